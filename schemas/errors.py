@@ -1,0 +1,33 @@
+"""Refusals: why bytes could not be used.
+
+    ContractError
+    └── Refused         carries a `Refusal` code and one line of detail; the bytes go to `ouzel.dead-letters`
+"""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """The reason code of a dead letter."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    MALFORMED = "malformed"
+    INVALID = "invalid"
+    NEWER_VERSION = "newer_version"
+    FUTURE = "future"
+    KEY_MISMATCH = "key_mismatch"
+    FAILED = "failed"
+
+
+class ContractError(Exception):
+    """The root of what this package raises."""
+
+
+class Refused(ContractError):
+    """These bytes cannot be used; `code` says why and `detail` is one line for the operator."""
+
+    def __init__(self, code: Refusal, detail: str) -> None:
+        super().__init__(f"{code.value}: {detail}")
+        self.code = code
+        self.detail = detail

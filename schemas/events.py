@@ -1,0 +1,41 @@
+"""What a person did: the values of `ouzel.events`, keyed by user."""
+
+from enum import StrEnum
+
+import msgspec
+
+from schemas.limits import Id, Millis, Rating, Scene, Sentence, Version
+
+
+class EventKind(StrEnum):
+    VIEW = "view"
+    CLICK = "click"
+    LIKE = "like"
+    DISLIKE = "dislike"
+    CART = "cart"
+    PURCHASE = "purchase"
+    RATE = "rate"
+    DISMISS = "dismiss"
+    STEER = "steer"
+    FORGET = "forget"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing one person did.
+
+    `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer` and `forget`;
+    `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
+    `list` names the recommendation list that the person was looking at, if any.
+    """
+
+    v: Version = 1
+    id: Id
+    user: Id
+    kind: EventKind
+    ts: Millis
+    item: Id | None = None
+    scene: Scene = "default"
+    value: Rating | None = None
+    text: Sentence | None = None
+    target: Id | None = None
+    list: Id | None = None

@@ -1,0 +1,76 @@
+"""The lists that Ouzel publishes: the values of `ouzel.recommendations`, keyed by user."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from schemas.limits import MAX_LIST_ENTRIES, Id, Millis, Probability, Scene, Version
+
+
+class Source(StrEnum):
+    """Where a candidate came from."""
+
+    COVISITED = "covisited"
+    TRENDING = "trending"
+    FRESH = "fresh"
+    ALIKE = "alike"
+    EXPLORED = "explored"
+
+
+class Degraded(StrEnum):
+    """Why a list was made without the model."""
+
+    DEADLINE = "deadline"
+    UNAVAILABLE = "unavailable"
+    OVERLOADED = "overloaded"
+    INVALID = "invalid"
+    CIRCUIT_OPEN = "circuit_open"
+    DISABLED = "disabled"
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why an entry is on the list, from evidence only. `because` are the items of the person's history that count most."""
+
+    code: Source
+    text: Annotated[str, Meta(max_length=400)]
+    because: tuple[Id, ...] = ()
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One place on a list. `score` orders the list; `behavioural` and `model` are the parts that it blends.
+
+    `propensity` is the probability with which the policy puts this item in this place, given the candidates.
+    """
+
+    item: Id
+    score: float
+    behavioural: float
+    propensity: Probability
+    sources: tuple[Source, ...]
+    reason: Reason
+    model: float | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A person's next list, best first.
+
+    `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
+    the age of that event when the list was published; `took_ms`, the time from taking up the trigger to publishing.
+    `degraded` is set when the model had no part in the list, and says why.
+    """
+
+    v: Version = 1
+    id: Id
+    user: Id
+    scene: Scene
+    ts: Millis
+    trigger: Id
+    partition: int
+    offset: int
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_LIST_ENTRIES)]
+    model_version: str | None = None
+    degraded: Degraded | None = None
+    freshness_ms: float
+    took_ms: float
