@@ -5,8 +5,8 @@ kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` seen items at 8 
 `MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the most that one takes on the changelog, with every identifier at its
 greatest length in four-byte characters.
 
-Interest by attribute is not stored: it follows from the likes and dislikes (`streams.interests`), so that forgetting one
-event leaves nothing behind.
+Interest by attribute is not stored: it follows from the likes and dislikes (`streams.interests`), so that a forgotten
+event leaves no interest behind.
 """
 
 from hashlib import blake2b
@@ -93,6 +93,106 @@ def sentiment(kind: EventKind, value: float | None = None) -> int:
             return 0
 
 
+def is_repeat(context: Context, event: Event, offset: int) -> bool:
+    """Whether `event` at `offset` is folded already: delivered again by the broker, or sent again by its producer."""
+    return offset <= context.offset or digest(event.id) in context.ids
+
+
 def fold(context: Context, event: Event, offset: int) -> Context:
-    """The context after `event`, which stands at `offset` of its partition. A repeat only moves the offset stamp."""
-    raise NotImplementedError
+    """The context after `event`, which stands at `offset` of its partition.
+
+    Delivered again (an offset at or before the stamp), it is the same object. Sent again under another offset, only the
+    stamp moves. An item stands in the likes or in the dislikes of a scene, by what was said of it last.
+    """
+    if offset <= context.offset:
+        return context
+    mark = digest(event.id)
+    if mark in context.ids:
+        return msgspec.structs.replace(context, offset=offset)
+    scenes, seen, steers = context.scenes, context.seen, context.steers
+    if event.kind is EventKind.FORGET:
+        scenes, seen, steers = _forget(context, digest(event.target or ""))
+    elif event.kind is EventKind.STEER:
+        steers = (*steers, Steer(event.text or "", event.ts, mark))[-MAX_STEERS:]
+    elif event.item is not None:
+        done = Interaction(event.item, event.kind, event.ts, mark, event.value)
+        scenes = _with_scene(scenes, event.scene, _add(scenes.get(event.scene, SceneContext()), done))
+        seen = _see(seen, event.item)
+    return Context(
+        offset=offset,
+        ts=max(context.ts, event.ts),
+        scenes=scenes,
+        seen=seen,
+        ids=(*context.ids, mark)[-MAX_IDS:],
+        steers=steers,
+    )
+
+
+def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
+    """The person's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ten.
+
+    A person who is new in a scene is not new to the product.
+    """
+    here = context.scenes.get(scene, SceneContext()).likes
+    if len(here) >= 10 or len(context.scenes) < 2:
+        return here
+    elsewhere = [like for name, other in context.scenes.items() if name != scene for like in other.likes]
+    known = {like.item for like in here}
+    elsewhere = sorted((like for like in elsewhere if like.item not in known), key=lambda like: like.ts)
+    return (*elsewhere, *here)[-MAX_LIKES:]
+
+
+def _add(scene: SceneContext, done: Interaction) -> SceneContext:
+    feeling = sentiment(done.kind, done.value)
+    liked, disliked, total = scene.likes, scene.dislikes, scene.liked
+    if feeling != 0:
+        liked = tuple(x for x in liked if x.item != done.item)
+        disliked = tuple(x for x in disliked if x.item != done.item)
+    if feeling > 0:
+        liked, total = (*liked, done)[-MAX_LIKES:], total + 1
+    elif feeling < 0:
+        disliked = (*disliked, done)[-MAX_DISLIKES:]
+    return SceneContext((*scene.recent, done)[-MAX_RECENT:], liked, disliked, total)
+
+
+def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext) -> dict[str, SceneContext]:
+    others = {key: value for key, value in scenes.items() if key != name}
+    while len(others) >= MAX_SCENES:
+        del others[next(iter(others))]
+    return {**others, name: scene}  # the scene last used stands last, so the first is the one to drop
+
+
+def _see(seen: bytes, item: str) -> bytes:
+    mark = digest(item).to_bytes(8, "little")
+    return seen if _find(seen, mark) >= 0 else (seen + mark)[-8 * MAX_SEEN :]
+
+
+def _find(seen: bytes, mark: bytes) -> int:
+    at = seen.find(mark)
+    while at % 8 and at > 0:  # a match across two digests is no match
+        at = seen.find(mark, at + 1)
+    return at
+
+
+def _forget(context: Context, mark: int) -> tuple[dict[str, SceneContext], bytes, tuple[Steer, ...]]:
+    gone = {x.item for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
+    scenes = {
+        name: SceneContext(
+            tuple(x for x in scene.recent if x.event != mark),
+            tuple(x for x in scene.likes if x.event != mark),
+            tuple(x for x in scene.dislikes if x.event != mark),
+            scene.liked,
+        )
+        for name, scene in context.scenes.items()
+    }
+    kept = {x.item for scene in scenes.values() for x in _all(scene)}
+    seen = context.seen
+    for item in gone - kept:
+        at = _find(seen, digest(item).to_bytes(8, "little"))
+        if at >= 0:
+            seen = seen[:at] + seen[at + 8 :]
+    return scenes, seen, tuple(x for x in context.steers if x.event != mark)
+
+
+def _all(scene: SceneContext) -> tuple[Interaction, ...]:
+    return (*scene.recent, *scene.likes, *scene.dislikes)
