@@ -1,0 +1,73 @@
+"""Every metric that a worker exports: names, labels and buckets.
+
+Labels come from our own enumerations or from partition numbers, never from what a person or a producer sends: no user,
+no item, no scene.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.errors import Refusal
+from schemas.events import EventKind
+from schemas.feedback import Outcome
+from schemas.recommendations import Degraded
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
+BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
+
+FULL = "none"
+"""The label of a list that the model had its part in."""
+
+
+class Metrics:
+    """The metrics of one worker, on a registry of its own (default: a new one)."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        reg = self.registry
+        self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
+        self.repeats = Counter("ouzel_repeated_events", "Events dropped because they were folded before.", registry=reg)
+        self.dead_letters = Counter("ouzel_dead_letters", "Inputs refused, by reason code.", ["code"], registry=reg)
+        self.batch_events = Histogram("ouzel_batch_events", "Events in one batch.", buckets=BATCH, registry=reg)
+        self.batch_seconds = Histogram(
+            "ouzel_batch_seconds", "From taking a batch to having its state written.", buckets=SECONDS, registry=reg
+        )
+        self.lag = Gauge("ouzel_lag_records", "Events not read yet, by partition.", ["partition"], registry=reg)
+        self.state_bytes = Gauge("ouzel_state_bytes", "State on disk, by partition.", ["partition"], registry=reg)
+        self.state_people = Gauge("ouzel_state_people", "People with a context in the cache.", registry=reg)
+        self.recovery_seconds = Histogram(
+            "ouzel_recovery_seconds", "From assignment of a partition to its first batch.", buckets=SECONDS, registry=reg
+        )
+        self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
+        self.items = Gauge("ouzel_catalogue_items", "Items that can be recommended.", registry=reg)
+        self.neighbours = Gauge("ouzel_neighbour_records", "Items with a record in the item graph.", registry=reg)
+
+        self.lists = Counter("ouzel_lists", "Lists published, by why the model had no part.", ["degraded"], registry=reg)
+        self.event_to_list = Histogram(
+            "ouzel_event_to_list_seconds", "From an event to the list that answers it.", buckets=SECONDS, registry=reg
+        )
+        self.list_seconds = Histogram(
+            "ouzel_list_seconds", "From taking up a trigger to publishing its list.", buckets=SECONDS, registry=reg
+        )
+        self.scoring_seconds = Histogram(
+            "ouzel_scoring_seconds", "From asking the model to its answer.", buckets=SECONDS, registry=reg
+        )
+        self.coalesced = Counter("ouzel_coalesced_triggers", "Triggers replaced by the person's next.", registry=reg)
+        self.stale = Counter("ouzel_stale_triggers", "Events too old to make a list for.", registry=reg)
+        self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)
+        self.waiting = Gauge("ouzel_waiting_people", "People whose next list is being made.", registry=reg)
+        self.feedback = Counter("ouzel_feedback", "Reactions joined with lists, by outcome.", ["outcome"], registry=reg)
+        self.judged = Counter("ouzel_judged_likes", "Likes of people who had a list before.", registry=reg)
+        self.hits = Counter(
+            "ouzel_list_hits", "Likes that were in the first ten of the list, or of the most popular.", ["of"], registry=reg
+        )
+        # A series that has not happened yet reads 0, so that a rate over it is right from the first time.
+        for kind in EventKind:
+            self.events.labels(kind.value)
+        for code in Refusal:
+            self.dead_letters.labels(code.value)
+        for reason in (FULL, *(d.value for d in Degraded)):
+            self.lists.labels(reason)
+        for outcome in Outcome:
+            self.feedback.labels(outcome.value)
+        for of in ("list", "popularity"):
+            self.hits.labels(of)
