@@ -35,13 +35,16 @@ class Metrics:
         self.state_bytes = Gauge("ouzel_state_bytes", "State on disk, by partition.", ["partition"], registry=reg)
         self.state_people = Gauge("ouzel_state_people", "People with a context in the cache.", registry=reg)
         self.recovery_seconds = Histogram(
-            "ouzel_recovery_seconds", "From assignment of a partition to its first batch.", buckets=SECONDS, registry=reg
+            "ouzel_recovery_seconds",
+            "From a partition's assignment to its first batch.",
+            buckets=SECONDS,
+            registry=reg,
         )
         self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
         self.items = Gauge("ouzel_catalogue_items", "Items that can be recommended.", registry=reg)
         self.neighbours = Gauge("ouzel_neighbour_records", "Items with a record in the item graph.", registry=reg)
 
-        self.lists = Counter("ouzel_lists", "Lists published, by why the model had no part.", ["degraded"], registry=reg)
+        self.lists = Counter("ouzel_lists", "Lists published, by what kept the model out.", ["degraded"], registry=reg)
         self.event_to_list = Histogram(
             "ouzel_event_to_list_seconds", "From an event to the list that answers it.", buckets=SECONDS, registry=reg
         )
@@ -58,7 +61,10 @@ class Metrics:
         self.feedback = Counter("ouzel_feedback", "Reactions joined with lists, by outcome.", ["outcome"], registry=reg)
         self.judged = Counter("ouzel_judged_likes", "Likes of people who had a list before.", registry=reg)
         self.hits = Counter(
-            "ouzel_list_hits", "Likes that were in the first ten of the list, or of the most popular.", ["of"], registry=reg
+            "ouzel_list_hits",
+            "Likes found in the first ten of the list, or of the popular.",
+            ["of"],
+            registry=reg,
         )
         # A series that has not happened yet reads 0, so that a rate over it is right from the first time.
         for kind in EventKind:

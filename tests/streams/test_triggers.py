@@ -1,0 +1,72 @@
+"""Waiting for a list: the newest trigger wins, the wait counts from the first."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.triggers import Trigger, Waiting
+
+
+def trigger(user: str, offset: int, since: float = 0.0, partition: int = 0) -> Trigger:
+    return Trigger(user, "home", f"e{offset}", 0, partition, offset, since)
+
+
+def test_the_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:
+    waiting = Waiting(10)
+    first, second = trigger("a", 1, since=1.0), trigger("a", 2, since=5.0)
+    assert waiting.add(first) == (None, None)
+    assert waiting.add(second) == (first, None)
+    assert waiting.first_since() == 1.0
+    assert waiting.take() == replace(second, since=1.0)
+    assert waiting.take() is None
+
+
+def test_people_are_served_in_order_but_not_twice_at_once() -> None:
+    waiting = Waiting(10)
+    for number, user in enumerate("abc"):
+        waiting.add(trigger(user, number, since=float(number)))
+    taken = waiting.take(busy={"a"})
+    assert taken is not None
+    assert taken.user == "b"
+    assert waiting.take_since_before(1.0, busy={"a"}) is None
+    taken = waiting.take_since_before(1.0)
+    assert taken is not None
+    assert taken.user == "a"
+    assert waiting.take_since_before(1.0) is None
+    assert len(waiting) == 1
+
+
+def test_past_the_limit_the_longest_wait_is_given_up() -> None:
+    waiting = Waiting(2)
+    waiting.add(trigger("a", 1))
+    waiting.add(trigger("b", 2))
+    assert waiting.add(trigger("c", 3)) == (None, trigger("a", 1))
+    assert len(waiting) == 2
+
+
+def test_a_lost_partition_is_forgotten() -> None:
+    waiting = Waiting(5)
+    waiting.add(trigger("a", 1, partition=0))
+    waiting.add(trigger("b", 2, partition=1))
+    waiting.forget(0)
+    assert waiting.take() == trigger("b", 2, partition=1)
+    assert waiting.first_since() is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=80))
+def test_nobody_is_lost_or_served_twice_for_one_trigger(steps: list[tuple[str, bool]]) -> None:
+    waiting = Waiting(100)
+    wanted: dict[str, int] = {}
+    for number, (user, take) in enumerate(steps):
+        if take:
+            got = waiting.take()
+            assert (got is None) == (not wanted)
+            if got is not None:
+                assert wanted.pop(got.user) == got.offset
+        else:
+            waiting.add(trigger(user, number, since=float(number)))
+            wanted[user] = number
+    while (got := waiting.take()) is not None:
+        assert wanted.pop(got.user) == got.offset
+    assert not wanted
