@@ -1,0 +1,50 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev demo worker evaluate test unit check format bench docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## make the environment that runs Ouzel
+dev: $(VENV)/.developed ## make it with the tools for tests and checks
+
+$(VENV)/.installed: pyproject.toml constraints.txt deploy/carried.txt
+	@echo "Installing Ouzel into $(VENV) (PyTorch included; a minute or more the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r deploy/carried.txt
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
+	@$(BIN)/ouzel demo $(ARGS)
+
+evaluate: install ## measure the lists offline, beside the baselines (ARGS="--json FILE")
+	@$(BIN)/ouzel evaluate $(ARGS)
+
+test: dev ## run every test (real brokers and a real tritonserver where found)
+	@$(BIN)/ouzel triton build
+	@$(BIN)/pytest $(ARGS)
+
+unit: dev ## run the tests that need no service
+	@$(BIN)/pytest -m "not kafka and not triton and not browser and not slow" $(ARGS)
+
+check: dev ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: dev ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove environments, models and caches
+	rm -rf $(VENV) .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
