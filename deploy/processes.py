@@ -1,0 +1,180 @@
+"""Child processes that are started, waited for and ended, and that never outlive the process that started them.
+
+Each child leads a session of its own, so that Ctrl-C reaches the parent alone, which then ends its children in order.
+If the parent cannot do that any more, `deploy.watchdog` does.
+"""
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from deploy import watchdog
+from deploy.errors import StartFailed
+
+LOG_TAIL_LINES = 12
+POLL_SECONDS = 0.05
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different TCP ports of 127.0.0.1 that nothing listened on a moment ago."""
+    with contextlib.ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in servers]
+
+
+class _Watch:
+    """This process's one watchdog, started with its first child."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+
+    def tell(self, line: str) -> None:
+        with self._lock:
+            if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(Path(watchdog.__file__))],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    text=True,
+                )
+                self._owner = os.getpid()
+            pipe = self._process.stdin
+            assert pipe is not None
+            pipe.write(line + "\n")
+            pipe.flush()
+
+    def close(self) -> None:
+        """Let it end what is still on its list, and itself."""
+        with self._lock:
+            if self._process is None or self._owner != os.getpid():
+                return
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            # It ends at once unless a child was left; then it goes on after us, when the child is no longer ours to reap.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(0.5)
+            self._process = None
+
+
+_watch = _Watch()
+atexit.register(_watch.close)
+
+
+class Child:
+    """One running child process; its output goes to the end of `log`.
+
+    As a context manager it is stopped on the way out. `env` is added to this process's environment.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._output: IO[bytes] = log.open("ab")
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._output.close()
+            raise StartFailed(f"{name} could not be started: {error}. Check that {command[0]} can be run.") from error
+        self.pid = self._process.pid
+        _watch.tell(f"+{self.pid}")
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status (minus the signal's number if one ended it), or None while it runs."""
+        return self._process.poll()
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_ready(self, probe: Callable[[], bool], timeout: float) -> None:
+        """Return when `probe` is true; raise `StartFailed` when the child ends first or `timeout` seconds are over.
+
+        A probe that raises OSError counts as not ready yet. The child is stopped before the error is raised.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            if not self.running():
+                why = f"ended with status {self.returncode} before it was ready"
+                break
+            with contextlib.suppress(OSError):
+                if probe():
+                    return
+            if time.monotonic() >= deadline:
+                why = f"was not ready within {timeout:g} s"
+                break
+            time.sleep(POLL_SECONDS)
+        tail = self.tail()
+        self.stop(grace=2.0)
+        raise StartFailed(f"{self.name} {why}. The last lines of {self.log}:\n{tail}")
+
+    def wait(self, timeout: float) -> int:
+        """Wait for the child to end of itself; TimeoutError after `timeout` seconds."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self.name} still runs after {timeout:g} s; see {self.log}") from None
+
+    def stop(self, grace: float = 10.0) -> int:
+        """SIGTERM, then SIGKILL after `grace` seconds; what the child itself started and left goes too. Idempotent."""
+        if self.running():
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace)
+        return self.kill()
+
+    def kill(self) -> int:
+        """SIGKILL the child and everything in its group, as a crash would. Idempotent."""
+        if not self._output.closed:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._output.close()
+        status = self._process.wait()
+        _watch.tell(f"-{self.pid}")
+        return status
+
+    def tail(self, lines: int = LOG_TAIL_LINES) -> str:
+        """The last lines of the log, for an error message."""
+        with self.log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 16_384))
+            text = file.read().decode(errors="replace").splitlines()
+        return "\n".join(text[-lines:])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

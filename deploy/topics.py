@@ -1,0 +1,122 @@
+"""Making the topics of the contract, and saying how they are on a cluster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
+
+from deploy.errors import DeployError, TopicsDiffer
+from schemas.topics import ALL, Topic
+
+TOPIC_ALREADY_EXISTS = 36
+
+COMPACTED = {
+    "cleanup.policy": "compact",
+    # Superseded records are gone after an hour at the latest, so that an erased person's are too.
+    "max.compaction.lag.ms": "3600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    # A worker that was away for less than a day still reads every tombstone.
+    "delete.retention.ms": "86400000",
+}
+DELETED = {"cleanup.policy": "delete"}
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One topic as it is on the cluster. `partitions` is 0 if it does not exist; `policy` is "" if not known."""
+
+    name: str
+    partitions: int
+    policy: str
+    internal: bool
+
+
+def partitions_of(topic: Topic, events: int, items: int) -> int:
+    """How many partitions `topic` gets, by what it follows."""
+    return {"events": events, "items": items, "one": 1}[topic.partitions]
+
+
+async def create(
+    bootstrap: str, *, events_partitions: int = 4, items_partitions: int = 4, replication: int = 1
+) -> list[str]:
+    """Make every topic of the contract that is not there yet; return the names of those made.
+
+    Raises `TopicsDiffer` if a topic is there with another number of partitions or another cleanup policy, and
+    `DeployError` if the cluster refuses one.
+    """
+    wanted = {topic.name: partitions_of(topic, events_partitions, items_partitions) for topic in ALL}
+    made = []
+    async with admin(bootstrap) as client:
+        there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
+        new = [
+            NewTopic(
+                topic.name, wanted[topic.name], replication, topic_configs=COMPACTED if topic.compacted else DELETED
+            )
+            for topic in ALL
+            if topic.name not in there
+        ]
+        if new:
+            reply = await client.create_topics(new)
+            for name, code, *detail in reply.topic_errors:
+                if code == 0:
+                    made.append(name)
+                elif code != TOPIC_ALREADY_EXISTS:
+                    why = detail[0] if detail and detail[0] else for_code(code).__name__
+                    raise DeployError(f"topic {name} could not be made: {why}. Check the brokers' rights and limits.")
+    for state in await describe(bootstrap):
+        check(state, wanted[state.name])
+    return made
+
+
+async def describe(bootstrap: str) -> list[TopicState]:
+    """How each topic of the contract is on the cluster, in the contract's order."""
+    async with admin(bootstrap) as client:
+        found = {
+            each["topic"]: len(each["partitions"]) for each in await client.describe_topics() if not each["error_code"]
+        }
+        policies = await _policies(client, [topic.name for topic in ALL if topic.name in found])
+    return [TopicState(t.name, found.get(t.name, 0), policies.get(t.name, ""), t.internal) for t in ALL]
+
+
+async def _policies(client: Any, names: list[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    # All settings of each topic: the embedded broker hangs up when asked for a setting by name.
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in names]
+    found: dict[str, str] = {}
+    for reply in await client.describe_configs(asked):
+        for code, _, _, name, entries in reply.resources:
+            if code == 0:
+                found[name] = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
+    return found
+
+
+def check(state: TopicState, partitions: int) -> None:
+    """Raise `TopicsDiffer` unless the topic, if it exists, has these partitions and the contract's cleanup policy."""
+    topic = next(topic for topic in ALL if topic.name == state.name)
+    if state.partitions not in (0, partitions):
+        raise TopicsDiffer(
+            f"topic {state.name} has {state.partitions} partitions and {partitions} were asked for. Adding some would "
+            f"move people to other partitions: ask for {state.partitions}, or delete the topic first."
+        )
+    if state.policy and ("compact" in state.policy) != topic.compacted:
+        policy = "compact" if topic.compacted else "delete"
+        raise TopicsDiffer(
+            f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with kafka-configs, or "
+            "delete the topic first."
+        )
+
+
+@asynccontextmanager
+async def admin(bootstrap: str) -> AsyncIterator[Any]:
+    """A started admin client, closed on the way out."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.close()

@@ -1,0 +1,71 @@
+"""Both brokers start, take the contract's topics, and come back after a crash."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from deploy import topics
+from deploy.brokers import Broker, find_kafka
+from deploy.errors import MissingPart, TopicsDiffer
+from deploy.topics import TopicState
+from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS
+
+
+def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
+    async def twice() -> tuple[list[str], list[str]]:
+        arguments = {"events_partitions": 3, "items_partitions": 2}
+        first = await topics.create(broker.bootstrap, **arguments)
+        return first, await topics.create(broker.bootstrap, **arguments)
+
+    assert all(state.partitions == 0 for state in asyncio.run(topics.describe(broker.bootstrap)))
+    first, second = asyncio.run(twice())
+    assert sorted(first) == sorted(topic.name for topic in ALL)
+    assert second == []
+    states = {state.name: state for state in asyncio.run(topics.describe(broker.bootstrap))}
+    assert [states[topic.name].policy for topic in ALL] == ["compact" if t.compacted else "delete" for t in ALL]
+    partitions = {t: states[t.name].partitions for t in (EVENTS, NEIGHBOURS, MODELS)}
+    assert partitions == {EVENTS: 3, NEIGHBOURS: 2, MODELS: 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "complaint"),
+    [
+        (TopicState("ouzel.events", 3, "delete", False), "has 3 partitions and 4 were asked for"),
+        (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact and needs delete"),
+        (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete and needs compact"),
+    ],
+)
+def test_topics_that_differ_are_not_used(state: TopicState, complaint: str) -> None:
+    with pytest.raises(TopicsDiffer, match=complaint):
+        topics.check(state, 4)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        TopicState("ouzel.events", 4, "delete", False),
+        TopicState("ouzel.events", 0, "", False),
+        TopicState("ouzel.neighbours", 4, "compact,delete", True),
+    ],
+)
+def test_topics_as_asked_for_or_not_there_yet_are_fine(state: TopicState) -> None:
+    topics.check(state, 4)
+
+
+def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:
+    address, pid = own_broker.bootstrap, own_broker.pid
+    asyncio.run(topics.create(address))
+    own_broker.kill()
+    assert not own_broker.running()
+    own_broker.start()
+    assert own_broker.bootstrap == address
+    assert own_broker.pid != pid
+    kept = [state.partitions > 0 for state in asyncio.run(topics.describe(address))]
+    assert all(kept) if own_broker.keeps_data else not any(kept)
+
+
+def test_a_folder_without_kafka_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
+    with pytest.raises(MissingPart, match=f"looked in {tmp_path}.*Set KAFKA_HOME"):
+        find_kafka()

@@ -1,0 +1,56 @@
+"""Parts that a test may need and a machine may lack: such a test is skipped, with the reason printed.
+
+With `OUZEL_REQUIRE_ALL=1` in the environment every skip is a failure (`tests/conftest.py`).
+"""
+
+import importlib.util
+import os
+import shutil
+
+import pytest
+
+from deploy.brokers import find_kafka
+from deploy.errors import MissingPart
+
+
+def require_all() -> bool:
+    """Whether a missing part is a failure."""
+    return os.environ.get("OUZEL_REQUIRE_ALL", "") not in ("", "0")
+
+
+def need(found: bool, reason: str) -> None:
+    """Skip the running test for `reason` unless `found`."""
+    if not found:
+        pytest.skip(reason)
+
+
+def need_kafka() -> None:
+    try:
+        find_kafka()
+    except MissingPart as missing:
+        pytest.skip(str(missing))
+
+
+def need_program(name: str, remedy: str) -> str:
+    """The path of a program, or a skip that says how to get it."""
+    path = shutil.which(name)
+    need(path is not None, f"{name} was not found. {remedy}")
+    assert path is not None
+    return path
+
+
+def need_kcat() -> str:
+    return need_program("kcat", "Install it: apt-get install kcat.")
+
+
+def need_prometheus() -> str:
+    return need_program("prometheus", "Install it: apt-get install prometheus.")
+
+
+def need_chromium() -> str:
+    return need_program("chromium", "Install it: apt-get install chromium.")
+
+
+def need_triton() -> None:
+    found = importlib.util.find_spec("pytriton") is not None
+    need(found, "tritonserver was not found. On Linux x86-64: pip install --no-deps nvidia-pytriton.")
