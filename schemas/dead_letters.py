@@ -3,18 +3,17 @@
 import msgspec
 
 from schemas.errors import Refusal
-from schemas.limits import Millis, Version
+from schemas.limits import Detail, Millis, Offset, Original, Partition, TopicName
 
 
-class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """The original bytes, where they came from, and why they were refused."""
 
-    v: Version = 1
     code: Refusal
-    detail: str
-    topic: str
-    partition: int
-    offset: int
+    detail: Detail
+    topic: TopicName
+    partition: Partition
+    offset: Offset
     ts: Millis
-    key: bytes | None = None
-    value: bytes | None = None
+    key: Original | None = None
+    value: Original | None = None

@@ -1,7 +1,7 @@
 """Refusals: why bytes could not be used.
 
-    ContractError
-    └── Refused         carries a `Refusal` code and one line of detail; the bytes go to `ouzel.dead-letters`
+ContractError
+└── Refused         carries a `Refusal` code and one line of detail; the bytes go to `ouzel.dead-letters`
 """
 
 from enum import StrEnum

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from schemas.limits import Id, Millis, Rating, Scene, Sentence, Version
+from schemas.limits import Id, Millis, Rating, Scene, Sentence
 
 
 class EventKind(StrEnum):
@@ -20,7 +20,7 @@ class EventKind(StrEnum):
     FORGET = "forget"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """One thing one person did.
 
     `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer` and `forget`;
@@ -28,7 +28,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `list` names the recommendation list that the person was looking at, if any.
     """
 
-    v: Version = 1
     id: Id
     user: Id
     kind: EventKind

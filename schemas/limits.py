@@ -9,7 +9,17 @@ from typing import Annotated
 from msgspec import Meta
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""The longest value that is decoded at all; a longer one is refused unread."""
+"""The longest value that is decoded of what others send (events, items, erasure orders); a longer one is refused
+unread. An item with every field at its greatest fits as MessagePack."""
+
+MAX_RECORD_BYTES = 1_000_000
+"""The longest value that is decoded of what Ouzel writes itself. It fits a Kafka record with the broker's defaults."""
+
+MAX_ORIGINAL_BYTES = 1_048_588
+"""The longest key or value that a topic with the broker's default `message.max.bytes` can hold."""
+
+MAX_DEAD_LETTER_BYTES = 2 * MAX_ORIGINAL_BYTES + 8 * 1024
+"""The longest dead letter: an original of any size, and why it was refused. Its topic must accept this much."""
 
 MAX_CLOCK_SKEW_MS = 5 * 60 * 1000
 """How far in the future of the worker's clock an event may lie."""
@@ -22,10 +32,15 @@ MAX_LIST_ENTRIES = 100
 
 MAX_ATTRIBUTES = 32
 MAX_TEXT_LENGTH = 4_000
+MAX_VECTOR = 2_048
 MAX_NEIGHBOURS = 512
+MAX_BECAUSE = 8
+MAX_SOURCES = 8
+MAX_DETAIL_LENGTH = 200
+MAX_CLEARED = 1_000
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
-"""A user, item, event or list identifier."""
+"""A user, item, event or list identifier. Control characters are refused in what others send."""
 
 Scene = Annotated[str, Meta(min_length=1, max_length=32)]
 """The place in a product where a list is shown: "home", "cart", "up-next"."""
@@ -36,5 +51,19 @@ Attribute = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(min_length=1, max_length=280)]
 Rating = Annotated[float, Meta(ge=0.0, le=5.0)]
 Millis = Annotated[int, Meta(ge=MIN_TIMESTAMP_MS, le=2**53)]
-Version = Annotated[int, Meta(ge=1, le=1_000)]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
+"""A number that is neither NaN nor infinite, here or as a 32-bit float."""
+
+Position = Annotated[int, Meta(ge=0, lt=MAX_LIST_ENTRIES)]
+"""A place on a list, from 0."""
+
+Vector = Annotated[tuple[Finite, ...], Meta(max_length=MAX_VECTOR)]
+
+TopicName = Annotated[str, Meta(min_length=1, max_length=249)]
+Partition = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Detail = Annotated[str, Meta(max_length=MAX_DETAIL_LENGTH)]
+Original = Annotated[bytes, Meta(max_length=MAX_ORIGINAL_BYTES)]
+"""A key or a value as it came."""

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from schemas.limits import Id, Millis, Version
+from schemas.limits import Id, Millis
 
 
 class Role(StrEnum):
@@ -13,8 +13,7 @@ class Role(StrEnum):
     RETIRED = "retired"
 
 
-class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
-    v: Version = 1
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     model: Id
     version: Id
     role: Role

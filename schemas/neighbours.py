@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_NEIGHBOURS, Id, Millis, Scene, Version
+from schemas.limits import MAX_NEIGHBOURS, Id, Millis, Scene
 
 
 class Covisit(msgspec.Struct, frozen=True, array_like=True):
@@ -28,22 +28,20 @@ class Covisit(msgspec.Struct, frozen=True, array_like=True):
     distance: int = 0
 
 
-class Covisits(msgspec.Struct, frozen=True, kw_only=True):
+class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """What one batch of one partition of `ouzel.events` says about `item`, in offset order."""
 
-    v: Version = 1
     item: Id
     partition: int
     updates: tuple[Covisit, ...]
 
 
-class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """Everything counted about one item: its likes, its decayed trend by scene as of `ts`, and its strongest neighbours.
 
     `weights[k][i]` is the k-th co-visit weight of `others[i]`. `counted` is the last offset counted, by source partition.
     """
 
-    v: Version = 1
     item: Id
     ts: Millis
     likes: float

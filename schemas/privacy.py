@@ -1,25 +1,26 @@
 """Erasure orders and their receipts: `ouzel.privacy` and `ouzel.privacy-receipts`, keyed by user."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
-from schemas.limits import Id, Millis, Version
+from schemas.limits import MAX_CLEARED, Id, Millis
 
 
-class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """Forget everything about this person."""
 
-    v: Version = 1
     id: Id
     user: Id
     ts: Millis
 
 
-class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """What was cleared for an order, and which model versions saw the person."""
 
-    v: Version = 1
     order: Id
     user: Id
     ts: Millis
-    cleared: tuple[str, ...]
-    model_versions: tuple[str, ...] = ()
+    cleared: Annotated[tuple[Id, ...], Meta(max_length=MAX_CLEARED)]
+    model_versions: Annotated[tuple[Id, ...], Meta(max_length=MAX_CLEARED)] = ()

@@ -6,7 +6,18 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_LIST_ENTRIES, Id, Millis, Probability, Scene, Version
+from schemas.limits import (
+    MAX_BECAUSE,
+    MAX_LIST_ENTRIES,
+    MAX_SOURCES,
+    Finite,
+    Id,
+    Millis,
+    Offset,
+    Partition,
+    Probability,
+    Scene,
+)
 
 
 class Source(StrEnum):
@@ -31,11 +42,14 @@ class Degraded(StrEnum):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why an entry is on the list, from evidence only. `because` are the items of the person's history that count most."""
+    """Why an entry is on the list, from evidence only.
+
+    `because` are the items of the person's history that count most.
+    """
 
     code: Source
     text: Annotated[str, Meta(max_length=400)]
-    because: tuple[Id, ...] = ()
+    because: Annotated[tuple[Id, ...], Meta(max_length=MAX_BECAUSE)] = ()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,15 +59,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     item: Id
-    score: float
-    behavioural: float
+    score: Finite
+    behavioural: Finite
     propensity: Probability
-    sources: tuple[Source, ...]
+    sources: Annotated[tuple[Source, ...], Meta(max_length=MAX_SOURCES)]
     reason: Reason
-    model: float | None = None
+    model: Finite | None = None
 
 
-class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """A person's next list, best first.
 
     `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
@@ -61,16 +75,15 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     `degraded` is set when the model had no part in the list, and says why.
     """
 
-    v: Version = 1
     id: Id
     user: Id
     scene: Scene
     ts: Millis
     trigger: Id
-    partition: int
-    offset: int
+    partition: Partition
+    offset: Offset
     entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_LIST_ENTRIES)]
-    model_version: str | None = None
+    model_version: Id | None = None
     degraded: Degraded | None = None
-    freshness_ms: float
-    took_ms: float
+    freshness_ms: Finite
+    took_ms: Finite

@@ -33,8 +33,8 @@ class Candidate(msgspec.Struct, frozen=True):
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to score for one person.
 
-    `session` is an opaque number that is the same for the same person within one worker's life, for the prefix cache; it
-    is not derived from the user id without a secret. `history` is oldest first. Text is data: it cannot change the
+    `session` is an opaque number that is the same for the same person within one worker's life, for the prefix cache;
+    it is not derived from the user id without a secret. `history` is oldest first. Text is data: it cannot change the
     instructions, and one candidate's text cannot change another candidate's score.
     """
 

@@ -1,0 +1,157 @@
+"""Bytes to messages and back: the only code that knows how a message is encoded.
+
+A value is a MessagePack map with the field names as keys, enumerations as strings, absent fields left out, and the
+version under `v`. On input a JSON object will do. The two cannot be confused: a MessagePack map starts with a byte of
+0x80 or more, a JSON object with white space or `{`, which in MessagePack would be a small integer.
+
+Of a key that stands twice in one map the last counts, as in every common reader; the checks see what counts. What a
+value of another version means, `schemas.reader` says.
+"""
+
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+from schemas.dead_letters import DeadLetter
+from schemas.errors import Refusal, Refused
+from schemas.events import Event, EventKind
+from schemas.feedback import Feedback
+from schemas.items import Item
+from schemas.limits import (
+    MAX_CLOCK_SKEW_MS,
+    MAX_DEAD_LETTER_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_RECORD_BYTES,
+)
+from schemas.models import ModelStatus
+from schemas.neighbours import Covisits, Neighbours
+from schemas.privacy import ErasureOrder, ErasureReceipt
+from schemas.reader import M, Reader
+from schemas.recommendations import Recommendation
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_RATE, _STEER, _FORGET = EventKind.RATE, EventKind.STEER, EventKind.FORGET
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+_READERS: dict[type[msgspec.Struct], Reader[Any]] = {
+    reader.current: reader
+    for reader in (
+        Reader(Event, max_bytes=MAX_MESSAGE_BYTES),
+        Reader(Item, max_bytes=MAX_MESSAGE_BYTES),
+        Reader(ErasureOrder, max_bytes=MAX_MESSAGE_BYTES),
+        Reader(Recommendation, max_bytes=MAX_RECORD_BYTES),
+        Reader(Feedback, max_bytes=MAX_RECORD_BYTES),
+        Reader(DeadLetter, max_bytes=MAX_DEAD_LETTER_BYTES),
+        Reader(Covisits, max_bytes=MAX_RECORD_BYTES),
+        Reader(Neighbours, max_bytes=MAX_RECORD_BYTES),
+        Reader(ModelStatus, max_bytes=MAX_RECORD_BYTES),
+        Reader(ErasureReceipt, max_bytes=MAX_RECORD_BYTES),
+    )
+}
+_READ_EVENT: Reader[Event] = _READERS[Event]
+_READ_ITEM: Reader[Item] = _READERS[Item]
+_READ_ORDER: Reader[ErasureOrder] = _READERS[ErasureOrder]
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """The MessagePack value of a message: a map with its version under `v`. The bounds are checked on reading."""
+    return _ENCODER.encode(message)
+
+
+def decode(message_type: type[M], value: bytes | None) -> M:
+    """The message of `message_type` (one of the contract's) in `value`. Raises `Refused`.
+
+    Checks form, version and bounds, but neither key nor clock: events, items and erasure orders, which others write,
+    have readers of their own.
+    """
+    message: M = _READERS[message_type](value)
+    return message
+
+
+def decode_event(value: bytes | None, *, key: bytes | None, now_ms: int) -> Event:
+    """The event in the value of a record of `ouzel.events` with this key, at `now_ms` of the worker's clock.
+
+    Raises `Refused`. Beside form and bounds: the key is the user (a record without one would land on any partition, and
+    so out of the person's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future; it has what its kind needs;
+    the strings that its kind uses hold no control characters. A field that its kind does not use is ignored.
+    """
+    event = _READ_EVENT(value)
+    user = event.user
+    item = event.item
+    kind = event.kind
+    if item is None or kind is _RATE or kind is _STEER or kind is _FORGET:
+        _check_kind(event)
+    if event.ts > now_ms + MAX_CLOCK_SKEW_MS:
+        raise Refused(
+            Refusal.FUTURE,
+            f"{event.ts - now_ms} ms in the future, {MAX_CLOCK_SKEW_MS} at most: set the producer's clock, and send "
+            "milliseconds since 1970 - at `$.ts`",
+        )
+    if key != user.encode():
+        _refuse_key(key, "user")
+    if not (event.id.isprintable() and user.isprintable() and event.scene.isprintable()):
+        _check_control(event.id, user, event.scene)
+    if item is not None and not item.isprintable():
+        _check_control(item)
+    if event.list is not None and not event.list.isprintable():
+        _check_control(event.list)
+    return event
+
+
+def decode_item(value: bytes | None, *, key: bytes | None) -> Item:
+    """The item in the value of a record of `ouzel.items` with this key. Raises `Refused`.
+
+    The key is the item's id. No value is the withdrawal of the item: the caller's case, refused here as empty. No
+    string holds control characters, but `text` may have tabs and line breaks.
+    """
+    item = _READ_ITEM(value)
+    if key != item.id.encode():
+        _refuse_key(key, "id")
+    _check_control(item.id, item.title, *item.attributes)
+    if _CONTROL_BUT_LINES.search(item.text):
+        raise Refused(Refusal.INVALID, "a control character other than a tab or line break - at `$.text`")
+    return item
+
+
+def decode_order(value: bytes | None, *, key: bytes | None) -> ErasureOrder:
+    """The erasure order in the value of a record of `ouzel.privacy` with this key, the user. Raises `Refused`."""
+    order = _READ_ORDER(value)
+    if key != order.user.encode():
+        _refuse_key(key, "user")
+    _check_control(order.id, order.user)
+    return order
+
+
+def _check_kind(event: Event) -> None:
+    """Refuse an event that lacks what its kind needs."""
+    kind = event.kind
+    if kind is _STEER:
+        if event.text is None:
+            raise Refused(Refusal.INVALID, "a steer event needs a sentence - at `$.text`")
+        _check_control(event.text)
+    elif kind is _FORGET:
+        if event.target is None:
+            raise Refused(Refusal.INVALID, "a forget event needs the id of the event to forget - at `$.target`")
+        _check_control(event.target)
+    elif event.item is None:
+        raise Refused(Refusal.INVALID, f"a {kind.value} event needs an item - at `$.item`")
+    elif kind is _RATE and event.value is None:
+        raise Refused(Refusal.INVALID, "a rate event needs a value from 0 to 5 - at `$.value`")
+
+
+def _refuse_key(key: bytes | None, field: str) -> NoReturn:
+    if not key:
+        raise Refused(
+            Refusal.KEY_MISMATCH,
+            f"the record has no key: send the `{field}` as its key (kcat: -K '|', lines KEY|VALUE)",
+        )
+    raise Refused(Refusal.KEY_MISMATCH, f"the record's key is not the `{field}` of its value: send that as the key")
+
+
+def _check_control(*strings: str) -> None:
+    """Control characters only: `isprintable` also says no to rare spaces and to letters newer than this Python."""
+    if any(_CONTROL.search(string) for string in strings):
+        raise Refused(Refusal.INVALID, "a control character in an identifier, name or sentence")
