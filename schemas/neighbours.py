@@ -1,8 +1,9 @@
-"""What people's likes say about pairs of items: `ouzel.covisits` (internal, keyed by item) and `ouzel.neighbours`
-(compacted, keyed by item).
+"""What people's interactions say about pairs of items: `ouzel.covisits` (internal, keyed by item) and
+`ouzel.neighbours` (compacted, keyed by item).
 
-The worker that folds a person's events tells the worker that owns an item what was liked near it (`Covisits`). The owner
-counts, and publishes the item's whole record (`Neighbours`), which every worker holds.
+The worker that folds a person's event tells the worker that owns the event's item what the person did shortly before
+(`Covisits`). The owner counts, and publishes the item's whole record (`Neighbours`), which every worker holds. An event
+makes one update, for its own item; the opposite direction of each pair is derived where records are read.
 """
 
 from typing import Annotated
@@ -10,42 +11,61 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_NEIGHBOURS, Id, Millis, Scene
+from schemas.limits import MAX_NEIGHBOURS, Id, Millis, Scene, Version
+
+MAX_EARLIER = 100
+"""Earlier items that one update may name."""
+
+
+class Earlier(msgspec.Struct, frozen=True, array_like=True):
+    """An item that the same person met before: `apart` events of any kind ago, from 1 (0: further than is counted).
+
+    `likes_apart` is how many likes apart the two stand, from 1, when both were liked, else 0.
+    """
+
+    item: Id
+    apart: int
+    likes_apart: int = 0
 
 
 class Covisit(msgspec.Struct, frozen=True, array_like=True):
-    """One like of the item (`other` is None), or one like of another item near it in the same person's sequence.
+    """One event on the item, whether it was a like, and what the person met before it.
 
-    `offset` is the offset in the source partition of `ouzel.events` of the event that told this: an owner skips what is at
-    or before the last offset that it counted from that partition, so a repeat changes nothing. `distance` is how many
-    likes apart the two stood, from 1; it is negative when the other item was liked first.
+    `offset` is the event's offset in its partition of `ouzel.events`: an owner skips what is at or before the last offset
+    that it counted from that partition, so a repeat changes nothing.
     """
 
     offset: int
     ts: Millis
     scene: Scene
-    other: Id | None = None
-    distance: int = 0
+    liked: bool
+    earlier: Annotated[tuple[Earlier, ...], Meta(max_length=MAX_EARLIER)] = ()
 
 
-class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+class Covisits(msgspec.Struct, frozen=True, kw_only=True):
     """What one batch of one partition of `ouzel.events` says about `item`, in offset order."""
 
+    v: Version = 1
     item: Id
     partition: int
     updates: tuple[Covisit, ...]
 
 
-class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """Everything counted about one item: its likes, its decayed trend by scene as of `ts`, and its strongest neighbours.
+class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything counted about one item, decayed to `ts`: its likes, its events of any kind (`seen`), its likes lately by
+    scene (`trend`), and the items that people met before it.
 
-    `weights[k][i]` is the k-th co-visit weight of `others[i]`. `counted` is the last offset counted, by source partition.
+    `weights` is one little-endian float32 for each of `others` and each kernel, others-major; `kernels` names the kernels,
+    so that weights counted under others are not misread. `counted` is the last offset counted, by source partition.
     """
 
+    v: Version = 1
     item: Id
     ts: Millis
     likes: float
+    seen: float = 0.0
     trend: dict[str, float] = {}
     others: Annotated[tuple[Id, ...], Meta(max_length=MAX_NEIGHBOURS)] = ()
-    weights: tuple[tuple[float, ...], ...] = ()
+    kernels: str = ""
+    weights: bytes = b""
     counted: dict[int, int] = {}
