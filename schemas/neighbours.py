@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_NEIGHBOURS, Id, Millis, Scene, Version
+from schemas.limits import MAX_NEIGHBOURS, Finite, Id, Millis, Scene
 
 MAX_EARLIER = 100
 """Earlier items that one update may name."""
@@ -38,20 +38,19 @@ class Covisit(msgspec.Struct, frozen=True, array_like=True):
     offset: int
     ts: Millis
     scene: Scene
-    liked: bool
+    liked: bool = False
     earlier: Annotated[tuple[Earlier, ...], Meta(max_length=MAX_EARLIER)] = ()
 
 
-class Covisits(msgspec.Struct, frozen=True, kw_only=True):
+class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """What one batch of one partition of `ouzel.events` says about `item`, in offset order."""
 
-    v: Version = 1
     item: Id
     partition: int
     updates: tuple[Covisit, ...]
 
 
-class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """Everything counted about one item, decayed to `ts`: its likes, its events of any kind (`seen`), its likes lately by
     scene (`trend`), and the items that people met before it.
 
@@ -59,12 +58,11 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     so that weights counted under others are not misread. `counted` is the last offset counted, by source partition.
     """
 
-    v: Version = 1
     item: Id
     ts: Millis
-    likes: float
-    seen: float = 0.0
-    trend: dict[str, float] = {}
+    likes: Finite
+    seen: Finite = 0.0
+    trend: dict[str, Finite] = {}
     others: Annotated[tuple[Id, ...], Meta(max_length=MAX_NEIGHBOURS)] = ()
     kernels: str = ""
     weights: bytes = b""
