@@ -13,8 +13,19 @@ from msgspec import Meta
 
 from schemas.limits import MAX_NEIGHBOURS, Finite, Id, Millis, Scene
 
-MAX_EARLIER = 100
+MAX_EARLIER = 40
 """Earlier items that one update may name."""
+
+MAX_UPDATES = 40
+"""Updates of one message; with every id at its greatest it takes 0.85 MB."""
+
+MAX_KERNELS = 8
+MAX_TRENDS = 16
+MAX_PARTITIONS = 4_096
+
+Apart = Annotated[int, Meta(ge=0, le=1_000)]
+Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Partition = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class Earlier(msgspec.Struct, frozen=True, array_like=True):
@@ -24,8 +35,8 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
     """
 
     item: Id
-    apart: int
-    likes_apart: int = 0
+    apart: Apart
+    likes_apart: Apart = 0
 
 
 class Covisit(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +46,7 @@ class Covisit(msgspec.Struct, frozen=True, array_like=True):
     that it counted from that partition, so a repeat changes nothing.
     """
 
-    offset: int
+    offset: Offset
     ts: Millis
     scene: Scene
     liked: bool = False
@@ -46,8 +57,8 @@ class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
     """What one batch of one partition of `ouzel.events` says about `item`, in offset order."""
 
     item: Id
-    partition: int
-    updates: tuple[Covisit, ...]
+    partition: Partition
+    updates: Annotated[tuple[Covisit, ...], Meta(max_length=MAX_UPDATES)]
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
@@ -62,8 +73,8 @@ class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     ts: Millis
     likes: Finite
     seen: Finite = 0.0
-    trend: dict[str, Finite] = {}
+    trend: Annotated[dict[Scene, Finite], Meta(max_length=MAX_TRENDS)] = {}
     others: Annotated[tuple[Id, ...], Meta(max_length=MAX_NEIGHBOURS)] = ()
-    kernels: str = ""
-    weights: bytes = b""
-    counted: dict[int, int] = {}
+    kernels: Annotated[str, Meta(max_length=128)] = ""
+    weights: Annotated[bytes, Meta(max_length=4 * MAX_NEIGHBOURS * MAX_KERNELS)] = b""
+    counted: Annotated[dict[Partition, Offset], Meta(max_length=MAX_PARTITIONS)] = {}
