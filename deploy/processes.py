@@ -64,7 +64,7 @@ class _Watch:
                 return
             assert self._process.stdin is not None
             self._process.stdin.close()
-            # It ends at once unless a child was left; then it goes on after us, when the child is no longer ours to reap.
+            # It ends at once unless a child was left; then it goes on after us, when that child is not ours to reap.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
             self._process = None

@@ -10,7 +10,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from deploy.errors import DeployError, TopicsDiffer
-from schemas.topics import ALL, Topic
+from schemas.limits import MAX_DEAD_LETTER_BYTES
+from schemas.topics import ALL, DEAD_LETTERS, Topic
 
 TOPIC_ALREADY_EXISTS = 36
 
@@ -22,7 +23,6 @@ COMPACTED = {
     # A worker that was away for less than a day still reads every tombstone.
     "delete.retention.ms": "86400000",
 }
-DELETED = {"cleanup.policy": "delete"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ def partitions_of(topic: Topic, events: int, items: int) -> int:
     return {"events": events, "items": items, "one": 1}[topic.partitions]
 
 
+def settings(topic: Topic) -> dict[str, str]:
+    """The topic's own settings; everything else is as the brokers have it."""
+    chosen = dict(COMPACTED) if topic.compacted else {"cleanup.policy": "delete"}
+    if topic is DEAD_LETTERS:
+        # A record is its value and less than 4 KiB around it.
+        chosen["max.message.bytes"] = str(MAX_DEAD_LETTER_BYTES + 4096)
+    return chosen
+
+
 async def create(
     bootstrap: str, *, events_partitions: int = 4, items_partitions: int = 4, replication: int = 1
 ) -> list[str]:
@@ -53,9 +62,7 @@ async def create(
     async with admin(bootstrap) as client:
         there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
         new = [
-            NewTopic(
-                topic.name, wanted[topic.name], replication, topic_configs=COMPACTED if topic.compacted else DELETED
-            )
+            NewTopic(topic.name, wanted[topic.name], replication, topic_configs=settings(topic))
             for topic in ALL
             if topic.name not in there
         ]

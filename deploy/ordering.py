@@ -1,0 +1,68 @@
+"""Events in time order, however many there are: sorted in chunks that are laid down in temporary files and merged.
+
+At most one chunk of `CHUNK` events, or one event a file, is in memory.
+"""
+
+import heapq
+import struct
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from types import TracebackType
+from typing import IO, Self
+
+from schemas.codec import decode, encode
+from schemas.events import Event
+
+CHUNK = 200_000
+LENGTH = struct.Struct("<I")
+
+
+class Ordered:
+    """The events given, oldest first, those of one time in the order given; `total` is how many.
+
+    A context manager, since it may hold temporary files; iterate it once.
+    """
+
+    def __init__(
+        self, events: Iterable[Event], *, chunk: int = CHUNK, on_read: Callable[[int], None] | None = None
+    ) -> None:
+        self.total = 0
+        self._files = ExitStack()
+        self._runs: list[Iterable[Event]] = []
+        source = iter(events)
+        while part := list(islice(source, chunk)):
+            self.total += len(part)
+            part.sort(key=_time)
+            self._runs.append(part if len(part) < chunk else self._lay_down(part))
+            if on_read is not None:
+                on_read(self.total)
+
+    def __iter__(self) -> Iterator[Event]:
+        return heapq.merge(*self._runs, key=_time)
+
+    def _lay_down(self, part: list[Event]) -> Iterator[Event]:
+        file = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        for event in part:
+            value = encode(event)
+            file.write(LENGTH.pack(len(value)) + value)
+        file.seek(0)
+        return _read(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+
+def _read(file: IO[bytes]) -> Iterator[Event]:
+    while head := file.read(LENGTH.size):
+        yield decode(Event, file.read(LENGTH.unpack(head)[0]))
+
+
+def _time(event: Event) -> int:
+    return event.ts
