@@ -1,0 +1,82 @@
+"""Judging published lists on the very events that follow them, beside simple methods on the same events. Pure.
+
+The rule, the same for every method: just before a live event is sent in which a person likes an item that they have not
+met before, and if a list has been published for them, that is one test. A method has a hit if the item is among its
+first `JUDGED` for the person at that moment. Ouzel's are the first entries of the person's latest list then; the others
+rank with everything that happened up to then, the history included. Items that the person has met are left out by all.
+
+A published list lags behind the events by the time that it takes to make it, and the others do not: in this they are
+favoured.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.events import Event
+from schemas.recommendations import Recommendation
+from streams.context import sentiment
+
+JUDGED = 10
+OUZEL = "ouzel"
+
+
+class Ranker(Protocol):
+    """A method that learns from each event as it happens. `rank` gives the `k` best items that the user has not met."""
+
+    def learn(self, user: str, item: str, liked: bool) -> None: ...
+
+    def rank(self, user: str, k: int) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How many tests there were, and of how many each method had a hit."""
+
+    tests: int
+    hits: Mapping[str, int]
+
+    def ratio(self, method: str) -> float | None:
+        """The share of tests with a hit; None before the first test."""
+        return self.hits[method] / self.tests if self.tests else None
+
+
+@dataclass
+class Judge:
+    """Keeps the latest list of each person, and what each has met; `rankers` are judged beside Ouzel."""
+
+    rankers: Mapping[str, Ranker]
+    tests: int = 0
+    _hits: dict[str, int] = field(default_factory=dict)
+    _latest: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _met: dict[str, set[str]] = field(default_factory=dict)
+
+    def learn(self, event: Event) -> None:
+        """Take in an event without judging: the history. An event without an item says nothing."""
+        if event.item is None:
+            return
+        liked = sentiment(event.kind, event.value) > 0
+        self._met.setdefault(event.user, set()).add(event.item)
+        for ranker in self.rankers.values():
+            ranker.learn(event.user, event.item, liked)
+
+    def published(self, made: Recommendation) -> None:
+        """A list came out: it is the person's latest."""
+        self._latest[made.user] = tuple(entry.item for entry in made.entries[:JUDGED])
+
+    def about_to_send(self, event: Event) -> None:
+        """Judge all methods on a live event if it is a test, then take it in."""
+        latest = self._latest.get(event.user)
+        new = event.item not in self._met.get(event.user, ())
+        if event.item is not None and latest is not None and new and sentiment(event.kind, event.value) > 0:
+            self.tests += 1
+            self._count(OUZEL, event.item, latest)
+            for name, ranker in self.rankers.items():
+                self._count(name, event.item, ranker.rank(event.user, JUDGED))
+        self.learn(event)
+
+    def verdict(self) -> Verdict:
+        return Verdict(self.tests, {name: self._hits.get(name, 0) for name in (OUZEL, *self.rankers)})
+
+    def _count(self, method: str, item: str, ranked: Sequence[str]) -> None:
+        self._hits[method] = self._hits.get(method, 0) + (item in ranked[:JUDGED])
