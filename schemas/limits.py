@@ -37,7 +37,7 @@ MAX_NEIGHBOURS = 512
 MAX_BECAUSE = 8
 MAX_SOURCES = 8
 MAX_DETAIL_LENGTH = 200
-MAX_CLEARED = 1_000
+MAX_CLEARED = 450
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 """A user, item, event or list identifier. Control characters are refused in what others send."""

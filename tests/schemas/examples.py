@@ -1,0 +1,139 @@
+"""Two messages of every type of the contract: one with every field, one with only what is required."""
+
+import msgspec
+
+from schemas.dead_letters import DeadLetter
+from schemas.errors import Refusal
+from schemas.events import Event, EventKind
+from schemas.feedback import Closed, Feedback, Outcome, Shown
+from schemas.items import Item
+from schemas.models import ModelStatus, Role
+from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
+from schemas.privacy import ErasureOrder, ErasureReceipt
+from schemas.recommendations import Degraded, Entry, Reason, Recommendation, Source
+
+NOW = 1_790_000_000_000
+
+EXAMPLES: dict[str, msgspec.Struct] = {
+    "event.full": Event(
+        id="e-1",
+        user="ann",
+        kind=EventKind.RATE,
+        ts=NOW,
+        item="alien",
+        scene="home",
+        value=4.5,
+        text="less horror this week",
+        target="e-0",
+        list="l-1",
+    ),
+    "event.minimal": Event(id="e-2", user="ann", kind=EventKind.LIKE, ts=NOW, item="alien"),
+    "item.full": Item(
+        id="alien",
+        title="Alien",
+        text="A crew meets something in the dark.",
+        attributes=("horror", "science fiction"),
+        published=NOW,
+        image=(0.5, -1.0),
+        audio=(0.25,),
+    ),
+    "item.minimal": Item(id="alien", title="Alien"),
+    "recommendation.full": Recommendation(
+        id="l-1",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=3,
+        offset=41,
+        entries=(
+            Entry(
+                item="brazil",
+                score=0.75,
+                behavioural=0.5,
+                propensity=0.9,
+                sources=(Source.COVISITED, Source.TRENDING),
+                reason=Reason(code=Source.COVISITED, text="because you liked Alien", because=("alien",)),
+                model=1.25,
+            ),
+        ),
+        model_version="7",
+        degraded=Degraded.DEADLINE,
+        freshness_ms=12.5,
+        took_ms=4.25,
+    ),
+    "recommendation.minimal": Recommendation(
+        id="l-2",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=0,
+        offset=0,
+        entries=(),
+        freshness_ms=1.0,
+        took_ms=1.0,
+    ),
+    "feedback.full": Feedback(
+        id="f-1",
+        list="l-1",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        outcome=Outcome.TAKEN,
+        reward=1.0,
+        item="brazil",
+        position=0,
+        propensity=0.9,
+        event="e-3",
+        kind=EventKind.LIKE,
+        delay_ms=1500.0,
+        model_version="7",
+        closed=Closed.WINDOW,
+        shown=(Shown(item="brazil", propensity=0.9),),
+    ),
+    "feedback.minimal": Feedback(
+        id="f-2", list="l-1", user="ann", scene="home", ts=NOW, outcome=Outcome.NOT_TAKEN, reward=0.0
+    ),
+    "dead_letter.full": DeadLetter(
+        code=Refusal.MALFORMED,
+        detail="nested too deeply",
+        topic="ouzel.events",
+        partition=2,
+        offset=9,
+        ts=NOW,
+        key=b"ann",
+        value=b"\xff\x00{",
+    ),
+    "dead_letter.minimal": DeadLetter(
+        code=Refusal.EMPTY, detail="", topic="ouzel.events", partition=0, offset=0, ts=NOW
+    ),
+    "covisits.full": Covisits(
+        item="alien",
+        partition=1,
+        updates=(
+            Covisit(
+                offset=5, ts=NOW, scene="home", liked=True, earlier=(Earlier(item="brazil", apart=2, likes_apart=1),)
+            ),
+        ),
+    ),
+    "covisits.minimal": Covisits(item="alien", partition=1, updates=(Covisit(offset=5, ts=NOW, scene="home"),)),
+    "neighbours.full": Neighbours(
+        item="alien",
+        ts=NOW,
+        likes=12.0,
+        seen=30.0,
+        trend={"home": 0.5},
+        others=("brazil",),
+        kernels="a",
+        weights=b"\x00\x00\x80\x3f",
+        counted={0: 17},
+    ),
+    "neighbours.minimal": Neighbours(item="alien", ts=NOW, likes=0.0),
+    "model_status.full": ModelStatus(model="scorer", version="7", role=Role.SHADOW, ts=NOW),
+    "erasure_order.full": ErasureOrder(id="o-1", user="ann", ts=NOW),
+    "erasure_receipt.full": ErasureReceipt(
+        order="o-1", user="ann", ts=NOW, cleared=("contexts",), model_versions=("7",)
+    ),
+    "erasure_receipt.minimal": ErasureReceipt(order="o-1", user="ann", ts=NOW, cleared=()),
+}
