@@ -1,0 +1,120 @@
+"""The evolution rule, on a message type that had three versions."""
+
+import msgpack
+import msgspec
+import pytest
+from msgspec import Struct
+
+from schemas import topics
+from schemas.errors import Refusal, Refused
+from schemas.reader import Reader
+
+DUMPS = [msgpack.packb, msgspec.json.encode]
+
+
+class Note1(Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
+    text: str
+
+
+class Note2(Struct, frozen=True, kw_only=True, tag_field="v", tag=2):
+    """`text` became `words`."""
+
+    words: tuple[str, ...]
+
+
+class Note3(Struct, frozen=True, kw_only=True, tag_field="v", tag=3):
+    """`words` became a number."""
+
+    words: int
+
+
+def split(note: Note1) -> Note2:
+    return Note2(words=tuple(note.text.split()))
+
+
+def count(note: Note2) -> Note3:
+    return Note3(words=len(note.words))
+
+
+FIRST = Reader(Note1, max_bytes=1000)
+SECOND = Reader(Note2, max_bytes=1000, previous=Note1, upgrade=split)
+THIRD = Reader(Note3, max_bytes=1000, previous=Note2, upgrade=count)
+
+OF_VERSION = {1: {"v": 1, "text": "a b"}, 2: {"v": 2, "words": ["a", "b"]}, 3: {"v": 3, "words": 2}}
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+def test_a_reader_reads_its_version_and_the_one_before(dump):
+    assert FIRST(dump(OF_VERSION[1])) == Note1(text="a b")
+    assert SECOND(dump(OF_VERSION[2])) == SECOND(dump(OF_VERSION[1])) == Note2(words=("a", "b"))
+    assert THIRD(dump(OF_VERSION[3])) == THIRD(dump(OF_VERSION[2])) == Note3(words=2)
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+def test_the_version_may_stand_anywhere_in_the_map(dump):
+    backwards = {name: OF_VERSION[1][name] for name in reversed(OF_VERSION[1])}
+    assert SECOND(dump(backwards)) == Note2(words=("a", "b"))
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+def test_no_version_means_the_first(dump):
+    assert FIRST(dump({"text": "a b"})) == Note1(text="a b")
+    assert SECOND(dump({"text": "a b"})) == Note2(words=("a", "b"))
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+def test_no_version_is_never_taken_for_a_later_one(dump):
+    with pytest.raises(Refused) as refused:
+        SECOND(dump({"words": ["a", "b"]}))
+    assert refused.value.code is Refusal.INVALID
+    with pytest.raises(Refused, match="version 1 is older than 2"):
+        THIRD(dump({"words": 2}))
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize(("reader", "version"), [(FIRST, 2), (FIRST, 3), (SECOND, 3)])
+def test_a_newer_version_is_refused_as_such_whatever_else_it_holds(dump, reader, version):
+    newer = OF_VERSION[version]
+    for value in (newer, {name: newer[name] for name in reversed(newer)}, newer | {"text": 7}):
+        with pytest.raises(Refused) as refused:
+            reader(dump(value))
+        assert refused.value.code is Refusal.NEWER_VERSION
+        assert f"version {version}" in refused.value.detail
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize(("reader", "version"), [(THIRD, 1), (THIRD, 0), (FIRST, 0), (FIRST, -1)])
+def test_a_version_before_the_last_two_is_refused(dump, reader, version):
+    with pytest.raises(Refused, match=f"version {version} is older") as refused:
+        reader(dump({"v": version, "text": "a b"}))
+    assert refused.value.code is Refusal.INVALID
+
+
+@pytest.mark.parametrize("dump", DUMPS)
+@pytest.mark.parametrize("version", ["1", 1.5, True, None, [1], 2**63])
+def test_a_version_is_a_small_whole_number(dump, version):
+    with pytest.raises(Refused):
+        FIRST(dump({"v": version, "text": "a b"}))
+
+
+def test_a_wrong_field_of_the_version_before_is_refused_as_invalid():
+    with pytest.raises(Refused, match="text") as refused:
+        SECOND(msgpack.packb({"v": 1, "text": 7}))
+    assert refused.value.code is Refusal.INVALID
+    with pytest.raises(Refused, match="text"):
+        SECOND(msgpack.packb({"text": 7}))
+
+
+def test_a_reader_takes_one_step_back_with_its_upgrade_or_none():
+    with pytest.raises(TypeError, match="follows 2"):
+        Reader(Note3, max_bytes=1, previous=Note1, upgrade=count)
+    with pytest.raises(TypeError, match="upgrade"):
+        Reader(Note2, max_bytes=1, previous=Note1)
+
+
+def test_every_message_type_has_a_version():
+    for topic in topics.ALL:
+        if topic.value is not None:
+            assert Reader(topic.value, max_bytes=1).version >= 1
+    with pytest.raises(TypeError, match="no version"):
+        Reader(type("Bare", (Struct,), {}), max_bytes=1)
