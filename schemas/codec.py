@@ -9,6 +9,7 @@ value of another version means, `schemas.reader` says.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import msgspec
@@ -51,9 +52,9 @@ _READERS: dict[type[msgspec.Struct], Reader[Any]] = {
         Reader(ErasureReceipt, max_bytes=MAX_RECORD_BYTES),
     )
 }
-_READ_EVENT: Reader[Event] = _READERS[Event]
-_READ_ITEM: Reader[Item] = _READERS[Item]
-_READ_ORDER: Reader[ErasureOrder] = _READERS[ErasureOrder]
+_READ_EVENT: Callable[[bytes | None], Event] = _READERS[Event].read
+_READ_ITEM: Callable[[bytes | None], Item] = _READERS[Item].read
+_READ_ORDER: Callable[[bytes | None], ErasureOrder] = _READERS[ErasureOrder].read
 
 
 def encode(message: msgspec.Struct) -> bytes:
@@ -67,7 +68,7 @@ def decode(message_type: type[M], value: bytes | None) -> M:
     Checks form, version and bounds, but neither key nor clock: events, items and erasure orders, which others write,
     have readers of their own.
     """
-    message: M = _READERS[message_type](value)
+    message: M = _READERS[message_type].read(value)
     return message
 
 

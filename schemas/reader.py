@@ -56,7 +56,7 @@ class Reader(Generic[M]):
         self._msgpack = msgspec.msgpack.Decoder(either).decode
         self._json = msgspec.json.Decoder(either).decode
 
-    def __call__(self, value: bytes | None) -> M:
+    def read(self, value: bytes | None) -> M:
         """The message in `value`, or `Refused`."""
         if not value:
             raise Refused(Refusal.EMPTY, "no value: send a MessagePack map or a JSON object")
