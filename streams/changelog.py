@@ -1,0 +1,205 @@
+"""The changelog of one partition's state: written by its owner, read back when a partition changes hands.
+
+What is guaranteed, on any broker, whatever is killed and when:
+
+- *Recovery is complete.* It begins by writing a marker, and ends when that marker is read back; everything that was
+  acknowledged before stands before it. The broker's end offset is never asked.
+- *A store on disk is only trusted if it followed this very changelog.* The first record of a changelog is the marker of
+  its first recovery, and its key names the changelog; a topic that was deleted and made anew has another. A store of
+  another changelog, one that is ahead of the marker, or one older than `max_age_ms` (clearings may be compacted away by
+  then) is rebuilt from the first record.
+- *An old owner that does not know yet that it lost the partition (a zombie) does no harm that lasts.* It cannot commit:
+  the broker fences its generation. It may still write what it had in flight. The owner sees that at its own next write,
+  whose offset is then not the one expected; it reads the gap and writes its own values of those keys again. The zombie
+  sees the marker of the owner in the same way, and stops (`Superseded`). If the owner dies before its next write, the
+  next recovery keeps of each key the value with the highest stamp and writes it again if an older one came after it.
+  The stamp of a context is its last folded offset, so the highest is the most complete.
+
+Not covered: a zombie that clears an expired person whom the new owner has just heard of again, where the owner dies
+before its next write; the person then starts anew.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.errors import Superseded
+from streams.store import MARKER, Facts, Store, header
+
+log = logging.getLogger(__name__)
+
+Update = tuple[bytes, bytes | None]
+
+READ_RECORDS = 5_000
+
+
+class Recovered(NamedTuple):
+    """What a recovery did: records read, whether the store on disk was good, and how many values were repaired."""
+
+    records: int
+    trusted: bool
+    repaired: int
+
+
+class Changelog:
+    """The changelog of one partition and the store that follows it. One coroutine at a time writes."""
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        store: Store,
+        *,
+        producer: Any,
+        consumer: Callable[[], Any],
+        nonce: bytes,
+        now_ms: Callable[[], int],
+        max_age_ms: int,
+    ) -> None:
+        """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group."""
+        self._tp = TopicPartition(topic, partition)
+        self._store = store
+        self._producer = producer
+        self._new_consumer = consumer
+        self._marker = MARKER + nonce
+        self._now_ms = now_ms
+        self._max_age_ms = max_age_ms
+
+    async def recover(self) -> Recovered:
+        """Bring the store up to everything that the changelog holds now. The first thing to do, once."""
+        (marked_at,) = await self._send([(self._marker, b"\x01")])
+        async with self._reader() as reader:
+            await reader.seek_to_beginning(self._tp)
+            first = await reader.getone(self._tp)
+            identity = first.key if first.key is not None and first.key.startswith(MARKER) else b""
+            facts = self._store.facts
+            age_ms = self._now_ms() - facts.written_ms
+            trusted = bool(identity) and facts.identity == identity and facts.position <= marked_at
+            trusted = trusted and age_ms <= self._max_age_ms
+            if not trusted:
+                self._store.clear()
+                facts = Facts(identity=identity, position=first.offset)
+            reader.seek(self._tp, facts.position)
+            records, stale = await self._catch_up(reader, facts)
+        own = [] if identity == self._marker else [(self._marker, None)]  # the first record's key must stay
+        repaired = [(key, self._store.get(key)) for key in stale]
+        await self.write([*own, *repaired])
+        return Recovered(records, trusted, len(repaired))
+
+    async def write(self, updates: Sequence[Update]) -> None:
+        """Write `updates` (envelopes; None clears) to the changelog, wait until the broker has them, then to the store.
+
+        Raises `Superseded` where another worker has taken the partition over.
+        """
+        if not updates:
+            return
+        expected, gaps = self._store.facts.position, []
+        for offset in await self._send(updates):
+            if offset > expected:
+                gaps.append((expected, offset))
+            expected = max(expected, offset + 1)
+        self._apply(updates, expected)
+        for start, end in gaps:
+            await self._mend(start, end)
+
+    def touch(self) -> None:
+        """Note that the store is current, so that an idle one does not grow too old to be trusted."""
+        self._apply([], self._store.facts.position)
+
+    def _apply(self, updates: Sequence[Update], position: int) -> None:
+        facts = self._store.facts
+        kept = [(key, value) for key, value in updates if not key.startswith(MARKER)]
+        high = max((header(value).stamp for _, value in kept if value is not None), default=-1)
+        self._store.write(kept, Facts(facts.identity, position, max(facts.high, high), self._now_ms()))
+
+    async def _catch_up(self, reader: Any, facts: Facts) -> tuple[int, set[bytes]]:
+        """Apply the records up to our marker. Returns how many, and the keys whose last value was not the best one."""
+        count, stale = 0, set[bytes]()
+        while True:
+            fresh: dict[bytes, bytes | None] = {}
+            position, high, done = facts.position, facts.high, False
+            for record in (await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)).get(
+                self._tp, ()
+            ):
+                position = record.offset + 1
+                if record.key == self._marker:
+                    done = True
+                    break
+                if record.key is None or record.key.startswith(MARKER):
+                    continue
+                count += 1
+                if record.value is None:
+                    fresh[record.key] = None
+                    stale.discard(record.key)
+                    continue
+                stamp = header(record.value).stamp
+                held = fresh[record.key] if record.key in fresh else self._store.get(record.key)
+                if held is not None and header(held).stamp > stamp:
+                    stale.add(record.key)
+                    continue
+                stale.discard(record.key)
+                fresh[record.key] = record.value
+                high = max(high, stamp)
+            facts = Facts(facts.identity, position, high, self._now_ms())
+            self._store.write(fresh.items(), facts)
+            if done:
+                return count, stale
+
+    async def _mend(self, start: int, end: int) -> None:
+        """Look at what others wrote at offsets `start` to `end` (exclusive), and write our own values of it again."""
+        keys: set[bytes] = set()
+        async with self._reader() as reader:
+            reader.seek(self._tp, start)
+            position = start
+            while position < end:
+                records = (await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)).get(self._tp, ())
+                for record in records:
+                    position = record.offset + 1
+                    if record.offset >= end or record.key is None:
+                        continue
+                    if not record.key.startswith(MARKER):
+                        keys.add(record.key)
+                    elif record.value is not None and record.key != self._marker:
+                        raise Superseded(
+                            f"partition {self._tp.partition} is being recovered by another worker; let go of it"
+                        )
+        ours = [(key, value) for key in keys if (value := self._store.get(key)) is not None]
+        log.warning(
+            "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values mended",
+            self._tp.partition,
+            len(keys),
+            len(ours),
+        )
+        await self.write(ours)
+
+    async def _send(self, updates: Sequence[Update]) -> list[int]:
+        """Append to the topic's partition; the offset of each record, once the broker has them all."""
+        sent: list[tuple[Any, int]] = []
+        batch = self._producer.create_batch()
+        for key, value in updates:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                sent.append((await self._submit(batch), batch.record_count()))
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None)
+        sent.append((await self._submit(batch), batch.record_count()))
+        offsets: list[int] = []
+        for future, count in sent:
+            base = (await future).offset
+            offsets.extend(range(base, base + count))
+        return offsets
+
+    async def _submit(self, batch: Any) -> Any:
+        return await self._producer.send_batch(batch, self._tp.topic, partition=self._tp.partition)
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[Any]:
+        reader: AIOKafkaConsumer = self._new_consumer()
+        await reader.start()
+        try:
+            reader.assign([self._tp])
+            yield reader
+        finally:
+            await reader.stop()

@@ -1,0 +1,50 @@
+"""How a worker reaches its brokers: the same settings for Faust and for the plain aiokafka clients beside it."""
+
+import ssl
+from typing import Any
+
+import faust
+
+from streams.settings import Settings
+
+
+def addresses(settings: Settings) -> list[str]:
+    """The brokers as host:port."""
+    return [address.strip() for address in settings.brokers.split(",") if address.strip()]
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for an aiokafka client."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": addresses(settings),
+        "client_id": settings.app_id,
+        "security_protocol": settings.security.upper(),
+        "ssl_context": _ssl_context(settings),
+    }
+    if settings.security.startswith("sasl"):
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = settings.sasl_password.reveal()
+    return options
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for a Faust app."""
+    options: dict[str, Any] = {"broker": [f"kafka://{address}" for address in addresses(settings)]}
+    context = _ssl_context(settings)
+    if settings.security.startswith("sasl"):
+        options["broker_credentials"] = faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.sasl_password.reveal(),
+            mechanism=settings.sasl_mechanism,
+            ssl_context=context,
+        )
+    elif context is not None:
+        options["broker_credentials"] = faust.SSLCredentials(context)
+    return options
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.security.endswith("ssl"):
+        return None
+    return ssl.create_default_context(cafile=settings.ssl_ca or None)

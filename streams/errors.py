@@ -1,0 +1,33 @@
+"""What the event plane raises.
+
+    StreamsError
+    ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
+    ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
+    └── PartitionLost   the partition was revoked while something waited for it (retriable)
+
+`retriable` says whether the same work, started over from what is durable, can succeed.
+"""
+
+from typing import ClassVar
+
+
+class StreamsError(Exception):
+    """The root of what this package raises."""
+
+    retriable: ClassVar[bool] = False
+
+
+class BadSetting(StreamsError):
+    """A setting cannot be used. The message names the variable, what is wrong with it, and what it takes."""
+
+
+class Superseded(StreamsError):
+    """Another worker has begun to recover a partition that this one still held."""
+
+    retriable: ClassVar[bool] = True
+
+
+class PartitionLost(StreamsError):
+    """The partition is no longer ours."""
+
+    retriable: ClassVar[bool] = True

@@ -1,0 +1,321 @@
+"""The lanes of the batch path: one for each partition of `ouzel.events` that is ours.
+
+A lane recovers its partition's state, goes to the committed offset, and then, batch after batch: fetch, fold (visible
+to the list path at once), publish what follows from it, and only then let the state be written. What is written may be
+committed. If anything on the way fails, nothing of the batch counts: the lane starts over from what is durable.
+
+Order of effects of a batch: dead letters, feedback and co-visits; then state on the changelog and on disk; then the
+commit. A crash in between repeats outputs, with the same ids (co-visits are skipped by their source offset, feedback
+and lists carry an id made from what caused them, dead letters their origin), and never loses one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from schemas.codec import encode
+from schemas.events import Event
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK
+from streams.changelog import Changelog
+from streams.clock import Clock
+from streams.folding import Folded, fold_batch
+from streams.metrics import Metrics
+from streams.publishing import Output
+from streams.settings import Settings
+from streams.state import PartitionState
+from streams.store import Store
+from streams.sweeping import Sweep
+from streams.transport import Source
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 0.5
+DRAIN_SHARE = 0.4
+"""The share of the rebalance timeout that a lane may take to write what is in flight."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds before a failed lane starts over: doubled with each failure in a row."""
+
+
+Publish = Callable[[Sequence[Output]], Awaitable[None]]
+"""Send records; return when the broker has them all."""
+
+
+class Lists(Protocol):
+    """The list path, as the lanes see it. None of these waits."""
+
+    def assign(self, state: PartitionState) -> None: ...
+    def revoke(self, partition: int) -> None: ...
+    def observe(self, partition: int, event: Event) -> None: ...
+    def trigger(self, partition: int, event: Event, offset: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    lists: Lists | None
+    publish: Publish
+    changelog: Callable[[int, Store], Changelog]
+
+
+class Lane:
+    """One partition, from its assignment to its revocation."""
+
+    def __init__(self, partition: int, source: Source, plane: Plane) -> None:
+        self.partition = partition
+        self.state: PartitionState | None = None
+        self._source = source
+        self._plane = plane
+        self._written = -1
+        self._stopping = False
+        self._pause = FIRST_PAUSE
+        self._assigned = plane.clock.monotonic()
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{partition}")
+
+    @property
+    def committable(self) -> int:
+        """The next offset to read, where everything before it is durable; -1 if that is not known yet."""
+        return max(self._written, -1 if self.state is None else self.state.written) + 1 or -1
+
+    @property
+    def lag(self) -> int | None:
+        """Events not folded yet, as of the last fetch; None if not known."""
+        end = self._source.end_offset(self.partition)
+        if end is None or self.state is None or self.state.folded < 0:
+            return None
+        return max(0, end - self.state.folded - 1)
+
+    async def stop(self, deadline: float) -> None:
+        """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
+        self._stopping = True
+        if self.state is None:
+            self._task.cancel()
+        await asyncio.wait([self._task], timeout=deadline)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._live()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.error(
+                    "Partition %d: starting over from what is durable, in %.1f s, after %s",
+                    self.partition,
+                    self._pause,
+                    "; ".join(describe(error)),
+                )
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    async def _live(self) -> None:
+        plane, settings = self._plane, self._plane.settings
+        store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
+        state: PartitionState | None = None
+        try:
+            changelog = plane.changelog(self.partition, store)
+            recovered = await changelog.recover()
+            state = PartitionState(
+                self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
+            )
+            start = await self._source.seek_committed(self.partition, self.committable)
+            seconds = plane.clock.monotonic() - self._assigned
+            plane.metrics.recovery_seconds.observe(seconds)
+            log.info(
+                "Partition %d: ready in %.2f s at offset %d; %s state on disk, %d changelog records read, %d repaired",
+                self.partition,
+                seconds,
+                start,
+                "kept the" if recovered.trusted else "rebuilt the",
+                recovered.records,
+                recovered.repaired,
+            )
+            await self._serve(state, start)
+        finally:
+            self.state = None
+            if state is None:
+                store.close()
+            else:
+                self._written = max(self._written, state.written)
+                if plane.lists is not None:
+                    plane.lists.revoke(self.partition)
+                state.close()
+
+    async def _serve(self, state: PartitionState, start: int) -> None:
+        self.state = state
+        if self._plane.lists is not None:
+            self._plane.lists.assign(state)
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(state.run()), group.create_task(self._sweep(state))]
+            try:
+                await self._pump(state, start)
+            finally:
+                for task in beside:
+                    task.cancel()
+
+    async def _pump(self, state: PartitionState, start: int) -> None:
+        plane, limit = self._plane, self._plane.settings.batch_max_events
+        written: asyncio.Future[None] | None = None
+        following = start
+        while not self._stopping:
+            records = await self._source.fetch(self.partition, limit, FETCH_SECONDS)
+            if not records:
+                continue
+            if records[0].offset < start:
+                log.error(
+                    "Partition %d: offset %d was read after %d was committed. If %s was made anew, delete %s and "
+                    "the group's offsets too: its people are stamped with offsets of the old one.",
+                    self.partition,
+                    records[0].offset,
+                    start,
+                    EVENTS.name,
+                    CONTEXTS.name,
+                )
+            records = [record for record in records if record.offset >= following]
+            if not records or self._stopping:
+                continue
+            began = plane.clock.monotonic()
+            following = records[-1].offset + 1
+            folded = self._fold(state, records)
+            publishing = asyncio.ensure_future(plane.publish(list(outputs(folded))))
+            before, written = written, state.seal(folded.last, publishing)
+            self._tell_lists(folded)
+            await publishing  # what a later batch publishes comes after what this one does
+            if before is not None:
+                await before  # at most one batch is being written while the next is folded
+            self._count(folded, len(records), plane.clock.monotonic() - began)
+            self._pause = FIRST_PAUSE
+        if written is not None:
+            await written
+        await state.seal()
+
+    def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
+        folded = fold_batch(
+            records,
+            state,
+            partition=self.partition,
+            now_ms=self._plane.clock.now_ms(),
+            window_ms=self._plane.settings.attribution_window_ms,
+        )
+        state.folded = folded.last
+        for user, context in folded.contexts.items():
+            state.set_context(user, context)
+        for user, exposure in folded.exposures.items():
+            state.set_exposure(user, exposure)
+        return folded
+
+    def _tell_lists(self, folded: Folded) -> None:
+        lists = self._plane.lists
+        if lists is None:
+            return
+        try:
+            for event in folded.events:
+                lists.observe(self.partition, event)
+            for event, offset in folded.triggers.values():
+                lists.trigger(self.partition, event, offset)
+        except Exception as error:
+            # The fold stands whatever the list path makes of it.
+            log.error("Partition %d: the list path failed: %s", self.partition, "; ".join(describe(error)))
+
+    async def _sweep(self, state: PartitionState) -> None:
+        plane, settings = self._plane, self._plane.settings
+        sweep = Sweep(
+            settings.sweep_step, int(settings.context_expiry_days * 86_400_000), settings.attribution_window_ms
+        )
+        while True:
+            await asyncio.sleep(settings.sweep_interval_s)
+            forgotten, closed = sweep.step(state, plane.clock.now_ms())
+            state.touch()
+            plane.metrics.expired.inc(forgotten)
+            if closed:
+                publishing = asyncio.ensure_future(
+                    plane.publish([Output(FEEDBACK.name, each.user.encode(), encode(each)) for each in closed])
+                )
+                await state.seal(gate=publishing)
+                for each in closed:
+                    plane.metrics.feedback.labels(each.outcome.value).inc()
+
+    def _count(self, folded: Folded, records: int, seconds: float) -> None:
+        metrics = self._plane.metrics
+        for event in folded.events:
+            metrics.events.labels(event.kind.value).inc()
+        for letter in folded.dead:
+            metrics.dead_letters.labels(letter.code.value).inc()
+        for each in folded.feedback:
+            metrics.feedback.labels(each.outcome.value).inc()
+        metrics.repeats.inc(folded.repeats)
+        metrics.batch_events.observe(records)
+        metrics.batch_seconds.observe(seconds)
+
+
+class BatchLanes:
+    """The lanes of a worker (`streams.transport.Lanes`)."""
+
+    topic = EVENTS.name
+
+    def __init__(self) -> None:
+        self.plane: Plane | None = None
+        self.lanes: dict[int, Lane] = {}
+
+    def assign(self, partitions: Iterable[int], source: Source) -> None:
+        assert self.plane is not None, "the plane is set before the consumer starts"
+        for partition in partitions:
+            if partition not in self.lanes:
+                self.lanes[partition] = Lane(partition, source, self.plane)
+
+    async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
+        assert self.plane is not None, "the plane is set before the consumer starts"
+        going = [self.lanes[partition] for partition in partitions if partition in self.lanes]
+        deadline = self.plane.settings.rebalance_timeout_s * DRAIN_SHARE
+        await asyncio.gather(*(lane.stop(deadline) for lane in going))
+        for lane in going:
+            del self.lanes[lane.partition]
+        return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
+
+    def committable(self) -> dict[int, int]:
+        return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
+
+    def ready(self) -> bool:
+        """Whether every partition that is ours is being served."""
+        return all(lane.state is not None for lane in self.lanes.values())
+
+
+def outputs(folded: Folded) -> Iterable[Output]:
+    """What a batch publishes before its state is written."""
+    for letter in folded.dead:
+        yield Output(DEAD_LETTERS.name, letter.key, encode(letter))
+    for each in folded.feedback:
+        yield Output(FEEDBACK.name, each.user.encode(), encode(each))
+    for covisits in folded.covisits:
+        yield Output(COVISITS.name, covisits.item.encode(), encode(covisits))
+
+
+def folder_of(settings: Settings, partition: int) -> Path:
+    return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
+
+
+def open_store(folder: Path, block_cache_mb: int) -> Store:
+    """The store in `folder`. One that cannot be read is made anew: the changelog has everything."""
+    try:
+        return Store(folder, block_cache_mb=block_cache_mb)
+    except Exception as error:
+        if "lock" in str(error).lower():
+            raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
+        log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
+        Store.remove(folder)
+        return Store(folder, block_cache_mb=block_cache_mb)
+
+
+def describe(error: BaseException) -> list[str]:
+    """The kinds of the errors that came together, without what they hold: that may name a person."""
+    if isinstance(error, BaseExceptionGroup):
+        return [each for inner in error.exceptions for each in describe(inner)]
+    return [f"{type(error).__name__}"]

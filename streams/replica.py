@@ -1,0 +1,98 @@
+"""A compacted topic held whole by every worker: read from the start, then followed, without a consumer group."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.clock import Clock
+
+log = logging.getLogger(__name__)
+
+READ_RECORDS = 1_000
+PAUSE_SECONDS = 1.0
+
+Apply = Callable[[int, bytes, bytes | None], None]
+"""Take in one record: its partition, key and value. A value of None withdraws. Must not raise."""
+
+
+class Replica:
+    """Follows `topic` and hands every record to `apply`, in order by partition; `run` does it until cancelled.
+
+    `caught_up` is set once everything that was there at the start is in. It is a hint: it rests on the broker's end
+    offsets, which some brokers state a batch too low. Who must not miss a record writes one and waits for it
+    (`wait_for`). Records without a key are passed over: they cannot be withdrawn.
+    """
+
+    def __init__(self, topic: str, apply: Apply, *, consumer: Callable[[], Any], clock: Clock) -> None:
+        self.topic = topic
+        self.caught_up = asyncio.Event()
+        self.records = 0
+        self._apply = apply
+        self._new_consumer = consumer
+        self._clock = clock
+        self._awaited: dict[bytes, asyncio.Future[None]] = {}
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except KafkaError as error:
+                log.warning("%s cannot be followed (%s); trying again from its start", self.topic, type(error).__name__)
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def wait_for(self, key: bytes) -> asyncio.Future[None]:
+        """A future that is done once a record with this key has been taken in from now on."""
+        future = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
+        future.add_done_callback(lambda _: self._awaited.pop(key, None))
+        return future
+
+    async def _follow(self) -> None:
+        consumer = self._new_consumer()
+        await consumer.start()
+        try:
+            tps = await _partitions(consumer, self.topic)
+            consumer.assign(tps)
+            began = self._clock.monotonic()
+            ends = await consumer.end_offsets(tps)
+            await consumer.seek_to_beginning(*tps)
+            behind = {tp for tp in tps if await consumer.position(tp) < ends[tp]}
+            while True:
+                if not behind and not self.caught_up.is_set():
+                    self.caught_up.set()
+                    seconds = self._clock.monotonic() - began
+                    log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
+                batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
+                for tp, records in batches.items():
+                    for record in records:
+                        self._take(record)
+                    if records and records[-1].offset + 1 >= ends[tp]:
+                        behind.discard(tp)
+        finally:
+            await consumer.stop()
+
+    def _take(self, record: Any) -> None:
+        if record.key is None:
+            return
+        self.records += 1
+        self._apply(record.partition, record.key, record.value)
+        awaited = self._awaited.get(record.key)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+
+
+async def _partitions(consumer: Any, topic: str) -> list[Any]:
+    """The partitions of `topic`, once the broker knows it."""
+    told = False
+    while True:
+        found = await consumer._client.fetch_all_metadata()
+        partitions = found.partitions_for_topic(topic)
+        if partitions:
+            return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        if not told:
+            log.warning("The topic %s does not exist yet: make the topics with `ouzel topics create`", topic)
+            told = True
+        await asyncio.sleep(PAUSE_SECONDS)

@@ -1,0 +1,197 @@
+"""The settings of a worker: read once at start, from environment variables, into one frozen object.
+
+To add a setting, add a field. Its variable is `OUZEL_` and the field's name in capitals; its type, default, bounds and
+text come from the same line, and so does its row in docs/settings.md (`settings_table`).
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from streams.errors import BadSetting
+
+PREFIX = "OUZEL_"
+
+
+class Secret(str):
+    """A setting that never prints: `repr`, logs and the settings table show asterisks. `reveal` gives the text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'" if self else "''"
+
+    def __str__(self) -> str:
+        return "********" if self else ""
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def reveal(self) -> str:
+        return str.__str__(self)
+
+
+NO_SECRET = Secret("")
+STATE_DIR = Path(".ouzel/state")
+
+
+def setting(
+    default: Any, doc: str, *, low: float | None = None, high: float | None = None, one_of: tuple[str, ...] = ()
+) -> Any:
+    """A field of `Settings`: its default, what it means, and its bounds (inclusive), if any."""
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high, "one_of": one_of})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything a worker can be told. Validated on construction: a value out of bounds raises `BadSetting`."""
+
+    # The brokers
+    brokers: str = setting("127.0.0.1:9092", "Kafka brokers, host:port, separated by commas.")
+    app_id: str = setting("ouzel", "The consumer group. Workers with the same one share the partitions.")
+    security: str = setting(
+        "plaintext", "How to talk to the brokers.", one_of=("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
+    )
+    sasl_mechanism: str = setting(
+        "SCRAM-SHA-256", "How to log in to the brokers.", one_of=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    )
+    sasl_username: str = setting("", "The name to log in with.")
+    sasl_password: Secret = setting(NO_SECRET, "The password to log in with.")  # noqa: RUF009 - a field
+    ssl_ca: str = setting("", "A file with the certificate authorities to trust (empty: the system's).")
+    session_timeout_s: float = setting(10.0, "A worker silent for so long has lost its partitions.", low=1, high=300)
+    rebalance_timeout_s: float = setting(
+        30.0, "How long a worker may take to hand its partitions over.", low=1, high=600
+    )
+    heartbeat_s: float = setting(2.0, "Between two signs of life to the group.", low=0.1, high=60)
+
+    # State and batches
+    state_dir: Path = setting(STATE_DIR, "Where the state is kept. A cache: safe to delete.")  # noqa: RUF009 - a field
+    state_max_age_s: int = setting(
+        72_000,
+        "State on disk that was last written longer ago is rebuilt from the changelog. Below the broker's "
+        "delete.retention.ms, so that no clearing of a person is missed.",
+        low=0,
+    )
+    block_cache_mb: int = setting(16, "Block cache of one partition's store.", low=1, high=65_536)
+    cached_people: int = setting(20_000, "Contexts kept decoded, by partition; about 20 KiB each at most.", low=1)
+    batch_max_events: int = setting(1_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
+    fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
+    commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
+    context_expiry_days: float = setting(180.0, "A person not heard of for so long is forgotten.", low=0.0001)
+    sweep_interval_s: float = setting(1.0, "Between two steps of the search for what has expired.", low=0.01, high=3600)
+    sweep_step: int = setting(500, "Records looked at in one such step, by partition.", low=1)
+
+    # Lists
+    list_length: int = setting(10, "Entries of a list.", low=1, high=100)
+    list_deadline_ms: int = setting(1_000, "From an event to its list, at most.", low=10, high=60_000)
+    patience_ms: int = setting(
+        600, "Whoever has waited so long for the model gets a list without it.", low=1, high=60_000
+    )
+    scoring_slots: int = setting(4, "Lists made at the same time: requests in flight to the model.", low=1, high=1_024)
+    max_waiting: int = setting(2_000, "People who wait for a list, at most; then the oldest trigger is dropped.", low=1)
+    trigger_max_age_ms: int = setting(60_000, "An older event is folded but makes no list (replays, backfills).", low=0)
+    attribution_window_ms: int = setting(1_800_000, "A reaction counts for a list for so long.", low=1)
+    exploration: float = setting(0.05, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
+
+    # The model
+    triton: str = setting("127.0.0.1:8001", "Triton's gRPC address, host:port. Empty: lists without the model.")
+
+    # The web port
+    web_host: str = setting("127.0.0.1", "Where /metrics, /healthz and /readyz listen.")
+    web_port: int = setting(6066, "Their port.", low=1, high=65_535)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(each, getattr(self, each.name))
+        if self.heartbeat_s >= self.session_timeout_s:
+            raise BadSetting(f"{PREFIX}HEARTBEAT_S={self.heartbeat_s} must be below {PREFIX}SESSION_TIMEOUT_S.")
+        if self.patience_ms > self.list_deadline_ms:
+            raise BadSetting(f"{PREFIX}PATIENCE_MS={self.patience_ms} must be at most {PREFIX}LIST_DEADLINE_MS.")
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the environment (default: the process's) gives. Raises `BadSetting`.
+
+    A variable that starts with `OUZEL_` but is no setting of the worker is let be: the other programs have theirs.
+    """
+    environment = os.environ if environment is None else environment
+    given = {}
+    for each in fields(Settings):
+        text = environment.get(variable(each.name))
+        if text is not None:
+            given[each.name] = _parse(each, text)
+    return Settings(**given)
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The variables that `read_settings` turns into `settings`: for starting a worker as a child. Holds the secrets."""
+    values = {each.name: getattr(settings, each.name) for each in fields(settings)}
+    return {variable(name): v.reveal() if isinstance(v, Secret) else str(v) for name, v in values.items()}
+
+
+def variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def settings_table() -> str:
+    """docs/settings.md: every setting with its variable, default, bounds and meaning."""
+    rows = ["| variable | default | takes | meaning |", "|---|---|---|---|"]
+    for each in fields(Settings):
+        default = f"`{each.default}`" if str(each.default) else ""
+        rows.append(f"| `{variable(each.name)}` | {default} | {_takes(each)} | {each.metadata['doc']} |")
+    return (
+        "# Settings of a worker\n\n"
+        "Read once at start, from environment variables. A value that cannot be used stops the worker with a message\n"
+        "that says why. This page is made from `streams/settings.py`; a test keeps the two in step.\n\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def _takes(each: Field[Any]) -> str:
+    low, high, one_of = (each.metadata[name] for name in ("low", "high", "one_of"))
+    if one_of:
+        return ", ".join(one_of)
+    kind = {str: "text", Path: "a folder", Secret: "a secret", int: "a whole number", float: "a number"}[_type(each)]
+    if low is not None and high is not None:
+        return f"{kind}, {low:,} to {high:,}"
+    return f"{kind}, {low:,} or more" if low is not None else kind
+
+
+def _type(each: Field[Any]) -> type:
+    if each.default is MISSING:
+        raise TypeError(f"the setting {each.name} has no default")
+    return Path if isinstance(each.default, Path) else type(each.default)
+
+
+def _parse(each: Field[Any], text: str) -> Any:
+    kind = _type(each)
+    try:
+        return kind(text.strip() if kind in (int, float) else text)
+    except ValueError:
+        raise BadSetting(f"{variable(each.name)} takes {_takes(each)}. Correct it or leave it out.") from None
+
+
+def _check(each: Field[Any], value: Any) -> None:
+    low, high, one_of = (each.metadata[name] for name in ("low", "high", "one_of"))
+    low_ok = low is None or value >= low  # also False for NaN
+    high_ok = high is None or value <= high
+    if not (low_ok and high_ok and (not one_of or value in one_of)):
+        raise BadSetting(f"{variable(each.name)}={value} is out of bounds: it takes {_takes(each)}.")
+
+
+def throwaway(brokers: str, **overrides: Any) -> Settings:
+    """Settings for a short life on a broker of one's own: fast to join, state in a folder of its own."""
+    return Settings(
+        **{
+            "brokers": brokers,
+            "session_timeout_s": 6.0,
+            "rebalance_timeout_s": 6.0,
+            "heartbeat_s": 1.0,
+            "state_dir": Path(tempfile.mkdtemp(prefix="ouzel-")),
+            **overrides,
+        }
+    )

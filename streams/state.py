@@ -1,0 +1,214 @@
+"""The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
+
+A value that is put is seen by the next reader at once, and is durable (changelog, then disk) a little later: what was
+put since the last write goes out together, in the order in which it was put. A batch can hold its values back until
+what it publishes is out (`seal` with a gate); what is put after them waits too, so that the changelog never tells of an
+event whose outputs may be lost.
+
+Memory: the values that are not durable yet, and at most `cached` decoded objects.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streams.attribution import NONE, Exposure
+from streams.changelog import Changelog, Update
+from streams.context import EMPTY, Context
+from streams.errors import PartitionLost
+from streams.store import CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
+
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE: dict[bytes, Callable[[memoryview], Any]] = {
+    CONTEXT: msgspec.msgpack.Decoder(Context).decode,
+    EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
+}
+
+
+def decode_value(key: bytes, envelope: bytes) -> Any:
+    """The object in an envelope from the store or the changelog. Its type follows from the key's prefix."""
+    return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
+
+
+def context_key(user: str) -> bytes:
+    return CONTEXT + user.encode()
+
+
+def exposure_key(user: str) -> bytes:
+    return EXPOSURE + user.encode()
+
+
+class _Put(NamedTuple):
+    """A value on its way to the changelog; None clears. The same object stands in the group and among the fresh."""
+
+    stamp: int
+    value: Any
+
+
+class _Group(NamedTuple):
+    puts: dict[bytes, _Put]
+    last: int
+    gate: asyncio.Future[None] | None
+    done: asyncio.Future[None]
+
+
+class PartitionState:
+    """What is known of the people of one partition. `open` is False from the moment the partition is let go of.
+
+    `folded` is the last offset that is folded in, `written` the last one of which everything is durable (-1: none yet).
+    """
+
+    def __init__(
+        self, partition: int, store: Store, changelog: Changelog, *, cached: int, now_ms: Callable[[], int]
+    ) -> None:
+        self.partition = partition
+        self.open = True
+        self.folded = -1
+        self.written = -1
+        self._store = store
+        self._changelog = changelog
+        self._cached = cached
+        self._now_ms = now_ms
+        self._cache: OrderedDict[bytes, Any] = OrderedDict()
+        self._fresh: dict[bytes, _Put] = {}
+        self._pending: dict[bytes, _Put] = {}
+        self._groups: deque[_Group] = deque()
+        self._wake = asyncio.Event()
+
+    def context(self, user: str) -> Context:
+        """The person's context; an empty one if they are new."""
+        found: Context | None = self._get(context_key(user))
+        return EMPTY if found is None else found
+
+    def exposure(self, user: str) -> Exposure:
+        """The person's lists that wait for a reaction."""
+        found: Exposure | None = self._get(exposure_key(user))
+        return NONE if found is None else found
+
+    def set_context(self, user: str, context: Context) -> None:
+        self._put(context_key(user), context, context.offset)
+
+    def set_exposure(self, user: str, exposure: Exposure) -> None:
+        self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
+
+    def forget(self, user: str) -> None:
+        """Clear everything of a person, here and on the changelog."""
+        self._put(context_key(user), None, self._stamp())
+        self._put(exposure_key(user), None, self._stamp())
+
+    def people(self) -> int:
+        """How many people's contexts and lists are held decoded."""
+        return len(self._cache) + len(self._fresh)
+
+    def size_bytes(self) -> int:
+        return self._store.size_bytes()
+
+    def scan(self, prefix: bytes, after: bytes, limit: int) -> Iterator[tuple[bytes, int]]:
+        """At most `limit` keys of one kind, in key order from behind the key `after`, each with when it was written."""
+        for key, envelope in self._store.scan(max(after, prefix), limit):
+            if key[:1] != prefix:
+                return
+            yield key, self._now_ms() if key in self._fresh else header(envelope).written_ms
+
+    def touch(self) -> None:
+        """Note on disk that the store is current."""
+        if self.open and not self._groups:
+            self._changelog.touch()
+
+    def seal(self, last: int = -1, gate: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
+        """Close the group of everything put so far; the future is done when it is durable.
+
+        `last` is the offset of the last event in it. With a `gate`, nothing of it is written before the gate is done;
+        if the gate fails, so does everything from here on, and the partition starts over from what is durable.
+        """
+        group = _Group(self._pending, last, gate, asyncio.get_running_loop().create_future())
+        # A failure is raised by `run`; whoever waits gets it too, but nobody has to.
+        group.done.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        self._pending = {}
+        self._groups.append(group)
+        self._wake.set()
+        return group.done
+
+    async def run(self) -> None:
+        """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
+        try:
+            while True:
+                await self._wake.wait()
+                if not self._groups and self._pending:
+                    self.seal()
+                if self._groups:
+                    await self._write_ready()
+                else:
+                    self._wake.clear()
+        except Exception as error:
+            for group in self._groups:
+                group.done.set_exception(error)
+            raise
+        finally:
+            self.open = False
+
+    def close(self) -> None:
+        """Let go of the store. Nothing put from now on is taken."""
+        self.open = False
+        for group in self._groups:
+            group.done.cancel()
+        self._store.close()
+
+    async def _write_ready(self) -> None:
+        gate = self._groups[0].gate
+        if gate is not None:
+            await asyncio.wait([gate])
+            gate.result()
+        ready = [self._groups[0]]
+        for group in list(self._groups)[1:]:
+            if group.gate is not None and not (group.gate.done() and group.gate.exception() is None):
+                break
+            ready.append(group)
+        puts: dict[bytes, _Put] = {}
+        for group in ready:
+            puts.update(group.puts)
+        now = self._now_ms()
+        updates: list[Update] = [
+            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts.items()
+        ]
+        await self._changelog.write(updates)
+        for key, put in puts.items():
+            if self._fresh.get(key) is put:
+                del self._fresh[key]
+                self._keep(key, put.value)
+        for group in ready:
+            self._groups.popleft()
+            self.written = max(self.written, group.last)
+            group.done.set_result(None)
+
+    def _get(self, key: bytes) -> Any:
+        put = self._fresh.get(key)
+        if put is not None:
+            return put.value
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        envelope = self._store.get(key)
+        value = None if envelope is None else decode_value(key, envelope)
+        self._keep(key, value)
+        return value
+
+    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+        if not self.open:
+            raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
+        self._pending[key] = self._fresh[key] = _Put(stamp, value)
+        self._cache.pop(key, None)
+        self._wake.set()
+
+    def _keep(self, key: bytes, value: Any) -> None:
+        self._cache[key] = value
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._cached:
+            self._cache.popitem(last=False)
+
+    def _stamp(self) -> int:
+        """The clock of what has no offset of its own: never behind anything that is stored."""
+        return max(self.folded, self._store.facts.high)

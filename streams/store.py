@@ -1,0 +1,133 @@
+"""The state of one partition on disk: RocksDB through rocksdict, with a bounded block cache.
+
+Keys are a one-byte prefix and a name. A value on disk, and on the changelog alike, is an envelope: the stamp (8 bytes),
+the wall time in milliseconds at which it was written (8 bytes), both big-endian, and the encoded object. The folder is
+a cache of the changelog and can be deleted at any time while no worker runs on it.
+
+Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
+"""
+
+import shutil
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
+MARKER = b"m"
+"""Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
+
+_META = b"!"
+"""The key of the store's own facts. It sorts before every prefix above and is never on the changelog."""
+
+_HEAD = struct.Struct(">qq")
+HEAD_BYTES = _HEAD.size
+
+
+class Header(NamedTuple):
+    """`stamp` orders the values of one key; `written_ms` is when the value was made."""
+
+    stamp: int
+    written_ms: int
+
+
+def seal(stamp: int, written_ms: int, payload: bytes) -> bytes:
+    """The envelope."""
+    return _HEAD.pack(stamp, written_ms) + payload
+
+
+def header(value: bytes) -> Header:
+    """The envelope's head. Raises `struct.error` on what is no envelope."""
+    return Header(*_HEAD.unpack_from(value))
+
+
+class Facts(msgspec.Struct, frozen=True, array_like=True):
+    """What a store knows of itself: the changelog that it follows, the offset up to which (exclusive) it holds that,
+    the highest stamp in it, and the wall time of its last write."""
+
+    identity: bytes = b""
+    position: int = 0
+    high: int = -1
+    written_ms: int = 0
+
+
+class Store:
+    """The store of one partition. One process at a time: opening a folder that another holds raises."""
+
+    def __init__(self, folder: Path, *, block_cache_mb: int = 16) -> None:
+        self.folder = folder
+        self._block_cache_mb = block_cache_mb
+        self._open()
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(8 * 1024 * 1024)
+        options.set_max_write_buffer_number(2)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_keep_log_file_num(2)
+        options.set_max_open_files(256)
+        table = BlockBasedOptions()
+        table.set_block_cache(Cache(self._block_cache_mb * 1024 * 1024))
+        table.set_bloom_filter(10, False)
+        table.set_cache_index_and_filter_blocks(True)
+        options.set_block_based_table_factory(table)
+        self._db = Rdict(str(self.folder), options)
+        raw = self._db.get(_META)
+        self.facts = Facts() if raw is None else msgspec.msgpack.decode(raw, type=Facts)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The envelope under `key`."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def write(self, updates: Iterable[tuple[bytes, bytes | None]], facts: Facts) -> None:
+        """Put the envelopes (None deletes) and the facts in one atomic write."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in updates:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_META, msgspec.msgpack.encode(facts))
+        self._db.write(batch)
+        self.facts = facts
+
+    def scan(self, after: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """At most `limit` entries in key order, from the first key behind `after`."""
+        at = self._db.iter()
+        at.seek(max(after, _META) + b"\x00")
+        for _ in range(limit):
+            if not at.valid():
+                return
+            yield at.key(), at.value()
+            at.next()
+
+    def size_bytes(self) -> int:
+        """About how much the data takes, on disk and in write buffers."""
+        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(self._db.property_int_value(name) or 0 for name in names)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.close()
+        self.remove(self.folder)
+        self._open()
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Delete the state in `folder`, which no store has open."""
+        shutil.rmtree(folder)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

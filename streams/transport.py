@@ -1,0 +1,203 @@
+"""Faust's aiokafka transport with a batch path: a topic's records, partition by partition, straight to a coroutine.
+
+Faust keeps what it is good at: the group, the assignment, the consumer thread, timers, agents, web. What it does for
+each single record (about 0.15 ms) is left out for the batch topic: its partitions belong to the group and are assigned
+like all others, but Faust never fetches them. Each has a *lane* (`streams.lane`), which asks for its own next records,
+as many as are there; while it is busy, aiokafka prefetches, and no more than one fetch, so a slow lane holds up nobody.
+
+Hand-over, in this order. Revoked: open fetches end without records; the lanes finish or drop what is in flight; what is
+durable is committed; only then the rebalance goes on. Assigned: new lanes start, each from the committed offset, once
+its state is recovered. So a record that was fetched is folded by this worker before the hand-over or not at all, and an
+offset is only committed by the worker that holds the partition in the group's current generation.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Protocol, cast
+
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from faust.exceptions import ConsumerNotStarted
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, AppT
+from yarl import URL
+
+
+class Lanes(Protocol):
+    """What the transport needs of the lanes."""
+
+    topic: str
+
+    def assign(self, partitions: Iterable[int], source: "Source") -> None:
+        """These partitions are ours: start a lane for each. Returns at once."""
+
+    async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
+        """End the lanes of these partitions; the offsets to commit for them. Takes a bounded time."""
+
+    def committable(self) -> dict[int, int]:
+        """The next offset to read of each partition, where everything before it is durable."""
+
+
+class Source(Protocol):
+    """What a lane needs of the transport."""
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
+        """The next records of the partition; an empty list if none come in time, or if a rebalance has begun."""
+
+    async def seek_committed(self, partition: int, at_least: int) -> int:
+        """Go to the committed offset, or to `at_least` if that is further, or to the first; return where that is."""
+
+    def end_offset(self, partition: int) -> int | None:
+        """The end of the partition as of the last fetch, if known."""
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the aiokafka consumer. The coroutines here run in its loop."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._fetches: set[asyncio.Task[list[Any]]] = set()
+        self._fetching = False
+
+    def call_soon(self, work: Awaitable[Any]) -> Awaitable[Any]:
+        """Run `work` in the thread's loop, beside its method queue: waiting for records must not hold up commits."""
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cast(Any, work), self.thread_loop))
+
+    async def fetch(self, tp: TopicPartition, max_records: int, timeout: float) -> list[Any]:
+        if not self._fetching:
+            await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be told
+            return []
+        fetcher = self._ensure_consumer()._fetcher
+        task = asyncio.ensure_future(fetcher.fetched_records([tp], timeout=timeout, max_records=max_records))
+        self._fetches.add(task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._fetches.discard(task)
+        return [] if task.cancelled() else task.result().get(tp, [])
+
+    async def end_fetches(self) -> None:
+        """No fetch is open once this returns, and none begins until partitions are assigned."""
+        self._fetching = False
+        for task in self._fetches:
+            task.cancel()
+        if self._fetches:
+            await asyncio.wait(self._fetches)
+
+    async def seek_committed(self, tp: TopicPartition, at_least: int) -> int:
+        consumer = self._ensure_consumer()
+        committed = await consumer.committed(tp)
+        start = max(-1 if committed is None else committed, at_least)
+        if start < 0:
+            await consumer.seek_to_beginning(tp)
+            start = await consumer.position(tp)
+        else:
+            consumer.seek(tp, start)
+        return cast(int, start)
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
+        # The consumer changes its set while a fetch waits; emptied, aiokafka would take it to mean every partition.
+        if active_partitions is not None:
+            active_partitions = set(active_partitions)
+            if not active_partitions:
+                return {}
+        return await super().getmany(active_partitions, timeout)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await self.end_fetches()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self._fetching = True
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+class BatchConsumer(driver.Consumer):
+    """Faust's consumer, which leaves the batch topic to its lanes."""
+
+    _thread: BatchConsumerThread
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def _lanes(self) -> Lanes:
+        return cast(BatchTransport, self.transport).lanes
+
+    def _tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._lanes.topic, partition)
+
+    def _others(self, tps: Iterable[TP]) -> set[TP]:
+        return {tp for tp in tps if tp.topic != self._lanes.topic}
+
+    def _ours(self, tps: Iterable[TP]) -> list[int]:
+        return sorted(tp.partition for tp in tps if tp.topic == self._lanes.topic)
+
+    # Faust fetches its active partitions; the batch topic's are never among them.
+
+    def _set_active_tps(self, tps: set[TP]) -> set[TP]:
+        return super()._set_active_tps(self._others(tps))
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(self._others(tps))
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        if tp.topic != self._lanes.topic:
+            super().verify_event_path(now, tp)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await self._hand_over(self._ours(revoked))
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        await super().on_partitions_assigned(assigned, generation_id)
+        self._lanes.assign(self._ours(assigned), self)
+
+    async def on_stop(self) -> None:
+        await self._thread.call_soon(self._thread.end_fetches())
+        await self._hand_over(self._ours(self.assignment()))
+        await super().on_stop()
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        did = await super().force_commit(topics, start_new_transaction=start_new_transaction)
+        return await self._commit_lanes(self._lanes.committable()) or bool(did)
+
+    async def _hand_over(self, partitions: list[int]) -> None:
+        await self._commit_lanes(await self._lanes.revoke(partitions))
+
+    async def _commit_lanes(self, offsets: dict[int, int]) -> bool:
+        due = {
+            tp: offset
+            for partition, offset in offsets.items()
+            if (tp := TP(self._lanes.topic, partition)) and self._committed_offset[tp] != offset
+        }
+        if not due or not await self._commit(due):
+            return False
+        self._committed_offset.update(due)
+        return True
+
+    # What a lane asks for (`Source`).
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
+        return cast(
+            list[Any], await self._thread.call_soon(self._thread.fetch(self._tp(partition), max_records, timeout))
+        )
+
+    async def seek_committed(self, partition: int, at_least: int) -> int:
+        return cast(int, await self._thread.call_soon(self._thread.seek_committed(self._tp(partition), at_least)))
+
+    def end_offset(self, partition: int) -> int | None:
+        try:
+            return cast(int | None, self._thread.highwater(self._tp(partition)))
+        except (ConsumerNotStarted, IllegalStateError):
+            return None
+
+
+class BatchTransport(driver.Transport):
+    """The transport of an app: `app.transport = BatchTransport(urls, app, lanes)`."""
+
+    Consumer = BatchConsumer
+
+    def __init__(self, url: list[URL], app: AppT, lanes: Lanes) -> None:
+        super().__init__(url, app)
+        self.lanes = lanes
