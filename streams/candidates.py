@@ -1,0 +1,88 @@
+"""Which items are worth ranking for a person now: four bounded sources, and which of them named each candidate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.recommendations import Source
+from streams.interests import Evidence
+from streams.signals import COVISITS
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE)
+"""Bit k of a candidate's sources stands for SOURCES[k]."""
+
+_POSITIVE = [at for at, signal in enumerate(COVISITS) if signal.past != "dislikes"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many candidates each source may name."""
+
+    covisited: int = 250
+    trending: int = 60
+    fresh: int = 20
+    alike: int = 30
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Distinct item numbers, int64 [n], and which sources named each, bits, uint8 [n]."""
+
+    numbers: Ints
+    sources: NDArray[np.uint8]
+
+
+def gather(
+    known: Evidence,
+    allowed: Bools,
+    *,
+    covisited: Floats,
+    trend: NDArray[np.float64],
+    likes: NDArray[np.float64],
+    published: Ints,
+    alike: Floats,
+    sizes: Sizes,
+) -> Candidates:
+    """The candidates of a person. Every array is by item number; `allowed` says which may be shown to them.
+
+    Co-visited: by the sum of the co-visit signals, each as a share of its best. Trending: by the decayed trend, and by
+    likes where a scene has no trend yet. Fresh: the newest by publication, where that is known. Alike: by text.
+    """
+    allowed = allowed.copy()
+    allowed[known.dislikes] = False
+    best = covisited[_POSITIVE].max(axis=1, keepdims=True, initial=0.0)
+    near = (covisited[_POSITIVE] / np.where(best > 0, best, 1.0)).sum(axis=0)
+    wanted = trend + 1e-6 * likes
+    sources = np.zeros(len(allowed), np.uint8)
+    for bit, (score, most) in enumerate(
+        (
+            (near, sizes.covisited),
+            (wanted, sizes.trending),
+            (published, sizes.fresh),
+            (alike, sizes.alike),
+        )
+    ):
+        sources[top(score, allowed & (score > 0), most)] |= 1 << bit
+    numbers = np.flatnonzero(sources)
+    if not len(numbers):  # nothing is known of any item: any that may be shown will do
+        numbers = np.flatnonzero(allowed)[: sizes.trending]
+        sources[numbers] = 1 << SOURCES.index(Source.FRESH)
+    return Candidates(numbers, sources[numbers])
+
+
+def top(score: NDArray[np.generic], among: Bools, most: int) -> Ints:
+    """The numbers of the `most` best scores among those marked, in no order. Ties go to the lower number."""
+    numbers = np.flatnonzero(among)
+    if len(numbers) <= most:
+        return numbers
+    return np.asarray(numbers[np.argpartition(-score[numbers].astype(np.float64), most - 1)[:most]])
+
+
+def named(bits: int) -> tuple[Source, ...]:
+    """The sources behind a candidate's bits."""
+    return tuple(source for bit, source in enumerate(SOURCES) if bits & (1 << bit))

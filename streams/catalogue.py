@@ -1,0 +1,175 @@
+"""The items that a worker holds: their numbers, texts, attributes, and who may see them.
+
+An item takes about 2.3 KiB and its own text. Numbers are never given back, so that the item graph can share them: a
+catalogue that changes wholly needs a restart of the worker to become small again.
+"""
+
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.items import Item
+from schemas.limits import MAX_ATTRIBUTES
+from streams.context import Context, digest
+from streams.likeness import Likeness
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class ItemIndex:
+    """Item ids, numbered from 0 in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._ids: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, number: int) -> str:
+        return self._ids[number]
+
+    def find(self, item: str) -> int | None:
+        return self._numbers.get(item)
+
+    def number(self, item: str) -> int:
+        """The item's number; a new one if it was not met before."""
+        number = self._numbers.setdefault(item, len(self._ids))
+        if number == len(self._ids):
+            self._ids.append(item)
+        return number
+
+
+class Catalogue:
+    """What `ouzel.items` says now."""
+
+    def __init__(self, index: ItemIndex | None = None) -> None:
+        self.index = ItemIndex() if index is None else index
+        self.likeness = Likeness()
+        self._items: dict[int, Item] = {}
+        self._live = np.zeros(64, np.bool_)
+        self._published = np.zeros(64, np.int64)
+        self._attributes = np.zeros((64, 1), np.int32)
+        self._names: list[str] = [""]
+        self._named: dict[str, int] = {}
+        self._having = np.zeros(64)
+        self._digests = array("Q")
+        self._marks = np.zeros(0, np.uint64)
+        self._marked = np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Item) -> None:
+        """Add an item, or replace what was said of it."""
+        number = self.index.number(item.id)
+        self._reserve(number)
+        self._set_attributes(number, item.attributes)
+        self._items[number] = item
+        self._live[number] = True
+        self._published[number] = item.published or 0
+        self.likeness.put(number, item)
+
+    def withdraw(self, item: str) -> None:
+        """Take an item out. It is recommended no more, and its text is forgotten."""
+        number = self.index.find(item)
+        if number is None or self._items.pop(number, None) is None:
+            return
+        self._set_attributes(number, ())
+        self._live[number] = False
+        self.likeness.put(number, None)
+
+    def get(self, item: str) -> Item | None:
+        number = self.index.find(item)
+        return None if number is None else self._items.get(number)
+
+    def holds(self, number: int) -> bool:
+        return number in self._items
+
+    def at(self, number: int) -> Item:
+        """The item of that number; KeyError if it is withdrawn or was never added."""
+        return self._items[number]
+
+    def text(self, number: int) -> str:
+        """The item as a model reads it: its title, then its attributes."""
+        item = self._items[number]
+        return f"{item.title} ({', '.join(item.attributes)})" if item.attributes else item.title
+
+    def allowed(self, context: Context, now_ms: int) -> Bools:
+        """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""
+        count = len(self.index)
+        self._reserve(count)
+        allowed: Bools = self._live[:count] & (self._published[:count] <= now_ms)
+        allowed[self.seen(context)] = False
+        return allowed
+
+    def seen(self, context: Context) -> Ints:
+        """The numbers of what the person has seen and this catalogue has met."""
+        self._mark()
+        seen = np.frombuffer(context.seen, "<u8")
+        if not len(self._marks) or not len(seen):
+            return np.zeros(0, np.int64)
+        at = np.searchsorted(self._marks, seen).clip(max=len(self._marks) - 1)
+        return np.asarray(self._marked[at[self._marks[at] == seen]], np.int64)
+
+    def marks(self, numbers: Ints) -> NDArray[np.uint64]:
+        """The digests under which contexts remember these items, uint64 [len(numbers)]."""
+        self._mark()
+        return np.frombuffer(self._digests, np.uint64)[numbers]
+
+    def published(self) -> Ints:
+        """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""
+        self._reserve(len(self.index))
+        return self._published[: len(self.index)]
+
+    def attributes(self) -> tuple[NDArray[np.int32], int]:
+        """Attribute numbers by item number, int32 [len(index), w], filled with 0 (none); and how many there are."""
+        self._reserve(len(self.index))
+        return self._attributes[: len(self.index)], len(self._names)
+
+    def attribute(self, number: int) -> str:
+        return self._names[number]
+
+    def rarity(self) -> NDArray[np.float64]:
+        """log of how rare each attribute is among the items held, from 0; 0 for attribute 0."""
+        having = self._having[: len(self._names)].copy()
+        having[0] = len(self._items)  # no attribute: every item has it
+        return np.asarray(np.log((len(self._items) + 1.0) / (having + 1.0)).clip(0.0))
+
+    def _mark(self) -> None:
+        if len(self._digests) != len(self.index):
+            new = (digest(self.index[number]) for number in range(len(self._digests), len(self.index)))
+            self._digests = array("Q", (*self._digests, *new))
+            marks = np.frombuffer(self._digests, np.uint64)
+            self._marked = np.argsort(marks)
+            self._marks = marks[self._marked]
+
+    def _set_attributes(self, number: int, names: tuple[str, ...]) -> None:
+        self._having[self._attributes[number]] -= 1
+        named = [self._attribute(name) for name in dict.fromkeys(names[:MAX_ATTRIBUTES])]
+        if len(named) > self._attributes.shape[1]:
+            wider = np.zeros((len(self._attributes), len(named)), np.int32)
+            wider[:, : self._attributes.shape[1]] = self._attributes
+            self._attributes = wider
+        self._attributes[number] = 0
+        self._attributes[number, : len(named)] = named
+        self._having[self._attributes[number]] += 1
+
+    def _attribute(self, name: str) -> int:
+        number = self._named.setdefault(name, len(self._names))
+        if number == len(self._names):
+            self._names.append(name)
+            if number >= len(self._having):
+                self._having = np.concatenate((self._having, np.zeros(len(self._having))))
+        return number
+
+    def _reserve(self, number: int) -> None:
+        missing = number + 1 - len(self._live)
+        if missing > 0:
+            more = max(missing, len(self._live))
+            self._live = np.concatenate((self._live, np.zeros(more, np.bool_)))
+            self._published = np.concatenate((self._published, np.zeros(more, np.int64)))
+            empty = np.zeros((more, self._attributes.shape[1]), np.int32)
+            self._attributes = np.concatenate((self._attributes, empty))

@@ -1,0 +1,391 @@
+"""The item graph: what people met before what, counted online, and read for one list.
+
+Each event on an item x counts, under several kernels, the items that the same person met before it. That row of x, with
+its likes and its trend, is what the owner of x publishes (`Neighbours`) and every worker loads. Reading needs both
+directions of a pair, so a replica keeps for each item also who names it (`_later`), from the same records.
+
+Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `neighbours` by cosine when full; a pair
+takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import Event
+from schemas.neighbours import MAX_EARLIER, MAX_TRENDS, MAX_UPDATES, Covisit, Covisits, Earlier, Neighbours
+from streams.catalogue import ItemIndex
+from streams.context import Context, Interaction, SceneContext, sentiment
+
+DAY_MS = 86_400_000
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+REACH = MAX_EARLIER // 2
+"""How many of the person's last events, and of their last likes, one event is paired with."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How much a pair counts: `decay` to the power of how far apart the two stand, from 0 for neighbours.
+
+    With `liked`, only pairs of likes count, and the distance is in likes; else all pairs do, in events of any kind.
+    """
+
+    name: str
+    liked: bool
+    decay: float
+
+
+KERNELS = (
+    Kernel("met_near", liked=False, decay=0.8),
+    Kernel("met_wide", liked=False, decay=0.98),
+    Kernel("liked_near", liked=True, decay=0.9),
+    Kernel("liked_wide", liked=True, decay=0.97),
+)
+_SIGNATURE = ",".join(f"{'l' if kernel.liked else 'e'}{kernel.decay}" for kernel in KERNELS)
+_LIKED = np.array([kernel.liked for kernel in KERNELS])
+
+
+def _table(liked: bool) -> Floats:
+    """What one more pair adds to each kernel by distance, float32 [REACH + 1, kernels]; nothing at distance 0."""
+    apart = np.arange(REACH + 1)[:, None]
+    decays = np.array([kernel.decay for kernel in KERNELS])
+    return np.where((apart > 0) & (liked == _LIKED), decays ** np.maximum(apart - 1, 0), 0.0).astype(np.float32)
+
+
+_MET_TABLE, _LIKED_TABLE = _table(False), _table(True)
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How the graph counts. `neighbours` bounds an item's pairs in each direction; half-lives are in event time.
+
+    A pair's strength is weight / (shrink_power sqrt(n_x n_y) + shrink), a cosine that distrusts rare pairs; n is likes for
+    kernels of likes, else events.
+    """
+
+    neighbours: int = 256
+    half_life_ms: int = 365 * DAY_MS
+    trend_half_life_ms: int = 14 * DAY_MS
+    shrink_power: float = 0.8
+    shrink: float = 12.0
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Every pair of some rows: `strength[m, k]` ties `other[m]` to `rows[of[m]]`; `after[m]` if it was met later."""
+
+    rows: Ints
+    of: Ints
+    other: Ints
+    strength: Floats
+    after: NDArray[np.bool_]
+
+
+def covisits(before: Context, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
+    """What `event` tells of which items: one update for its own item, or none.
+
+    Pairs are with the last `REACH` other items that the person met in the event's scene, and the last `REACH` that they
+    liked. `partition` stands in the message that carries the update.
+    """
+    item = event.item
+    if item is None:
+        return ()
+    scene = before.scenes.get(event.scene, SceneContext())
+    liked = sentiment(event.kind, event.value) > 0
+    liked_apart = _places(scene.likes, item) if liked else {}
+    apart = _places(scene.recent, item)
+    earlier = tuple(
+        Earlier(other, apart.get(other, 0), liked_apart.get(other, 0))
+        for other in dict.fromkeys((*apart, *liked_apart))
+    )
+    return ((item, Covisit(offset, event.ts, event.scene, liked, earlier)),)
+
+
+def _places(past: tuple[Interaction, ...], item: str) -> dict[str, int]:
+    """The last REACH distinct items but `item`, and how far back each stands, from 1."""
+    newest = dict.fromkeys(done.item for done in past[: -REACH - 1 : -1] if done.item != item)
+    return {other: place for place, other in enumerate(newest, 1)}
+
+
+def messages(partition: int, updates: Iterable[tuple[str, Covisit]]) -> list[Covisits]:
+    """The updates of one batch of a partition by item, in messages within their bound."""
+    by_item: dict[str, list[Covisit]] = {}
+    for item, update in updates:
+        by_item.setdefault(item, []).append(update)
+    return [
+        Covisits(item=item, partition=partition, updates=tuple(of[start : start + MAX_UPDATES]))
+        for item, of in by_item.items()
+        for start in range(0, len(of), MAX_UPDATES)
+    ]
+
+
+class _Row:
+    """A bounded map from item numbers to one weight a kernel, in arrays."""
+
+    __slots__ = ("others", "slots", "used", "weights")
+
+    def __init__(self) -> None:
+        self.others = np.zeros(8, np.int64)
+        self.weights = np.zeros((8, len(KERNELS)), np.float32)
+        self.slots: dict[int, int] = {}
+        self.used = 0
+
+    def slot(self, other: int) -> int:
+        """Where `other` stands; a new place with weight 0 if it had none."""
+        slot = self.slots.get(other)
+        if slot is None:
+            slot = self.used
+            if slot == len(self.others):
+                self.others = np.concatenate((self.others, np.zeros_like(self.others)))
+                self.weights = np.concatenate((self.weights, np.zeros_like(self.weights)))
+            self.slots[other] = slot
+            self.others[slot] = other
+            self.weights[slot] = 0.0
+            self.used += 1
+        return slot
+
+    def keep(self, chosen: Ints) -> None:
+        """Keep only these slots, in this order."""
+        self.others = self.others[chosen]
+        self.weights = self.weights[chosen]
+        self.used = len(chosen)
+        self.slots = {int(other): slot for slot, other in enumerate(self.others)}
+
+
+class ItemGraph:
+    """Both roles in one: the owner of some items learns and publishes, a replica of all items loads and reads."""
+
+    def __init__(self, index: ItemIndex, counting: Counting = Counting()) -> None:
+        self.index = index
+        self.counting = counting
+        self._likes = np.zeros(64)
+        self._events = np.zeros(64)
+        self._ts = np.zeros(64, np.int64)
+        self._trends: dict[str, NDArray[np.float64]] = {}
+        self._earlier: dict[int, _Row] = {}
+        self._later: dict[int, _Row] = {}
+        self._counted: dict[int, dict[int, int]] = {}
+        self._dirty: dict[int, None] = {}
+
+    # The owner of an item
+
+    def learn(self, told: Covisits) -> None:
+        """Count what one batch says of an item. What was counted before changes nothing."""
+        number = self._number(told.item)
+        counted = self._counted.setdefault(number, {})
+        for update in told.updates:
+            if update.offset <= counted.get(told.partition, -1):
+                continue
+            counted[told.partition] = update.offset
+            self._age(number, update.ts)
+            self._events[number] += 1.0
+            if update.liked:
+                self._likes[number] += 1.0
+                self._trend(update.scene)[number] += 1.0
+            if update.earlier:
+                self._pair(number, update.earlier)
+            self._dirty[number] = None
+
+    def take_dirty(self, limit: int | None = None) -> list[Neighbours]:
+        """The records to publish, longest waiting first, at most `limit`; they then count as published."""
+        numbers = list(self._dirty)[:limit]
+        for number in numbers:
+            del self._dirty[number]
+        return [self.record(number) for number in numbers]
+
+    def record(self, number: int) -> Neighbours:
+        """Everything counted about an item."""
+        row = self._earlier.get(number)
+        others: tuple[str, ...] = ()
+        weights = b""
+        if row is not None:
+            kept = self._strongest(number, row)
+            others = tuple(self.index[int(other)] for other in row.others[kept])
+            weights = row.weights[kept].astype("<f4").tobytes()
+        trend = {
+            scene: float(of[number]) for scene, of in self._trends.items() if number < len(of) and of[number] > 1e-6
+        }
+        strongest = sorted(trend, key=lambda scene: -trend[scene])[:MAX_TRENDS]
+        return Neighbours(
+            item=self.index[number],
+            ts=int(self._ts[number]),
+            likes=float(self._likes[number]),
+            seen=float(self._events[number]),
+            trend={scene: trend[scene] for scene in strongest},
+            others=others,
+            kernels=_SIGNATURE if others else "",
+            weights=weights,
+            counted=dict(self._counted.get(number, {})),
+        )
+
+    # A replica
+
+    def load(self, record: Neighbours) -> None:
+        """Take over a published record, unless everything in it is counted here already.
+
+        Weights under other kernels than ours are left out: they are counted anew from now on.
+        """
+        number = self._number(record.item)
+        counted = self._counted.get(number)
+        if counted and all(counted.get(partition, -1) >= offset for partition, offset in record.counted.items()):
+            return
+        self._counted[number] = dict(record.counted)
+        self._dirty.pop(number, None)
+        self._likes[number], self._events[number], self._ts[number] = record.likes, record.seen, record.ts
+        for scene in (*self._trends, *record.trend):
+            self._trend(scene)[number] = record.trend.get(scene, 0.0)
+        weights = np.frombuffer(record.weights, "<f4")
+        if record.kernels != _SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
+            return
+        before = self._earlier.pop(number, None)
+        row = _Row()
+        for other in record.others:
+            row.slot(self._number(other))
+        row.weights[: row.used] = weights.reshape(-1, len(KERNELS))
+        self._earlier[number] = row
+        self._mirror(number, row, before)
+
+    def remove(self, item: str) -> None:
+        """Forget what was counted about an item."""
+        number = self._number(item)
+        before = self._earlier.pop(number, None)
+        if before is not None:
+            self._mirror(number, _Row(), before)
+        self._later.pop(number, None)
+        self._counted.pop(number, None)
+        self._dirty.pop(number, None)
+        self._likes[number] = self._events[number] = 0.0
+        for of in self._trends.values():
+            of[number] = 0.0
+
+    # What a list reads
+
+    def likes(self) -> NDArray[np.float64]:
+        """Likes by item number, float64 [len(index)]."""
+        self._reserve(len(self.index))
+        return self._likes[: len(self.index)]
+
+    def events(self) -> NDArray[np.float64]:
+        """Events of any kind by item number, float64 [len(index)]."""
+        self._reserve(len(self.index))
+        return self._events[: len(self.index)]
+
+    def trend(self, scene: str, now_ms: int) -> NDArray[np.float64]:
+        """Likes in a scene, decayed to `now_ms`, float64 [len(index)]."""
+        self._reserve(len(self.index))
+        count = len(self.index)
+        if scene not in self._trends:
+            return np.zeros(count)
+        age = np.maximum(now_ms - self._ts[:count], 0) / self.counting.trend_half_life_ms
+        return np.asarray(self._trends[scene][:count] * np.exp2(-age))
+
+    def reach(self, rows: Ints) -> Reach:
+        """Every pair of these items, in both directions."""
+        found: list[tuple[int, _Row, bool]] = []
+        for of, number in enumerate(rows.tolist()):
+            for side, after in ((self._earlier, False), (self._later, True)):
+                row = side.get(number)
+                if row is not None and row.used:
+                    found.append((of, row, after))
+        if not found:
+            none = np.zeros(0, np.int64)
+            return Reach(rows, none, none, np.zeros((0, len(KERNELS)), np.float32), none.astype(np.bool_))
+        sizes = [row.used for _, row, _ in found]
+        of_row = np.repeat(np.array([of for of, _, _ in found]), sizes)
+        after_row = np.repeat(np.array([after for _, _, after in found]), sizes)
+        others = np.concatenate([row.others[: row.used] for _, row, _ in found])
+        weights = np.concatenate([row.weights[: row.used] for _, row, _ in found])
+        return Reach(rows, of_row, others, self._strength(weights, rows[of_row], others), after_row)
+
+    # Inside
+
+    def _number(self, item: str) -> int:
+        number = self.index.number(item)
+        self._reserve(number)
+        return number
+
+    def _reserve(self, number: int) -> None:
+        missing = number + 1 - len(self._likes)
+        if missing > 0:
+            more = max(missing, len(self._likes))
+            self._likes = np.concatenate((self._likes, np.zeros(more)))
+            self._events = np.concatenate((self._events, np.zeros(more)))
+            self._ts = np.concatenate((self._ts, np.zeros(more, np.int64)))
+            self._trends = {scene: np.concatenate((of, np.zeros(more))) for scene, of in self._trends.items()}
+
+    def _trend(self, scene: str) -> NDArray[np.float64]:
+        return self._trends.setdefault(scene, np.zeros(len(self._likes)))
+
+    def _age(self, number: int, ts: int) -> None:
+        """Decay an item's counts to `ts`. Pairs decay in steps, since a step touches the whole row."""
+        before = int(self._ts[number])
+        if ts <= before:
+            return
+        if before > 0:
+            factor = 0.5 ** ((ts - before) / self.counting.half_life_ms)
+            fading = 0.5 ** ((ts - before) / self.counting.trend_half_life_ms)
+            self._likes[number] *= factor
+            self._events[number] *= factor
+            for of in self._trends.values():
+                of[number] *= fading
+            row = self._earlier.get(number)
+            if row is not None:
+                row.weights[: row.used] *= factor
+        self._ts[number] = ts
+
+    def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
+        row = self._earlier.setdefault(number, _Row())
+        others = [self._number(one.item) for one in earlier]
+        slots = [row.slot(other) for other in others]
+        apart = np.minimum([one.apart for one in earlier], REACH)
+        likes_apart = np.minimum([one.likes_apart for one in earlier], REACH)
+        row.weights[slots] += _MET_TABLE[apart] + _LIKED_TABLE[likes_apart]
+        for other, weight in zip(others, row.weights[slots], strict=True):
+            self._put_later(other, number, weight)
+        self._bound(number, row)
+
+    def _put_later(self, number: int, later: int, weight: Floats) -> None:
+        row = self._later.get(number)
+        if row is None:
+            row = self._later[number] = _Row()
+        slot = row.slot(later)  # first, since it may make the row's arrays anew
+        row.weights[slot] = weight
+        self._bound(number, row)
+
+    def _mirror(self, number: int, row: _Row, before: _Row | None) -> None:
+        """Tell the items of a row that it changed; what is as it was costs a look only."""
+        for other, weight in zip(row.others[: row.used].tolist(), row.weights, strict=False):
+            old = before.slots.get(other) if before is not None else None
+            if before is None or old is None or not np.array_equal(before.weights[old], weight):
+                self._put_later(other, number, weight)
+        for other in () if before is None else before.slots.keys() - row.slots.keys():
+            later = self._later.get(other)
+            if later is not None and number in later.slots:
+                later.weights[later.slots[number]] = 0.0
+
+    def _bound(self, number: int, row: _Row) -> None:
+        if row.used > 2 * self.counting.neighbours:
+            row.keep(self._strongest(number, row))
+
+    def _strongest(self, number: int, row: _Row) -> Ints:
+        """The slots of the `neighbours` strongest pairs."""
+        most = self.counting.neighbours
+        if row.used <= most:
+            return np.arange(row.used)
+        others = row.others[: row.used]
+        strength = self._strength(row.weights[: row.used], np.full(row.used, number), others).sum(axis=1)
+        return np.asarray(np.argpartition(-strength, most)[:most])
+
+    def _strength(self, weights: Floats, rows: Ints, others: Ints) -> Floats:
+        counting = self.counting
+        strength = np.empty_like(weights)
+        for counts, liked in ((self._events, False), (self._likes, True)):
+            root = np.sqrt(counts[: len(self.index)])
+            scale = counting.shrink_power * root[rows] * root[others] + counting.shrink
+            strength[:, liked == _LIKED] = weights[:, liked == _LIKED] / scale[:, None]
+        return strength

@@ -1,0 +1,76 @@
+"""Why an item is on a list, from evidence only: what the ranking itself counted."""
+
+import numpy as np
+
+from schemas.recommendations import Reason, Source
+from streams.catalogue import Catalogue
+from streams.graph import KERNELS, Reach
+from streams.interests import Evidence
+
+MAX_BECAUSE = 2
+MAX_SHARED = 2
+_LIKED = [at for at, kernel in enumerate(KERNELS) if kernel.liked]
+
+
+def reason(
+    number: int, sources: tuple[Source, ...], *, reach: Reach, known: Evidence, scene: str, catalogue: Catalogue
+) -> Reason:
+    """The strongest true reason for one candidate.
+
+    A co-visited item is due to the likes that add most to its co-visit score; else what it shares with a like; else
+    that it is liked by many here now; else that it is new.
+    """
+    if Source.COVISITED in sources:
+        because = contributors(number, reach, known)
+        if because:
+            titles = [catalogue.at(like).title for like in because if catalogue.get(catalogue.index[like]) is not None]
+            if titles:
+                text = "because you liked " + " and ".join(titles)
+                return Reason(code=Source.COVISITED, text=text[:400], because=_ids(because, catalogue))
+    if Source.ALIKE in sources:
+        shared, like = _shared(number, known, catalogue)
+        if shared:
+            text = f"{' and '.join(shared)}, like {catalogue.at(like).title}"
+            return Reason(code=Source.ALIKE, text=text[:400], because=(catalogue.index[like],))
+    if Source.TRENDING in sources:
+        return Reason(code=Source.TRENDING, text=f"liked by many lately in {scene}"[:400])
+    if Source.FRESH in sources:
+        return Reason(code=Source.FRESH, text="new in the catalogue")
+    if Source.EXPLORED in sources:
+        return Reason(code=Source.EXPLORED, text="shown to learn whether it suits you")
+    return Reason(code=Source.COVISITED, text="met by people who met what you met lately")
+
+
+def contributors(number: int, reach: Reach, known: Evidence) -> list[int]:
+    """The likes that add most to the candidate's co-visits, strongest first, at most MAX_BECAUSE."""
+    pairs = reach.other == number
+    if not pairs.any() or not len(known.likes):
+        return []
+    strength = reach.strength[pairs][:, _LIKED].sum(axis=1)
+    by_row = np.bincount(reach.of[pairs], strength, minlength=len(reach.rows))
+    age = np.full(len(reach.rows), -1)
+    place = {row: at for at, row in enumerate(reach.rows.tolist())}
+    for back, like in enumerate(known.likes.tolist()):
+        age[place[like]] = back
+    by_row = np.where(age >= 0, by_row * 0.85 ** np.maximum(age, 0), 0.0)
+    order = np.argsort(-by_row)[:MAX_BECAUSE]
+    first = by_row[order[0]]
+    return [int(reach.rows[at]) for at in order if by_row[at] > 0 and by_row[at] >= 0.6 * first]
+
+
+def _shared(number: int, known: Evidence, catalogue: Catalogue) -> tuple[list[str], int]:
+    """The rarest attributes that the candidate shares with the like that shares most, and that like."""
+    attributes, _ = catalogue.attributes()
+    rarity = catalogue.rarity()
+    own = set(attributes[number].tolist()) - {0}
+    best: tuple[float, list[str], int] = (0.0, [], -1)
+    for like in known.likes.tolist():
+        common = sorted(own & set(attributes[like].tolist()), key=lambda one: -rarity[one])
+        weight = float(rarity[common].sum()) if common else 0.0
+        if weight > best[0]:
+            best = (weight, [catalogue.attribute(one) for one in common[:MAX_SHARED]], like)
+    return best[1], best[2]
+
+
+def _ids(numbers: list[int], catalogue: Catalogue) -> tuple[str, ...]:
+    return tuple(catalogue.index[number] for number in numbers)

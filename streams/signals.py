@@ -1,0 +1,122 @@
+"""The named signals by which candidates are compared, standardized within one candidate set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.catalogue import Catalogue
+from streams.graph import KERNELS, ItemGraph, Reach
+from streams.interests import Evidence, interests
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+CLIP = 8.0
+"""A signal counts at most this many standard deviations."""
+
+FRESH_MS = 30 * 86_400_000
+
+
+@dataclass(frozen=True)
+class Covisit:
+    """How one co-visit signal sums over what the person did: the k-th last thing counts `decay` to the power of k.
+
+    `past` is which of the evidence is summed, `kernel` which weight; `after` sums only what people met afterwards.
+    """
+
+    name: str
+    past: str
+    kernel: str
+    decay: float
+    after: bool = False
+
+
+COVISITS = (
+    Covisit("met_now", "met", "met_near", 0.6),
+    Covisit("met_near", "met", "met_near", 0.85),
+    Covisit("met_wide", "met", "met_wide", 0.75),
+    Covisit("met_long", "met", "met_wide", 0.9),
+    Covisit("liked_near", "likes", "liked_near", 0.85),
+    Covisit("liked_wide", "likes", "liked_wide", 0.85),
+    Covisit("liked_long", "likes", "liked_wide", 0.95),
+    Covisit("liked_next", "likes", "liked_near", 0.85, after=True),
+    Covisit("disliked", "dislikes", "liked_wide", 0.9),
+)
+OTHERS = ("likes", "events", "trend", "interest", "alike", "fresh")
+SIGNALS = (*(of.name for of in COVISITS), *OTHERS)
+"""The columns of the signal matrix, in order."""
+
+_KERNEL = {kernel.name: at for at, kernel in enumerate(KERNELS)}
+
+
+def covisit_scores(reach: Reach, known: Evidence, count: int) -> Floats:
+    """Each co-visit signal of every item: float32 [len(COVISITS), count]. `reach` covers all rows of the evidence."""
+    place = {number: at for at, number in enumerate(reach.rows.tolist())}
+    scores = np.zeros((len(COVISITS), count), np.float32)
+    for past in ("likes", "met", "dislikes"):
+        back = np.full(len(reach.rows), -1)
+        numbers: Ints = getattr(known, past)
+        back[[place[number] for number in numbers.tolist()]] = np.arange(len(numbers))
+        pairs = np.flatnonzero(back[reach.of] >= 0)
+        ages, others, strength = back[reach.of[pairs]], reach.other[pairs], reach.strength[pairs].astype(np.float64)
+        for at, signal in enumerate(COVISITS):
+            if signal.past == past:
+                added = strength[:, _KERNEL[signal.kernel]] * (signal.decay ** np.arange(len(numbers) + 1))[ages]
+                scores[at] = np.bincount(others, added * reach.after[pairs] if signal.after else added, minlength=count)
+    return scores
+
+
+def measure(
+    candidates: Ints,
+    covisited: Floats,
+    alike: Floats,
+    known: Evidence,
+    scene: str,
+    *,
+    catalogue: Catalogue,
+    graph: ItemGraph,
+    now_ms: int,
+) -> Floats:
+    """The signals of each candidate, standardized within the set: float32 [len(candidates), len(SIGNALS)].
+
+    A signal that is the same for all candidates is 0 for all.
+    """
+    attributes, _ = catalogue.attributes()
+    wanted, rarity = interests(known, catalogue), catalogue.rarity()
+    of_candidate = attributes[candidates]
+    length = np.sqrt((rarity[of_candidate] ** 2).sum(axis=1))
+    matching = (wanted[of_candidate] * rarity[of_candidate]).sum(axis=1) / np.where(length > 0, length, 1.0)
+    age = np.maximum(now_ms - catalogue.published()[candidates], 0)
+    matrix = np.column_stack(
+        (
+            covisited[:, candidates].T,
+            np.log1p(graph.likes()[candidates]),
+            np.log1p(graph.events()[candidates]),
+            np.log1p(graph.trend(scene, now_ms)[candidates]),
+            matching,
+            alike[candidates],
+            np.exp2(-age / FRESH_MS),
+        )
+    )
+    return standardize(matrix)
+
+
+def likeness(known: Evidence, catalogue: Catalogue) -> Floats:
+    """How alike in text each item is to the person's likes, -1 to 1, float32 [len(catalogue.index)]."""
+    weights = (0.9 ** np.arange(len(known.likes))).astype(np.float32)
+    profile = catalogue.likeness.profile(known.likes, weights)
+    alike = np.zeros(len(catalogue.index), np.float32)
+    vectors = catalogue.likeness.vectors()[: len(alike)]
+    alike[: len(vectors)] = vectors @ profile
+    return alike
+
+
+def standardize(matrix: NDArray[np.float64]) -> Floats:
+    """Each column with mean 0 and deviation 1, clipped to CLIP; a column without spread becomes 0."""
+    if not len(matrix):
+        return matrix.astype(np.float32)
+    spread = matrix.std(axis=0)
+    flat = spread <= 1e-9 * np.maximum(1.0, np.abs(matrix).max(axis=0))
+    scaled = (matrix - matrix.mean(axis=0)) / np.where(flat, 1.0, spread)
+    return np.where(flat, 0.0, scaled).clip(-CLIP, CLIP).astype(np.float32)
