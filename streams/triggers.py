@@ -62,6 +62,10 @@ class Waiting:
         """When the longest wait began, or None where nobody waits."""
         return next(iter(self._triggers.values())).since if self._triggers else None
 
+    def first_offset(self, partition: int) -> int | None:
+        """The lowest offset among the triggers of a partition, or None where nobody of it waits."""
+        return min((t.offset for t in self._triggers.values() if t.partition == partition), default=None)
+
     def forget(self, partition: int) -> None:
         """Drop everybody of a partition that is no longer ours."""
         self._triggers = {user: t for user, t in self._triggers.items() if t.partition != partition}

@@ -1,0 +1,294 @@
+"""Making lists: the agent that answers triggers. What it sends, pure functions decide; this waits and sends.
+
+A few slots make lists at the same time, each for one person. A person whose turn does not come within their patience
+gets the behavioural list at once, marked `overloaded`; one whose scores do not come in time gets it marked with why. So
+nobody waits past the deadline for the model, and nobody waits for somebody else's scores.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
+from random import Random
+from typing import NamedTuple, Protocol
+
+from schemas.codec import encode
+from schemas.events import Event
+from schemas.recommendations import Degraded, Recommendation
+from schemas.scoring import Scorer, Scores, ScoringError
+from schemas.topics import FEEDBACK, RECOMMENDATIONS
+from streams.attribution import Exposure, expose
+from streams.blend import Blend, Remembered, learn
+from streams.catalogue import Catalogue
+from streams.clock import Clock
+from streams.context import Context, sentiment
+from streams.graph import ItemGraph
+from streams.metrics import FULL, Metrics
+from streams.publishing import Output
+from streams.ranking import Ranking, Shortlist, assemble, popular, remember, score_request, shortlist
+from streams.settings import Settings
+from streams.triggers import Trigger, Waiting
+
+log = logging.getLogger(__name__)
+
+MAX_REMEMBERED = 4_096
+"""People whose last list is kept in memory to learn from; 40 bytes a candidate each."""
+
+JUDGED = 10
+"""How many entries of a list the online hit ratio looks at."""
+
+
+class State(Protocol):
+    """What the list path needs of the partition that a person lives in."""
+
+    partition: int
+    open: bool
+
+    def context(self, user: str) -> Context: ...
+    def exposure(self, user: str) -> Exposure: ...
+    def blend(self, scene: str) -> Blend: ...
+    def set_exposure(self, user: str, exposure: Exposure) -> None: ...
+    def set_blend(self, scene: str, blend: Blend) -> None: ...
+
+
+class Last(NamedTuple):
+    """The last list of a person, as far as judging and learning need it."""
+
+    scene: str
+    items: tuple[str, ...]
+    popular: tuple[str, ...]
+    remembered: Remembered
+
+
+Publish = Callable[[Sequence[Output]], Awaitable[None]]
+"""Send records; return when the broker has them."""
+
+
+class Lists:
+    """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        ranking: Ranking,
+        catalogue: Catalogue,
+        graph: ItemGraph,
+        scorer: Scorer | None,
+        publish: Publish,
+        metrics: Metrics,
+        clock: Clock,
+        secret: bytes,
+    ) -> None:
+        self._settings = settings
+        self._ranking = ranking
+        self._catalogue = catalogue
+        self._graph = graph
+        self._scorer = scorer
+        self._publish = publish
+        self._metrics = metrics
+        self._clock = clock
+        self._secret = secret
+        self._states: dict[int, State] = {}
+        self._waiting = Waiting(settings.max_waiting)
+        self._busy: dict[str, Trigger] = {}
+        self._last: OrderedDict[str, Last] = OrderedDict()
+        self._wake = asyncio.Event()
+
+    # What the fold calls. Nothing here waits.
+
+    def assign(self, state: State) -> None:
+        """A partition is ours from now on."""
+        self._states[state.partition] = state
+
+    def revoke(self, partition: int) -> None:
+        """A partition is no longer ours: nobody of it gets a list from here."""
+        self._states.pop(partition, None)
+        self._waiting.forget(partition)
+
+    def observe(self, partition: int, event: Event) -> None:
+        """Judge the person's last list by what they like next, and learn from it."""
+        state, last = self._states.get(partition), self._last.get(event.user)
+        if state is None or last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
+            return
+        self._metrics.judged.inc()
+        for of, items in (("list", last.items), ("popularity", last.popular)):
+            if event.item in items:
+                self._metrics.hits.labels(of).inc()
+        state.set_blend(last.scene, learn(state.blend(last.scene), last.remembered, event.item))
+
+    def trigger(self, partition: int, event: Event, offset: int) -> None:
+        """Ask for a list that answers `event`. An event too old to matter to anybody's screen makes none."""
+        if self._clock.now_ms() - event.ts > self._settings.trigger_max_age_ms:
+            self._metrics.stale.inc()
+            return
+        since = self._clock.monotonic()
+        replaced, given_up = self._waiting.add(
+            Trigger(event.user, event.scene, event.id, event.ts, partition, offset, since)
+        )
+        if replaced is not None:
+            self._metrics.coalesced.inc()
+        if given_up is not None:
+            self._metrics.shed.inc()
+        self._metrics.waiting.set(len(self._waiting) + len(self._busy))
+        self._wake.set()
+
+    def first_unanswered(self, partition: int) -> int | None:
+        """The lowest offset of a partition that still waits for its list, or None.
+
+        Until that list is out, the offset is not committed: after a crash the event is read again, changes nothing, and
+        triggers again.
+        """
+        offsets = [t.offset for t in self._busy.values() if t.partition == partition]
+        waiting = self._waiting.first_offset(partition)
+        return min(offsets if waiting is None else [*offsets, waiting], default=None)
+
+    # What waits.
+
+    async def run(self) -> None:
+        """Make lists until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self._settings.scoring_slots):
+                tasks.create_task(self._serve())
+            tasks.create_task(self._hurry())
+
+    async def _serve(self) -> None:
+        while True:
+            trigger = self._waiting.take(self._busy)
+            if trigger is None:
+                self._wake.clear()
+                await self._wake.wait()
+            else:
+                await self._answer(trigger, ask=True)
+
+    async def _hurry(self) -> None:
+        """Give the behavioural list to whoever has waited so long that the model's answer would come too late."""
+        patience = self._settings.patience_ms / 1000
+        while True:
+            trigger = self._waiting.take_since_before(self._clock.monotonic() - patience, self._busy)
+            if trigger is not None:
+                await self._answer(trigger, ask=False)
+                continue
+            first = self._waiting.first_since()
+            left = patience if first is None else first + patience - self._clock.monotonic()
+            await asyncio.sleep(max(left, patience / 20))  # someone who is busy can be overdue: do not spin
+
+    async def _answer(self, trigger: Trigger, *, ask: bool) -> None:
+        self._busy[trigger.user] = trigger
+        try:
+            await self._make(trigger, ask=ask)
+        except Exception:
+            log.exception("A list could not be made; the person's next event makes another")
+        finally:
+            del self._busy[trigger.user]
+            self._metrics.waiting.set(len(self._waiting) + len(self._busy))
+            self._wake.set()
+
+    async def _make(self, trigger: Trigger, *, ask: bool) -> None:
+        state = self._states.get(trigger.partition)
+        if state is None:
+            return
+        began = self._clock.monotonic()
+        context, blend = state.context(trigger.user), state.blend(trigger.scene)
+        chosen = shortlist(
+            context,
+            trigger.scene,
+            catalogue=self._catalogue,
+            graph=self._graph,
+            blend=blend,
+            now_ms=self._clock.now_ms(),
+            settings=self._ranking,
+        )
+        scores: Scores | None = None
+        degraded: Degraded | None = Degraded.OVERLOADED
+        if ask:
+            scores, degraded = await self._score(trigger, context, chosen)
+        if not state.open:
+            return
+        name = list_id(trigger)
+        entries = assemble(
+            chosen,
+            scores,
+            context=context,
+            scene=trigger.scene,
+            catalogue=self._catalogue,
+            graph=self._graph,
+            blend=blend,
+            settings=self._ranking,
+            rng=Random(name),  # noqa: S311 - exploration, not secrecy; the same list is drawn again on replay
+        )
+        now = self._clock.now_ms()
+        made = Recommendation(
+            id=name,
+            user=trigger.user,
+            scene=trigger.scene,
+            ts=now,
+            trigger=trigger.event,
+            partition=trigger.partition,
+            offset=trigger.offset,
+            entries=entries,
+            model_version=scores.model_version if scores else None,
+            degraded=degraded,
+            freshness_ms=float(max(0, now - trigger.ts)),
+            took_ms=(self._clock.monotonic() - began) * 1000,
+        )
+        exposure, closed = expose(state.exposure(trigger.user), made)
+        state.set_exposure(trigger.user, exposure)
+        key = trigger.user.encode()
+        await self._publish(
+            [
+                Output(RECOMMENDATIONS.name, key, encode(made)),
+                *(Output(FEEDBACK.name, key, encode(feedback)) for feedback in closed),
+            ]
+        )
+        self._keep(trigger, context, made, remember(chosen, scores))
+        self._count(made)
+
+    async def _score(
+        self, trigger: Trigger, context: Context, chosen: Shortlist
+    ) -> tuple[Scores | None, Degraded | None]:
+        if self._scorer is None:
+            return None, Degraded.DISABLED
+        request = score_request(
+            chosen, context, trigger.scene, catalogue=self._catalogue, session=self._session(trigger.user)
+        )
+        asked = self._clock.monotonic()
+        left = trigger.since + self._settings.list_deadline_ms / 1000 - asked
+        if left <= 0:
+            return None, Degraded.OVERLOADED
+        try:
+            async with asyncio.timeout(left):
+                scores = await self._scorer.score(request, timeout=left)
+        except ScoringError as error:
+            return None, error.degraded
+        except TimeoutError:
+            return None, Degraded.DEADLINE
+        except Exception:
+            log.exception("The scorer failed in a way it should not; the list is made without it")
+            return None, Degraded.INVALID
+        self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
+        return scores, None
+
+    def _session(self, user: str) -> int:
+        key = blake2b(user.encode(), key=self._secret, digest_size=8).digest()
+        return int.from_bytes(key, "little") >> 1
+
+    def _keep(self, trigger: Trigger, context: Context, made: Recommendation, remembered: Remembered) -> None:
+        top = tuple(entry.item for entry in made.entries[:JUDGED])
+        favourites = popular(context, catalogue=self._catalogue, graph=self._graph, count=JUDGED)
+        self._last[trigger.user] = Last(trigger.scene, top, favourites, remembered)
+        self._last.move_to_end(trigger.user)
+        if len(self._last) > MAX_REMEMBERED:
+            self._last.popitem(last=False)
+
+    def _count(self, made: Recommendation) -> None:
+        self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()
+        self._metrics.event_to_list.observe(made.freshness_ms / 1000)
+        self._metrics.list_seconds.observe(made.took_ms / 1000)
+
+
+def list_id(trigger: Trigger) -> str:
+    """The id of the list that answers `trigger`: the same whenever it is made again."""
+    source = f"{trigger.partition}:{trigger.offset}:{trigger.event}"
+    return blake2b(source.encode(), digest_size=16).hexdigest()
