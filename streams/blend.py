@@ -1,9 +1,10 @@
 """The blend: one weight a signal, learned online from which of the offered candidates the person took.
 
 Scores are a weighted sum of standardized signals. Each list that was followed by a like of one of its candidates is
-one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al., 2011).
-Weights are bounded, and start at values that are good before anything is learned. The model's score has a weight of its
-own, never below 0, learned only from lists that the model scored: a model that does not help fades to no effect.
+one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
+JMLR 2011). Weights are bounded, and start at values that are good before anything is learned. The model's score has a
+weight of its own, never below 0, learned only from lists that the model scored: a model that does not help fades to no
+effect.
 """
 
 from dataclasses import dataclass

@@ -64,8 +64,8 @@ _MET_TABLE, _LIKED_TABLE = _table(False), _table(True)
 class Counting:
     """How the graph counts. `neighbours` bounds an item's pairs in each direction; half-lives are in event time.
 
-    A pair's strength is weight / (shrink_power sqrt(n_x n_y) + shrink), a cosine that distrusts rare pairs; n is likes for
-    kernels of likes, else events.
+    A pair's strength is weight / (shrink_power sqrt(n_x n_y) + shrink), a cosine that distrusts rare pairs; n is likes
+    for kernels of likes, else events.
     """
 
     neighbours: int = 256

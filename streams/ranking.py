@@ -52,8 +52,8 @@ class Ranking:
 class Shortlist:
     """The candidates of one person now.
 
-    `signals` is float32 [n, len(SIGNALS)]; `scores`, the behavioural score, float32 [n]; `order`, their places, best first;
-    `marks`, their digests, uint64 [n].
+    `signals` is float32 [n, len(SIGNALS)]; `scores`, the behavioural score, float32 [n]; `order`, their places, best
+    first; `marks`, their digests, uint64 [n].
     """
 
     candidates: Candidates
