@@ -178,8 +178,9 @@ class Lists:
         self._busy[trigger.user] = trigger
         try:
             await self._make(trigger, ask=ask)
-        except Exception:
-            log.exception("A list could not be made; the person's next event makes another")
+        except Exception as error:
+            # Not the error's text: it may name a person.
+            log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
         finally:
             del self._busy[trigger.user]
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
@@ -264,8 +265,8 @@ class Lists:
             return None, error.degraded
         except TimeoutError:
             return None, Degraded.DEADLINE
-        except Exception:
-            log.exception("The scorer failed in a way it should not; the list is made without it")
+        except Exception as error:
+            log.error("The scorer failed in a way it should not (%s); lists are made without it", type(error).__name__)
             return None, Degraded.INVALID
         self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
         return scores, None

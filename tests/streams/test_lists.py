@@ -1,0 +1,275 @@
+"""The list path: one list a person at a time, the newest trigger, in time whatever the model does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import pytest
+
+from inference.scripted import Script, ScriptedScorer
+from schemas.codec import decode
+from schemas.events import Event, EventKind
+from schemas.feedback import Closed, Feedback
+from schemas.recommendations import Degraded, Recommendation
+from schemas.topics import FEEDBACK, RECOMMENDATIONS
+from streams.attribution import NONE, Exposure
+from streams.blend import Blend
+from streams.catalogue import Catalogue
+from streams.clock import SYSTEM
+from streams.context import EMPTY, Context, fold
+from streams.graph import ItemGraph
+from streams.lists import Lists
+from streams.metrics import Metrics
+from streams.publishing import Output
+from streams.ranking import Ranking
+from streams.settings import Settings
+from tests.path.pipeline import films
+
+
+@dataclass
+class MemoryState:
+    """A partition's state without a disk."""
+
+    partition: int = 0
+    open: bool = True
+    contexts: dict[str, Context] = field(default_factory=dict)
+    exposures: dict[str, Exposure] = field(default_factory=dict)
+    blends: dict[str, Blend] = field(default_factory=dict)
+
+    def context(self, user: str) -> Context:
+        return self.contexts.get(user, EMPTY)
+
+    def exposure(self, user: str) -> Exposure:
+        return self.exposures.get(user, NONE)
+
+    def blend(self, scene: str) -> Blend:
+        return self.blends.get(scene, Blend())
+
+    def set_exposure(self, user: str, exposure: Exposure) -> None:
+        self.exposures[user] = exposure
+
+    def set_blend(self, scene: str, blend: Blend) -> None:
+        self.blends[scene] = blend
+
+
+class Bench:
+    """A list path with everything around it in memory."""
+
+    def __init__(self, scorer: ScriptedScorer | None, **settings: object) -> None:
+        self.sent: list[Output] = []
+        self.metrics = Metrics()
+        self.state = MemoryState()
+        self.hold: asyncio.Event | None = None
+        self.offset = -1
+        self.changed = asyncio.Event()
+        catalogue = Catalogue()
+        for film in films():
+            catalogue.add(film)
+        self.lists = Lists(
+            settings=Settings(**settings),  # type: ignore[arg-type]
+            ranking=Ranking(exploration=0.0),
+            catalogue=catalogue,
+            graph=ItemGraph(catalogue.index),
+            scorer=scorer,
+            publish=self.publish,
+            metrics=self.metrics,
+            clock=SYSTEM,
+            secret=b"secret",
+        )
+        self.lists.assign(self.state)
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        self.sent += outputs
+        self.changed.set()
+
+    def did(self, user: str, item: str, kind: EventKind = EventKind.LIKE, age_ms: int = 0) -> None:
+        """Fold an event and tell the list path, as a lane does."""
+        self.offset += 1
+        event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
+        self.state.contexts[user] = fold(self.state.context(user), event, self.offset)
+        self.lists.observe(0, event)
+        self.lists.trigger(0, event, self.offset)
+
+    def made(self, user: str | None = None) -> list[Recommendation]:
+        made = [decode(Recommendation, out.value) for out in self.sent if out.topic == RECOMMENDATIONS.name]
+        return [one for one in made if user is None or one.user == user]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self.changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.05)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[Bench]:
+    task = asyncio.create_task(bench.lists.run())
+    try:
+        yield bench
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_list_answers_an_event_with_the_models_part() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert (made.user, made.trigger, made.degraded, made.model_version) == ("u", "e0", None, "scripted-1")
+    assert len(made.entries) == 10
+    assert "film-1" not in {entry.item for entry in made.entries}
+    assert any(entry.model is not None for entry in made.entries)
+    assert bench.state.exposure("u").lists[0].list == made.id
+    assert "u" not in {str(scorer.asked[0].session), *(past.text for past in scorer.asked[0].history)}
+    assert bench.count("ouzel_lists_total", degraded="none") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "degraded"),
+    [
+        (Script.DOWN, Degraded.UNAVAILABLE),
+        (Script.OVERLOADED, Degraded.OVERLOADED),
+        (Script.WRONG_COUNT, Degraded.INVALID),
+        (Script.NOT_FINITE, Degraded.INVALID),
+        (Script.CIRCUIT_OPEN, Degraded.CIRCUIT_OPEN),
+        (Script.SLOW, Degraded.DEADLINE),
+    ],
+)
+async def test_whatever_the_model_does_the_person_gets_a_list_that_says_so(script: Script, degraded: Degraded) -> None:
+    scorer = ScriptedScorer()
+    scorer.script = script
+    async with running(Bench(scorer, list_deadline_ms=200, patience_ms=100)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert made.degraded is degraded
+    assert made.model_version is None
+    assert len(made.entries) == 10
+    assert bench.count("ouzel_lists_total", degraded=degraded.value) == 1
+
+
+async def test_a_scorer_that_breaks_its_promise_is_an_invalid_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def explode(_: object) -> Sequence[float]:
+        raise RuntimeError("a secret: person 17")
+
+    async with running(Bench(ScriptedScorer(explode))) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].degraded is Degraded.INVALID
+    assert "RuntimeError" in caplog.text
+    assert "person 17" not in caplog.text
+
+
+async def test_without_a_scorer_lists_are_behavioural_and_say_so() -> None:
+    async with running(Bench(None)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].degraded is Degraded.DISABLED
+
+
+async def test_the_newest_trigger_of_a_person_wins() -> None:
+    bench = Bench(ScriptedScorer())
+    for item in ("film-1", "film-2", "film-3"):
+        bench.did("u", item)
+    async with running(bench):
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert made.trigger == "e2"
+    assert bench.count("ouzel_coalesced_triggers_total") == 2
+
+
+async def test_people_do_not_wait_for_each_others_scores() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    settings = {"scoring_slots": 2, "list_deadline_ms": 60_000, "patience_ms": 50}
+    async with running(Bench(scorer, **settings)) as bench:
+        for number in range(5):
+            bench.did(f"u{number}", "film-1")
+        # Two hold the slots and wait for the model; the others' patience ends first.
+        await bench.until(lambda: len(bench.made()) == 3)
+        assert {one.degraded for one in bench.made()} == {Degraded.OVERLOADED}
+        assert bench.lists.first_unanswered(0) == 0
+        scorer.release()
+        await bench.until(lambda: len(bench.made()) == 5)
+    assert [one.degraded for one in bench.made()[3:]] == [None, None]
+    assert bench.lists.first_unanswered(0) is None
+
+
+async def test_a_person_has_one_list_in_the_making() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.did("u", "film-2")
+        bench.did("v", "film-2")
+        await bench.until(lambda: len(scorer.asked) == 2)
+        assert not bench.made()
+        scorer.release()
+        await bench.until(lambda: len(bench.made()) == 3)
+    assert [one.trigger for one in bench.made("u")] == ["e0", "e1"]
+
+
+async def test_an_old_event_makes_no_list() -> None:
+    async with running(Bench(ScriptedScorer(), trigger_max_age_ms=1_000)) as bench:
+        bench.did("u", "film-1", age_ms=5_000)
+        bench.did("v", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].user == "v"
+    assert bench.count("ouzel_stale_triggers_total") == 1
+
+
+async def test_what_a_person_likes_next_judges_the_list_and_teaches_the_blend() -> None:
+    async with running(Bench(ScriptedScorer())) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        bench.did("u", bench.made()[0].entries[0].item)
+        bench.did("u", "film-2", EventKind.DISLIKE)
+        await bench.until(lambda: len(bench.made()) >= 2)
+    assert bench.count("ouzel_judged_likes_total") == 1
+    assert bench.count("ouzel_list_hits_total", of="list") == 1
+    assert bench.state.blend("default").lists == 1
+
+
+async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.did("w", "film-1")
+        bench.state.open = False
+        bench.lists.revoke(0)
+        scorer.release()
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+    assert not bench.made()
+
+
+async def test_the_same_trigger_makes_the_same_list_id() -> None:
+    ids = []
+    for _ in range(2):
+        async with running(Bench(None)) as bench:
+            bench.did("u", "film-1")
+            await bench.until(lambda b=bench: len(b.made()) == 1)  # type: ignore[misc]
+        ids.append(bench.made()[0].id)
+    assert ids[0] == ids[1]
+
+
+async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
+    async with running(Bench(None)) as bench:
+        for number in range(5):
+            bench.did("u", f"film-{30 + number}")
+            await bench.until(lambda n=number: len(bench.made()) == n + 1)  # type: ignore[misc]
+    (report,) = [decode(Feedback, out.value) for out in bench.sent if out.topic == FEEDBACK.name]
+    assert report.list == bench.made()[0].id
+    assert report.closed is Closed.SUPERSEDED
