@@ -1,0 +1,28 @@
+"""The scorer of a worker: the one part of it that is chosen here, since streams and inference do not know each other."""
+
+from pathlib import Path
+
+from schemas.scoring import Scorer
+from streams import worker
+from streams.settings import Settings
+
+
+def run() -> int:
+    """Run a worker with the settings of the environment until it is told to stop; its exit status."""
+    return worker.run(scorer_of)
+
+
+def scorer_of(settings: Settings) -> Scorer | None:
+    """The scorer that the settings name: a Triton's, one in this process, or none."""
+    if settings.triton:
+        from inference.client import TritonScorer  # noqa: PLC0415 - each needs its own extra
+
+        return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots)
+    if settings.model_repository:
+        from inference.in_process import InProcessScorer  # noqa: PLC0415
+        from inference.repository import weights_of  # noqa: PLC0415
+        from inference.settings import ModelSettings  # noqa: PLC0415
+
+        weights = weights_of(Path(settings.model_repository))
+        return InProcessScorer.from_weights(weights, ModelSettings(), max_in_flight=settings.scoring_slots)
+    return None
