@@ -1,91 +1,240 @@
 """The worker's Faust app, made by a factory from settings: nothing happens on import, and two apps share nothing."""
 
+import asyncio
+import logging
 import secrets
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
 from yarl import URL
 
+from schemas.codec import encode
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
-from schemas.topics import CONTEXTS, EVENTS
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
 from streams.connection import addresses, client_options, faust_options
+from streams.covisiting import Owner, load
+from streams.graph import ItemGraph
 from streams.lane import BatchLanes, Plane
+from streams.lists import Lists
 from streams.metrics import Metrics
-from streams.publishing import Publisher
+from streams.publishing import Output, Publisher
+from streams.ranking import Ranking
+from streams.replica import Replica
 from streams.settings import Settings
+from streams.stocking import refused, stock
 from streams.store import Store
 from streams.transport import BatchTransport
+from streams.web import add_pages
+
+log = logging.getLogger(__name__)
 
 BATCH_BYTES = 256 * 1024
 """Records to one partition that are sent together."""
 
+TAKE = 2_000
+"""Records of a topic on Faust's standard path that an agent takes at once."""
 
-def create_app(settings: Settings, *, scorer: Scorer | None = None, clock: Clock = SYSTEM) -> faust.App:
-    """The app of one worker. `scorer` answers for the model; without one, lists are behavioural."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
-        settings.app_id,
-        version=1,
-        autodiscover=False,
-        datadir=str(settings.state_dir),
-        broker_session_timeout=settings.session_timeout_s,
-        broker_rebalance_timeout=settings.rebalance_timeout_s,
-        broker_heartbeat_interval=settings.heartbeat_s,
-        broker_request_timeout=max(90.0, settings.session_timeout_s * 2),
-        broker_commit_interval=settings.commit_interval_s,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=settings.fetch_max_mb * 1024 * 1024,
-        producer_max_request_size=MAX_DEAD_LETTER_BYTES + 1024 * 1024,
-        producer_max_batch_size=BATCH_BYTES,
-        stream_wait_empty=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        web_host=settings.web_host,
-        web_bind=settings.web_host,
-        web_port=settings.web_port,
-        worker_redirect_stdouts=False,
-        **faust_options(settings),
-    )
-    lanes = BatchLanes()
-    app.transport = BatchTransport([URL(f"kafka://{address}") for address in addresses(settings)], app, lanes)
-    metrics = Metrics()
 
-    def producer() -> Any:
-        return cast(Any, app.producer)._ensure_producer()
+class WorkerApp(faust.App):
+    """The app of one worker and everything in it.
 
-    def reader() -> AIOKafkaConsumer:
+    `make_scorer` is called when the event loop runs, since clients belong to a loop.
+    """
+
+    def __init__(
+        self, settings: Settings, *, make_scorer: Callable[[], Scorer] | None = None, clock: Clock = SYSTEM
+    ) -> None:
+        super().__init__(settings.app_id, **_faust_settings(settings))
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self.catalogue = Catalogue()
+        self.graph = ItemGraph(self.catalogue.index)
+        self.lanes = BatchLanes()
+        self.transport = BatchTransport([URL(f"kafka://{each}") for each in addresses(settings)], self, self.lanes)
+        self.publish = Publisher(self._client)
+        self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
+        self.neighbours = self._replica(NEIGHBOURS.name, lambda _, key, value: load(self.graph, key, value))
+        self.owner = Owner(
+            self.graph,
+            publish=self.publish,
+            mark=self._mark,
+            awaited=self.neighbours.wait_for,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self._make_scorer = make_scorer
+        self._scorer: Scorer | None = None
+        # Registered so that the group subscribes to it; no stream reads it, the lanes do.
+        self.topics.add(self.topic(EVENTS.name, value_type=bytes, acks=False))
+        self._add_agents()
+        add_pages(self, self.metrics, self.waits_for, self.refresh)
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._scorer = self._make_scorer() if self._make_scorer is not None else None
+        lists = Lists(
+            settings=self.settings,
+            ranking=Ranking(length=self.settings.list_length, exploration=self.settings.exploration),
+            catalogue=self.catalogue,
+            graph=self.graph,
+            scorer=self._scorer,
+            publish=self.publish,
+            metrics=self.metrics,
+            clock=self.clock,
+            secret=secrets.token_bytes(32),
+        )
+        self.lanes.plane = Plane(
+            settings=self.settings,
+            clock=self.clock,
+            metrics=self.metrics,
+            lists=lists,
+            publish=self.publish,
+            changelog=self._changelog,
+            warm=self._warm,
+        )
+        beside: tuple[Coroutine[Any, Any, None], ...] = (self.items.run(), self.neighbours.run(), lists.run())
+        for each in beside:
+            self.add_future(each)
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        if self._scorer is not None:
+            await self._scorer.close()
+
+    def waits_for(self) -> list[str]:
+        """What the worker still waits for, for people to read; nothing once it is ready."""
+        waits = {
+            "the consumer group": self.lanes.joined,
+            "the state of its partitions": self.lanes.ready(),
+            "the catalogue": self.items.caught_up.is_set(),
+            "the item graph": self.neighbours.caught_up.is_set() and self.owner.ready(),
+        }
+        return [what for what, done in waits.items() if not done]
+
+    def refresh(self) -> None:
+        """Set the gauges that are read rather than counted."""
+        self.metrics.lag.clear()
+        self.metrics.state_bytes.clear()
+        people = 0
+        for lane in self.lanes.lanes.values():
+            lag, state = lane.lag, lane.state
+            if lag is not None:
+                self.metrics.lag.labels(str(lane.partition)).set(lag)
+            if state is not None:
+                self.metrics.state_bytes.labels(str(lane.partition)).set(state.size_bytes())
+                people += state.people()
+        self.metrics.state_people.set(people)
+        self.metrics.items.set(len(self.catalogue))
+        self.metrics.neighbours.set(self.neighbours.records)
+
+    def _add_agents(self) -> None:
+        covisits = self.topic(COVISITS.name, key_type=bytes, value_type=bytes)
+        items = self.topic(ITEMS.name, key_type=bytes, value_type=bytes)
+
+        @self.agent(covisits, name="count")
+        async def count(stream: Any) -> None:
+            async for events in stream.take_events(TAKE, within=self.settings.counting_interval_s):
+                await self.owner.take([event.message for event in events])
+
+        @self.agent(items, name="refuse-items")
+        async def refuse(stream: Any) -> None:
+            async for events in stream.take_events(TAKE, within=1.0):
+                await self._refuse([event.message for event in events])
+
+        @self.on_partitions_revoked.connect
+        async def on_revoked(*args: Any, **_: Any) -> None:
+            self.owner.revoke(tp.partition for tp in args[1] if tp.topic == COVISITS.name)
+
+        @self.on_partitions_assigned.connect
+        async def on_assigned(*args: Any, **_: Any) -> None:
+            self.owner.assign(tp.partition for tp in args[1] if tp.topic == COVISITS.name)
+
+    async def _refuse(self, messages: list[Any]) -> None:
+        letters = refused(messages, self.clock.now_ms())
+        for letter in letters:
+            self.metrics.dead_letters.labels(letter.code.value).inc()
+        while letters:
+            try:
+                await self.publish([Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters])
+            except Exception as error:
+                log.error("Refused items could not be reported (%s); trying again", type(error).__name__)
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _warm(self) -> None:
+        try:
+            async with asyncio.timeout(self.settings.warm_up_s):
+                await self.items.caught_up.wait()
+                await self.neighbours.caught_up.wait()
+        except TimeoutError:
+            log.warning("The catalogue is not read yet; the lists begin without what is missing")
+
+    async def _mark(self, partition: int, key: bytes) -> None:
+        await self._client().send_and_wait(NEIGHBOURS.name, key=key, value=None, partition=partition)
+
+    def _client(self) -> Any:
+        return cast(Any, self.producer)._ensure_producer()
+
+    def _reader(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            **client_options(settings),
+            **client_options(self.settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=settings.fetch_max_mb * 1024 * 1024,
+            max_partition_fetch_bytes=self.settings.fetch_max_mb * 1024 * 1024,
         )
 
-    def changelog(partition: int, store: Store) -> Changelog:
+    def _replica(self, topic: str, apply: Callable[[int, bytes, bytes | None], None]) -> Replica:
+        return Replica(topic, apply, consumer=self._reader, clock=self.clock)
+
+    def _changelog(self, partition: int, store: Store) -> Changelog:
         return Changelog(
             CONTEXTS.name,
             partition,
             store,
-            producer=producer(),
-            consumer=reader,
+            producer=self._client(),
+            consumer=self._reader,
             nonce=secrets.token_bytes(16),
-            now_ms=clock.now_ms,
-            max_age_ms=settings.state_max_age_s * 1000,
+            now_ms=self.clock.now_ms,
+            max_age_ms=self.settings.state_max_age_s * 1000,
         )
 
-    lanes.plane = Plane(
-        settings=settings,
-        clock=clock,
-        metrics=metrics,
-        lists=None,
-        publish=Publisher(producer),
-        changelog=changelog,
-    )
-    # Registered so that the group subscribes to it; no stream reads it, the lanes do.
-    app.topics.add(app.topic(EVENTS.name, value_type=bytes, acks=False))
-    return app
+
+def create_app(
+    settings: Settings, *, make_scorer: Callable[[], Scorer] | None = None, clock: Clock = SYSTEM
+) -> WorkerApp:
+    """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
+
+
+def _faust_settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "autodiscover": False,
+        "datadir": str(settings.state_dir),
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_rebalance_timeout": settings.rebalance_timeout_s,
+        "broker_heartbeat_interval": settings.heartbeat_s,
+        "broker_request_timeout": max(90.0, settings.session_timeout_s * 2),
+        "broker_commit_interval": settings.commit_interval_s,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": settings.fetch_max_mb * 1024 * 1024,
+        "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
+        "producer_max_batch_size": BATCH_BYTES,
+        "stream_wait_empty": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_host": settings.web_host,
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port,
+        "worker_redirect_stdouts": False,
+        **faust_options(settings),
+    }

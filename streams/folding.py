@@ -10,7 +10,6 @@ from typing import Protocol
 
 from schemas.codec import decode_event
 from schemas.dead_letters import DeadLetter
-from schemas.errors import Refusal, Refused
 from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
@@ -18,17 +17,7 @@ from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
 from streams.context import Context, fold, is_repeat
 from streams.graph import covisits, messages
-
-
-class Record(Protocol):
-    """What is read of a consumed record."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
+from streams.refusing import Record, dead_letter
 
 
 class LookUp(Protocol):
@@ -79,10 +68,8 @@ def fold_batch(
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
             _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
-        except Refused as refused:
-            folded.dead.append(_dead(record, partition, now_ms, refused.code, refused.detail))
         except Exception as error:
-            folded.dead.append(_dead(record, partition, now_ms, Refusal.FAILED, type(error).__name__))
+            folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
     folded.covisits = messages(partition, updates)
     return folded
 
@@ -123,16 +110,3 @@ def _fold_one(
     updates.extend(pairs)
     folded.events.append(event)
     folded.triggers[user] = (event, offset)
-
-
-def _dead(record: Record, partition: int, now_ms: int, code: Refusal, detail: str) -> DeadLetter:
-    return DeadLetter(
-        code=code,
-        detail=detail,
-        topic=EVENTS.name,
-        partition=partition,
-        offset=record.offset,
-        ts=now_ms,
-        key=record.key,
-        value=record.value,
-    )

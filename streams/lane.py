@@ -54,7 +54,8 @@ class Lists(Protocol):
 
 @dataclass(frozen=True)
 class Plane:
-    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store."""
+    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store;
+    `warm` returns once the catalogue and the item graph are there to make lists from."""
 
     settings: Settings
     clock: Clock
@@ -62,6 +63,7 @@ class Plane:
     lists: Lists | None
     publish: Publish
     changelog: Callable[[int, Store], Changelog]
+    warm: Callable[[], Awaitable[None]]
 
 
 class Lane:
@@ -126,6 +128,7 @@ class Lane:
             state = PartitionState(
                 self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
             )
+            await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
             seconds = plane.clock.monotonic() - self._assigned
             plane.metrics.recovery_seconds.observe(seconds)
@@ -264,9 +267,11 @@ class BatchLanes:
     def __init__(self) -> None:
         self.plane: Plane | None = None
         self.lanes: dict[int, Lane] = {}
+        self.joined = False
 
     def assign(self, partitions: Iterable[int], source: Source) -> None:
         assert self.plane is not None, "the plane is set before the consumer starts"
+        self.joined = True
         for partition in partitions:
             if partition not in self.lanes:
                 self.lanes[partition] = Lane(partition, source, self.plane)
@@ -284,8 +289,8 @@ class BatchLanes:
         return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
 
     def ready(self) -> bool:
-        """Whether every partition that is ours is being served."""
-        return all(lane.state is not None for lane in self.lanes.values())
+        """Whether the group has told us our partitions, and each is being served."""
+        return self.joined and all(lane.state is not None for lane in self.lanes.values())
 
 
 def outputs(folded: Folded) -> Iterable[Output]:

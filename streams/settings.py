@@ -80,6 +80,10 @@ class Settings:
     batch_max_events: int = setting(1_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
     commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
+    counting_interval_s: float = setting(0.5, "How long co-visits are gathered before counting.", low=0.01, high=60)
+    warm_up_s: float = setting(
+        60.0, "How long a partition waits for the catalogue to be read, at most.", low=0, high=3600
+    )
     context_expiry_days: float = setting(180.0, "A person not heard of for so long is forgotten.", low=0.0001)
     sweep_interval_s: float = setting(1.0, "Between two steps of the search for what has expired.", low=0.01, high=3600)
     sweep_step: int = setting(500, "Records looked at in one such step, by partition.", low=1)
@@ -94,10 +98,13 @@ class Settings:
     max_waiting: int = setting(2_000, "People who wait for a list, at most; then the oldest trigger is dropped.", low=1)
     trigger_max_age_ms: int = setting(60_000, "An older event is folded but makes no list (replays, backfills).", low=0)
     attribution_window_ms: int = setting(1_800_000, "A reaction counts for a list for so long.", low=1)
-    exploration: float = setting(0.05, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
+    exploration: float = setting(0.02, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
 
     # The model
-    triton: str = setting("127.0.0.1:8001", "Triton's gRPC address, host:port. Empty: lists without the model.")
+    triton: str = setting("127.0.0.1:8001", "Triton's gRPC address, host:port. Empty: no Triton is asked.")
+    model_repository: str = setting(
+        "", "Without a Triton: the folder of `ouzel triton build`, to score in this process. Empty: no model."
+    )
 
     # The web port
     web_host: str = setting("127.0.0.1", "Where /metrics, /healthz and /readyz listen.")

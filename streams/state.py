@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from streams.attribution import NONE, Exposure
+from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
 from streams.errors import PartitionLost
-from streams.store import CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
+from streams.store import BLEND, CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
     EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
+    BLEND: msgspec.msgpack.Decoder(Blend).decode,
 }
 
 
@@ -39,6 +41,13 @@ def context_key(user: str) -> bytes:
 
 def exposure_key(user: str) -> bytes:
     return EXPOSURE + user.encode()
+
+
+def blend_key(scene: str) -> bytes:
+    return BLEND + scene.encode()
+
+
+_PRIOR = Blend()
 
 
 class _Put(NamedTuple):
@@ -88,11 +97,19 @@ class PartitionState:
         found: Exposure | None = self._get(exposure_key(user))
         return NONE if found is None else found
 
+    def blend(self, scene: str) -> Blend:
+        """The weights learned for a scene from the people of this partition; the prior ones at first."""
+        found: Blend | None = self._get(blend_key(scene))
+        return _PRIOR if found is None else found
+
     def set_context(self, user: str, context: Context) -> None:
         self._put(context_key(user), context, context.offset)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
+
+    def set_blend(self, scene: str, blend: Blend) -> None:
+        self._put(blend_key(scene), blend, self._stamp())
 
     def forget(self, user: str) -> None:
         """Clear everything of a person, here and on the changelog."""

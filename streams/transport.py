@@ -150,8 +150,15 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        for tp in assigned:  # what an agent acknowledged late, of an assignment before this one, says nothing now
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
         await super().on_partitions_assigned(assigned, generation_id)
         self._lanes.assign(self._ours(assigned), self)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        # Faust counts the record just delivered as part of the gap before it, and so as done.
+        await super()._add_gap(tp, offset_from, offset_to - 1)
 
     async def on_stop(self) -> None:
         await self._thread.call_soon(self._thread.end_fetches())

@@ -1,8 +1,14 @@
 """Running a worker in the foreground until SIGTERM or SIGINT."""
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import faust
+from schemas.scoring import Scorer
+from streams.app import create_app
+from streams.errors import BadSetting
+from streams.settings import Settings, read_settings
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -22,9 +28,21 @@ LOGGING: dict[str, Any] = {
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
 
 
-def run_worker(app: faust.App) -> int:
-    """Run `app` until it is told to stop; the exit status: 0 after a signal, 1 after a crash."""
-    worker = app.Worker(loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
+def run(make_scorer: Callable[[Settings], Scorer] | None = None) -> int:
+    """Run a worker with the settings of the environment until it is told to stop.
+
+    `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
+    the exit status: 0 after a signal, 1 after a crash, 2 if a setting cannot be used.
+    """
+    try:
+        settings = read_settings()
+    except BadSetting as error:
+        sys.stderr.write(f"ouzel worker: {error}\n")
+        return 2
+    scorer = None if make_scorer is None else partial(make_scorer, settings)
+    worker = create_app(settings, make_scorer=scorer).Worker(
+        loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True
+    )
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
