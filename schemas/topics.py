@@ -8,7 +8,6 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.items import Item
-from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.models import ModelStatus
 from schemas.neighbours import Covisits, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
@@ -21,7 +20,7 @@ class Topic:
 
     `partitions` is relative: "events" follows the events' partitions, "items" the catalogue's, "one" is always 1.
     `key` names the field of the value that is the record's key. `value` is None where the values are not part of the
-    contract. `max_bytes`, if set, is the `max.message.bytes` that the topic needs above the broker's default.
+    contract.
     """
 
     name: str
@@ -30,16 +29,13 @@ class Topic:
     internal: bool = False
     key: str = "user"
     value: type[msgspec.Struct] | None = None
-    max_bytes: int | None = None
 
 
 ITEMS = Topic("ouzel.items", compacted=True, partitions="items", key="id", value=Item)
 EVENTS = Topic("ouzel.events", value=Event)
 RECOMMENDATIONS = Topic("ouzel.recommendations", value=Recommendation)
 FEEDBACK = Topic("ouzel.feedback", value=Feedback)
-DEAD_LETTERS = Topic(
-    "ouzel.dead-letters", partitions="one", key="key", value=DeadLetter, max_bytes=MAX_DEAD_LETTER_BYTES + 1024
-)
+DEAD_LETTERS = Topic("ouzel.dead-letters", partitions="one", key="key", value=DeadLetter)
 CONTEXTS = Topic("ouzel.contexts", compacted=True, internal=True)
 COVISITS = Topic("ouzel.covisits", partitions="items", internal=True, key="item", value=Covisits)
 NEIGHBOURS = Topic("ouzel.neighbours", compacted=True, partitions="items", internal=True, key="item", value=Neighbours)

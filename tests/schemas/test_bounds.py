@@ -8,10 +8,11 @@ import pytest
 from msgspec import inspect
 
 from schemas import codec, topics
+from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.events import Event
 from schemas.items import Item
-from schemas.limits import MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
+from schemas.limits import MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
 from schemas.recommendations import Recommendation
 
 TYPES = [topic.value for topic in topics.ALL if topic.value is not None]
@@ -83,10 +84,9 @@ def test_the_greatest_message_is_read(message_type):
 
 
 @pytest.mark.parametrize("message_type", TYPES, ids=lambda one: one.__name__)
-def test_what_the_greatest_message_needs_fits_a_broker_with_its_defaults_or_the_topic_says_so(message_type):
+def test_the_greatest_message_fits_a_record_and_the_greatest_dead_letter_the_topic_made_for_it(message_type):
     value = msgpack.packb(greatest(inspect.type_info(message_type)))
-    topic = next(topic for topic in topics.ALL if topic.value is message_type)
-    assert len(value) <= (topic.max_bytes or MAX_RECORD_BYTES)
+    assert len(value) <= (MAX_DEAD_LETTER_BYTES if message_type is DeadLetter else MAX_RECORD_BYTES)
 
 
 @pytest.mark.parametrize(("message_type", "most"), [(Event, MAX_MESSAGE_BYTES), (Recommendation, MAX_RECORD_BYTES)])

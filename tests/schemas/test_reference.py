@@ -1,0 +1,50 @@
+"""docs/contract.md says what the types say."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from schemas.codec import decode_event, decode_item
+from schemas.errors import Refusal
+from schemas.events import EventKind
+from schemas.limits import MAX_CLOCK_SKEW_MS, MAX_DETAIL_LENGTH, MAX_MESSAGE_BYTES
+from schemas.reference import filled, tables
+
+PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+
+
+def test_the_tables_are_those_of_the_types():
+    assert filled(PAGE) == PAGE, "run `python -m schemas.reference` and commit docs/contract.md"
+
+
+def test_every_table_is_on_the_page():
+    assert set(re.findall(r"<!-- table: (\w+) -->", PAGE)) == set(tables())
+
+
+def test_a_table_that_nothing_is_known_of_is_an_error():
+    with pytest.raises(ValueError, match="no table `Nothing`"):
+        filled("<!-- table: Nothing -->\n<!-- end -->")
+
+
+def test_every_code_and_kind_is_explained():
+    explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
+    assert explained >= {code.value for code in Refusal} | {kind.value for kind in EventKind}
+
+
+def test_the_bounds_in_the_text_are_the_bounds():
+    assert MAX_CLOCK_SKEW_MS == 5 * 60_000
+    assert f"{MAX_MESSAGE_BYTES:,} bytes" in PAGE
+    assert f"{MAX_DETAIL_LENGTH} characters" in PAGE
+
+
+def test_the_values_that_the_page_sends_with_kcat_are_accepted():
+    sent = re.findall(r"^echo '(\w+)\|(\{.*\})' \|$", PAGE, re.MULTILINE)
+    assert len(sent) == 2
+    for key, text in sent:
+        value = text.replace("'$(date +%s000)'", "1700000000000")
+        if "user" in json.loads(value):
+            assert decode_event(value.encode(), key=key.encode(), now_ms=1_700_000_000_000).user == key
+        else:
+            assert decode_item(value.encode(), key=key.encode()).id == key
