@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_NEIGHBOURS, Finite, Id, Millis, Scene
+from schemas.limits import MAX_NEIGHBOURS, Finite, Id, Millis, Offset, Partition, Scene
 
 MAX_EARLIER = 40
 """Earlier items that one update may name."""
@@ -24,8 +24,6 @@ MAX_TRENDS = 16
 MAX_PARTITIONS = 4_096
 
 Apart = Annotated[int, Meta(ge=0, le=1_000)]
-Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Partition = Annotated[int, Meta(ge=0, lt=2**31)]
 
 
 class Earlier(msgspec.Struct, frozen=True, array_like=True):
@@ -42,8 +40,8 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
 class Covisit(msgspec.Struct, frozen=True, array_like=True):
     """One event on the item, whether it was a like, and what the person met before it.
 
-    `offset` is the event's offset in its partition of `ouzel.events`: an owner skips what is at or before the last offset
-    that it counted from that partition, so a repeat changes nothing.
+    `offset` is the event's offset in its partition of `ouzel.events`: an owner skips what is at or before the last
+    offset that it counted from that partition, so a repeat changes nothing.
     """
 
     offset: Offset
@@ -62,11 +60,12 @@ class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """Everything counted about one item, decayed to `ts`: its likes, its events of any kind (`seen`), its likes lately by
-    scene (`trend`), and the items that people met before it.
+    """Everything counted about one item, decayed to `ts`: its likes, its events of any kind (`seen`), its likes lately
+    by scene (`trend`), and the items that people met before it.
 
-    `weights` is one little-endian float32 for each of `others` and each kernel, others-major; `kernels` names the kernels,
-    so that weights counted under others are not misread. `counted` is the last offset counted, by source partition.
+    `weights` is one little-endian float32 for each of `others` and each kernel, others-major; `kernels` names the
+    kernels, so that weights counted under others are not misread. `counted` is the last offset counted, by source
+    partition.
     """
 
     item: Id

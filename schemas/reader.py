@@ -4,9 +4,10 @@ A reader of version n reads n and n-1, and ignores fields that it does not know.
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from schemas.errors import Refusal, Refused
 from schemas.limits import MAX_DETAIL_LENGTH
@@ -20,7 +21,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 class _Versioned(msgspec.Struct):
     """What every version of every message has in common."""
 
-    v: int | None = None
+    v: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
 
 
 _READ_VERSION = msgspec.msgpack.Decoder(_Versioned).decode, msgspec.json.Decoder(_Versioned).decode

@@ -90,6 +90,13 @@ def test_a_version_before_the_last_two_is_refused(dump, reader, version):
     assert refused.value.code is Refusal.INVALID
 
 
+@pytest.mark.parametrize("digits", [300, 5_000])
+def test_a_version_of_many_digits_is_refused_in_few_words(digits):
+    with pytest.raises(Refused) as refused:
+        FIRST.read(b'{"v":' + b"9" * digits + b"}")
+    assert len(refused.value.detail) < 100
+
+
 @pytest.mark.parametrize("dump", DUMPS)
 @pytest.mark.parametrize("version", ["1", 1.5, True, None, [1], 2**63])
 def test_a_version_is_a_small_whole_number(dump, version):
