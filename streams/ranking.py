@@ -4,8 +4,10 @@ Pure: no clock, no network. `shortlist` does the work that is proportional to th
 candidates only.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,11 @@ class Shortlist:
     reach: Reach
     marks: NDArray[np.uint64]
     settings: Ranking
+
+    def under(self, blend: Blend) -> "Shortlist":
+        """The same candidates as another blend orders them."""
+        scores = behavioural(blend, self.signals)
+        return replace(self, scores=scores, order=np.argsort(-scores, kind="stable"))
 
 
 def shortlist(
@@ -152,29 +159,16 @@ def assemble(
 
     Candidates withdrawn since the shortlist was made are left out.
     """
-    model = standard_scores(chosen, scores)
-    blended = chosen.scores if model is None else chosen.scores + np.float32(blend.model_weight) * model
     raw = model_scores(chosen, scores)
-    live = [
-        at for at in np.argsort(-blended, kind="stable").tolist() if catalogue.holds(int(chosen.candidates.numbers[at]))
-    ]
-    pool = np.array(live[: settings.length + max(settings.explored, settings.length)], np.int64)
-    numbers = chosen.candidates.numbers[pool]
-    picked, values = diversify(
-        blended[pool], catalogue.likeness.vectors()[numbers], settings.length, settings.diversity
-    )
-    places, values = pool[picked], values.copy()
+    places, values, others, blended = arrange(chosen, scores, catalogue=catalogue, blend=blend, settings=settings)
     propensity = np.ones(len(places))
-    taken = set(places.tolist())
-    next_ones = [int(at) for at in pool.tolist() if at not in taken][: settings.explored]
     explored = -1
-    if len(places) and next_ones and settings.exploration > 0:
+    if len(places) and len(others) and settings.exploration > 0:
         propensity[-1] = 1.0 - settings.exploration
         if rng.random() < settings.exploration:
-            explored = rng.choice(next_ones)
-            places[-1] = explored
-            values[-1] = min(float(values[-1]), float(blended[explored]))
-            propensity[-1] = settings.exploration / len(next_ones)
+            explored = places[-1] = rng.choice(others.tolist())
+            values[-1] = min(values[-1], blended[explored])
+            propensity[-1] = settings.exploration / len(others)
     entries = []
     for at, value, chance in zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True):
         number = int(chosen.candidates.numbers[at])
@@ -192,6 +186,35 @@ def assemble(
             )
         )
     return tuple(entries)
+
+
+class Arranged(NamedTuple):
+    """A list without exploration.
+
+    `places` in the shortlist, best first; `values`, the score of each when it was chosen, never rising; `others`, the
+    places of the next candidates, which may be explored; `blended`, the score of every candidate before diversity.
+    """
+
+    places: Ints
+    values: Floats
+    others: Ints
+    blended: Floats
+
+
+def arrange(
+    chosen: Shortlist, scores: Scores | None, *, catalogue: Catalogue, blend: Blend, settings: Ranking
+) -> Arranged:
+    """Blend and diversify. What is withdrawn by now is left out."""
+    model = standard_scores(chosen, scores)
+    blended = chosen.scores if model is None else chosen.scores + np.float32(blend.model_weight) * model
+    numbers = chosen.candidates.numbers
+    held = (at for at in np.argsort(-blended, kind="stable").tolist() if catalogue.holds(int(numbers[at])))
+    pool = np.array(list(islice(held, settings.length + max(settings.explored, settings.length))), np.int64)
+    vectors = catalogue.likeness.vectors()[numbers[pool]]
+    picked, values = diversify(blended[pool], vectors, settings.length, settings.diversity)
+    left = np.ones(len(pool), np.bool_)
+    left[picked] = False
+    return Arranged(pool[picked], values, pool[left][: settings.explored], blended)
 
 
 def model_scores(chosen: Shortlist, scores: Scores | None) -> dict[int, float]:
@@ -219,10 +242,8 @@ def remember(chosen: Shortlist, scores: Scores | None) -> Remembered:
     )
 
 
-def popular(
-    context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int, now_ms: int | None = None
-) -> tuple[str, ...]:
+def popular(context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int) -> tuple[str, ...]:
     """The most liked items that the person has not seen: what a list has to beat."""
-    allowed = np.flatnonzero(catalogue.allowed(context, 2**53 if now_ms is None else now_ms))
+    allowed = np.flatnonzero(catalogue.allowed(context, MAX_TIME))
     order = np.argsort(-graph.likes()[allowed], kind="stable")[:count]
     return tuple(catalogue.index[int(number)] for number in allowed[order])
