@@ -63,10 +63,12 @@ class Broker(ABC):
 
     def start(self) -> Self:
         """Start it and wait until it answers; `StartFailed` or `MissingPart` if it does not."""
-        if self.running():
-            return self
-        self._child = self._launch()
-        self._child.wait_ready(lambda: answers(self.port), READY_SECONDS)
+        self._begin().wait_ready(lambda: answers(self.port), READY_SECONDS)
+        return self
+
+    async def start_async(self) -> Self:
+        """`start` for an event loop."""
+        await self._begin().until_ready(lambda: answers(self.port), READY_SECONDS)
         return self
 
     def stop(self) -> None:
@@ -84,6 +86,11 @@ class Broker(ABC):
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def _begin(self) -> Child:
+        if self._child is None or not self._child.running():
+            self._child = self._launch()
+        return self._child
 
     @abstractmethod
     def _launch(self) -> Child: ...

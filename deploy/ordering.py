@@ -1,16 +1,19 @@
 """Events in time order, however many there are: sorted in chunks that are laid down in temporary files and merged.
 
-At most one chunk of `CHUNK` events, or one event a file, is in memory.
+At most one chunk of `CHUNK` events, or one event a file, is in memory, and 8 bytes for the time of each.
 """
 
 import heapq
 import struct
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from types import TracebackType
 from typing import IO, Self
+
+import numpy as np
 
 from schemas.codec import decode, encode
 from schemas.events import Event
@@ -31,13 +34,19 @@ class Ordered:
         self.total = 0
         self._files = ExitStack()
         self._runs: list[Iterable[Event]] = []
+        self._times = array("q")
         source = iter(events)
         while part := list(islice(source, chunk)):
             self.total += len(part)
+            self._times.extend(event.ts for event in part)
             part.sort(key=_time)
             self._runs.append(part if len(part) < chunk else self._lay_down(part))
             if on_read is not None:
                 on_read(self.total)
+
+    def time_at(self, number: int) -> int:
+        """The time of the event that comes as `number`, from 0."""
+        return int(np.partition(np.array(self._times), number)[number])
 
     def __iter__(self) -> Iterator[Event]:
         return heapq.merge(*self._runs, key=_time)

@@ -4,6 +4,7 @@ Each child leads a session of its own, so that Ctrl-C reaches the parent alone, 
 If the parent cannot do that any more, `deploy.watchdog` does.
 """
 
+import asyncio
 import atexit
 import contextlib
 import os
@@ -23,6 +24,9 @@ from deploy.errors import StartFailed
 
 LOG_TAIL_LINES = 12
 POLL_SECONDS = 0.05
+
+Probe = Callable[[], bool]
+"""Whether something answers."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -117,23 +121,31 @@ class Child:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def wait_ready(self, probe: Callable[[], bool], timeout: float) -> None:
+    def wait_ready(self, probe: Probe, timeout: float) -> None:
         """Return when `probe` is true; raise `StartFailed` when the child ends first or `timeout` seconds are over.
 
         A probe that raises OSError counts as not ready yet. The child is stopped before the error is raised.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            if not self.running():
-                why = f"ended with status {self.returncode} before it was ready"
-                break
+        while not self._is_ready(probe, timeout, deadline):
+            time.sleep(POLL_SECONDS)
+
+    async def until_ready(self, probe: Probe, timeout: float) -> None:
+        """`wait_ready` for an event loop; `probe` should return within some milliseconds."""
+        deadline = time.monotonic() + timeout
+        while not self._is_ready(probe, timeout, deadline):  # noqa: ASYNC110 - no event comes from another program
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _is_ready(self, probe: Probe, timeout: float, deadline: float) -> bool:
+        if not self.running():
+            why = f"ended with status {self.returncode} before it was ready"
+        else:
             with contextlib.suppress(OSError):
                 if probe():
-                    return
-            if time.monotonic() >= deadline:
-                why = f"was not ready within {timeout:g} s"
-                break
-            time.sleep(POLL_SECONDS)
+                    return True
+            if time.monotonic() < deadline:
+                return False
+            why = f"was not ready within {timeout:g} s"
         tail = self.tail()
         self.stop(grace=2.0)
         raise StartFailed(f"{self.name} {why}. The last lines of {self.log}:\n{tail}")

@@ -1,8 +1,10 @@
 """What is replayed arrives in order, on the right partition, with the right times."""
 
 import asyncio
+import io
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,10 +12,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from deploy import topics
 from deploy.brokers import Broker
-from deploy.errors import DeployError
+from deploy.errors import BadSource, DeployError
+from deploy.file_replay import Files, Replayed, replay_files
 from deploy.processes import free_ports
 from deploy.replay import CATCH_UP_SECONDS, Pace, kafka_sink, send_history, send_items, send_live, shifted
 from schemas.codec import decode_event, decode_item
@@ -181,3 +185,41 @@ def test_items_and_events_arrive_in_order_on_the_partition_of_their_key(broker: 
     past = [e.ts for _, e in events if int(e.id[1:]) < 5000]
     assert max(past) == now
     assert min(e.ts for _, e in events if int(e.id[1:]) >= 5000) > now
+
+
+def test_files_are_replayed_in_time_order_with_their_past(own_broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "films.csv").write_text("item,title\n1,One\n2,Two\n,none\n")
+    rows = "".join(f"ann,1,5,{1_000_000_000 + n}\n" for n in reversed(range(10)))
+    (tmp_path / "likes.csv").write_text(f"user,item,rating,ts\n{rows}ann,2,high,1000000000\n")
+    files = Files(events=tmp_path / "likes.csv", items=tmp_path / "films.csv", history=0.8, history_age_ms=60_000)
+    out = io.StringIO()
+
+    async def replay_and_read() -> tuple[Replayed, list[Event]]:
+        await topics.create(own_broker.bootstrap, events_partitions=1)
+        report = await replay_files(own_broker.bootstrap, files, Console(file=out))
+        consumer = AIOKafkaConsumer(bootstrap_servers=own_broker.bootstrap)
+        await consumer.start()
+        try:
+            where = TopicPartition(EVENTS.name, 0)
+            consumer.assign([where])
+            await consumer.seek_to_beginning(where)
+            async with asyncio.timeout(60):
+                records = [await consumer.getone() for _ in range(10)]
+        finally:
+            await consumer.stop()
+        return report, [decode_event(r.value, key=r.key, now_ms=2**53) for r in records]
+
+    report, events = asyncio.run(replay_and_read())
+    assert (report.items, report.history, report.live) == (2, 8, 2)
+    assert (report.item_rows.bad, report.event_rows.bad) == (1, 1)
+    assert [e.id for e in events] == [f"likes-{n}" for n in range(10, 0, -1)]
+    assert [b.ts - a.ts for a, b in pairwise(events[:8])] == [1000] * 7
+    assert events[8].ts - events[7].ts >= 60_000
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"), [(Files(), "nothing to replay"), (Files(items=Path("x.csv"), history=2.0), "from 0 to 1")]
+)
+def test_a_replay_of_nothing_or_too_much_is_refused(files: Files, complaint: str) -> None:
+    with pytest.raises(BadSource, match=complaint):
+        asyncio.run(replay_files("127.0.0.1:1", files, Console(file=io.StringIO())))

@@ -175,4 +175,5 @@ def test_events_come_in_time_order_and_ties_as_given(times: list[int], chunk: in
     given_events = [Event(id=str(n), user="u", kind=EventKind.VIEW, ts=ts, item="i") for n, ts in enumerate(times)]
     with Ordered(iter(given_events), chunk=chunk) as ordered:
         assert ordered.total == len(times)
+        assert [ordered.time_at(n) for n in range(len(times))] == sorted(times)
         assert list(ordered) == sorted(given_events, key=lambda e: e.ts)

@@ -1,0 +1,89 @@
+"""`ouzel replay`: a catalogue and events from files to any brokers, with a progress bar."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from deploy import sources
+from deploy.errors import BadSource
+from deploy.ordering import Ordered
+from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
+from deploy.sources import EventColumns, ItemColumns, Tally
+from streams.clock import SYSTEM
+from streams.settings import Settings
+
+
+@dataclass(frozen=True)
+class Files:
+    """What to replay, and how. `history` is the share of the events, from 0 to 1, that is sent at full speed as past.
+
+    The past ends `history_age_ms` ago, so that no event of it is young enough to be answered with a list; None for what
+    a worker takes for too old unless told otherwise.
+    """
+
+    events: Path | None = None
+    items: Path | None = None
+    event_columns: EventColumns = field(default_factory=EventColumns)
+    item_columns: ItemColumns = field(default_factory=ItemColumns)
+    pace: Pace = field(default_factory=Pace)
+    history: float = 0.0
+    history_age_ms: int | None = None
+
+
+@dataclass
+class Replayed:
+    """What was sent, and what became of the rows."""
+
+    items: int = 0
+    history: int = 0
+    live: int = 0
+    item_rows: Tally = field(default_factory=Tally)
+    event_rows: Tally = field(default_factory=Tally)
+
+
+async def replay_files(bootstrap: str, files: Files, console: Console) -> Replayed:
+    """Send the items, then the events in time order, those of one time in the file's order.
+
+    Rows that cannot be used are counted in what is returned. Raises `BadSource` for a file that cannot be read, or of
+    whose events none can be used, and `DeployError` where the brokers do not take a record.
+    """
+    if files.events is None and files.items is None:
+        raise BadSource("there is nothing to replay: name a file of events, of items, or both.")
+    if not 0.0 <= files.history <= 1.0:
+        raise BadSource(f"the history is a share of the events from 0 to 1, not {files.history:g}.")
+    report = Replayed()
+    age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        async with kafka_sink(bootstrap) as sink:
+            if files.items is not None:
+                bar = bars.add_task("items", total=None)
+                catalogue = sources.items(files.items, files.item_columns, report.item_rows)
+                report.items = await send_items(sink, catalogue, on_sent=lambda _: bars.advance(bar))
+                bars.update(bar, total=report.items)
+            if files.events is None:
+                return report
+            reading = bars.add_task("reading events", total=None)
+            events = sources.events(files.events, files.event_columns, report.event_rows)
+            with Ordered(events, on_read=lambda done: bars.update(reading, completed=done)) as ordered:
+                bars.update(reading, completed=ordered.total, total=ordered.total)
+                if ordered.total == 0:
+                    raise BadSource(f"no row of {files.events} could be used: {report.event_rows}")
+                stream = iter(ordered)
+                past = round(ordered.total * files.history)
+                if past:
+                    bar = bars.add_task("history", total=past)
+                    report.history = await send_history(
+                        sink,
+                        islice(stream, past),
+                        last_ms=ordered.time_at(past - 1),
+                        ends_ms=SYSTEM.now_ms() - age,
+                        on_sent=lambda _: bars.advance(bar),
+                    )
+                if ordered.total > past:
+                    bar = bars.add_task("live", total=ordered.total - past)
+                    report.live = await send_live(sink, stream, files.pace, before=lambda _: bars.advance(bar))
+    return report

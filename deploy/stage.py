@@ -1,0 +1,160 @@
+"""Everything that the demo runs beside itself: a broker, a tritonserver, workers. None is left behind."""
+
+import asyncio
+import sys
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy import building, topics
+from deploy.brokers import Broker
+from deploy.errors import StartFailed
+from deploy.processes import Child, free_ports
+from deploy.steps import Step
+from inference.errors import TritonNotAvailable
+from inference.server import MODEL, find_installation
+from streams.settings import throwaway, to_environment
+
+BUILD_SECONDS = 1_800.0
+TRITON_SECONDS = 180.0
+WORKER_SECONDS = 120.0
+POLL_SECONDS = 0.25
+
+
+class Stage:
+    """The parts of one run. `folder` is this run's (logs, state, the broker's data); `models` outlives it.
+
+    Parts may be started at the same time, workers after the topics. Leaving the context ends all, the workers first.
+    """
+
+    def __init__(self, folder: Path, models: Path, broker: Broker) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.repository = models / "repository"
+        self.environment = models / "environment"
+        self.without_triton = _why_no_triton()
+        """Why this machine has no tritonserver; empty if it has one."""
+        self._grpc, self._http, self._metrics = free_ports(3)
+        self._children: list[Child] = []
+        self._workers: dict[int, Child] = {}
+        self._built = asyncio.Event()
+
+    async def start_broker(self, step: Step, partitions: int) -> None:
+        """Start the broker and make the topics."""
+        await self.broker.start_async()
+        step.say("making the topics")
+        made = await topics.create(self.broker.bootstrap, events_partitions=partitions, items_partitions=partitions)
+        step.say(f"{self.broker.name}, {len(made)} topics")
+
+    async def build_model(self, step: Step) -> None:
+        """Build what is missing of the model and of its environment."""
+        environment = "-" if self.without_triton else str(self.environment)
+        command = [sys.executable, "-m", "deploy.building", str(self.repository), environment]
+        builder = self._child("The build of the model", command, "build.log")
+        seen = ""
+        for _ in range(int(BUILD_SECONDS / POLL_SECONDS)):
+            if not builder.running():
+                break
+            last = builder.tail(1)
+            if last != seen and (said := building.parse(last)) is not None:
+                step.say(*said)
+            seen = last
+            await asyncio.sleep(POLL_SECONDS)
+        if builder.stop() != 0:
+            raise StartFailed(f"the model could not be built. The last lines of {builder.log}:\n{builder.tail()}")
+        self._built.set()
+
+    async def start_triton(self, step: Step) -> None:
+        """Serve the built model and wait until it answers."""
+        command = [
+            *(sys.executable, "-m", "deploy.cli", "triton", "serve"),
+            *("--repository", str(self.repository), "--environment", str(self.environment)),
+            *("--grpc-port", str(self._grpc), "--http-port", str(self._http), "--metrics-port", str(self._metrics)),
+            *("--log", str(self.folder / "tritonserver.log")),
+        ]
+        step.say("tritonserver loads the model", None, None)
+        triton = self._child("Triton", command, "triton.log")
+        await triton.until_ready(lambda: _ok(self._http, f"/v2/models/{MODEL}/ready"), TRITON_SECONDS)
+        step.say("tritonserver answers")
+
+    async def start_workers(self, step: Step, count: int) -> None:
+        """Start workers and wait until each is ready; those that score in-process wait for the model first."""
+        if self.without_triton:
+            step.say("waiting for the model")
+            await self._built.wait()
+        for number, port in enumerate(free_ports(count), start=1):
+            settings = throwaway(
+                self.broker.bootstrap,
+                state_dir=self.folder / f"state-{number}",
+                triton="" if self.without_triton else f"127.0.0.1:{self._grpc}",
+                model_repository=str(self.repository),
+                web_port=port,
+            )
+            command = [sys.executable, "-m", "deploy.cli", "worker"]
+            environment = to_environment(settings)
+            self._workers[port] = self._child(f"Worker {number}", command, f"worker-{number}.log", environment)
+        for done, (port, worker) in enumerate(self._workers.items()):
+            step.say("joining the group and reading the state", done, count)
+            await worker.until_ready(lambda port=port: _ok(port, "/readyz"), WORKER_SECONDS)  # type: ignore[misc]
+        step.say("ready")
+
+    async def folded(self) -> int:
+        """How many events the workers have folded since they started."""
+        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
+        return sum(counted(page, "ouzel_events") for page in pages)
+
+    def check(self) -> None:
+        """Raise `StartFailed` if the broker or a worker has ended by itself. Without Triton the lists go on."""
+        if not self.broker.running():
+            raise StartFailed(f"the broker has ended; see the logs in {self.broker.folder}")
+        for worker in self._workers.values():
+            if not worker.running():
+                last = worker.tail()
+                raise StartFailed(f"{worker.name} has ended with status {worker.returncode}; see {worker.log}:\n{last}")
+
+    def close(self) -> None:
+        """End everything. Idempotent."""
+        for child in reversed(self._children):
+            child.stop()
+        self.broker.stop()
+
+    def _child(self, name: str, command: list[str], log: str, environment: dict[str, str] | None = None) -> Child:
+        child = Child(name, command, log=self.folder / log, env={"HF_HUB_OFFLINE": "1", **(environment or {})})
+        self._children.append(child)
+        return child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def counted(page: str, counter: str) -> int:
+    """The sum of a counter over its labels, from a page of metrics."""
+    families = [family for family in text_string_to_metric_families(page) if family.name == counter]
+    return int(sum(s.value for family in families for s in family.samples if s.name == f"{counter}_total"))
+
+
+def _why_no_triton() -> str:
+    try:
+        find_installation()
+    except TritonNotAvailable as error:
+        return str(error)
+    return ""
+
+
+def _get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2.0) as answer:
+        return str(answer.read().decode())
+
+
+def _ok(port: int, path: str) -> bool:
+    """Whether a page answers with success; the errors of urllib are OSErrors."""
+    _get(port, path)
+    return True

@@ -1,0 +1,75 @@
+"""The small parts of the demo: its folder, its steps, and what it reads from its children."""
+
+import io
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from rich.console import Console
+
+from deploy import building, demo
+from deploy.errors import DeployError, MissingPart
+from deploy.stage import counted
+from deploy.steps import Steps
+from schemas.events import EventKind
+from streams.metrics import Metrics
+
+
+def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:
+    left = tmp_path / "demo" / "state"
+    left.mkdir(parents=True)
+    with demo.claimed(tmp_path / "demo") as folder:
+        assert list(folder.iterdir()) == []
+        with pytest.raises(DeployError, match="another demo runs"), demo.claimed(tmp_path / "demo"):
+            pass
+    with demo.claimed(tmp_path / "demo"):
+        pass
+
+
+def test_steps_are_plain_lines_without_a_terminal() -> None:
+    out = io.StringIO()
+    with Steps(Console(file=out)) as steps:
+        with steps.step("model") as step:
+            step.say("converting", 1, 2)
+            step.say("tritonserver answers")
+        with pytest.raises(ValueError, match="no"), steps.step("broker"):
+            raise ValueError("no")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "model ..."
+    assert lines[1].startswith("model: tritonserver answers (")
+    assert lines[2:] == ["broker ..."], "a step that failed is not reported as done"
+
+
+def test_steps_move_in_a_terminal() -> None:
+    out = io.StringIO()
+    with Steps(Console(file=out, force_terminal=True, width=80)) as steps:
+        with steps.step("model") as step:
+            step.say("converting", 1, 2)
+        with pytest.raises(ValueError, match="no"), steps.step("broker"):
+            raise ValueError("no")
+    last = out.getvalue().splitlines()[-3:]
+    assert "✓" in last[-3] or "✓" in last[-2]
+    assert "not finished" in out.getvalue()
+
+
+def test_progress_is_read_back_from_the_builder(capsys: pytest.CaptureFixture[str]) -> None:
+    building.report("converting weights: layer 3", 3, 30)
+    assert building.parse(capsys.readouterr().out.rstrip("\n")) == ("converting weights: layer 3", 3, 30)
+    for other in ("", "some warning", "3", "3 30", "a b c"):
+        assert building.parse(other) is None
+
+
+def test_folded_events_are_read_from_a_workers_metrics() -> None:
+    metrics = Metrics()
+    metrics.events.labels(EventKind.RATE.value).inc(41)
+    metrics.events.labels(EventKind.VIEW.value).inc()
+    assert counted(generate_latest(metrics.registry).decode(), "ouzel_events") == 42
+
+
+def test_a_failure_among_others_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    async def broken(*_: object) -> int:
+        raise ExceptionGroup("tasks", [ExceptionGroup("tasks", [MissingPart("The lamp", "Light it.")])])
+
+    monkeypatch.setattr(demo, "_run", broken)
+    with pytest.raises(MissingPart, match=r"The lamp was not found\. Light it\."):
+        demo.run(demo.Options(work=tmp_path), Console(file=io.StringIO()))
