@@ -1,0 +1,150 @@
+"""The `Scorer` that asks a Triton server, over one long-lived gRPC channel."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from inference import wire
+from inference.breaker import Breaker
+from schemas.scoring import (
+    CircuitOpen,
+    DeadlineExceeded,
+    InvalidAnswer,
+    Overloaded,
+    ScoreRequest,
+    Scores,
+    ScoringError,
+    Unavailable,
+)
+
+MODEL = "scorer"
+_OPTIONS = [
+    ("grpc.max_send_message_length", 4 * 1024 * 1024),
+    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+    # A server that comes back is found again within a second; the default backoff grows to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+"""These replace all of the client's own channel arguments, so the message sizes are among them."""
+
+
+class TritonScorer:
+    """Asks the model named `model` at `address` (host:port of gRPC).
+
+    At most `max_in_flight` requests are out at once; the next is refused with `Overloaded` without being sent. After
+    failures in a row (`breaker`), requests are refused with `CircuitOpen` until one gets through. The time left goes to
+    the server with each request, which drops what nobody waits for any more.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str = MODEL,
+        max_in_flight: int = 32,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_in_flight < 1:
+            raise ValueError("max_in_flight must be at least 1")
+        self._address = address
+        self._model = model
+        self._max_in_flight = max_in_flight
+        self._breaker = breaker or Breaker()
+        self._clock = clock
+        self._in_flight = 0
+        self._client: InferenceServerClient | None = None
+        self._closed = False
+
+    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+        if self._closed:
+            raise Unavailable("this scorer is closed; make a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to ask the model")
+        if self._in_flight >= self._max_in_flight:
+            raise Overloaded(f"{self._in_flight} requests are out; raise max_in_flight or add servers")
+        if not self._breaker.allow(self._clock()):
+            raise CircuitOpen(f"recent requests to {self._address} failed; look at the Triton server")
+        self._in_flight += 1
+        try:
+            scores = await self._ask(request, timeout)
+        except InvalidAnswer:
+            # The server is up and answers: what is wrong is the request or the model, and waiting does not help.
+            self._breaker.succeeded()
+            raise
+        except ScoringError:
+            self._breaker.failed(self._clock())
+            raise
+        finally:
+            self._in_flight -= 1
+        self._breaker.succeeded()
+        return scores
+
+    async def ready(self) -> bool:
+        if self._closed:
+            return False
+        try:
+            return bool(await self._connection().is_model_ready(self._model, client_timeout=1.0))
+        except (InferenceServerException, OSError):
+            return False
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return False
+
+    async def close(self) -> None:
+        self._closed = True
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _connection(self) -> InferenceServerClient:
+        # Made on first use: a grpc.aio channel belongs to the event loop that it is made in.
+        if self._client is None:
+            self._client = InferenceServerClient(self._address, channel_args=_OPTIONS)
+        return self._client
+
+    async def _ask(self, request: ScoreRequest, timeout: float) -> Scores:
+        tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[wire.encode(request)]], dtype=np.object_))
+        outputs = [InferRequestedOutput(wire.SCORES), InferRequestedOutput(wire.VERSION)]
+        try:
+            result = await self._connection().infer(
+                self._model, [tensor], outputs=outputs, client_timeout=timeout, timeout=int(timeout * 1e6)
+            )
+        except InferenceServerException as error:
+            raise _translate(error, self._address) from None
+        except asyncio.CancelledError:
+            # gRPC cancels what is under way when the channel is closed; that is not a cancellation of our caller.
+            if _is_cancelled():
+                raise
+            raise Unavailable("this scorer was closed while it waited; make a new one") from None
+        scores, version = result.as_numpy(wire.SCORES), result.as_numpy(wire.VERSION)
+        if scores is None or version is None or version.size != 1:
+            raise InvalidAnswer("the answer lacks scores or version; server and client must be of one version")
+        name = version.reshape(-1)[0]
+        return wire.answer(scores.reshape(-1).tolist(), len(request.candidates), bytes(name).decode(errors="replace"))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the running task itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _translate(error: InferenceServerException, address: str) -> ScoringError:
+    """The port's exception for a gRPC status."""
+    status, message = str(error.status() or ""), str(error.message() or "")
+    if status.endswith("DEADLINE_EXCEEDED"):
+        return DeadlineExceeded("the model did not answer in time; fewer candidates, or more servers, make it faster")
+    if status.endswith("INVALID_ARGUMENT"):
+        return InvalidAnswer(f"the server refused the request: {message}")
+    if status.endswith("RESOURCE_EXHAUSTED"):
+        return Overloaded(f"{address} is overloaded: {message}; add servers")
+    return Unavailable(f"{address} gave no answer ({status}: {message}); look at the Triton server")

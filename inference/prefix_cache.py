@@ -1,0 +1,63 @@
+"""The keys and values of people's prefixes, kept between requests: least recently used goes first, bounded in bytes."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+
+from inference.attention import PrefixState
+from inference.packing import common_length
+
+
+class PrefixCache:
+    """At most `max_bytes` of prefix states, one a key. Not thread-safe: it belongs to one engine.
+
+    A state larger than the whole bound is not kept. With `max_bytes=0` nothing is.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._states: OrderedDict[Hashable, PrefixState] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._bytes
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def longest(self, keys: Sequence[Hashable], tokens: Sequence[int]) -> tuple[PrefixState | None, int]:
+        """The state under any of `keys` that begins with most of `tokens`, and how many tokens they share."""
+        best: PrefixState | None = None
+        shared = 0
+        for key in keys:
+            state = self._states.get(key)
+            if state is None:
+                continue
+            length = common_length(state.tokens, tokens)
+            if length > shared:
+                best, shared = state, length
+                self._states.move_to_end(key)
+        return best, shared
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._states
+
+    def put(self, key: Hashable, state: PrefixState) -> None:
+        """Keep `state` under `key`, in place of what was there, and drop the least recently used beyond the bound."""
+        self._drop(key)
+        if state.size > self._max_bytes:
+            return
+        self._states[key] = state
+        self._bytes += state.size
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._states)))
+
+    def clear(self) -> None:
+        self._states.clear()
+        self._bytes = 0
+
+    def _drop(self, key: Hashable) -> None:
+        state = self._states.pop(key, None)
+        if state is not None:
+            self._bytes -= state.size

@@ -1,0 +1,105 @@
+"""What the model reads: instruction, scene, wishes, history, and each candidate, as token ids. Pure.
+
+    What one person did, oldest first.          our instruction
+    scene: home                                 the scene, if it has a name of its own
+    wish: less horror this week                 one line a steer sentence
+    like: Heat (1995)                           one line a thing of the history, oldest first
+    click: Alien (1979)
+    like:                                       the tail, once; then each candidate apart from the others:
+     Blade Runner (1982)
+
+The prefix grows at its end when the person does one more thing, so the keys and values of all before it can be kept.
+Where the history is longer than the window, the window's start is chosen by content and not by count: it then stays
+where it is for several events, instead of moving by one on each and leaving no prefix in common.
+
+Every text is data: it has no line breaks and no control characters, its control tokens are spelled out as characters,
+and it has at most its share of tokens.
+"""
+
+import zlib
+from collections.abc import Sequence
+
+from inference.errors import RequestRefused
+from inference.packing import Prompt
+from inference.settings import ModelSettings
+from inference.tokens import Tokens
+from schemas.scoring import Past, ScoreRequest
+
+VERSION = "p1"
+"""Part of the model version: another prompt gives other scores."""
+
+MAX_STEERS = 3
+"""Of more sentences, the last are read."""
+
+_MAX_LABEL_TOKENS = 8
+_MAX_LABEL_CHARACTERS = 64
+_CHARACTERS_A_TOKEN = 24
+"""Text beyond so many characters for each token it may have is not even tokenized."""
+
+
+def clean(text: str) -> str:
+    """`text` on one line: runs of white space and everything unprintable become one space."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def window(history: Sequence[Past], limit: int) -> Sequence[Past]:
+    """The newest part of `history` that is read: all of it below `limit` things, else from half of `limit` to `limit`.
+
+    The start is the thing with the least checksum in the older half of the newest `limit` (the newest of equals), so
+    the next request, one thing longer, mostly starts at the same thing.
+    """
+    if len(history) < limit:
+        return history
+    newest = history[len(history) - limit :]
+    older = range(limit - limit // 2)
+    start = min(older, key=lambda i: (zlib.crc32(f"{newest[i].kind}\0{newest[i].text}".encode(errors="replace")), -i))
+    return newest[start:]
+
+
+class PromptWriter:
+    """Writes prompts with one model's tokenizer, within the bounds of `settings`."""
+
+    def __init__(self, tokens: Tokens, settings: ModelSettings) -> None:
+        self._tokens = tokens
+        self._settings = settings
+        self._opening = tokens.control("What one person did, oldest first.\n")
+        self._colon = tokens.control(":")
+        self._end = tokens.control("\n")
+        self._tail = (*tokens.data("like"), *self._colon)
+
+    def write(self, request: ScoreRequest) -> Prompt:
+        """Raises `RequestRefused` for more than `max_candidates`."""
+        settings = self._settings
+        if len(request.candidates) > settings.max_candidates:
+            raise RequestRefused(
+                f"{len(request.candidates)} candidates, at most {settings.max_candidates} are scored; "
+                "send fewer, or build the model repository with a greater max_candidates"
+            )
+        prefix = [*self.instruction(request.scene)]
+        for sentence in request.steer[-MAX_STEERS:]:
+            prefix += self._line("wish", sentence, settings.max_steer_tokens)
+        for past in window(request.history, settings.max_history):
+            prefix += self._line(past.kind, past.text, settings.max_item_tokens)
+        return self._prompt(prefix, tuple(self._text(c.text, settings.max_item_tokens) for c in request.candidates))
+
+    def without_history(self, scene: str, candidates: Sequence[tuple[int, ...]]) -> Prompt:
+        """The same candidates (as `write` gave them) for somebody of whom nothing is known."""
+        return self._prompt(self.instruction(scene), tuple(candidates))
+
+    def instruction(self, scene: str) -> tuple[int, ...]:
+        """What every prefix of the scene begins with."""
+        if scene == "default":
+            return self._opening
+        return (*self._opening, *self._line("scene", scene, _MAX_LABEL_TOKENS))
+
+    def _prompt(self, stable: Sequence[int], candidates: tuple[tuple[int, ...], ...]) -> Prompt:
+        return Prompt((*stable, *self._tail), len(stable), candidates)
+
+    def _line(self, label: str, text: str, limit: int) -> tuple[int, ...]:
+        name = self._tokens.data(clean(label[:_MAX_LABEL_CHARACTERS]))[:_MAX_LABEL_TOKENS]
+        return (*name, *self._colon, *self._text(text, limit), *self._end)
+
+    def _text(self, text: str, limit: int) -> tuple[int, ...]:
+        """At least one token, at most `limit`."""
+        plain = clean(text[: limit * _CHARACTERS_A_TOKEN])
+        return self._tokens.data(f" {plain or '?'}")[:limit] or self._end

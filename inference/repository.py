@@ -1,0 +1,76 @@
+"""The Triton model repository: `scorer/config.pbtxt` from settings, and a version folder that holds all it needs.
+
+TARGET/scorer/config.pbtxt
+TARGET/scorer/1/model.py         imports this package; the logic is in `inference.triton_model`
+TARGET/scorer/1/settings.json
+TARGET/scorer/1/weights/         safetensors, config, tokenizer, manifest
+"""
+
+import os
+from pathlib import Path
+
+from inference import environment as environments
+from inference import wire
+from inference.server import MODEL
+from inference.settings import ModelSettings
+from inference.weights import Progress, convert, silent
+
+SETTINGS = "settings.json"
+WEIGHTS = "weights"
+
+_MODEL_PY = '''"""Made by `ouzel triton build`. The model itself is inference.triton_model."""
+
+from inference.triton_model import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
+'''
+
+
+def build(
+    target: Path,
+    settings: ModelSettings,
+    progress: Progress = silent,
+    *,
+    environment: Path | None = None,
+    version: int = 1,
+) -> Path:
+    """Make the model repository `target`, and the model's `environment` if one is named. Returns `target`.
+
+    What is there and up to date is kept, so a second build takes no time. Raises `WeightsError` and
+    `StubEnvironmentError`.
+    """
+    if environment is not None:
+        environments.create(environment, progress)
+    folder = target / MODEL / str(version)
+    convert(folder / WEIGHTS, settings, progress)
+    settings.write(folder / SETTINGS)
+    (folder / "model.py").write_text(_MODEL_PY)
+    # Last, since a model without it is none: an interrupted build leaves nothing that could be served.
+    aside = target / MODEL / f".config-{os.getpid()}"
+    aside.write_text(config_pbtxt(settings))
+    aside.rename(target / MODEL / "config.pbtxt")
+    return target
+
+
+def weights_of(repository: Path, version: int = 1) -> Path:
+    """The weights folder of a built repository, for scoring in-process."""
+    return repository / MODEL / str(version) / WEIGHTS
+
+
+def config_pbtxt(settings: ModelSettings) -> str:
+    """The model's configuration.
+
+    `dynamic_batching` stays bare: any queue policy stalls requests for half a second on tritonserver 2.51 (server
+    #8870); admission control is the client's.
+    """
+    return f"""name: "{MODEL}"
+backend: "python"
+max_batch_size: {settings.max_batch}
+input [ {{ name: "{wire.REQUEST}" data_type: TYPE_STRING dims: [ 1 ] }} ]
+output [
+  {{ name: "{wire.SCORES}" data_type: TYPE_FP32 dims: [ -1 ] }},
+  {{ name: "{wire.VERSION}" data_type: TYPE_STRING dims: [ 1 ] }}
+]
+instance_group [ {{ count: 1 kind: KIND_CPU }} ]
+dynamic_batching {{ }}
+"""

