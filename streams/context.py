@@ -55,7 +55,7 @@ class Steer(msgspec.Struct, frozen=True, array_like=True):
     event: int
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """Everything kept of one person.
 
     `offset` is the last offset of the person's partition of `ouzel.events` that is folded in: what comes again at or
@@ -63,7 +63,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     row of 8-byte item digests, oldest first.
     """
 
-    v: int = 1
     offset: int = -1
     ts: int = 0
     scenes: dict[str, SceneContext] = {}

@@ -1,4 +1,7 @@
-"""A stranger with nothing but kcat: JSON events in, a list out; garbage comes back as a dead letter with its bytes."""
+"""A stranger with nothing but kcat: JSON events in, a list out; garbage comes back as a dead letter with its bytes.
+
+On Apache Kafka alone: the librdkafka 2.0.2 of Debian's kcat cannot read the embedded broker's first answer.
+"""
 
 import json
 import subprocess
@@ -15,7 +18,7 @@ from schemas.topics import DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 from tests.parts import need_kcat
 from tests.path.pipeline import Pipeline, films
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.parametrize("broker", ["kafka"], indirect=True, scope="module")]
 
 
 def kcat(program: str, broker: Broker, *options: str, stdin: bytes = b"") -> bytes:
