@@ -24,6 +24,9 @@ DAY_MS = 86_400_000
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+MAX_SCENES = 64
+"""Scenes with a trend of their own, at 8 bytes an item each; a like in a scene beyond them makes no trend."""
+
 REACH = MAX_EARLIER // 2
 """How many of the person's last events, and of their last likes, one event is paired with."""
 
@@ -237,7 +240,7 @@ class ItemGraph:
         self._counted[number] = dict(record.counted)
         self._dirty.pop(number, None)
         self._likes[number], self._events[number], self._ts[number] = record.likes, record.seen, record.ts
-        for scene in (*self._trends, *record.trend):
+        for scene in {*self._trends, *record.trend}:
             self._trend(scene)[number] = record.trend.get(scene, 0.0)
         weights = np.frombuffer(record.weights, "<f4")
         if record.kernels != _SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
@@ -251,12 +254,13 @@ class ItemGraph:
         self._mirror(number, row, before)
 
     def remove(self, item: str) -> None:
-        """Forget what was counted about an item."""
+        """Forget what was counted about an item, and its part in others' pairs."""
         number = self._number(item)
-        before = self._earlier.pop(number, None)
-        if before is not None:
-            self._mirror(number, _Row(), before)
-        self._later.pop(number, None)
+        for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
+            for other in side.pop(number, _Row()).slots:
+                row = opposite.get(other)
+                if row is not None and number in row.slots:
+                    row.weights[row.slots[number]] = 0.0
         self._counted.pop(number, None)
         self._dirty.pop(number, None)
         self._likes[number] = self._events[number] = 0.0
@@ -319,7 +323,13 @@ class ItemGraph:
             self._trends = {scene: np.concatenate((of, np.zeros(more))) for scene, of in self._trends.items()}
 
     def _trend(self, scene: str) -> NDArray[np.float64]:
-        return self._trends.setdefault(scene, np.zeros(len(self._likes)))
+        """The trend of a scene to write to; a row that is thrown away for a scene beyond the bound."""
+        of = self._trends.get(scene)
+        if of is None:
+            of = np.zeros(len(self._likes))
+            if len(self._trends) < MAX_SCENES:
+                self._trends[scene] = of
+        return of
 
     def _age(self, number: int, ts: int) -> None:
         """Decay an item's counts to `ts`. Pairs decay in steps, since a step touches the whole row."""

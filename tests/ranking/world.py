@@ -1,0 +1,80 @@
+"""A small world to rank in: a catalogue, an item graph in both roles, and people whose events are folded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from schemas.events import Event, EventKind
+from schemas.items import Item
+from streams.blend import Blend
+from streams.catalogue import Catalogue
+from streams.context import EMPTY, Context, fold
+from streams.graph import Counting, ItemGraph, covisits, messages
+from streams.ranking import Ranking, Shortlist, shortlist
+
+NOW = 1_700_000_000_000
+PLAIN = Ranking(diversity=0.0, exploration=0.0)
+
+
+def item(name: str, title: str = "", attributes: Sequence[str] = (), published: int | None = None) -> Item:
+    return Item(id=name, title=title or name.title(), attributes=tuple(attributes), published=published)
+
+
+def done(
+    user: str,
+    what: str,
+    kind: EventKind = EventKind.LIKE,
+    *,
+    at: int = 0,
+    scene: str = "home",
+    value: float | None = None,
+) -> Event:
+    return Event(
+        id=f"{user}-{what}-{kind.value}-{at}", user=user, kind=kind, ts=NOW + at, item=what, scene=scene, value=value
+    )
+
+
+@dataclass
+class World:
+    """Everything that a list needs. Events are counted and folded in the order in which they come."""
+
+    items: Sequence[Item] = ()
+    counting: Counting = field(default_factory=Counting)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    people: dict[str, Context] = field(default_factory=dict)
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        for one in self.items:
+            self.catalogue.add(one)
+        self.graph = ItemGraph(self.catalogue.index, self.counting)
+
+    def tell(self, *events: Event) -> None:
+        for event in events:
+            before = self.people.get(event.user, EMPTY)
+            for told in messages(0, covisits(before, event, self.offset, 0)):
+                self.graph.learn(told)
+            self.people[event.user] = fold(before, event, self.offset)
+            self.offset += 1
+
+    def shortlist(
+        self,
+        user: str,
+        scene: str = "home",
+        *,
+        blend: Blend | None = None,
+        settings: Ranking = PLAIN,
+        now_ms: int = NOW,
+    ) -> Shortlist:
+        return shortlist(
+            self.people.get(user, EMPTY),
+            scene,
+            catalogue=self.catalogue,
+            graph=self.graph,
+            blend=blend or Blend(),
+            now_ms=now_ms,
+            settings=settings,
+        )
+
+    def ids(self, chosen: Shortlist) -> list[str]:
+        """The candidates, best first."""
+        return [self.catalogue.index[int(chosen.candidates.numbers[at])] for at in chosen.order]
