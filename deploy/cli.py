@@ -162,7 +162,7 @@ def triton_serve(
 
 @cli.command()
 @click.option("--seconds", type=click.FloatRange(min=1), help="How long to replay live. [default: until Ctrl-C]")
-@click.option("--speed", type=click.FloatRange(min=0.1), default=10.0, show_default=True, help="Live events a second.")
+@click.option("--speed", type=click.FloatRange(min=0.1), help="Live events a second. [default: what the model can answer]")
 @click.option("--history", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Share sent as past.")
 @click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Workers to start.")
 @click.option("--broker", type=click.Choice(["embedded", "kafka"]), default="embedded", show_default=True)
@@ -170,7 +170,7 @@ def triton_serve(
 @click.option("--json", "json_file", type=PATH, help="Also write the summary here.")
 def demo(
     seconds: float | None,
-    speed: float,
+    speed: float | None,
     history: float,
     workers: int,
     broker: str,

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.live import Live
 
-from deploy import movielens
+from deploy import movielens, pacing
 from deploy.board import Board
 from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.errors import DeployError
@@ -31,6 +31,7 @@ from deploy.replay import KafkaSink, Pace, kafka_sink, send_history, send_items,
 from deploy.stage import Stage
 from deploy.steps import Step, Steps
 from deploy.view import Show, View, line, summary, summary_table
+from inference.client import TritonScorer
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
@@ -48,18 +49,21 @@ LAST_LISTS_SECONDS = 1.5
 """How long lists may still come in after the last event."""
 LEARN_AT_ONCE = 500
 FOLD_SECONDS = 300.0
+IN_PROCESS_SPEED = 3.0
+"""Events a second where a worker scores in its own process and cannot be timed from here."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What can be asked of the demo.
 
-    `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `history`, the share of the
-    ratings that is past when it begins; `seed` orders what happened in the same second.
+    `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `events_per_second`, how fast it
+    goes, None for what the model keeps up with here; `history`, the share of the ratings that is past when it begins;
+    `seed` orders what happened in the same second.
     """
 
     seconds: float | None = None
-    events_per_second: float = 10.0
+    events_per_second: float | None = None
     history: float = 0.8
     seed: int = 0
     workers: int = 1
@@ -135,9 +139,10 @@ class Demo:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._model(steps))
                 tasks.create_task(self._event_plane(steps, history))
+            pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps))
         show = Show(self._board, self._judge, titles, self._parts(), self._options.seconds)
         async with kafka_sink(self._stage.broker.bootstrap) as sink, self._drawn(show), self._received():
-            await self._replay(sink, live)
+            await self._replay(sink, live, pace)
         return {**summary(self._board, self._judge.verdict()), "history": cut}
 
     async def _model(self, steps: Steps) -> None:
@@ -193,18 +198,31 @@ class Demo:
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
         step.say(f"{wanted:,} ratings folded")
 
+    async def _speed(self, steps: Steps) -> float:
+        """Events a second that the model can keep up with, measured where it can be asked from here."""
+        if not self._stage.triton:
+            return IN_PROCESS_SPEED
+        with steps.step("speed") as step:
+            scorer = TritonScorer(self._stage.triton)
+            try:
+                took = await pacing.seconds_a_list(scorer, self._films, step)
+            finally:
+                await scorer.close()
+            chosen = pacing.speed(took)
+            answer = "the model does not answer" if took is None else f"{took * 1000:,.0f} ms a list with the model"
+            step.say(f"{answer}: {chosen:.1f} events a second")
+        return chosen
+
     def _parts(self) -> str:
         model = "in-process scoring" if self._stage.without_triton else "Triton"
         broker = {"embedded": "embedded broker", "kafka": "Apache Kafka"}[self._stage.broker.name]
         workers = f"{self._options.workers} workers" if self._options.workers > 1 else "1 worker"
         return f"MovieLens-100K · {broker} · {workers} · {model}"
 
-    async def _replay(self, sink: KafkaSink, live: Sequence[Event]) -> None:
+    async def _replay(self, sink: KafkaSink, live: Sequence[Event], pace: Pace) -> None:
         """Send the live part until it is over, by time, by its end, or by Ctrl-C; then let the last lists come in."""
         self._live = True
-        sending = asyncio.create_task(
-            send_live(sink, live, Pace(events_per_second=self._options.events_per_second), before=self._before)
-        )
+        sending = asyncio.create_task(send_live(sink, live, pace, before=self._before))
         ending = asyncio.create_task(self._over.wait())
         try:
             await asyncio.wait({sending, ending}, timeout=self._options.seconds, return_when=asyncio.FIRST_COMPLETED)

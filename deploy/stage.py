@@ -23,6 +23,14 @@ TRITON_SECONDS = 180.0
 WORKER_SECONDS = 120.0
 POLL_SECONDS = 0.25
 
+CHILDREN = {
+    "HF_HUB_OFFLINE": "1",
+    # A model's threads that wait leave the core to the other parts: spinning made a pass several times slower where
+    # the parts of the demo share two cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""What every child has in its environment."""
+
 
 class Stage:
     """The parts of one run. `folder` is this run's (logs, state, the broker's data); `models` outlives it.
@@ -37,7 +45,9 @@ class Stage:
         self.environment = models / "environment"
         self.without_triton = _why_no_triton()
         """Why this machine has no tritonserver; empty if it has one."""
-        self._grpc, self._http, self._metrics = free_ports(3)
+        grpc, self._http, self._metrics = free_ports(3)
+        self.triton = "" if self.without_triton else f"127.0.0.1:{grpc}"
+        """Where workers ask tritonserver; empty if there is none."""
         self._children: list[Child] = []
         self._workers: dict[int, Child] = {}
         self._built = asyncio.Event()
@@ -72,7 +82,14 @@ class Stage:
         command = [
             *(sys.executable, "-m", "deploy.cli", "triton", "serve"),
             *("--repository", str(self.repository), "--environment", str(self.environment)),
-            *("--grpc-port", str(self._grpc), "--http-port", str(self._http), "--metrics-port", str(self._metrics)),
+            *(
+                "--grpc-port",
+                self.triton.rpartition(":")[2],
+                "--http-port",
+                str(self._http),
+                "--metrics-port",
+                str(self._metrics),
+            ),
             *("--log", str(self.folder / "tritonserver.log")),
         ]
         step.say("tritonserver loads the model", None, None)
@@ -89,7 +106,7 @@ class Stage:
             settings = throwaway(
                 self.broker.bootstrap,
                 state_dir=self.folder / f"state-{number}",
-                triton="" if self.without_triton else f"127.0.0.1:{self._grpc}",
+                triton=self.triton,
                 model_repository=str(self.repository),
                 web_port=port,
             )
@@ -122,7 +139,7 @@ class Stage:
         self.broker.stop()
 
     def _child(self, name: str, command: list[str], log: str, environment: dict[str, str] | None = None) -> Child:
-        child = Child(name, command, log=self.folder / log, env={"HF_HUB_OFFLINE": "1", **(environment or {})})
+        child = Child(name, command, log=self.folder / log, env={**CHILDREN, **(environment or {})})
         self._children.append(child)
         return child
 

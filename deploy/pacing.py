@@ -1,0 +1,49 @@
+"""How fast the demo goes: as fast as lists with the model can keep up with on this machine, up to `FASTEST`."""
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from deploy.steps import Step
+from schemas.events import EventKind
+from schemas.items import Item
+from schemas.scoring import Candidate, Past, Scorer, ScoreRequest, ScoringError
+
+FASTEST, SLOWEST = 10.0, 0.5
+"""Events a second."""
+
+WARMING, MEASURED = 3, 7
+HISTORY, CANDIDATES = 12, 16
+REQUEST_SECONDS = 20.0
+
+
+def speed(seconds_a_list: float | None) -> float:
+    """Events a second for a model that takes so long for one list: one list's time for each event.
+
+    Most of the time one person at a time is active, whose events wait for one another; None (no answer) is the slowest.
+    """
+    if seconds_a_list is None or seconds_a_list <= 0:
+        return SLOWEST
+    return min(FASTEST, max(SLOWEST, 1.0 / seconds_a_list))
+
+
+def request(films: Sequence[Item], number: int) -> ScoreRequest:
+    """What a worker asks for a person with a few likes; each `number` is one like more of the same person."""
+    texts = [film.title + (f" ({', '.join(film.attributes)})" if film.attributes else "") for film in films]
+    likes = tuple(Past(texts[at % len(texts)], EventKind.RATE.value) for at in range(HISTORY + number))
+    others = (texts[(500 + 31 * number + at) % len(texts)] for at in range(CANDIDATES))
+    return ScoreRequest(session=0, scene="default", history=likes, candidates=tuple(map(Candidate, others)))
+
+
+async def seconds_a_list(scorer: Scorer, films: Sequence[Item], step: Step) -> float | None:
+    """The median time of an answer, after some that warm the model up; None if it does not answer."""
+    took = []
+    for number in range(WARMING + MEASURED):
+        step.say("warming the model up" if number < WARMING else "timing it", number, WARMING + MEASURED)
+        began = time.monotonic()
+        try:
+            await scorer.score(request(films, number), timeout=REQUEST_SECONDS)
+        except ScoringError:
+            continue
+        took.append(time.monotonic() - began)
+    return median(took[-MEASURED:]) if took else None
