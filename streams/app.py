@@ -57,7 +57,6 @@ class WorkerApp(faust.App):
         self.catalogue = Catalogue()
         self.graph = ItemGraph(self.catalogue.index)
         self.lanes = BatchLanes()
-        self.transport = BatchTransport([URL(f"kafka://{each}") for each in addresses(settings)], self, self.lanes)
         self.publish = Publisher(self._client)
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.neighbours = self._replica(NEIGHBOURS.name, lambda _, key, value: load(self.graph, key, value))
@@ -68,6 +67,9 @@ class WorkerApp(faust.App):
             awaited=self.neighbours.wait_for,
             metrics=self.metrics,
             clock=clock,
+        )
+        self.transport = BatchTransport(
+            [URL(f"kafka://{each}") for each in addresses(settings)], self, self.lanes, {COVISITS.name: self.owner}
         )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
@@ -135,8 +137,14 @@ class WorkerApp(faust.App):
         self.metrics.neighbours.set(self.neighbours.records)
 
     def _add_agents(self) -> None:
-        covisits = self.topic(COVISITS.name, key_type=bytes, value_type=bytes)
-        items = self.topic(ITEMS.name, key_type=bytes, value_type=bytes)
+        # Raw by name as well: a value that Faust cannot decode would end the agent without a word.
+        raw: dict[str, Any] = {
+            "key_type": bytes,
+            "value_type": bytes,
+            "key_serializer": "raw",
+            "value_serializer": "raw",
+        }
+        covisits, items = self.topic(COVISITS.name, **raw), self.topic(ITEMS.name, **raw)
 
         @self.agent(covisits, name="count")
         async def count(stream: Any) -> None:
@@ -147,14 +155,6 @@ class WorkerApp(faust.App):
         async def refuse(stream: Any) -> None:
             async for events in stream.take_events(TAKE, within=1.0):
                 await self._refuse([event.message for event in events])
-
-        @self.on_partitions_revoked.connect
-        async def on_revoked(*args: Any, **_: Any) -> None:
-            self.owner.revoke(tp.partition for tp in args[1] if tp.topic == COVISITS.name)
-
-        @self.on_partitions_assigned.connect
-        async def on_assigned(*args: Any, **_: Any) -> None:
-            self.owner.assign(tp.partition for tp in args[1] if tp.topic == COVISITS.name)
 
     async def _refuse(self, messages: list[Any]) -> None:
         letters = refused(messages, self.clock.now_ms())

@@ -32,7 +32,7 @@ RETRY_SECONDS = 1.0
 
 class Owner:
     """The counting of one worker. `publish` sends and waits; `mark` writes a clearing of a key to a partition of
-    `ouzel.neighbours`; `awaited` is done once the replica has read that key."""
+    `ouzel.neighbours`; `awaited` gives a future that is done once the replica has read that key."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Owner:
         *,
         publish: Callable[[Sequence[Output]], Awaitable[None]],
         mark: Callable[[int, bytes], Awaitable[None]],
-        awaited: Callable[[bytes], Awaitable[None]],
+        awaited: Callable[[bytes], asyncio.Future[None]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -106,9 +106,10 @@ class Owner:
     async def _catch_up(self, partition: int) -> None:
         while True:
             key = MARKER + secrets.token_bytes(16)
+            read = self._awaited(key)  # asked for before it is written: the replica may be faster than the answer
             try:
                 await self._mark(partition, key)
-                await self._awaited(key)
+                await read
             except Exception as error:
                 log.error("Items of partition %d: no marker (%s); trying again", partition, type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -285,6 +285,9 @@ class BatchLanes:
             del self.lanes[lane.partition]
         return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
 
+    def held(self) -> list[int]:
+        return list(self.lanes)
+
     def committable(self) -> dict[int, int]:
         return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
 

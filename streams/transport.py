@@ -34,6 +34,9 @@ class Lanes(Protocol):
     async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
         """End the lanes of these partitions; the offsets to commit for them. Takes a bounded time."""
 
+    def held(self) -> list[int]:
+        """The partitions that have a lane."""
+
     def committable(self) -> dict[int, int]:
         """The next offset to read of each partition, where everything before it is durable."""
 
@@ -49,6 +52,13 @@ class Source(Protocol):
 
     def end_offset(self, partition: int) -> int | None:
         """The end of the partition as of the last fetch, if known."""
+
+
+class Member(Protocol):
+    """Who is told, before anything of it is delivered or after everything was, what is assigned and revoked."""
+
+    def assign(self, partitions: Iterable[int]) -> None: ...
+    def revoke(self, partitions: Iterable[int]) -> None: ...
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -124,6 +134,10 @@ class BatchConsumer(driver.Consumer):
     def _lanes(self) -> Lanes:
         return cast(BatchTransport, self.transport).lanes
 
+    @property
+    def _members(self) -> Mapping[str, Member]:
+        return cast(BatchTransport, self.transport).members
+
     def _tp(self, partition: int) -> TopicPartition:
         return TopicPartition(self._lanes.topic, partition)
 
@@ -131,7 +145,7 @@ class BatchConsumer(driver.Consumer):
         return {tp for tp in tps if tp.topic != self._lanes.topic}
 
     def _ours(self, tps: Iterable[TP]) -> list[int]:
-        return sorted(tp.partition for tp in tps if tp.topic == self._lanes.topic)
+        return of_topic(self._lanes.topic, tps)
 
     # Faust fetches its active partitions; the batch topic's are never among them.
 
@@ -148,11 +162,15 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self._hand_over(self._ours(revoked))
         await super().on_partitions_revoked(revoked)
+        for topic, member in self._members.items():
+            member.revoke(of_topic(topic, revoked))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         for tp in assigned:  # what an agent acknowledged late, of an assignment before this one, says nothing now
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
+        for topic, member in self._members.items():
+            member.assign(of_topic(topic, assigned))
         await super().on_partitions_assigned(assigned, generation_id)
         self._lanes.assign(self._ours(assigned), self)
 
@@ -161,8 +179,9 @@ class BatchConsumer(driver.Consumer):
         await super()._add_gap(tp, offset_from, offset_to - 1)
 
     async def on_stop(self) -> None:
-        await self._thread.call_soon(self._thread.end_fetches())
-        await self._hand_over(self._ours(self.assignment()))
+        if not self._thread.thread_loop.is_closed():  # it is after a crash of the thread
+            await self._thread.call_soon(self._thread.end_fetches())
+        await self._hand_over(self._lanes.held())
         await super().on_stop()
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
@@ -201,10 +220,17 @@ class BatchConsumer(driver.Consumer):
 
 
 class BatchTransport(driver.Transport):
-    """The transport of an app: `app.transport = BatchTransport(urls, app, lanes)`."""
+    """The transport of an app: `app.transport = BatchTransport(urls, app, lanes, members)`. `members` are those who go
+    with the assignment of a topic on the standard path, by topic."""
 
     Consumer = BatchConsumer
 
-    def __init__(self, url: list[URL], app: AppT, lanes: Lanes) -> None:
+    def __init__(self, url: list[URL], app: AppT, lanes: Lanes, members: Mapping[str, Member]) -> None:
         super().__init__(url, app)
         self.lanes = lanes
+        self.members = members
+
+
+def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:
+    """The partitions of one topic among `tps`, ascending."""
+    return sorted(tp.partition for tp in tps if tp.topic == topic)
