@@ -30,13 +30,6 @@ class PrefixState:
         """Bytes held."""
         return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values)) + 8 * len(self.tokens)
 
-    def crop(self, length: int) -> "PrefixState":
-        """The state of the first `length` tokens, in memory of its own."""
-        if length >= len(self.tokens):
-            return self
-        keys, values = (tuple(t[:, :length].clone() for t in side) for side in (self.keys, self.values))
-        return PrefixState(self.tokens[:length], keys, values)
-
 
 @dataclass(eq=False)
 class Pass:

@@ -40,8 +40,10 @@ class PrefixCache:
                 self._states.move_to_end(key)
         return best, shared
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._states
+    def peek(self, key: Hashable) -> tuple[int, ...] | None:
+        """The tokens kept under `key`, without counting as use."""
+        state = self._states.get(key)
+        return None if state is None else state.tokens
 
     def put(self, key: Hashable, state: PrefixState) -> None:
         """Keep `state` under `key`, in place of what was there, and drop the least recently used beyond the bound."""

@@ -57,6 +57,11 @@ def weights_of(repository: Path, version: int = 1) -> Path:
     return repository / MODEL / str(version) / WEIGHTS
 
 
+def settings_of(repository: Path, version: int = 1) -> ModelSettings:
+    """The settings that a repository was built with. Raises `SettingsError`."""
+    return ModelSettings.read(repository / MODEL / str(version) / SETTINGS)
+
+
 def config_pbtxt(settings: ModelSettings) -> str:
     """The model's configuration.
 

@@ -10,11 +10,9 @@ import triton_python_backend_utils as pb_utils
 from inference import wire
 from inference.engine import Engine
 from inference.errors import RequestRefused
+from inference.repository import SETTINGS, WEIGHTS
 from inference.settings import ModelSettings
 from schemas.scoring import ScoreRequest
-
-SETTINGS = "settings.json"
-WEIGHTS = "weights"
 
 
 class TritonPythonModel:
