@@ -12,10 +12,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from schemas.events import EventKind
+
 WORK = Path(".ouzel")
 """Where models, logs and state go unless told otherwise."""
 
 PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 console = Console(stderr=True)
 
 
@@ -73,6 +76,127 @@ def topics_list(brokers: str) -> None:
     for topic in asyncio.run(describe(brokers)):
         partitions = f"{topic.partitions} partitions" if topic.partitions else "missing: `ouzel topics create` makes it"
         click.echo(f"{topic.name:28} {partitions:16} {topic.policy or '?':8} {'internal' if topic.internal else ''}")
+
+
+@cli.command()
+@click.argument("topic")
+@BROKERS
+@click.option("--key", help="Only the records of this key: a user's or an item's id.")
+@click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
+    """Print what is on TOPIC (recommendations, feedback, dead-letters, ...), a line of JSON a record."""
+    from deploy.reading import named, read
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow))
+
+
+@cli.command()
+@BROKERS
+@click.option("--items", type=FILE, help="The catalogue: CSV, TSV or Parquet.")
+@click.option("--events", type=FILE, help="What people did: CSV, TSV or Parquet.")
+@click.option("--speed", type=click.FloatRange(min=0.01), help="Events a second.")
+@click.option("--factor", type=click.FloatRange(min=0.01), help="Times as fast as it happened. [default: at once]")
+@click.option("--history", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share sent as past.")
+@click.option("--user-column", help="Column of the person.")
+@click.option("--item-column", help="Column of the item, in both files.")
+@click.option("--time-column", help="Column of the time: seconds, milliseconds or ISO 8601.")
+@click.option("--rating-column", help="Column of the rating, which makes rate events.")
+@click.option("--rating-max", type=float, default=5.0, show_default=True, help="The best rating there is.")
+@click.option("--kind-column", help="Column of the kind of event.")
+@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]), help="One kind for all events.")
+@click.option("--map-kind", multiple=True, metavar="FROM=KIND", help="What a value of the kind column means.")
+@click.option("--title-column", help="Column of the item's title.")
+@click.option("--text-column", help="Column of the item's text.")
+@click.option("--attribute-column", multiple=True, help="Column of the item's attributes; may be given again.")
+@click.option("--separator", default="|", show_default=True, help="Between attributes in one column.")
+@click.option("--scene", default="default", show_default=True, help="The scene of all events.")
+def replay(
+    brokers: str,
+    items: Path | None,
+    events: Path | None,
+    speed: float | None,
+    factor: float | None,
+    history: float,
+    user_column: str | None,
+    item_column: str | None,
+    time_column: str | None,
+    rating_column: str | None,
+    rating_max: float,
+    kind_column: str | None,
+    kind: str | None,
+    map_kind: tuple[str, ...],
+    title_column: str | None,
+    text_column: str | None,
+    attribute_column: tuple[str, ...],
+    separator: str,
+    scene: str,
+) -> None:
+    """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
+
+    Columns with usual names are found by themselves. A share of the events can be sent as past: at full speed, and too
+    old to be answered with lists.
+    """
+    from deploy.file_replay import Files, replay_files
+    from deploy.replay import Pace
+    from deploy.sources import EventColumns, ItemColumns
+
+    if speed is not None and factor is not None:
+        raise click.UsageError("--speed and --factor exclude each other")
+    kinds = dict(_kinds(pair) for pair in map_kind)
+    files = Files(
+        events=events,
+        items=items,
+        event_columns=EventColumns(
+            user=user_column,
+            item=item_column,
+            time=time_column,
+            rating=rating_column,
+            kind=kind_column,
+            fixed=EventKind(kind) if kind else None,
+            kinds=kinds,
+            rating_max=rating_max,
+            scene=scene,
+        ),
+        item_columns=ItemColumns(
+            item=item_column,
+            title=title_column,
+            text=text_column,
+            attributes=attribute_column or None,
+            separator=separator,
+        ),
+        pace=Pace(events_per_second=speed, factor=factor),
+        history=history,
+    )
+    sent = asyncio.run(replay_files(brokers, files, console))
+    click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
+    for what, rows in (("items", sent.item_rows), ("events", sent.event_rows)):
+        if rows.bad:
+            click.echo(f"{what}: {rows}")
+
+
+def _kinds(pair: str) -> tuple[str, EventKind]:
+    given, _, kind = pair.partition("=")
+    try:
+        return given, EventKind(kind)
+    except ValueError:
+        raise click.UsageError(f"--map-kind takes FROM=KIND with a kind of {', '.join(EventKind)}") from None
+
+
+@cli.command()
+@click.option(
+    "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Orders of ties to average over."
+)
+@click.option("--json", "json_file", type=PATH, help="Also write the report here.")
+@click.option(
+    "--model-lists", type=click.IntRange(0), default=150, show_default=True, help="Lists a seed that the model scores."
+)
+def evaluate(seeds: int, json_file: Path | None, model_lists: int) -> None:
+    """Measure the lists offline on MovieLens-100K, test then learn, beside the methods that they have to beat."""
+    from deploy.evaluate import evaluate as measure
+
+    with _progress() as progress:
+        measure(seeds=seeds, json=json_file, model_lists=model_lists, progress=progress, console=Console())
 
 
 @contextmanager
@@ -162,7 +286,7 @@ def triton_serve(
 
 @cli.command()
 @click.option("--seconds", type=click.FloatRange(min=1), help="How long to replay live. [default: until Ctrl-C]")
-@click.option("--speed", type=click.FloatRange(min=0.1), help="Live events a second. [default: what the model can answer]")
+@click.option("--speed", type=click.FloatRange(min=0.1), help="Live events a second. [default: as the model can]")
 @click.option("--history", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Share sent as past.")
 @click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Workers to start.")
 @click.option("--broker", type=click.Choice(["embedded", "kafka"]), default="embedded", show_default=True)

@@ -1,4 +1,4 @@
-"""The scorer of a worker: the one part of it that is chosen here, since streams and inference do not know each other."""
+"""The scorer of a worker: the one part of it that is chosen here, since the two planes do not know each other."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ class WorkerApp(faust.App):
     """
 
     def __init__(
-        self, settings: Settings, *, make_scorer: Callable[[], Scorer] | None = None, clock: Clock = SYSTEM
+        self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
         super().__init__(settings.app_id, **_faust_settings(settings))
         self.settings = settings
@@ -209,7 +209,7 @@ class WorkerApp(faust.App):
 
 
 def create_app(
-    settings: Settings, *, make_scorer: Callable[[], Scorer] | None = None, clock: Clock = SYSTEM
+    settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
 ) -> WorkerApp:
     """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ LOGGING: dict[str, Any] = {
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
 
 
-def run(make_scorer: Callable[[Settings], Scorer] | None = None) -> int:
+def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """Run a worker with the settings of the environment until it is told to stop.
 
     `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
