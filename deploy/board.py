@@ -121,7 +121,7 @@ class Board:
         self._remember(event)
         person = self._people[event.user]
         free = self._followed is None or now - self._since >= FOLLOWED_SECONDS
-        if free and event.user != self._followed and person.latest is not None and len(person.likes) >= 3:
+        if free and event.user != self._followed and person.latest is not None and person.likes:
             self._followed, self._since = event.user, now
 
     def came(self, made: Recommendation, now: float) -> None:

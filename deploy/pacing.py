@@ -15,6 +15,8 @@ FASTEST, SLOWEST = 10.0, 0.5
 WARMING, MEASURED = 3, 7
 HISTORY, CANDIDATES = 12, 16
 REQUEST_SECONDS = 20.0
+ENOUGH_SECONDS = 8.0
+"""After so long what was measured must do."""
 
 
 def speed(seconds_a_list: float | None) -> float:
@@ -37,13 +39,16 @@ def request(films: Sequence[Item], number: int) -> ScoreRequest:
 
 async def seconds_a_list(scorer: Scorer, films: Sequence[Item], step: Step) -> float | None:
     """The median time of an answer, after some that warm the model up; None if it does not answer."""
-    took = []
+    took: list[float] = []
+    start = time.monotonic()
     for number in range(WARMING + MEASURED):
         step.say("warming the model up" if number < WARMING else "timing it", number, WARMING + MEASURED)
         began = time.monotonic()
+        if took and began - start > ENOUGH_SECONDS:
+            break
         try:
             await scorer.score(request(films, number), timeout=REQUEST_SECONDS)
         except ScoringError:
             continue
         took.append(time.monotonic() - began)
-    return median(took[-MEASURED:]) if took else None
+    return median(took[min(WARMING, len(took) - 1) :]) if took else None
