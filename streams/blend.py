@@ -28,20 +28,20 @@ PATIENCE = 1.0
 
 PRIOR = {
     "met_now": 0.2,
-    "met_near": 0.1,
-    "met_wide": 0.2,
-    "met_long": 0.2,
-    "liked_near": 0.1,
+    "met_near": 0.05,
+    "met_wide": 0.25,
+    "met_long": 0.25,
+    "liked_near": 0.0,
     "liked_wide": 0.2,
-    "liked_long": 0.2,
+    "liked_long": 0.25,
     "liked_next": 0.05,
     "disliked": 0.0,
-    "likes": 0.0,
-    "events": -0.3,
-    "trend": 0.25,
+    "likes": 0.05,
+    "approval": 0.2,
+    "trend": 0.15,
     "interest": 0.15,
-    "alike": 0.05,
-    "fresh": 0.05,
+    "alike": 0.03,
+    "fresh": 0.02,
 }
 
 

@@ -42,7 +42,7 @@ class Ranking:
 
     length: int = 10
     rescored: int = 16
-    diversity: float = 0.05
+    diversity: float = 0.3
     exploration: float = 0.02
     explored: int = 20
     history: int = 20

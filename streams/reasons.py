@@ -62,7 +62,7 @@ def _shared(number: int, known: Evidence, catalogue: Catalogue) -> tuple[list[st
     """The rarest attributes that the candidate shares with the like that shares most, and that like."""
     attributes, _ = catalogue.attributes()
     rarity = catalogue.rarity()
-    own = set(attributes[number].tolist()) - {0}
+    own = {one for one in attributes[number].tolist() if rarity[one] > 0}  # what all items share says nothing
     best: tuple[float, list[str], int] = (0.0, [], -1)
     for like in known.likes.tolist():
         common = sorted(own & set(attributes[like].tolist()), key=lambda one: -rarity[one])

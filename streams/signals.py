@@ -17,6 +17,9 @@ CLIP = 8.0
 
 FRESH_MS = 30 * 86_400_000
 
+DOUBT = 10.0
+"""How many events of the usual kind are added to an item's own before its likes are held to be a share of them."""
+
 
 @dataclass(frozen=True)
 class Covisit:
@@ -43,7 +46,7 @@ COVISITS = (
     Covisit("liked_next", "likes", "liked_near", 0.85, after=True),
     Covisit("disliked", "dislikes", "liked_wide", 0.9),
 )
-OTHERS = ("likes", "events", "trend", "interest", "alike", "fresh")
+OTHERS = ("likes", "approval", "trend", "interest", "alike", "fresh")
 SIGNALS = (*(of.name for of in COVISITS), *OTHERS)
 """The columns of the signal matrix, in order."""
 
@@ -92,7 +95,7 @@ def measure(
         (
             covisited[:, candidates].T,
             np.log1p(graph.likes()[candidates]),
-            np.log1p(graph.events()[candidates]),
+            approval(graph, candidates),
             np.log1p(graph.trend(scene, now_ms)[candidates]),
             matching,
             alike[candidates],
@@ -100,6 +103,13 @@ def measure(
         )
     )
     return standardize(matrix)
+
+
+def approval(graph: ItemGraph, candidates: Ints) -> NDArray[np.float64]:
+    """The share of each candidate's events that are likes, drawn to the share of all events where there are few."""
+    likes, events = graph.likes(), graph.events()
+    usual = likes.sum() / max(1.0, events.sum())
+    return np.asarray((likes[candidates] + DOUBT * usual) / (events[candidates] + DOUBT))
 
 
 def likeness(known: Evidence, catalogue: Catalogue) -> Floats:

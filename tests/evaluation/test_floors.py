@@ -1,0 +1,100 @@
+"""The simple methods, against what their definitions give by hand."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inference.evaluation.floors import DAY_MS, DecayedPopularity, ItemKnn, Markov, Popularity
+
+ALL = [Popularity, DecayedPopularity, Markov, ItemKnn]
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["ann", "bob", "cy"]), st.sampled_from("abcdefgh"), st.booleans()), max_size=50
+)
+
+
+def told(method, events):
+    for at, (user, item, liked) in enumerate(events):
+        method.learn(user, item, liked, at * 1000)
+    return method
+
+
+@pytest.mark.parametrize("kind", ALL)
+@given(events=EVENTS, k=st.integers(0, 12))
+def test_a_list_holds_each_item_once_and_none_that_the_person_has_met(kind, events, k):
+    method = told(kind(), events)
+    met = {item for user, item, _ in events if user == "ann"}
+    known = {item for _, item, _ in events}
+    ranked = list(method.rank("ann", k))
+    assert len(ranked) == len(set(ranked)) == min(k, len(known - met))
+    assert set(ranked) <= known - met
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_the_offered_catalogue_is_ranked_too_and_ranking_changes_nothing(kind):
+    method = kind()
+    method.offer(["a", "b", "c"])
+    assert list(method.rank("ann", 3)) == ["a", "b", "c"]
+    method.learn("bob", "c", True)
+    assert list(method.rank("ann", 3)) == list(method.rank("ann", 3))
+    assert method.rank("ann", 1) == ["c"]
+
+
+@given(EVENTS)
+def test_popularity_is_the_number_of_likes(events):
+    likes = {item: 0 for _, item, _ in events}
+    for _, item, liked in events:
+        likes[item] += liked
+    ranked = told(Popularity(), events).rank("nobody", 8)
+    assert [likes[item] for item in ranked] == sorted(likes.values(), reverse=True)
+
+
+def test_decayed_popularity_forgets():
+    method = DecayedPopularity(half_life_ms=DAY_MS)
+    for n in range(3):
+        method.learn(f"u{n}", "old", True, 0)
+    method.learn("u9", "new", True, 2 * DAY_MS)
+    assert list(method.rank("ann", 2)) == ["new", "old"]
+    assert list(told(Popularity(), [("u", "old", True), ("u", "old", True), ("v", "new", True)]).rank("ann", 1)) == [
+        "old"
+    ]
+
+
+def test_markov_follows_the_last_item():
+    method = told(Markov(), [("u", "a", False), ("u", "b", True), ("v", "a", True), ("v", "b", True), ("w", "c", True)])
+    method.learn("x", "c", True)
+    method.learn("x", "d", True)
+    method.learn("ann", "a", False)
+    assert method.rank("ann", 1) == ["b"]
+    method.learn("ann", "c", False)
+    assert method.rank("ann", 1) == ["d"]
+
+
+@given(EVENTS)
+def test_item_knn_is_the_shrunk_cosine_summed_over_the_last_likes(events):
+    met: dict[str, list[str]] = {}
+    liked: dict[str, list[str]] = {}
+    for user, item, like in events:
+        met.setdefault(user, []).append(item)
+        if like:
+            liked.setdefault(user, []).append(item)
+    people = {item: {user for user, items in met.items() if item in items} for _, item, _ in events}
+
+    def score(item: str) -> float:
+        pairs = [(len(people[item] & people[like]), like) for like in liked.get("ann", [])[-10:]]
+        return sum(both / (math.sqrt(len(people[item]) * len(people[like])) + 20.0) for both, like in pairs)
+
+    ranked = told(ItemKnn(), events).rank("ann", 8)
+    scores = [score(item) for item in ranked]
+    assert scores == pytest.approx(sorted((score(i) for i in people if i not in met.get("ann", [])), reverse=True))
+
+
+@pytest.mark.parametrize("kind", [Markov, ItemKnn])
+def test_items_beyond_the_bound_are_ranked_by_how_many_met_them(kind):
+    method = kind(max_items=64)
+    for n in range(80):
+        method.learn(f"u{n % 5}", f"i{n}", True)
+    method.learn("v", "i79", True)
+    assert len(method.rank("ann", 100)) == 80
+    assert method.rank("ann", 1) == ["i79"]
