@@ -86,8 +86,12 @@ class Engine:
 
     def clear(self) -> None:
         """Forget everything kept between requests."""
-        self._cache.clear()
+        self.forget_prefixes()
         self._plain.clear()
+
+    def forget_prefixes(self) -> None:
+        """Forget what was read of people; likelihoods without a history stay."""
+        self._cache.clear()
 
     def warm_up(self) -> None:
         """One small request, so that the first real one does not pay for what torch sets up on first use."""

@@ -1,6 +1,8 @@
 """The real model in the real server: exact, unmoved by garbage, and gone when it is stopped."""
 
+import asyncio
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +80,12 @@ async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tupl
             await scorer.score(asked, timeout=5)
     with pytest.raises(CircuitOpen):
         await scorer.score(asked, timeout=5)
-    second = server.start(*exact_model, log=tmp_path / "second.log", **ports)
+    second = await asyncio.to_thread(server.start, *exact_model, log=tmp_path / "second.log", **ports)
     try:
         # The rest of the breaker is over by now, since loading takes longer; the channel connects again by itself.
+        async with asyncio.timeout(30):
+            while not await scorer.ready():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         assert len((await scorer.score(asked, timeout=60)).scores) == len(FILMS)
     finally:
         second.stop()
@@ -89,8 +94,6 @@ async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tupl
 
 def test_a_model_that_cannot_load_says_why(exact_model: tuple[Path, Path], tmp_path: Path) -> None:
     """The environment of the worker has numpy 2, which the backend corrupts tensors with: refused at load."""
-    import sys
-
     repository = tmp_path / "repository"
     (repository / server.MODEL).mkdir(parents=True)
     for name in ("config.pbtxt", "1"):

