@@ -262,6 +262,7 @@ def triton_serve(
     log: Path,
 ) -> None:
     """Serve the built model on loopback until SIGTERM or Ctrl-C."""
+    from deploy.processes import guard
     from inference.server import TritonServer, serve
 
     stopping = threading.Event()
@@ -281,6 +282,7 @@ def triton_serve(
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        on_started=guard,
     )
 
 

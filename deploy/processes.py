@@ -78,6 +78,11 @@ _watch = _Watch()
 atexit.register(_watch.close)
 
 
+def guard(group: int) -> None:
+    """Have a process group, which this process started by other means than `Child`, ended if this process dies."""
+    _watch.tell(f"+{group}")
+
+
 class Child:
     """One running child process; its output goes to the end of `log`.
 

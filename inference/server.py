@@ -130,11 +130,14 @@ def start(
     grpc_port: int | None = None,
     http_port: int | None = None,
     metrics_port: int | None = None,
+    on_started: Callable[[int], None] | None = None,
+    stopping: threading.Event | None = None,
 ) -> TritonServer:
     """Serve the scorer of `repository` on loopback, on free ports where none is given, and wait until it answers.
 
-    `environment` is the venv of the model (`inference.environment`). The server writes to `log`. Raises
-    `TritonNotAvailable` where there is no tritonserver, and `TritonFailed` where it does not get ready in time.
+    `environment` is the venv of the model (`inference.environment`). The server writes to `log`. `on_started` is told
+    its process id, which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no
+    tritonserver, and `TritonFailed` where it does not get ready in time, or `stopping` is set before.
     """
     installation = find_installation()
     if not (repository / MODEL / "config.pbtxt").exists():
@@ -155,7 +158,9 @@ def start(
         raise
     server = TritonServer(f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log, process, resources)
     try:
-        _await_ready(server, ready_seconds)
+        if on_started is not None:
+            on_started(server.pid)
+        _await_ready(server, ready_seconds, stopping or threading.Event())
     except BaseException:
         server.stop()
         raise
@@ -182,10 +187,18 @@ def serve(
     grpc_port: int | None = None,
     http_port: int | None = None,
     metrics_port: int | None = None,
+    on_started: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself."""
+    """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself or is stopped while loading."""
     server = start(
-        repository, environment, log=log, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
+        repository,
+        environment,
+        log=log,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        on_started=on_started,
+        stopping=stopping,
     )
     try:
         on_ready(server)
@@ -261,7 +274,7 @@ def _launch(  # noqa: PLR0917
     )
 
 
-def _await_ready(server: TritonServer, seconds: float) -> None:
+def _await_ready(server: TritonServer, seconds: float, stopping: threading.Event) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not server.running:
@@ -271,7 +284,8 @@ def _await_ready(server: TritonServer, seconds: float) -> None:
         # The server itself waits for ever for a stub that cannot start.
         if _STUB_FAILED in server.log.read_bytes():
             break
-        time.sleep(0.1)
+        if stopping.wait(0.1):
+            raise TritonFailed("stopped before the model was ready; start it again when it is wanted")
     raise TritonFailed(f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server.log)}")
 
 

@@ -50,6 +50,10 @@ class Run:
             time.sleep(0.1)
 
 
+def program(pid: int) -> str:
+    return os.path.basename(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode())
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts demos with the models of this checkout, if it has any, and ends what a failed test leaves."""
@@ -114,10 +118,30 @@ def test_ctrl_c_before_the_live_part_breaks_it_off(start: Callable[..., Run]) ->
     assert run.children() == []
 
 
-def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
+@pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL])
+def test_a_tritonserver_that_still_loads_is_ended(start: Callable[..., Run], death: signal.Signals) -> None:
     run = start()
-    run.until(lambda: "workers ..." in run.log(), 60)
-    assert run.children()
+    log = run.folder / ".ouzel" / "demo" / "tritonserver.log"
+    run.until(lambda: log.exists() and log.stat().st_size > 0, 200)
+    run.process.send_signal(death)
+    assert run.process.wait(60) == (130 if death is signal.SIGINT else -signal.SIGKILL)
+    run.until(lambda: not run.children(), 30)
+
+
+def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
+    run = start("--speed", "2")
+    run.until(lambda: "events 1" in run.log(), 400)
     run.process.kill()
     run.process.wait()
     run.until(lambda: not run.children(), 30)
+
+
+def test_a_tritonserver_outlives_nobody_who_serves_it(start: Callable[..., Run]) -> None:
+    run = start("--speed", "2")
+    run.until(lambda: "events 1" in run.log(), 400)
+    [server] = [pid for pid in run.children() if program(pid) == "tritonserver"]
+    serving = int(Path(f"/proc/{server}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    os.kill(serving, signal.SIGKILL)
+    run.until(lambda: server not in run.children(), 30)
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(60) == 0, "the lists go on without it"
