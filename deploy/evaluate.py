@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from deploy import movielens
+from deploy.errors import StartFailed
 from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
 from inference.evaluation.protocol import Method, Moment, Named, Outcome, Rule, run
 from inference.evaluation.report import Paired, summary, table
@@ -111,6 +112,10 @@ class Core:
         self.contexts[event.user] = fold(before, event, self.events)
         self.events += 1
 
+    def ready(self) -> bool:
+        """Whether the scorer, if there is one, will answer; loads its model."""
+        return self.scorer is None or self._loop.run(self.scorer.ready())
+
     def close(self) -> None:
         if self.scorer is not None:
             self._loop.run(self.scorer.close())
@@ -181,6 +186,8 @@ def run_seed(
         floor.offer([film.id for film in films])
     methods: list[Method] = [core, *(Named(name, floor) for name, floor in floors.items())]
     try:
+        if not core.ready():
+            raise StartFailed("The model does not answer. Build it with `ouzel triton build`, or evaluate without it.")
         outcome = run(movielens.events(seed)[: plan.limit], methods, likes=likes, progress=progress)
     finally:
         core.close()

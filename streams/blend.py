@@ -27,15 +27,12 @@ PATIENCE = 1.0
 """What AdaGrad's sums of squares start at: how long the prior weights resist the first lists."""
 
 PRIOR = {
-    "met_now": 0.2,
-    "met_near": 0.05,
-    "met_wide": 0.25,
-    "met_long": 0.25,
-    "liked_near": 0.0,
-    "liked_wide": 0.2,
+    "met_now": 0.25,
+    "met_lately": 0.25,
+    "met_long": 0.2,
+    "liked_lately": 0.15,
     "liked_long": 0.25,
     "liked_next": 0.05,
-    "disliked": 0.0,
     "likes": 0.05,
     "approval": 0.2,
     "trend": 0.15,

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from schemas.recommendations import Source
 from streams.interests import Evidence
-from streams.signals import COVISITS
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -15,8 +14,6 @@ Bools = NDArray[np.bool_]
 
 SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE)
 """Bit k of a candidate's sources stands for SOURCES[k]."""
-
-_POSITIVE = [at for at, signal in enumerate(COVISITS) if signal.past != "dislikes"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,8 @@ def gather(
     """
     allowed = allowed.copy()
     allowed[known.dislikes] = False
-    best = covisited[_POSITIVE].max(axis=1, keepdims=True, initial=0.0)
-    near = (covisited[_POSITIVE] / np.where(best > 0, best, 1.0)).sum(axis=0)
+    best = covisited.max(axis=1, keepdims=True, initial=0.0)
+    near = (covisited / np.where(best > 0, best, 1.0)).sum(axis=0)
     wanted = trend + 1e-6 * likes
     sources = np.zeros(len(allowed), np.uint8)
     for bit, (score, most) in enumerate(

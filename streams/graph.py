@@ -46,8 +46,7 @@ class Kernel:
 KERNELS = (
     Kernel("met_near", liked=False, decay=0.8),
     Kernel("met_wide", liked=False, decay=0.98),
-    Kernel("liked_near", liked=True, decay=0.9),
-    Kernel("liked_wide", liked=True, decay=0.97),
+    Kernel("liked", liked=True, decay=0.97),
 )
 _SIGNATURE = ",".join(f"{'l' if kernel.liked else 'e'}{kernel.decay}" for kernel in KERNELS)
 _LIKED = np.array([kernel.liked for kernel in KERNELS])
@@ -87,6 +86,11 @@ class Reach:
     other: Ints
     strength: Floats
     after: NDArray[np.bool_]
+
+    def about(self, numbers: Ints) -> "Reach":
+        """The pairs with these items only."""
+        kept = np.isin(self.other, numbers)
+        return Reach(self.rows, self.of[kept], self.other[kept], self.strength[kept], self.after[kept])
 
 
 def covisits(before: Context, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
@@ -252,6 +256,13 @@ class ItemGraph:
         row.weights[: row.used] = weights.reshape(-1, len(KERNELS))
         self._earlier[number] = row
         self._mirror(number, row, before)
+
+    def confirm(self, record: Neighbours) -> None:
+        """A record of an item that we own was read back. Where it is not what we count, ours is to be published again:
+        the last owner may have written it after we took over."""
+        number = self._number(record.item)
+        if self._counted.get(number, {}) != record.counted:
+            self._dirty[number] = None
 
     def remove(self, item: str) -> None:
         """Forget what was counted about an item, and its part in others' pairs."""

@@ -85,7 +85,7 @@ def shortlist(
 ) -> Shortlist:
     """Gather and rank what may be shown to the person. Empty only if nothing in the catalogue may be."""
     known = evidence(context, scene, catalogue)
-    reach = graph.reach(np.unique(np.concatenate((known.likes, known.met, known.dislikes))))
+    reach = graph.reach(np.unique(np.concatenate((known.likes, known.met))))
     covisited = covisit_scores(reach, known, len(catalogue.index))
     alike = likeness(known, catalogue)
     found = gather(
@@ -169,11 +169,12 @@ def assemble(
             explored = places[-1] = rng.choice(others.tolist())
             values[-1] = min(values[-1], blended[explored])
             propensity[-1] = settings.exploration / len(others)
+    reach = chosen.reach.about(chosen.candidates.numbers[places])
     entries = []
     for at, value, chance in zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True):
         number = int(chosen.candidates.numbers[at])
         sources = named(int(chosen.candidates.sources[at]))
-        why = reason(number, sources, reach=chosen.reach, known=chosen.known, scene=scene, catalogue=catalogue)
+        why = reason(number, sources, reach=reach, known=chosen.known, scene=scene, catalogue=catalogue)
         entries.append(
             Entry(
                 item=catalogue.index[number],

@@ -37,14 +37,11 @@ class Covisit:
 
 COVISITS = (
     Covisit("met_now", "met", "met_near", 0.6),
-    Covisit("met_near", "met", "met_near", 0.85),
-    Covisit("met_wide", "met", "met_wide", 0.75),
+    Covisit("met_lately", "met", "met_wide", 0.75),
     Covisit("met_long", "met", "met_wide", 0.9),
-    Covisit("liked_near", "likes", "liked_near", 0.85),
-    Covisit("liked_wide", "likes", "liked_wide", 0.85),
-    Covisit("liked_long", "likes", "liked_wide", 0.95),
-    Covisit("liked_next", "likes", "liked_near", 0.85, after=True),
-    Covisit("disliked", "dislikes", "liked_wide", 0.9),
+    Covisit("liked_lately", "likes", "liked", 0.85),
+    Covisit("liked_long", "likes", "liked", 0.95),
+    Covisit("liked_next", "likes", "liked", 0.85, after=True),
 )
 OTHERS = ("likes", "approval", "trend", "interest", "alike", "fresh")
 SIGNALS = (*(of.name for of in COVISITS), *OTHERS)
@@ -54,10 +51,10 @@ _KERNEL = {kernel.name: at for at, kernel in enumerate(KERNELS)}
 
 
 def covisit_scores(reach: Reach, known: Evidence, count: int) -> Floats:
-    """Each co-visit signal of every item: float32 [len(COVISITS), count]. `reach` covers all rows of the evidence."""
+    """Each co-visit signal of every item: float32 [len(COVISITS), count]. `reach` covers the likes and what was met."""
     place = {number: at for at, number in enumerate(reach.rows.tolist())}
     scores = np.zeros((len(COVISITS), count), np.float32)
-    for past in ("likes", "met", "dislikes"):
+    for past in ("likes", "met"):
         back = np.full(len(reach.rows), -1)
         numbers: Ints = getattr(known, past)
         back[[place[number] for number in numbers.tolist()]] = np.arange(len(numbers))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from deploy import movielens
-from deploy.errors import MissingPart
+from deploy.errors import MissingPart, StartFailed
 from deploy.evaluate import SETTINGS, WITH, WITHOUT, Core, Plan, evaluate, likes, run_seed
 from inference.evaluation.protocol import Moment, hit_ratio, ndcg
 from inference.scripted import Script, ScriptedScorer
@@ -87,6 +87,16 @@ def test_the_blend_of_the_model_learns_only_beside_the_one_without():
     core.close()
 
 
+def test_a_model_that_does_not_answer_stops_the_run_before_it_begins():
+    def down() -> ScriptedScorer:
+        scorer = ScriptedScorer()
+        scorer.script = Script.DOWN
+        return scorer
+
+    with pytest.raises(StartFailed, match="triton build"):
+        run_seed(0, Plan(scorer=down, limit=10))
+
+
 @pytest.mark.slow
 def test_on_a_slice_the_blend_beats_each_of_its_signals_and_the_simple_methods():
     outcome, _ = run_seed(0, Plan(limit=16_000))
@@ -112,7 +122,7 @@ def test_the_command_writes_the_report_in_its_shape(tmp_path):
     assert json.loads((tmp_path / "report.json").read_text()) == report
     found = report["protocols"]["prequential"]
     assert {"ouzel", "ouzel_without_model", "popularity", "markov", "item_knn"} <= found["methods"].keys()
-    assert "signal:met_wide" in found["methods"]
+    assert "signal:met_long" in found["methods"]
     assert "with_model" not in found["methods"]
     assert set(found["methods"]["ouzel"]) == {"hr10", "ndcg10"}
     assert set(found["methods"]["ouzel"]["hr10"]) == {"mean", "spread"}

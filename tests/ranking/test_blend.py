@@ -30,9 +30,9 @@ def drawn(rng: np.random.Generator, utility: np.ndarray) -> int:
     "truth",
     [
         {"trend": 1.5},
-        {"met_wide": 1.0, "likes": -1.0},
-        {"interest": 0.8, "liked_near": 0.8, "alike": 0.8},
-        {"disliked": -1.5, "approval": 1.0},
+        {"met_long": 1.0, "likes": -1.0},
+        {"interest": 0.8, "liked_lately": 0.8, "alike": 0.8},
+        {"met_now": -1.5, "approval": 1.0},
     ],
     ids="+".join,
 )

@@ -90,7 +90,7 @@ def test_nearer_pairs_weigh_more_and_each_direction_is_known():
     world = World()
     for n, who in enumerate(["ann", "bob", "cy"]):
         world.tell(*(done(who, what, at=10 * n + k) for k, what in enumerate("abc")))
-    for kernel in ("met_near", "liked_near"):
+    for kernel in ("met_near", "liked"):
         assert (
             strength(world.graph, "b", "c", kernel, after=True)
             > strength(world.graph, "a", "c", kernel, after=True)
@@ -106,7 +106,7 @@ def test_a_pair_seen_once_is_distrusted_by_the_shrink():
     world = World(counting=Counting(half_life_ms=10**15))
     world.tell(done("ann", "a"), done("ann", "b"))
     expected = 1.0 / (0.8 * 1.0 + 12.0)
-    assert strength(world.graph, "a", "b", "liked_near", after=True) == pytest.approx(expected, rel=1e-5)
+    assert strength(world.graph, "a", "b", "liked", after=True) == pytest.approx(expected, rel=1e-5)
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
