@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -60,7 +61,13 @@ def topics_create(brokers: str, events_partitions: int, items_partitions: int, r
     from deploy.topics import create
 
     made = asyncio.run(
-        create(brokers, events_partitions=events_partitions, items_partitions=items_partitions, replication=replication)
+        create(
+            brokers,
+            events_partitions=events_partitions,
+            items_partitions=items_partitions,
+            replication=replication,
+            connection=_connection(),
+        )
     )
     for name in made:
         click.echo(f"made {name}")
@@ -73,7 +80,7 @@ def topics_list(brokers: str) -> None:
     """Show each topic with its partitions and how it is kept."""
     from deploy.topics import describe
 
-    for topic in asyncio.run(describe(brokers)):
+    for topic in asyncio.run(describe(brokers, _connection())):
         partitions = f"{topic.partitions} partitions" if topic.partitions else "missing: `ouzel topics create` makes it"
         click.echo(f"{topic.name:28} {partitions:16} {topic.policy or '?':8} {'internal' if topic.internal else ''}")
 
@@ -168,7 +175,7 @@ def replay(
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
     )
-    sent = asyncio.run(replay_files(brokers, files, console))
+    sent = asyncio.run(replay_files(brokers, files, console, _connection()))
     click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
     for what, rows in (("items", sent.item_rows), ("events", sent.event_rows)):
         if rows.bad:
@@ -197,6 +204,14 @@ def evaluate(seeds: int, json_file: Path | None, model_lists: int) -> None:
 
     with _progress() as progress:
         measure(seeds=seeds, json=json_file, model_lists=model_lists, progress=progress, console=Console())
+
+
+def _connection() -> dict[str, Any]:
+    """How to reach the brokers, beside their address: the worker's own settings for encryption and login."""
+    from streams.connection import client_options
+    from streams.settings import read_settings
+
+    return client_options(read_settings())
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """`ouzel replay`: a catalogue and events from files to any brokers, with a progress bar."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -12,6 +14,7 @@ from deploy.errors import BadSource
 from deploy.ordering import Ordered
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
 from deploy.sources import EventColumns, ItemColumns, Tally
+from deploy.topics import PLAIN
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
@@ -44,7 +47,9 @@ class Replayed:
     event_rows: Tally = field(default_factory=Tally)
 
 
-async def replay_files(bootstrap: str, files: Files, console: Console) -> Replayed:
+async def replay_files(
+    bootstrap: str, files: Files, console: Console, connection: Mapping[str, Any] = PLAIN
+) -> Replayed:
     """Send the items, then the events in time order, those of one time in the file's order.
 
     Rows that cannot be used are counted in what is returned. Raises `BadSource` for a file that cannot be read, or of
@@ -58,7 +63,7 @@ async def replay_files(bootstrap: str, files: Files, console: Console) -> Replay
     age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
-        async with kafka_sink(bootstrap) as sink:
+        async with kafka_sink(bootstrap, connection) as sink:
             if files.items is not None:
                 bar = bars.add_task("items", total=None)
                 catalogue = sources.items(files.items, files.item_columns, report.item_rows)

@@ -9,7 +9,7 @@ At most `MAX_IN_FLIGHT` records wait for the brokers; nothing else is held.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from deploy.errors import DeployError
+from deploy.topics import PLAIN
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.items import Item
@@ -83,14 +84,18 @@ def _refused(error: BaseException) -> DeployError:
 
 
 @asynccontextmanager
-async def kafka_sink(bootstrap: str) -> AsyncIterator[KafkaSink]:
-    """A sink on these brokers; everything has arrived when the block ends. `DeployError` if they do not answer."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5, client_id="ouzel-replay")
+async def kafka_sink(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> AsyncIterator[KafkaSink]:
+    """A sink on these brokers; everything has arrived when the block ends. `DeployError` if they do not answer.
+
+    `connection` holds further options of an aiokafka client: encryption and a login.
+    """
+    options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-replay"}
+    producer = AIOKafkaProducer(acks="all", linger_ms=5, **options)
     try:
         await producer.start()
     except KafkaError as error:
         await producer.stop()
-        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address.") from error
+        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address and the login.") from error
     try:
         sink = KafkaSink(producer)
         yield sink

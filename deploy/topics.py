@@ -1,19 +1,22 @@
 """Making the topics of the contract, and saying how they are on a cluster."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 
 from deploy.errors import DeployError, TopicsDiffer
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.topics import ALL, DEAD_LETTERS, Topic
 
 TOPIC_ALREADY_EXISTS = 36
+
+PLAIN: Mapping[str, Any] = {}
+"""No further options of an aiokafka client: neither encryption nor a login."""
 
 COMPACTED = {
     "cleanup.policy": "compact",
@@ -50,16 +53,22 @@ def settings(topic: Topic) -> dict[str, str]:
 
 
 async def create(
-    bootstrap: str, *, events_partitions: int = 4, items_partitions: int = 4, replication: int = 1
+    bootstrap: str,
+    *,
+    events_partitions: int = 4,
+    items_partitions: int = 4,
+    replication: int = 1,
+    connection: Mapping[str, Any] = PLAIN,
 ) -> list[str]:
     """Make every topic of the contract that is not there yet; return the names of those made.
 
+    `connection` holds further options of an aiokafka client: encryption and a login.
     Raises `TopicsDiffer` if a topic is there with another number of partitions or another cleanup policy, and
     `DeployError` if the cluster refuses one.
     """
     wanted = {topic.name: partitions_of(topic, events_partitions, items_partitions) for topic in ALL}
     made = []
-    async with admin(bootstrap) as client:
+    async with admin(bootstrap, connection) as client:
         there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
         new = [
             NewTopic(topic.name, wanted[topic.name], replication, topic_configs=settings(topic))
@@ -74,14 +83,14 @@ async def create(
                 elif code != TOPIC_ALREADY_EXISTS:
                     why = detail[0] if detail and detail[0] else for_code(code).__name__
                     raise DeployError(f"topic {name} could not be made: {why}. Check the brokers' rights and limits.")
-    for state in await describe(bootstrap):
+    for state in await describe(bootstrap, connection):
         check(state, wanted[state.name])
     return made
 
 
-async def describe(bootstrap: str) -> list[TopicState]:
+async def describe(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> list[TopicState]:
     """How each topic of the contract is on the cluster, in the contract's order."""
-    async with admin(bootstrap) as client:
+    async with admin(bootstrap, connection) as client:
         found = {
             each["topic"]: len(each["partitions"]) for each in await client.describe_topics() if not each["error_code"]
         }
@@ -119,11 +128,16 @@ def check(state: TopicState, partitions: int) -> None:
 
 
 @asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[Any]:
-    """A started admin client, closed on the way out."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def admin(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> AsyncIterator[Any]:
+    """A started admin client, closed on the way out. `DeployError` if no broker answers."""
+    client = AIOKafkaAdminClient(**{**connection, "bootstrap_servers": bootstrap})
     try:
-        await client.start()
+        try:
+            await client.start()
+        except KafkaError as error:
+            raise DeployError(
+                f"no broker answers at {bootstrap}: {error!r}. Check the address and the login."
+            ) from error
         yield client
     finally:
         await client.close()

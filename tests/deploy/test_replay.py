@@ -143,6 +143,23 @@ def test_brokers_that_do_not_answer_are_named() -> None:
         asyncio.run(start(address))
 
 
+def test_the_options_of_the_connection_are_used(broker: Broker) -> None:
+    async def start() -> None:
+        async with kafka_sink(broker.bootstrap, {"security_protocol": "NONSENSE"}):
+            pass
+
+    with pytest.raises(ValueError, match="security_protocol"):
+        asyncio.run(start())
+    with pytest.raises(ValueError, match="security_protocol"):
+        asyncio.run(topics.create(broker.bootstrap, connection={"security_protocol": "NONSENSE"}))
+
+
+def test_topics_of_brokers_that_do_not_answer() -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(DeployError, match=f"no broker answers at {address}"):
+        asyncio.run(topics.describe(address))
+
+
 def test_items_and_events_arrive_in_order_on_the_partition_of_their_key(broker: Broker) -> None:
     people = [f"person-{n}" for n in range(7)]
     catalogue = [Item(id=f"i{n}", title=f"Film {n}") for n in range(50)]
