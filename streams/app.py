@@ -18,7 +18,7 @@ from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
 from streams.connection import addresses, client_options, faust_options
-from streams.covisiting import Owner, load
+from streams.covisiting import Owner
 from streams.graph import ItemGraph
 from streams.lane import BatchLanes, Plane
 from streams.lists import Lists
@@ -59,18 +59,17 @@ class WorkerApp(faust.App):
         self.lanes = BatchLanes()
         self.publish = Publisher(self._client)
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
-        self.neighbours = self._replica(NEIGHBOURS.name, lambda _, key, value: load(self.graph, key, value))
         self.owner = Owner(
             self.graph,
             publish=self.publish,
             mark=self._mark,
-            awaited=self.neighbours.wait_for,
             metrics=self.metrics,
             clock=clock,
         )
         self.transport = BatchTransport(
             [URL(f"kafka://{each}") for each in addresses(settings)], self, self.lanes, {COVISITS.name: self.owner}
         )
+        self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load)
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
         # Registered so that the group subscribes to it; no stream reads it, the lanes do.
@@ -101,7 +100,12 @@ class WorkerApp(faust.App):
             changelog=self._changelog,
             warm=self._warm,
         )
-        beside: tuple[Coroutine[Any, Any, None], ...] = (self.items.run(), self.neighbours.run(), lists.run())
+        beside: tuple[Coroutine[Any, Any, None], ...] = (
+            self.items.run(),
+            self.neighbours.run(),
+            self.owner.run(),
+            lists.run(),
+        )
         for each in beside:
             self.add_future(each)
 
@@ -178,7 +182,11 @@ class WorkerApp(faust.App):
             log.warning("The catalogue is not read yet; the lists begin without what is missing")
 
     async def _mark(self, partition: int, key: bytes) -> None:
+        read = self.neighbours.wait_for(
+            key
+        )  # asked for before it is written: the replica may be faster than the answer
         await self._client().send_and_wait(NEIGHBOURS.name, key=key, value=None, partition=partition)
+        await read
 
     def _client(self) -> Any:
         return cast(Any, self.producer)._ensure_producer()

@@ -2,9 +2,10 @@
 
 A new owner first needs what the last one published. The replica of `ouzel.neighbours` has it, once it is known to be
 complete: the owner writes a marker to the partition (a clearing of a key that no item can have) and counts nothing
-before the replica has read it. What is counted is published before the input is acknowledged, so a crash loses nothing,
-and what is delivered again is skipped by its source offset. An old owner that does not know yet can publish one more
-record of an item, older than the new owner's; replicas skip it (`ItemGraph.load`), and the owner's next replaces it.
+before the replica has read it. From then on the replica leaves these items to the owner. What is counted is published
+before the input is acknowledged, so a crash loses nothing, and what is delivered again is skipped by its source offset.
+An old owner that does not know yet can publish one more record of an item; the owner reads it back, and publishes its
+own again (`ItemGraph.confirm`).
 """
 
 import asyncio
@@ -32,7 +33,7 @@ RETRY_SECONDS = 1.0
 
 class Owner:
     """The counting of one worker. `publish` sends and waits; `mark` writes a clearing of a key to a partition of
-    `ouzel.neighbours`; `awaited` gives a future that is done once the replica has read that key."""
+    `ouzel.neighbours`, and returns once the replica has read it."""
 
     def __init__(
         self,
@@ -40,18 +41,17 @@ class Owner:
         *,
         publish: Callable[[Sequence[Output]], Awaitable[None]],
         mark: Callable[[int, bytes], Awaitable[None]],
-        awaited: Callable[[bytes], asyncio.Future[None]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._graph = graph
         self._publish = publish
         self._mark = mark
-        self._awaited = awaited
         self._metrics = metrics
         self._clock = clock
         self._complete: dict[int, asyncio.Task[None]] = {}
-        self._unpublished: list[Neighbours] = []
+        self._partitions: dict[str, int] = {}
+        self._publishing = asyncio.Lock()
 
     def assign(self, partitions: Iterable[int]) -> None:
         """These partitions are ours: begin to wait until what is known of them is complete."""
@@ -69,60 +69,78 @@ class Owner:
     def ready(self) -> bool:
         return all(task.done() for task in self._complete.values())
 
+    def load(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Take in a record of `ouzel.neighbours`. One that cannot be read is passed over: its owner writes it again."""
+        try:
+            if value is None:
+                if not key.startswith(MARKER):
+                    self._graph.remove(key.decode())
+                return
+            record = decode(Neighbours, value)
+            if self._owns(partition):
+                self._partitions[record.item] = partition
+                self._graph.confirm(record)
+            else:
+                self._graph.load(record)
+        except (Refused, UnicodeDecodeError) as error:
+            log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, type(error).__name__)
+
     async def take(self, records: Sequence[Record]) -> None:
         """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
         dead: list[Output] = []
         for record in records:
-            if await self._ours(record.partition):
+            task = self._complete.get(record.partition)
+            if task is not None:
+                await asyncio.wait([task])
+            if self._owns(record.partition):
                 self._count(record, dead)
+        await self._publish_changes(dead)
+
+    async def run(self) -> None:
+        """Publish what is to be published again without anything new being counted, until cancelled."""
         while True:
-            self._unpublished += self._graph.take_dirty()
-            outputs = [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in self._unpublished]
-            try:
-                await self._publish([*dead, *outputs])
-            except Exception as error:
-                log.error("What was counted could not be published (%s); trying again", type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                self._unpublished.clear()
-                return
+            await asyncio.sleep(RETRY_SECONDS)
+            await self._publish_changes([])
+
+    async def _publish_changes(self, others: list[Output]) -> None:
+        async with self._publishing:
+            changed = self._graph.take_dirty()
+            while True:
+                outputs = [
+                    Output(NEIGHBOURS.name, each.item.encode(), encode(each))
+                    for each in changed
+                    if self._owns(self._partitions.get(each.item, -1))
+                ]
+                try:
+                    await self._publish([*others, *outputs])
+                except Exception as error:
+                    log.error("What was counted could not be published (%s); trying again", type(error).__name__)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    return
+
+    def _owns(self, partition: int) -> bool:
+        """Whether the partition is ours and everything known of it is here."""
+        task = self._complete.get(partition)
+        return task is not None and task.done() and not task.cancelled()
 
     def _count(self, record: Record, dead: list[Output]) -> None:
         try:
-            self._graph.learn(decode(Covisits, record.value))
+            told = decode(Covisits, record.value)
+            self._graph.learn(told)
+            self._partitions[told.item] = record.partition
         except Exception as error:
             letter = dead_letter(COVISITS.name, record, self._clock.now_ms(), error)
             self._metrics.dead_letters.labels(letter.code.value).inc()
             dead.append(Output(DEAD_LETTERS.name, record.key, encode(letter)))
 
-    async def _ours(self, partition: int) -> bool:
-        """Whether the partition is ours, and complete; waits until it is."""
-        task = self._complete.get(partition)
-        if task is None:
-            return False
-        await asyncio.wait([task])
-        return not task.cancelled()
-
     async def _catch_up(self, partition: int) -> None:
         while True:
             key = MARKER + secrets.token_bytes(16)
-            read = self._awaited(key)  # asked for before it is written: the replica may be faster than the answer
             try:
                 await self._mark(partition, key)
-                await read
             except Exception as error:
                 log.error("Items of partition %d: no marker (%s); trying again", partition, type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
-
-
-def load(graph: ItemGraph, key: bytes, value: bytes | None) -> None:
-    """Take in a record of `ouzel.neighbours`. One that cannot be read is passed over: its owner writes it again."""
-    try:
-        if value is not None:
-            graph.load(decode(Neighbours, value))
-        elif not key.startswith(MARKER):
-            graph.remove(key.decode())
-    except (Refused, UnicodeDecodeError) as error:
-        log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, error)

@@ -16,7 +16,7 @@ from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
 from streams.context import Context, fold, is_repeat
-from streams.graph import covisits, messages
+from streams.covisits import covisits, messages
 from streams.refusing import Record, dead_letter
 
 

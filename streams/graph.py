@@ -8,16 +8,15 @@ Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `nei
 takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Event
-from schemas.neighbours import MAX_EARLIER, MAX_TRENDS, MAX_UPDATES, Covisit, Covisits, Earlier, Neighbours
+from schemas.neighbours import MAX_TRENDS, Covisits, Earlier, Neighbours
 from streams.catalogue import ItemIndex
-from streams.context import Context, Interaction, SceneContext, sentiment
+from streams.covisits import REACH
+from streams.pairs import KERNELS, LIKED, LIKED_TABLE, MET_TABLE, SIGNATURE, Row
 
 DAY_MS = 86_400_000
 
@@ -26,40 +25,6 @@ Ints = NDArray[np.int64]
 
 MAX_SCENES = 64
 """Scenes with a trend of their own, at 8 bytes an item each; a like in a scene beyond them makes no trend."""
-
-REACH = MAX_EARLIER // 2
-"""How many of the person's last events, and of their last likes, one event is paired with."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """How much a pair counts: `decay` to the power of how far apart the two stand, from 0 for neighbours.
-
-    With `liked`, only pairs of likes count, and the distance is in likes; else all pairs do, in events of any kind.
-    """
-
-    name: str
-    liked: bool
-    decay: float
-
-
-KERNELS = (
-    Kernel("met_near", liked=False, decay=0.8),
-    Kernel("met_wide", liked=False, decay=0.98),
-    Kernel("liked", liked=True, decay=0.97),
-)
-_SIGNATURE = ",".join(f"{'l' if kernel.liked else 'e'}{kernel.decay}" for kernel in KERNELS)
-_LIKED = np.array([kernel.liked for kernel in KERNELS])
-
-
-def _table(liked: bool) -> Floats:
-    """What one more pair adds to each kernel by distance, float32 [REACH + 1, kernels]; nothing at distance 0."""
-    apart = np.arange(REACH + 1)[:, None]
-    decays = np.array([kernel.decay for kernel in KERNELS])
-    return np.where((apart > 0) & (liked == _LIKED), decays ** np.maximum(apart - 1, 0), 0.0).astype(np.float32)
-
-
-_MET_TABLE, _LIKED_TABLE = _table(False), _table(True)
 
 
 @dataclass(frozen=True)
@@ -93,77 +58,6 @@ class Reach:
         return Reach(self.rows, self.of[kept], self.other[kept], self.strength[kept], self.after[kept])
 
 
-def covisits(before: Context, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
-    """What `event` tells of which items: one update for its own item, or none.
-
-    Pairs are with the last `REACH` other items that the person met in the event's scene, and the last `REACH` that they
-    liked. `partition` stands in the message that carries the update.
-    """
-    item = event.item
-    if item is None:
-        return ()
-    scene = before.scenes.get(event.scene, SceneContext())
-    liked = sentiment(event.kind, event.value) > 0
-    liked_apart = _places(scene.likes, item) if liked else {}
-    apart = _places(scene.recent, item)
-    earlier = tuple(
-        Earlier(other, apart.get(other, 0), liked_apart.get(other, 0))
-        for other in dict.fromkeys((*apart, *liked_apart))
-    )
-    return ((item, Covisit(offset, event.ts, event.scene, liked, earlier)),)
-
-
-def _places(past: tuple[Interaction, ...], item: str) -> dict[str, int]:
-    """The last REACH distinct items but `item`, and how far back each stands, from 1."""
-    newest = dict.fromkeys(done.item for done in past[: -REACH - 1 : -1] if done.item != item)
-    return {other: place for place, other in enumerate(newest, 1)}
-
-
-def messages(partition: int, updates: Iterable[tuple[str, Covisit]]) -> list[Covisits]:
-    """The updates of one batch of a partition by item, in messages within their bound."""
-    by_item: dict[str, list[Covisit]] = {}
-    for item, update in updates:
-        by_item.setdefault(item, []).append(update)
-    return [
-        Covisits(item=item, partition=partition, updates=tuple(of[start : start + MAX_UPDATES]))
-        for item, of in by_item.items()
-        for start in range(0, len(of), MAX_UPDATES)
-    ]
-
-
-class _Row:
-    """A bounded map from item numbers to one weight a kernel, in arrays."""
-
-    __slots__ = ("others", "slots", "used", "weights")
-
-    def __init__(self) -> None:
-        self.others = np.zeros(8, np.int64)
-        self.weights = np.zeros((8, len(KERNELS)), np.float32)
-        self.slots: dict[int, int] = {}
-        self.used = 0
-
-    def slot(self, other: int) -> int:
-        """Where `other` stands; a new place with weight 0 if it had none."""
-        slot = self.slots.get(other)
-        if slot is None:
-            slot = self.used
-            if slot == len(self.others):
-                self.others = np.concatenate((self.others, np.zeros_like(self.others)))
-                self.weights = np.concatenate((self.weights, np.zeros_like(self.weights)))
-            self.slots[other] = slot
-            self.others[slot] = other
-            self.weights[slot] = 0.0
-            self.used += 1
-        return slot
-
-    def keep(self, chosen: Ints) -> None:
-        """Keep only these slots, in this order."""
-        self.others = self.others[chosen]
-        self.weights = self.weights[chosen]
-        self.used = len(chosen)
-        self.slots = {int(other): slot for slot, other in enumerate(self.others)}
-
-
 class ItemGraph:
     """Both roles in one: the owner of some items learns and publishes, a replica of all items loads and reads."""
 
@@ -174,8 +68,8 @@ class ItemGraph:
         self._events = np.zeros(64)
         self._ts = np.zeros(64, np.int64)
         self._trends: dict[str, NDArray[np.float64]] = {}
-        self._earlier: dict[int, _Row] = {}
-        self._later: dict[int, _Row] = {}
+        self._earlier: dict[int, Row] = {}
+        self._later: dict[int, Row] = {}
         self._counted: dict[int, dict[int, int]] = {}
         self._dirty: dict[int, None] = {}
 
@@ -225,7 +119,7 @@ class ItemGraph:
             seen=float(self._events[number]),
             trend={scene: trend[scene] for scene in strongest},
             others=others,
-            kernels=_SIGNATURE if others else "",
+            kernels=SIGNATURE if others else "",
             weights=weights,
             counted=dict(self._counted.get(number, {})),
         )
@@ -247,10 +141,10 @@ class ItemGraph:
         for scene in {*self._trends, *record.trend}:
             self._trend(scene)[number] = record.trend.get(scene, 0.0)
         weights = np.frombuffer(record.weights, "<f4")
-        if record.kernels != _SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
+        if record.kernels != SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
             return
         before = self._earlier.pop(number, None)
-        row = _Row()
+        row = Row()
         for other in record.others:
             row.slot(self._number(other))
         row.weights[: row.used] = weights.reshape(-1, len(KERNELS))
@@ -268,7 +162,7 @@ class ItemGraph:
         """Forget what was counted about an item, and its part in others' pairs."""
         number = self._number(item)
         for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
-            for other in side.pop(number, _Row()).slots:
+            for other in side.pop(number, Row()).slots:
                 row = opposite.get(other)
                 if row is not None and number in row.slots:
                     row.weights[row.slots[number]] = 0.0
@@ -301,7 +195,7 @@ class ItemGraph:
 
     def reach(self, rows: Ints) -> Reach:
         """Every pair of these items, in both directions."""
-        found: list[tuple[int, _Row, bool]] = []
+        found: list[tuple[int, Row, bool]] = []
         for of, number in enumerate(rows.tolist()):
             for side, after in ((self._earlier, False), (self._later, True)):
                 row = side.get(number)
@@ -360,12 +254,12 @@ class ItemGraph:
         self._ts[number] = ts
 
     def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
-        row = self._earlier.setdefault(number, _Row())
+        row = self._earlier.setdefault(number, Row())
         others = [self._number(one.item) for one in earlier]
         slots = [row.slot(other) for other in others]
         apart = np.minimum([one.apart for one in earlier], REACH)
         likes_apart = np.minimum([one.likes_apart for one in earlier], REACH)
-        row.weights[slots] += _MET_TABLE[apart] + _LIKED_TABLE[likes_apart]
+        row.weights[slots] += MET_TABLE[apart] + LIKED_TABLE[likes_apart]
         for other, weight in zip(others, row.weights[slots], strict=True):
             self._put_later(other, number, weight)
         self._bound(number, row)
@@ -373,12 +267,12 @@ class ItemGraph:
     def _put_later(self, number: int, later: int, weight: Floats) -> None:
         row = self._later.get(number)
         if row is None:
-            row = self._later[number] = _Row()
+            row = self._later[number] = Row()
         slot = row.slot(later)  # first, since it may make the row's arrays anew
         row.weights[slot] = weight
         self._bound(number, row)
 
-    def _mirror(self, number: int, row: _Row, before: _Row | None) -> None:
+    def _mirror(self, number: int, row: Row, before: Row | None) -> None:
         """Tell the items of a row that it changed; what is as it was costs a look only."""
         for other, weight in zip(row.others[: row.used].tolist(), row.weights, strict=False):
             old = before.slots.get(other) if before is not None else None
@@ -389,11 +283,11 @@ class ItemGraph:
             if later is not None and number in later.slots:
                 later.weights[later.slots[number]] = 0.0
 
-    def _bound(self, number: int, row: _Row) -> None:
+    def _bound(self, number: int, row: Row) -> None:
         if row.used > 2 * self.counting.neighbours:
             row.keep(self._strongest(number, row))
 
-    def _strongest(self, number: int, row: _Row) -> Ints:
+    def _strongest(self, number: int, row: Row) -> Ints:
         """The slots of the `neighbours` strongest pairs."""
         most = self.counting.neighbours
         if row.used <= most:
@@ -408,5 +302,5 @@ class ItemGraph:
         for counts, liked in ((self._events, False), (self._likes, True)):
             root = np.sqrt(counts[: len(self.index)])
             scale = counting.shrink_power * root[rows] * root[others] + counting.shrink
-            strength[:, liked == _LIKED] = weights[:, liked == _LIKED] / scale[:, None]
+            strength[:, liked == LIKED] = weights[:, liked == LIKED] / scale[:, None]
         return strength

@@ -178,6 +178,12 @@ class BatchConsumer(driver.Consumer):
         # Faust counts the record just delivered as part of the gap before it, and so as done.
         await super()._add_gap(tp, offset_from, offset_to - 1)
 
+    def ack(self, message: Any) -> bool:
+        # A record taken before a rebalance is delivered again after it, here or elsewhere: it is not done yet.
+        if message.generation_id != self.app.consumer_generation_id:
+            return False
+        return bool(super().ack(message))
+
     async def on_stop(self) -> None:
         if not self._thread.thread_loop.is_closed():  # it is after a crash of the thread
             await self._thread.call_soon(self._thread.end_fetches())

@@ -1,0 +1,205 @@
+"""Recovery up to a marker, stores that cannot be trusted, and old owners that still write: on both brokers."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from deploy.brokers import Broker
+from deploy.topics import create
+from schemas.topics import CONTEXTS
+from streams.changelog import Changelog
+from streams.errors import Superseded
+from streams.store import MARKER, Facts, Store, header, seal
+
+NOW = 1_700_000_000_000
+HOUR = 3_600_000
+
+_partition = itertools.count()
+
+
+class Place:
+    """One partition of the changelog topic, and folders for the stores of the workers that own it in turn."""
+
+    def __init__(self, bootstrap: str, partition: int, producer: Any, folder: Path) -> None:
+        self.partition = partition
+        self.now_ms = NOW
+        self._bootstrap = bootstrap
+        self._producer = producer
+        self._folder = folder
+        self._nonces = itertools.count()
+
+    def store(self, name: str) -> Store:
+        return Store(self._folder / f"{self.partition}-{name}")
+
+    def changelog(self, store: Store) -> Changelog:
+        return Changelog(
+            CONTEXTS.name,
+            self.partition,
+            store,
+            producer=self._producer,
+            consumer=self.consumer,
+            nonce=b"%08d" % next(self._nonces),
+            now_ms=lambda: self.now_ms,
+            max_age_ms=HOUR,
+        )
+
+    def consumer(self) -> Any:
+        return AIOKafkaConsumer(bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+
+    async def write_as_a_stranger(self, key: bytes, value: bytes | None) -> None:
+        await self._producer.send_and_wait(CONTEXTS.name, key=key, value=value, partition=self.partition)
+
+
+@asynccontextmanager
+async def place(broker: Broker, folder: Path) -> AsyncIterator[Place]:
+    """A partition that no test has used."""
+    await create(broker.bootstrap, events_partitions=64)
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, max_batch_size=20_000)
+    await producer.start()
+    try:
+        yield Place(broker.bootstrap, next(_partition) % 64, producer, folder)
+    finally:
+        await producer.stop()
+
+
+def value(stamp: int, text: str = "") -> bytes:
+    return seal(stamp, NOW, text.encode())
+
+
+async def test_an_empty_changelog(broker: Broker, tmp_path: Path) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            recovered = await at.changelog(store).recover()
+            assert (recovered.records, recovered.trusted, recovered.repaired) == (0, False, 0)
+            assert store.facts.identity.startswith(MARKER)
+            assert list(store.scan(b"", 10)) == []
+
+
+async def test_everything_acknowledged_is_recovered(broker: Broker, tmp_path: Path) -> None:
+    """More than one batch, the last value of each key, and clearings."""
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await changelog.write([(b"c%d" % n, value(n, "x" * 500)) for n in range(400)])
+            await changelog.write([(b"c7", value(900, "new")), (b"c8", None)])
+            written = dict(store.scan(b"", 1_000))
+        with at.store("b") as store:
+            recovered = await at.changelog(store).recover()
+            assert (recovered.records, recovered.trusted) == (402, False)
+            assert dict(store.scan(b"", 1_000)) == written
+            assert (store.get(b"c7"), store.get(b"c8")) == (value(900, "new"), None)
+            assert store.facts.high == 900
+
+
+async def test_a_good_store_reads_only_what_is_new(broker: Broker, tmp_path: Path) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await changelog.write([(b"c1", value(1)), (b"c2", value(2))])
+        with at.store("b") as store:
+            other = at.changelog(store)
+            await other.recover()
+            await other.write([(b"c2", value(5)), (b"c3", None)])
+        with at.store("a") as store:
+            recovered = await at.changelog(store).recover()
+            assert (recovered.records, recovered.trusted) == (2, True)
+            assert (store.get(b"c1"), store.get(b"c2")) == (value(1), value(5))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda f: Facts(b"mof another", f.position, f.high, f.written_ms), id="another changelog"),
+        pytest.param(lambda f: Facts(f.identity, f.position + 99, f.high, f.written_ms), id="ahead of the changelog"),
+        pytest.param(lambda f: Facts(f.identity, f.position, f.high, f.written_ms - 2 * HOUR), id="too old"),
+    ],
+)
+async def test_a_store_that_cannot_be_trusted_is_rebuilt(
+    broker: Broker, tmp_path: Path, spoil: Callable[[Facts], Facts]
+) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await changelog.write([(b"c1", value(1))])
+            store.write([(b"c9", value(9, "of another life"))], spoil(store.facts))
+        with at.store("a") as store:
+            recovered = await at.changelog(store).recover()
+            assert (recovered.records, recovered.trusted) == (1, False)
+            assert [key for key, _ in store.scan(b"", 10)] == [b"c1"]
+
+
+async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path) -> None:
+    """It writes once more after it lost the partition: it finds out, the new owner sets its own values right."""
+    async with place(broker, tmp_path) as at:
+        with at.store("old") as old_store, at.store("new") as new_store, at.store("next") as next_store:
+            old, new = at.changelog(old_store), at.changelog(new_store)
+            await old.recover()
+            await old.write([(b"c1", value(10)), (b"c2", value(11))])
+            await new.recover()
+            await new.write([(b"c1", value(12)), (b"c2", value(13))])
+            with pytest.raises(Superseded):
+                await old.write([(b"c1", value(11, "stale")), (b"c4", value(14, "not yet there"))])
+            await new.write([(b"c3", value(15))])
+            assert new_store.get(b"c1") == value(12)
+
+            recovered = await at.changelog(next_store).recover()
+            assert recovered.repaired == 0
+            kept = {key: header(held).stamp for key, held in next_store.scan(b"", 10)}
+            assert kept == {b"c1": 12, b"c2": 13, b"c3": 15, b"c4": 14}
+
+
+async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store, at.store("b") as next_store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await changelog.write([(b"c1", value(1))])
+            await at.write_as_a_stranger(b"c1", value(0, "stale"))
+            await changelog.write([(b"c1", value(2))])
+            await at.changelog(next_store).recover()
+            assert next_store.get(b"c1") == value(2)
+
+
+async def test_recovery_keeps_the_highest_stamp_and_writes_it_again(broker: Broker, tmp_path: Path) -> None:
+    """The owner died before it saw what the old owner wrote."""
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await changelog.write([(b"c1", value(7, "whole"))])
+        await at.write_as_a_stranger(b"c1", value(5, "stale"))
+        with at.store("b") as store:
+            assert (await at.changelog(store).recover()).repaired == 1
+            assert store.get(b"c1") == value(7, "whole")
+        with at.store("c") as store:
+            assert (await at.changelog(store).recover()).repaired == 0
+            assert store.get(b"c1") == value(7, "whole")
+
+
+async def test_an_idle_store_stays_good_while_it_is_touched(broker: Broker, tmp_path: Path) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            at.now_ms += 2 * HOUR
+            changelog.touch()
+        with at.store("a") as store:
+            assert (await at.changelog(store).recover()).trusted
+
+
+async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broker, tmp_path: Path) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as one, at.store("b") as other:
+            await asyncio.gather(at.changelog(one).recover(), at.changelog(other).recover(), return_exceptions=True)
+            with at.store("c") as third:
+                await at.changelog(third).recover()
+                assert {one.facts.identity, other.facts.identity, third.facts.identity} == {third.facts.identity}

@@ -1,0 +1,85 @@
+"""Workers killed, joined by others and robbed of their disks in mid-stream: the outcome is that of no disturbance."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from deploy.brokers import Broker
+from schemas.topics import CONTEXTS, EVENTS
+from tests.streams.plane import Expected, Plane, check, traffic
+
+pytestmark = pytest.mark.slow
+
+SMALL = {"batch_max_events": 40, "commit_interval_s": 0.2}
+"""Batches so small that a stream of a few thousand events has a middle."""
+
+
+def kill_in_the_middle(plane: Plane, more: int) -> bool:
+    """Start a worker; kill -9 it once `more` records were added to the changelog. Whether events were still to come."""
+    before = len(plane.read(CONTEXTS.name))
+    plane.start()
+    plane.follow(CONTEXTS.name, before + more)
+    plane.kill()
+    return plane.held() != Expected(plane.read(EVENTS.name)).contexts
+
+
+def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:
+    """kill -9, four times: the contexts are those of an undisturbed run."""
+    draw = random.Random(4)
+    middles = 0
+    with Plane(own_broker, tmp_path, **SMALL) as plane:
+        for seed in range(4):
+            plane.send(traffic(seed, 1_500))
+            middles += kill_in_the_middle(plane, draw.randrange(50, 400))
+        plane.start()
+        plane.send(traffic(9, 500))
+        check(plane)
+        assert plane.stop() == 0, plane.log()
+        ends = {record.partition: record.offset + 1 for record in plane.read(EVENTS.name)}
+        assert plane.committed() == ends
+    assert middles >= 3, "the kills did not hit the middle of the stream: send more"
+
+
+def test_kill_and_lose_the_disk(own_broker: Broker, tmp_path: Path) -> None:
+    """A worker that comes back without its state on disk rebuilds it from the changelog."""
+    with Plane(own_broker, tmp_path, **SMALL) as plane:
+        plane.send(traffic(1, 2_000))
+        assert kill_in_the_middle(plane, 100)
+        plane.lose_state()
+        plane.start()
+        plane.send(traffic(2, 500))
+        check(plane)
+
+
+def test_second_worker_joins_and_dies(own_broker: Broker, tmp_path: Path) -> None:
+    """Partitions go to a second worker while events come in, and back when it is killed."""
+    with Plane(own_broker, tmp_path, **SMALL) as plane:
+        plane.send(traffic(1, 1_000))
+        plane.start("a")
+        plane.follow(CONTEXTS.name, 50)
+        plane.start("b")
+        plane.send(traffic(2, 1_000))
+        plane.wait(
+            lambda: "ready in" in (tmp_path / "b.log").read_text(), "partitions of its own for the second worker"
+        )
+        plane.send(traffic(3, 1_000))
+        check(plane)
+        plane.send(traffic(4, 1_500))
+        plane.kill("b")
+        plane.send(traffic(5, 500))
+        check(plane)
+        assert plane.stop("a") == 0, plane.log()
+
+
+def test_first_worker_leaves(own_broker: Broker, tmp_path: Path) -> None:
+    """A worker that is told to stop hands over in mid-stream; nothing is folded twice or lost."""
+    with Plane(own_broker, tmp_path, **SMALL) as plane:
+        plane.start("a")
+        plane.start("b")
+        plane.wait(lambda: "ready in" in plane.log(), "partitions")
+        before = len(plane.read(CONTEXTS.name))
+        plane.send(traffic(1, 2_500))
+        plane.follow(CONTEXTS.name, before + 60)
+        assert plane.stop("a") == 0, plane.log()
+        check(plane)

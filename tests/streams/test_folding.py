@@ -1,0 +1,177 @@
+"""Batches folded: order, repeats, refusals, and independence of where a batch is cut."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.codec import encode
+from schemas.errors import Refusal
+from schemas.events import Event, EventKind
+from streams import folding
+from streams.attribution import Exposed, Exposure
+from streams.context import EMPTY, Context, fold
+from streams.folding import Folded, fold_batch
+
+NOW = 1_700_000_000_000
+WINDOW = 60_000
+
+
+@dataclass(frozen=True)
+class Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    partition: int = 3
+
+
+class State:
+    """A state in memory that takes what a batch says."""
+
+    def __init__(self) -> None:
+        self.contexts: dict[str, Context] = {}
+        self.exposures: dict[str, Exposure] = {}
+
+    def context(self, user: str) -> Context:
+        return self.contexts.get(user, EMPTY)
+
+    def exposure(self, user: str) -> Exposure:
+        return self.exposures.get(user, Exposure())
+
+    def take(self, *records: Record) -> Folded:
+        folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW)
+        self.contexts.update(folded.contexts)
+        self.exposures.update(folded.exposures)
+        return folded
+
+
+def like(number: int, user: str = "ann", item: str | None = None, **more: object) -> Event:
+    return Event(id=f"{user}-{number}", user=user, kind=EventKind.LIKE, ts=NOW, item=item or f"film-{number}", **more)
+
+
+def record(offset: int, event: Event) -> Record:
+    return Record(offset, event.user.encode(), encode(event))
+
+
+def test_folds_each_persons_events_in_order() -> None:
+    state = State()
+    folded = state.take(record(0, like(1)), record(1, like(1, "bob")), record(2, like(2)))
+    assert [x.item for x in state.context("ann").scenes["default"].likes] == ["film-1", "film-2"]
+    assert state.context("ann").offset == 2
+    assert [event.id for event in folded.events] == ["ann-1", "bob-1", "ann-2"]
+    assert folded.triggers == {"ann": (like(2), 2), "bob": (like(1, "bob"), 1)}
+    assert (folded.last, folded.repeats, folded.dead) == (2, 0, [])
+
+
+def test_tells_each_items_owner_once() -> None:
+    folded = State().take(record(0, like(1)), record(1, like(2)), record(2, like(3, "bob", "film-1")))
+    told = {each.item: each for each in folded.covisits}
+    assert [update.offset for update in told["film-1"].updates] == [0, 2]
+    assert [earlier.item for earlier in told["film-2"].updates[0].earlier] == ["film-1"]
+    assert {each.partition for each in folded.covisits} == {3}
+
+
+def test_refuses_with_the_original_bytes() -> None:
+    garbage = Record(7, b"ann", b"\xff\x00garbage")
+    folded = State().take(record(6, like(1)), garbage, record(8, like(2)))
+    assert len(folded.events) == 2
+    (letter,) = folded.dead
+    assert (letter.value, letter.key, letter.topic, letter.partition, letter.offset, letter.ts) == (
+        garbage.value,
+        b"ann",
+        "ouzel.events",
+        3,
+        7,
+        NOW,
+    )
+    assert letter.code is Refusal.MALFORMED
+
+
+def test_an_event_that_breaks_the_fold_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(before: Context, event: Event, offset: int, partition: int) -> tuple[()]:
+        if event.item == "film-2":
+            raise ZeroDivisionError("film-2")
+        return ()
+
+    monkeypatch.setattr(folding, "covisits", broken)
+    state = State()
+    folded = state.take(record(0, like(1)), record(1, like(2)), record(2, like(3)))
+    assert [x.item for x in state.context("ann").scenes["default"].likes] == ["film-1", "film-3"]
+    (letter,) = folded.dead
+    assert (letter.code, letter.offset, letter.detail) == (Refusal.FAILED, 1, "ZeroDivisionError")
+
+
+def test_a_producers_repeat_moves_the_stamp_only() -> None:
+    state = State()
+    state.take(record(0, like(1)))
+    before = state.context("ann")
+    folded = state.take(record(1, like(1)))
+    assert folded.repeats == 1
+    assert (folded.events, folded.covisits, folded.triggers) == ([], [], {})
+    assert state.context("ann").offset == 1
+    assert state.context("ann").scenes == before.scenes
+
+
+def test_what_is_delivered_again_changes_nothing_but_asks_for_the_newest_list_again() -> None:
+    state = State()
+    records = [record(0, like(1)), record(1, like(2)), record(2, like(1, "bob"))]
+    state.take(*records)
+    folded = state.take(*records)
+    assert (folded.contexts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
+    assert folded.triggers == {"ann": (like(2), 1), "bob": (like(1, "bob"), 2)}
+    assert folded.repeats == 3
+
+
+def test_joins_reactions_with_open_lists_within_the_batch() -> None:
+    state = State()
+    shown = Exposed("list-1", NOW - 10, "default", None, ("film-1", "film-2"), (1.0, 1.0))
+    state.exposures["ann"] = Exposure((shown,))
+    folded = state.take(record(0, like(1)), record(1, like(2)))
+    assert [(each.item, each.position) for each in folded.feedback] == [("film-1", 0), ("film-2", 1)]
+    assert folded.exposures["ann"].lists[0].taken
+
+
+def test_an_empty_batch() -> None:
+    assert State().take() == Folded()
+
+
+kinds = st.sampled_from([EventKind.VIEW, EventKind.LIKE, EventKind.DISLIKE, EventKind.FORGET])
+events = st.builds(
+    lambda kind, user, number: (
+        Event(id=f"e{number}", user=user, kind=kind, ts=NOW, target=f"e{number - 1}")
+        if kind is EventKind.FORGET
+        else Event(id=f"e{number}", user=user, kind=kind, ts=NOW, item=f"film-{number % 7}")
+    ),
+    kinds,
+    st.sampled_from(["ann", "bob", "cem"]),
+    st.integers(0, 30),
+)
+values = st.one_of(events.map(lambda e: (e.user.encode(), encode(e))), st.tuples(st.none(), st.binary(max_size=12)))
+
+
+@given(st.lists(values, max_size=40), st.lists(st.integers(0, 40), max_size=5))
+def test_where_batches_are_cut_makes_no_difference(sent: list[tuple[bytes | None, bytes]], cuts: list[int]) -> None:
+    """Any cutting into batches, with any stretch delivered again, comes to a plain fold of the events one by one."""
+    records = [Record(offset, key, value) for offset, (key, value) in enumerate(sent)]
+    whole, pieces = State(), State()
+    all_at_once = whole.take(*records)
+    told, events, position = [], [], 0
+    for cut in [*cuts, len(records)]:
+        again = max(0, min(cut, position))  # a crash: back to what was committed, and on to a later end
+        folded = pieces.take(*records[again : max(cut, position)])
+        position = max(cut, position)
+        told += [(each.item, update) for each in folded.covisits for update in each.updates]
+        events += folded.events
+    assert pieces.contexts == whole.contexts
+    assert events == all_at_once.events
+    assert sorted(told, key=lambda pair: pair[1].offset) == sorted(
+        ((each.item, update) for each in all_at_once.covisits for update in each.updates),
+        key=lambda pair: pair[1].offset,
+    )
+    plain: dict[str, Context] = {}
+    for offset, (_, value) in enumerate(sent):
+        if not any(letter.offset == offset for letter in all_at_once.dead):
+            event = folding.decode_event(value, key=sent[offset][0], now_ms=NOW)
+            plain[event.user] = fold(plain.get(event.user, EMPTY), event, offset)
+    assert whole.contexts == plain

@@ -1,0 +1,227 @@
+"""The state of a partition: seen at once, durable in order, and nothing written before what it follows from is out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.attribution import NONE, Exposed, Exposure
+from streams.blend import Blend
+from streams.changelog import Changelog, Update
+from streams.context import EMPTY, Context
+from streams.errors import PartitionLost
+from streams.state import PartitionState, context_key, decode_value, exposure_key
+from streams.store import CONTEXT, Facts, Store, header
+
+NOW = 1_700_000_000_000
+
+
+class MemoryLog(Changelog):
+    """A changelog that writes to its store and keeps what it was given, write by write."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.writes: list[list[Update]] = []
+        self.fails = False
+
+    async def write(self, updates: Sequence[Update]) -> None:
+        await asyncio.sleep(0)
+        if self.fails:
+            raise ConnectionError("the broker is gone")
+        if updates:
+            self.writes.append(list(updates))
+            high = max((header(value).stamp for _, value in updates if value is not None), default=-1)
+            self._store.write(updates, Facts(high=max(high, self._store.facts.high)))
+
+    def contexts(self) -> dict[bytes, Context | None]:
+        """What a reader of the whole changelog would find."""
+        last = {key: value for write in self.writes for key, value in write}
+        return {key: None if value is None else decode_value(key, value) for key, value in last.items()}
+
+
+@asynccontextmanager
+async def opened(folder: Path, cached: int = 100) -> AsyncIterator[tuple[PartitionState, MemoryLog]]:
+    store = Store(folder / "store")
+    log = MemoryLog(store)
+    state = PartitionState(2, store, log, cached=cached, now_ms=lambda: NOW)
+    writing = asyncio.create_task(state.run())
+    try:
+        yield state, log
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError, ConnectionError):
+            await writing
+        state.close()
+
+
+def context(offset: int) -> Context:
+    return Context(offset=offset, ts=offset)
+
+
+EXPOSED = Exposure((Exposed("list-1", NOW, "home", None, ("film-1",), (1.0,)),))
+
+
+async def test_seen_at_once_and_durable_when_it_says_so(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        assert state.context("ann") is EMPTY
+        state.set_context("ann", context(5))
+        assert state.context("ann") == context(5)
+        assert log.writes == []
+        await state.seal(5)
+        assert state.written == 5
+        assert log.contexts() == {context_key("ann"): context(5)}
+        assert header(log.writes[0][0][1] or b"") == (5, NOW)
+
+
+async def test_what_waits_for_its_outputs_holds_back_what_comes_after(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        state.set_context("ann", context(1))
+        first = state.seal(1, gate)
+        state.set_exposure("ann", EXPOSED)
+        second = state.seal()
+        done, _ = await asyncio.wait([first, second], timeout=0.05)
+        assert (done, log.writes, state.written) == (set(), [], -1)
+        assert state.exposure("ann") == EXPOSED
+        gate.set_result(None)
+        await asyncio.gather(first, second)
+        assert [key for write in log.writes for key, _ in write] == [context_key("ann"), exposure_key("ann")]
+
+
+async def test_outputs_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        state.set_context("ann", context(1))
+        first = state.seal(1, gate)
+        state.set_context("bob", context(2))
+        second = state.seal(2)
+        gate.set_exception(ConnectionError("the broker is gone"))
+        for each in (first, second):
+            with pytest.raises(ConnectionError):
+                await each
+        assert (log.writes, state.written, state.open) == ([], -1, False)
+        with pytest.raises(PartitionLost):
+            state.set_context("ann", context(3))
+
+
+async def test_a_changelog_that_fails_fails_whoever_waits(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        log.fails = True
+        state.set_context("ann", context(1))
+        with pytest.raises(ConnectionError):
+            await state.seal(1)
+        assert (state.written, state.open) == (-1, False)
+
+
+async def test_one_write_for_everything_that_waits(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        last = state.seal(0, gate)
+        for offset in range(1, 20):
+            state.set_context("ann", context(offset))
+            last = state.seal(offset)
+        gate.set_result(None)
+        await last
+        assert [len(write) for write in log.writes] == [1]
+        assert log.contexts() == {context_key("ann"): context(19)}
+        assert state.written == 19
+
+
+async def test_open_lists_that_ran_out_are_cleared(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        state.set_exposure("ann", EXPOSED)
+        await state.seal()
+        state.set_exposure("ann", Exposure())
+        await state.seal()
+        assert log.contexts() == {exposure_key("ann"): None}
+        assert state.exposure("ann") == NONE
+
+
+async def test_a_person_is_forgotten_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        state.set_context("ann", context(1))
+        state.set_exposure("ann", EXPOSED)
+        await state.seal()
+        state.forget("ann")
+        await state.seal()
+        assert log.contexts() == {context_key("ann"): None, exposure_key("ann"): None}
+        assert (state.context("ann"), state.exposure("ann")) == (EMPTY, NONE)
+
+
+async def test_weights_are_kept_by_scene(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, _):
+        assert state.blend("home") == Blend()
+        state.set_blend("home", Blend(lists=3))
+        await state.seal()
+        assert (state.blend("home").lists, state.blend("cart").lists) == (3, 0)
+
+
+async def test_what_has_no_offset_is_never_stamped_behind_what_is_stored(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        state.set_context("ann", context(90))
+        await state.seal(90)
+        state.folded = 40  # a new owner that replays from before the last one's end
+        state.set_exposure("bob", EXPOSED)
+        await state.seal()
+        assert header(log.writes[-1][0][1] or b"").stamp == 90
+
+
+async def test_keeps_no_more_decoded_than_it_may(tmp_path: Path) -> None:
+    async with opened(tmp_path, cached=10) as (state, _):
+        for number in range(50):
+            state.set_context(f"person-{number}", context(number))
+        await state.seal(49)
+        assert state.people() == 10
+        assert [state.context(f"person-{n}") for n in range(50)] == [context(n) for n in range(50)]
+        assert state.people() == 10
+
+
+async def test_scans_one_kind_from_where_it_was(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, _):
+        for number in range(5):
+            state.set_context(f"p{number}", context(number))
+            state.set_exposure(f"p{number}", EXPOSED)
+        await state.seal()
+        first = [key for key, _ in state.scan(CONTEXT, b"", 3)]
+        rest = [key for key, _ in state.scan(CONTEXT, first[-1], 30)]
+        assert [*first, *rest] == [context_key(f"p{number}") for number in range(5)]
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.sampled_from("abc"), st.integers(0, 99)),
+        st.tuples(st.just("forget"), st.sampled_from("abc"), st.just(0)),
+        st.tuples(st.just("seal"), st.just(""), st.just(0)),
+        st.tuples(st.just("wait"), st.just(""), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=25, deadline=None)  # each opens a store
+@given(steps)
+def test_reads_are_those_of_a_plain_dict_at_every_step(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:
+    async def play() -> None:
+        model: dict[str, Context] = {}
+        async with opened(tmp_path_factory.mktemp("state"), cached=2) as (state, log):
+            for what, user, offset in steps:
+                if what == "put":
+                    model[user] = context(offset)
+                    state.set_context(user, context(offset))
+                elif what == "forget":
+                    model.pop(user, None)
+                    state.forget(user)
+                elif what == "seal":
+                    state.seal()
+                else:
+                    await asyncio.sleep(0)
+                assert {user: state.context(user) for user in "abc"} == {u: model.get(u, EMPTY) for u in "abc"}
+            await state.seal()
+            durable = {key[1:].decode(): value for key, value in log.contexts().items() if key[:1] == CONTEXT and value}
+            assert durable == model
+
+    asyncio.run(play())
