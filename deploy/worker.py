@@ -20,9 +20,8 @@ def scorer_of(settings: Settings) -> Scorer | None:
         return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots)
     if settings.model_repository:
         from inference.in_process import InProcessScorer  # noqa: PLC0415
-        from inference.repository import weights_of  # noqa: PLC0415
-        from inference.settings import ModelSettings  # noqa: PLC0415
+        from inference.repository import settings_of, weights_of  # noqa: PLC0415
 
-        weights = weights_of(Path(settings.model_repository))
-        return InProcessScorer.from_weights(weights, ModelSettings(), max_in_flight=settings.scoring_slots)
+        built = Path(settings.model_repository)
+        return InProcessScorer.from_weights(weights_of(built), settings_of(built), max_in_flight=settings.scoring_slots)
     return None

@@ -131,6 +131,7 @@ def _origin(source: str, place: str, gguf: str | None) -> str:
 
 
 def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, progress: Progress) -> None:
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader draws a bar of its own over ours
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
