@@ -31,7 +31,8 @@ from schemas.scoring import Scorer, Scores, ScoringError
 from streams.blend import Blend, learn
 from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold, sentiment
-from streams.graph import Counting, ItemGraph, covisits, messages
+from streams.covisits import covisits, messages
+from streams.graph import Counting, ItemGraph
 from streams.ranking import Ranking, Shortlist, arrange, remember, score_request, shortlist
 from streams.signals import SIGNALS
 

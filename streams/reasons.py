@@ -4,8 +4,9 @@ import numpy as np
 
 from schemas.recommendations import Reason, Source
 from streams.catalogue import Catalogue
-from streams.graph import KERNELS, Reach
+from streams.graph import Reach
 from streams.interests import Evidence
+from streams.pairs import KERNELS
 
 MAX_BECAUSE = 2
 MAX_SHARED = 2

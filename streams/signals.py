@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.catalogue import Catalogue
-from streams.graph import KERNELS, ItemGraph, Reach
+from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, interests
+from streams.pairs import KERNELS
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

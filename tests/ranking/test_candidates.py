@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from schemas.events import EventKind
 from schemas.recommendations import Source
 from streams.candidates import Sizes, named, top
-from streams.graph import KERNELS
 from streams.interests import evidence, interests
+from streams.pairs import KERNELS
 from streams.ranking import Ranking
 from streams.signals import CLIP, COVISITS, SIGNALS, covisit_scores, standardize
 from tests.ranking.world import NOW, World, done, item

@@ -10,7 +10,9 @@ from schemas.events import Event, EventKind
 from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier, Neighbours
 from streams.catalogue import ItemIndex
 from streams.context import EMPTY, fold
-from streams.graph import DAY_MS, KERNELS, MAX_SCENES, REACH, Counting, ItemGraph, covisits, messages
+from streams.covisits import REACH, covisits, messages
+from streams.graph import DAY_MS, MAX_SCENES, Counting, ItemGraph
+from streams.pairs import KERNELS
 from tests.ranking.world import NOW, World, done
 
 ITEMS = [f"item-{n}" for n in range(8)]

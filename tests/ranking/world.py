@@ -8,7 +8,8 @@ from schemas.items import Item
 from streams.blend import Blend
 from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold
-from streams.graph import Counting, ItemGraph, covisits, messages
+from streams.covisits import covisits, messages
+from streams.graph import Counting, ItemGraph
 from streams.ranking import Ranking, Shortlist, shortlist
 
 NOW = 1_700_000_000_000
