@@ -211,6 +211,11 @@ class Demo:
             chosen = pacing.speed(took)
             answer = "the model does not answer" if took is None else f"{took * 1000:,.0f} ms a list with the model"
             step.say(f"{answer}: {chosen:.1f} events a second")
+            deadline = Settings().list_deadline_ms
+            if took is None or took * 1000 > deadline:
+                self._console.print(
+                    f"Too slow for the deadline of {deadline:,} ms: most lists will come without the model."
+                )
         return chosen
 
     def _parts(self) -> str:

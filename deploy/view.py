@@ -239,8 +239,8 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
 def _did(event: Event, titles: Mapping[str, str]) -> str:
     """What somebody did, in a few words."""
     what = titles.get(event.item or "", event.item or "")
-    value = f" {event.value:g}" if event.value is not None else ""
-    return f"{event.kind.value}{value}: {what}"
+    did = event.kind.value if event.value is None else f"rated {event.value:g}"
+    return f"{did}: {what}"
 
 
 def _bar(share: float, width: int) -> str:

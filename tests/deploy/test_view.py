@@ -80,7 +80,7 @@ def test_the_picture_says_what_it_must(width: int, height: int) -> None:
     ):
         assert wanted in text
     assert "somebody" not in text, "no user id is shown"
-    assert ("latest lists" in text) == (height == 40)
+    assert ("rated 5: Film number 9" in text) == (height == 40), "the latest lists are shown where there is room"
 
 
 def test_the_picture_is_all_there_in_the_smallest_terminal() -> None:
