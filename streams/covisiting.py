@@ -77,8 +77,8 @@ class Owner:
                     self._graph.remove(key.decode())
                 return
             record = decode(Neighbours, value)
+            self._partitions[record.item] = partition
             if self._owns(partition):
-                self._partitions[record.item] = partition
                 self._graph.confirm(record)
             else:
                 self._graph.load(record)
@@ -104,13 +104,11 @@ class Owner:
 
     async def _publish_changes(self, others: list[Output]) -> None:
         async with self._publishing:
-            changed = self._graph.take_dirty()
+            changed = self._graph.take_dirty(ours=self._owns_item)
             while True:
-                outputs = [
-                    Output(NEIGHBOURS.name, each.item.encode(), encode(each))
-                    for each in changed
-                    if self._owns(self._partitions.get(each.item, -1))
-                ]
+                # A partition can be lost while the broker is away: its new owner counts the same again.
+                ours = [each for each in changed if self._owns_item(each.item)]
+                outputs = [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
                 try:
                     await self._publish([*others, *outputs])
                 except Exception as error:
@@ -133,6 +131,9 @@ class Owner:
             letter = dead_letter(COVISITS.name, record, self._clock.now_ms(), error)
             self._metrics.dead_letters.labels(letter.code.value).inc()
             dead.append(Output(DEAD_LETTERS.name, record.key, encode(letter)))
+
+    def _owns_item(self, item: str) -> bool:
+        return self._owns(self._partitions.get(item, -1))
 
     async def _catch_up(self, partition: int) -> None:
         while True:

@@ -8,6 +8,7 @@ Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `nei
 takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,9 +93,12 @@ class ItemGraph:
                 self._pair(number, update.earlier)
             self._dirty[number] = None
 
-    def take_dirty(self, limit: int | None = None) -> list[Neighbours]:
-        """The records to publish, longest waiting first, at most `limit`; they then count as published."""
-        numbers = list(self._dirty)[:limit]
+    def take_dirty(self, limit: int | None = None, ours: Callable[[str], bool] | None = None) -> list[Neighbours]:
+        """The records to publish, longest waiting first, at most `limit`; they then count as published.
+
+        With `ours`, only those of items for which it is true; the others stay.
+        """
+        numbers = [number for number in self._dirty if ours is None or ours(self.index[number])][:limit]
         for number in numbers:
             del self._dirty[number]
         return [self.record(number) for number in numbers]

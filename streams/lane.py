@@ -50,6 +50,7 @@ class Lists(Protocol):
     def revoke(self, partition: int) -> None: ...
     def observe(self, partition: int, event: Event) -> None: ...
     def trigger(self, partition: int, event: Event, offset: int) -> None: ...
+    def first_unanswered(self, partition: int) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Lane:
         self.state: PartitionState | None = None
         self._source = source
         self._plane = plane
-        self._written = -1
+        self._next = -1
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._assigned = plane.clock.monotonic()
@@ -82,8 +83,11 @@ class Lane:
 
     @property
     def committable(self) -> int:
-        """The next offset to read, where everything before it is durable; -1 if that is not known yet."""
-        return max(self._written, -1 if self.state is None else self.state.written) + 1 or -1
+        """The next offset to read, where everything before it is durable and answered; -1 if that is not known yet."""
+        if self.state is None or self.state.written < 0:
+            return self._next
+        waits = None if self._plane.lists is None else self._plane.lists.first_unanswered(self.partition)
+        return self.state.written + 1 if waits is None else min(self.state.written + 1, waits)
 
     @property
     def lag(self) -> int | None:
@@ -143,11 +147,11 @@ class Lane:
             )
             await self._serve(state, start)
         finally:
+            self._next = max(self._next, self.committable)  # asked while the list path still knows who waits
             self.state = None
             if state is None:
                 store.close()
             else:
-                self._written = max(self._written, state.written)
                 if plane.lists is not None:
                     plane.lists.revoke(self.partition)
                 state.close()

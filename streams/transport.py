@@ -126,6 +126,8 @@ class BatchConsumer(driver.Consumer):
     """Faust's consumer, which leaves the batch topic to its lanes."""
 
     _thread: BatchConsumerThread
+    _between = False
+    """Whether partitions were revoked and none assigned since."""
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -162,6 +164,7 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self._hand_over(self._ours(revoked))
         await super().on_partitions_revoked(revoked)
+        self._between = True
         for topic, member in self._members.items():
             member.revoke(of_topic(topic, revoked))
 
@@ -169,6 +172,7 @@ class BatchConsumer(driver.Consumer):
         for tp in assigned:  # what an agent acknowledged late, of an assignment before this one, says nothing now
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
+        self._between = False
         for topic, member in self._members.items():
             member.assign(of_topic(topic, assigned))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -179,8 +183,9 @@ class BatchConsumer(driver.Consumer):
         await super()._add_gap(tp, offset_from, offset_to - 1)
 
     def ack(self, message: Any) -> bool:
-        # A record taken before a rebalance is delivered again after it, here or elsewhere: it is not done yet.
-        if message.generation_id != self.app.consumer_generation_id:
+        # What was taken before a rebalance and is finished after it was dropped by its owner, and comes again, here or
+        # elsewhere: it is not done. The broker would still take the commit while the group is being formed anew.
+        if self._between or message.generation_id != self.app.consumer_generation_id:
             return False
         return bool(super().ack(message))
 

@@ -1,0 +1,164 @@
+"""The owner of items: complete before it counts, published before it acknowledges, and firm against an old owner."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.codec import decode, encode
+from schemas.dead_letters import DeadLetter
+from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
+from schemas.topics import DEAD_LETTERS, NEIGHBOURS
+from streams.catalogue import ItemIndex
+from streams.clock import SYSTEM
+from streams.covisiting import Owner
+from streams.graph import ItemGraph
+from streams.metrics import Metrics
+from streams.publishing import Output
+
+TS = 1_700_000_000_000
+
+
+@dataclass(frozen=True)
+class Record:
+    partition: int
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"film-1"
+
+
+def told(offset: int, *, item: str = "film-1", source: int = 0, partition: int = 0) -> Record:
+    update = Covisit(offset, TS, "home", True, (Earlier("film-0", 1, 1),))
+    return Record(partition, offset, encode(Covisits(item=item, partition=source, updates=(update,))), item.encode())
+
+
+class Bench:
+    """An owner with everything around it in memory. `complete` lets its markers come back."""
+
+    def __init__(self) -> None:
+        self.graph = ItemGraph(ItemIndex())
+        self.sent: list[Output] = []
+        self.complete = asyncio.Event()
+        self.marked: list[int] = []
+        self.failures = 0
+        self.owner = Owner(self.graph, publish=self._publish, mark=self._mark, metrics=Metrics(), clock=SYSTEM)
+
+    async def _publish(self, outputs: Sequence[Output]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("the broker is gone")
+        self.sent += outputs
+
+    async def _mark(self, partition: int, key: bytes) -> None:
+        self.marked.append(partition)
+        await self.complete.wait()
+
+    async def owning(self, *partitions: int) -> "Bench":
+        self.complete.set()
+        self.owner.assign(partitions)
+        while not self.owner.ready():  # noqa: ASYNC110 - one turn of the loop is all it takes
+            await asyncio.sleep(0)
+        return self
+
+    def published(self) -> list[Neighbours]:
+        return [decode(Neighbours, each.value) for each in self.sent if each.topic == NEIGHBOURS.name]
+
+
+async def test_counts_and_publishes_before_it_returns() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1), told(2)])
+    (record,) = bench.published()
+    assert (record.item, record.seen, record.counted) == ("film-1", 2.0, {0: 2})
+
+
+async def test_what_comes_again_is_counted_once() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1)])
+    await bench.owner.take([told(1), told(1)])
+    assert [record.seen for record in bench.published()] == [1.0]
+
+
+async def test_counts_nothing_before_it_knows_what_was_counted() -> None:
+    bench = Bench()
+    bench.owner.assign([0])
+    taking = asyncio.create_task(bench.owner.take([told(5)]))
+    await asyncio.sleep(0)
+    before = ItemGraph(ItemIndex())
+    before.learn(decode(Covisits, told(4).value))
+    bench.owner.load(0, b"film-1", encode(before.take_dirty()[0]))
+    assert bench.published() == []
+    bench.complete.set()
+    await taking
+    assert [(record.seen, record.counted) for record in bench.published()] == [(2.0, {0: 5})]
+
+
+async def test_leaves_alone_what_is_not_its_own() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1, partition=3)])
+    assert bench.sent == []
+
+
+async def test_publishes_nothing_of_a_partition_that_it_lost() -> None:
+    bench = await Bench().owning(0, 1)
+    bench.graph.learn(decode(Covisits, told(1).value))
+    await bench.owner.take([told(1), told(1, item="film-9", partition=1)])
+    bench.sent.clear()
+    bench.graph.learn(decode(Covisits, told(2).value))
+    bench.owner.revoke([0])
+    await bench.owner.take([told(2, item="film-9", partition=1)])
+    assert [record.item for record in bench.published()] == ["film-9"]
+
+
+async def test_an_old_owners_late_record_is_written_over() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1), told(2), told(7, source=1)])
+    mine = bench.published()[-1]
+    old = ItemGraph(ItemIndex())
+    old.learn(decode(Covisits, told(1).value))
+    bench.sent.clear()
+    bench.owner.load(0, b"film-1", encode(old.take_dirty()[0]))
+    await bench.owner.take([])
+    assert bench.published() == [mine]
+
+
+async def test_its_own_record_read_back_changes_nothing() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1)])
+    mine = bench.published()[-1]
+    bench.sent.clear()
+    bench.owner.load(0, b"film-1", encode(mine))
+    await bench.owner.take([])
+    assert bench.sent == []
+
+
+async def test_tries_until_the_broker_has_it() -> None:
+    bench = await Bench().owning(0)
+    bench.failures = 1
+    await bench.owner.take([told(1)])
+    assert [record.seen for record in bench.published()] == [1.0]
+
+
+async def test_garbage_becomes_a_dead_letter() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([Record(0, 4, b"\xff"), told(5)])
+    (letter,) = [decode(DeadLetter, each.value) for each in bench.sent if each.topic == DEAD_LETTERS.name]
+    assert (letter.value, letter.topic, letter.offset) == (b"\xff", "ouzel.covisits", 4)
+    assert len(bench.published()) == 1
+
+
+async def test_a_record_that_cannot_be_read_is_passed_over() -> None:
+    bench = Bench()
+    bench.owner.load(0, b"film-1", b"\xff")
+    assert bench.graph.take_dirty() == []
+
+
+async def test_what_was_counted_of_a_lost_partition_is_published_when_it_comes_back() -> None:
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1)])
+    bench.sent.clear()
+    bench.graph.learn(decode(Covisits, told(2).value))
+    bench.owner.revoke([0])
+    await bench.owner.take([])
+    assert bench.sent == []
+    await bench.owning(0)
+    await bench.owner.take([told(2)])
+    assert [record.counted for record in bench.published()] == [{0: 2}]
