@@ -156,6 +156,18 @@ class Core:
             return None
 
 
+def in_process(repository: Path) -> ScorerFactory:
+    """The model of a repository that `ouzel triton build` made, scored in the process that evaluates."""
+    return partial(_load, repository)
+
+
+def _load(repository: Path) -> Scorer:
+    from inference.in_process import InProcessScorer  # noqa: PLC0415 - only where a model is asked for
+    from inference.repository import settings_of, weights_of  # noqa: PLC0415
+
+    return InProcessScorer.from_weights(weights_of(repository), settings_of(repository))
+
+
 def likes(event: Event) -> bool:
     return sentiment(event.kind, event.value) > 0
 
