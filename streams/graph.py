@@ -24,6 +24,8 @@ DAY_MS = 86_400_000
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+DECAY_STEP = 0.01
+
 MAX_SCENES = 64
 """Scenes with a trend of their own, at 8 bytes an item each; a like in a scene beyond them makes no trend."""
 
@@ -148,12 +150,12 @@ class ItemGraph:
         if record.kernels != SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
             return
         before = self._earlier.pop(number, None)
-        row = Row()
+        row = Row(record.ts)
         for other in record.others:
             row.slot(self._number(other))
         row.weights[: row.used] = weights.reshape(-1, len(KERNELS))
         self._earlier[number] = row
-        self._mirror(number, row, before)
+        self._mirror(row, number, before)
 
     def confirm(self, record: Neighbours) -> None:
         """A record of an item that we own was read back. Where it is not what we count, ours is to be published again:
@@ -241,7 +243,7 @@ class ItemGraph:
         return of
 
     def _age(self, number: int, ts: int) -> None:
-        """Decay an item's counts to `ts`. Pairs decay in steps, since a step touches the whole row."""
+        """Decay an item's counts to `ts`."""
         before = int(self._ts[number])
         if ts <= before:
             return
@@ -252,13 +254,25 @@ class ItemGraph:
             self._events[number] *= factor
             for of in self._trends.values():
                 of[number] *= fading
-            row = self._earlier.get(number)
-            if row is not None:
-                row.weights[: row.used] *= factor
+            self._age_pairs(number, ts)
         self._ts[number] = ts
 
+    def _age_pairs(self, number: int, ts: int) -> None:
+        """Decay an item's pairs to `ts`, in steps of 1%: in between, a pair that nobody adds to stays as it is, bit for
+        bit, so that whoever loads the record has nothing to do for it."""
+        row = self._earlier.get(number)
+        if row is None:
+            return
+        factor = 0.5 ** ((ts - row.ts) / self.counting.half_life_ms)
+        if factor < 1 - DECAY_STEP:
+            row.weights[: row.used] *= factor
+            row.ts = ts
+            self._mirror(row, number, None)
+
     def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
-        row = self._earlier.setdefault(number, Row())
+        row = self._earlier.get(number)
+        if row is None:
+            row = self._earlier[number] = Row(int(self._ts[number]))
         others = [self._number(one.item) for one in earlier]
         slots = [row.slot(other) for other in others]
         apart = np.minimum([one.apart for one in earlier], REACH)
@@ -276,12 +290,15 @@ class ItemGraph:
         row.weights[slot] = weight
         self._bound(number, row)
 
-    def _mirror(self, number: int, row: Row, before: Row | None) -> None:
-        """Tell the items of a row that it changed; what is as it was costs a look only."""
-        for other, weight in zip(row.others[: row.used].tolist(), row.weights, strict=False):
-            old = before.slots.get(other) if before is not None else None
-            if before is None or old is None or not np.array_equal(before.weights[old], weight):
-                self._put_later(other, number, weight)
+    def _mirror(self, row: Row, number: int, before: Row | None) -> None:
+        """Tell the items of a row which of its pairs are not as `before`."""
+        others = row.others[: row.used].tolist()
+        changed = np.ones(row.used, np.bool_)
+        if before is not None:
+            slots = np.array([before.slots.get(other, -1) for other in others], np.int64)
+            changed = (slots < 0) | (before.weights[slots] != row.weights[: row.used]).any(axis=1)
+        for at in np.flatnonzero(changed).tolist():
+            self._put_later(others[at], number, row.weights[at])
         for other in () if before is None else before.slots.keys() - row.slots.keys():
             later = self._later.get(other)
             if later is not None and number in later.slots:

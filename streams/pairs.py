@@ -43,11 +43,12 @@ MET_TABLE, LIKED_TABLE = _table(False), _table(True)
 
 
 class Row:
-    """A bounded map from item numbers to one weight a kernel, in arrays."""
+    """A map from item numbers to one weight a kernel, in arrays; `ts` is when the weights were last decayed to."""
 
-    __slots__ = ("others", "slots", "used", "weights")
+    __slots__ = ("others", "slots", "ts", "used", "weights")
 
-    def __init__(self) -> None:
+    def __init__(self, ts: int = 0) -> None:
+        self.ts = ts
         self.others = np.zeros(8, np.int64)
         self.weights = np.zeros((8, len(KERNELS)), np.float32)
         self.slots: dict[int, int] = {}

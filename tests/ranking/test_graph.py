@@ -202,6 +202,20 @@ def test_counts_decay_with_event_time():
     assert world.graph.trend("cart", NOW)[number] == 0
 
 
+def test_pairs_decay_with_event_time_in_both_directions_here_and_in_a_replica():
+    world = World(counting=Counting(half_life_ms=DAY_MS, shrink_power=0.0))
+    replica = ItemGraph(ItemIndex(), world.counting)
+    world.tell(done("ann", "a"), done("ann", "b", at=1))
+    fresh = strength(world.graph, "b", "a", "liked", after=False)
+    for wait, left in ((DAY_MS // 1000, 1.0), (DAY_MS, 0.5), (2 * DAY_MS, 0.25)):
+        world.tell(done(f"u{wait}", "b", at=wait))
+        for record in world.graph.take_dirty():
+            replica.load(decode(Neighbours, encode(record)))
+        for graph in (world.graph, replica):
+            assert strength(graph, "b", "a", "liked", after=False) == pytest.approx(left * fresh, rel=0.011)
+            assert strength(graph, "a", "b", "liked", after=True) == pytest.approx(left * fresh, rel=0.011)
+
+
 def test_weights_of_other_kernels_are_not_read():
     graph = ItemGraph(ItemIndex())
     graph.load(
