@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 BATCH_BYTES = 256 * 1024
 """Records to one partition that are sent together."""
 
+SEND_SECONDS = 60.0
+"""How long a send is tried again before whoever waits for it starts over."""
+
 TAKE = 2_000
 """Records of a topic on Faust's standard path that an agent takes at once."""
 
@@ -237,6 +240,7 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "consumer_max_fetch_size": settings.fetch_max_mb * 1024 * 1024,
         "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
         "producer_max_batch_size": BATCH_BYTES,
+        "producer_request_timeout": SEND_SECONDS,
         "stream_wait_empty": False,
         "topic_allow_declare": False,
         "topic_disable_leader": True,

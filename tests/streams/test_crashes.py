@@ -1,12 +1,16 @@
 """Workers killed, joined by others and robbed of their disks in mid-stream: the outcome is that of no disturbance."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
 
 from deploy.brokers import Broker
-from schemas.topics import CONTEXTS, EVENTS
+from schemas.codec import decode, encode
+from schemas.events import Event, EventKind
+from schemas.recommendations import Recommendation
+from schemas.topics import CONTEXTS, EVENTS, RECOMMENDATIONS
 from tests.streams.plane import Expected, Plane, check, traffic
 
 pytestmark = pytest.mark.slow
@@ -83,3 +87,43 @@ def test_first_worker_leaves(own_broker: Broker, tmp_path: Path) -> None:
         plane.follow(CONTEXTS.name, before + 60)
         assert plane.stop("a") == 0, plane.log()
         check(plane)
+
+
+@pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
+    """The broker is killed in mid-stream and comes back with its data, which the embedded one has not."""
+    with Plane(own_broker, tmp_path, **SMALL) as plane:
+        plane.send(traffic(1, 2_000))
+        plane.start()
+        plane.follow(CONTEXTS.name, 100)
+        own_broker.kill()
+        own_broker.start()
+        plane.send(traffic(2, 1_000))
+        check(plane)
+        assert plane.stop() == 0, plane.log()
+
+
+def test_everybody_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -> None:
+    """Whoever did something before a kill -9 gets the list that answers it after the restart, if not before."""
+    with Plane(own_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
+        newest: dict[str, str] = {}
+        for round_ in range(3):
+            live = []
+            for number in range(300):
+                user = f"person-{number}"
+                newest[user] = f"{round_}-{number}"
+                now = time.time_ns() // 1_000_000
+                event = Event(id=newest[user], user=user, kind=EventKind.LIKE, ts=now, item=f"film-{number % 30}")
+                live.append((user.encode(), encode(event)))
+            plane.start()
+            before = len(plane.read(RECOMMENDATIONS.name))
+            plane.send(live)
+            plane.follow(RECOMMENDATIONS.name, before + 40)
+            plane.kill()
+        plane.start()
+
+        def answered() -> bool:
+            lists = [decode(Recommendation, record.value) for record in plane.read(RECOMMENDATIONS.name)]
+            return newest.items() <= {each.user: each.trigger for each in lists}.items()
+
+        plane.wait(answered, "a list for everybody's newest event")

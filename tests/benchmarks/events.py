@@ -1,0 +1,127 @@
+"""How fast a worker folds, starts and recovers, on a broker of its own. Run: python -m tests.benchmarks.events --help
+
+The whole path of an event but the list: decode, fold, co-visits published, contexts on the changelog and on disk,
+offsets committed, and the item graph counted by the same process. The events are older than the trigger age.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+
+from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
+from deploy.processes import Child, free_ports
+from deploy.topics import create
+from schemas.codec import encode
+from schemas.events import Event, EventKind
+from schemas.topics import EVENTS
+from streams.settings import throwaway, to_environment
+from tests.path.pipeline import metric
+
+WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
+LONG_AGO_MS = 1_700_000_000_000
+
+
+async def produce(bootstrap: str, count: int, people: int, items: int, seed: int) -> None:
+    """Events of `people` over `items`, both with a long tail; one in three a like."""
+    draw = random.Random(seed)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=512 * 1024)
+    await producer.start()
+    kinds = (EventKind.VIEW, EventKind.VIEW, EventKind.LIKE)
+    for number in range(count):
+        event = Event(
+            id=f"{seed}-{number}",
+            user=f"person-{int(people * draw.random() ** 2)}",
+            kind=draw.choice(kinds),
+            ts=LONG_AGO_MS + number,
+            item=f"film-{int(items * draw.random() ** 2)}",
+            scene="home",
+        )
+        await producer.send(EVENTS.name, encode(event), key=event.user.encode())
+    await producer.stop()
+
+
+class Run:
+    """A worker on a broker, watched through its own pages."""
+
+    def __init__(self, broker: Broker, folder: Path, batch: int) -> None:
+        self.settings = throwaway(
+            broker.bootstrap, state_dir=folder / "state", web_port=free_ports(1)[0], batch_max_events=batch
+        )
+        self.log = folder / f"worker-{self.settings.web_port}.log"
+        self.began = time.monotonic()
+        self.child = Child("worker", WORKER, log=self.log, env=to_environment(self.settings))
+
+    def folded(self) -> float:
+        with suppress(OSError):
+            page = (
+                urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}/metrics", timeout=5).read().decode()
+            )
+            return metric(page, "ouzel_events_total")
+        return 0.0
+
+    def until(self, count: float) -> float:
+        """Seconds from the start until `count` events were folded."""
+        while self.folded() < count:
+            time.sleep(0.02)
+        return time.monotonic() - self.began
+
+    def cpu_seconds(self) -> float:
+        """What the worker has used of the processor so far: a figure that a busy machine does not spoil."""
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def recoveries(self) -> list[tuple[float, int]]:
+        """Seconds and records of each partition's recovery so far."""
+        lines = re.findall(r"ready in ([\d.]+) s .* (\d+) changelog records", self.log.read_text())
+        return [(float(seconds), int(records)) for seconds, records in lines]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--broker", choices=["embedded", "kafka"], default="kafka")
+    parser.add_argument("--events", type=int, default=50_000)
+    parser.add_argument("--people", type=int, default=5_000)
+    parser.add_argument("--items", type=int, default=2_000)
+    parser.add_argument("--batch", type=int, default=1_000)
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="ouzel-bench-"))
+    make = EmbeddedBroker if asked.broker == "embedded" else KafkaBroker
+    with make(folder / "broker") as broker:
+        asyncio.run(create(broker.bootstrap))
+        asyncio.run(produce(broker.bootstrap, asked.events, asked.people, asked.items, seed=1))
+        run = Run(broker, folder, asked.batch)
+        first = run.until(1)
+        used = run.cpu_seconds()
+        last = run.until(asked.events)
+        used = run.cpu_seconds() - used
+        print(f"start to first batch   {first:6.2f} s")
+        print(f"events folded          {asked.events / (last - first):8,.0f} a second, after the first batch")
+        print(f"                       {asked.events / used:8,.0f} for each second of processor time")
+        run.child.stop()
+        again = Run(broker, folder, asked.batch)
+        asyncio.run(produce(broker.bootstrap, 100, asked.people, asked.items, seed=2))
+        print(f"restart to first batch {again.until(1):6.2f} s, state on disk")
+        again.child.kill()
+        (folder / "state").rename(folder / "lost")
+        lost = Run(broker, folder, asked.batch)
+        asyncio.run(produce(broker.bootstrap, 100, asked.people, asked.items, seed=3))
+        lost.until(1)
+        recovered = lost.recoveries()
+        records, seconds = sum(r for _, r in recovered), max(s for s, _ in recovered)
+        speed = records / seconds
+        print(f"recovery               {speed:8,.0f} records a second ({records:,} in {seconds:.2f} s), state lost")
+        lost.child.stop()
+
+
+if __name__ == "__main__":
+    main()
