@@ -1,12 +1,9 @@
 """The engine: requests in, scores out, in few packed passes over a transformers model.
 
-A candidate's score is what the person's history adds to its likelihood: the mean over the tokens of its text of
-log p(token | instruction, wishes, history) - log p(token | instruction). The second term takes away how likely the
-words are for anybody (domain-conditional pointwise mutual information, Holtzman et al. 2021), which popularity tells
-better. It is the same for all people and is kept by text.
+A candidate's score is its likelihood after what the person did: the mean over the tokens of its text of
+log p(token | instruction, wishes, history).
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +25,13 @@ from schemas.scoring import Candidate, Past, ScoreRequest
 Answer = tuple[float, ...] | RequestRefused | None
 """One score a candidate; or why there is none; or None for what was skipped."""
 
-MAX_PLAIN = 100_000
-"""Texts whose likelihood without a history is kept; about 300 bytes each."""
-
-_Text = tuple[str, tuple[int, ...]]
-"""A scene and a candidate's tokens."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One part of a pass: what is read, where it starts from, and the key under which its prefix is kept."""
+    """One person's part of a pass: whose it is, what is read, and where it starts from."""
 
-    key: object
+    place: int
+    session: int
     prompt: Prompt
     start: PrefixState | None
     part: Part
@@ -67,7 +59,6 @@ class Engine:
         self._settings = settings
         self._writer = PromptWriter(tokens, settings)
         self._cache = PrefixCache(settings.prefix_cache_bytes)
-        self._plain: OrderedDict[_Text, float] = OrderedDict()
 
     @classmethod
     def load(cls, weights: Path, settings: ModelSettings) -> "Engine":
@@ -85,12 +76,7 @@ class Engine:
         return self._cache.size
 
     def clear(self) -> None:
-        """Forget everything kept between requests."""
-        self.forget_prefixes()
-        self._plain.clear()
-
-    def forget_prefixes(self) -> None:
-        """Forget what was read of people; likelihoods without a history stay."""
+        """Forget what was read of people."""
         self._cache.clear()
 
     def warm_up(self) -> None:
@@ -126,13 +112,12 @@ class Engine:
         return answers
 
     def _rows(self, request: ScoreRequest, prompt: Prompt) -> int:
-        """The rows that a request adds to a pass, likelihoods without a history not counted."""
+        """The rows that a request adds to a pass."""
         _, kept = self._start(request, prompt)
         return len(prompt.prefix) - kept + sum(len(c) - 1 for c in prompt.candidates)
 
     def _start(self, request: ScoreRequest, prompt: Prompt) -> tuple[PrefixState | None, int]:
-        # Whoever is new starts from the instruction, which all people of a scene share.
-        return self._cache.longest([(request.session,), request.scene], prompt.prefix[: prompt.stable])
+        return self._cache.longest(request.session, prompt.prefix[: prompt.stable])
 
     def _run(
         self,
@@ -142,32 +127,14 @@ class Engine:
         answers: list[Answer],
     ) -> None:
         """Answer a batch in one pass."""
-        taken = [(place, prompt) for place, prompt in batch if skip is None or not skip(place)]
         works = []
-        unknown: dict[str, dict[tuple[int, ...], None]] = {}
-        for place, prompt in taken:
-            request = requests[place]
-            start, kept = self._start(request, prompt)
-            works.append(_Work((request.session,), prompt, start, pack(prompt, kept)))
-            for candidate in prompt.candidates:
-                if (request.scene, candidate) not in self._plain:
-                    unknown.setdefault(request.scene, {})[candidate] = None
-        for scene, candidates in unknown.items():
-            prompt = self._writer.without_history(scene, tuple(candidates))
-            start, kept = self._cache.longest([scene], prompt.prefix[: prompt.stable])
-            works.append(_Work(scene, prompt, start, pack(prompt, kept)))
-        if not works:
-            return
-        likelihoods = self._pass(works)
-        for scene, plain in zip(unknown, likelihoods[len(taken) :], strict=True):
-            self._plain.update(zip(((scene, candidate) for candidate in unknown[scene]), plain, strict=True))
-        for (place, prompt), likelihood in zip(taken, likelihoods, strict=False):
-            keys = [(requests[place].scene, candidate) for candidate in prompt.candidates]
-            answers[place] = tuple(value - self._plain[key] for value, key in zip(likelihood, keys, strict=True))
-            for key in keys:
-                self._plain.move_to_end(key)
-        while len(self._plain) > MAX_PLAIN:
-            self._plain.popitem(last=False)
+        for place, prompt in batch:
+            if skip is None or not skip(place):
+                start, kept = self._start(requests[place], prompt)
+                works.append(_Work(place, requests[place].session, prompt, start, pack(prompt, kept)))
+        if works:
+            for work, likelihoods in zip(works, self._pass(works), strict=True):
+                answers[work.place] = tuple(likelihoods)
 
     @torch.inference_mode()
     def _pass(self, works: Sequence[_Work]) -> list[list[float]]:
@@ -186,7 +153,7 @@ class Engine:
         for index, work in enumerate(works):
             state = packed.state(index, work.prompt.prefix)
             if state is not None:
-                self._cache.put(work.key, state)
+                self._cache.put(work.session, state)
         return self._likelihoods(hidden, parts)
 
     def _likelihoods(self, hidden: torch.Tensor, parts: Sequence[Part]) -> list[list[float]]:

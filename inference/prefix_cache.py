@@ -26,19 +26,14 @@ class PrefixCache:
     def __len__(self) -> int:
         return len(self._states)
 
-    def longest(self, keys: Sequence[Hashable], tokens: Sequence[int]) -> tuple[PrefixState | None, int]:
-        """The state under any of `keys` that begins with most of `tokens`, and how many tokens they share."""
-        best: PrefixState | None = None
-        shared = 0
-        for key in keys:
-            state = self._states.get(key)
-            if state is None:
-                continue
-            length = common_length(state.tokens, tokens)
-            if length > shared:
-                best, shared = state, length
-                self._states.move_to_end(key)
-        return best, shared
+    def longest(self, key: Hashable, tokens: Sequence[int]) -> tuple[PrefixState | None, int]:
+        """The state under `key` if it begins as `tokens` do, and how many tokens they share from the first."""
+        state = self._states.get(key)
+        shared = 0 if state is None else common_length(state.tokens, tokens)
+        if shared == 0:
+            return None, 0
+        self._states.move_to_end(key)
+        return state, shared
 
     def peek(self, key: Hashable) -> tuple[int, ...] | None:
         """The tokens kept under `key`, without counting as use."""

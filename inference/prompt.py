@@ -25,7 +25,7 @@ from inference.settings import ModelSettings
 from inference.tokens import Tokens
 from schemas.scoring import Past, ScoreRequest
 
-VERSION = "p1"
+VERSION = "p2"
 """Part of the model version: another prompt gives other scores."""
 
 MAX_STEERS = 3
@@ -81,10 +81,6 @@ class PromptWriter:
         for past in window(request.history, settings.max_history):
             prefix += self._line(past.kind, past.text, settings.max_item_tokens)
         return self._prompt(prefix, tuple(self._text(c.text, settings.max_item_tokens) for c in request.candidates))
-
-    def without_history(self, scene: str, candidates: Sequence[tuple[int, ...]]) -> Prompt:
-        """The same candidates (as `write` gave them) for somebody of whom nothing is known."""
-        return self._prompt(self.instruction(scene), tuple(candidates))
 
     def instruction(self, scene: str) -> tuple[int, ...]:
         """What every prefix of the scene begins with."""

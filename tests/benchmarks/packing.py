@@ -116,13 +116,13 @@ def measure(weights: Path, settings: ModelSettings, count: int, history: int, ca
     shorter = [
         ScoreRequest(session=r.session, scene=r.scene, history=r.history[:-1], candidates=r.candidates) for r in asked
     ]
-    engine.score(asked)  # likelihoods without a history, once for all people
+    engine.warm_up()
     times: dict[str, list[float]] = {name: [] for name in ("packed", "kept", "one by one", "padded")}
     apart = 0.0
     for request, before in zip(asked, shorter, strict=True):
 
         def cold(request: ScoreRequest = request) -> list[float]:
-            engine.forget_prefixes()
+            engine.clear()
             (scores,) = engine.score([request])
             assert isinstance(scores, tuple)
             return list(scores)
@@ -130,7 +130,7 @@ def measure(weights: Path, settings: ModelSettings, count: int, history: int, ca
         def alone(request: ScoreRequest = request) -> list[float]:
             found = []
             for candidate in request.candidates:
-                engine.forget_prefixes()
+                engine.clear()
                 (scores,) = engine.score([single(request, candidate)])
                 assert isinstance(scores, tuple)
                 found += scores
@@ -142,7 +142,7 @@ def measure(weights: Path, settings: ModelSettings, count: int, history: int, ca
         apart = max(apart, *(abs(a - b) for a, b in zip(cold(), alone(), strict=True)))
         kept = []
         for _ in range(5):
-            engine.forget_prefixes()
+            engine.clear()
             engine.score([before])
             kept.append(timed(lambda request=request: engine.score([request]), 1))
         times["kept"].append(statistics.median(kept))

@@ -99,14 +99,6 @@ def test_the_next_request_computes_only_what_is_new() -> None:
     assert counted.rows - first == line + tail + candidates
 
 
-def test_a_new_person_starts_from_the_instruction_that_all_share() -> None:
-    counted = Counted()
-    counted.engine.score([request(["Heat"], ["ab"], session=1)])
-    before = counted.rows
-    counted.engine.score([request(["Fargo"], ["ab"], session=2)])
-    assert counted.rows - before == len("like: Fargo\n") + len("like:") + len(" a")
-
-
 def test_few_tokens_a_pass_split_the_batch_into_several() -> None:
     batch = [request([f"film {i}" * 3], ["ab", "cd"], session=i) for i in range(6)]
     one, many = Counted(), Counted(max_pass_tokens=64)

@@ -14,7 +14,7 @@ from inference.packing import common_length
 from inference.prompt import MAX_STEERS, PromptWriter, clean, window
 from inference.settings import ModelSettings
 from inference.tokens import FileTokens
-from schemas.scoring import Past, ScoreRequest
+from schemas.scoring import Past
 from tests.inference.tiny import ByteTokens, request
 
 texts = st.text(max_size=40)
@@ -129,11 +129,3 @@ def test_control_tokens_in_data_are_spelled_out_or_dropped(folder: Path) -> None
 def test_a_folder_without_a_tokenizer_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="build the model repository again"):
         FileTokens(tmp_path)
-
-
-def test_the_baseline_reads_the_same_candidates_without_a_history() -> None:
-    asked: ScoreRequest = request(["Heat"], ["Fargo", "Alien"])
-    prompt = writer().write(asked)
-    plain = writer().without_history(asked.scene, prompt.candidates)
-    assert spell(plain.prefix) == "What one person did, oldest first.\nlike:"
-    assert plain.candidates == prompt.candidates
