@@ -8,11 +8,12 @@ from deploy.steps import Step
 from schemas.events import EventKind
 from schemas.items import Item
 from schemas.scoring import Candidate, Past, Scorer, ScoreRequest, ScoringError
+from streams.settings import Settings
 
 FASTEST, SLOWEST = 10.0, 0.5
 """Events a second."""
 
-HISTORY, CANDIDATES = 12, 16
+HISTORY, CANDIDATES = 12, Settings().rescored
 WARMED = 20
 """Requests whose candidates, the first of the catalogue, the model then knows: it reads a film by itself only once."""
 

@@ -85,7 +85,11 @@ class WorkerApp(faust.App):
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
-            ranking=Ranking(length=self.settings.list_length, exploration=self.settings.exploration),
+            ranking=Ranking(
+                length=self.settings.list_length,
+                rescored=self.settings.rescored,
+                exploration=self.settings.exploration,
+            ),
             catalogue=self.catalogue,
             graph=self.graph,
             scorer=self._scorer,

@@ -41,7 +41,7 @@ class Ranking:
     """
 
     length: int = 10
-    rescored: int = 16
+    rescored: int = 8
     diversity: float = 0.3
     exploration: float = 0.02
     explored: int = 20

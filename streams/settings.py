@@ -98,6 +98,7 @@ class Settings:
     max_waiting: int = setting(2_000, "People who wait for a list, at most; then the oldest trigger is dropped.", low=1)
     trigger_max_age_ms: int = setting(60_000, "An older event is folded but makes no list (replays, backfills).", low=0)
     attribution_window_ms: int = setting(1_800_000, "A reaction counts for a list for so long.", low=1)
+    rescored: int = setting(8, "Candidates of a list that the model scores: the best without it.", low=1, high=100)
     exploration: float = setting(0.02, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
 
     # The model
