@@ -12,7 +12,6 @@ import logging
 import shutil
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ class Demo:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._model(steps))
                 tasks.create_task(self._event_plane(steps, history))
-            pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps, history))
+            pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps))
         show = Show(self._board, self._judge, titles, self._parts(), self._options.seconds)
         async with kafka_sink(self._stage.broker.bootstrap) as sink, self._drawn(show), self._received():
             await self._replay(sink, live, pace)
@@ -199,16 +198,14 @@ class Demo:
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
         step.say(f"{wanted:,} ratings folded")
 
-    async def _speed(self, steps: Steps, history: Sequence[Event]) -> float:
+    async def _speed(self, steps: Steps) -> float:
         """Events a second that the model can keep up with, measured where it can be asked from here."""
         if not self._stage.triton:
             return IN_PROCESS_SPEED
-        likes = Counter(event.item for event in history)
-        popular = sorted(self._films, key=lambda film: -likes[film.id])
         with steps.step("speed") as step:
             scorer = TritonScorer(self._stage.triton)
             try:
-                took = await pacing.seconds_a_list(scorer, popular, step)
+                took = await pacing.seconds_a_list(scorer, self._films, step)
             finally:
                 await scorer.close()
             chosen = pacing.speed(took)
