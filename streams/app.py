@@ -20,7 +20,8 @@ from streams.clock import SYSTEM, Clock
 from streams.connection import addresses, client_options, faust_options
 from streams.covisiting import Owner
 from streams.graph import ItemGraph
-from streams.lane import BatchLanes, Plane
+from streams.lane import Plane
+from streams.lanes import BatchLanes
 from streams.lists import Lists
 from streams.metrics import Metrics
 from streams.publishing import Output, Publisher

@@ -1,4 +1,4 @@
-"""The lanes of the batch path: one for each partition of `ouzel.events` that is ours.
+"""One lane of the batch path: a partition of `ouzel.events`, from its assignment to its revocation.
 
 A lane recovers its partition's state, goes to the committed offset, and then, batch after batch: fetch, fold (visible
 to the list path at once), publish what follows from it, and only then let the state be written. What is written may be
@@ -26,15 +26,13 @@ from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.settings import Settings
 from streams.state import PartitionState
-from streams.store import Store
+from streams.store import Store, open_store
 from streams.sweeping import Sweep
 from streams.transport import Source
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 0.5
-DRAIN_SHARE = 0.4
-"""The share of the rebalance timeout that a lane may take to write what is in flight."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
 
@@ -263,43 +261,6 @@ class Lane:
         metrics.batch_seconds.observe(seconds)
 
 
-class BatchLanes:
-    """The lanes of a worker (`streams.transport.Lanes`)."""
-
-    topic = EVENTS.name
-
-    def __init__(self) -> None:
-        self.plane: Plane | None = None
-        self.lanes: dict[int, Lane] = {}
-        self.joined = False
-
-    def assign(self, partitions: Iterable[int], source: Source) -> None:
-        assert self.plane is not None, "the plane is set before the consumer starts"
-        self.joined = True
-        for partition in partitions:
-            if partition not in self.lanes:
-                self.lanes[partition] = Lane(partition, source, self.plane)
-
-    async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
-        assert self.plane is not None, "the plane is set before the consumer starts"
-        going = [self.lanes[partition] for partition in partitions if partition in self.lanes]
-        deadline = self.plane.settings.rebalance_timeout_s * DRAIN_SHARE
-        await asyncio.gather(*(lane.stop(deadline) for lane in going))
-        for lane in going:
-            del self.lanes[lane.partition]
-        return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
-
-    def held(self) -> list[int]:
-        return list(self.lanes)
-
-    def committable(self) -> dict[int, int]:
-        return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
-
-    def ready(self) -> bool:
-        """Whether the group has told us our partitions, and each is being served."""
-        return self.joined and all(lane.state is not None for lane in self.lanes.values())
-
-
 def outputs(folded: Folded) -> Iterable[Output]:
     """What a batch publishes before its state is written."""
     for letter in folded.dead:
@@ -312,18 +273,6 @@ def outputs(folded: Folded) -> Iterable[Output]:
 
 def folder_of(settings: Settings, partition: int) -> Path:
     return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
-
-
-def open_store(folder: Path, block_cache_mb: int) -> Store:
-    """The store in `folder`. One that cannot be read is made anew: the changelog has everything."""
-    try:
-        return Store(folder, block_cache_mb=block_cache_mb)
-    except Exception as error:
-        if "lock" in str(error).lower():
-            raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
-        log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
-        Store.remove(folder)
-        return Store(folder, block_cache_mb=block_cache_mb)
 
 
 def describe(error: BaseException) -> list[str]:

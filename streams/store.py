@@ -7,6 +7,7 @@ a cache of the changelog and can be deleted at any time while no worker runs on 
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """
 
+import logging
 import shutil
 import struct
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import NamedTuple, Self
 
 import msgspec
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
 MARKER = b"m"
@@ -131,3 +134,15 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def open_store(folder: Path, block_cache_mb: int) -> Store:
+    """The store in `folder`. One that cannot be read is made anew: the changelog has everything."""
+    try:
+        return Store(folder, block_cache_mb=block_cache_mb)
+    except Exception as error:
+        if "lock" in str(error).lower():
+            raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
+        log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
+        Store.remove(folder)
+        return Store(folder, block_cache_mb=block_cache_mb)

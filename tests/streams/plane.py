@@ -180,7 +180,7 @@ def check(plane: Plane) -> None:
 
 
 async def _send(bootstrap: str, records: Iterable[Sent]) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_request_size=2_000_000)
     await producer.start()
     try:
         sent = [await producer.send(EVENTS.name, value, key=key) for key, value in records]

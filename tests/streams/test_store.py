@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.lane import open_store
-from streams.store import Facts, Header, Store, header, seal
+from streams.store import Facts, Header, Store, header, open_store, seal
 
 
 def test_keeps_values_and_facts(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Sending records and waiting until the broker has them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+
+from schemas.codec import decode, encode
+from schemas.dead_letters import DeadLetter
+from schemas.errors import Refusal
+from schemas.topics import DEAD_LETTERS, FEEDBACK
+from streams.publishing import Output, Publisher
+
+
+class Producer:
+    """A producer whose broker takes values of at most `most` bytes, and says so at once or in its answer."""
+
+    def __init__(self, most: int, *, at_once: bool = True) -> None:
+        self.most, self.at_once = most, at_once
+        self.taken: list[Output] = []
+        self.fails = False
+
+    async def send(self, topic: str, *, key: bytes | None, value: bytes | None) -> "asyncio.Future[None]":
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(value or b"") > self.most:
+            if self.at_once:
+                raise MessageSizeTooLargeError
+            answer.set_exception(MessageSizeTooLargeError())
+        elif self.fails:
+            answer.set_exception(KafkaTimeoutError())
+        else:
+            self.taken.append(Output(topic, key, value))
+            answer.set_result(None)
+        return answer
+
+
+def letter(size: int) -> Output:
+    original = b"\xff" * size
+    dead = DeadLetter(
+        code=Refusal.TOO_LARGE,
+        detail="too large",
+        topic="ouzel.events",
+        partition=1,
+        offset=2,
+        ts=3,
+        key=b"ann",
+        value=original,
+    )
+    return Output(DEAD_LETTERS.name, b"ann", encode(dead))
+
+
+async def test_in_order_and_all() -> None:
+    producer = Producer(1_000)
+    outputs = [Output(FEEDBACK.name, b"ann", b"%d" % number) for number in range(5)]
+    await Publisher(lambda: producer)(outputs)
+    assert producer.taken == outputs
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_dead_letter_that_is_too_large_goes_without_the_bytes(at_once: bool) -> None:
+    producer: Any = Producer(500, at_once=at_once)
+    await Publisher(lambda: producer)([letter(600), letter(10)])
+    slim, whole = sorted((decode(DeadLetter, each.value) for each in producer.taken), key=lambda each: bool(each.value))
+    assert (slim.value, slim.partition, slim.offset, slim.code) == (None, 1, 2, Refusal.TOO_LARGE)
+    assert "600 bytes" in slim.detail
+    assert whole.value == b"\xff" * 10
+
+
+async def test_anything_else_that_is_too_large_is_an_error() -> None:
+    producer = Producer(10)
+    with pytest.raises(MessageSizeTooLargeError):
+        await Publisher(lambda: producer)([Output(FEEDBACK.name, b"ann", b"x" * 11)])
+
+
+async def test_a_send_that_fails_is_raised() -> None:
+    producer = Producer(10)
+    producer.fails = True
+    with pytest.raises(KafkaTimeoutError):
+        await Publisher(lambda: producer)([Output(FEEDBACK.name, b"ann", b"x")])
