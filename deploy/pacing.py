@@ -35,7 +35,7 @@ def speed(seconds_a_list: float | None) -> float:
 
 def request(films: Sequence[Item], number: int) -> ScoreRequest:
     """What a worker asks for a person with a few likes; each `number` is one like more of the same person."""
-    texts = [film.title + (f" ({', '.join(film.attributes)})" if film.attributes else "") for film in films]
+    texts = [film.title for film in films]
     likes = tuple(Past(texts[at % len(texts)], EventKind.RATE.value) for at in range(HISTORY + number))
     others = (texts[-1 - (31 * number + at) % len(texts)] for at in range(CANDIDATES))
     return ScoreRequest(session=0, scene="default", history=likes, candidates=tuple(map(Candidate, others)))

@@ -93,9 +93,9 @@ class Catalogue:
         return self._items[number]
 
     def text(self, number: int) -> str:
-        """The item as a model reads it: its title, then its attributes."""
-        item = self._items[number]
-        return f"{item.title} ({', '.join(item.attributes)})" if item.attributes else item.title
+        """The item as a model reads it: its title alone. Every token costs time in every list that holds it, and
+        attributes are signals of their own."""
+        return self._items[number].title
 
     def allowed(self, context: Context, now_ms: int) -> Bools:
         """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""

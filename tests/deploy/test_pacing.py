@@ -53,7 +53,7 @@ def test_a_request_goes_on_where_the_last_one_was() -> None:
     assert second.session == first.session
     assert second.candidates != first.candidates
     assert len(first.candidates) == Settings().rescored
-    assert first.history[0].text == "Film 0 (Comedy)"
+    assert first.history[0].text == "Film 0"
 
 
 def test_the_model_is_timed_once_it_is_warm() -> None:

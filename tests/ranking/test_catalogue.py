@@ -45,7 +45,7 @@ def test_a_new_version_of_an_item_replaces_the_old():
     number = catalogue.index.number("a")
     attributes, _ = catalogue.attributes()
     assert [catalogue.attribute(n) for n in attributes[number] if n] == ["drama"]
-    assert catalogue.text(number) == "New (drama)"
+    assert catalogue.text(number) == "New"
 
 
 def test_a_rare_attribute_weighs_more_and_one_that_all_have_weighs_nothing():

@@ -70,7 +70,7 @@ def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
     assert [one.text for one in asked.candidates] == [
         world.catalogue.text(world.catalogue.index.number(i)) for i in best
     ]
-    assert [one.text for one in asked.history] == ["Film 3 (drama)", "Film 4 (crime)"]
+    assert [one.text for one in asked.history] == ["Film 3", "Film 4"]
     assert (asked.session, asked.scene, asked.steer) == (7, "home", ())
     assert "ann" not in msgspec.json.encode(asked).decode()
 
