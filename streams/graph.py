@@ -24,7 +24,8 @@ DAY_MS = 86_400_000
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-DECAY_STEP = 0.01
+DECAY_STEP = 0.05
+"""Pairs lose this share at a time. Each step tells every item of a row, so smaller ones cost more."""
 
 MAX_SCENES = 64
 """Scenes with a trend of their own, at 8 bytes an item each; a like in a scene beyond them makes no trend."""
@@ -258,7 +259,7 @@ class ItemGraph:
         self._ts[number] = ts
 
     def _age_pairs(self, number: int, ts: int) -> None:
-        """Decay an item's pairs to `ts`, in steps of 1%: in between, a pair that nobody adds to stays as it is, bit for
+        """Decay an item's pairs to `ts`, in steps of 5%: in between, a pair that nobody adds to stays as it is, bit for
         bit, so that whoever loads the record has nothing to do for it."""
         row = self._earlier.get(number)
         if row is None:

@@ -212,8 +212,8 @@ def test_pairs_decay_with_event_time_in_both_directions_here_and_in_a_replica():
         for record in world.graph.take_dirty():
             replica.load(decode(Neighbours, encode(record)))
         for graph in (world.graph, replica):
-            assert strength(graph, "b", "a", "liked", after=False) == pytest.approx(left * fresh, rel=0.011)
-            assert strength(graph, "a", "b", "liked", after=True) == pytest.approx(left * fresh, rel=0.011)
+            assert strength(graph, "b", "a", "liked", after=False) == pytest.approx(left * fresh, rel=0.055)
+            assert strength(graph, "a", "b", "liked", after=True) == pytest.approx(left * fresh, rel=0.055)
 
 
 def test_weights_of_other_kernels_are_not_read():
