@@ -159,7 +159,7 @@ class Demo:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._workers(steps))
             tasks.create_task(self._past(steps, history))
-        with steps.step("contexts") as step:
+        with steps.step("contexts and counts") as step:
             await self._folded(step, len(history))
 
     async def _workers(self, steps: Steps) -> None:
@@ -194,9 +194,9 @@ class Demo:
                 raise DeployError(
                     f"the workers folded {done:,} of {wanted:,} ratings in {FOLD_SECONDS:g} s; see their logs"
                 )
-            step.say(f"{done:,} ratings folded", done, wanted)
+            step.say(f"{done:,} ratings folded and counted", done, wanted)
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
-        step.say(f"{wanted:,} ratings folded")
+        step.say(f"{wanted:,} ratings folded and counted")
 
     async def _speed(self, steps: Steps) -> float:
         """Events a second that the model can keep up with, measured where it can be asked from here."""

@@ -119,9 +119,9 @@ class Stage:
         step.say("ready")
 
     async def folded(self) -> int:
-        """How many events the workers have folded since they started."""
+        """How many events the workers have folded, and counted into the item graph, since they started."""
         pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        return sum(counted(page, "ouzel_events") for page in pages)
+        return min(sum(counted(page, of) for page in pages) for of in ("ouzel_events", "ouzel_counted_events"))
 
     def check(self) -> None:
         """Raise `StartFailed` if the broker or a worker has ended by itself. Without Triton the lists go on."""

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 MARKER = b"\x00"
 """How a marker's key starts. The contract refuses ids with control characters, so no item has such a key."""
 
+AT_ONCE = 50
+"""Records counted or published in one go; each takes a fraction of a millisecond, in which no list is made."""
+
 RETRY_SECONDS = 1.0
 
 
@@ -88,7 +91,9 @@ class Owner:
     async def take(self, records: Sequence[Record]) -> None:
         """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
         dead: list[Output] = []
-        for record in records:
+        for number, record in enumerate(records):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # counting must not hold up lists
             task = self._complete.get(record.partition)
             if task is not None:
                 await asyncio.wait([task])
@@ -104,18 +109,25 @@ class Owner:
 
     async def _publish_changes(self, others: list[Output]) -> None:
         async with self._publishing:
-            changed = self._graph.take_dirty(ours=self._owns_item)
-            while True:
-                # A partition can be lost while the broker is away: its new owner counts the same again.
-                ours = [each for each in changed if self._owns_item(each.item)]
-                outputs = [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
-                try:
-                    await self._publish([*others, *outputs])
-                except Exception as error:
-                    log.error("What was counted could not be published (%s); trying again", type(error).__name__)
-                    await asyncio.sleep(RETRY_SECONDS)
-                else:
-                    return
+            more = True
+            while more:
+                changed = self._graph.take_dirty(AT_ONCE, ours=self._owns_item)
+                more = len(changed) == AT_ONCE
+                await self._publish_all(changed, others)
+                others = []
+
+    async def _publish_all(self, changed: Sequence[Neighbours], others: Sequence[Output]) -> None:
+        while True:
+            # A partition can be lost while the broker is away: its new owner counts the same again.
+            ours = [each for each in changed if self._owns_item(each.item)]
+            outputs = [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
+            try:
+                await self._publish([*others, *outputs])
+            except Exception as error:
+                log.error("What was counted could not be published (%s); trying again", type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     def _owns(self, partition: int) -> bool:
         """Whether the partition is ours and everything known of it is here."""
@@ -127,6 +139,7 @@ class Owner:
             told = decode(Covisits, record.value)
             self._graph.learn(told)
             self._partitions[told.item] = record.partition
+            self._metrics.counted.inc(len(told.updates))
         except Exception as error:
             letter = dead_letter(COVISITS.name, record, self._clock.now_ms(), error)
             self._metrics.dead_letters.labels(letter.code.value).inc()

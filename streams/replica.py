@@ -13,6 +13,7 @@ from streams.clock import Clock
 log = logging.getLogger(__name__)
 
 READ_RECORDS = 1_000
+AT_ONCE = 50
 PAUSE_SECONDS = 1.0
 
 Apply = Callable[[int, bytes, bytes | None], None]
@@ -67,7 +68,9 @@ class Replica:
                     log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
                 batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
                 for tp, records in batches.items():
-                    for record in records:
+                    for number, record in enumerate(records):
+                        if number % AT_ONCE == AT_ONCE - 1:
+                            await asyncio.sleep(0)  # a flood of records must not hold up lists
                         self._take(record)
                     if records and records[-1].offset + 1 >= ends[tp]:
                         behind.discard(tp)
