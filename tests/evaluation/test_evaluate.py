@@ -57,9 +57,10 @@ def asked(scorer: ScriptedScorer) -> Core:
     return core
 
 
-def test_the_model_is_asked_for_every_nth_test_and_its_failures_are_counted():
+def test_the_model_is_asked_for_every_nth_test_and_its_failures_are_counted(request):
     scorer = ScriptedScorer()
     core = asked(scorer)
+    request.addfinalizer(core.close)
     user = max(core.contexts, key=lambda name: len(core.contexts[name].seen))
     found = [core.rank(Moment(user, "default", 900_000_000_000), 10) for _ in range(4)]
     assert len(scorer.asked) == 2
@@ -70,21 +71,20 @@ def test_the_model_is_asked_for_every_nth_test_and_its_failures_are_counted():
     assert core.failed == 1
     assert "with_model" not in again
     assert again[WITH] == found[1][WITH]
-    core.close()
 
 
 def favours(request: ScoreRequest) -> Sequence[float]:
-    return [float("Drama" in candidate.text) for candidate in request.candidates]
+    return [float(len(candidate.text)) for candidate in request.candidates]
 
 
-def test_the_blend_of_the_model_learns_only_beside_the_one_without():
+def test_the_blend_of_the_model_learns_only_beside_the_one_without(request):
     core = asked(ScriptedScorer(favours))
+    request.addfinalizer(core.close)
     assert core.blends[WITH] == core.blends[WITHOUT]  # no list had scores yet
-    event = next(one for one in movielens.events()[1200:] if likes(one))
-    core.rank(Moment(event.user, event.scene, event.ts), 10)
-    core.learn(event, True)
+    for event in [one for one in movielens.events()[1200:1300] if likes(one)]:
+        core.rank(Moment(event.user, event.scene, event.ts), 10)
+        core.learn(event, True)
     assert core.blends[WITH].model_square > core.blends[WITHOUT].model_square
-    core.close()
 
 
 def test_a_model_that_does_not_answer_stops_the_run_before_it_begins():
