@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from schemas.events import EventKind
 
@@ -201,9 +201,23 @@ def _kinds(pair: str) -> tuple[str, EventKind]:
 def evaluate(seeds: int, json_file: Path | None, model_lists: int) -> None:
     """Measure the lists offline on MovieLens-100K, test then learn, beside the methods that they have to beat."""
     from deploy.evaluate import evaluate as measure
+    from deploy.evaluate import in_process
+    from inference.repository import build
+    from inference.settings import ModelSettings
 
-    with _progress() as progress:
-        measure(seeds=seeds, json=json_file, model_lists=model_lists, progress=progress, console=Console())
+    scorer = None
+    if model_lists:
+        with _progress() as progress:
+            scorer = in_process(build(WORK / "models" / "repository", ModelSettings(), progress))
+    with _progress(by_label=True) as progress:
+        measure(
+            seeds=seeds,
+            json=json_file,
+            scorer=scorer,
+            model_lists=model_lists,
+            progress=progress,
+            console=Console(),
+        )
 
 
 def _connection() -> dict[str, Any]:
@@ -215,14 +229,17 @@ def _connection() -> dict[str, Any]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (label, done, total) that draws one bar and tells what is being done."""
+def _progress(*, by_label: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (label, done, total) that draws one bar that tells what is being done, or a bar for each label."""
     columns = (BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.description}"), console=console) as bars:
-        task = bars.add_task("", total=1)
+        tasks: dict[str, TaskID] = {}
 
         def advance(label: str, done: int, total: int) -> None:
-            bars.update(task, description=label, completed=done, total=total)
+            key = label if by_label else ""
+            if key not in tasks:
+                tasks[key] = bars.add_task(label, total=total)
+            bars.update(tasks[key], description=label, completed=done, total=total)
 
         yield advance
 

@@ -31,6 +31,10 @@ PURE = [
     "interests",
     "likeness",
     "catalogue",
+    "covisits",
+    "pairs",
+    "triggers",
+    "sweeping",
 ]
 IMPURE_IMPORTS = {"faust", "mode", "asyncio", "aiokafka", "aiohttp", "socket", "threading", "time", "os", "subprocess"}
 IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}
