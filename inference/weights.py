@@ -18,6 +18,8 @@ import msgspec
 from inference.errors import WeightsError
 from inference.settings import DType, ModelSettings
 
+os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars of its own over ours; read when it is imported
+
 Progress = Callable[[str, int, int], None]
 """Called with a label, how much is done, and of how much."""
 
@@ -131,11 +133,9 @@ def _origin(source: str, place: str, gguf: str | None) -> str:
 
 
 def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, progress: Progress) -> None:
-    os.environ.setdefault("TQDM_DISABLE", "1")  # the GGUF reader draws a bar of its own over ours
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
     extra = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"} or Path(place).is_dir()
