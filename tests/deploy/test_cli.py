@@ -1,0 +1,106 @@
+"""The command line: help for every command, errors in one line, and files in and topics out on a broker."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from deploy.brokers import Broker
+from deploy.cli import cli
+from deploy.topics import create
+
+EVENTS = """who,what,when,stars
+ann,heat,881250949,5
+ann,fargo,881250950,3
+bob,heat,881250951,4
+bob,,881250952,4
+"""
+ITEMS = """what,title,genres
+heat,Heat (1995),crime|thriller
+fargo,Fargo (1996),crime
+"""
+
+
+def ouzel(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = []
+    for name, command in group.commands.items():
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", commands(cli), ids=" ".join)
+def test_every_command_and_option_says_what_it_does(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, [*path, "--help"])
+    assert result.exit_code == 0
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    assert command.help
+    for option in command.params:
+        if isinstance(option, click.Option) and not isinstance(option.type, click.Choice):
+            assert option.help, f"{path}: {option.name} has no help"
+
+
+def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
+    names = {path[0] for path in commands(cli)}
+    assert names == {"demo", "worker", "replay", "read", "topics", "triton", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("read", "nonsense"), "there is no topic nonsense to read"),
+        (("read", "events", "--brokers", "127.0.0.1:1"), "no broker answers at 127.0.0.1:1"),
+        (("replay", "--brokers", "127.0.0.1:1"), "there is nothing to replay"),
+        (("triton", "serve", "--repository", "nowhere"), "run `ouzel triton build`"),
+    ],
+)
+def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], says: str) -> None:
+    done = ouzel(*arguments)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_worker_with_a_bad_setting_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUZEL_LIST_DEADLINE_MS", "soon")
+    done = ouzel("worker")
+    assert done.returncode == 2
+    assert "OUZEL_LIST_DEADLINE_MS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_files_go_in_and_topics_come_out(broker: Broker, tmp_path: Path) -> None:
+    asyncio.run(create(broker.bootstrap))
+    (tmp_path / "events.csv").write_text(EVENTS)
+    (tmp_path / "items.csv").write_text(ITEMS)
+    columns = ("--user-column", "who", "--item-column", "what", "--time-column", "when", "--rating-column", "stars")
+    files = ("--events", str(tmp_path / "events.csv"), "--items", str(tmp_path / "items.csv"))
+    sent = ouzel("replay", "--brokers", broker.bootstrap, *files, *columns)
+    assert sent.returncode == 0, sent.stderr
+    assert "2 items, 0 events as past, 3 live" in sent.stdout
+    assert "1 not (row 4" in sent.stdout
+
+    items = ouzel("read", "items", "--brokers", broker.bootstrap, "--key", "heat")
+    (item,) = [json.loads(line)["value"] for line in items.stdout.splitlines()]
+    assert (item["title"], item["attributes"]) == ("Heat (1995)", ["crime", "thriller"])
+    events = ouzel("read", "ouzel.events", "--brokers", broker.bootstrap)
+    values = [json.loads(line)["value"] for line in events.stdout.splitlines()]
+    assert sorted((v["user"], v["item"], v["value"]) for v in values) == [
+        ("ann", "fargo", 3.0),
+        ("ann", "heat", 5.0),
+        ("bob", "heat", 4.0),
+    ]
