@@ -118,6 +118,11 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
 @click.option("--attribute-column", multiple=True, help="Column of the item's attributes; may be given again.")
 @click.option("--separator", default="|", show_default=True, help="Between attributes in one column.")
 @click.option("--scene", default="default", show_default=True, help="The scene of all events.")
+@click.option(
+    "--watch", is_flag=True, help="Show the live part and its lists as the demo does, judged beside baselines."
+)
+@click.option("--seconds", type=click.FloatRange(min=1), help="With --watch: how long. [default: all events]")
+@click.option("--json", "json_file", type=PATH, help="With --watch: also write the summary here.")
 def replay(
     brokers: str,
     items: Path | None,
@@ -138,6 +143,9 @@ def replay(
     attribute_column: tuple[str, ...],
     separator: str,
     scene: str,
+    watch: bool,
+    seconds: float | None,
+    json_file: Path | None,
 ) -> None:
     """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
 
@@ -147,6 +155,7 @@ def replay(
     from deploy.file_replay import Files, replay_files
     from deploy.replay import Pace
     from deploy.sources import EventColumns, ItemColumns
+    from deploy.watch import tell_summary
 
     if speed is not None and factor is not None:
         raise click.UsageError("--speed and --factor exclude each other")
@@ -175,7 +184,10 @@ def replay(
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
     )
-    sent = asyncio.run(replay_files(brokers, files, console, _connection()))
+    out = Console()
+    sent = asyncio.run(replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds))
+    if sent.figures is not None:
+        tell_summary(sent.figures, out, json_file)
     click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
     for what, rows in (("items", sent.item_rows), ("events", sent.event_rows)):
         if rows.bad:

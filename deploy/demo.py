@@ -5,48 +5,32 @@ which it happened, and every list that comes out is judged on what the person li
 """
 
 import asyncio
-import contextlib
 import fcntl
-import json
 import logging
 import shutil
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
-from rich.live import Live
 
 from deploy import movielens, pacing
-from deploy.board import Board
 from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.errors import DeployError
-from deploy.judge import Judge, Ranker
-from deploy.replay import KafkaSink, Pace, kafka_sink, send_history, send_items, send_live
+from deploy.replay import Pace, kafka_sink, send_history, send_items
 from deploy.stage import Stage
 from deploy.steps import Step, Steps
-from deploy.view import Show, View, line, summary, summary_table
+from deploy.watch import Watch, on_signals, tell_summary
 from inference.client import TritonScorer
-from inference.evaluation.floors import ItemKnn, Markov, Popularity
-from schemas.codec import decode
-from schemas.dead_letters import DeadLetter
 from schemas.events import Event
-from schemas.items import Item
-from schemas.recommendations import Recommendation
-from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
 PARTITIONS = 4
 FRAMES_PER_SECOND = 4
-LINE_SECONDS = 5.0
-LAST_LISTS_SECONDS = 1.5
-"""How long lists may still come in after the last event."""
 LEARN_AT_ONCE = 500
 FOLD_SECONDS = 300.0
 IN_PROCESS_SPEED = 3.0
@@ -93,18 +77,14 @@ async def _run(options: Options, console: Console) -> int:
         kinds = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
             demo = Demo(options, console, stage)
-            with _on_signals(demo.interrupt):
+            with on_signals(demo.interrupt):
                 try:
                     figures = await demo.perform()
                 except asyncio.CancelledError:
                     console.print("stopped")
                     return 130
             console.print("ending all parts ...", style="grey58")
-    console.print(summary_table(figures))
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
-        console.print(f"written to {options.json}", style="grey58")
+    tell_summary(figures, console, options.json)
     return 0
 
 
@@ -115,18 +95,15 @@ class Demo:
         self._options = options
         self._console = console
         self._stage = stage
-        self._board = Board()
         self._films = movielens.items()
-        self._judge = Judge(rankers(self._films))
-        self._over = asyncio.Event()
+        self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, check=stage.check)
         self._live = False
         self._task = asyncio.current_task()
 
     def interrupt(self) -> None:
         """Ctrl-C or SIGTERM: the live part ends with its summary; anything else, or the second time, is broken off."""
-        if self._live and not self._over.is_set():
-            self._over.set()
-        elif self._task is not None:
+        ended = self._live and self._watch.end()
+        if not ended and self._task is not None:
             self._task.cancel()
 
     async def perform(self) -> dict[str, Any]:
@@ -134,16 +111,18 @@ class Demo:
         ratings = movielens.events(self._options.seed)
         cut = round(len(ratings) * self._options.history)
         history, live = ratings[:cut], ratings[cut:]
-        titles = {film.id: film.title for film in self._films}
+        for film in self._films:
+            self._watch.item(film)
         with Steps(self._console) as steps:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._model(steps))
                 tasks.create_task(self._event_plane(steps, history))
             pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps))
-        show = Show(self._board, self._judge, titles, self._parts(), self._options.seconds)
-        async with kafka_sink(self._stage.broker.bootstrap) as sink, self._drawn(show), self._received():
-            await self._replay(sink, live, pace)
-        return {**summary(self._board, self._judge.verdict()), "history": cut}
+        bootstrap = self._stage.broker.bootstrap
+        async with kafka_sink(bootstrap) as sink:
+            self._live = True
+            figures = await self._watch.run(bootstrap, sink, live, pace)
+        return {**figures, "history": cut}
 
     async def _model(self, steps: Steps) -> None:
         with steps.step("model") as step:
@@ -181,10 +160,9 @@ class Demo:
             for start in range(0, len(history), LEARN_AT_ONCE):
                 step.say(f"{start:,} ratings learned", start, len(history))
                 for event in history[start : start + LEARN_AT_ONCE]:
-                    self._judge.learn(event)
-                    self._board.history(event)
+                    self._watch.past(event)
                 await asyncio.sleep(0)
-            step.say(f"{', '.join(self._judge.rankers)} have learned the same")
+            step.say("the simple methods have learned the same")
 
     async def _folded(self, step: Step, wanted: int) -> None:
         deadline = time.monotonic() + FOLD_SECONDS
@@ -224,99 +202,6 @@ class Demo:
         workers = f"{self._options.workers} workers" if self._options.workers > 1 else "1 worker"
         return f"MovieLens-100K · {broker} · {workers} · {model}"
 
-    async def _replay(self, sink: KafkaSink, live: Sequence[Event], pace: Pace) -> None:
-        """Send the live part until it is over, by time, by its end, or by Ctrl-C; then let the last lists come in."""
-        self._live = True
-        sending = asyncio.create_task(send_live(sink, live, pace, before=self._before))
-        ending = asyncio.create_task(self._over.wait())
-        try:
-            await asyncio.wait({sending, ending}, timeout=self._options.seconds, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-            self._over.set()
-        finally:
-            sending.cancel()
-            ending.cancel()
-            await asyncio.wait({sending, ending})
-        await asyncio.sleep(LAST_LISTS_SECONDS)
-
-    def _before(self, event: Event) -> None:
-        self._judge.about_to_send(event)
-        self._board.sent(event, time.monotonic())
-
-    @asynccontextmanager
-    async def _received(self) -> AsyncIterator[None]:
-        """Lists and dead letters are taken in while this lasts; the parts are looked after."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._stage.broker.bootstrap, fetch_max_wait_ms=100)
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(RECOMMENDATIONS.name, n) for n in range(PARTITIONS)]
-            partitions.append(TopicPartition(DEAD_LETTERS.name, 0))
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            async with _beside(self._take_in(consumer)), _beside(self._look_after()):
-                yield
-        finally:
-            await consumer.stop()
-
-    async def _take_in(self, consumer: AIOKafkaConsumer) -> None:
-        async for record in consumer:
-            if record.topic == DEAD_LETTERS.name:
-                self._board.refused(decode(DeadLetter, record.value))
-                continue
-            made = decode(Recommendation, record.value)
-            self._judge.published(made)
-            self._board.came(made, time.monotonic())
-
-    async def _look_after(self) -> None:
-        while True:
-            self._stage.check()
-            await asyncio.sleep(0.5)
-
-    @asynccontextmanager
-    async def _drawn(self, show: Show) -> AsyncIterator[None]:
-        """The live picture, or a line now and then, while this lasts."""
-        began = time.monotonic()
-
-        async def draw(live: Live) -> None:
-            while True:
-                now = time.monotonic()
-                live.update(View(show, now - began, now), refresh=True)
-                await asyncio.sleep(1 / FRAMES_PER_SECOND)
-
-        async def tell() -> None:
-            while True:
-                await asyncio.sleep(LINE_SECONDS)
-                now = time.monotonic()
-                self._console.print(line(show, now - began, now), soft_wrap=True, highlight=False)
-
-        if self._console.is_terminal:
-            with Live(console=self._console, screen=True, auto_refresh=False) as live:
-                async with _beside(draw(live)):
-                    yield
-        else:
-            async with _beside(tell()):
-                yield
-
-
-def rankers(films: Sequence[Item]) -> Mapping[str, Ranker]:
-    """The simple methods that are judged beside Ouzel, by their names in the figures; they know the whole catalogue."""
-    methods = {"popularity": Popularity(), "markov": Markov(), "item_knn": ItemKnn()}
-    for method in methods.values():
-        method.offer([film.id for film in films])
-    return methods
-
-
-@asynccontextmanager
-async def _beside(work: Any) -> AsyncIterator[None]:
-    """Do `work` while the block runs; the block ends with it if it fails."""
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(work)
-        try:
-            yield
-        finally:
-            task.cancel()
-
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
@@ -330,16 +215,3 @@ def claimed(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
         folder.mkdir()
         yield folder
-
-
-@contextmanager
-def _on_signals(interrupt: Any) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(RuntimeError):
-                loop.remove_signal_handler(number)

@@ -15,6 +15,9 @@ from deploy.ordering import Ordered
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
 from deploy.sources import EventColumns, ItemColumns, Tally
 from deploy.topics import PLAIN
+from deploy.watch import Watch, on_signals
+from schemas.events import Event
+from schemas.items import Item
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
@@ -38,20 +41,28 @@ class Files:
 
 @dataclass
 class Replayed:
-    """What was sent, and what became of the rows."""
+    """What was sent, and what became of the rows; with a watch, its figures."""
 
     items: int = 0
     history: int = 0
     live: int = 0
     item_rows: Tally = field(default_factory=Tally)
     event_rows: Tally = field(default_factory=Tally)
+    figures: dict[str, Any] | None = None
 
 
 async def replay_files(
-    bootstrap: str, files: Files, console: Console, connection: Mapping[str, Any] = PLAIN
+    bootstrap: str,
+    files: Files,
+    console: Console,
+    connection: Mapping[str, Any] = PLAIN,
+    *,
+    watched: bool = False,
+    seconds: float | None = None,
 ) -> Replayed:
     """Send the items, then the events in time order, those of one time in the file's order.
 
+    `watched`, the live part is shown with the lists that come out, and judged; it ends after `seconds` or on Ctrl-C.
     Rows that cannot be used are counted in what is returned. Raises `BadSource` for a file that cannot be read, or of
     whose events none can be used, and `DeployError` where the brokers do not take a record.
     """
@@ -61,13 +72,21 @@ async def replay_files(
         raise BadSource(f"the history is a share of the events from 0 to 1, not {files.history:g}.")
     report = Replayed()
     age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
+    watch = Watch(console, parts=f"replay to {bootstrap}", seconds=seconds) if watched else None
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+    bars = Progress(*columns, TimeRemainingColumn(), console=console)
+    with bars:
         async with kafka_sink(bootstrap, connection) as sink:
             if files.items is not None:
                 bar = bars.add_task("items", total=None)
+
+                def on_item(item: Item) -> None:
+                    bars.advance(bar)
+                    if watch is not None:
+                        watch.item(item)
+
                 catalogue = sources.items(files.items, files.item_columns, report.item_rows)
-                report.items = await send_items(sink, catalogue, on_sent=lambda _: bars.advance(bar))
+                report.items = await send_items(sink, catalogue, on_sent=on_item)
                 bars.update(bar, total=report.items)
             if files.events is None:
                 return report
@@ -80,15 +99,26 @@ async def replay_files(
                 stream = iter(ordered)
                 past = round(ordered.total * files.history)
                 if past:
-                    bar = bars.add_task("history", total=past)
+                    history = bars.add_task("history", total=past)
+
+                    def on_past(event: Event) -> None:
+                        bars.advance(history)
+                        if watch is not None:
+                            watch.past(event)
+
                     report.history = await send_history(
                         sink,
                         islice(stream, past),
                         last_ms=ordered.time_at(past - 1),
                         ends_ms=SYSTEM.now_ms() - age,
-                        on_sent=lambda _: bars.advance(bar),
+                        on_sent=on_past,
                     )
-                if ordered.total > past:
-                    bar = bars.add_task("live", total=ordered.total - past)
-                    report.live = await send_live(sink, stream, files.pace, before=lambda _: bars.advance(bar))
+                if watch is not None:
+                    bars.stop()
+                    with on_signals(watch.end):
+                        report.figures = await watch.run(bootstrap, sink, stream, files.pace, connection)
+                    report.live = int(report.figures["events"])
+                elif ordered.total > past:
+                    live = bars.add_task("live", total=ordered.total - past)
+                    report.live = await send_live(sink, stream, files.pace, before=lambda _: bars.advance(live))
     return report
