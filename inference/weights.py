@@ -90,11 +90,12 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
 def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
     """The transformers model in `folder`, ready to infer, with the named attention implementation."""
     import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415
+    import transformers  # noqa: PLC0415
 
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention, use_safetensors=True, local_files_only=True
         )
     except (OSError, ValueError) as error:
@@ -136,6 +137,7 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
     extra = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"} or Path(place).is_dir()
