@@ -71,7 +71,11 @@ class WorkerApp(faust.App):
             clock=clock,
         )
         self.transport = BatchTransport(
-            [URL(f"kafka://{each}") for each in addresses(settings)], self, self.lanes, {COVISITS.name: self.owner}
+            [URL(f"kafka://{each}") for each in addresses(settings)],
+            self,
+            self.lanes,
+            {COVISITS.name: self.owner},
+            settings.fetch_wait_ms,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load)
         self._make_scorer = make_scorer

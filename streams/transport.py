@@ -69,6 +69,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self._fetches: set[asyncio.Task[list[Any]]] = set()
         self._fetching = False
 
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = transport.fetch_wait_ms  # Faust has no setting for it, and 1.5 s
+        return consumer
+
     def call_soon(self, work: Awaitable[Any]) -> Awaitable[Any]:
         """Run `work` in the thread's loop, beside its method queue: waiting for records must not hold up commits."""
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cast(Any, work), self.thread_loop))
@@ -231,15 +236,21 @@ class BatchConsumer(driver.Consumer):
 
 
 class BatchTransport(driver.Transport):
-    """The transport of an app: `app.transport = BatchTransport(urls, app, lanes, members)`. `members` are those who go
-    with the assignment of a topic on the standard path, by topic."""
+    """The transport of an app: `app.transport = BatchTransport(...)`.
+
+    `members` are those who go with the assignment of a topic on the standard path, by topic; `fetch_wait_ms` is how
+    long the brokers may hold back a fetch that finds nothing.
+    """
 
     Consumer = BatchConsumer
 
-    def __init__(self, url: list[URL], app: AppT, lanes: Lanes, members: Mapping[str, Member]) -> None:
+    def __init__(
+        self, url: list[URL], app: AppT, lanes: Lanes, members: Mapping[str, Member], fetch_wait_ms: int
+    ) -> None:
         super().__init__(url, app)
         self.lanes = lanes
         self.members = members
+        self.fetch_wait_ms = fetch_wait_ms
 
 
 def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:
