@@ -13,9 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from queue import Empty
+from threading import Thread
 from typing import Any
 
 from rich.console import Console
@@ -254,7 +256,13 @@ def _run_all(seeds: Sequence[int], plan: Plan, processes: int, progress: Progres
         return [run_seed(seed, plan, partial(progress, _label(seed))) for seed in seeds]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by the children: small products gain nothing from threads
     spawn = get_context("spawn")
-    with spawn.Manager() as manager, ProcessPoolExecutor(min(processes, len(seeds)), mp_context=spawn) as pool:
+    count = min(processes, len(seeds))
+    manager = SyncManager(ctx=spawn)
+    manager.start(_end_with_parent)
+    with (
+        manager,
+        ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent) as pool,
+    ):
         told = manager.Queue()
         running = [pool.submit(_in_process, seed, plan, told) for seed in seeds]
         while not all(one.done() for one in running) or not told.empty():
@@ -275,3 +283,15 @@ def _expected_tests(limit: int | None) -> int:
     """About how many tests a seed has, whatever the order of ties."""
     events, rule = movielens.events()[:limit], Rule()
     return int(sum(likes(event) for event in events) / rule.every * (1 - rule.warm_up))
+
+
+def _end_with_parent() -> None:
+    """End this child when the process that started it is gone, however that ended."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
