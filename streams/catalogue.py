@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 from schemas.items import Item
 from schemas.limits import MAX_ATTRIBUTES
 from streams.context import Context, digest
+from streams.errors import IndexFull
 from streams.likeness import Likeness
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class ItemIndex:
-    """Item ids, numbered from 0 in the order in which they are met."""
+MAX_ITEMS = 1_000_000
+"""Items that are numbered: the catalogue's, and those that only events name. About 2.3 GiB when all are used."""
 
-    def __init__(self) -> None:
+
+class ItemIndex:
+    """Item ids, numbered from 0 in the order in which they are met, `limit` at most."""
+
+    def __init__(self, limit: int = MAX_ITEMS) -> None:
+        self._limit = limit
         self._numbers: dict[str, int] = {}
         self._ids: list[str] = []
 
@@ -34,8 +40,14 @@ class ItemIndex:
     def find(self, item: str) -> int | None:
         return self._numbers.get(item)
 
+    def room(self, item: str) -> bool:
+        """Whether the item has a number or can have one. Events can name items without end; they are not counted."""
+        return len(self._ids) < self._limit or item in self._numbers
+
     def number(self, item: str) -> int:
-        """The item's number; a new one if it was not met before."""
+        """The item's number; a new one if it was not met before. Raises `IndexFull` where there is none left."""
+        if not self.room(item):
+            raise IndexFull(f"{self._limit:,} items are numbered: restart the worker to drop those that were withdrawn")
         number = self._numbers.setdefault(item, len(self._ids))
         if number == len(self._ids):
             self._ids.append(item)

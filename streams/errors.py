@@ -3,7 +3,8 @@
     StreamsError
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
-    └── PartitionLost   the partition was revoked while something waited for it (retriable)
+    ├── PartitionLost   the partition was revoked while something waited for it (retriable)
+    └── IndexFull       more items than a worker numbers
 
 `retriable` says whether the same work, started over from what is durable, can succeed.
 """
@@ -31,3 +32,7 @@ class PartitionLost(StreamsError):
     """The partition is no longer ours."""
 
     retriable: ClassVar[bool] = True
+
+
+class IndexFull(StreamsError):
+    """There are more items than a worker numbers; the item that was met last has no number."""

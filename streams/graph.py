@@ -80,7 +80,12 @@ class ItemGraph:
     # The owner of an item
 
     def learn(self, told: Covisits) -> None:
-        """Count what one batch says of an item. What was counted before changes nothing."""
+        """Count what one batch says of an item. What was counted before changes nothing.
+
+        Items beyond what the index numbers are not counted.
+        """
+        if not self.index.room(told.item):
+            return
         number = self._number(told.item)
         counted = self._counted.setdefault(number, {})
         for update in told.updates:
@@ -138,6 +143,8 @@ class ItemGraph:
 
         Weights under other kernels than ours are left out: they are counted anew from now on.
         """
+        if not self.index.room(record.item):
+            return
         number = self._number(record.item)
         counted = self._counted.get(number)
         if counted and all(counted.get(partition, -1) >= offset for partition, offset in record.counted.items()):
@@ -152,22 +159,30 @@ class ItemGraph:
             return
         before = self._earlier.pop(number, None)
         row = Row(record.ts)
-        for other in record.others:
-            row.slot(self._number(other))
-        row.weights[: row.used] = weights.reshape(-1, len(KERNELS))
+        known = []
+        for at, other in enumerate(record.others):
+            if self.index.room(other):
+                row.slot(self._number(other))
+                known.append(at)
+        row.weights[: row.used] = weights.reshape(-1, len(KERNELS))[known]
         self._earlier[number] = row
         self._mirror(row, number, before)
 
     def confirm(self, record: Neighbours) -> None:
         """A record of an item that we own was read back. Where it is not what we count, ours is to be published again:
         the last owner may have written it after we took over."""
+        if not self.index.room(record.item):
+            return
         number = self._number(record.item)
         if self._counted.get(number, {}) != record.counted:
             self._dirty[number] = None
 
     def remove(self, item: str) -> None:
         """Forget what was counted about an item, and its part in others' pairs."""
-        number = self._number(item)
+        number = self.index.find(item)
+        if number is None:
+            return
+        self._reserve(number)
         for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
             for other in side.pop(number, Row()).slots:
                 row = opposite.get(other)
@@ -271,13 +286,19 @@ class ItemGraph:
             self._mirror(row, number, None)
 
     def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
+        known, others = [], []
+        for one in earlier:
+            if self.index.room(one.item):
+                known.append(one)
+                others.append(self._number(one.item))
+        if not known:
+            return
         row = self._earlier.get(number)
         if row is None:
             row = self._earlier[number] = Row(int(self._ts[number]))
-        others = [self._number(one.item) for one in earlier]
         slots = [row.slot(other) for other in others]
-        apart = np.minimum([one.apart for one in earlier], REACH)
-        likes_apart = np.minimum([one.likes_apart for one in earlier], REACH)
+        apart = np.minimum([one.apart for one in known], REACH)
+        likes_apart = np.minimum([one.likes_apart for one in known], REACH)
         row.weights[slots] += MET_TABLE[apart] + LIKED_TABLE[likes_apart]
         for other, weight in zip(others, row.weights[slots], strict=True):
             self._put_later(other, number, weight)

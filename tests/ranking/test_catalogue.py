@@ -1,12 +1,15 @@
 """The catalogue: what it holds, whom it may be shown to, and how items compare in text."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import EventKind
-from streams.catalogue import Catalogue
+from schemas.items import Item
+from streams.catalogue import Catalogue, ItemIndex
 from streams.context import EMPTY, fold
+from streams.errors import IndexFull
 from streams.likeness import Likeness
 from tests.ranking.world import NOW, done, item
 
@@ -83,3 +86,13 @@ def test_vectors_have_length_one_whatever_comes_and_goes(steps):
             length = float(np.linalg.norm(vectors[known]))
             assert abs(length - 1) < 1e-5 or length == 0
             assert present or length == 0
+
+
+def test_an_item_beyond_the_bound_is_refused_and_changes_nothing():
+    catalogue = Catalogue(ItemIndex(limit=1))
+    catalogue.add(Item(id="a", title="A"))
+    with pytest.raises(IndexFull, match="restart the worker"):
+        catalogue.add(Item(id="b", title="B"))
+    catalogue.add(Item(id="a", title="A again"))
+    assert len(catalogue) == 1
+    assert catalogue.index.find("b") is None

@@ -248,3 +248,27 @@ def test_scenes_beyond_the_bound_make_no_trend():
     assert world.graph.trend(f"s{MAX_SCENES - 1}", NOW)[number] > 0
     assert world.graph.trend(f"s{MAX_SCENES}", NOW)[number] == 0
     assert len(decode(Neighbours, encode(world.graph.record(number))).trend) <= 16
+
+
+def test_items_beyond_what_the_index_numbers_are_not_counted_and_the_others_are():
+    everyone, few = ItemGraph(ItemIndex()), ItemGraph(ItemIndex(limit=3))
+    context = EMPTY
+    for offset, item in enumerate(["a", "b", "c", "d", "a", "e", "b"]):
+        event = done("ann", item, at=offset)
+        for told in messages(0, covisits(context, event, offset, 0)):
+            everyone.learn(told)
+            few.learn(told)
+        context = fold(context, event, offset)
+    assert [few.index[number] for number in range(len(few.index))] == ["a", "b", "c"]
+    kept = {pair: weights for pair, weights in everything(everyone).items() if not {"d", "e"} & {*pair[:2]}}
+    assert everything(few) == kept
+
+    replica = ItemGraph(ItemIndex(limit=3))
+    for record in everyone.take_dirty():
+        replica.load(record)
+    replica.remove("unheard of")
+    assert len(replica.index) == 3
+    held = {replica.index[number] for number in range(3)}
+    assert everything(replica) == {
+        pair: weights for pair, weights in everything(everyone).items() if {*pair[:2]} <= held
+    }
