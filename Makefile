@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo evaluate test unit check format clean
+.PHONY: help install dev demo train evaluate test unit check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ $(VENV)/.developed: $(VENV)/.installed
 
 demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
 	@$(BIN)/ouzel demo $(ARGS)
+
+train: install ## train the adapter that comes along again (ARGS="--out FOLDER")
+	@$(BIN)/ouzel train --finish $(ARGS)
 
 evaluate: install ## measure the lists offline, beside the baselines (ARGS="--json FILE")
 	@$(BIN)/ouzel evaluate $(ARGS)

@@ -1,15 +1,17 @@
 """Building the model in a process of its own, so that it can be ended at any time: `python -m deploy.building`.
 
-It takes the folder of the model repository and that of the model's environment ("-" for none), and prints a line a
+It takes the folder of the model repository, that of the model's environment ("-" for none), and the time from which on
+lists will be judged, in milliseconds: a model that has learned from anything as late is refused. It prints a line a
 step: how much is done, of how much, and what.
 """
 
 import sys
 from pathlib import Path
 
-from inference.errors import InferenceError
+from inference.errors import InferenceError, WeightsError
+from inference.item_tokens.adapter import Adapter, load, locate
 from inference.repository import build
-from inference.settings import ModelSettings
+from inference.settings import ModelSettings, Strategy
 
 
 def report(label: str, done: int, total: int) -> None:
@@ -25,13 +27,25 @@ def parse(line: str) -> tuple[str, int, int] | None:
     return label, int(done), int(total)
 
 
-def main(repository: str, environment: str) -> int:
+def main(repository: str, environment: str, judged_from_ms: str) -> int:
+    settings = ModelSettings()
     try:
-        build(Path(repository), ModelSettings(), report, environment=None if environment == "-" else Path(environment))
+        if settings.strategy is Strategy.ITEM_TOKENS:
+            check_unseen(load(locate(settings.adapter)), int(judged_from_ms))
+        build(Path(repository), settings, report, environment=None if environment == "-" else Path(environment))
     except InferenceError as error:
         print(error, flush=True)  # noqa: T201
         return 1
     return 0
+
+
+def check_unseen(adapter: Adapter, judged_from_ms: int) -> None:
+    """Raises `WeightsError` if the adapter has learned from anything at or after that time."""
+    if adapter.cut is not None and adapter.cut.ts > judged_from_ms:
+        raise WeightsError(
+            "the adapter has learned from events that lists would be judged on. Send more of the stream as past "
+            f"(--history {adapter.cut.share:g} or more), or train an adapter on less of it (`ouzel train --until`)"
+        )
 
 
 if __name__ == "__main__":

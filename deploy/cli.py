@@ -1,19 +1,19 @@
 """The command line. Each command imports what it needs when it runs, so that `ouzel --help` is instant."""
 
 import asyncio
-import signal
+import os
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from schemas.events import EventKind
+from deploy.bars import told_by_bars
+from deploy.column_options import chosen, column_options
+from deploy.train_command import train
+from deploy.triton_command import triton
 
 WORK = Path(".ouzel")
 """Where models, logs and state go unless told otherwise."""
@@ -105,19 +105,7 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
 @click.option("--speed", type=click.FloatRange(min=0.01), help="Events a second.")
 @click.option("--factor", type=click.FloatRange(min=0.01), help="Times as fast as it happened. [default: at once]")
 @click.option("--history", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share sent as past.")
-@click.option("--user-column", help="Column of the person.")
-@click.option("--item-column", help="Column of the item, in both files.")
-@click.option("--time-column", help="Column of the time: seconds, milliseconds or ISO 8601.")
-@click.option("--rating-column", help="Column of the rating, which makes rate events.")
-@click.option("--rating-max", type=float, default=5.0, show_default=True, help="The best rating there is.")
-@click.option("--kind-column", help="Column of the kind of event.")
-@click.option("--kind", type=click.Choice([kind.value for kind in EventKind]), help="One kind for all events.")
-@click.option("--map-kind", multiple=True, metavar="FROM=KIND", help="What a value of the kind column means.")
-@click.option("--title-column", help="Column of the item's title.")
-@click.option("--text-column", help="Column of the item's text.")
-@click.option("--attribute-column", multiple=True, help="Column of the item's attributes; may be given again.")
-@click.option("--separator", default="|", show_default=True, help="Between attributes in one column.")
-@click.option("--scene", default="default", show_default=True, help="The scene of all events.")
+@column_options
 @click.option(
     "--watch", is_flag=True, help="Show the live part and its lists as the demo does, judged beside baselines."
 )
@@ -130,22 +118,10 @@ def replay(
     speed: float | None,
     factor: float | None,
     history: float,
-    user_column: str | None,
-    item_column: str | None,
-    time_column: str | None,
-    rating_column: str | None,
-    rating_max: float,
-    kind_column: str | None,
-    kind: str | None,
-    map_kind: tuple[str, ...],
-    title_column: str | None,
-    text_column: str | None,
-    attribute_column: tuple[str, ...],
-    separator: str,
-    scene: str,
     watch: bool,
     seconds: float | None,
     json_file: Path | None,
+    **columns: Any,
 ) -> None:
     """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
 
@@ -154,33 +130,16 @@ def replay(
     """
     from deploy.file_replay import Files, replay_files
     from deploy.replay import Pace
-    from deploy.sources import EventColumns, ItemColumns
     from deploy.watch import tell_summary
 
     if speed is not None and factor is not None:
         raise click.UsageError("--speed and --factor exclude each other")
-    kinds = dict(_kinds(pair) for pair in map_kind)
+    event_columns, item_columns = chosen(columns)
     files = Files(
         events=events,
         items=items,
-        event_columns=EventColumns(
-            user=user_column,
-            item=item_column,
-            time=time_column,
-            rating=rating_column,
-            kind=kind_column,
-            fixed=EventKind(kind) if kind else None,
-            kinds=kinds,
-            rating_max=rating_max,
-            scene=scene,
-        ),
-        item_columns=ItemColumns(
-            item=item_column,
-            title=title_column,
-            text=text_column,
-            attributes=attribute_column or None,
-            separator=separator,
-        ),
+        event_columns=event_columns,
+        item_columns=item_columns,
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
     )
@@ -194,42 +153,66 @@ def replay(
             click.echo(f"{what}: {rows}")
 
 
-def _kinds(pair: str) -> tuple[str, EventKind]:
-    given, _, kind = pair.partition("=")
-    try:
-        return given, EventKind(kind)
-    except ValueError:
-        raise click.UsageError(f"--map-kind takes FROM=KIND with a kind of {', '.join(EventKind)}") from None
-
-
 @cli.command()
+@click.option("--events", type=FILE, help="What people did: CSV, TSV, JSON lines or Parquet. [default: MovieLens-100K]")
+@click.option("--items", type=FILE, help="The catalogue, with titles.")
+@column_options
 @click.option(
     "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Orders of ties to average over."
 )
+@click.option("--protocols", default="prequential,leave_last_out", show_default=True, help="Which, with commas.")
+@click.option("--limit", type=click.IntRange(100), help="The first events only.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="That judge at once.")
+@click.option("--without-model", is_flag=True, help="Train nothing: the blend alone and the simple methods.")
+@click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
 @click.option("--json", "json_file", type=PATH, help="Also write the report here.")
-@click.option(
-    "--model-lists", type=click.IntRange(0), default=150, show_default=True, help="Lists a seed that the model scores."
-)
-def evaluate(seeds: int, json_file: Path | None, model_lists: int) -> None:
-    """Measure the lists offline on MovieLens-100K, test then learn, beside the methods that they have to beat."""
-    from deploy.evaluate import evaluate as measure
-    from deploy.evaluate import in_process
-    from inference.repository import build
-    from inference.settings import ModelSettings
+@click.option("--html", "html_file", type=PATH, help="Also write it here as a page with plots.")
+def evaluate(
+    events: Path | None,
+    items: Path | None,
+    seeds: int,
+    protocols: str,
+    limit: int | None,
+    processes: int,
+    without_model: bool,
+    no_sasrec: bool,
+    json_file: Path | None,
+    html_file: Path | None,
+    **columns: Any,
+) -> None:
+    """Measure the lists offline beside the methods that they have to beat; models are trained on the past only.
 
-    scorer = None
-    if model_lists:
-        with _progress() as progress:
-            scorer = in_process(build(WORK / "models" / "repository", ModelSettings(), progress))
-    with _progress(by_label=True) as progress:
-        measure(
-            seeds=seeds,
-            json=json_file,
-            scorer=scorer,
-            model_lists=model_lists,
-            progress=progress,
-            console=Console(),
-        )
+    On MovieLens-100K, or on events and items of your own: columns with usual names are found by themselves.
+    """
+    # Read when numpy and torch are imported: threads that wait by spinning take the cores from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from deploy.datasets import films, from_files
+    from deploy.evaluate import Options
+    from deploy.evaluate import evaluate as measure
+    from deploy.judging import PROTOCOLS
+
+    named = tuple(protocol for protocol in PROTOCOLS if protocol in protocols.split(","))
+    if not named or set(protocols.split(",")) - set(PROTOCOLS):
+        raise click.UsageError(f"--protocols takes one or both of {', '.join(PROTOCOLS)}")
+    if items is not None and events is None:
+        raise click.UsageError("--items needs --events")
+    options = Options(
+        seeds=seeds,
+        protocols=named,
+        processes=processes,
+        limit=limit,
+        model=not without_model,
+        sasrec=not (no_sasrec or without_model),
+    )
+    dataset = films() if events is None else from_files(events, items, *chosen(columns))
+    learner = None
+    with told_by_bars(by_label=True) as progress:
+        if options.kinds:
+            from deploy.learning import learner as make
+
+            learner = make(dataset.items, WORK, progress)
+        measure(dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Console())
 
 
 def _connection() -> dict[str, Any]:
@@ -240,94 +223,8 @@ def _connection() -> dict[str, Any]:
     return client_options(read_settings())
 
 
-@contextmanager
-def _progress(*, by_label: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (label, done, total) that draws one bar that tells what is being done, or a bar for each label."""
-    columns = (BarColumn(bar_width=30), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(label: str, done: int, total: int) -> None:
-            key = label if by_label else ""
-            if key not in tasks:
-                tasks[key] = bars.add_task(label, total=total)
-            bars.update(tasks[key], description=label, completed=done, total=total)
-
-        yield advance
-
-
-@cli.group()
-def triton() -> None:
-    """Build the model that scores lists, and serve it with the tritonserver of the nvidia-pytriton package."""
-
-
-REPOSITORY = click.option(
-    "--repository", type=PATH, default=WORK / "models" / "repository", show_default=True, help="The model repository."
-)
-ENVIRONMENT = click.option(
-    "--environment",
-    type=PATH,
-    default=WORK / "models" / "environment",
-    show_default=True,
-    help="The Python environment of Triton's models (numpy 1.26), made beside this one.",
-)
-
-
-@triton.command("build")
-@REPOSITORY
-@ENVIRONMENT
-@click.option("--source", default="smollm2", show_default=True, help="smollm2, a folder of a model, or a hub name.")
-@click.option("--dtype", type=click.Choice(["bf16", "fp32"]), help="Number format. [default: what the model's has]")
-@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of one pass.")
-def triton_build(repository: Path, environment: Path, source: str, dtype: str | None, threads: int) -> None:
-    """Convert the weights, write the model repository, make the environment. What is there already is kept."""
-    from inference.repository import build
-    from inference.settings import ModelSettings
-
-    chosen = {"source": source, "threads": threads, **({"dtype": dtype} if dtype else {})}
-    with _progress() as progress:
-        build(repository, ModelSettings.make(**chosen), progress, environment=environment)
-    click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
-
-
-@triton.command("serve")
-@REPOSITORY
-@ENVIRONMENT
-@click.option("--grpc-port", type=int, help="Port for workers. [default: a free one]")
-@click.option("--http-port", type=int, help="Port for health checks. [default: a free one]")
-@click.option("--metrics-port", type=int, help="Port for Prometheus. [default: a free one]")
-@click.option("--log", type=PATH, default=WORK / "triton.log", show_default=True, help="Where the server's log goes.")
-def triton_serve(
-    repository: Path,
-    environment: Path,
-    grpc_port: int | None,
-    http_port: int | None,
-    metrics_port: int | None,
-    log: Path,
-) -> None:
-    """Serve the built model on loopback until SIGTERM or Ctrl-C."""
-    from deploy.processes import guard
-    from inference.server import TritonServer, serve
-
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-
-    def tell(server: TritonServer) -> None:
-        click.echo(f"grpc {server.grpc}  http {server.http}  metrics {server.metrics}  log {log}")
-        click.echo(f"workers find it by OUZEL_TRITON={server.grpc}; Ctrl-C stops it")
-
-    serve(
-        repository,
-        environment,
-        log=log,
-        on_ready=tell,
-        stopping=stopping,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        on_started=guard,
-    )
+cli.add_command(train)
+cli.add_command(triton)
 
 
 @cli.command()

@@ -33,6 +33,7 @@ PARTITIONS = 4
 FRAMES_PER_SECOND = 4
 LEARN_AT_ONCE = 500
 FOLD_SECONDS = 300.0
+DESCRIBE_SECONDS = 300.0
 IN_PROCESS_SPEED = 3.0
 """Events a second where a worker scores in its own process and cannot be timed from here."""
 
@@ -115,18 +116,19 @@ class Demo:
             self._watch.item(film)
         with Steps(self._console) as steps:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._model(steps))
+                tasks.create_task(self._model(steps, live[0].ts if live else history[-1].ts))
                 tasks.create_task(self._event_plane(steps, history))
+            await self._described(steps)
             pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps))
         bootstrap = self._stage.broker.bootstrap
         async with kafka_sink(bootstrap) as sink:
             self._live = True
             figures = await self._watch.run(bootstrap, sink, live, pace)
-        return {**figures, "history": cut}
+        return {**figures, "history": cut, "judged": await self._stage.judged()}
 
-    async def _model(self, steps: Steps) -> None:
+    async def _model(self, steps: Steps, judged_from_ms: int) -> None:
         with steps.step("model") as step:
-            await self._stage.build_model(step)
+            await self._stage.build_model(step, judged_from_ms)
             if self._stage.without_triton:
                 step.say(f"scoring in-process: {self._stage.without_triton}")
             else:
@@ -175,6 +177,19 @@ class Demo:
             step.say(f"{done:,} ratings folded and counted", done, wanted)
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
         step.say(f"{wanted:,} ratings folded and counted")
+
+    async def _described(self, steps: Steps) -> None:
+        with steps.step("item tokens") as step:
+            began = await self._stage.undescribed()
+            deadline = time.monotonic() + DESCRIBE_SECONDS
+            while left := await self._stage.undescribed():
+                self._stage.check()
+                if time.monotonic() > deadline:
+                    step.say(f"{left:,} items are not read yet; lists begin without them")
+                    return
+                step.say(f"{len(self._films) - left:,} films read", began - left, began)
+                await asyncio.sleep(1 / FRAMES_PER_SECOND)
+            step.say(f"{len(self._films):,} films read by the model")
 
     async def _speed(self, steps: Steps) -> float:
         """Events a second that the model can keep up with, measured where it can be asked from here."""

@@ -1,297 +1,203 @@
 """`ouzel evaluate`: the ranking core on real events, offline, beside the methods that it has to beat.
 
-The ranking is the live one: the same context, item graph, shortlist, blend and order as in a worker, with both roles of
-the graph in one object. What differs is stated: no broker, no delay, exploration off, and the model is asked for a part
-of the lists only.
+First the models are trained, each time on what came before (`inference.training.walk`), for all orders of ties at once.
+Then every order under every protocol is judged in a process of its own: the ranking core with the model and without,
+the models alone, and the simple methods, all in one pass over the events.
 """
 
-import asyncio
 import json as json_format
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
-from multiprocessing import get_context, parent_process
-from multiprocessing.managers import SyncManager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
-from threading import Thread
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
-from deploy import movielens
-from deploy.errors import StartFailed
-from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
-from inference.evaluation.protocol import Method, Moment, Named, Outcome, Rule, run
-from inference.evaluation.report import Paired, summary, table
+from deploy.children import Progress, in_children
+from deploy.core import SETTINGS, WITH, WITHOUT
+from deploy.datasets import Dataset, feeling
+from deploy.judging import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge, planned
+from inference.evaluation.figures import About, summary
+from inference.evaluation.page import page
+from inference.evaluation.protocol import LAST_OUT, Rule, before_tests
+from inference.evaluation.report import tables
+from inference.evaluation.retrieval import Readings
+from inference.training.data import Histories
 from schemas.events import Event
-from schemas.items import Item
-from schemas.scoring import Scorer, Scores, ScoringError
-from streams.blend import Blend, learn
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, fold, sentiment
-from streams.covisits import covisits, messages
-from streams.graph import Counting, ItemGraph
-from streams.ranking import Ranking, Shortlist, arrange, remember, score_request, shortlist
-from streams.signals import SIGNALS
-
-WITH, WITHOUT = "ouzel", "ouzel_without_model"
-ASKED, UNASKED = "with_model", "without_model"
-SETTINGS = Ranking(exploration=0.0)
-LEARN_FROM = 1_000
-"""Lists are made, and the blend learns, from this event on."""
-
-SCORING_SECONDS = 60.0
-
-Progress = Callable[[str, int, int], None]
-ScorerFactory = Callable[[], Scorer]
+from streams.graph import Counting
+from streams.ranking import Ranking
 
 
-@dataclass
-class Core:
-    """The ranking core as a method of the protocol: a person's list before each of their likes, then learning from it.
+class Learner(Protocol):
+    """What trains the models that are judged. One training serves all streams, which differ in the order of ties."""
 
-    With a `scorer`, there is a second ranking beside the one without: it has a blend of its own, and the model is asked
-    for every `ask_every`-th test. As in a worker under admission control, the other lists are behavioural.
-    """
+    def walk(
+        self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
+    ) -> Sequence[Readings]:
+        """Train at each cut on the events before it, and read the contexts from there to the next cut."""
 
-    items: Sequence[Item]
-    settings: Ranking = SETTINGS
-    counting: Counting = field(default_factory=Counting)
-    scorer: Scorer | None = None
-    ask_every: int = 1
-    catalogue: Catalogue = field(default_factory=Catalogue)
-    contexts: dict[str, Context] = field(default_factory=dict)
-    blends: dict[str, Blend] = field(default_factory=dict)
-    tests: int = 0
-    events: int = 0
-    failed: int = 0
-
-    def __post_init__(self) -> None:
-        for item in self.items:
-            self.catalogue.add(item)
-        self.graph = ItemGraph(self.catalogue.index, self.counting)
-        self.blends = {name: Blend() for name in ((WITHOUT, WITH) if self.scorer else (WITHOUT,))}
-        self._made: tuple[Moment, Shortlist, Scores | None] | None = None
-        self._loop = asyncio.Runner()
-
-    def rank(self, moment: Moment, k: int) -> Mapping[str, Sequence[str]]:
-        """The list without the model, each signal alone, and with a scorer the list with it; see `Core`."""
-        chosen = self._shortlist(moment)
-        found = {WITHOUT: self._listed(chosen, None, WITHOUT, k)}
-        scores: Scores | None = None
-        if self.scorer is not None:
-            view = self._reordered(chosen, WITH)
-            if self.tests % self.ask_every == 0:
-                scores = self._ask(view, moment)
-            found[WITH] = self._listed(view, scores, WITH, k)
-            if scores is not None:
-                found[ASKED], found[UNASKED] = found[WITH], self._listed(view, None, WITH, k)
-        numbers = chosen.candidates.numbers
-        for column, name in enumerate(SIGNALS):
-            signal = chosen.signals[:, column]
-            best = numbers[(-signal).argsort(kind="stable")[:k]] if signal.any() else numbers[:0]
-            found[f"signal:{name}"] = self._ids(best.tolist())
-        self.tests += 1
-        self._made = (moment, chosen, scores)
-        return found
-
-    def learn(self, event: Event, liked: bool) -> None:
-        """Learn the blends from the person's list if this is a like, count the item graph, and fold the context."""
-        moment = Moment(event.user, event.scene, event.ts)
-        if liked and event.item is not None and self.events >= LEARN_FROM:
-            made = self._made
-            _, chosen, scores = made if made and made[0] == moment else (moment, self._shortlist(moment), None)
-            for name, blend in self.blends.items():
-                view = self._reordered(chosen, name)
-                self.blends[name] = learn(blend, remember(view, scores if name == WITH else None), event.item)
-        self._made = None
-        before = self.contexts.get(event.user, EMPTY)
-        for told in messages(0, covisits(before, event, self.events, 0)):
-            self.graph.learn(told)
-        self.contexts[event.user] = fold(before, event, self.events)
-        self.events += 1
-
-    def ready(self) -> bool:
-        """Whether the scorer, if there is one, will answer; loads its model."""
-        return self.scorer is None or self._loop.run(self.scorer.ready())
-
-    def close(self) -> None:
-        if self.scorer is not None:
-            self._loop.run(self.scorer.close())
-        self._loop.close()
-
-    def _shortlist(self, moment: Moment) -> Shortlist:
-        return shortlist(
-            self.contexts.get(moment.user, EMPTY),
-            moment.scene,
-            catalogue=self.catalogue,
-            graph=self.graph,
-            blend=self.blends[WITHOUT],
-            now_ms=moment.ts,
-            settings=self.settings,
-        )
-
-    def _reordered(self, chosen: Shortlist, name: str) -> Shortlist:
-        """The same candidates under another blend."""
-        return chosen if name == WITHOUT else chosen.under(self.blends[name])
-
-    def _listed(self, chosen: Shortlist, scores: Scores | None, name: str, k: int) -> Sequence[str]:
-        settings = replace(self.settings, length=k)
-        made = arrange(chosen, scores, catalogue=self.catalogue, blend=self.blends[name], settings=settings)
-        return self._ids(chosen.candidates.numbers[made.places].tolist())
-
-    def _ids(self, numbers: Sequence[int]) -> list[str]:
-        return [self.catalogue.index[number] for number in numbers]
-
-    def _ask(self, chosen: Shortlist, moment: Moment) -> Scores | None:
-        assert self.scorer is not None
-        context = self.contexts.get(moment.user, EMPTY)
-        request = score_request(chosen, context, moment.scene, catalogue=self.catalogue, session=self.tests)
-        try:
-            return self._loop.run(self.scorer.score(request, timeout=SCORING_SECONDS))
-        except ScoringError:
-            self.failed += 1
-            return None
-
-
-def in_process(repository: Path) -> ScorerFactory:
-    """The model of a repository that `ouzel triton build` made, scored in the process that evaluates."""
-    return partial(_load, repository)
-
-
-def _load(repository: Path) -> Scorer:
-    from inference.in_process import InProcessScorer  # noqa: PLC0415 - only where a model is asked for
-    from inference.repository import settings_of, weights_of  # noqa: PLC0415
-
-    return InProcessScorer.from_weights(weights_of(repository), settings_of(repository))
-
-
-def likes(event: Event) -> bool:
-    return sentiment(event.kind, event.value) > 0
+    def hold_out(
+        self,
+        kind: Kind,
+        learned: Histories,
+        streams: Sequence[Histories],
+        tests: Sequence[NDArray[np.int64]],
+        progress: Progress,
+    ) -> Sequence[Readings]:
+        """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """One evaluation. `scorer` must be picklable: each process makes its own. `limit` takes the first events only."""
+class Options:
+    """One evaluation.
 
-    scorer: ScorerFactory | None = None
-    ask_every: int = 1
+    `seeds`: orders of ties. `limit`: the first events only. `parts`: into how many parts the stream is cut by the
+    trainings. Without `model` there is no training, and `ouzel_without_model` is what is compared.
+    """
+
+    seeds: int = 3
+    protocols: tuple[str, ...] = PROTOCOLS
+    processes: int = 2
+    limit: int | None = None
+    model: bool = True
+    sasrec: bool = True
+    parts: int = 20
     settings: Ranking = SETTINGS
     counting: Counting = field(default_factory=Counting)
-    limit: int | None = None
 
-
-def run_seed(
-    seed: int, plan: Plan, progress: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[Outcome, int]:
-    """MovieLens-100K under one tie seed: what it gave, and how many questions the scorer did not answer."""
-    films = movielens.items()
-    core = Core(films, plan.settings, plan.counting, plan.scorer() if plan.scorer else None, plan.ask_every)
-    floors = {
-        "popularity": Popularity(),
-        "popularity_14_days": DecayedPopularity(),
-        "markov": Markov(),
-        "item_knn": ItemKnn(),
-    }
-    for floor in floors.values():
-        floor.offer([film.id for film in films])
-    methods: list[Method] = [core, *(Named(name, floor) for name, floor in floors.items())]
-    try:
-        if not core.ready():
-            raise StartFailed("The model does not answer. Build it with `ouzel triton build`, or evaluate without it.")
-        outcome = run(movielens.events(seed)[: plan.limit], methods, likes=likes, progress=progress)
-    finally:
-        core.close()
-    return outcome, core.failed
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return (*(("scorer",) if self.model else ()), *(("sasrec",) if self.sasrec else ()))
 
 
 def evaluate(
+    dataset: Dataset,
+    options: Options = Options(),
     *,
-    seeds: int = 3,
+    learner: Learner | None = None,
     json: Path | None = None,
-    scorer: ScorerFactory | None = None,
-    model_lists: int = 150,
-    settings: Ranking = SETTINGS,
-    limit: int | None = None,
-    processes: int = 2,
+    html: Path | None = None,
     progress: Progress = lambda label, done, total: None,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Run every seed, print the table to `console`, write `json`, and return the report.
+    """Train and judge, print the tables to `console`, write `json` and `html`, and return the report.
 
-    `scorer` makes the model's scorer, in each process (so it must be picklable); it is asked for about `model_lists`
-    tests a seed, evenly spread. `progress` gets (label, done, total).
+    `learner` is needed where there are models to train. `progress` gets (label, done, total).
     """
-    ask_every = max(1, _expected_tests(limit) // max(1, model_lists))
-    plan = Plan(scorer=scorer, ask_every=ask_every, settings=settings, limit=limit)
-    outcomes, failed = zip(*_run_all(range(seeds), plan, processes, progress), strict=True)
-    notes = {
-        "data": "MovieLens-100K; a rating of 4 or more is a like",
-        "ranking": f"as in a live worker, exploration off: {settings}",
-        "signal": "each signal of the blend alone, over the same candidates; where it is the same for all, no list",
-    }
-    if scorer is not None:
-        notes["model"] = (
-            f"{WITH}: the model is asked for every {ask_every}th test, {sum(failed)} of these failed; the other lists "
-            f"are behavioural. {ASKED} and {UNASKED}: the lists it was asked about, with its scores and without"
+    begun = monotonic()
+    streams = [dataset.stream(seed, options.limit) for seed in range(options.seeds)]
+    learned, cuts = train(dataset, streams, options, learner, progress)
+    trained = monotonic()
+    jobs = [
+        Job(
+            seed=seed,
+            protocol=protocol,
+            items=dataset.items,
+            events=stream,
+            learned={
+                kind: Learned(found.along, found.tests if protocol == LEAVE_LAST_OUT else None)
+                for kind, found in learned[seed].items()
+            },
+            settings=options.settings,
+            counting=options.counting,
         )
-    pairs = [Paired("model", ASKED, UNASKED)] if scorer is not None else []
-    report = summary(outcomes, rule=str(Rule()), notes=notes, paired=pairs)
+        for protocol in options.protocols
+        for seed, stream in enumerate(streams)
+    ]
+    outcomes = in_children(judge, jobs, label=str, processes=options.processes, progress=progress)
+    report = {
+        "data": dataset.note,
+        "events": len(streams[0]),
+        "items": len(dataset.items),
+        "people": len({event.user for event in streams[0]}),
+        "minutes": {"training": (trained - begun) / 60, "judging": (monotonic() - trained) / 60},
+        "protocols": {
+            protocol: summary(
+                [outcome for job, outcome in zip(jobs, outcomes, strict=True) if job.protocol == protocol],
+                _about(protocol, options, learned, cuts, len(streams[0])),
+            )
+            for protocol in options.protocols
+        },
+    }
     if json is not None:
-        json.write_text(json_format.dumps(report, indent=2) + "\n", encoding="utf-8")
+        json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
     if console is not None:
-        console.print(table(report))
-        console.print(str(Rule()), style="dim", highlight=False)
-        for note in notes.values():
-            console.print(f"- {note}", style="dim", highlight=False, markup=False)
+        for part in tables(report):
+            console.print(part)
     return report
 
 
-def _run_all(seeds: Sequence[int], plan: Plan, processes: int, progress: Progress) -> list[tuple[Outcome, int]]:
-    if processes <= 1 or len(seeds) == 1:
-        return [run_seed(seed, plan, partial(progress, _label(seed))) for seed in seeds]
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by the children: small products gain nothing from threads
-    spawn = get_context("spawn")
-    count = min(processes, len(seeds))
-    manager = SyncManager(ctx=spawn)
-    manager.start(_end_with_parent)
-    with (
-        manager,
-        ProcessPoolExecutor(count, mp_context=spawn, initializer=_end_with_parent) as pool,
-    ):
-        told = manager.Queue()
-        running = [pool.submit(_in_process, seed, plan, told) for seed in seeds]
-        while not all(one.done() for one in running) or not told.empty():
-            with suppress(Empty):
-                progress(*told.get(timeout=0.2))
-        return [one.result() for one in running]
+def train(
+    dataset: Dataset,
+    streams: Sequence[Sequence[Event]],
+    options: Options,
+    learner: Learner | None,
+    progress: Progress,
+) -> tuple[list[dict[Kind, Learned]], list[int]]:
+    """What each model says on each stream, and the events before which it was trained along the stream.
+
+    Leave-last-out needs the training along the stream too: the blend learns there what the model is worth.
+    """
+    if not options.kinds:
+        return [{} for _ in streams], []
+    assert learner is not None, "there are models to train, and nothing that trains them"
+    ids = [item.id for item in dataset.items]
+    histories = [Histories.of(stream, ids, feeling) for stream in streams]
+    total = len(streams[0])
+    cuts = sorted({histories[0].before(total * part // options.parts) for part in range(1, options.parts)} - {0})
+    learned: list[dict[Kind, Learned]] = [{} for _ in streams]
+    tests = [[step.at for step in planned(LEAVE_LAST_OUT, stream) if step.test] for stream in streams]
+    rest = Histories.of(before_tests(streams, tests), ids, feeling)
+    for kind in options.kinds:
+        along = learner.walk(kind, histories, cuts, progress)
+        held: Sequence[Readings | None] = [None] * len(streams)
+        if LEAVE_LAST_OUT in options.protocols:
+            held = learner.hold_out(kind, rest, histories, [np.array(one, np.int64) for one in tests], progress)
+        for seed, (one, other) in enumerate(zip(along, held, strict=True)):
+            learned[seed][kind] = Learned(one, other)
+    return learned, cuts
 
 
-def _in_process(seed: int, plan: Plan, told: Any) -> tuple[Outcome, int]:
-    return run_seed(seed, plan, lambda done, total: told.put((_label(seed), done, total)))
-
-
-def _label(seed: int) -> str:
-    return f"tie seed {seed}"
-
-
-def _expected_tests(limit: int | None) -> int:
-    """About how many tests a seed has, whatever the order of ties."""
-    events, rule = movielens.events()[:limit], Rule()
-    return int(sum(likes(event) for event in events) / rule.every * (1 - rule.warm_up))
-
-
-def _end_with_parent() -> None:
-    """End this child when the process that started it is gone, however that ended."""
-    parent = parent_process()
-
-    def wait() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
+def _about(
+    protocol: str, options: Options, learned: Sequence[Mapping[Kind, Learned]], cuts: Sequence[int], events: int
+) -> About:
+    last_out = protocol == LEAVE_LAST_OUT
+    notes = {
+        "ranking": f"as in a live worker, exploration off: {options.settings}",
+        "signals": "each signal of the blend alone, over the same candidates; where it is the same for all, no list",
+        "ms_a_list": "wall time in this process, beside whatever else ran. For the rankings of the core and for its "
+        "signals it is that of making all of them together. A model's own pass is not in it: its contexts are read "
+        "before; tokens_a_list says how long they are",
+        "intervals": "bootstrap over people, 95%, all tie seeds together; against: the difference on the same tests",
+    }
+    if options.kinds:
+        notes["training"] = (
+            "on every event but what each person did from the second of their test on, so that one training serves "
+            "all orders of ties; the blend learned what the model is worth from the models along the stream, each "
+            "trained on what came before"
+            if last_out
+            else "on the past only, at the events of retrained_at, one training for all orders of ties; until the "
+            "first there is no model"
+        )
+        notes["unseen_items"] = "tests whose item was in no event that the scorer of that time was trained on"
+    read = [found.tests if last_out and found.tests else found.along for one in learned for found in one.values()]
+    kinds = [kind for one in learned for kind in one]
+    tokens: dict[str, float] = {}
+    for kind in dict.fromkeys(kinds):
+        of_kind = [reading.tokens for which, reading in zip(kinds, read, strict=True) if which == kind]
+        tokens[kind] = sum(of_kind) / len(of_kind)
+    if "scorer" in tokens:
+        tokens[WITH] = tokens["scorer"]
+    return About(
+        rule=LAST_OUT if last_out else str(Rule()),
+        notes=notes,
+        ours=WITH if options.model else WITHOUT,
+        retrieval=options.kinds,
+        tokens=tokens,
+        retrained_at=[events] if last_out and options.kinds else cuts,
+    )

@@ -7,9 +7,9 @@ research and forbid redistribution, so the data is never copied into the project
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from random import Random
 
 from deploy.errors import MissingPart
+from deploy.ordering import drawn
 from schemas.events import Event, EventKind
 from schemas.items import Item
 
@@ -40,11 +40,12 @@ def events(seed: int = 0, folder: Path | None = None) -> tuple[Event, ...]:
     Half of one person's consecutive ratings carry the same second, and their order decides much of what a method
     scores: hence a drawn order, never the file's. An event's id is the same under every seed.
     """
-    rows = list(_rows((folder or find()) / "ml-100k.inter", 4))
-    drawn = list(range(len(rows)))
-    Random(seed).shuffle(drawn)  # noqa: S311 - an order, not a secret
-    order = sorted(drawn, key=lambda at: float(rows[at][3]))
-    return tuple(_rating(at, *rows[at]) for at in order)
+    return tuple(drawn(rated(folder), seed))
+
+
+def rated(folder: Path | None = None) -> tuple[Event, ...]:
+    """The same in the order of the file, which is no order of time."""
+    return tuple(_rating(at, *row) for at, row in enumerate(_rows((folder or find()) / "ml-100k.inter", 4)))
 
 
 def _film(item: str, title: str, year: str, genres: str) -> Item:

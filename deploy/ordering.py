@@ -1,15 +1,17 @@
-"""Events in time order, however many there are: sorted in chunks that are laid down in temporary files and merged.
+"""Events in time order: in a drawn order where times are equal, or, however many there are, in chunks on disk.
 
-At most one chunk of `CHUNK` events, or one event a file, is in memory, and 8 bytes for the time of each.
+A chunk is sorted in memory, laid down in a temporary file, and merged with the others. At most one chunk of `CHUNK`
+events, or one event a file, is in memory, and 8 bytes for the time of each.
 """
 
 import heapq
 import struct
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
+from random import Random
 from types import TracebackType
 from typing import IO, Self
 
@@ -20,6 +22,13 @@ from schemas.events import Event
 
 CHUNK = 200_000
 LENGTH = struct.Struct("<I")
+
+
+def drawn(events: Sequence[Event], seed: int) -> list[Event]:
+    """The events by (time, an order drawn from `seed`), so that no order of a file decides between equal times."""
+    order = list(range(len(events)))
+    Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    return sorted((events[at] for at in order), key=_time)
 
 
 class Ordered:

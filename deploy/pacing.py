@@ -8,12 +8,13 @@ from deploy.steps import Step
 from schemas.events import EventKind
 from schemas.items import Item
 from schemas.scoring import Candidate, Past, Scorer, ScoreRequest, ScoringError
+from streams.catalogue import Catalogue
 from streams.settings import Settings
 
-FASTEST, SLOWEST = 10.0, 0.5
+FASTEST, SLOWEST = 20.0, 0.5
 """Events a second."""
 
-HISTORY, CANDIDATES = 12, Settings().rescored
+HISTORY, CANDIDATES = 40, Settings().rescored
 WARMING, MEASURED = 3, 7
 REQUEST_SECONDS = 20.0
 ENOUGH_SECONDS = 12.0
@@ -35,10 +36,19 @@ def speed(seconds_a_list: float | None) -> float:
 
 def request(films: Sequence[Item], number: int) -> ScoreRequest:
     """What a worker asks for a person with a few likes; each `number` is one like more of the same person."""
-    texts = [film.title for film in films]
-    likes = tuple(Past(texts[at % len(texts)], EventKind.RATE.value) for at in range(HISTORY + number))
-    others = (texts[-1 - (31 * number + at) % len(texts)] for at in range(CANDIDATES))
-    return ScoreRequest(session=0, scene="default", history=likes, candidates=tuple(map(Candidate, others)))
+    told = [_told(film) for film in films]
+    liked = (told[at % len(told)] for at in range(HISTORY + number))
+    kind = EventKind.RATE.value
+    likes = tuple(Past(one.text, kind, one.item, one.about, feeling=1, ts=at) for at, one in enumerate(liked, 1))
+    others = tuple(told[-1 - (31 * number + at) % len(told)] for at in range(CANDIDATES))
+    return ScoreRequest(session=0, scene="default", history=likes, candidates=others)
+
+
+def _told(film: Item) -> Candidate:
+    """The film as a worker tells of it."""
+    catalogue = Catalogue()
+    catalogue.add(film)
+    return catalogue.described(0)
 
 
 async def seconds_a_list(scorer: Scorer, films: Sequence[Item], step: Step) -> float | None:

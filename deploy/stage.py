@@ -16,6 +16,7 @@ from deploy.processes import Child, free_ports
 from deploy.steps import Step
 from inference.errors import TritonNotAvailable
 from inference.server import MODEL, find_installation
+from streams.metrics import HITS
 from streams.settings import throwaway, to_environment
 
 BUILD_SECONDS = 1_800.0
@@ -28,6 +29,7 @@ CHILDREN = {
     # A model's threads that wait leave the core to the other parts: spinning made a pass several times slower where
     # the parts of the demo share two cores.
     "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 """What every child has in its environment."""
 
@@ -59,10 +61,10 @@ class Stage:
         made = await topics.create(self.broker.bootstrap, events_partitions=partitions, items_partitions=partitions)
         step.say(f"{self.broker.name}, {len(made)} topics")
 
-    async def build_model(self, step: Step) -> None:
-        """Build what is missing of the model and of its environment."""
+    async def build_model(self, step: Step, judged_from_ms: int) -> None:
+        """Build what is missing of the model and of its environment. `judged_from_ms`: see `deploy.building`."""
         environment = "-" if self.without_triton else str(self.environment)
-        command = [sys.executable, "-m", "deploy.building", str(self.repository), environment]
+        command = [sys.executable, "-m", "deploy.building", str(self.repository), environment, str(judged_from_ms)]
         builder = self._child("The build of the model", command, "build.log")
         seen = ""
         for _ in range(int(BUILD_SECONDS / POLL_SECONDS)):
@@ -121,7 +123,19 @@ class Stage:
     async def folded(self) -> int:
         """How many events the workers have folded, and counted into the item graph, since they started."""
         pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        return min(sum(counted(page, of) for page in pages) for of in ("ouzel_events", "ouzel_counted_events"))
+        return min(sum(read(page, of) for page in pages) for of in ("ouzel_events", "ouzel_counted_events"))
+
+    async def undescribed(self) -> int:
+        """How many items the model has not described yet to the worker that waits for most."""
+        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
+        return max(read(page, "ouzel_undescribed_items") for page in pages)
+
+    async def judged(self) -> dict[str, int]:
+        """What the workers have judged since they started: `likes` of people with a list, and how many of these stood
+        on the `list`, on the list as it would be `without_model`, and among the `popular`."""
+        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
+        hits = {of: sum(read(page, "ouzel_list_hits", of=of) for page in pages) for of in HITS}
+        return {"likes": sum(read(page, "ouzel_judged_likes") for page in pages), **hits}
 
     def check(self) -> None:
         """Raise `StartFailed` if the broker or a worker has ended by itself. Without Triton the lists go on."""
@@ -152,10 +166,11 @@ class Stage:
         self.close()
 
 
-def counted(page: str, counter: str) -> int:
-    """The sum of a counter over its labels, from a page of metrics."""
-    families = [family for family in text_string_to_metric_families(page) if family.name == counter]
-    return int(sum(s.value for family in families for s in family.samples if s.name == f"{counter}_total"))
+def read(page: str, metric: str, **labels: str) -> int:
+    """The sum of a counter or gauge over its series with these labels, from a page of metrics."""
+    families = [family for family in text_string_to_metric_families(page) if family.name == metric]
+    samples = [s for family in families for s in family.samples if s.name in {metric, f"{metric}_total"}]
+    return int(sum(s.value for s in samples if labels.items() <= s.labels.items()))
 
 
 def _why_no_triton() -> str:

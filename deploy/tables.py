@@ -1,20 +1,24 @@
-"""Rows of CSV, TSV and Parquet files, one at a time, as maps from column to value.
+"""Rows of CSV, TSV, JSON-lines and Parquet files, one at a time, as maps from column to value.
 
-Column names lose the type that some data sets write behind them (`user_id:token` becomes `user_id`). A file is
-streamed: memory is bounded by one row of text, or one Parquet batch of `PARQUET_ROWS` rows.
+Text may be compressed with gzip (`.csv.gz`). The columns of JSON lines are those of the first line; a line that lacks
+one has None there. Column names lose the type that some data sets write behind them (`user_id:token` becomes
+`user_id`). A file is streamed: memory is bounded by one row of text, or one Parquet batch of `PARQUET_ROWS` rows.
 """
 
 import csv
+import gzip
+import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TextIO, cast
 
 from deploy.errors import BadSource, MissingPart
 
 PARQUET_ROWS = 8_192
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t"}
 PARQUET = (".parquet", ".pq")
+JSON_LINES = (".jsonl", ".ndjson")
 
 
 class Row(NamedTuple):
@@ -36,7 +40,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def _open(path: Path) -> tuple[list[str], Iterator[Row]]:
-    kind = path.suffixes[-2] if path.name.endswith(".brotli") and len(path.suffixes) > 1 else path.suffix
+    kind = path.suffixes[-2] if path.suffix in (".brotli", ".gz") and len(path.suffixes) > 1 else path.suffix
     kind = kind.lower()
     if not path.is_file():
         raise BadSource(f"{path} is not a file. Check the path.")
@@ -44,7 +48,9 @@ def _open(path: Path) -> tuple[list[str], Iterator[Row]]:
         return _parquet(path)
     if kind in SEPARATORS:
         return _text(path, SEPARATORS[kind])
-    known = ", ".join((*SEPARATORS, *PARQUET))
+    if kind in JSON_LINES:
+        return _json(path)
+    known = ", ".join((*SEPARATORS, *JSON_LINES, *PARQUET))
     raise BadSource(f"{path} has an ending that is not known. Rename it to one of {known}.")
 
 
@@ -52,17 +58,47 @@ def _plain(name: str) -> str:
     return name.strip().removeprefix("\ufeff").split(":", 1)[0]
 
 
+def _reading(path: Path) -> TextIO:
+    opened = gzip.open if path.suffix == ".gz" else open
+    return cast(TextIO, opened(path, "rt", encoding="utf-8", errors="surrogateescape", newline=""))
+
+
+def _json(path: Path) -> tuple[list[str], Iterator[Row]]:
+    with _reading(path) as file:
+        try:
+            first = json.loads(file.readline())
+        except ValueError:
+            first = None
+    if not isinstance(first, dict) or not first:
+        raise BadSource(f"{path} does not begin with a line of JSON that is an object. Its keys name the columns.")
+    names = list(first)
+
+    def read() -> Iterator[Row]:
+        with _reading(path) as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    values = json.loads(line)
+                except ValueError:
+                    values = None
+                if isinstance(values, dict):
+                    yield Row(number, {name: values.get(name) for name in names})
+                else:
+                    yield Row(number, None, "not a JSON object")
+
+    return names, read()
+
+
 def _text(path: Path, separator: str) -> tuple[list[str], Iterator[Row]]:
     # Tab-separated data sets do not quote: a quotation mark in a title is one.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with _reading(path) as file:
         header = next(csv.reader(file, delimiter=separator, quoting=quoting), None)
     if not header:
         raise BadSource(f"{path} is empty. The first line must name the columns.")
     names = [_plain(name) for name in header]
 
     def read() -> Iterator[Row]:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with _reading(path) as file:
             lines = csv.reader(file, delimiter=separator, quoting=quoting)
             next(lines)
             number = 0

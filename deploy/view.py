@@ -192,6 +192,12 @@ def summary_table(figures: Mapping[str, Any]) -> RenderableType:
             ratio = figures["hit_ratio"][name]
             style = "bold cyan" if name == "ouzel" else ""
             table.add_row(f"  {label}", Text("-" if ratio is None else f"{ratio:.3f}", style=style))
+    judged = figures.get("judged")
+    if judged and judged["likes"]:
+        table.add_section()
+        table.add_row("what the model adds", f"share of {judged['likes']:,} likes")
+        for of, label in (("list", "lists as published"), ("without_model", "the same lists without the model")):
+            table.add_row(f"  {label}", f"{judged[of] / judged['likes']:.3f}")
     return table
 
 

@@ -1,20 +1,31 @@
 """Attention over packed parts, plugged into a transformers model as an attention implementation.
 
-Each part attends on its own, so a pass over several people costs no attention between them, and the keys and values of
-the prefixes are taken out on the way, for the prefix cache.
+Whatever a pass is made of has one method, `attend`. In `Pass` each part attends on its own, so a pass over several
+people costs no attention between them, and the keys and values of the prefixes are taken out on the way, for the prefix
+cache.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from inference.packing import Part
+from inference.errors import WeightsError
+from inference.packing import Layout
 
 IMPLEMENTATION = "ouzel_packed"
+
+
+class Attention(Protocol):
+    """The attention of one pass."""
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """One layer's attention. `query` and the result are [heads, R, size], `key` and `value` [kv heads, R, size]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,27 +44,22 @@ class PrefixState:
 
 @dataclass(eq=False)
 class Pass:
-    """One forward pass: its parts, the state that each starts from, and the prefix keys and values taken out of it."""
+    """One forward pass: how its parts are laid out, what masks them (`mask`), the state that each starts from, and the
+    prefix keys and values taken out of it."""
 
-    parts: Sequence[Part]
+    parts: Sequence[Layout]
+    masks: Sequence[torch.Tensor]
     starts: Sequence[PrefixState | None]
-    masks: list[torch.Tensor] = field(default_factory=list)
-    keys: list[list[torch.Tensor]] = field(default_factory=list)
-    values: list[list[torch.Tensor]] = field(default_factory=list)
+    keys: list[list[torch.Tensor]] = field(init=False)
+    values: list[list[torch.Tensor]] = field(init=False)
 
-    def prepare(self, group: int, dtype: torch.dtype) -> None:
-        """Make the additive masks, each repeated for the `group` query heads that share a key head."""
-        for part in self.parts:
-            mask = torch.zeros(part.visible.shape, dtype=dtype)
-            mask.masked_fill_(~torch.from_numpy(part.visible), float("-inf"))
-            self.masks.append(mask.repeat(group, 1))
-            self.keys.append([])
-            self.values.append([])
+    def __post_init__(self) -> None:
+        self.keys = [[] for _ in self.parts]
+        self.values = [[] for _ in self.parts]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """One layer's attention. `query` and the result are [heads, R, size], `key` and `value` [kv heads, R, size]."""
         heads, _, size = query.shape
         kv_heads = key.shape[0]
         result = torch.empty_like(query)
@@ -84,6 +90,28 @@ class Pass:
         return PrefixState(prefix[: part.stable], tuple(self.keys[index]), tuple(self.values[index]))
 
 
+def check_packable(config: Any, name: str) -> None:
+    """Raises `WeightsError` for a model whose attention packing does not follow."""
+    sliding = getattr(config, "sliding_window", None)
+    if sliding is not None and getattr(config, "use_sliding_window", True):
+        raise WeightsError(
+            f"{name} attends in a sliding window of {sliding} tokens, which packing does not follow; use another model"
+        )
+
+
+def group(config: Any) -> int:
+    """How many query heads share a key head."""
+    heads: int = config.num_attention_heads
+    return heads // (config.num_key_value_heads or heads)
+
+
+def mask(layout: Layout, group: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """The additive mask of a part, repeated for the `group` query heads that share a key head."""
+    found = torch.zeros(layout.visible.shape, dtype=dtype)
+    found.masked_fill_(~torch.from_numpy(layout.visible), float("-inf"))
+    return found.repeat(group, 1).to(device)
+
+
 def packed_attention(  # noqa: PLR0917  (the signature is transformers')
     module: Any,
     query: torch.Tensor,
@@ -91,7 +119,7 @@ def packed_attention(  # noqa: PLR0917  (the signature is transformers')
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
-    packed: Pass | None = None,
+    packed: Attention | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """What transformers calls in each layer. Takes [1, heads, R, size]; gives [1, R, heads, size]."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
@@ -11,9 +11,11 @@ from tritonclient.utils import InferenceServerException
 from inference import wire
 from inference.breaker import Breaker
 from schemas.scoring import (
+    Candidate,
     CircuitOpen,
     DeadlineExceeded,
     InvalidAnswer,
+    ItemVectors,
     Overloaded,
     ScoreRequest,
     Scores,
@@ -40,6 +42,9 @@ class TritonScorer:
     At most `max_in_flight` requests are out at once; the next is refused with `Overloaded` without being sent. After
     failures in a row (`breaker`), requests are refused with `CircuitOpen` until one gets through. The time left goes to
     the server with each request, which drops what nobody waits for any more.
+
+    One `describe` may be out beside them. The breaker neither stops it nor hears of it: a describe may take longer than
+    any list would wait.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class TritonScorer:
         self._breaker = breaker or Breaker()
         self._clock = clock
         self._in_flight = 0
+        self._describing = False
         self._client: InferenceServerClient | None = None
         self._closed = False
 
@@ -73,7 +79,8 @@ class TritonScorer:
             raise CircuitOpen(f"recent requests to {self._address} failed; look at the Triton server")
         self._in_flight += 1
         try:
-            scores = await self._ask(request, timeout)
+            answered, version = await self._ask(request, timeout)
+            scores = wire.answer(answered, len(request.candidates), version)
         except InvalidAnswer:
             # The server is up and answers: what is wrong is the request or the model, and waiting does not help.
             self._breaker.succeeded()
@@ -85,6 +92,23 @@ class TritonScorer:
             self._in_flight -= 1
         self._breaker.succeeded()
         return scores
+
+    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        wire.check_count(items)
+        if self._closed:
+            raise Unavailable("this scorer is closed; make a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to ask the model")
+        if self._describing:
+            raise Overloaded("items are being described; ask again when that is answered")
+        self._describing = True
+        try:
+            answered, version = await self._ask(wire.DescribeRequest(tuple(items)), timeout)
+        finally:
+            self._describing = False
+        values = np.array(answered.vector, "<f4")
+        width = len(values) // len(items) if items else 0
+        return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
 
     async def ready(self) -> bool:
         if self._closed:
@@ -110,10 +134,10 @@ class TritonScorer:
             self._client = InferenceServerClient(self._address, channel_args=_OPTIONS)
         return self._client
 
-    async def _ask(self, request: ScoreRequest, timeout: float) -> Scores:
+    async def _ask(self, request: ScoreRequest | wire.DescribeRequest, timeout: float) -> tuple[wire.Answered, str]:
         tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[wire.encode(request)]], dtype=np.object_))
-        outputs = [InferRequestedOutput(wire.SCORES), InferRequestedOutput(wire.VERSION)]
+        outputs = [InferRequestedOutput(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION)]
         try:
             result = await self._connection().infer(
                 self._model, [tensor], outputs=outputs, client_timeout=timeout, timeout=int(timeout * 1e6)
@@ -125,11 +149,11 @@ class TritonScorer:
             if _is_cancelled():
                 raise
             raise Unavailable("this scorer was closed while it waited; make a new one") from None
-        scores, version = result.as_numpy(wire.SCORES), result.as_numpy(wire.VERSION)
-        if scores is None or version is None or version.size != 1:
-            raise InvalidAnswer("the answer lacks scores or version; server and client must be of one version")
-        name = version.reshape(-1)[0]
-        return wire.answer(scores.reshape(-1).tolist(), len(request.candidates), bytes(name).decode(errors="replace"))
+        scores, vector, version = (result.as_numpy(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION))
+        if scores is None or vector is None or version is None or version.size != 1:
+            raise InvalidAnswer("the answer lacks scores, vector or version; server and client must be of one version")
+        answered = wire.Answered(tuple(scores.reshape(-1).tolist()), tuple(vector.reshape(-1).tolist()))
+        return answered, bytes(version.reshape(-1)[0]).decode(errors="replace")
 
 
 def _is_cancelled() -> bool:

@@ -11,19 +11,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from inference.attention import IMPLEMENTATION, Pass, PrefixState
-from inference.errors import RequestRefused, WeightsError
+from inference.ahead import ahead
+from inference.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
+from inference.errors import RequestRefused
 from inference.packing import Part, Prompt, pack
 from inference.prefix_cache import PrefixCache
 from inference.prompt import VERSION, PromptWriter
+from inference.quantization import SAMPLE, named, quantize
 from inference.settings import ModelSettings
 from inference.tokens import FileTokens, Tokens
 from inference.weights import load_model, read_manifest
-from schemas.scoring import Candidate, Past, ScoreRequest
-
-Answer = tuple[float, ...] | RequestRefused | None
-"""One score a candidate; or why there is none; or None for what was skipped."""
+from inference.wire import Answer, Answered
+from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,24 +43,22 @@ class Engine:
     """Scores with one model. Not thread-safe: give it one thread.
 
     `version` names the weights, their number format and the prompt: equal versions give equal scores, up to rounding.
+    `layers` are those of the model, and `exact` says which parts of them are not quantized though the settings say so.
     """
 
     def __init__(self, model: Any, tokens: Tokens, settings: ModelSettings, version: str) -> None:
-        config = model.config
-        sliding = getattr(config, "sliding_window", None)
-        if sliding is not None and getattr(config, "use_sliding_window", True):
-            raise WeightsError(
-                f"{version} attends in a sliding window of {sliding} tokens, which packing does not follow; "
-                "use another model"
-            )
-        self.version = f"{version}-{VERSION}"
+        check_packable(model.config, version)
+        self.version = f"{named(version, settings.quantization)}-{VERSION}"
         self._model = model
         self._head = model.get_output_embeddings()
-        self._dtype = next(model.parameters()).dtype
-        self._group = config.num_attention_heads // (config.num_key_value_heads or config.num_attention_heads)
+        weight = next(model.parameters())
+        self._dtype, self._device = weight.dtype, weight.device
         self._settings = settings
         self._writer = PromptWriter(tokens, settings)
         self._cache = PrefixCache(settings.prefix_cache_bytes)
+        self.layers: nn.ModuleList = model.base_model.layers
+        self.exact = quantize(model.base_model, settings.quantization, lambda: self.score([SAMPLE]))
+        self.clear()
 
     @classmethod
     def load(cls, weights: Path, settings: ModelSettings) -> "Engine":
@@ -82,7 +82,11 @@ class Engine:
     def warm_up(self) -> None:
         """One small request, so that the first real one does not pay for what torch sets up on first use."""
         self.score(
-            [ScoreRequest(session=0, scene="default", history=(Past("a", "view"),), candidates=(Candidate("b"),))]
+            [
+                ScoreRequest(
+                    session=0, scene="default", history=(Past("a", "like", feeling=1),), candidates=(Candidate("b"),)
+                )
+            ]
         )
         self.clear()
 
@@ -96,11 +100,12 @@ class Engine:
         answers: list[Answer] = [None] * len(requests)
         batch: list[tuple[int, Prompt]] = []
         rows = 0
-        for place, request in enumerate(requests):
-            try:
-                prompt = self._writer.write(request)
-            except RequestRefused as refused:
-                answers[place] = refused
+        # While a pass is under way, the prompts of the next are written.
+        together = len(requests) > 1
+        prompts = ahead(self._prompt, requests, self._settings.max_batch) if together else map(self._prompt, requests)
+        for place, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            if isinstance(prompt, RequestRefused):
+                answers[place] = prompt
                 continue
             expected = self._rows(request, prompt)
             if batch and rows + expected > self._settings.max_pass_tokens:
@@ -110,6 +115,16 @@ class Engine:
             rows += expected
         self._run(batch, requests, skip, answers)
         return answers
+
+    def describe(self, items: Sequence[Candidate]) -> ItemVectors:
+        """Likelihoods of text have no vectors: those of width 0."""
+        return ItemVectors(width=0, values=b"", model_version=self.version)
+
+    def _prompt(self, request: ScoreRequest) -> Prompt | RequestRefused:
+        try:
+            return self._writer.write(request)
+        except RequestRefused as refused:
+            return refused
 
     def _rows(self, request: ScoreRequest, prompt: Prompt) -> int:
         """The rows that a request adds to a pass."""
@@ -134,19 +149,20 @@ class Engine:
                 works.append(_Work(place, requests[place].session, prompt, start, pack(prompt, kept)))
         if works:
             for work, likelihoods in zip(works, self._pass(works), strict=True):
-                answers[work.place] = tuple(likelihoods)
+                answers[work.place] = Answered(tuple(likelihoods))
 
     @torch.inference_mode()
     def _pass(self, works: Sequence[_Work]) -> list[list[float]]:
         """One forward pass: each candidate's mean token log-likelihood, by part. Keeps the prefixes."""
         parts = [work.part for work in works]
-        packed = Pass(parts, [work.start for work in works])
-        packed.prepare(self._group, self._dtype)
+        layouts = [part.layout for part in parts]
+        masks = [mask(layout, group(self._model.config), self._dtype, self._device) for layout in layouts]
+        packed = Pass(layouts, masks, [work.start for work in works])
         # The mask is the pass's own; the zero stands in for it, so that transformers makes none.
         hidden = self._model.base_model(
-            input_ids=torch.from_numpy(np.concatenate([part.ids for part in parts])).unsqueeze(0),
-            position_ids=torch.from_numpy(np.concatenate([part.positions for part in parts])).unsqueeze(0),
-            attention_mask=torch.zeros(1, 1, 1, 1),
+            input_ids=self._tensor([part.ids for part in parts]).unsqueeze(0),
+            position_ids=self._tensor([layout.positions for layout in layouts]).unsqueeze(0),
+            attention_mask=torch.zeros(1, 1, 1, 1, device=self._device),
             use_cache=False,
             packed=packed,
         ).last_hidden_state[0]
@@ -158,14 +174,17 @@ class Engine:
 
     def _likelihoods(self, hidden: torch.Tensor, parts: Sequence[Part]) -> list[list[float]]:
         """Mean log-likelihood of each candidate's tokens. The vocabulary is met only at rows that predict one."""
-        begins = np.cumsum([0, *(part.rows for part in parts)])
+        begins = np.cumsum([0, *(part.layout.rows for part in parts)])
         predictors = np.concatenate([part.predictors + at for part, at in zip(parts, begins, strict=False)])
-        targets = torch.from_numpy(np.concatenate([part.targets for part in parts]))
+        targets = self._tensor([part.targets for part in parts])
         lengths = np.concatenate([part.lengths for part in parts])
         rows, inverse = np.unique(predictors, return_inverse=True)
-        logits = self._head(hidden[torch.from_numpy(rows)]).float()
-        at = torch.from_numpy(inverse)
-        likelihood = (logits[at, targets] - logits.logsumexp(-1)[at]).numpy()
+        logits = self._head(hidden[self._tensor([rows])]).float()
+        at = self._tensor([inverse])
+        likelihood = (logits[at, targets] - logits.logsumexp(-1)[at]).cpu().numpy()
         owner = np.repeat(np.arange(len(lengths)), lengths)
         means = np.bincount(owner, weights=likelihood, minlength=len(lengths)) / lengths
         return [run.tolist() for run in np.split(means, np.cumsum([len(part.lengths) for part in parts])[:-1])]
+
+    def _tensor(self, arrays: Sequence[NDArray[np.int64]]) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate(arrays)).to(self._device)

@@ -5,6 +5,9 @@
     ├── WeightsError            the weights cannot be found, read or converted
     ├── StubEnvironmentError  the environment of Triton's Python models cannot be made
     ├── RequestRefused          one request is outside the model's bounds; the others of its batch are not touched
+    ├── TrainingDiverged        the loss is no number any more
+    ├── CheckpointError         a training cannot be kept, or not gone on with
+    ├── NothingToLearn          the data has too little to train on, or to judge by
     ├── TritonNotAvailable      this platform or installation has no tritonserver
     └── TritonFailed            tritonserver ended, or the model was not ready in time
 
@@ -29,6 +32,18 @@ class StubEnvironmentError(InferenceError):
 
 
 class RequestRefused(InferenceError):
+    pass
+
+
+class TrainingDiverged(InferenceError):
+    pass
+
+
+class CheckpointError(InferenceError):
+    pass
+
+
+class NothingToLearn(InferenceError):
     pass
 
 

@@ -5,25 +5,45 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from inference import wire
 from inference.errors import RequestRefused
 from inference.settings import ModelSettings
-from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, ScoreRequest, Scores, Unavailable
+from schemas.scoring import (
+    Candidate,
+    DeadlineExceeded,
+    InvalidAnswer,
+    ItemVectors,
+    Overloaded,
+    ScoreRequest,
+    Scores,
+    Unavailable,
+)
+
+T = TypeVar("T")
 
 
 class ScoringEngine(Protocol):
-    """What a scorer needs of an engine (`inference.engine.Engine`)."""
+    """What a scorer needs of an engine (those that `inference.loading` knows).
+
+    `skip(i)` is asked just before the work of request i: whether nobody waits for it any more. `describe` gives vectors
+    of width 0 where the model has none, and raises `RequestRefused` for items that it does not take.
+    """
 
     @property
     def version(self) -> str: ...
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[tuple[float, ...] | RequestRefused | None]: ...
+    def score(
+        self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None
+    ) -> list[wire.Answer]: ...
+
+    def describe(self, items: Sequence[Candidate]) -> ItemVectors: ...
 
 
 class InProcessScorer:
-    """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way.
+    """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way, and one
+    `describe` beside them.
 
     `load` makes the engine, in that thread, at the first `ready` or `score`. A request whose deadline passes is
     answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end,
@@ -37,43 +57,39 @@ class InProcessScorer:
         self._engine: ScoringEngine | None = None
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
+        self._describing: Future[ItemVectors] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
 
     @classmethod
     def from_weights(cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32) -> "InProcessScorer":
-        """Over the engine of a weights folder (`inference.weights.convert`)."""
+        """Over the engine of a built model (`inference.loading.load_engine`)."""
 
         def load() -> ScoringEngine:
             # Read when torch is loaded. Threads that spin at every barrier starve each other on a shared machine.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-            from inference.engine import Engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
+            from inference.loading import load_engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
 
-            return Engine.load(weights, settings)
+            return load_engine(weights, settings)
 
         return cls(load, max_in_flight=max_in_flight)
 
     async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
-        if self._closed:
-            raise Unavailable("this scorer is closed; make a new one")
-        if timeout <= 0:
-            raise DeadlineExceeded("no time was left to ask the model")
+        self._check(timeout)
         self._out = [future for future in self._out if not future.done()]
         if len(self._out) >= self._max_in_flight:
             raise Overloaded(f"{len(self._out)} requests wait; raise max_in_flight, or ask less often")
         future = self._thread.submit(self._run, request)
         self._out.append(future)
-        try:
-            async with asyncio.timeout(timeout):
-                # When the time is up this cancels the future: one that has not begun never does.
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise DeadlineExceeded("the model did not answer in time; fewer candidates make it faster") from None
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling() > 0:
-                raise
-            raise Unavailable("this scorer was closed while it waited; make a new one") from None
+        return await _within(future, timeout)
+
+    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        wire.check_count(items)
+        self._check(timeout)
+        if self._describing is not None and not self._describing.done():
+            raise Overloaded("items are being described; ask again when that is answered")
+        self._describing = self._thread.submit(self._run_describe, items)
+        return await _within(self._describing, timeout)
 
     async def ready(self) -> bool:
         if self._closed:
@@ -90,6 +106,12 @@ class InProcessScorer:
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
         self._engine = None
 
+    def _check(self, timeout: float) -> None:
+        if self._closed:
+            raise Unavailable("this scorer is closed; make a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to ask the model")
+
     def _loaded(self) -> ScoringEngine:
         if self._engine is None:
             self._engine = self._load()
@@ -98,9 +120,33 @@ class InProcessScorer:
     def _run(self, request: ScoreRequest) -> Scores:
         try:
             engine = self._loaded()
-            (scores,) = engine.score([request])
+            (answer,) = engine.score([request])
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
-        if scores is None or isinstance(scores, RequestRefused):
-            raise InvalidAnswer(str(scores))
-        return wire.answer(scores, len(request.candidates), engine.version)
+        if answer is None or isinstance(answer, RequestRefused):
+            raise InvalidAnswer(str(answer))
+        return wire.answer(answer, len(request.candidates), engine.version)
+
+    def _run_describe(self, items: Sequence[Candidate]) -> ItemVectors:
+        try:
+            vectors = self._loaded().describe(items)
+        except RequestRefused as refused:
+            raise InvalidAnswer(str(refused)) from None
+        except Exception as error:
+            raise Unavailable(f"the engine failed: {error}; see the log") from error
+        return wire.described(vectors, len(items))
+
+
+async def _within(future: Future[T], timeout: float) -> T:
+    """The result of work in the thread, or the port's exception for why there is none."""
+    try:
+        async with asyncio.timeout(timeout):
+            # When the time is up this cancels the future: one that has not begun never does.
+            return await asyncio.wrap_future(future)
+    except TimeoutError:
+        raise DeadlineExceeded("the model did not answer in time; ask for less at once") from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling() > 0:
+            raise
+        raise Unavailable("this scorer was closed while it waited; make a new one") from None

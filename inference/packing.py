@@ -8,11 +8,13 @@ The kept prefix is not computed again: its keys and values come from the prefix 
 token of a candidate sees the whole prefix and the earlier tokens of its own candidate, and its positions go on from the
 end of the prefix as if it were the only candidate. So each candidate's outputs are those of a pass of its own
 ("multi-item scoring" in SGLang and FlashInfer, candidate isolation in HSTU's M-FALCON).
-Several people's parts stand one after another in one pass and never see each other.
+Several people's parts stand one after another in one pass and never see each other. It is the same whether a token is
+one of text or the one of an item.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,58 +36,71 @@ class Prompt:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """One person's tokens in a pass: R rows, after `kept` tokens of the prefix that are not computed again.
+class Layout:
+    """Where one person's R rows of a pass stand, after `kept` tokens of the prefix that are not computed again.
 
-    `ids`, `positions` and `owner` are int64 [R]; `owner` is `PREFIX` or the index of the row's candidate. `visible` is
-    bool [R, kept + R]: whether a row sees a column. A candidate's last token is predicted but not read, so it has no
-    row. `predictors` and `targets` are int64 [K], one for each token of each candidate in order: the row that predicts
-    it, and the token. `lengths` [N] says how many belong to each candidate. `stable` is how much of the prefix is worth
-    keeping.
+    `positions` and `owner` are int64 [R]; `owner` is `PREFIX` or the index of the row's candidate. `visible` is bool
+    [R, kept + R]: whether a row sees a column. `stable` is how much of the prefix is worth keeping.
     """
 
     kept: int
     stable: int
-    ids: NDArray[np.int64]
     positions: NDArray[np.int64]
     owner: NDArray[np.int64]
     visible: NDArray[np.bool_]
+
+    @property
+    def rows(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One person's tokens in a pass, and how they are laid out.
+
+    `ids` are int64 [R]. A candidate's last token is predicted but not read, so it has no row. `predictors` and
+    `targets` are int64 [K], one for each token of each candidate in order: the row that predicts it, and the token.
+    `lengths` [N] says how many belong to each candidate.
+    """
+
+    layout: Layout
+    ids: NDArray[np.int64]
     predictors: NDArray[np.int64]
     targets: NDArray[np.int64]
     lengths: NDArray[np.int64]
 
-    @property
-    def rows(self) -> int:
-        return len(self.ids)
+
+def lay(prefix: int, sizes: Sequence[int], kept: int = 0, stable: int = 0) -> Layout:
+    """How a prefix of so many tokens and candidates of these `sizes` (rows, each 0 or more) are laid out.
+
+    `kept` tokens of the prefix are in the cache: all but the last at most, which predicts what comes first.
+    """
+    if not 0 <= kept < prefix:
+        raise ValueError(f"{kept} tokens kept of a prefix of {prefix}")
+    counts = np.array([prefix - kept, *sizes])
+    begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    owner = np.repeat(np.arange(PREFIX, len(sizes)), counts)
+    rows = np.arange(len(owner))
+    firsts = np.concatenate([[kept], np.full(len(sizes), prefix)])
+    positions = rows + np.repeat(firsts - begins, counts)
+    columns = np.concatenate([np.full(kept, PREFIX), owner])
+    earlier = np.arange(len(columns))[None, :] <= (kept + rows)[:, None]
+    visible = earlier & ((columns == PREFIX)[None, :] | (columns[None, :] == owner[:, None]))
+    return Layout(kept, stable, positions, owner, visible)
 
 
 def pack(prompt: Prompt, kept: int) -> Part:
-    """One person's part of a pass.
-
-    `kept` is how many tokens of the prefix are in the cache: all but the last at most, which predicts what comes first.
-    """
-    if not 0 <= kept < len(prompt.prefix):
-        raise ValueError(f"{kept} tokens kept of a prefix of {len(prompt.prefix)}")
-    start = len(prompt.prefix)
+    """One person's part of a pass, `kept` tokens of whose prefix are in the cache."""
+    layout = lay(len(prompt.prefix), [len(c) - 1 for c in prompt.candidates], kept, prompt.stable)
     runs = [prompt.prefix[kept:], *(candidate[:-1] for candidate in prompt.candidates)]
-    sizes = np.array([len(run) for run in runs])
-    begins = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     ids = np.fromiter((token for run in runs for token in run), dtype=np.int64)
-    rows = np.arange(len(ids))
-    owner = np.repeat(np.arange(PREFIX, len(prompt.candidates)), sizes)
-    firsts = np.concatenate([[kept], np.full(len(prompt.candidates), start)])
-    positions = rows + np.repeat(firsts - begins, sizes)
-
-    column_owner = np.concatenate([np.full(kept, PREFIX), owner])
-    earlier = np.arange(kept + len(ids))[None, :] <= (kept + rows)[:, None]
-    visible = earlier & ((column_owner == PREFIX)[None, :] | (column_owner[None, :] == owner[:, None]))
-
-    tail = sizes[0] - 1
-    predictors = np.concatenate(
-        [np.zeros(0, np.int64), *([tail, *range(b, b + n)] for b, n in zip(begins[1:], sizes[1:], strict=True))]
-    ).astype(np.int64)
+    ends = np.cumsum([len(run) for run in runs])
+    tail = ends[0] - 1
+    predictors = np.concatenate([np.zeros(0, np.int64), *([tail, *range(b, e)] for b, e in pairwise(ends))]).astype(
+        np.int64
+    )
     targets = np.fromiter((token for candidate in prompt.candidates for token in candidate), dtype=np.int64)
-    return Part(kept, prompt.stable, ids, positions, owner, visible, predictors, targets, sizes[1:] + 1)
+    return Part(layout, ids, predictors, targets, np.array([len(c) for c in prompt.candidates], np.int64))
 
 
 def common_length(left: Sequence[int], right: Sequence[int]) -> int:

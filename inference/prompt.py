@@ -12,8 +12,8 @@ The prefix grows at its end when the person does one more thing, so the keys and
 Where the history is longer than the window, the window's start is chosen by content and not by count: it then stays
 where it is for several events, instead of moving by one on each and leaving no prefix in common.
 
-Every text is data: it has no line breaks and no control characters, its control tokens are spelled out as characters,
-and it has at most its share of tokens.
+Of the history, only what the person liked is read. Every text is data: it has no line breaks and no control characters,
+its control tokens are spelled out as characters, and it has at most its share of tokens.
 """
 
 import zlib
@@ -78,7 +78,7 @@ class PromptWriter:
         prefix = [*self.instruction(request.scene)]
         for sentence in request.steer[-MAX_STEERS:]:
             prefix += self._line("wish", sentence, settings.max_steer_tokens)
-        for past in window(request.history, settings.max_history):
+        for past in window([past for past in request.history if past.feeling > 0], settings.max_history):
             prefix += self._line(past.kind, past.text, settings.max_item_tokens)
         return self._prompt(prefix, tuple(self._text(c.text, settings.max_item_tokens) for c in request.candidates))
 

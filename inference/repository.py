@@ -4,19 +4,22 @@ TARGET/scorer/config.pbtxt
 TARGET/scorer/1/model.py         imports this package; the logic is in `inference.triton_model`
 TARGET/scorer/1/settings.json
 TARGET/scorer/1/weights/         safetensors, config, tokenizer, manifest
+TARGET/scorer/1/adapter/         of item tokens: what was trained, and its card
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from inference import environment as environments
 from inference import wire
 from inference.server import MODEL
-from inference.settings import ModelSettings
+from inference.settings import ModelSettings, Strategy
 from inference.weights import Progress, convert, silent
 
 SETTINGS = "settings.json"
 WEIGHTS = "weights"
+ADAPTER = "adapter"
 
 _MODEL_PY = '''"""Made by `ouzel triton build`. The model itself is inference.triton_model."""
 
@@ -42,6 +45,7 @@ def build(
     if environment is not None:
         environments.create(environment, progress)
     folder = target / MODEL / str(version)
+    _place_adapter(folder / ADAPTER, settings)
     convert(folder / WEIGHTS, settings, progress)
     settings.write(folder / SETTINGS)
     (folder / "model.py").write_text(_MODEL_PY)
@@ -50,6 +54,24 @@ def build(
     aside.write_text(config_pbtxt(settings))
     aside.rename(target / MODEL / "config.pbtxt")
     return target
+
+
+def _place_adapter(target: Path, settings: ModelSettings) -> None:
+    """Have `target` hold the adapter that `settings` name, or nothing if they name none. Raises `WeightsError`."""
+    from inference.item_tokens.adapter import locate  # noqa: PLC0415  (imports torch)
+
+    if settings.strategy is Strategy.FULL_TEXT:
+        shutil.rmtree(target, ignore_errors=True)
+        return
+    source = locate(settings.adapter)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}-{os.getpid()}")
+    try:
+        shutil.copytree(source, aside)
+        shutil.rmtree(target, ignore_errors=True)
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def weights_of(repository: Path, version: int = 1) -> Path:
@@ -74,6 +96,7 @@ max_batch_size: {settings.max_batch}
 input [ {{ name: "{wire.REQUEST}" data_type: TYPE_STRING dims: [ 1 ] }} ]
 output [
   {{ name: "{wire.SCORES}" data_type: TYPE_FP32 dims: [ -1 ] }},
+  {{ name: "{wire.VECTOR}" data_type: TYPE_FP32 dims: [ -1 ] }},
   {{ name: "{wire.VERSION}" data_type: TYPE_STRING dims: [ 1 ] }}
 ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]

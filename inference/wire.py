@@ -1,42 +1,105 @@
-"""How a request and its answer travel to Triton: MessagePack in one bytes tensor; FP32 scores and the version back."""
+"""How a question and its answer travel to Triton.
+
+A question is one bytes tensor, `request`: a MessagePack map with `type` "score" and the `ScoreRequest` under `request`,
+or with `type` "describe" and the items under `items`. The answer is three tensors:
+
+    scores      FP32 [n]    one a candidate; for a describe, one 0 an item
+    vector      FP32 [k]    the context's vector; for a describe, the items' vectors one after the other, k = n x width;
+                            of no length from a model that has no vectors
+    version     the model's version
+"""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+import numpy as np
+from msgspec import Meta
 
 from inference.errors import RequestRefused
-from schemas.scoring import InvalidAnswer, ScoreRequest, Scores
+from schemas.scoring import MAX_DESCRIBED, MAX_WIDTH, Candidate, InvalidAnswer, ItemVectors, ScoreRequest, Scores
 
 REQUEST = "request"
 SCORES = "scores"
+VECTOR = "vector"
 VERSION = "version"
 
 MAX_REQUEST_BYTES = 1024 * 1024
 """A longer request is refused unread."""
 
+
+class DescribeRequest(msgspec.Struct, frozen=True, tag="describe"):
+    """The items whose vectors are wanted."""
+
+    items: Annotated[tuple[Candidate, ...], Meta(max_length=MAX_DESCRIBED)]
+
+
+class _Score(msgspec.Struct, frozen=True, tag="score"):
+    request: ScoreRequest
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an engine says to one `ScoreRequest`: one score a candidate, and the context's vector if it has one."""
+
+    scores: tuple[float, ...]
+    vector: tuple[float, ...] = ()
+
+
+Answer = Answered | RequestRefused | None
+"""An answer; or why there is none; or None for what was skipped."""
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ScoreRequest)
+_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest)
 
 
-def encode(request: ScoreRequest) -> bytes:
-    return _encoder.encode(request)
+def encode(request: ScoreRequest | DescribeRequest) -> bytes:
+    return _encoder.encode(_Score(request) if isinstance(request, ScoreRequest) else request)
 
 
-def decode(payload: bytes) -> ScoreRequest:
+def decode(payload: bytes) -> ScoreRequest | DescribeRequest:
     """Raises `RequestRefused`, whatever the bytes are."""
     if len(payload) > MAX_REQUEST_BYTES:
         raise RequestRefused(f"a request of {len(payload)} bytes, at most {MAX_REQUEST_BYTES} are read; send less text")
     try:
-        return _decoder.decode(payload)
+        request = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused(f"not a scoring request: {error}; client and server must be of one version") from None
+    return request.request if isinstance(request, _Score) else request
 
 
-def answer(scores: Sequence[float], asked: int, version: str) -> Scores:
-    """The scores, checked. Raises `InvalidAnswer` unless there is one finite number a candidate."""
+def answer(answered: Answered, asked: int, version: str) -> Scores:
+    """The answer to a `ScoreRequest` of `asked` candidates, checked. Raises `InvalidAnswer` for another number of
+    scores, a vector that is too long, or a number that is not finite."""
+    scores, vector = answered.scores, answered.vector
     if len(scores) != asked:
         raise InvalidAnswer(f"{len(scores)} scores for {asked} candidates; look at the model's log")
     if not all(map(math.isfinite, scores)):
         raise InvalidAnswer(f"a score of {version or 'the model'} is not finite; use another version of the model")
-    return Scores(scores=tuple(map(float, scores)), model_version=version)
+    if len(vector) > MAX_WIDTH:
+        raise InvalidAnswer(f"a vector of {len(vector)} numbers, at most {MAX_WIDTH} are taken; use a narrower model")
+    if not all(map(math.isfinite, vector)):
+        raise InvalidAnswer(f"a vector of {version or 'the model'} is not finite; use another version of the model")
+    return Scores(scores=tuple(map(float, scores)), model_version=version, vector=tuple(map(float, vector)))
+
+
+def described(vectors: ItemVectors, asked: int) -> ItemVectors:
+    """The vectors of `asked` items, checked. Raises `InvalidAnswer`."""
+    version = vectors.model_version or "the model"
+    if not 0 <= vectors.width <= MAX_WIDTH:
+        raise InvalidAnswer(f"vectors of {vectors.width} numbers, at most {MAX_WIDTH} are taken; use a narrower model")
+    if len(vectors.values) != 4 * asked * vectors.width:
+        raise InvalidAnswer(
+            f"{len(vectors.values)} bytes for {asked} vectors of {vectors.width} numbers; look at the model's log"
+        )
+    if not np.isfinite(np.frombuffer(vectors.values, "<f4")).all():
+        raise InvalidAnswer(f"a vector of {version} is not finite; use another version of the model")
+    return vectors
+
+
+def check_count(items: Sequence[Candidate]) -> None:
+    """Raises `InvalidAnswer` where more items are to be described than one question takes."""
+    if len(items) > MAX_DESCRIBED:
+        raise InvalidAnswer(f"{len(items)} items, at most {MAX_DESCRIBED} are described at once; ask in parts")

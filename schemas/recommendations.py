@@ -27,6 +27,7 @@ class Source(StrEnum):
     TRENDING = "trending"
     FRESH = "fresh"
     ALIKE = "alike"
+    NEAREST = "nearest"
     EXPLORED = "explored"
 
 

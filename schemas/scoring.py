@@ -4,37 +4,64 @@
     ├── DeadlineExceeded    the answer did not come in time
     ├── Unavailable         no server, or no model in it
     ├── Overloaded          too many requests in flight; refused without being sent
-    ├── InvalidAnswer       not one finite score a candidate
+    ├── InvalidAnswer       not one finite score a candidate, or not one finite vector an item
     └── CircuitOpen         recent requests failed; not sent until the breaker tries again
 
 All are the caller's cue to publish the behavioural list; `degraded` is the code that the list then carries.
 """
 
-from typing import ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Protocol
 
 import msgspec
+from msgspec import Meta
 
+from schemas.limits import Millis
 from schemas.recommendations import Degraded
 
+MAX_ABOUT = 300
+"""Characters of what is said about an item beside its title: attributes and description."""
 
-class Past(msgspec.Struct, frozen=True):
-    """One thing that the person did, as the model reads it: the item's text and the kind of event."""
+MAX_DESCRIBED = 64
+"""Items of one `describe`, at most."""
+
+MAX_WIDTH = 2_048
+"""Numbers of one vector, at most."""
+
+About = Annotated[str, Meta(max_length=MAX_ABOUT)]
+Feeling = Annotated[int, Meta(ge=-2, le=2)]
+
+
+class Past(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that the person did, as the model reads it.
+
+    `text` is the item's title, `about` its attributes and description, `item` its id (for what a model has learned of
+    this very item; the text is enough). `kind` is the kind of event; `feeling` says how much the person liked the item,
+    from -2, much disliked, to 2; `ts`, when it happened, milliseconds since 1970.
+    """
 
     text: str
     kind: str
+    item: str = ""
+    about: About = ""
+    feeling: Feeling = 0
+    ts: Millis = 0
 
 
-class Candidate(msgspec.Struct, frozen=True):
-    """One item to score, as the model reads it."""
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One item to score or to describe, as the model reads it; the fields are those of `Past`."""
 
     text: str
+    item: str = ""
+    about: About = ""
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to score for one person.
 
     `session` is an opaque number that is the same for the same person within one worker's life, for the prefix cache;
-    it is not derived from the user id without a secret. `history` is oldest first. Text is data: it cannot change the
+    it is not derived from the user id without a secret. `history` is what the person did, of every kind, oldest first.
+    `candidates` may be empty, where only the context's vector is wanted. Text is data: it cannot change the
     instructions, and one candidate's text cannot change another candidate's score.
     """
 
@@ -46,15 +73,37 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """One finite score for each candidate, in the order asked; higher is better. Comparable within one request only."""
+    """One finite score for each candidate, in the order asked; higher is better. Comparable within one request only.
+
+    `vector` is the context's vector: its dot product with an item's vector of the same `model_version` is the item's
+    logit. Empty from a model that has no vectors.
+    """
 
     scores: tuple[float, ...]
+    model_version: str
+    vector: tuple[float, ...] = ()
+
+
+class ItemVectors(msgspec.Struct, frozen=True, kw_only=True):
+    """One vector for each item, in the order asked.
+
+    `values` are float32, little-endian, row-major [n, width]. A `width` of 0 says that the model has no vectors.
+    """
+
+    width: int
+    values: bytes
     model_version: str
 
 
 class Scorer(Protocol):
     async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
         """Score the candidates within `timeout` seconds, or raise a `ScoringError`."""
+
+    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        """The vectors of at most `MAX_DESCRIBED` items within `timeout` seconds, or raise a `ScoringError`.
+
+        One call at a time: it takes none of the room that lists have, and its failures close nothing to them.
+        """
 
     async def ready(self) -> bool:
         """Whether the next request is likely to be answered. Never raises."""

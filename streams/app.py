@@ -19,6 +19,7 @@ from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
 from streams.connection import addresses, client_options, faust_options
 from streams.covisiting import Owner
+from streams.describing import Describing
 from streams.graph import ItemGraph
 from streams.lane import Plane
 from streams.lanes import BatchLanes
@@ -120,6 +121,16 @@ class WorkerApp(faust.App):
         )
         for each in beside:
             self.add_future(each)
+        if self._scorer is not None:
+            describing = Describing(
+                catalogue=self.catalogue,
+                scorer=self._scorer,
+                batch=self.settings.describe_batch,
+                timeout_s=self.settings.describe_timeout_s,
+                metrics=self.metrics,
+                busy=lists.busy,
+            )
+            self.add_future(describing.run())
 
     async def on_stop(self) -> None:
         await super().on_stop()
@@ -150,6 +161,7 @@ class WorkerApp(faust.App):
                 people += state.people()
         self.metrics.state_people.set(people)
         self.metrics.items.set(len(self.catalogue))
+        self.metrics.undescribed.set(self.catalogue.vectors.waiting)
         self.metrics.neighbours.set(self.neighbours.records)
 
     def _add_agents(self) -> None:

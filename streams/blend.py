@@ -4,7 +4,7 @@ Scores are a weighted sum of standardized signals. Each list that was followed b
 one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
 JMLR 2011). Weights are bounded, and start at values that are good before anything is learned. The model's score has a
 weight of its own, never below 0, learned only from lists that the model scored: a model that does not help fades to no
-effect.
+effect. Where a model gives vectors, its affinity is one of the signals, and its scores tell what they add to that.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.context import digest
-from streams.signals import SIGNALS
+from streams.signals import AFFINITY, SIGNALS
 
 Floats = NDArray[np.float32]
 
@@ -39,6 +39,7 @@ PRIOR = {
     "interest": 0.15,
     "alike": 0.03,
     "fresh": 0.02,
+    AFFINITY: 0.5,
 }
 
 
@@ -71,9 +72,16 @@ def weights_of(blend: Blend) -> Floats:
     return np.array([held.get(name, PRIOR[name]) for name in SIGNALS], np.float32)
 
 
-def behavioural(blend: Blend, signals: Floats) -> Floats:
-    """The score of each candidate without the model, float32 [n]."""
+def weighed(blend: Blend, signals: Floats) -> Floats:
+    """The score of each candidate by its signals, float32 [n]."""
     return np.asarray(signals @ weights_of(blend), np.float32)
+
+
+def behavioural(blend: Blend, signals: Floats) -> Floats:
+    """The part of `weighed` in which no model has a part, float32 [n]."""
+    weights = weights_of(blend)
+    weights[SIGNALS.index(AFFINITY)] = 0.0
+    return np.asarray(signals @ weights, np.float32)
 
 
 def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:

@@ -1,4 +1,4 @@
-"""Which items are worth ranking for a person now: four bounded sources, and which of them named each candidate."""
+"""Which items are worth ranking for a person now: bounded sources, and which of them named each candidate."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.recommendations import Source
-from streams.interests import Evidence
+from streams.vectors import Affinities
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE)
+SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST)
 """Bit k of a candidate's sources stands for SOURCES[k]."""
 
 
@@ -24,6 +24,7 @@ class Sizes:
     trending: int = 60
     fresh: int = 20
     alike: int = 30
+    nearest: int = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Candidates:
 
 
 def gather(
-    known: Evidence,
     allowed: Bools,
     *,
     covisited: Floats,
@@ -45,13 +45,11 @@ def gather(
     alike: Floats,
     sizes: Sizes,
 ) -> Candidates:
-    """The candidates of a person. Every array is by item number; `allowed` says which may be shown to them.
+    """The candidates of a person without a model. Every array is by item number; `allowed` says which may be shown.
 
     Co-visited: by the sum of the co-visit signals, each as a share of its best. Trending: by the decayed trend, and by
     likes where a scene has no trend yet. Fresh: the newest by publication, where that is known. Alike: by text.
     """
-    allowed = allowed.copy()
-    allowed[known.dislikes] = False
     best = covisited.max(axis=1, keepdims=True, initial=0.0)
     near = (covisited / np.where(best > 0, best, 1.0)).sum(axis=0)
     wanted = trend + 1e-6 * likes
@@ -69,6 +67,17 @@ def gather(
     if not len(numbers):  # nothing is known of any item: any that may be shown will do
         numbers = np.flatnonzero(allowed)[: sizes.trending]
         sources[numbers] = 1 << SOURCES.index(Source.FRESH)
+    return Candidates(numbers, sources[numbers])
+
+
+def widen(found: Candidates, allowed: Bools, affinities: Affinities, sizes: Sizes) -> Candidates:
+    """The candidates and, beside them, the items for which the model has most affinity: the source `nearest`."""
+    count = len(allowed)
+    sources = np.zeros(count, np.uint8)
+    sources[found.numbers] = found.sources
+    near = top(affinities.scores[:count], allowed & affinities.known[:count], sizes.nearest)
+    sources[near] |= 1 << SOURCES.index(Source.NEAREST)
+    numbers = np.flatnonzero(sources)
     return Candidates(numbers, sources[numbers])
 
 

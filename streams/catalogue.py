@@ -1,7 +1,7 @@
 """The items that a worker holds: their numbers, texts, attributes, and who may see them.
 
-An item takes about 2.3 KiB and its own text. Numbers are never given back, so that the item graph can share them: a
-catalogue that changes wholly needs a restart of the worker to become small again.
+An item takes about 2.3 KiB, its own text, and what `streams.vectors` states. Numbers are never given back, so that the
+item graph can share them: a catalogue that changes wholly needs a restart of the worker to become small again.
 """
 
 from array import array
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from schemas.items import Item
 from schemas.limits import MAX_ATTRIBUTES
+from schemas.scoring import MAX_ABOUT, Candidate
 from streams.context import Context, digest
 from streams.errors import IndexFull
 from streams.likeness import Likeness
+from streams.vectors import Vectors
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -60,6 +62,7 @@ class Catalogue:
     def __init__(self, index: ItemIndex | None = None) -> None:
         self.index = ItemIndex() if index is None else index
         self.likeness = Likeness()
+        self.vectors = Vectors()
         self._items: dict[int, Item] = {}
         self._live = np.zeros(64, np.bool_)
         self._published = np.zeros(64, np.int64)
@@ -78,11 +81,14 @@ class Catalogue:
         """Add an item, or replace what was said of it."""
         number = self.index.number(item.id)
         self._reserve(number)
+        before = self.described(number) if number in self._items else None
         self._set_attributes(number, item.attributes)
         self._items[number] = item
         self._live[number] = True
         self._published[number] = item.published or 0
         self.likeness.put(number, item)
+        if self.described(number) != before:
+            self.vectors.want(number)
 
     def withdraw(self, item: str) -> None:
         """Take an item out. It is recommended no more, and its text is forgotten."""
@@ -92,6 +98,7 @@ class Catalogue:
         self._set_attributes(number, ())
         self._live[number] = False
         self.likeness.put(number, None)
+        self.vectors.drop(number)
 
     def get(self, item: str) -> Item | None:
         number = self.index.find(item)
@@ -105,9 +112,17 @@ class Catalogue:
         return self._items[number]
 
     def text(self, number: int) -> str:
-        """The item as a model reads it: its title alone. Every token costs time in every list that holds it, and
-        attributes are signals of their own."""
+        """The item as a model reads it in full text: its title alone, since every token costs time in every list."""
         return self._items[number].title
+
+    def about(self, number: int) -> str:
+        """What else is said of the item, for a model that reads it once: attributes and description, cut."""
+        item = self._items[number]
+        return ". ".join(part for part in (", ".join(item.attributes), item.text) if part)[:MAX_ABOUT]
+
+    def described(self, number: int) -> Candidate:
+        """The item as the model plane is told of it."""
+        return Candidate(self.text(number), self.index[number], self.about(number))
 
     def allowed(self, context: Context, now_ms: int) -> Bools:
         """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""

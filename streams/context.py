@@ -27,6 +27,9 @@ MAX_CONTEXT_BYTES = 320_000
 LIKED_RATING = 4.0
 DISLIKED_RATING = 2.0
 
+ENOUGH = 10
+"""With less than this in a scene, what was done in other scenes counts too, as older."""
+
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True):
     """One thing that the person did to one item; `event` is the digest of the event's id."""
@@ -39,12 +42,16 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SceneContext(msgspec.Struct, frozen=True, array_like=True):
-    """What the person did in one scene, oldest first. `liked` counts every like ever folded here."""
+    """What the person did in one scene, oldest first.
+
+    `liked` counts every like ever folded here, `met` every interaction; what is forgotten stays counted.
+    """
 
     recent: tuple[Interaction, ...] = ()
     likes: tuple[Interaction, ...] = ()
     dislikes: tuple[Interaction, ...] = ()
     liked: int = 0
+    met: int = 0
 
 
 class Steer(msgspec.Struct, frozen=True, array_like=True):
@@ -79,17 +86,28 @@ def digest(identifier: str) -> int:
     return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "little")
 
 
-def sentiment(kind: EventKind, value: float | None = None) -> int:
-    """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
+def strength(kind: EventKind, value: float | None = None) -> int:
+    """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
     match kind:
-        case EventKind.CLICK | EventKind.LIKE | EventKind.CART | EventKind.PURCHASE:
+        case EventKind.LIKE | EventKind.PURCHASE:
+            return 2
+        case EventKind.CLICK | EventKind.CART:
             return 1
-        case EventKind.DISLIKE | EventKind.DISMISS:
+        case EventKind.DISMISS:
             return -1
+        case EventKind.DISLIKE:
+            return -2
         case EventKind.RATE if value is not None:
-            return 1 if value >= LIKED_RATING else -1 if value <= DISLIKED_RATING else 0
+            liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
+            return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
         case _:
             return 0
+
+
+def sentiment(kind: EventKind, value: float | None = None) -> int:
+    """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
+    how_much = strength(kind, value)
+    return (how_much > 0) - (how_much < 0)
 
 
 def is_repeat(context: Context, event: Event, offset: int) -> bool:
@@ -128,17 +146,26 @@ def fold(context: Context, event: Event, offset: int) -> Context:
 
 
 def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
-    """The person's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ten.
+    """The person's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ENOUGH.
 
     A person who is new in a scene is not new to the product.
     """
     here = context.scenes.get(scene, SceneContext()).likes
-    if len(here) >= 10 or len(context.scenes) < 2:
+    if len(here) >= ENOUGH or len(context.scenes) < 2:
         return here
     elsewhere = [like for name, other in context.scenes.items() if name != scene for like in other.likes]
     known = {like.item for like in here}
     elsewhere = sorted((like for like in elsewhere if like.item not in known), key=lambda like: like.ts)
     return (*elsewhere, *here)[-MAX_LIKES:]
+
+
+def lately(context: Context, scene: str) -> tuple[Interaction, ...]:
+    """What the person did last, of every kind, oldest first; filled from other scenes as likes are; at most 50."""
+    here = context.scenes.get(scene, SceneContext()).recent
+    if len(here) >= ENOUGH or len(context.scenes) < 2:
+        return here
+    elsewhere = [done for name, other in context.scenes.items() if name != scene for done in other.recent]
+    return (*sorted(elsewhere, key=lambda done: done.ts), *here)[-MAX_RECENT:]
 
 
 def _add(scene: SceneContext, done: Interaction) -> SceneContext:
@@ -151,7 +178,9 @@ def _add(scene: SceneContext, done: Interaction) -> SceneContext:
         liked, total = (*liked, done)[-MAX_LIKES:], total + 1
     elif feeling < 0:
         disliked = (*disliked, done)[-MAX_DISLIKES:]
-    return SceneContext((*scene.recent, done)[-MAX_RECENT:], liked, disliked, total)
+    # A state that was written before `met` was counted counts on from what it holds.
+    met = max(scene.met, len(scene.recent)) + 1
+    return SceneContext((*scene.recent, done)[-MAX_RECENT:], liked, disliked, total, met)
 
 
 def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext) -> dict[str, SceneContext]:
@@ -181,6 +210,7 @@ def _forget(context: Context, mark: int) -> tuple[dict[str, SceneContext], bytes
             tuple(x for x in scene.likes if x.event != mark),
             tuple(x for x in scene.dislikes if x.event != mark),
             scene.liked,
+            scene.met,
         )
         for name, scene in context.scenes.items()
     }

@@ -48,7 +48,10 @@ class Counting:
 
 @dataclass(frozen=True)
 class Reach:
-    """Every pair of some rows: `strength[m, k]` ties `other[m]` to `rows[of[m]]`; `after[m]` if it was met later."""
+    """Every pair of some rows: `strength[m, k]` ties `other[m]` to `rows[of[m]]`; `after[m]` if it was met later.
+
+    `of` never falls.
+    """
 
     rows: Ints
     of: Ints
@@ -341,9 +344,12 @@ class ItemGraph:
 
     def _strength(self, weights: Floats, rows: Ints, others: Ints) -> Floats:
         counting = self.counting
-        strength = np.empty_like(weights)
+        strength = np.empty(weights.shape, np.float32, order="F")  # read by kernel
         for counts, liked in ((self._events, False), (self._likes, True)):
-            root = np.sqrt(counts[: len(self.index)])
-            scale = counting.shrink_power * root[rows] * root[others] + counting.shrink
-            strength[:, liked == LIKED] = weights[:, liked == LIKED] / scale[:, None]
+            root = np.sqrt(counts[: len(self.index)]).astype(np.float32)
+            scale = root[others]
+            scale *= np.float32(counting.shrink_power) * root[rows]
+            scale += np.float32(counting.shrink)
+            for kernel in np.flatnonzero(liked == LIKED):
+                np.divide(weights[:, kernel], scale, out=strength[:, kernel])
         return strength

@@ -3,23 +3,19 @@
 Nothing of it is stored: it follows from the context, so that forgetting an event leaves nothing behind.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.catalogue import Catalogue
-from streams.context import Context, Interaction, SceneContext, likes
+from streams.context import ENOUGH, Context, Interaction, SceneContext, lately, likes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MAX_EVIDENCE = 20
 """Likes, meetings and dislikes that are read, each."""
-
-ENOUGH = 10
-"""With fewer events than this in a scene, those of other scenes count too, as older ones."""
 
 INTEREST_DECAY = 0.95
 DISLIKE_SHARE = 0.5
@@ -33,16 +29,22 @@ class Evidence:
     met: Ints
     dislikes: Ints
 
+    def items(self) -> Ints:
+        """What was liked or met, once each: the likes stand together, and so does what was met."""
+        likes, met = dict.fromkeys(self.likes.tolist()), dict.fromkeys(self.met.tolist())
+        only_liked, both = [at for at in likes if at not in met], [at for at in likes if at in met]
+        return np.array([*only_liked, *both, *(at for at in met if at not in likes)], np.int64)
+
 
 def evidence(context: Context, scene: str, catalogue: Catalogue) -> Evidence:
     """The evidence of `scene`, topped up from the person's other scenes while there is little."""
     here = context.scenes.get(scene, SceneContext())
-    met, dislikes = here.recent, here.dislikes
-    if len(met) < ENOUGH and len(context.scenes) > 1:
-        others = [other for name, other in context.scenes.items() if name != scene]
-        met = (*_by_time(done for other in others for done in other.recent), *met)
-        dislikes = (*_by_time(done for other in others for done in other.dislikes), *dislikes)
-    return Evidence(_newest(likes(context, scene), catalogue), _newest(met, catalogue), _newest(dislikes, catalogue))
+    dislikes = here.dislikes
+    if len(here.recent) < ENOUGH and len(context.scenes) > 1:
+        elsewhere = [done for name, other in context.scenes.items() if name != scene for done in other.dislikes]
+        dislikes = (*sorted(elsewhere, key=lambda done: done.ts), *dislikes)
+    known = (likes(context, scene), lately(context, scene), dislikes)
+    return Evidence(*(_newest(past, catalogue) for past in known))
 
 
 def interests(known: Evidence, catalogue: Catalogue) -> Floats:
@@ -55,10 +57,6 @@ def interests(known: Evidence, catalogue: Catalogue) -> Floats:
     interest *= catalogue.rarity()
     length = np.linalg.norm(interest)
     return (interest / length if length > 0 else interest).astype(np.float32)
-
-
-def _by_time(done: Iterable[Interaction]) -> list[Interaction]:
-    return sorted(done, key=lambda one: one.ts)
 
 
 def _newest(past: tuple[Interaction, ...], catalogue: Catalogue) -> Ints:

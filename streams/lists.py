@@ -24,9 +24,20 @@ from streams.catalogue import Catalogue
 from streams.clock import Clock
 from streams.context import Context, sentiment
 from streams.graph import ItemGraph
-from streams.metrics import FULL, Metrics
+from streams.metrics import FULL, HITS, Metrics
 from streams.publishing import Output
-from streams.ranking import Ranking, Shortlist, assemble, popular, remember, score_request, shortlist
+from streams.ranking import (
+    Ranking,
+    Shortlist,
+    arrange,
+    assemble,
+    hear,
+    popular,
+    prepare,
+    remember,
+    score_request,
+    shortlist,
+)
 from streams.settings import Settings
 from streams.triggers import Trigger, Waiting
 
@@ -34,6 +45,9 @@ log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 4_096
 """People whose last list is kept in memory to learn from; 40 bytes a candidate each."""
+
+HURRY_SECONDS = 0.02
+"""Between two looks for somebody whose patience has ended."""
 
 JUDGED = 10
 """How many entries of a list the online hit ratio looks at."""
@@ -57,6 +71,7 @@ class Last(NamedTuple):
 
     scene: str
     items: tuple[str, ...]
+    without_model: tuple[str, ...]
     popular: tuple[str, ...]
     remembered: Remembered
 
@@ -113,19 +128,24 @@ class Lists:
         if state is None or last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
             return
         self._metrics.judged.inc()
-        for of, items in (("list", last.items), ("popularity", last.popular)):
+        for of, items in zip(HITS, (last.items, last.without_model, last.popular), strict=True):
             if event.item in items:
                 self._metrics.hits.labels(of).inc()
         state.set_blend(last.scene, learn(state.blend(last.scene), last.remembered, event.item))
 
     def trigger(self, partition: int, event: Event, offset: int) -> None:
         """Ask for a list that answers `event`. An event too old to matter to anybody's screen makes none."""
-        if self._clock.now_ms() - event.ts > self._settings.trigger_max_age_ms:
+        settings, now = self._settings, self._clock.monotonic()
+        age = self._clock.now_ms() - event.ts
+        if age > settings.trigger_max_age_ms:
             self._metrics.stale.inc()
             return
-        since = self._clock.monotonic()
+        # An age of the whole deadline is a backlog or a clock that is behind: no haste makes that good.
+        spent = age if 0 < age < settings.list_deadline_ms else 0
+        deadline = now + (settings.list_deadline_ms - spent) / 1000
+        patience = min(now + settings.patience_ms / 1000, deadline)
         replaced, given_up = self._waiting.add(
-            Trigger(event.user, event.scene, event.id, event.ts, partition, offset, since)
+            Trigger(event.user, event.scene, event.id, event.ts, partition, offset, patience, deadline)
         )
         if replaced is not None:
             self._metrics.coalesced.inc()
@@ -143,6 +163,10 @@ class Lists:
         offsets = [t.offset for t in self._busy.values() if t.partition == partition]
         waiting = self._waiting.first_offset(partition)
         return min(offsets if waiting is None else [*offsets, waiting], default=None)
+
+    def busy(self) -> bool:
+        """Whether somebody waits for a list."""
+        return bool(self._busy) or len(self._waiting) > 0
 
     # What waits.
 
@@ -164,15 +188,12 @@ class Lists:
 
     async def _hurry(self) -> None:
         """Give the behavioural list to whoever has waited so long that the model's answer would come too late."""
-        patience = self._settings.patience_ms / 1000
         while True:
-            trigger = self._waiting.take_since_before(self._clock.monotonic() - patience, self._busy)
-            if trigger is not None:
+            trigger = self._waiting.take_overdue(self._clock.monotonic(), self._busy)
+            if trigger is None:
+                await asyncio.sleep(HURRY_SECONDS)
+            else:
                 await self._answer(trigger, ask=False)
-                continue
-            first = self._waiting.first_since()
-            left = patience if first is None else first + patience - self._clock.monotonic()
-            await asyncio.sleep(max(left, patience / 20))  # someone who is busy can be overdue: do not spin
 
     async def _answer(self, trigger: Trigger, *, ask: bool) -> None:
         self._busy[trigger.user] = trigger
@@ -192,29 +213,31 @@ class Lists:
             return
         began = self._clock.monotonic()
         context, blend = state.context(trigger.user), state.blend(trigger.scene)
-        chosen = shortlist(
+        catalogue, graph = self._catalogue, self._graph
+        prepared = prepare(
             context,
             trigger.scene,
-            catalogue=self._catalogue,
-            graph=self._graph,
-            blend=blend,
+            catalogue=catalogue,
+            graph=graph,
             now_ms=self._clock.now_ms(),
             settings=self._ranking,
         )
+        plain = chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
         scores: Scores | None = None
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
             scores, degraded = await self._score(trigger, context, chosen)
         if not state.open:
             return
+        if scores is not None:
+            chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
+            if chosen.logits is None:  # nothing was scored, and no item is described yet
+                scores, degraded = None, Degraded.UNAVAILABLE
         name = list_id(trigger)
         entries = assemble(
             chosen,
-            scores,
-            context=context,
             scene=trigger.scene,
-            catalogue=self._catalogue,
-            graph=self._graph,
+            catalogue=catalogue,
             blend=blend,
             settings=self._ranking,
             rng=Random(name),  # noqa: S311 - exploration, not secrecy; the same list is drawn again on replay
@@ -243,7 +266,9 @@ class Lists:
                 *(Output(FEEDBACK.name, key, encode(feedback)) for feedback in closed),
             ]
         )
-        self._keep(trigger, context, made, remember(chosen, scores))
+        without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
+        listed = plain.candidates.numbers[without.places[:JUDGED]].tolist()
+        self._keep(trigger, context, made, tuple(catalogue.index[at] for at in listed), remember(chosen))
         self._count(made)
 
     async def _score(
@@ -252,10 +277,15 @@ class Lists:
         if self._scorer is None:
             return None, Degraded.DISABLED
         request = score_request(
-            chosen, context, trigger.scene, catalogue=self._catalogue, session=self._session(trigger.user)
+            chosen,
+            context,
+            trigger.scene,
+            catalogue=self._catalogue,
+            session=self._session(trigger.user),
+            settings=self._ranking,
         )
         asked = self._clock.monotonic()
-        left = trigger.since + self._settings.list_deadline_ms / 1000 - asked
+        left = trigger.deadline - asked
         if left <= 0:
             return None, Degraded.OVERLOADED
         try:
@@ -269,16 +299,25 @@ class Lists:
             log.error("The scorer failed in a way it should not (%s); lists are made without it", type(error).__name__)
             return None, Degraded.INVALID
         self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
+        self._catalogue.vectors.doubt(scores.model_version)
         return scores, None
 
     def _session(self, user: str) -> int:
         key = blake2b(user.encode(), key=self._secret, digest_size=8).digest()
         return int.from_bytes(key, "little") >> 1
 
-    def _keep(self, trigger: Trigger, context: Context, made: Recommendation, remembered: Remembered) -> None:
+    def _keep(
+        self,
+        trigger: Trigger,
+        context: Context,
+        made: Recommendation,
+        without: tuple[str, ...],
+        remembered: Remembered,
+    ) -> None:
+        """Keep what the person's next like judges: this list, the items `without` the model, and the popular."""
         top = tuple(entry.item for entry in made.entries[:JUDGED])
         favourites = popular(context, catalogue=self._catalogue, graph=self._graph, count=JUDGED)
-        self._last[trigger.user] = Last(trigger.scene, top, favourites, remembered)
+        self._last[trigger.user] = Last(trigger.scene, top, without, favourites, remembered)
         self._last.move_to_end(trigger.user)
         if len(self._last) > MAX_REMEMBERED:
             self._last.popitem(last=False)

@@ -18,6 +18,10 @@ FULL = "none"
 """The label of a list that the model had its part in."""
 
 
+HITS = ("list", "without_model", "popularity")
+"""Whose hits are counted."""
+
+
 class Metrics:
     """The metrics of one worker, on a registry of its own (default: a new one)."""
 
@@ -55,6 +59,8 @@ class Metrics:
         self.scoring_seconds = Histogram(
             "ouzel_scoring_seconds", "From asking the model to its answer.", buckets=SECONDS, registry=reg
         )
+        self.described = Counter("ouzel_described_items", "Items that the model gave a vector.", registry=reg)
+        self.undescribed = Gauge("ouzel_undescribed_items", "Items that wait for a vector of the model.", registry=reg)
         self.coalesced = Counter("ouzel_coalesced_triggers", "Triggers replaced by the person's next.", registry=reg)
         self.stale = Counter("ouzel_stale_triggers", "Events too old to make a list for.", registry=reg)
         self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)
@@ -63,7 +69,7 @@ class Metrics:
         self.judged = Counter("ouzel_judged_likes", "Likes of people who had a list before.", registry=reg)
         self.hits = Counter(
             "ouzel_list_hits",
-            "Likes found in the first ten of the list, or of the popular.",
+            "Likes found in the first ten: of the list, of the list without the model, of the popular.",
             ["of"],
             registry=reg,
         )
@@ -76,5 +82,5 @@ class Metrics:
             self.lists.labels(reason)
         for outcome in Outcome:
             self.feedback.labels(outcome.value)
-        for of in ("list", "popularity"):
+        for of in HITS:
             self.hits.labels(of)

@@ -1,7 +1,7 @@
-"""The path of one list, for live lists and for evaluation alike: shortlist, ask the model, assemble, remember.
+"""The path of one list, for live lists and for evaluation alike: prepare, shortlist, ask the model, assemble, remember.
 
-Pure: no clock, no network. `shortlist` does the work that is proportional to the catalogue; the rest looks at the
-candidates only.
+Pure: no clock, no network. `prepare` does the work that is proportional to the catalogue; so does `hear`, for a model
+that has vectors, with one product. The rest looks at the candidates only.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,19 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.recommendations import Entry, Source
-from schemas.scoring import Candidate, Past, ScoreRequest, Scores
-from streams.blend import Blend, Remembered, behavioural
-from streams.candidates import Candidates, Sizes, gather, named
+from schemas.scoring import Past, ScoreRequest, Scores
+from streams.blend import Blend, Remembered, behavioural, weighed
+from streams.candidates import Candidates, Sizes, gather, named, widen
 from streams.catalogue import Catalogue
-from streams.context import Context, SceneContext, likes
+from streams.context import Context, SceneContext, lately, strength
 from streams.diversity import diversify
 from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, evidence
 from streams.reasons import reason
 from streams.signals import covisit_scores, likeness, measure
+from streams.vectors import Affinities
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 MAX_TIME = 2**53
 
@@ -34,10 +36,11 @@ MAX_TIME = 2**53
 class Ranking:
     """How lists are made.
 
-    `length`: entries of a list. `rescored`: how many of the best candidates the model is asked about. `diversity`: the
-    strength of MMR, in units of blended score. With probability `exploration` the last place goes to one of the next
-    `explored` candidates, each as likely. The model reads the person's last `history` likes at most; where they begin
-    moves on by `history_step` likes at a time, so that requests in between share their beginning.
+    `length`: entries of a list. `rescored`: how many of the best candidates the model scores one by one; 0 asks for the
+    context's vector only. `diversity`: the strength of MMR, in units of blended score. With probability `exploration`
+    the last place goes to one of the next `explored` candidates, each as likely. The model reads the last `history`
+    things that the person did, at most; where they begin moves on by `history_step` at a time, so that requests in
+    between share their beginning.
     """
 
     length: int = 10
@@ -45,17 +48,38 @@ class Ranking:
     diversity: float = 0.3
     exploration: float = 0.02
     explored: int = 20
-    history: int = 20
-    history_step: int = 8
+    history: int = 50
+    history_step: int = 25
     sizes: Sizes = field(default_factory=Sizes)
 
 
 @dataclass(frozen=True)
-class Shortlist:
-    """The candidates of one person now.
+class Prepared:
+    """What a person's lists are made from now, whatever the blend and the model. By item number, for those there were:
 
-    `signals` is float32 [n, len(SIGNALS)]; `scores`, the behavioural score, float32 [n]; `order`, their places, best
-    first; `marks`, their digests, uint64 [n].
+    `covisited`, float32 [len(COVISITS), n]; `alike`, float32 [n]; `trend`, float64 [n]; `allowed`, bool [n]: what may
+    be shown to the person.
+    """
+
+    found: Candidates
+    known: Evidence
+    reach: Reach
+    covisited: Floats
+    alike: Floats
+    trend: NDArray[np.float64]
+    allowed: Bools
+    now_ms: int
+    settings: Ranking
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """The candidates of one person now, by number.
+
+    `signals` is float32 [n, len(SIGNALS)]; `scores`, the score by them, float32 [n]; `order`, their places, best first;
+    `marks`, their digests, uint64 [n]. Where a model had its say: `logits`, its own score of each, NaN for those that
+    it does not know; `model`, what its scores of the candidates that it was asked about add to that, standardized over
+    those and 0 for the others. Both float32 [n], or None.
     """
 
     candidates: Candidates
@@ -65,92 +89,147 @@ class Shortlist:
     known: Evidence
     reach: Reach
     marks: NDArray[np.uint64]
-    settings: Ranking
+    logits: Floats | None = None
+    model: Floats | None = None
 
     def under(self, blend: Blend) -> "Shortlist":
         """The same candidates as another blend orders them."""
-        scores = behavioural(blend, self.signals)
+        scores = weighed(blend, self.signals)
         return replace(self, scores=scores, order=np.argsort(-scores, kind="stable"))
 
 
-def shortlist(
-    context: Context,
-    scene: str,
-    *,
-    catalogue: Catalogue,
-    graph: ItemGraph,
-    blend: Blend,
-    now_ms: int,
-    settings: Ranking,
-) -> Shortlist:
-    """Gather and rank what may be shown to the person. Empty only if nothing in the catalogue may be."""
+def prepare(
+    context: Context, scene: str, *, catalogue: Catalogue, graph: ItemGraph, now_ms: int, settings: Ranking
+) -> Prepared:
+    """Read what is known for the person, and gather the candidates that need no model."""
     known = evidence(context, scene, catalogue)
-    reach = graph.reach(np.unique(np.concatenate((known.likes, known.met))))
+    reach = graph.reach(known.items())
     covisited = covisit_scores(reach, known, len(catalogue.index))
-    alike = likeness(known, catalogue)
+    alike, trend = likeness(known, catalogue), graph.trend(scene, now_ms)
+    allowed = catalogue.allowed(context, now_ms)
+    allowed[known.dislikes] = False
     found = gather(
-        known,
-        catalogue.allowed(context, now_ms),
+        allowed,
         covisited=covisited,
-        trend=graph.trend(scene, now_ms),
+        trend=trend,
         likes=graph.likes(),
         published=catalogue.published(),
         alike=alike,
         sizes=settings.sizes,
     )
-    signals = measure(found.numbers, covisited, alike, known, scene, catalogue=catalogue, graph=graph, now_ms=now_ms)
-    scores = behavioural(blend, signals)
+    return Prepared(found, known, reach, covisited, alike, trend, allowed, now_ms, settings)
+
+
+def shortlist(
+    prepared: Prepared, blend: Blend, *, catalogue: Catalogue, graph: ItemGraph, affinities: Affinities | None = None
+) -> Shortlist:
+    """Rank the candidates; with a model's affinities, also those that it names, and by them.
+
+    Empty only if nothing in the catalogue may be shown.
+    """
+    found = prepared.found
+    if affinities is not None:
+        found = widen(found, prepared.allowed, affinities, prepared.settings.sizes)
+    signals = measure(
+        found.numbers,
+        prepared.known,
+        covisited=prepared.covisited,
+        alike=prepared.alike,
+        trend=prepared.trend,
+        affinities=affinities,
+        catalogue=catalogue,
+        graph=graph,
+        now_ms=prepared.now_ms,
+    )
+    scores = weighed(blend, signals)
     return Shortlist(
         candidates=found,
         signals=signals,
         scores=scores,
         order=np.argsort(-scores, kind="stable"),
-        known=known,
-        reach=reach,
+        known=prepared.known,
+        reach=prepared.reach,
         marks=catalogue.marks(found.numbers),
-        settings=settings,
+        logits=None if affinities is None else affinities.of(found.numbers),
     )
 
 
 def score_request(
-    chosen: Shortlist, context: Context, scene: str, *, catalogue: Catalogue, session: int
+    chosen: Shortlist, context: Context, scene: str, *, catalogue: Catalogue, session: int, settings: Ranking
 ) -> ScoreRequest:
-    """What the model is asked: the best `rescored` candidates, given the person's last likes."""
-    numbers = chosen.candidates.numbers[chosen.order[: chosen.settings.rescored]]
+    """What the model is asked: the best `rescored` candidates, given what the person did lately."""
+    numbers = chosen.candidates.numbers[chosen.order[: settings.rescored]]
     return ScoreRequest(
         session=session,
         scene=scene,
-        history=history(context, scene, catalogue=catalogue, settings=chosen.settings),
-        candidates=tuple(Candidate(catalogue.text(int(number))) for number in numbers),
+        history=history(context, scene, catalogue=catalogue, settings=settings),
+        candidates=tuple(catalogue.described(int(number)) for number in numbers),
         steer=tuple(steer.text for steer in context.steers),
     )
 
 
 def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:
-    """The person's last likes as the model reads them, oldest first.
+    """What the person did lately, of every kind, as the model reads it, oldest first.
 
-    At most `settings.history` of them, beginning at a multiple of `history_step` of all likes ever counted.
+    At most `settings.history` things, beginning at a multiple of `history_step` of all that were ever counted.
     """
-    past = likes(context, scene)
-    liked = max(context.scenes.get(scene, SceneContext()).liked, len(past))
+    past = lately(context, scene)
+    met = max(context.scenes.get(scene, SceneContext()).met, len(past))
     step = settings.history_step
-    begin = max(0, -(-(liked - settings.history) // step) * step)
-    kept = past[max(0, len(past) - (liked - begin)) :]
+    begin = max(0, -(-(met - settings.history) // step) * step)
+    kept = past[max(0, len(past) - (met - begin)) :]
     return tuple(
-        Past(catalogue.text(number), one.kind.value)
+        Past(
+            catalogue.text(number),
+            one.kind.value,
+            item=one.item,
+            about=catalogue.about(number),
+            feeling=strength(one.kind, one.value),
+            ts=one.ts,
+        )
         for one in kept
-        if (number := catalogue.index.find(one.item)) is not None and catalogue.get(one.item) is not None
+        if (number := catalogue.index.find(one.item)) is not None and catalogue.holds(number)
     )
+
+
+def hear(
+    prepared: Prepared, asked: Shortlist, scores: Scores, blend: Blend, *, catalogue: Catalogue, graph: ItemGraph
+) -> Shortlist:
+    """The shortlist once the model has answered a `score_request` about `asked`.
+
+    With the context's vector, and vectors of items of the same version, it is made anew with the model's affinities;
+    the scores of those asked about then say what they add to the affinity. Where that spreads nothing, `model` is 0.
+    """
+    affinities = catalogue.vectors.affinity(scores.vector, scores.model_version, len(prepared.allowed))
+    chosen = asked
+    if affinities is not None:
+        chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph, affinities=affinities)
+    numbers = asked.candidates.numbers[asked.order[: len(scores.scores)]]
+    if not len(numbers):
+        return chosen
+    places = np.searchsorted(chosen.candidates.numbers, numbers)
+    own = np.array(scores.scores, np.float64)
+    logits = np.full(len(chosen.order), np.nan, np.float32) if chosen.logits is None else chosen.logits.copy()
+    added = own - (logits[places] if affinities is not None else 0.0)
+    logits[places] = own
+    return replace(chosen, logits=logits, model=_standard(added, places, len(chosen.order)))
+
+
+def _standard(added: NDArray[np.float64], places: Ints, count: int) -> Floats:
+    """Mean 0 and deviation 1 over the places, at most 4 either way; 0 for the other places, and where it is NaN."""
+    model = np.zeros(count, np.float32)
+    said = ~np.isnan(added)
+    spread = added[said].std() if said.any() else 0.0
+    if spread > 0:
+        model[places[said]] = ((added[said] - added[said].mean()) / spread).clip(-4.0, 4.0)
+    return model
 
 
 def assemble(
     chosen: Shortlist,
-    scores: Scores | None,
     *,
-    context: Context,
     scene: str,
     catalogue: Catalogue,
-    graph: ItemGraph,
     blend: Blend,
     settings: Ranking,
     rng: Random,
@@ -159,8 +238,7 @@ def assemble(
 
     Candidates withdrawn since the shortlist was made are left out.
     """
-    raw = model_scores(chosen, scores)
-    places, values, others, blended = arrange(chosen, scores, catalogue=catalogue, blend=blend, settings=settings)
+    places, values, others, blended = arrange(chosen, catalogue=catalogue, blend=blend, settings=settings)
     propensity = np.ones(len(places))
     explored = -1
     if len(places) and len(others) and settings.exploration > 0:
@@ -169,6 +247,7 @@ def assemble(
             explored = places[-1] = rng.choice(others.tolist())
             values[-1] = min(values[-1], blended[explored])
             propensity[-1] = settings.exploration / len(others)
+    plain = behavioural(blend, chosen.signals)
     reach = chosen.reach.about(chosen.candidates.numbers[places])
     entries = []
     for at, value, chance in zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True):
@@ -179,8 +258,8 @@ def assemble(
             Entry(
                 item=catalogue.index[number],
                 score=value,
-                behavioural=float(chosen.scores[at]),
-                model=raw.get(at),
+                behavioural=float(plain[at]),
+                model=None if chosen.logits is None or np.isnan(chosen.logits[at]) else float(chosen.logits[at]),
                 propensity=chance,
                 sources=(*sources, Source.EXPLORED) if at == explored else sources,
                 reason=why,
@@ -202,12 +281,9 @@ class Arranged(NamedTuple):
     blended: Floats
 
 
-def arrange(
-    chosen: Shortlist, scores: Scores | None, *, catalogue: Catalogue, blend: Blend, settings: Ranking
-) -> Arranged:
+def arrange(chosen: Shortlist, *, catalogue: Catalogue, blend: Blend, settings: Ranking) -> Arranged:
     """Blend and diversify. What is withdrawn by now is left out."""
-    model = standard_scores(chosen, scores)
-    blended = chosen.scores if model is None else chosen.scores + np.float32(blend.model_weight) * model
+    blended = chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
     numbers = chosen.candidates.numbers
     held = (at for at in np.argsort(-blended, kind="stable").tolist() if catalogue.holds(int(numbers[at])))
     pool = np.array(list(islice(held, settings.length + max(settings.explored, settings.length))), np.int64)
@@ -218,29 +294,10 @@ def arrange(
     return Arranged(pool[picked], values, pool[left][: settings.explored], blended)
 
 
-def model_scores(chosen: Shortlist, scores: Scores | None) -> dict[int, float]:
-    """The model's own score by place in the shortlist, for those it was asked about."""
-    return {} if scores is None else dict(zip(chosen.order.tolist(), scores.scores, strict=False))
-
-
-def standard_scores(chosen: Shortlist, scores: Scores | None) -> Floats | None:
-    """The model's scores with mean 0 and deviation 1 over those it was asked about, 0 for the others; None without."""
-    if scores is None or not scores.scores:
-        return None
-    values = np.array(scores.scores, np.float64)
-    spread = values.std()
-    model = np.zeros(len(chosen.order), np.float32)
-    if spread > 0:
-        model[chosen.order[: len(values)]] = ((values - values.mean()) / spread).clip(-4.0, 4.0)
-    return model
-
-
-def remember(chosen: Shortlist, scores: Scores | None) -> Remembered:
+def remember(chosen: Shortlist) -> Remembered:
     """What of this list `streams.blend.learn` needs later."""
-    model = standard_scores(chosen, scores)
-    return Remembered(
-        chosen.marks, chosen.signals.astype(np.float16), None if model is None else model.astype(np.float16)
-    )
+    model = None if chosen.model is None else chosen.model.astype(np.float16)
+    return Remembered(chosen.marks, chosen.signals.astype(np.float16), model)
 
 
 def popular(context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int) -> tuple[str, ...]:

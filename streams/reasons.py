@@ -19,27 +19,50 @@ def reason(
     """The strongest true reason for one candidate.
 
     A co-visited item is due to the likes that add most to its co-visit score; else what it shares with a like; else
-    that it is liked by many here now; else that it is new.
+    the like that the model reads as closest to it; else that it is liked by many here now; else that it is new.
     """
+    found = None
     if Source.COVISITED in sources:
-        because = contributors(number, reach, known)
-        if because:
-            titles = [catalogue.at(like).title for like in because if catalogue.get(catalogue.index[like]) is not None]
-            if titles:
-                text = "because you liked " + " and ".join(titles)
-                return Reason(code=Source.COVISITED, text=text[:400], because=_ids(because, catalogue))
-    if Source.ALIKE in sources:
-        shared, like = _shared(number, known, catalogue)
-        if shared:
-            text = f"{' and '.join(shared)}, like {catalogue.at(like).title}"
-            return Reason(code=Source.ALIKE, text=text[:400], because=(catalogue.index[like],))
-    if Source.TRENDING in sources:
-        return Reason(code=Source.TRENDING, text=f"liked by many lately in {scene}"[:400])
-    if Source.FRESH in sources:
-        return Reason(code=Source.FRESH, text="new in the catalogue")
-    if Source.EXPLORED in sources:
-        return Reason(code=Source.EXPLORED, text="shown to learn whether it suits you")
+        found = _met(number, reach, known, catalogue)
+    if found is None and Source.ALIKE in sources:
+        found = _alike(number, known, catalogue)
+    if found is None and Source.NEAREST in sources:
+        found = _nearest(number, known, catalogue)
+    if found is not None:
+        return found
+    for source, text in (
+        (Source.TRENDING, f"liked by many lately in {scene}"),
+        (Source.FRESH, "new in the catalogue"),
+        (Source.NEAREST, "suits what you did lately, as the model reads it"),
+        (Source.EXPLORED, "shown to learn whether it suits you"),
+    ):
+        if source in sources:
+            return Reason(code=source, text=text[:400])
     return Reason(code=Source.COVISITED, text="met by people who met what you met lately")
+
+
+def _met(number: int, reach: Reach, known: Evidence, catalogue: Catalogue) -> Reason | None:
+    because = [like for like in contributors(number, reach, known) if catalogue.holds(like)]
+    if not because:
+        return None
+    text = "because you liked " + " and ".join(catalogue.at(like).title for like in because)
+    return Reason(code=Source.COVISITED, text=text[:400], because=_ids(because, catalogue))
+
+
+def _alike(number: int, known: Evidence, catalogue: Catalogue) -> Reason | None:
+    shared, like = _shared(number, known, catalogue)
+    if not shared:
+        return None
+    text = f"{' and '.join(shared)}, like {catalogue.at(like).title}"
+    return Reason(code=Source.ALIKE, text=text[:400], because=_ids([like], catalogue))
+
+
+def _nearest(number: int, known: Evidence, catalogue: Catalogue) -> Reason | None:
+    like = catalogue.vectors.nearest(number, known.likes)
+    if like is None:
+        return None
+    text = f"close to {catalogue.at(like).title}, which you liked"
+    return Reason(code=Source.NEAREST, text=text[:400], because=_ids([like], catalogue))
 
 
 def contributors(number: int, reach: Reach, known: Evidence) -> list[int]:

@@ -11,6 +11,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from schemas.scoring import MAX_DESCRIBED
 from streams.errors import BadSetting
 
 PREFIX = "OUZEL_"
@@ -93,7 +94,12 @@ class Settings:
 
     # Lists
     list_length: int = setting(10, "Entries of a list.", low=1, high=100)
-    list_deadline_ms: int = setting(1_000, "From an event to its list, at most.", low=10, high=60_000)
+    list_deadline_ms: int = setting(
+        1_000,
+        "From an event to its list, at most; from its arrival, where it comes later than that.",
+        low=10,
+        high=60_000,
+    )
     patience_ms: int = setting(
         600, "Whoever has waited so long for the model gets a list without it.", low=1, high=60_000
     )
@@ -101,7 +107,12 @@ class Settings:
     max_waiting: int = setting(2_000, "People who wait for a list, at most; then the oldest trigger is dropped.", low=1)
     trigger_max_age_ms: int = setting(60_000, "An older event is folded but makes no list (replays, backfills).", low=0)
     attribution_window_ms: int = setting(1_800_000, "A reaction counts for a list for so long.", low=1)
-    rescored: int = setting(8, "Candidates of a list that the model scores: the best without it.", low=1, high=100)
+    rescored: int = setting(
+        8,
+        "Candidates of a list that the model scores one by one: the best without it. 0 does where a model has vectors.",
+        low=0,
+        high=100,
+    )
     exploration: float = setting(0.02, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
 
     # The model
@@ -109,6 +120,11 @@ class Settings:
     model_repository: str = setting(
         "", "Without a Triton: the folder of `ouzel triton build`, to score in this process. Empty: no model."
     )
+
+    describe_batch: int = setting(
+        32, "Items that the model describes at once, at most: it makes no list meanwhile.", low=1, high=MAX_DESCRIBED
+    )
+    describe_timeout_s: float = setting(10.0, "How long the model may take to describe them.", low=0.1, high=600)
 
     # The web port
     web_host: str = setting("127.0.0.1", "Where /metrics, /healthz and /readyz listen.")

@@ -9,6 +9,7 @@ from streams.catalogue import Catalogue
 from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, interests
 from streams.pairs import KERNELS
+from streams.vectors import Affinities
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -44,7 +45,8 @@ COVISITS = (
     Covisit("liked_long", "likes", "liked", 0.95),
     Covisit("liked_next", "likes", "liked", 0.85, after=True),
 )
-OTHERS = ("likes", "approval", "trend", "interest", "alike", "fresh")
+AFFINITY = "affinity"
+OTHERS = ("likes", "approval", "trend", "interest", "alike", "fresh", AFFINITY)
 SIGNALS = (*(of.name for of in COVISITS), *OTHERS)
 """The columns of the signal matrix, in order."""
 
@@ -56,32 +58,38 @@ def covisit_scores(reach: Reach, known: Evidence, count: int) -> Floats:
     place = {number: at for at, number in enumerate(reach.rows.tolist())}
     scores = np.zeros((len(COVISITS), count), np.float32)
     for past in ("likes", "met"):
-        back = np.full(len(reach.rows), -1)
-        numbers: Ints = getattr(known, past)
-        back[[place[number] for number in numbers.tolist()]] = np.arange(len(numbers))
-        pairs = np.flatnonzero(back[reach.of] >= 0)
-        ages, others, strength = back[reach.of[pairs]], reach.other[pairs], reach.strength[pairs].astype(np.float64)
+        rows = [place[number] for number in getattr(known, past).tolist()]
+        if not rows:
+            continue
+        # The pairs of these rows lie together where `reach` was asked for them together; those in between count 0.
+        first, end = np.searchsorted(reach.of, (min(rows), max(rows) + 1))
+        pairs = slice(first, end)
+        of, others = reach.of[pairs], reach.other[pairs]
         for at, signal in enumerate(COVISITS):
             if signal.past == past:
-                added = strength[:, _KERNEL[signal.kernel]] * (signal.decay ** np.arange(len(numbers) + 1))[ages]
+                decays = np.zeros(len(reach.rows), np.float32)
+                decays[rows] = signal.decay ** np.arange(len(rows))
+                added = reach.strength[pairs, _KERNEL[signal.kernel]] * decays[of]
                 scores[at] = np.bincount(others, added * reach.after[pairs] if signal.after else added, minlength=count)
     return scores
 
 
 def measure(
     candidates: Ints,
+    known: Evidence,
+    *,
     covisited: Floats,
     alike: Floats,
-    known: Evidence,
-    scene: str,
-    *,
+    trend: NDArray[np.float64],
+    affinities: Affinities | None,
     catalogue: Catalogue,
     graph: ItemGraph,
     now_ms: int,
 ) -> Floats:
     """The signals of each candidate, standardized within the set: float32 [len(candidates), len(SIGNALS)].
 
-    A signal that is the same for all candidates is 0 for all.
+    A signal that is the same for all candidates is 0 for all: so is the affinity where no model tells it. A candidate
+    that the model does not know has the mean of those that it knows.
     """
     attributes, _ = catalogue.attributes()
     wanted, rarity = interests(known, catalogue), catalogue.rarity()
@@ -94,13 +102,19 @@ def measure(
             covisited[:, candidates].T,
             np.log1p(graph.likes()[candidates]),
             approval(graph, candidates),
-            np.log1p(graph.trend(scene, now_ms)[candidates]),
+            np.log1p(trend[candidates]),
             matching,
             alike[candidates],
             np.exp2(-age / FRESH_MS),
+            np.zeros(len(candidates)) if affinities is None else _filled(affinities, candidates),
         )
     )
     return standardize(matrix)
+
+
+def _filled(affinities: Affinities, candidates: Ints) -> Floats:
+    scores, known = affinities.scores[candidates], affinities.known[candidates]
+    return np.where(known, scores, scores[known].mean() if known.any() else 0.0)
 
 
 def approval(graph: ItemGraph, candidates: Ints) -> NDArray[np.float64]:

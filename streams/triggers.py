@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True)
 class Trigger:
     """An event that calls for a list: `user` in `scene`, from `event` (its id, made at `ts`, milliseconds since 1970)
-    at `partition`/`offset`. `since` is when the person began to wait, in seconds of the monotonic clock."""
+    at `partition`/`offset`. In seconds of the monotonic clock: after `patience` the model is waited for no longer, at
+    `deadline` the list is to be out."""
 
     user: str
     scene: str
@@ -19,7 +20,8 @@ class Trigger:
     ts: int
     partition: int
     offset: int
-    since: float
+    patience: float
+    deadline: float
 
 
 class Waiting:
@@ -36,7 +38,7 @@ class Waiting:
         """Put `trigger` in; returns the person's trigger that it replaces, and the one that is given up for room."""
         before = self._triggers.get(trigger.user)
         if before is not None:
-            self._triggers[trigger.user] = replace(trigger, since=before.since)
+            self._triggers[trigger.user] = replace(trigger, patience=before.patience, deadline=before.deadline)
             return before, None
         given_up = self._triggers.pop(next(iter(self._triggers))) if len(self._triggers) >= self._limit else None
         self._triggers[trigger.user] = trigger
@@ -49,18 +51,12 @@ class Waiting:
                 return self._triggers.pop(user)
         return None
 
-    def take_since_before(self, moment: float, busy: Container[str] = ()) -> Trigger | None:
-        """Like `take`, but only someone who began to wait before `moment`."""
+    def take_overdue(self, now: float, busy: Container[str] = ()) -> Trigger | None:
+        """Like `take`, but only someone whose patience has ended."""
         for user, trigger in self._triggers.items():
-            if trigger.since >= moment:
-                return None
-            if user not in busy:
+            if trigger.patience < now and user not in busy:
                 return self._triggers.pop(user)
         return None
-
-    def first_since(self) -> float | None:
-        """When the longest wait began, or None where nobody waits."""
-        return next(iter(self._triggers.values())).since if self._triggers else None
 
     def first_offset(self, partition: int) -> int | None:
         """The lowest offset among the triggers of a partition, or None where nobody of it waits."""

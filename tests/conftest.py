@@ -1,5 +1,6 @@
 """What all tests share: the brokers, and the rule for parts that are missing."""
 
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.errors import MissingPart
 from tests import parts
+
+# Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 BROKERS = [pytest.param(name, marks=pytest.mark.kafka) for name in ("embedded", "kafka")]
 

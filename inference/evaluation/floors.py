@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.running import Scored
+
 DAY_MS = 86_400_000
 
 Floats = NDArray[np.float64]
@@ -39,8 +41,7 @@ class _Floor:
 
     def rank(self, user: str, k: int, ts: int = 0) -> Sequence[str]:
         """The `k` best items that the user has not met, best first, as of `ts`."""
-        scores = self._scores(user, ts).copy()
-        scores[self._met.get(user, [])] = -np.inf
+        scores = self.order(user, ts).scores
         k = min(k, len(scores))
         if k < 1:
             return ()
@@ -48,6 +49,12 @@ class _Floor:
         kept = np.flatnonzero((scores >= line) & np.isfinite(scores))
         best = kept[np.argsort(-scores[kept], kind="stable")][:k]
         return [self._items[number] for number in best.tolist()]
+
+    def order(self, user: str, ts: int = 0) -> Scored:
+        """All items as of `ts`; what the user has met is left out."""
+        scores = self._scores(user, ts).copy()
+        scores[self._met.get(user, [])] = -np.inf
+        return Scored(scores, self._numbers.get)
 
     def _number(self, item: str) -> int:
         number = self._numbers.setdefault(item, len(self._items))

@@ -1,92 +1,106 @@
-"""The report of an evaluation: plain data for JSON, and a table for people."""
+"""The report of an evaluation as tables for people, readable at 100 columns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from inference.evaluation.protocol import DEPTH, Outcome, hit_ratio, ndcg
+from inference.evaluation.protocol import DEPTH
+from inference.evaluation.running import BUCKETS
 
-
-@dataclass(frozen=True)
-class Paired:
-    """Two rankings on the tests that both were asked, e.g. with and without the model."""
-
-    name: str
-    one: str
-    other: str
+METRICS = (("hr10", f"HR@{DEPTH}"), ("ndcg10", f"NDCG@{DEPTH}"))
 
 
-def summary(
-    outcomes: Sequence[Outcome], *, rule: str, notes: Mapping[str, str], paired: Sequence[Paired] = ()
-) -> dict[str, Any]:
-    """The figures of one run for each tie seed, as plain data.
-
-    `methods.NAME` holds `hr10` and `ndcg10`, each {mean, spread}; `paired.NAME` the same for both rankings of a pair,
-    on the tests that both were asked, and how many those were.
-    """
-    every = dict.fromkeys(name for outcome in outcomes for name in outcome.places)
-    names = [name for name in every if not any(name in (pair.one, pair.other) for pair in paired)]
-    pairs: dict[str, Any] = {}
-    for pair in paired:
-        rows = [_both(outcome.row(pair.one), outcome.row(pair.other)) for outcome in outcomes]
-        pairs[pair.name] = {
-            "tests": [len(one) for one, _ in rows],
-            pair.one: _figures([one for one, _ in rows]),
-            pair.other: _figures([other for _, other in rows]),
-        }
-    return {
-        "protocols": {
-            "prequential": {
-                "rule": rule,
-                "seeds": len(outcomes),
-                "tests": [outcome.tests for outcome in outcomes],
-                "notes": dict(notes),
-                "methods": {name: _figures([outcome.row(name) for outcome in outcomes]) for name in names},
-                "paired": pairs,
-            }
-        }
-    }
+def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Everything that a terminal shows, in its order."""
+    for name, found in report["protocols"].items():
+        yield _methods(name, found)
+        yield _by_history(found)
+        if found["unseen_items"]["tests"]:
+            yield _unseen(found)
+        if found["recall"]:
+            yield _recall(found)
+        yield _signals(found)
+        yield Text(found["rule"], style="dim")
+        for note in found["notes"].values():
+            yield Text(f"- {note}", style="dim")
+    minutes = report["minutes"]
+    yield Text(f"Data: {report['data']}", style="dim")
+    yield Text(f"{minutes['training']:.0f} min of training, {minutes['judging']:.0f} of judging", style="dim")
 
 
-def table(report: Mapping[str, Any]) -> Table:
-    """The report as a table; the best figure of each column is bold."""
-    found = report["protocols"]["prequential"]
-    shown = Table(title=f"{found['seeds']} tie seeds, {min(found['tests']):,} to {max(found['tests']):,} tests each")
-    shown.add_column("method")
-    for metric in (f"HR@{DEPTH}", f"NDCG@{DEPTH}"):
-        shown.add_column(metric, justify="right")
-        shown.add_column("spread", justify="right")
-    for name, figures in found["methods"].items():
+def _methods(name: str, found: Mapping[str, Any]) -> Table:
+    tests = found["tests"]
+    title = f"{name}: {found['seeds']} tie seeds, {min(tests):,} to {max(tests):,} tests each"
+    shown = _table(f"{title}; differences with 95% intervals", "method", "HR@10", "spread")
+    for column in ("NDCG@10", "spread", "HR@10 less its", "tokens", "ms"):
+        shown.add_column(column, justify="right")
+    for method, figures in found["methods"].items():
         cells = [
-            text for metric in ("hr10", "ndcg10") for text in _cells(figures[metric], found["methods"].values(), metric)
+            cell for metric, _ in METRICS for cell in (_bold(found, method, metric), f"{figures[metric]['spread']:.3f}")
         ]
-        shown.add_row(name, *cells)
-    for title, pair in found["paired"].items():
-        shown.add_section()
-        shown.add_row(f"{title}: {sum(pair['tests']):,} tests", "", "", "", "")
-        for name, figures in pair.items():
-            if name != "tests":
-                cells = [text for metric in ("hr10", "ndcg10") for text in _cells(figures[metric], (), metric)]
-                shown.add_row(f"  {name}", *cells)
+        against = found["against"].get(method)
+        difference = f"{against['low']:+.4f} to {against['high']:+.4f}" if against else ""
+        tokens = f"{figures['tokens_a_list']:.0f}" if "tokens_a_list" in figures else ""
+        shown.add_row(method, *cells, Text(difference), tokens, f"{figures['ms_a_list']:.2f}")
     return shown
 
 
-def _cells(figure: Mapping[str, float], among: Any, metric: str) -> tuple[str, str]:
-    best = max((other[metric]["mean"] for other in among), default=None)
-    text = f"{figure['mean']:.4f}"
-    return f"[bold]{text}[/bold]" if figure["mean"] == best else text, f"{figure['spread']:.4f}"
+def _by_history(found: Mapping[str, Any]) -> Table:
+    first = next(iter(found["methods"]), "")
+    heads = [f"{bucket} ({found['by_history'][bucket][first]['tests']:,})" for bucket in BUCKETS] if first else []
+    shown = _table("HR@10 / NDCG@10 by the person's likes so far (tests)", "method", *heads)
+    for method in found["methods"]:
+        rows = [found["by_history"][bucket][method] for bucket in BUCKETS]
+        shown.add_row(method, *(f"{row['hr10']:.3f} / {row['ndcg10']:.3f}" if row["tests"] else "-" for row in rows))
+    return shown
 
 
-def _figures(rows: Sequence[Sequence[int | None]]) -> dict[str, dict[str, float]]:
-    return {"hr10": _spread([hit_ratio(row) for row in rows]), "ndcg10": _spread([ndcg(row) for row in rows])}
+def _unseen(found: Mapping[str, Any]) -> Table:
+    unseen = found["unseen_items"]
+    shown = _table(
+        f"Items that the model met in no training: {unseen['tests']:,} tests",
+        "method",
+        "HR@10",
+        "NDCG@10",
+        "percentile",
+    )
+    for method, figures in unseen.items():
+        if method != "tests":
+            cells = (f"{figures[key]:.3f}" if key in figures else "" for key in ("hr10", "ndcg10", "percentile"))
+            shown.add_row(method, *cells)
+    return shown
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"mean": sum(values) / len(values), "spread": max(values) - min(values)}
+def _recall(found: Mapping[str, Any]) -> Table:
+    shown = _table("How often the item is among the candidates", "candidates", "how many", "recall")
+    for name, figures in found["recall"].items():
+        if "recall" in figures:
+            shown.add_row(name, f"{figures['size']:.0f}", f"{figures['recall']:.3f}")
+        else:
+            for count, recall in figures.items():
+                shown.add_row(f"{name}, full catalogue", count, f"{recall:.3f}")
+    return shown
 
 
-def _both(one: Sequence[int | None], other: Sequence[int | None]) -> tuple[list[int | None], list[int | None]]:
-    asked = [at for at in range(len(one)) if one[at] is not None and other[at] is not None]
-    return [one[at] for at in asked], [other[at] for at in asked]
+def _signals(found: Mapping[str, Any]) -> Table:
+    shown = _table("Each signal alone", "signal", *(title for _, title in METRICS))
+    for name, figures in found["signals"].items():
+        shown.add_row(name, *(f"{figures[metric]['mean']:.3f}" for metric, _ in METRICS))
+    return shown
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    shown = Table(title=title, title_justify="left", padding=(0, 0, 0, 1))
+    shown.add_column(first, no_wrap=True)
+    for column in others:
+        shown.add_column(column, justify="right")
+    return shown
+
+
+def _bold(found: Mapping[str, Any], method: str, metric: str) -> str:
+    means: Sequence[float] = [figures[metric]["mean"] for figures in found["methods"].values()]
+    mean = found["methods"][method][metric]["mean"]
+    return f"[bold]{mean:.4f}[/bold]" if mean == max(means) else f"{mean:.4f}"

@@ -29,6 +29,7 @@ from tests.path.pipeline import metric
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 LONG_AGO_MS = 1_700_000_000_000
+PATIENCE_SECONDS = 1_800.0
 
 
 async def produce(bootstrap: str, count: int, people: int, items: int, seed: int) -> None:
@@ -62,6 +63,7 @@ class Run:
         self.child = Child("worker", WORKER, log=self.log, env=to_environment(self.settings))
 
     def folded(self) -> float:
+        """Events folded so far; 0 while the worker does not answer yet."""
         with suppress(OSError):
             page = (
                 urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}/metrics", timeout=5).read().decode()
@@ -70,8 +72,11 @@ class Run:
         return 0.0
 
     def until(self, count: float) -> float:
-        """Seconds from the start until `count` events were folded."""
+        """Seconds from the start until `count` events were folded; ends the benchmark if that does not come."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.folded() < count:
+            if not self.child.running() or time.monotonic() > deadline:
+                sys.exit(f"the worker did not fold {count:,.0f} events; its last lines:\n{self.child.tail()}")
             time.sleep(0.1)  # a page costs the worker some milliseconds
         return time.monotonic() - self.began
 

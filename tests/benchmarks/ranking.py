@@ -12,7 +12,7 @@ from streams.catalogue import Catalogue, ItemIndex
 from streams.context import EMPTY, Context, fold
 from streams.covisits import covisits, messages
 from streams.graph import ItemGraph
-from streams.ranking import Ranking, assemble, shortlist
+from streams.ranking import Ranking, assemble, prepare, shortlist
 
 EVENTS, PEOPLE, ROUNDS = 40_000, 200, 5
 
@@ -47,17 +47,13 @@ def one_list(context: Context, catalogue: Catalogue, graph: ItemGraph, now_ms: i
     """Seconds for the shortlist and for the list."""
     settings, blend = Ranking(), Blend()
     begun = perf_counter()
-    chosen = shortlist(
-        context, "default", catalogue=catalogue, graph=graph, blend=blend, now_ms=now_ms, settings=settings
-    )
+    prepared = prepare(context, "default", catalogue=catalogue, graph=graph, now_ms=now_ms, settings=settings)
+    chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
     between = perf_counter()
     assemble(
         chosen,
-        None,
-        context=context,
         scene="default",
         catalogue=catalogue,
-        graph=graph,
         blend=blend,
         settings=settings,
         rng=Random(1),

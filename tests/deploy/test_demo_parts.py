@@ -1,6 +1,7 @@
 """The small parts of the demo: its folder, its steps, and what it reads from its children."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ from prometheus_client import generate_latest
 from rich.console import Console
 
 from deploy import building, demo
+from deploy.building import check_unseen
 from deploy.errors import DeployError, MissingPart
-from deploy.stage import counted
+from deploy.stage import read
 from deploy.steps import Steps
+from inference.errors import WeightsError
+from inference.item_tokens.adapter import Adapter, Cut
+from inference.item_tokens.heads import Heads, Residuals, Shape
 from schemas.events import EventKind
 from streams.metrics import Metrics
 
@@ -63,7 +68,7 @@ def test_folded_events_are_read_from_a_workers_metrics() -> None:
     metrics = Metrics()
     metrics.events.labels(EventKind.RATE.value).inc(41)
     metrics.events.labels(EventKind.VIEW.value).inc()
-    assert counted(generate_latest(metrics.registry).decode(), "ouzel_events") == 42
+    assert read(generate_latest(metrics.registry).decode(), "ouzel_events") == 42
 
 
 def test_a_failure_among_others_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,3 +78,12 @@ def test_a_failure_among_others_comes_out_as_itself(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(demo, "_run", broken)
     with pytest.raises(MissingPart, match=r"The lamp was not found\. Light it\."):
         demo.run(demo.Options(work=tmp_path), Console(file=io.StringIO()))
+
+
+def test_lists_are_not_judged_on_what_the_model_has_learned_from() -> None:
+    shape = Shape(hidden=4, reading=8, layers=1)
+    adapter = Adapter("base", Heads(shape), {}, Residuals.empty(shape), cut=Cut(ts=1_000, share=0.8))
+    check_unseen(adapter, 1_000)
+    with pytest.raises(WeightsError, match=r"--history 0\.8"):
+        check_unseen(adapter, 999)
+    check_unseen(replace(adapter, cut=None), 0)

@@ -1,17 +1,38 @@
-"""The protocol and its report, on an example that can be worked out by hand."""
+"""The two protocols and the loop that carries them out, on examples that can be worked out by hand."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inference.evaluation.floors import Popularity
-from inference.evaluation.protocol import DEPTH, Moment, Named, Outcome, Rule, hit_ratio, ndcg, run
-from inference.evaluation.report import Paired, summary, table
+from inference.evaluation.figures import About, summary
+from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.protocol import DEPTH, Rule, Step, before_tests, leave_last_out, prequential
+from inference.evaluation.retrieval import Retrieval, at
+from inference.evaluation.running import (
+    BUCKETS,
+    Asked,
+    Cursor,
+    Method,
+    Moment,
+    Named,
+    Outcome,
+    Pool,
+    Scored,
+    run,
+)
 from schemas.events import Event, EventKind
 
+VIEW = EventKind.VIEW
 
-def event(n: int, user: str, item: str | None, kind: EventKind = EventKind.LIKE) -> Event:
-    return Event(id=f"e{n}", user=user, item=item, kind=kind, ts=n, text="x" if item is None else None)
+
+def event(n: int, user: str, item: str | None, kind: EventKind = EventKind.LIKE, ts: int | None = None) -> Event:
+    return Event(
+        id=f"e{n}", user=user, item=item, kind=kind, ts=n if ts is None else ts, text="x" if item is None else None
+    )
 
 
 def liked(one: Event) -> bool:
@@ -33,88 +54,221 @@ class Spy:
         self.log.append((one.id, is_like))
 
 
+def preq(events: Sequence[Event], *methods: Method, rule: Rule) -> Outcome:
+    return run(events, prequential(events, liked, rule), methods, likes=liked)
+
+
 def test_each_test_comes_before_its_event_is_learned_and_names_no_item():
     spy = Spy()
-    events = [event(n, "ann", f"i{n}") for n in range(4)]
-    outcome = run(events, [spy], likes=liked, rule=Rule(warm_up=0.5, every=1))
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, every=1))
     moments = [Moment("ann", "default", n) for n in (2, 3)]
     expected = [("e0", True), ("e1", True), (moments[0], DEPTH), ("e2", True), (moments[1], DEPTH), ("e3", True)]
     assert spy.log == expected
-    assert outcome.tests == 2
+    assert [test.at for test in outcome.tests] == [2, 3]
 
 
 def test_only_every_nth_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b"),
-        event(2, "ann", "c", EventKind.VIEW),  # no like
+        event(2, "ann", "c", VIEW),  # no like
         event(3, "bob", "a"),
         event(4, "ann", "a"),  # met before
         event(5, "ann", None, EventKind.STEER),
         event(6, "ann", "d"),  # the test
         event(7, "ann", "e"),  # not every second
     ]
-    asked = [what[0] for what in run_spy(events, Rule(warm_up=0.2, every=2)).log if isinstance(what[0], Moment)]
-    assert [moment.ts for moment in asked] == [6]
+    steps = prequential(events, liked, Rule(warm_up=0.2, every=2))
+    assert [step.at for step in steps if step.test] == [6]
+    assert [step.at for step in steps if step.learn] == [0, 1, 2, 3, 4, 6, 7]
 
 
-def run_spy(events: list[Event], rule: Rule) -> Spy:
+def test_leave_last_out_learns_all_but_what_comes_from_each_persons_last_like_on():
+    events = [
+        event(0, "ann", "a"),
+        event(1, "ann", "b"),  # ann's last like of an item new to her
+        event(2, "ann", "a"),  # not new
+        event(3, "ann", "c", VIEW),
+        event(4, "bob", "b"),  # nothing before it: no test
+        event(5, "bob", "c", VIEW),
+        event(6, "cy", "a", VIEW),
+        event(7, "cy", "b"),
+        event(8, "cy", "c"),  # cy's
+        event(9, "bob", None, EventKind.STEER),
+    ]
+    steps = leave_last_out(events, liked)
+    assert [step.at for step in steps if step.learn] == [0, 4, 5, 6, 7]
+    assert [step.at for step in steps if step.test] == [1, 8]
+    assert not any(step.test and step.learn for step in steps)
     spy = Spy()
-    run(events, [spy], likes=liked, rule=rule)
-    return spy
+    run(events, steps, [spy], likes=liked)
+    assert spy.log[-2:] == [(Moment("ann", "default", 9), DEPTH), (Moment("cy", "default", 9), DEPTH)]
+
+
+STREAMS = st.lists(
+    st.tuples(st.sampled_from("uvw"), st.sampled_from("abcde"), st.booleans(), st.integers(0, 6)), max_size=30
+)
+
+
+@given(STREAMS, st.randoms(use_true_random=False))
+def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_order_of_ties(rows, random):
+    events = [
+        event(n, user, item, EventKind.LIKE if like else VIEW, 400 * t) for n, (user, item, like, t) in enumerate(rows)
+    ]
+    streams, tests = [], []
+    for _ in range(2):
+        random.shuffle(events)
+        stream = sorted(events, key=lambda one: one.ts)
+        steps = leave_last_out(stream, liked)
+        asked = {stream[step.at].user: step.at for step in steps if step.test}
+        assert len(asked) == sum(step.test for step in steps)
+        for step in steps:
+            assert not step.learn or step.at < asked.get(stream[step.at].user, len(stream))
+        streams.append(stream)
+        tests.append(list(asked.values()))
+    kept = before_tests(streams, tests)
+    for stream, places in zip(streams, tests, strict=True):
+        for place in places:
+            theirs = [one for one in kept if one.user == stream[place].user]
+            assert all(one.ts // 1000 < stream[place].ts // 1000 for one in theirs)
+    tested = {stream[place].user for stream, places in zip(streams, tests, strict=True) for place in places}
+    assert [one for one in kept if one.user not in tested] == [one for one in streams[0] if one.user not in tested]
 
 
 def test_the_figures_are_those_worked_out_by_hand():
     events = [event(n, "ann", f"i{n}") for n in range(5)]
     spy = Spy(["i1", "x"], ["x", "i2"], ["x"], [f"x{n}" for n in range(10)] + ["i4"])
-    outcome = run(events, [spy], likes=liked, rule=Rule(warm_up=0.2, every=1))
-    assert outcome.row("spy") == [0, 1, -1, -1]
-    assert hit_ratio(outcome.row("spy")) == 0.5
-    assert ndcg(outcome.row("spy")) == pytest.approx((1 + 1 / math.log2(3)) / 4)
+    outcome = preq(events, spy, rule=Rule(warm_up=0.2, every=1))
+    assert outcome.row("spy") == [0, 1, -1, 10]
+    figures = summary([outcome], About(rule="r"))["methods"]["spy"]
+    assert figures["hr10"]["mean"] == 0.5
+    assert figures["ndcg10"]["mean"] == pytest.approx((1 + 1 / math.log2(3)) / 4)
 
 
 def test_a_method_that_is_not_asked_in_a_test_is_judged_on_the_others():
-    outcome = Outcome()
-    for place in (0, None, -1, None):
-        outcome.tests += 1
+    outcome = Outcome(events=4)
+    for number, place in enumerate((0, None, -1, None)):
+        outcome.tests.append(Asked(number, "ann", number, 5))
         outcome.add("all", 2)
         if place is not None:
             outcome.add("some", place)
     assert outcome.row("some") == [0, None, -1, None]
-    assert hit_ratio(outcome.row("some")) == 0.5
-    assert hit_ratio(outcome.row("nobody")) == ndcg([]) == 0.0
+    figures = summary([outcome], About(rule="r", ours="some"))
+    assert figures["methods"]["some"]["hr10"]["mean"] == 0.5
+    assert figures["against"]["all"]["hr10"]["mean"] == -0.5  # on the two that both were asked
 
 
-def test_the_report_has_means_spreads_and_pairs():
-    outcomes = []
-    for places in ([0, 0, -1, -1], [0, 0, 0, -1]):
-        one = Outcome()
-        for at, place in enumerate(places):
-            one.tests += 1
-            one.add("m", place)
-            if at < 2:
-                one.add("with", place)
-                one.add("without", -1)
-        outcomes.append(one)
-    report = summary(outcomes, rule="the rule", notes={"data": "d"}, paired=[Paired("model", "with", "without")])
-    found = report["protocols"]["prequential"]
-    assert found["methods"] == {
-        "m": {"hr10": {"mean": 0.625, "spread": 0.25}, "ndcg10": {"mean": 0.625, "spread": 0.25}}
-    }
-    assert found["paired"]["model"]["tests"] == [2, 2]
-    assert found["paired"]["model"]["with"]["hr10"] == {"mean": 1.0, "spread": 0.0}
-    assert found["paired"]["model"]["without"]["hr10"]["mean"] == 0.0
-    assert found["tests"] == [4, 4]
-    assert table(report).row_count == 4
+@pytest.mark.parametrize(
+    ("likes", "bucket"), [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-30"), (31, "31+")]
+)
+def test_people_are_told_apart_by_their_likes(likes, bucket):
+    assert Asked(0, "ann", likes, 1).bucket == bucket
+    assert list(BUCKETS) == ["0-2", "3-9", "10-30", "31+"]
 
 
-def test_a_simple_method_takes_part_under_its_name():
-    events = [event(n, f"u{n}", "hit") for n in range(4)]
-    outcome = run(events, [Named("pop", Popularity())], likes=liked, rule=Rule(warm_up=0.5, every=1))
-    assert outcome.row("pop") == [0, 0]
+@given(st.lists(st.sampled_from([-math.inf, 0.0, 1.0, 2.0]), max_size=8))
+def test_a_place_in_an_order_by_scores_is_that_of_a_stable_sort(scores):
+    array = np.array(scores, np.float32)
+    order = [number for number in np.argsort(-array, kind="stable").tolist() if np.isfinite(array[number])]
+    ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None)
+    for number in range(len(scores)):
+        assert ranked.place(str(number)) == (order.index(number) if number in order else -1)
+    assert ranked.place("nothing") == ranked.place("99") == -1
+
+
+def test_a_set_of_candidates_counts_towards_recall_only():
+    class Candidates:
+        def rank(self, moment: Moment, k: int) -> Mapping[str, Pool]:
+            return {"pool": Pool(frozenset({"i1", "i9"}))}
+
+        def learn(self, one: Event, is_like: bool) -> None: ...
+
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(3)], Candidates(), rule=Rule(warm_up=0.3, every=1))
+    found = summary([outcome], About(rule="r"))
+    assert found["recall"]["pool"] == {"recall": pytest.approx(1 / 3), "size": 2.0}
+    assert found["methods"] == {}
+
+
+def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
+    class Fixed:
+        tokens = 7.0
+
+        def __init__(self, rows: Mapping[int, list[float]]) -> None:
+            self.rows, self.asked = rows, list[int]()
+
+        def scores(self, event_index: int) -> np.ndarray | None:
+            self.asked.append(event_index)
+            row = self.rows.get(event_index)
+            return None if row is None else np.array(row, np.float32)
+
+        def unseen(self, event_index: int) -> np.ndarray:
+            return np.zeros(3, bool)
+
+    events = [event(n, "ann", item) for n, item in enumerate("abc")]
+    cursor, along = Cursor(), Fixed({2: [9.0, 8.0, 1.0]})
+    steps = prequential(events, liked, Rule(warm_up=0.0, every=1))
+    outcome = run(events, steps, [Retrieval("scorer", at(cursor, along), "abc")], likes=liked, cursor=cursor)
+    assert along.asked == [0, 1, 2]
+    assert outcome.row("scorer") == [None, None, 0]
+    tests = Fixed({2: [1.0, 2.0, 0.5]})
+    ask = at(cursor, along, tests)
+    cursor.at, cursor.test = 2, True
+    assert ask()[0] == 1.0
+    cursor.test = False
+    assert ask()[0] == 9.0
+
+
+class Prophet(Popularity):
+    """Popularity over the whole stream, what is later included: the commonest of leaks."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        super().__init__()
+        self._events = events
+
+    def offer(self, items: Sequence[str]) -> None:
+        super().offer(items)
+        for one in self._events:
+            self._count(one.user, self._number(one.item or ""), liked(one), one.ts)
+
+
+def peeks(make: Callable[[Sequence[Event]], object], events: Sequence[Event], cut: int) -> bool:
+    """Whether what comes after the first `cut` events changes anything before."""
+    items = sorted({one.item or "" for one in events})
+    other = [
+        *events[:cut],
+        *(event(900 + n, one.user, items[-1 - n % len(items)]) for n, one in enumerate(events[cut:])),
+    ]
+    rows = []
+    for stream in (events, other):
+        method = make(stream)
+        method.offer(items)
+        steps = [step for step in prequential(stream, liked, Rule(warm_up=0.0, every=1)) if step.at < cut]
+        rows.append(run(stream, steps, [Named("m", method)], likes=liked).row("m"))
+    return rows[0] != rows[1]
+
+
+EVENTS = [event(n, f"u{n % 3}", "abcdefghij"[(n * 7 + n // 10) % 10]) for n in range(40)]
+
+
+@pytest.mark.parametrize("kind", [Popularity, DecayedPopularity, Markov, ItemKnn])
+def test_no_simple_method_sees_what_is_later(kind):
+    assert not any(peeks(lambda _: kind(), EVENTS, cut) for cut in range(5, 40, 5))
+
+
+def test_a_method_that_sees_what_is_later_is_found_out():
+    assert any(peeks(Prophet, EVENTS, cut) for cut in range(5, 40, 5))
 
 
 def test_progress_is_told_and_ends_at_the_end():
     told: list[tuple[int, int]] = []
-    run([event(n, "ann", f"i{n}") for n in range(3)], [], likes=liked, progress=lambda at, of: told.append((at, of)))
+    events = [event(n, "ann", f"i{n}") for n in range(3)]
+    run(events, prequential(events, liked), [], likes=liked, progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (3, 3)
+
+
+def test_time_is_measured_with_the_clock_that_is_given():
+    ticks = iter(range(100))
+    events = [event(n, "ann", f"i{n}") for n in range(2)]
+    steps = [Step(0, True, True), Step(1, True, True)]
+    outcome = run(events, steps, [Spy()], likes=liked, clock=lambda: float(next(ticks)))
+    assert outcome.seconds == {"spy": 2.0}

@@ -4,16 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from inference import server
+from inference.attention import IMPLEMENTATION
 from inference.errors import TritonNotAvailable
-from inference.repository import build
-from inference.settings import ModelSettings
+from inference.item_tokens.adapter import Adapter, save
+from inference.item_tokens.heads import Shape
+from inference.repository import build, weights_of
+from inference.settings import ModelSettings, Strategy
+from inference.weights import load_model, name_of
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
 """Kept between runs, since building takes most of a minute; ignored by git."""
 
-SETTINGS = ModelSettings.make(dtype="fp32", max_candidates=32)
+SETTINGS = ModelSettings.make(strategy="full_text", dtype="fp32", max_candidates=32)
+SHAPE = Shape(hidden=576, reading=1152, layers=4)
 
 
 @pytest.fixture(scope="session")
@@ -34,4 +40,26 @@ def exact_model(installation: server.Installation) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def triton(exact_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.TritonServer]:
     with server.running(*exact_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def item_token_model(exact_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same weights for item tokens, with an adapter that was never trained."""
+    repository, environment = exact_model
+    target = tmp_path_factory.mktemp("item-tokens")
+    decoder = load_model(weights_of(repository), SETTINGS, IMPLEMENTATION).base_model
+    adapter = save(target / "adapter", Adapter.random(decoder, name_of(SETTINGS.source), SHAPE), "never trained")
+    weights = weights_of(target / "models")
+    weights.parent.mkdir(parents=True)
+    weights.symlink_to(weights_of(repository))
+    chosen = structs.replace(SETTINGS, strategy=Strategy.ITEM_TOKENS, adapter=str(adapter), max_reads=64)
+    return build(target / "models", chosen), environment
+
+
+@pytest.fixture(scope="session")
+def item_token_triton(
+    item_token_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[server.TritonServer]:
+    with server.running(*item_token_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
         yield running

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine import Answer, Engine
+from inference.engine import Engine
 from inference.errors import RequestRefused
+from inference.wire import Answer, Answered
 from schemas.scoring import ScoreRequest
 from tests.inference.tiny import engine, request
 
@@ -24,8 +25,9 @@ requests = st.builds(
 
 
 def scores(answer: Answer) -> tuple[float, ...]:
-    assert isinstance(answer, tuple)
-    return answer
+    assert isinstance(answer, Answered)
+    assert answer.vector == ()
+    return answer.scores
 
 
 def one_by_one(asked: ScoreRequest) -> tuple[float, ...]:
@@ -80,6 +82,18 @@ def test_a_candidate_s_text_changes_no_other_score(first: str, second: str) -> N
     assert scores(left)[1] == pytest.approx(scores(right)[1], abs=TOLERANCE)
 
 
+@settings(max_examples=25, deadline=None)
+@given(requests, st.lists(text, max_size=3), st.randoms(use_true_random=False))
+def test_order_and_company_change_no_score(asked: ScoreRequest, others: list[str], random) -> None:  # type: ignore[no-untyped-def]
+    (answer,) = engine().score([asked])
+    company = [*enumerate(candidate.text for candidate in asked.candidates), *((None, other) for other in others)]
+    random.shuffle(company)
+    (moved,) = engine().score([request_with(asked, *(text for _, text in company))])
+    for (place, _), found in zip(company, scores(moved), strict=True):
+        if place is not None:
+            assert found == pytest.approx(scores(answer)[place], abs=TOLERANCE)
+
+
 def test_the_history_and_the_wishes_change_the_scores() -> None:
     plain = scores(engine().score([request(["Heat"], ["Alien", "Fargo"])])[0])
     other = scores(engine().score([request(["Toys"], ["Alien", "Fargo"])])[0])
@@ -131,7 +145,7 @@ def test_what_nobody_waits_for_is_skipped() -> None:
 
 
 def test_no_candidates_no_scores() -> None:
-    assert engine().score([request(["Heat"], [])]) == [()]
+    assert engine().score([request(["Heat"], [])]) == [Answered(())]
     assert engine().score([]) == []
 
 

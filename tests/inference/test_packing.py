@@ -25,11 +25,12 @@ def test_each_row_sees_what_a_pass_of_its_own_would_show_it(case: tuple[Prompt, 
     columns = [(PREFIX, i, token) for i, token in enumerate(prompt.prefix)]
     for index, candidate in enumerate(prompt.candidates):
         columns += [(index, len(prompt.prefix) + i, token) for i, token in enumerate(candidate[:-1])]
-    rows = columns[kept:]
-    assert [(int(o), int(p), int(t)) for o, p, t in zip(part.owner, part.positions, part.ids, strict=True)] == rows
+    rows, layout = columns[kept:], part.layout
+    found = zip(layout.owner, layout.positions, part.ids, strict=True)
+    assert [(int(o), int(p), int(t)) for o, p, t in found] == rows
     for row, (owner, position, _) in enumerate(rows):
         expected = [o in {PREFIX, owner} and p <= position for o, p, _ in columns]
-        assert part.visible[row].tolist() == expected
+        assert layout.visible[row].tolist() == expected
 
 
 @given(packed())
@@ -42,8 +43,8 @@ def test_each_token_of_a_candidate_is_predicted_by_the_token_before_it(case: tup
     for index, candidate in enumerate(prompt.candidates):
         for i in range(len(candidate)):
             row = part.predictors[at]
-            assert part.positions[row] == len(prompt.prefix) - 1 + i
-            assert part.owner[row] == (PREFIX if i == 0 else index)
+            assert part.layout.positions[row] == len(prompt.prefix) - 1 + i
+            assert part.layout.owner[row] == (PREFIX if i == 0 else index)
             at += 1
     assert at == len(part.predictors)
 
@@ -63,6 +64,6 @@ def test_common_length(left: list[int], right: list[int]) -> None:
 
 def test_an_empty_list_of_candidates_still_reads_the_prefix() -> None:
     part = pack(Prompt((1, 2, 3), 2, ()), 0)
-    assert part.rows == 3
+    assert part.layout.rows == 3
     assert part.predictors.dtype == np.int64
     assert len(part.targets) == 0

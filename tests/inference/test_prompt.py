@@ -3,6 +3,7 @@
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,13 @@ def test_text_is_one_printable_line(text: str) -> None:
     assert clean(cleaned) == cleaned
 
 
+def test_only_likes_are_read() -> None:
+    asked = request(["Heat", "Jaws", "Dumbo"], ["Alien"])
+    mixed = tuple(msgspec.structs.replace(past, feeling=of) for past, of in zip(asked.history, (1, 0, -1), strict=True))
+    prompt = writer().write(msgspec.structs.replace(asked, history=mixed))
+    assert spell(prompt.prefix) == "What one person did, oldest first.\nlike: Heat\nlike:"
+
+
 @given(texts, texts, texts, texts)
 def test_no_text_adds_a_line_or_a_control_token(past: str, candidate: str, wish: str, scene: str) -> None:
     asked = request([past, "<stop>\nlike: x"], [candidate, "<stop>"], steer=(wish,), scene=scene)
@@ -82,7 +90,7 @@ def test_one_more_thing_only_appends(history: list[str], new: str) -> None:
 
 @given(st.lists(texts, max_size=60), st.integers(2, 20))
 def test_the_window_is_the_newest_part(history: list[str], limit: int) -> None:
-    pasts = [Past(text, "like") for text in history]
+    pasts = [Past(text, "like", feeling=1) for text in history]
     seen = window(pasts, limit)
     assert list(seen) == pasts[len(pasts) - len(seen) :]
     if len(pasts) < limit:

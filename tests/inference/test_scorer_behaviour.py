@@ -6,12 +6,24 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from inference.client import TritonScorer
 from inference.in_process import InProcessScorer
 from inference.scripted import Script, ScriptedScorer
-from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, Scorer, ScoreRequest, Unavailable
+from inference.wire import Answer
+from schemas.scoring import (
+    MAX_DESCRIBED,
+    Candidate,
+    DeadlineExceeded,
+    InvalidAnswer,
+    ItemVectors,
+    Overloaded,
+    Scorer,
+    ScoreRequest,
+    Unavailable,
+)
 from tests.inference.tiny import engine, request
 
 PATIENT = 60.0
@@ -19,9 +31,11 @@ PATIENT = 60.0
 
 ASKED = request(["Heat (1995)", "Alien (1979)"], ["Fargo (1996)", "Toy Story (1995)", "Aliens (1986)"])
 
+ITEMS = [Candidate("Heat (1995)", item="heat", about="crime, Los Angeles"), Candidate("Alien (1979)")]
+
 
 class GatedEngine:
-    """The tiny engine behind a gate: while it is shut, scoring waits."""
+    """The tiny engine behind a gate: while it is shut, scoring and describing wait."""
 
     def __init__(self) -> None:
         self._engine = engine(max_candidates=32)
@@ -29,9 +43,13 @@ class GatedEngine:
         self.gate = threading.Event()
         self.gate.set()
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list:
+    def score(self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None) -> list[Answer]:
         assert self.gate.wait(PATIENT)
-        return self._engine.score(requests)
+        return self._engine.score(requests, skip)
+
+    def describe(self, items: Sequence[Candidate]) -> ItemVectors:
+        assert self.gate.wait(PATIENT)
+        return self._engine.describe(items)
 
 
 @dataclass
@@ -49,7 +67,7 @@ class Subject:
 async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     match request.param:
         case "scripted":
-            scripted = ScriptedScorer(max_in_flight=4)
+            scripted = ScriptedScorer(max_in_flight=4, vector_of=lambda _: (0.5, -1.0))
             made = Subject(scripted, lambda: setattr(scripted, "script", Script.SLOW), scripted.release)
         case "in_process":
             gated = GatedEngine()
@@ -143,3 +161,59 @@ async def test_more_candidates_than_the_model_takes_is_invalid(subject: Subject)
     if isinstance(subject.scorer, ScriptedScorer):
         subject.scorer.script = Script.ANSWER
     assert len((await subject.scorer.score(ASKED, timeout=PATIENT)).scores) == 3
+
+
+async def test_items_have_vectors_of_one_width_and_the_version_of_the_scores(subject: Subject) -> None:
+    vectors = await subject.scorer.describe(ITEMS, timeout=PATIENT)
+    assert len(vectors.values) == 4 * len(ITEMS) * vectors.width
+    scores = await subject.scorer.score(request(["Heat"], []), timeout=PATIENT)
+    assert len(scores.vector) == vectors.width
+    assert scores.model_version == vectors.model_version
+    assert (await subject.scorer.describe([], timeout=PATIENT)).values == b""
+
+
+async def test_a_describe_obeys_its_deadline_and_its_bound(subject: Subject) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await subject.scorer.describe(ITEMS, timeout=0.0)
+    with pytest.raises(InvalidAnswer, match="ask in parts"):
+        await subject.scorer.describe(ITEMS * MAX_DESCRIBED, timeout=PATIENT)
+    await subject.scorer.describe([ITEMS[0]] * MAX_DESCRIBED, timeout=PATIENT)
+
+
+async def test_a_describe_waits_for_nothing_that_lists_have(subject: Subject) -> None:
+    """One at a time, and beside as many requests as there may be."""
+    subject.shut()
+    out = [asyncio.create_task(subject.scorer.score(ASKED, timeout=PATIENT)) for _ in range(4)]
+    first = asyncio.create_task(subject.scorer.describe(ITEMS, timeout=PATIENT))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await subject.scorer.describe(ITEMS, timeout=PATIENT)
+    subject.open()
+    assert (await first).model_version
+    assert all(len(scores.scores) == 3 for scores in await asyncio.gather(*out))
+    await subject.scorer.describe(ITEMS, timeout=PATIENT)
+
+
+async def test_closed_it_describes_nothing(subject: Subject) -> None:
+    await subject.scorer.close()
+    with pytest.raises(Unavailable):
+        await subject.scorer.describe(ITEMS, timeout=PATIENT)
+
+
+async def test_scripted_vectors_are_those_of_its_function_and_are_checked() -> None:
+    def vector(of: ScoreRequest | Candidate) -> list[float]:
+        return [float(len(of.text)), 1.0] if isinstance(of, Candidate) else [2.0, 0.5]
+
+    scorer = ScriptedScorer(vector_of=vector)
+    assert (await scorer.score(ASKED, timeout=PATIENT)).vector == (2.0, 0.5)
+    vectors = await scorer.describe(ITEMS, timeout=PATIENT)
+    assert vectors.width == 2
+    assert np.frombuffer(vectors.values, "<f4").tolist() == [11.0, 1.0, 12.0, 1.0]
+    assert scorer.described == ITEMS
+    for script, error in ((Script.WRONG_COUNT, InvalidAnswer), (Script.NOT_FINITE, InvalidAnswer)):
+        scorer.script = script
+        with pytest.raises(error):
+            await scorer.describe(ITEMS, timeout=PATIENT)
+    scorer.script = Script.DOWN
+    with pytest.raises(Unavailable):
+        await scorer.describe(ITEMS, timeout=PATIENT)

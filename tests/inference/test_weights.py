@@ -1,7 +1,10 @@
 """Conversion from a folder in the Hugging Face layout: whole or not at all, and only once."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -11,7 +14,11 @@ from transformers import PreTrainedTokenizerFast
 from inference import environment, repository, weights
 from inference.engine import Engine
 from inference.errors import TritonNotAvailable, WeightsError
-from inference.settings import DType, ModelSettings
+from inference.item_tokens.adapter import save
+from inference.item_tokens.engine import ItemTokenEngine
+from inference.loading import load_engine
+from inference.settings import DType, ModelSettings, Strategy
+from inference.wire import Answered
 from tests.inference import tiny
 
 
@@ -28,16 +35,16 @@ def source(tmp_path: Path) -> Path:
 
 
 def settings(source: Path, dtype: str = "fp32") -> ModelSettings:
-    return ModelSettings.make(source=str(source), dtype=dtype, threads=1)
+    return ModelSettings.make(strategy="full_text", source=str(source), dtype=dtype, threads=1)
 
 
 def test_a_built_repository_scores(source: Path, tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     target = repository.build(tmp_path / "models", settings(source), lambda *step: steps.append(step))
     engine = Engine.load(repository.weights_of(target), repository.settings_of(target))
-    (scores,) = engine.score([tiny.request(["Heat"], ["Alien", "Fargo"])])
-    assert isinstance(scores, tuple)
-    assert len(scores) == 2
+    (answer,) = engine.score([tiny.request(["Heat"], ["Alien", "Fargo"])])
+    assert isinstance(answer, Answered)
+    assert len(answer.scores) == 2
     assert engine.version.startswith("tiny-model-fp32-")
     assert steps[-1][1:] == (4, 4)
     assert "KIND_CPU" in (target / "scorer" / "config.pbtxt").read_text()
@@ -104,3 +111,36 @@ def test_the_environment_has_its_own_numpy_before_the_parent_s(monkeypatch: pyte
     assert environment._is_current(tmp_path)
     lines = next(site.glob("*.pth")).read_text().splitlines()
     assert str(Path(environment.__file__).parents[1]) in lines
+
+
+def test_a_built_repository_carries_the_adapter(source: Path, tmp_path: Path) -> None:
+    adapter = save(tmp_path / "trained", replace(tiny.adapter(), base="tiny-model"), "a card")
+    chosen = msgspec.structs.replace(settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(adapter))
+    target = repository.build(tmp_path / "models", chosen)
+    shutil.rmtree(adapter)
+    engine = load_engine(repository.weights_of(target), repository.settings_of(target))
+    assert isinstance(engine, ItemTokenEngine)
+    assert engine.version.startswith("tiny-model-fp32-")
+    (answer,) = engine.score([tiny.request(["Heat"], ["Alien", "Fargo"])])
+    assert isinstance(answer, Answered)
+    assert (len(answer.scores), len(answer.vector)) == (2, 13)
+    # Built again for full text, no adapter is left behind.
+    repository.build(target, settings(source))
+    assert not (repository.weights_of(target).parent / "adapter").exists()
+    assert isinstance(load_engine(repository.weights_of(target), repository.settings_of(target)), Engine)
+
+
+def test_without_its_adapter_nothing_is_built(source: Path, tmp_path: Path) -> None:
+    chosen = msgspec.structs.replace(settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(tmp_path))
+    with pytest.raises(WeightsError, match="there is no adapter"):
+        repository.build(tmp_path / "models", chosen)
+    assert not (tmp_path / "models" / "scorer" / "config.pbtxt").exists()
+
+
+def test_an_adapter_of_another_model_is_refused(source: Path, tmp_path: Path) -> None:
+    chosen = msgspec.structs.replace(
+        settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(save(tmp_path / "other", tiny.adapter(), ""))
+    )
+    target = repository.build(tmp_path / "models", chosen)
+    with pytest.raises(WeightsError, match="trained on tiny, not on tiny-model"):
+        load_engine(repository.weights_of(target), chosen)

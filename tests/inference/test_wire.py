@@ -3,6 +3,7 @@ from contextlib import suppress
 
 import msgpack
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from inference import wire
 from inference.errors import RequestRefused, SettingsError
 from inference.settings import DType, ModelSettings
-from schemas.scoring import InvalidAnswer
+from schemas.scoring import MAX_ABOUT, MAX_DESCRIBED, MAX_WIDTH, Candidate, InvalidAnswer, ItemVectors
 from tests.inference.tiny import request
 
 
@@ -33,6 +34,27 @@ def test_no_message_crashes_it(value: object) -> None:
 def test_there_and_back() -> None:
     asked = request(["Heat"], ["Alien", "Ælien"], steer=("less",), scene="home", session=2**40)
     assert wire.decode(wire.encode(asked)) == asked
+    past = msgspec.structs.replace(asked.history[0], item="heat", about="crime", feeling=-1, ts=2**41)
+    asked = msgspec.structs.replace(asked, history=(past,), candidates=())
+    assert wire.decode(wire.encode(asked)) == asked
+
+
+def test_a_describe_there_and_back() -> None:
+    asked = wire.DescribeRequest((Candidate("Heat", item="heat", about="crime"), Candidate("Alien")))
+    assert wire.decode(wire.encode(asked)) == asked
+
+
+def test_what_is_beyond_the_bounds_is_refused() -> None:
+    film = Candidate("Heat")
+    with pytest.raises(RequestRefused, match="length"):
+        wire.decode(wire.encode(wire.DescribeRequest((film,) * (MAX_DESCRIBED + 1))))
+    with pytest.raises(RequestRefused, match="length"):
+        wire.decode(wire.encode(wire.DescribeRequest((Candidate("Heat", about="x" * (MAX_ABOUT + 1)),))))
+    asked = request(["Heat"], ["Alien"])
+    for wrong in ({"feeling": 3}, {"feeling": -3}, {"ts": -1}):
+        past = msgspec.structs.replace(asked.history[0], **wrong)
+        with pytest.raises(RequestRefused):
+            wire.decode(wire.encode(msgspec.structs.replace(asked, history=(past,))))
 
 
 def test_a_long_request_is_refused_unread() -> None:
@@ -45,13 +67,31 @@ def test_deep_nesting_is_refused() -> None:
         wire.decode(b"\x91" * 100_000)
 
 
-@given(st.lists(st.floats(), max_size=5), st.integers(0, 5))
-def test_an_answer_has_one_finite_score_a_candidate(scores: list[float], asked: int) -> None:
-    if len(scores) == asked and all(map(math.isfinite, scores)):
-        assert wire.answer(scores, asked, "v").scores == tuple(scores)
+@given(st.lists(st.floats(), max_size=5), st.lists(st.floats(), max_size=3), st.integers(0, 5))
+def test_an_answer_has_one_finite_score_a_candidate(scores: list[float], vector: list[float], asked: int) -> None:
+    answered = wire.Answered(tuple(scores), tuple(vector))
+    if len(scores) == asked and all(map(math.isfinite, (*scores, *vector))):
+        made = wire.answer(answered, asked, "v")
+        assert (made.scores, made.vector, made.model_version) == (tuple(scores), tuple(vector), "v")
     else:
         with pytest.raises(InvalidAnswer):
-            wire.answer(scores, asked, "v")
+            wire.answer(answered, asked, "v")
+
+
+def test_a_vector_has_a_bound() -> None:
+    assert wire.answer(wire.Answered((), (0.0,) * MAX_WIDTH), 0, "v").vector
+    with pytest.raises(InvalidAnswer, match="narrower"):
+        wire.answer(wire.Answered((), (0.0,) * (MAX_WIDTH + 1)), 0, "v")
+
+
+@given(st.lists(st.floats(width=32), max_size=12), st.integers(-1, 4), st.integers(0, 4))
+def test_described_items_have_one_finite_vector_each(values: list[float], width: int, asked: int) -> None:
+    made = ItemVectors(width=width, values=np.array(values, "<f4").tobytes(), model_version="v")
+    if width >= 0 and len(values) == width * asked and all(map(math.isfinite, values)):
+        assert wire.described(made, asked) == made
+    else:
+        with pytest.raises(InvalidAnswer):
+            wire.described(made, asked)
 
 
 @pytest.mark.parametrize(

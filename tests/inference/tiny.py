@@ -1,10 +1,15 @@
 """A language model of two layers with random weights, and a tokenizer of bytes: quick, exact, and needing no files."""
 
+from dataclasses import replace
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from inference.attention import IMPLEMENTATION
 from inference.engine import Engine
+from inference.item_tokens.adapter import Adapter
+from inference.item_tokens.engine import ItemTokenEngine
+from inference.item_tokens.heads import Residuals, Shape
 from inference.settings import ModelSettings
 from schemas.scoring import Candidate, Past, ScoreRequest
 
@@ -59,7 +64,28 @@ def request(
     return ScoreRequest(
         session=session,
         scene=scene,
-        history=tuple(Past(text, kind) for text in history),
+        history=tuple(Past(text, kind, feeling=1) for text in history),
         candidates=tuple(map(Candidate, candidates)),
         steer=steer,
     )
+
+
+SHAPE = Shape(hidden=32, reading=64, layers=2, rank=4, width=12, middle=24)
+
+
+def adapter(seed: int = 0, items: tuple[str, ...] = ()) -> Adapter:
+    """A random adapter of the tiny model; `items` have residuals."""
+    made = Adapter.random(model().model, "tiny", SHAPE, depths=(1, 2), seed=seed)
+    if not items:
+        return made
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        residuals = Residuals(SHAPE, len(items))
+        torch.nn.init.normal_(residuals.output.weight)
+    return replace(made, residuals=residuals.requires_grad_(False), items=items)
+
+
+def item_token_engine(made: Adapter | None = None, **settings: object) -> ItemTokenEngine:
+    """A fresh item-token engine, with nothing read."""
+    chosen = {"dtype": "fp32", "threads": 1, "max_reads": 10_000, **settings}
+    return ItemTokenEngine(model().model, ByteTokens(), made or adapter(), ModelSettings.make(**chosen), "tiny-1")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.blend import MOST, PRIOR, Blend, Remembered, behavioural, learn, weights_of
+from streams.blend import MOST, PRIOR, Blend, Remembered, learn, weighed, weights_of
 from streams.context import digest
 from streams.signals import SIGNALS
 
@@ -49,7 +49,7 @@ def test_over_a_stream_it_is_not_worse_than_its_best_single_signal(truth, seed):
         signals = list_.signals.astype(np.float32)
         taken = drawn(rng, signals @ wanted)
         if step >= 750:
-            hits += taken in np.argsort(-behavioural(blend, signals))[:5]
+            hits += taken in np.argsort(-weighed(blend, signals))[:5]
             for column in range(len(SIGNALS)):
                 alone[column] += taken in np.argsort(-signals[:, column])[:5]
                 alone[len(SIGNALS) + column] += taken in np.argsort(signals[:, column])[:5]

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.events import EventKind
+from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
 from streams.blend import Blend, learn
-from streams.context import EMPTY, Steer
-from streams.ranking import Ranking, Shortlist, assemble, history, popular, remember, score_request
+from streams.context import EMPTY, SceneContext, Steer, fold
+from streams.ranking import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
 from tests.ranking.world import NOW, PLAIN, World, done, item
 
 SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=0.0, explored=3)
@@ -38,20 +38,22 @@ def listed(
     **settings: Any,
 ) -> tuple[Entry, ...]:
     return assemble(
-        chosen,
-        scores,
-        context=world.people["ann"],
+        chosen if scores is None else heard(world, chosen, scores, blend),
         scene="home",
         catalogue=world.catalogue,
-        graph=world.graph,
         blend=blend or Blend(),
         settings=replace(SETTINGS, **settings),
         rng=Random(seed),
     )
 
 
+def heard(world: World, chosen: Shortlist, scores: Scores, blend: Blend | None = None) -> Shortlist:
+    prepared = world.prepared("ann", settings=SETTINGS)
+    return hear(prepared, chosen, scores, blend or Blend(), catalogue=world.catalogue, graph=world.graph)
+
+
 def request(world: World, chosen: Shortlist) -> ScoreRequest:
-    return score_request(chosen, world.people["ann"], "home", catalogue=world.catalogue, session=7)
+    return score_request(chosen, world.people["ann"], "home", catalogue=world.catalogue, session=7, settings=SETTINGS)
 
 
 def test_a_list_is_the_best_of_the_shortlist_in_order_with_whole_entries(world):
@@ -70,7 +72,13 @@ def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
     assert [one.text for one in asked.candidates] == [
         world.catalogue.text(world.catalogue.index.number(i)) for i in best
     ]
-    assert [one.text for one in asked.history] == ["Film 3", "Film 4"]
+    assert [(one.text, one.item, one.about, one.feeling) for one in asked.history] == [
+        ("Film 3", "f03", "drama", 2),
+        ("Film 4", "f04", "crime", 2),
+    ]
+    assert [one.about for one in asked.candidates] == [
+        world.catalogue.about(world.catalogue.index.number(i)) for i in best
+    ]
     assert (asked.session, asked.scene, asked.steer) == (7, "home", ())
     assert "ann" not in msgspec.json.encode(asked).decode()
 
@@ -78,7 +86,8 @@ def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
 def test_what_the_person_asked_for_goes_to_the_model(world):
     context = msgspec.structs.replace(world.people["ann"], steers=(Steer("something funny", NOW, 1),))
     chosen = world.shortlist("ann", settings=SETTINGS)
-    assert score_request(chosen, context, "home", catalogue=world.catalogue, session=1).steer == ("something funny",)
+    world.people["ann"] = context
+    assert request(world, chosen).steer == ("something funny",)
 
 
 def test_the_model_has_no_effect_at_weight_0_and_reorders_what_it_scored_at_a_weight(world):
@@ -142,9 +151,9 @@ def test_consecutive_requests_share_the_beginning_of_their_history():
     settings = Ranking(history=20, history_step=8)
     begins, lengths = [], []
     for n in range(45):
-        world.tell(done("ann", f"f{n:02}", at=n))
+        world.tell(done("ann", f"f{n:02}", (EventKind.LIKE, EventKind.VIEW, EventKind.DISLIKE)[n % 3], at=n))
         past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=settings)
-        assert past[-1].text == f"Film {n}"
+        assert (past[-1].text, past[-1].feeling, past[-1].ts) == (f"Film {n}", (2, 0, -2)[n % 3], NOW + n)
         begins.append(past[0].text)
         lengths.append(len(past))
     assert max(lengths) == 20
@@ -153,15 +162,55 @@ def test_consecutive_requests_share_the_beginning_of_their_history():
     assert moves == [20, 28, 36, 44]
 
 
+def test_the_model_reads_26_to_50_things_of_a_long_history():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(30)])
+    for n in range(140):
+        world.tell(done("ann", f"f{n % 30:02}", EventKind.VIEW, at=n))
+        past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+        assert past[-1].ts == NOW + n
+        assert len(past) == (n + 1 if n < 50 else 26 + n % 25)
+
+
+def test_a_forgotten_thing_is_not_read_and_moves_the_beginning_by_one_at_most():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(60)))
+    before = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in before] == [f"f{n:02}" for n in range(25, 60)]
+    gone = Event(id="x", user="ann", kind=EventKind.FORGET, ts=NOW + 99, target="ann-f40-like-40")
+    world.people["ann"] = fold(world.people["ann"], gone, world.offset)
+    after = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in after] == [f"f{n:02}" for n in range(24, 60) if n != 40]
+
+
+def test_a_state_that_did_not_count_meetings_counts_on_from_what_it_holds():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(48)))
+    scene = world.people["ann"].scenes["home"]
+    old = msgspec.msgpack.encode((scene.recent, scene.likes, scene.dislikes, scene.liked))
+    decoded = msgspec.msgpack.decode(old, type=SceneContext)
+    assert decoded.met == 0
+    world.people["ann"] = msgspec.structs.replace(world.people["ann"], scenes={"home": decoded})
+    world.tell(done("ann", "f50", at=50))
+    assert world.people["ann"].scenes["home"].met == 49
+
+
+def test_a_newcomer_to_a_scene_is_read_from_where_they_were_before():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(done("ann", "f01", at=1, scene="cart"), done("ann", "f02", EventKind.VIEW, at=2, scene="mail"))
+    world.tell(done("ann", "f03", at=0))
+    past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in past] == ["f01", "f02", "f03"]
+
+
 def test_what_is_remembered_is_enough_to_learn_and_small(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
-    kept = remember(chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m"))
+    kept = remember(heard(world, chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m")))
     size = kept.marks.nbytes + kept.signals.nbytes + (0 if kept.model is None else kept.model.nbytes)
     assert size <= 48 * len(chosen.order)
     after = learn(Blend(), kept, world.ids(chosen)[3])
     assert after.lists == 1
     assert after.model_weight > 0
-    assert learn(Blend(), remember(chosen, None), "f03") == Blend()
+    assert learn(Blend(), remember(chosen), "f03") == Blend()
 
 
 def test_popular_is_the_most_liked_that_the_person_has_not_seen(world):
@@ -179,11 +228,8 @@ class TestReasons:
         chosen = world.shortlist(user, scene, settings=PLAIN)
         entries = assemble(
             chosen,
-            None,
-            context=world.people.get(user, EMPTY),
             scene=scene,
             catalogue=world.catalogue,
-            graph=world.graph,
             blend=Blend(),
             settings=replace(SETTINGS, length=30),
             rng=Random(1),

@@ -10,7 +10,7 @@ from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold
 from streams.covisits import covisits, messages
 from streams.graph import Counting, ItemGraph
-from streams.ranking import Ranking, Shortlist, shortlist
+from streams.ranking import Prepared, Ranking, Shortlist, prepare, shortlist
 
 NOW = 1_700_000_000_000
 PLAIN = Ranking(diversity=0.0, exploration=0.0)
@@ -66,15 +66,12 @@ class World:
         settings: Ranking = PLAIN,
         now_ms: int = NOW,
     ) -> Shortlist:
-        return shortlist(
-            self.people.get(user, EMPTY),
-            scene,
-            catalogue=self.catalogue,
-            graph=self.graph,
-            blend=blend or Blend(),
-            now_ms=now_ms,
-            settings=settings,
-        )
+        ready = self.prepared(user, scene, settings=settings, now_ms=now_ms)
+        return shortlist(ready, blend or Blend(), catalogue=self.catalogue, graph=self.graph)
+
+    def prepared(self, user: str, scene: str = "home", *, settings: Ranking = PLAIN, now_ms: int = NOW) -> Prepared:
+        context = self.people.get(user, EMPTY)
+        return prepare(context, scene, catalogue=self.catalogue, graph=self.graph, now_ms=now_ms, settings=settings)
 
     def ids(self, chosen: Shortlist) -> list[str]:
         """The candidates, best first."""

@@ -62,6 +62,28 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         freshness_ms=12.5,
         took_ms=4.25,
     ),
+    "recommendation.nearest": Recommendation(
+        id="l-3",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=0,
+        offset=1,
+        entries=(
+            Entry(
+                item="brazil",
+                score=0.75,
+                behavioural=0.5,
+                propensity=1.0,
+                sources=(Source.NEAREST,),
+                reason=Reason(code=Source.NEAREST, text="close to Alien, which you liked", because=("alien",)),
+                model=1.25,
+            ),
+        ),
+        freshness_ms=1.0,
+        took_ms=1.0,
+    ),
     "recommendation.minimal": Recommendation(
         id="l-2",
         user="ann",

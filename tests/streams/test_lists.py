@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -11,7 +11,8 @@ from inference.scripted import Script, ScriptedScorer
 from schemas.codec import decode
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback
-from schemas.recommendations import Degraded, Recommendation
+from schemas.recommendations import Degraded, Recommendation, Source
+from schemas.scoring import Candidate, ScoreRequest, Scores
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import NONE, Exposure
 from streams.blend import Blend
@@ -25,6 +26,8 @@ from streams.publishing import Output
 from streams.ranking import Ranking
 from streams.settings import Settings
 from tests.path.pipeline import films
+
+PLAIN = Ranking(exploration=0.0)
 
 
 @dataclass
@@ -56,7 +59,7 @@ class MemoryState:
 class Bench:
     """A list path with everything around it in memory."""
 
-    def __init__(self, scorer: ScriptedScorer | None, **settings: object) -> None:
+    def __init__(self, scorer: ScriptedScorer | None, *, ranking: Ranking = PLAIN, **settings: object) -> None:
         self.sent: list[Output] = []
         self.metrics = Metrics()
         self.state = MemoryState()
@@ -68,7 +71,7 @@ class Bench:
             catalogue.add(film)
         self.lists = Lists(
             settings=Settings(**settings),  # type: ignore[arg-type]
-            ranking=Ranking(exploration=0.0),
+            ranking=ranking,
             catalogue=catalogue,
             graph=ItemGraph(catalogue.index),
             scorer=scorer,
@@ -84,6 +87,13 @@ class Bench:
             await self.hold.wait()
         self.sent += outputs
         self.changed.set()
+
+    async def described(self, scorer: ScriptedScorer) -> None:
+        """Have every item described."""
+        vectors = self.lists._catalogue.vectors
+        while asked := vectors.next(40):
+            items = [self.lists._catalogue.described(number) for number in asked]
+            vectors.put(asked, await scorer.describe(items, timeout=1.0))
 
     def did(self, user: str, item: str, kind: EventKind = EventKind.LIKE, age_ms: int = 0) -> None:
         """Fold an event and tell the list path, as a lane does."""
@@ -175,6 +185,67 @@ async def test_without_a_scorer_lists_are_behavioural_and_say_so() -> None:
         bench.did("u", "film-1")
         await bench.until(lambda: len(bench.made()) == 1)
     assert bench.made()[0].degraded is Degraded.DISABLED
+
+
+def likes_the_last(of: ScoreRequest | Candidate) -> list[float]:
+    """A model whose affinity with film n is n."""
+    return [float(of.item.removeprefix("film-"))] if isinstance(of, Candidate) else [1.0]
+
+
+async def test_a_context_s_vector_brings_the_nearest_of_all_items_into_the_list() -> None:
+    scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
+    bench = Bench(scorer, ranking=replace(PLAIN, rescored=0))
+    await bench.described(scorer)
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert (made.degraded, made.model_version) == (None, "scripted-1")
+    assert scorer.asked[0].candidates == ()
+    (best,) = [entry for entry in made.entries if entry.item == "film-39"]
+    assert best.model == 39.0
+    assert Source.NEAREST in best.sources
+
+
+async def test_a_model_that_can_say_nothing_yet_has_no_part_in_the_list() -> None:
+    scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
+    async with running(Bench(scorer, ranking=replace(PLAIN, rescored=0))) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert (bench.made()[0].degraded, bench.made()[0].model_version) == (Degraded.UNAVAILABLE, None)
+
+
+async def test_a_list_of_another_version_is_not_ranked_by_the_vectors_of_the_old() -> None:
+    scorer = ScriptedScorer(vector_of=likes_the_last)
+    bench = Bench(scorer)
+    await bench.described(scorer)
+    scorer.version = "scripted-2"
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        assert Source.NEAREST not in {source for entry in bench.made()[0].entries for source in entry.sources}
+        assert bench.made()[0].model_version == "scripted-2"
+        await bench.described(scorer)
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(bench.made()) == 2)
+    assert Source.NEAREST in {source for entry in bench.made()[1].entries for source in entry.sources}
+
+
+@pytest.mark.parametrize(("age_ms", "left"), [(0, 1.0), (400, 0.6), (-3_000, 1.0), (5_000, 1.0)])
+async def test_the_deadline_counts_from_the_event_unless_its_clock_or_a_backlog_makes_that_hopeless(
+    age_ms: int, left: float
+) -> None:
+    timeouts: list[float] = []
+
+    class Noting(ScriptedScorer):
+        async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+            timeouts.append(timeout)
+            return await super().score(request, timeout=timeout)
+
+    async with running(Bench(Noting(), list_deadline_ms=1_000)) as bench:
+        bench.did("u", "film-1", age_ms=age_ms)
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert left - 0.3 < timeouts[0] <= left + 0.001
 
 
 async def test_the_newest_trigger_of_a_person_wins() -> None:

@@ -8,33 +8,41 @@ from hypothesis import strategies as st
 from streams.triggers import Trigger, Waiting
 
 
-def trigger(user: str, offset: int, since: float = 0.0, partition: int = 0) -> Trigger:
-    return Trigger(user, "home", f"e{offset}", 0, partition, offset, since)
+def trigger(user: str, offset: int, patience: float = 0.0, partition: int = 0) -> Trigger:
+    return Trigger(user, "home", f"e{offset}", 0, partition, offset, patience, patience + 1.0)
 
 
 def test_the_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:
     waiting = Waiting(10)
-    first, second = trigger("a", 1, since=1.0), trigger("a", 2, since=5.0)
+    first, second = trigger("a", 1, patience=1.0), trigger("a", 2, patience=5.0)
     assert waiting.add(first) == (None, None)
     assert waiting.add(second) == (first, None)
-    assert waiting.first_since() == 1.0
-    assert waiting.take() == replace(second, since=1.0)
+    assert waiting.take() == replace(second, patience=1.0, deadline=2.0)
     assert waiting.take() is None
 
 
 def test_people_are_served_in_order_but_not_twice_at_once() -> None:
     waiting = Waiting(10)
     for number, user in enumerate("abc"):
-        waiting.add(trigger(user, number, since=float(number)))
+        waiting.add(trigger(user, number, patience=float(number)))
     taken = waiting.take(busy={"a"})
     assert taken is not None
     assert taken.user == "b"
-    assert waiting.take_since_before(1.0, busy={"a"}) is None
-    taken = waiting.take_since_before(1.0)
+    assert waiting.take_overdue(1.0, busy={"a"}) is None
+    taken = waiting.take_overdue(1.0)
     assert taken is not None
     assert taken.user == "a"
-    assert waiting.take_since_before(1.0) is None
+    assert waiting.take_overdue(1.0) is None
     assert len(waiting) == 1
+
+
+def test_whose_patience_ends_first_need_not_have_come_first() -> None:
+    waiting = Waiting(10)
+    waiting.add(trigger("a", 1, patience=9.0))
+    waiting.add(trigger("b", 2, patience=1.0))
+    taken = waiting.take_overdue(5.0)
+    assert taken is not None
+    assert taken.user == "b"
 
 
 def test_past_the_limit_the_longest_wait_is_given_up() -> None:
@@ -51,7 +59,7 @@ def test_a_lost_partition_is_forgotten() -> None:
     waiting.add(trigger("b", 2, partition=1))
     waiting.forget(0)
     assert waiting.take() == trigger("b", 2, partition=1)
-    assert waiting.first_since() is None
+    assert not len(waiting)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=80))
@@ -65,7 +73,7 @@ def test_nobody_is_lost_or_served_twice_for_one_trigger(steps: list[tuple[str, b
             if got is not None:
                 assert wanted.pop(got.user) == got.offset
         else:
-            waiting.add(trigger(user, number, since=float(number)))
+            waiting.add(trigger(user, number, patience=float(number)))
             wanted[user] = number
     while (got := waiting.take()) is not None:
         assert wanted.pop(got.user) == got.offset

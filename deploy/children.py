@@ -1,0 +1,66 @@
+"""Jobs in processes of their own, which end when the process that started them does, however that ends."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context, parent_process
+from multiprocessing.managers import SyncManager
+from queue import Empty
+from threading import Thread
+from typing import Any, TypeVar
+
+Job = TypeVar("Job")
+Made = TypeVar("Made")
+
+Advance = Callable[[int, int], None]
+"""Called with what is done, of how much."""
+
+Progress = Callable[[str, int, int], None]
+"""The same, after what it is that is being done."""
+
+
+def in_children(
+    work: Callable[[Job, Advance], Made],
+    jobs: Sequence[Job],
+    *,
+    label: Callable[[Job], str],
+    processes: int,
+    progress: Progress,
+) -> list[Made]:
+    """`work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
+
+    `work`, the jobs and what is made of them must be picklable.
+    """
+    if processes <= 1 or len(jobs) <= 1:
+        return [work(job, partial(progress, label(job))) for job in jobs]
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by the children: small products gain nothing from threads
+    spawn = get_context("spawn")
+    manager = SyncManager(ctx=spawn)
+    manager.start(_end_with_parent)
+    with (
+        manager,
+        ProcessPoolExecutor(min(processes, len(jobs)), mp_context=spawn, initializer=_end_with_parent) as pool,
+    ):
+        told = manager.Queue()
+        running = [pool.submit(_work, work, job, label(job), told) for job in jobs]
+        while not all(one.done() for one in running) or not told.empty():
+            with suppress(Empty):
+                progress(*told.get(timeout=0.2))
+        return [one.result() for one in running]
+
+
+def _work(work: Callable[[Job, Advance], Made], job: Job, name: str, told: Any) -> Made:
+    return work(job, lambda done, total: told.put((name, done, total)))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

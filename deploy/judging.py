@@ -1,0 +1,77 @@
+"""One order of events under one protocol: every method judged on it, in one pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deploy.children import Advance
+from deploy.core import Core
+from deploy.datasets import likes
+from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.protocol import Step, leave_last_out, prequential
+from inference.evaluation.retrieval import Readings, Retrieval, at
+from inference.evaluation.running import Cursor, Method, Named, Outcome, run
+from schemas.events import Event
+from schemas.items import Item
+from streams.graph import Counting
+from streams.ranking import Ranking
+
+Kind = Literal["scorer", "sasrec"]
+PREQUENTIAL, LEAVE_LAST_OUT = "prequential", "leave_last_out"
+PROTOCOLS = (PREQUENTIAL, LEAVE_LAST_OUT)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a model says on one stream: along it, and in leave-last-out on the tests."""
+
+    along: Readings
+    tests: Readings | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One order of events under one protocol; a process does it."""
+
+    seed: int
+    protocol: str
+    items: tuple[Item, ...]
+    events: tuple[Event, ...]
+    learned: Mapping[Kind, Learned]
+    settings: Ranking
+    counting: Counting
+
+    def __str__(self) -> str:
+        return f"{self.protocol} tie seed {self.seed}"
+
+
+def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
+    """Every method on one order of events."""
+    cursor = Cursor()
+    steps = planned(job.protocol, job.events)
+    ids = [item.id for item in job.items]
+    readings = {kind: at(cursor, found.along, found.tests) for kind, found in job.learned.items()}
+    model = readings.get("scorer")
+    core = Core(job.items, job.settings, job.counting, model=None if model is None else lambda _: model())
+    floors = {
+        "popularity": Popularity(),
+        "popularity_14_days": DecayedPopularity(),
+        "markov": Markov(),
+        "item_knn": ItemKnn(),
+    }
+    for floor in floors.values():
+        floor.offer(ids)
+    methods: list[Method] = [core, *(Retrieval(kind, scores, ids) for kind, scores in readings.items())]
+    methods += [Named(name, floor) for name, floor in floors.items()]
+    outcome = run(job.events, steps, methods, likes=likes, items=len(ids), cursor=cursor, progress=progress)
+    if "scorer" in job.learned:
+        told = job.learned["scorer"].tests or job.learned["scorer"].along
+        numbers = {item: number for number, item in enumerate(ids)}
+        wanted = [(test.at, numbers[job.events[test.at].item or ""]) for test in outcome.tests]
+        outcome.unseen = [bool(told.unseen(place)[number]) for place, number in wanted]
+    return outcome
+
+
+def planned(protocol: str, events: Sequence[Event]) -> list[Step]:
+    """The steps of a protocol over one order of events."""
+    return prequential(events, likes) if protocol == PREQUENTIAL else leave_last_out(events, likes)

@@ -1,0 +1,31 @@
+"""The models that an evaluation trains, on the language model that is on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.children import Progress
+from inference.repository import weights_of
+from inference.settings import ModelSettings
+from inference.training.learner import Base, Kind, Learner
+from inference.training.walk import Pace
+from inference.weights import convert
+from schemas.items import Item
+from streams.catalogue import Catalogue
+
+PACES: dict[Kind, Pace] = {
+    "scorer": Pace(first=16, fresh=1, again=1.0),
+    "sasrec": Pace(first=40, fresh=2, again=2.0),
+}
+EPOCHS: dict[Kind, int] = {"scorer": 14, "sasrec": 40}
+"""SASRec begins from nothing, so it is given more passes; they are cheaper."""
+
+
+def learner(items: Sequence[Item], work: Path, progress: Progress) -> Learner:
+    """What trains on these items, with weights and readings kept under `work`. Raises `WeightsError`."""
+    settings = ModelSettings()
+    weights = convert(weights_of(work / "models" / "repository"), settings, progress)
+    catalogue = Catalogue()
+    for item in items:
+        catalogue.add(item)
+    texts = [catalogue.described(number) for number in range(len(items))]
+    return Learner(Base(weights, work / "readings", settings), texts, paces=PACES, epochs=EPOCHS)

@@ -1,0 +1,106 @@
+"""`ouzel triton` as it is typed. What it needs is imported when it runs."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from deploy.bars import told_by_bars
+
+PATH = click.Path(path_type=Path)
+WORK = Path(".ouzel")
+
+
+@click.group()
+def triton() -> None:
+    """Build the model that scores lists, and serve it with the tritonserver of the nvidia-pytriton package."""
+
+
+REPOSITORY = click.option(
+    "--repository", type=PATH, default=WORK / "models" / "repository", show_default=True, help="The model repository."
+)
+ENVIRONMENT = click.option(
+    "--environment",
+    type=PATH,
+    default=WORK / "models" / "environment",
+    show_default=True,
+    help="The Python environment of Triton's models (numpy 1.26), made beside this one.",
+)
+
+
+@triton.command("build")
+@REPOSITORY
+@ENVIRONMENT
+@click.option("--source", default="smollm2", show_default=True, help="smollm2, a folder of a model, or a hub name.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["item_tokens", "full_text"]),
+    help="What the model reads: a token an item, or all words. [default: item_tokens, for another --source full_text]",
+)
+@click.option("--adapter", help="Of item tokens: the folder that `ouzel train` wrote. [default: the one for smollm2]")
+@click.option("--quantization", type=click.Choice(["none", "int8"]), help="Of weights. [default: none]")
+@click.option("--dtype", type=click.Choice(["bf16", "fp32"]), help="Number format. [default: what the model's has]")
+@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of one pass.")
+def triton_build(
+    repository: Path,
+    environment: Path,
+    source: str,
+    strategy: str | None,
+    adapter: str | None,
+    quantization: str | None,
+    dtype: str | None,
+    threads: int,
+) -> None:
+    """Convert the weights, write the model repository, make the environment. What is there already is kept."""
+    from inference.repository import build
+    from inference.settings import ModelSettings
+    from inference.weights import SMOLLM2
+
+    if strategy is None and adapter is None and source != SMOLLM2:
+        strategy = "full_text"  # the adapter that comes along is for the model that comes along
+    named = {"strategy": strategy, "adapter": adapter, "quantization": quantization, "dtype": dtype}
+    chosen = {"source": source, "threads": threads, **{name: value for name, value in named.items() if value}}
+    with told_by_bars() as progress:
+        build(repository, ModelSettings.make(**chosen), progress, environment=environment)
+    click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
+
+
+@triton.command("serve")
+@REPOSITORY
+@ENVIRONMENT
+@click.option("--grpc-port", type=int, help="Port for workers. [default: a free one]")
+@click.option("--http-port", type=int, help="Port for health checks. [default: a free one]")
+@click.option("--metrics-port", type=int, help="Port for Prometheus. [default: a free one]")
+@click.option("--log", type=PATH, default=WORK / "triton.log", show_default=True, help="Where the server's log goes.")
+def triton_serve(
+    repository: Path,
+    environment: Path,
+    grpc_port: int | None,
+    http_port: int | None,
+    metrics_port: int | None,
+    log: Path,
+) -> None:
+    """Serve the built model on loopback until SIGTERM or Ctrl-C."""
+    from deploy.processes import guard
+    from inference.server import TritonServer, serve
+
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+
+    def tell(server: TritonServer) -> None:
+        click.echo(f"grpc {server.grpc}  http {server.http}  metrics {server.metrics}  log {log}")
+        click.echo(f"workers find it by OUZEL_TRITON={server.grpc}; Ctrl-C stops it")
+
+    serve(
+        repository,
+        environment,
+        log=log,
+        on_ready=tell,
+        stopping=stopping,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        on_started=guard,
+    )

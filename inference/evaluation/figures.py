@@ -1,0 +1,193 @@
+"""From what the runs gave to the figures of a report, as plain data for JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.evaluation.intervals import interval
+from inference.evaluation.protocol import DEPTH
+from inference.evaluation.running import BUCKETS, Outcome
+
+RECALL_AT = (10, 50, 100, 200)
+PARTS = 10
+"""Into how many parts of the stream figures are split along it."""
+
+SIGNAL = "signal:"
+"""How the names of rankings begin that are reported apart, as signals."""
+
+Floats = NDArray[np.float64]
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a protocol's report says beside its figures.
+
+    `ours` is compared with every other method. `retrieval` names the methods whose recall is told. `tokens`: how many
+    tokens a list costs, by method. `retrained_at`: before which events (numbers in the order) models were trained.
+    """
+
+    rule: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+    ours: str = "ouzel"
+    retrieval: Sequence[str] = ()
+    tokens: Mapping[str, float] = field(default_factory=dict)
+    retrained_at: Sequence[int] = ()
+
+
+def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
+    """The figures of one protocol, from one run for each tie seed. docs/evaluation.md has the shape."""
+    every = list(dict.fromkeys(name for outcome in outcomes for name in outcome.places))
+    table = _Table(outcomes)
+    names = sorted((name for name in every if not name.startswith(SIGNAL)), key=lambda name: name != about.ours)
+    found: Figures = {
+        "rule": about.rule,
+        "seeds": len(outcomes),
+        "tests": [len(outcome.tests) for outcome in outcomes],
+        "notes": dict(about.notes),
+        "retrained_at": [
+            {"event": at, "share": at / max(1, outcomes[0].events) if outcomes else 0.0} for at in about.retrained_at
+        ],
+        "methods": {name: _method(table, name, about) for name in names},
+        "signals": {
+            name.removeprefix(SIGNAL): {metric: table.by_seed(name, metric) for metric in METRICS}
+            for name in every
+            if name.startswith(SIGNAL)
+        },
+        "by_history": {
+            bucket: {name: table.among(name, table.bucket == number) for name in names}
+            for number, bucket in enumerate(BUCKETS)
+        },
+        "against": {
+            name: _against(table, about.ours, name) for name in names if about.ours in names and name != about.ours
+        },
+        "unseen_items": _unseen(table, names),
+        "recall": _recall(table, outcomes, about),
+        "along_stream": _along(table, names),
+    }
+    return found
+
+
+METRICS = ("hr10", "ndcg10")
+
+
+class _Table:
+    """All tests of all seeds, one after the other."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes = outcomes
+        tests = [test for outcome in outcomes for test in outcome.tests]
+        counts = [len(outcome.tests) for outcome in outcomes]
+        numbers = {bucket: number for number, bucket in enumerate(BUCKETS)}
+        self.seed = np.repeat(np.arange(len(outcomes)), counts)
+        self.people = _people(outcomes)
+        self.left = np.array([test.left for test in tests], np.float64)
+        self.bucket = np.array([numbers[test.bucket] for test in tests], np.int64)
+        share = [test.at / max(1, outcome.events) for outcome in outcomes for test in outcome.tests]
+        self.part = np.minimum((np.array(share) * PARTS).astype(np.int64), PARTS - 1)
+        self.unseen = np.array(
+            [flag for outcome in outcomes for flag in outcome.unseen or [False] * len(outcome.tests)], np.bool_
+        )
+        self._places: dict[str, Floats] = {}
+
+    def places(self, name: str) -> Floats:
+        """[tests]: nan where the method was not asked, inf where the item was not listed."""
+        if name not in self._places:
+            rows = [place for outcome in self.outcomes for place in outcome.row(name)]
+            self._places[name] = np.array(
+                [np.nan if place is None else np.inf if place < 0 else place for place in rows], np.float64
+            )
+        return self._places[name]
+
+    def values(self, name: str, metric: str) -> Floats:
+        """What each test gives, 0 to 1; nan where the method was not asked."""
+        places = self.places(name)
+        gain = np.ones_like(places) if metric == "hr10" else 1.0 / np.log2(places + 2.0)
+        return np.asarray(np.where(np.isnan(places), np.nan, np.where(places < DEPTH, gain, 0.0)))
+
+    def by_seed(self, name: str, metric: str) -> dict[str, float]:
+        values = self.values(name, metric)
+        asked = ~np.isnan(values)
+        means = [_mean(values[asked & (self.seed == seed)]) for seed in range(len(self.outcomes))]
+        low, high, _ = interval(values[asked], self.people[asked])
+        return {"mean": _mean(means), "spread": max(means) - min(means), "low": low, "high": high}
+
+    def among(self, name: str, which: NDArray[np.bool_]) -> dict[str, float]:
+        """The figures over some of the tests, all seeds together."""
+        which = which & ~np.isnan(self.places(name))
+        return {"tests": int(which.sum()), **{metric: _mean(self.values(name, metric)[which]) for metric in METRICS}}
+
+
+def _people(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
+    """One number a person over all seeds. Each seed numbers people as they come, so their tests are told by name."""
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(test.person, len(numbers)) for outcome in outcomes for test in outcome.tests], np.int64
+    )
+
+
+def _method(table: _Table, name: str, about: About) -> Figures:
+    seconds = sum(outcome.seconds.get(name, 0.0) for outcome in table.outcomes)
+    asked = int((~np.isnan(table.places(name))).sum())
+    found: Figures = {metric: table.by_seed(name, metric) for metric in METRICS}
+    found["ms_a_list"] = 1000.0 * seconds / asked if asked else 0.0
+    if name in about.tokens:
+        found["tokens_a_list"] = about.tokens[name]
+    found["by_history"] = {bucket: table.among(name, table.bucket == number) for number, bucket in enumerate(BUCKETS)}
+    return found
+
+
+def _against(table: _Table, ours: str, other: str) -> Figures:
+    found: Figures = {}
+    for metric in METRICS:
+        difference = table.values(ours, metric) - table.values(other, metric)
+        both = ~np.isnan(difference)
+        found[metric] = interval(difference[both], table.people[both])._asdict()
+    return {**found["hr10"], **found}
+
+
+def _unseen(table: _Table, names: Sequence[str]) -> Figures:
+    which = table.unseen
+    left = table.left[which]
+    found: Figures = {"tests": int(which.sum())}
+    found["chance"] = {"hr10": _mean(np.minimum(1.0, DEPTH / np.maximum(left, 1.0))), "percentile": 0.5}
+    for name in names:
+        figures: Figures = table.among(name, which)
+        places = table.places(name)[which]
+        if len(places) and np.isfinite(places).all():
+            figures["percentile"] = _mean(1.0 - places / np.maximum(left - 1.0, 1.0))
+        found[name] = figures
+    return found
+
+
+def _recall(table: _Table, outcomes: Sequence[Outcome], about: About) -> Figures:
+    found: Figures = {}
+    for name in about.retrieval:
+        places = table.places(name)
+        asked = places[~np.isnan(places)]
+        found[name] = {str(k): _mean(asked < k) for k in RECALL_AT}
+    for name in dict.fromkeys(name for outcome in outcomes for name in outcome.found):
+        hits = [hit for outcome in outcomes for hit in outcome.found.get(name, [])]
+        size = sum(outcome.sizes.get(name, 0) for outcome in outcomes)
+        found[name] = {"recall": _mean(hits), "size": size / max(1, len(hits))}
+    return found
+
+
+def _along(table: _Table, names: Sequence[str]) -> Figures:
+    """HR@10 of each method by part of the stream; None for a part without tests."""
+    parts = [table.part == part for part in range(PARTS)]
+    return {
+        "edges": [part / PARTS for part in range(PARTS + 1)],
+        "tests": [int(part.sum()) for part in parts],
+        "hr10": {
+            name: [figures["hr10"] if (figures := table.among(name, part))["tests"] else None for part in parts]
+            for name in names
+        },
+    }
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else 0.0

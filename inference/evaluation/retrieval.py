@@ -1,0 +1,60 @@
+"""A trained model as a method of its own: the full catalogue by its scores, what the person has met left out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.evaluation.running import Cursor, Moment, Scored
+from schemas.events import Event
+
+Floats = NDArray[np.float32]
+
+
+class Readings(Protocol):
+    """What a model said along one order of events, each time trained on nothing that came later.
+
+    `tokens`: how many tokens a context had, on average.
+    """
+
+    @property
+    def tokens(self) -> float: ...
+
+    def scores(self, event_index: int) -> Floats | None:
+        """float32 [items], as it was just before that event; None before the first training."""
+
+    def unseen(self, event_index: int) -> NDArray[np.bool_]:
+        """bool [items]: which were met in no event that the model of that time had learned from."""
+
+
+class Retrieval:
+    """`scores` gives float32 [items] for the step at hand, or None where there is no model yet: it lists nothing."""
+
+    def __init__(self, name: str, scores: Callable[[], Floats | None], items: Sequence[str]) -> None:
+        self._name = name
+        self._scores = scores
+        self._numbers = {item: number for number, item in enumerate(items)}
+        self._met: dict[str, list[int]] = {}
+
+    def rank(self, moment: Moment, k: int) -> Mapping[str, Scored]:
+        scores = self._scores()
+        if scores is None:
+            return {}
+        kept = scores.copy()
+        kept[self._met.get(moment.user, [])] = -np.inf
+        return {self._name: Scored(kept, self._numbers.get)}
+
+    def learn(self, event: Event, liked: bool) -> None:
+        number = None if event.item is None else self._numbers.get(event.item)
+        if number is not None:
+            self._met.setdefault(event.user, []).append(number)
+
+
+def at(cursor: Cursor, learning: Readings, testing: Readings | None = None) -> Callable[[], Floats | None]:
+    """The scores for the step at which `cursor` stands: in a test those of `testing`, if given, else of `learning`."""
+
+    def scores() -> Floats | None:
+        return (testing if testing is not None and cursor.test else learning).scores(cursor.at)
+
+    return scores

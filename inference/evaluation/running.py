@@ -1,0 +1,198 @@
+"""The loop that carries out a protocol's plan over one order of events, and what it asks of a method."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.evaluation.protocol import DEPTH, Likes, Step
+from schemas.events import Event
+
+BUCKETS = {"0-2": 2, "3-9": 9, "10-30": 30, "31+": None}
+"""People by how many likes of theirs came before the test: name -> the most of them."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Whom a list is for, where and when. It is all that a method is told of a test."""
+
+    user: str
+    scene: str
+    ts: int
+
+
+class Ranked(Protocol):
+    """An order of the catalogue that stands."""
+
+    def place(self, item: str) -> int:
+        """How many items come before this one; -1 if it is not listed."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every item by its score: `scores` [items] by the numbers that `find` gives, -inf for what is left out.
+
+    Of two that are equal, the lower number comes first.
+    """
+
+    scores: NDArray[np.floating]
+    find: Callable[[str], int | None]
+
+    def place(self, item: str) -> int:
+        number = self.find(item)
+        if number is None or number >= len(self.scores) or not np.isfinite(self.scores[number]):
+            return -1
+        own = self.scores[number]
+        return int((self.scores > own).sum() + (self.scores[:number] == own).sum())
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A set of candidates in no order: it counts towards recall only."""
+
+    items: frozenset[str]
+
+
+class Method(Protocol):
+    """One or several rankings that are learned together."""
+
+    def rank(self, moment: Moment, k: int) -> Mapping[str, "Ranked | Pool | Sequence[str]"]:
+        """Under the name of each ranking: its best `k` items, best first, or its whole order; or a set of items."""
+
+    def learn(self, event: Event, liked: bool) -> None:
+        """Take in an event."""
+
+
+class Ranker(Protocol):
+    """A simple online method (`inference.evaluation.floors`)."""
+
+    def learn(self, user: str, item: str, liked: bool, ts: int = 0) -> None: ...
+
+    def order(self, user: str, ts: int = 0) -> Ranked: ...
+
+
+class Named:
+    """A simple method under its name."""
+
+    def __init__(self, name: str, ranker: Ranker) -> None:
+        self._name, self._ranker = name, ranker
+
+    def rank(self, moment: Moment, k: int) -> Mapping[str, Ranked]:
+        return {self._name: self._ranker.order(moment.user, moment.ts)}
+
+    def learn(self, event: Event, liked: bool) -> None:
+        if event.item is not None:
+            self._ranker.learn(event.user, event.item, liked, event.ts)
+
+
+@dataclass
+class Cursor:
+    """Where a run is: the event of the step that is being carried out, and whether it is a test."""
+
+    at: int = -1
+    test: bool = False
+
+
+class Asked(NamedTuple):
+    """One test: the event, whose it was, their likes before it, and how many items they had not met."""
+
+    at: int
+    person: str
+    likes: int
+    left: int
+
+    @property
+    def bucket(self) -> str:
+        return list(BUCKETS)[bisect_left([most for most in BUCKETS.values() if most is not None], self.likes)]
+
+
+@dataclass
+class Outcome:
+    """What one run over one order of events gave.
+
+    `places`, by method: the place of each test's item, -1 if it is not listed, None if the method was not asked.
+    `found`, by set of candidates: whether each test's item is in it; `sizes`: how many candidates there were in all.
+    `seconds`, by method: the time of its `rank`, all that it returns together. `unseen`: whether each test's item was
+    met in no event from which the model of that time learned; empty where there is none. `events`: in the whole order.
+    """
+
+    tests: list[Asked] = field(default_factory=list)
+    places: dict[str, list[int | None]] = field(default_factory=dict)
+    found: dict[str, list[bool]] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    unseen: list[bool] = field(default_factory=list)
+    events: int = 0
+
+    def add(self, name: str, place: int) -> None:
+        """The place of the last test's item under a method."""
+        row = self.places.setdefault(name, [])
+        row.extend([None] * (len(self.tests) - 1 - len(row)))
+        row.append(place)
+
+    def row(self, name: str) -> list[int | None]:
+        """One entry a test."""
+        row = self.places.get(name, [])
+        return row + [None] * (len(self.tests) - len(row))
+
+
+def run(
+    events: Sequence[Event],
+    steps: Sequence[Step],
+    methods: Sequence[Method],
+    *,
+    likes: Likes,
+    items: int = 0,
+    cursor: Cursor | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    clock: Callable[[], float] = perf_counter,
+) -> Outcome:
+    """Carry out `steps` over `events`. `items` is how many the catalogue has; `progress` gets (done, total) steps.
+
+    A test that is not learned in its turn (leave-last-out) is asked as of the last event. `cursor` is moved along.
+    """
+    outcome = Outcome(events=len(events))
+    cursor = cursor or Cursor()
+    met: dict[str, set[str]] = {}
+    liked_by: dict[str, int] = {}
+    end = events[-1].ts if events else 0
+    for done, step in enumerate(steps):
+        event = events[step.at]
+        assert event.item is not None
+        cursor.at, cursor.test = step.at, step.test
+        known = met.setdefault(event.user, set())
+        if step.test:
+            outcome.tests.append(Asked(step.at, event.user, liked_by.get(event.user, 0), items - len(known)))
+            moment = Moment(event.user, event.scene, event.ts if step.learn else end)
+            for method in methods:
+                _ask(method, moment, event.item, outcome, clock)
+        if step.learn:
+            liked = likes(event)
+            known.add(event.item)
+            liked_by[event.user] = liked_by.get(event.user, 0) + liked
+            for method in methods:
+                method.learn(event, liked)
+        if done % 500 == 0:
+            progress(done, len(steps))
+    progress(len(steps), len(steps))
+    return outcome
+
+
+def _ask(method: Method, moment: Moment, item: str, outcome: Outcome, clock: Callable[[], float]) -> None:
+    begun = clock()
+    ranked = method.rank(moment, DEPTH)
+    taken = clock() - begun
+    for name, one in ranked.items():
+        if isinstance(one, Pool):
+            outcome.found.setdefault(name, []).append(item in one.items)
+            outcome.sizes[name] = outcome.sizes.get(name, 0) + len(one.items)
+            continue
+        if isinstance(one, Sequence):
+            outcome.add(name, one.index(item) if item in one else -1)
+        else:
+            outcome.add(name, one.place(item))
+        outcome.seconds[name] = outcome.seconds.get(name, 0.0) + taken

@@ -1,0 +1,82 @@
+"""SASRec, the sequential recommender to beat: item ids alone, a causal transformer over what a person did.
+
+W.-C. Kang and J. McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. As it is trained best today: full
+softmax instead of one sampled negative, pre-norm blocks, GELU.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SasRec(nn.Module):
+    """Scores of all items after each thing that a person did.
+
+    Items are numbered from 0; the number `padding` (= `items`) is none of them, and no other position sees it.
+    """
+
+    def __init__(
+        self, items: int, width: int = 64, layers: int = 2, *, heads: int = 2, length: int = 50, dropout: float = 0.2
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: choose a multiple")
+        self.items, self.length, self.padding = items, length, items
+        self.item = nn.Embedding(items + 1, width, padding_idx=self.padding)
+        self.position = nn.Embedding(length, width)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        for embedding in (self.item, self.position):
+            nn.init.normal_(embedding.weight, std=1.0 / width)
+        with torch.no_grad():
+            self.item.weight[self.padding].zero_()
+
+    def forward(self, items: Tensor) -> Tensor:
+        """The state after each position: items int64 [B, L], L <= length -> float [B, L, width].
+
+        A state knows its own item and those before it. Those at padding mean nothing. Positions are counted back from
+        the end, so pad on the left where a person has done less.
+        """
+        size = items.shape[1]
+        if size > self.length:
+            raise ValueError(f"{size} items are more than the {self.length} positions: cut the older ones off")
+        places = torch.arange(self.length - size, self.length, device=items.device)
+        states = self.item(items) * sqrt(self.item.embedding_dim) + self.position(places)
+        states = self.dropout(states)
+        causal = torch.ones(size, size, dtype=torch.bool, device=items.device).tril()
+        itself = torch.eye(size, dtype=torch.bool, device=items.device)  # or padding would see nothing: not a number
+        mask = (causal & (items != self.padding)[:, None, :]) | itself
+        for block in self.blocks:
+            states = block(states, mask[:, None])
+        normed: Tensor = self.norm(states)
+        return normed
+
+    def logits(self, states: Tensor) -> Tensor:
+        """The score of every item as the next: [..., width] -> [..., items]. Item embeddings are tied."""
+        return states @ self.item.weight[: self.items].T
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.before_attention, self.before_inner = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mix = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        wide, narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.inner = nn.Sequential(wide, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """States [B, L, width], mask bool [B, 1, L, L] -> [B, L, width]."""
+        batch, size, width = states.shape
+        mixed = self.mix(self.before_attention(states)).view(batch, size, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        chance = self.dropout if self.training else 0.0
+        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=chance)
+        seen = self.out(seen.transpose(1, 2).reshape(batch, size, width))
+        states = states + functional.dropout(seen, chance)
+        inner: Tensor = self.inner(self.before_inner(states))
+        return states + inner

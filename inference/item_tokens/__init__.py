@@ -1,0 +1,1 @@
+"""Scoring with one learned embedding an item instead of its text: see `docs/model-plane.md`."""

@@ -1,0 +1,69 @@
+"""Item tokens and vectors that are kept between requests: least recently used goes first, bounded in bytes."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_FIRST = 1_024
+
+
+class KeptItems:
+    """One token [hidden] and one vector [width] a key, float32. Not thread-safe: it belongs to one engine.
+
+    At most `max_bytes` of them. The keys add about 150 bytes an item. Row 0 is all zero, for what is not kept.
+    """
+
+    def __init__(self, hidden: int, width: int, max_bytes: int, device: torch.device) -> None:
+        self.capacity = max(1, max_bytes // (4 * (hidden + width)) - 1)
+        self._rows: OrderedDict[bytes, int] = OrderedDict()
+        self._tokens = torch.zeros(1, hidden, device=device)
+        self._vectors = torch.zeros(1, width, device=device)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def lacking(self, keys: Sequence[bytes]) -> list[int]:
+        """The places of `keys` that are not kept, each key once. Those that are count as used."""
+        missing: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            if key in self._rows:
+                self._rows.move_to_end(key)
+            else:
+                missing.setdefault(key, place)
+        return list(missing.values())
+
+    def put(self, keys: Sequence[bytes], tokens: Tensor, vectors: Tensor) -> None:
+        """Keep one row for each key, none of them kept so far, and drop the least recently used beyond the bound."""
+        if len(keys) > self.capacity:
+            raise ValueError(f"{len(keys)} items at once, at most {self.capacity} are kept")
+        held = len(self._rows)
+        freed = [self._rows.popitem(last=False)[1] for _ in range(held + len(keys) - self.capacity)]
+        rows = [*freed, *range(held + 1, held + 1 + len(keys) - len(freed))]
+        self._grow(max(rows, default=0) + 1)
+        self._rows.update(zip(keys, rows, strict=True))
+        self._tokens[rows] = tokens
+        self._vectors[rows] = vectors
+
+    def take(self, keys: Sequence[bytes]) -> tuple[Tensor, Tensor, Tensor]:
+        """Copies of the tokens [n, hidden] and vectors [n, width], zero where a key is not kept; and which are, [n].
+
+        The last is in the CPU's memory, so that nobody has to wait for a GPU to learn it.
+        """
+        rows = torch.tensor([self._rows.get(key, 0) for key in keys], dtype=torch.int64)
+        there = rows.to(self._tokens.device, non_blocking=True)
+        return self._tokens[there], self._vectors[there], rows > 0
+
+    def clear(self) -> None:
+        self._rows.clear()
+
+    def _grow(self, wanted: int) -> None:
+        if wanted <= len(self._tokens):
+            return
+        size = min(self.capacity + 1, max(wanted, _FIRST, 2 * len(self._tokens)))
+        for name in ("_tokens", "_vectors"):
+            old = getattr(self, name)
+            new = old.new_zeros(size, old.shape[1])
+            new[: len(old)] = old
+            setattr(self, name, new)

@@ -1,0 +1,1 @@
+"""Training the scorer: see `docs/training.md`."""

@@ -1,0 +1,309 @@
+"""The whole course of a training: in sequence, then on lists, then calibration, judged on what came last.
+
+The last part of what may be learned is kept back as validation. In sequence the best epoch counts and a few without a
+better one end it; lists are kept only if they order the model's own best no worse; calibration is fitted on validation.
+In the end the newest part may be learned too, in one pass that nothing judges.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from torch import Tensor
+
+from inference.errors import NothingToLearn
+from inference.training.calibration import Calibration, calibrate
+from inference.training.checkpoint import Checkpoints, State
+from inference.training.data import Histories, Ints
+from inference.training.lists import ListRecipe, ListTrainer
+from inference.training.network import ItemTokenNetwork
+from inference.training.trainer import Recipe, Trainer, falling
+from inference.training.validation import DEPTH, Figures, answers, best, figures, floors, new_likes, reranked, retrieved
+from inference.training.walk import Bools, Progress, told
+
+SHORTLIST = 100
+"""Of the model's own best, how many are ordered again."""
+
+LISTS = ListRecipe()
+
+TOLERANCE = 0.99
+"""What the retrieval may keep of its NDCG for training on lists to be kept."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a training goes. `validation`: the share of what may be learned that is kept back, the last in time.
+    `again`: when going on from an adapter, the share of older pieces that is learned again in each epoch.
+    `judged`: tests that lists are judged by, at most. `finish`: learn the newest part as well in the end."""
+
+    epochs: Annotated[int, Meta(ge=1, le=1_000)] = 16
+    patience: Annotated[int, Meta(ge=1, le=1_000)] = 4
+    validation: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    again: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    list_epochs: Annotated[int, Meta(ge=0, le=1_000)] = 2
+    judged: Annotated[int, Meta(ge=1)] = 1_000
+    finish: bool = False
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """One epoch: its mean loss in nats, and the validation after it."""
+
+    loss: float
+    validation: Figures
+
+
+class OnLists(msgspec.Struct, frozen=True, kw_only=True):
+    """Training on lists: the model's own `SHORTLIST` best in its order, and as scored again, before and after."""
+
+    losses: list[float]
+    retrieved_before: Figures
+    retrieved_after: Figures
+    reranked_before: Figures
+    reranked_after: Figures
+
+    @property
+    def kept(self) -> bool:
+        enough = self.retrieved_after.ndcg >= TOLERANCE * self.retrieved_before.ndcg
+        return enough and self.reranked_after.ndcg >= self.reranked_before.ndcg
+
+
+class Done(msgspec.Struct, kw_only=True):
+    """What was done so far: epochs in sequence, the losses on lists, and the seconds that each part took."""
+
+    untrained: Figures | None = None
+    epochs: list[Epoch] = []
+    listing: bool = False
+    before_lists: tuple[Figures, Figures] | None = None
+    list_losses: list[float] = []
+    seconds: dict[str, float] = {}
+
+    @property
+    def best(self) -> int:
+        """Which epoch, from 0, was the best; -1 before the first."""
+        return max(range(len(self.epochs)), key=lambda at: (self.epochs[at].validation.ndcg, -at), default=-1)
+
+
+@dataclass
+class Trained:
+    """What came out. The network holds the best state; its heads are calibrated where `calibration` is there."""
+
+    cut: int
+    begin: int
+    known: Bools
+    done: Done
+    validation: Figures
+    floors: dict[str, Figures]
+    lists: OnLists | None
+    calibration: Calibration | None
+    finished: bool
+    shares: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gates(self) -> dict[str, bool]:
+        """What a model has to be better than, and whether it is."""
+        passed = {"better than before its training": self.validation.ndcg > _ndcg(self.done.untrained)}
+        for name, floor in self.floors.items():
+            passed[f"better than {name}"] = self.validation.ndcg > floor.ndcg
+        if self.calibration is not None:
+            passed["calibration does not make it worse"] = self.calibration.after <= self.calibration.before
+        return passed
+
+
+class Course:
+    """One training of `network` on the first `cut` events, of which those before `since` were learned already."""
+
+    def __init__(
+        self,
+        network: ItemTokenNetwork,
+        histories: Histories,
+        *,
+        cut: int,
+        since: int = 0,
+        recipe: Recipe,
+        plan: Plan,
+        lists: ListRecipe = LISTS,
+        seed: int = 0,
+        checkpoints: Checkpoints[Done] | None = None,
+        progress: Progress = lambda label, done, total: None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """Raises `NothingToLearn` where there is nothing to train on, or nothing to judge by."""
+        self._network, self._histories = network, histories
+        self._cut, self._since = histories.before(cut), since
+        self._begin = self._validation_begin(plan)
+        self._recipe, self._plan = recipe, plan
+        self._trainer = Trainer(network, histories, recipe, seed)
+        self._lister = ListTrainer(network, histories, lists, seed)
+        self._seed = seed
+        self._checkpoints, self._progress = checkpoints, progress
+        self._clock, self._mark = clock, clock()
+        self._known = histories.met(self._begin)
+        self._tests = new_likes(histories, self._begin, self._cut)
+        if not len(self._tests) or not len(new_likes(histories, since, self._begin)):
+            raise NothingToLearn(
+                f"of {self._cut:,} events there are none to train on or no likes to judge by; give more events, a "
+                "greater share of them, or name the column that says what people liked"
+            )
+        drawn = np.random.default_rng(seed).permutation(self._tests)[: plan.judged]
+        self._judged: Ints = np.sort(drawn)
+        self._done = Done()
+        self._best: State = self._state()
+
+    def run(self, *, resume: bool = False) -> Trained:
+        """Carry it out; with `resume` from the last checkpoint, if there is one. Raises `TrainingDiverged`."""
+        kept = self._checkpoints.load() if resume and self._checkpoints is not None else None
+        if kept is not None:
+            self._done, self._best = kept.done, kept.best
+            part = self._lister if kept.done.listing else self._trainer
+            kept.restore(self._network.module, part.optimizer, part.rng)
+        elif self._checkpoints is not None:
+            self._checkpoints.clear()
+        self._mark = self._clock()
+        self._in_sequence()
+        lists = self._on_lists() if self._plan.list_epochs else None
+        measured = self._measure(self._tests)
+        calibration = self._calibrate()
+        beside = floors(self._histories, self._tests)
+        self._spend("judging")
+        if self._plan.finish:
+            self._finish()
+        whole = sum(self._done.seconds.values()) or 1.0
+        return Trained(
+            cut=self._cut,
+            begin=self._begin,
+            known=self._histories.met(self._cut) if self._plan.finish else self._known,
+            done=self._done,
+            validation=measured,
+            floors=beside,
+            lists=lists,
+            calibration=calibration,
+            finished=self._plan.finish,
+            shares={name: seconds / whole for name, seconds in self._done.seconds.items()},
+        )
+
+    def _in_sequence(self) -> None:
+        done, plan = self._done, self._plan
+        if done.untrained is None:
+            done.untrained = self._measure(self._tests)
+            self._keep()
+        going_on = self._recipe.later_rate if self._since else 1.0
+        while not done.listing and len(done.epochs) < plan.epochs:
+            if done.epochs and len(done.epochs) - 1 - done.best >= plan.patience:
+                break
+            epoch = len(done.epochs)
+            label = f"training in sequence, epoch {epoch + 1}, best NDCG {self._best_so_far():.4f}"
+            rate = falling(self._recipe, epoch, plan.epochs)
+            loss = self._trainer.learn(
+                self._begin,
+                since=self._since,
+                again=plan.again if self._since else 0.0,
+                rate=lambda part, rate=rate: going_on * rate(part),  # type: ignore[misc]
+                report=told(self._progress, label, plan.epochs, epoch),
+            )
+            self._spend("in sequence")
+            done.epochs.append(Epoch(loss, self._measure(self._tests)))
+            if done.best == epoch and done.epochs[epoch].validation.ndcg > _ndcg(done.untrained):
+                self._best = self._state()
+            self._spend("judging")
+            self._keep()
+        if not done.listing:
+            self._network.module.load_state_dict(dict(self._best))
+
+    def _on_lists(self) -> OnLists:
+        done, plan = self._done, self._plan
+        if not done.listing:
+            done.listing = True
+            done.before_lists = self._judge_lists()
+            self._spend("judging")
+            self._keep()
+        assert done.before_lists is not None
+        while len(done.list_losses) < plan.list_epochs:
+            epoch = len(done.list_losses)
+            report = told(self._progress, f"training on lists, epoch {epoch + 1}", plan.list_epochs, epoch)
+            done.list_losses.append(self._lister.learn(self._begin, self._known, since=self._since, report=report))
+            self._spend("on lists")
+            self._keep()
+        after = self._judge_lists()
+        found = OnLists(
+            losses=done.list_losses,
+            retrieved_before=done.before_lists[0],
+            reranked_before=done.before_lists[1],
+            retrieved_after=after[0],
+            reranked_after=after[1],
+        )
+        if found.kept:
+            self._best = self._state()
+        self._network.module.load_state_dict(dict(self._best))
+        self._spend("judging")
+        return found
+
+    def _calibrate(self) -> Calibration | None:
+        """Have the heads say log-odds, from the model's own best ten before each test: was it taken?"""
+        said = answers(self._network, self._known, self._histories, self._tests)
+        lists = best(said, self._histories, self._tests, DEPTH)
+        scores = [
+            said.vectors[-1][some] @ said.contexts[place].astype(np.float32)
+            for place, some in zip(self._tests.tolist(), lists, strict=True)
+        ]
+        taken = [some == self._histories.item[place] for place, some in zip(self._tests.tolist(), lists, strict=True)]
+        half = np.repeat(self._histories.history[self._tests] % 2 == 0, [len(some) for some in lists])
+        found = calibrate(np.concatenate(scores).astype(np.float64), np.concatenate(taken), half)
+        if found is not None:
+            self._network.heads.calibrate(found.slope, found.offset)
+        return found
+
+    def _finish(self) -> None:
+        """Learn the newest part in one pass, with an optimizer of its own. Calibration stays."""
+        heads = self._network.heads
+        slope, offset = float(heads.slope), float(heads.offset)
+        heads.calibrate(1.0, 0.0)
+        last = Trainer(self._network, self._histories, self._recipe, self._seed + 1)
+        last.learn(
+            self._cut,
+            since=self._begin,
+            rate=lambda part: self._recipe.later_rate * min(0.01 + 10 * part, 1.0 - 0.9 * part),
+            report=told(self._progress, "learning the newest part", 1, 0),
+        )
+        heads.calibrate(slope, offset)
+        self._spend("in sequence")
+
+    def _measure(self, asked: Ints) -> Figures:
+        said = answers(self._network, self._known, self._histories, asked)
+        return figures(retrieved(said, self._histories, asked))
+
+    def _judge_lists(self) -> tuple[Figures, Figures]:
+        """The judged tests by retrieval, and with the best of it scored again."""
+        asked = self._judged
+        said = answers(self._network, self._known, self._histories, asked)
+        lists = best(said, self._histories, asked, SHORTLIST)
+        again = reranked(self._network, self._known, self._histories, asked, lists)
+        return figures(retrieved(said, self._histories, asked)), figures(again)
+
+    def _validation_begin(self, plan: Plan) -> int:
+        """The last share of the stream, or the later half of what is new where that is less."""
+        wanted = max(int(self._cut * (1.0 - plan.validation)), self._since + (self._cut - self._since) // 2)
+        return self._histories.before(wanted)
+
+    def _best_so_far(self) -> float:
+        return self._done.epochs[self._done.best].validation.ndcg if self._done.epochs else _ndcg(self._done.untrained)
+
+    def _state(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self._network.module.state_dict().items()}
+
+    def _keep(self) -> None:
+        if self._checkpoints is not None:
+            part = self._lister if self._done.listing else self._trainer
+            self._checkpoints.save(self._done, self._network.module, self._best, part.optimizer, part.rng)
+
+    def _spend(self, what: str) -> None:
+        """Count the time since the last call."""
+        now = self._clock()
+        self._done.seconds[what] = self._done.seconds.get(what, 0.0) + now - self._mark
+        self._mark = now
+
+
+def _ndcg(found: Figures | None) -> float:
+    return found.ndcg if found is not None else 0.0

@@ -1,0 +1,161 @@
+"""The models that an evaluation trains: the scorer and SASRec, by the same trainer on the same events."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.attention import IMPLEMENTATION
+from inference.evaluation.sasrec import SasRec
+from inference.item_tokens.adapter import Adapter
+from inference.item_tokens.context import instruction
+from inference.item_tokens.heads import Shape
+from inference.item_tokens.reading import DEPTHS, Reader, compose
+from inference.item_tokens.reading_file import read_through
+from inference.item_tokens.trunk import cut, embedding_scale
+from inference.settings import ModelSettings
+from inference.tokens import FileTokens
+from inference.training.augmentation import variants
+from inference.training.data import Histories
+from inference.training.network import ItemTokenNetwork, Network, SasRecNetwork
+from inference.training.sequences import WINDOW
+from inference.training.trainer import Recipe
+from inference.training.walk import Pace, Progress, Readings, hold_out, walk
+from inference.weights import load_model, name_of, read_manifest
+from schemas.scoring import Candidate
+
+Kind = Literal["scorer", "sasrec"]
+
+LAYERS = 2
+"""Of the language model, through which a context goes. More were no better for the time that they took to train."""
+
+SCORER = Recipe(lora_rate=1e-3, head_rate=1e-3)
+SASREC = Recipe()
+SASREC_WIDTH = 64
+
+
+class Base:
+    """A language model to train on: its weights, as `inference.weights.convert` left them, and how it reads items.
+
+    `kept` is a folder in which readings are kept from one run to the next.
+    """
+
+    def __init__(self, weights: Path, kept: Path, settings: ModelSettings) -> None:
+        manifest = read_manifest(weights)
+        self.name, self.version = name_of(manifest.source), manifest.version
+        self.depths = DEPTHS
+        self.tokens = FileTokens(weights)
+        self._weights, self._kept, self._settings = weights, kept, settings
+        torch.set_num_threads(settings.threads)
+
+    def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
+        """Raw readings of `count` variants of each item's text, the text itself first: [count, items, 2, hidden]."""
+
+        def told(done: int, total: int) -> None:
+            progress("reading the items", done, total)
+
+        decoder = load_model(self._weights, self._settings, IMPLEMENTATION).base_model
+        reader = Reader(decoder, self.tokens, self.version)
+        texts = [[compose(one.text, one.about) for one in way] for way in variants(items, count, seed)]
+        found = read_through(self._kept, reader, [text for way in texts for text in way], told)
+        return found.view(count, len(items), *found.shape[1:]).numpy()
+
+    def network(
+        self,
+        readings: NDArray[np.float32],
+        *,
+        layers: int,
+        rank: int,
+        residuals: bool,
+        forget: float,
+        dropout: float,
+        start: Adapter | None = None,
+        items: Sequence[str] = (),
+    ) -> ItemTokenNetwork:
+        """A network that has learned nothing yet, drawn from torch's random state; or what `start` has learned, with
+        its layers and rank, of the items with the ids `items`. Raises `WeightsError` where it does not fit."""
+        decoder = load_model(self._weights, self._settings, "sdpa").base_model
+        ids = torch.tensor(instruction(self.tokens), device=decoder.embed_tokens.weight.device)
+        hidden = decoder.embed_tokens.weight.shape[1]
+        shape = Shape(hidden=hidden, reading=readings.shape[2] * hidden, layers=layers, rank=rank)
+        if start is not None:
+            start.check(decoder, self.name)
+            shape = start.shape
+        return ItemTokenNetwork(
+            shape,
+            cut(decoder, shape.layers),
+            decoder.embed_tokens(ids),
+            readings,
+            scale=embedding_scale(decoder),
+            residuals=residuals,
+            forget=forget,
+            dropout=dropout,
+            start=start,
+            items=items,
+        )
+
+
+class Learner:
+    """Trains a fresh model for each question; the readings of `items` are made once."""
+
+    def __init__(
+        self, base: Base, items: Sequence[Candidate], *, paces: dict[Kind, Pace], epochs: dict[Kind, int], seed: int = 0
+    ) -> None:
+        """`paces` and `epochs` say how much each kind is trained along a stream, and on all of it."""
+        self._base = base
+        self._items = items
+        self._paces, self._epochs = paces, epochs
+        self._seed = seed
+        self._readings: NDArray[np.float32] | None = None
+
+    def walk(
+        self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
+    ) -> Sequence[Readings]:
+        """Train at each cut on the events before it, and read the contexts from there to the next cut."""
+        network = self._network(kind, progress)
+        return walk(
+            network,
+            streams,
+            cuts,
+            recipe=_RECIPES[kind],
+            pace=self._paces[kind],
+            seed=self._seed,
+            label=kind,
+            progress=progress,
+        )
+
+    def hold_out(
+        self,
+        kind: Kind,
+        learned: Histories,
+        streams: Sequence[Histories],
+        tests: Sequence[NDArray[np.int64]],
+        progress: Progress,
+    ) -> Sequence[Readings]:
+        """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
+        network = self._network(kind, progress)
+        return hold_out(
+            network,
+            learned,
+            streams,
+            tests,
+            recipe=_RECIPES[kind],
+            epochs=self._epochs[kind],
+            seed=self._seed,
+            label=kind,
+            progress=progress,
+        )
+
+    def _network(self, kind: Kind, progress: Progress) -> Network:
+        torch.manual_seed(self._seed)
+        if kind == "sasrec":
+            return SasRecNetwork(SasRec(len(self._items), SASREC_WIDTH, length=WINDOW + 1))
+        if self._readings is None:
+            self._readings = self._base.readings(self._items, 1, self._seed, progress)
+        return self._base.network(self._readings, layers=LAYERS, rank=16, residuals=True, forget=0.1, dropout=0.2)
+
+
+_RECIPES: dict[Kind, Recipe] = {"scorer": SCORER, "sasrec": SASREC}

@@ -1,0 +1,234 @@
+"""What can be trained in sequence: a network that turns what was done into context vectors, beside item vectors.
+
+ItemTokenNetwork    the scorer: item tokens through the first layers of a language model with LoRA
+SasRecNetwork       the published method that it is measured against
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inference.item_tokens.adapter import Adapter, Cut
+from inference.item_tokens.heads import Heads, Residuals, Shape
+from inference.item_tokens.lora import adapt
+from inference.training.packed import Lists, lay_out
+
+
+class Network(Protocol):
+    """B pieces of L events, N items, D the width of their vectors."""
+
+    module: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors that it is given have to be."""
+
+    def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
+        """The context vector before each event and after the last: [B, L] each to [B, L + 1, D]."""
+
+    def vectors(self, known: Tensor) -> Tensor:
+        """The item vectors [N, D]. `known` bool [N]: which items were met in training so far."""
+
+    def groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+        """What is trained, as ("lora" | "head" | "item", parameters)."""
+
+
+class ItemTokenNetwork:
+    """The scorer in training.
+
+    `language_model` is a transformers decoder of the first `shape.layers` layers only, without its vocabulary;
+    `instruction` [P, H], the embedded instruction; `readings` float32 [V, N, 2, R / 2]: each item's raw reading, in V
+    variants of its text, of which training draws one and inference takes the first. `residuals` trains something for
+    single items too, which `forget` (0 to 1) leaves out for a drawn part of them.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        language_model: Any,
+        instruction: Tensor,
+        readings: NDArray[np.float32],
+        *,
+        scale: float,
+        residuals: bool,
+        forget: float = 0.1,
+        dropout: float = 0.1,
+        start: Adapter | None = None,
+        items: Sequence[str] = (),
+    ) -> None:
+        """With `start`, goes on from what was trained, not calibrated; its residuals are found by the ids `items`."""
+        self.heads = Heads(shape, scale)
+        device = instruction.device
+        raw = torch.from_numpy(readings)
+        if start is None:
+            self.heads.mean.copy_(raw.mean(dim=(0, 1)).flatten())
+        else:
+            self.heads.load_state_dict(start.heads.state_dict())
+            self.heads.calibrate(1.0, 0.0)
+        self._readings = torch.stack([self.heads.centred(variant) for variant in raw]).to(device)
+        self.residuals = Residuals(shape, readings.shape[1]) if residuals else None
+        self.lora = adapt(language_model, shape.rank) if shape.rank else {}
+        if start is not None:
+            self._take_over(start, items)
+        self._language_model = language_model
+        self._instruction = instruction.float()
+        self._forget = forget
+        self._dropout = nn.Dropout(dropout)
+        parts: dict[str, nn.Module] = {"heads": self.heads, "dropout": self._dropout}
+        if self.residuals is not None:
+            parts["residuals"] = self.residuals
+        parts["lora"] = nn.ParameterDict({name.replace(".", "/"): value for name, value in self.lora.items()})
+        self.level = nn.Parameter(torch.zeros(()))
+        """How likely anything on a list is taken: what the binary loss of lists moves. No part of an adapter."""
+        parts["lists"] = nn.ParameterDict({"level": self.level})
+        self.module: nn.Module = nn.ModuleDict(parts)
+        self.module.to(device)
+
+    @property
+    def device(self) -> torch.device:
+        return self._readings.device
+
+    def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
+        embedded = self.heads.events(self._dropout(self.tokens(items)), feelings, gaps)
+        before = self._instruction.expand(len(items), -1, -1)
+        states = self.states(torch.cat((before, embedded), dim=1))
+        return self.heads.contexts(states[:, before.shape[1] - 1 :])
+
+    def tokens(self, items: Tensor) -> Tensor:
+        """The input embeddings of items [...], [..., H]."""
+        readings = self._drawn()[items]
+        if self.residuals is None:
+            return self.heads.tokens(readings)
+        return self.heads.tokens(readings, self.residuals.tokens(self._rows(items + 1)))
+
+    def states(self, embedded: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+        """The last hidden states of embeddings [B, T, H]; causal, or as an additive `mask` [B, 1, T, T] says."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype() is torch.bfloat16):
+            found: Tensor = self._language_model(
+                inputs_embeds=embedded.to(self._dtype()),
+                attention_mask=None if mask is None else mask.to(self._dtype()),
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state
+        return found.float()
+
+    def packed(self, given: Lists, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The retrieval logit of each candidate, and what its own state adds: [B, N] each, in one pass as in serving.
+
+        Each candidate is a token that sees the context and itself, as if it stood right after the context.
+        """
+        before = self._instruction.expand(len(given.items), -1, -1)
+        events = self.heads.events(self._dropout(self.tokens(given.items)), given.feelings, given.gaps)
+        offered = self.heads.candidates(self._dropout(self.tokens(given.candidates)))
+        layout = lay_out(before.shape[1], given.lengths, events.shape[1], offered.shape[1])
+        states = self.states(torch.cat((before, events, offered), dim=1), layout.mask, layout.positions)
+        contexts = self.heads.contexts(states[torch.arange(len(states), device=self.device), layout.last])
+        logits = torch.einsum("bd,bnd->bn", contexts, self.vectors(known)[given.candidates])
+        return logits, self.heads.corrections(states[:, -offered.shape[1] :])
+
+    def adapter(
+        self,
+        base: str,
+        items: Sequence[str],
+        known: NDArray[np.bool_],
+        *,
+        depths: Sequence[int],
+        cut: Cut | None = None,
+        figures: Mapping[str, float] = MappingProxyType({}),
+    ) -> Adapter:
+        """What was trained, as copies on the CPU; with residuals, if there are any, of the items that are `known`."""
+        shape = self.heads.shape
+        residuals, kept = Residuals.empty(shape), np.zeros(0, np.int64)
+        if self.residuals is not None:
+            kept = np.flatnonzero(known)
+            residuals = Residuals(shape, len(kept))
+            rows = torch.from_numpy(np.concatenate(([0], kept + 1)))
+            state = {name: value.cpu() for name, value in self.residuals.state_dict().items()}
+            rowed = {name: state[name][rows] for name in ("input.weight", "output.weight")}
+            residuals.load_state_dict({**state, **rowed})
+        heads = Heads(shape)
+        heads.load_state_dict({name: value.cpu() for name, value in self.heads.state_dict().items()})
+        return Adapter(
+            base=base,
+            heads=heads.requires_grad_(False).train(False),
+            lora={name: value.detach().cpu().clone() for name, value in self.lora.items()},
+            residuals=residuals.requires_grad_(False).train(False),
+            items=tuple(items[at] for at in kept.tolist()),
+            depths=tuple(depths),
+            cut=cut,
+            figures=dict(figures),
+        )
+
+    def vectors(self, known: Tensor) -> Tensor:
+        if self.residuals is None:
+            return self.heads.vectors(self._drawn())
+        rows = self._rows(torch.arange(1, len(known) + 1, device=self.device)) * known
+        return self.heads.vectors(self._drawn(), self.residuals.vectors(rows))
+
+    def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
+        residuals = [] if self.residuals is None else list(self.residuals.parameters())
+        return [("lora", list(self.lora.values())), ("head", list(self.heads.parameters())), ("item", residuals)]
+
+    @torch.no_grad()
+    def _take_over(self, start: Adapter, items: Sequence[str]) -> None:
+        for name, value in self.lora.items():
+            value.copy_(start.lora[name])
+        if self.residuals is None or not start.items:
+            return
+        self.residuals.project.load_state_dict(start.residuals.project.state_dict())
+        places = {item: row for row, item in enumerate(items, 1)}
+        for row, item in enumerate(start.items, 1):
+            if item in places:
+                self.residuals.input.weight[places[item]] = start.residuals.input.weight[row]
+                self.residuals.output.weight[places[item]] = start.residuals.output.weight[row]
+
+    def _drawn(self) -> Tensor:
+        """Each item's reading, [N, R]; in training, of a drawn variant."""
+        if not self.module.training or len(self._readings) == 1:
+            return self._readings[0]
+        count = self._readings.shape[1]
+        return self._readings[
+            torch.randint(len(self._readings), (count,), device=self.device), torch.arange(count, device=self.device)
+        ]
+
+    def _rows(self, rows: Tensor) -> Tensor:
+        """Rows of residuals; in training, a drawn part of them is 0, for none."""
+        return rows * (torch.rand(rows.shape, device=self.device) >= self._forget) if self.module.training else rows
+
+    def _dtype(self) -> torch.dtype:
+        found: torch.dtype = next(self._language_model.parameters()).dtype
+        return found
+
+
+class SasRecNetwork:
+    """SASRec (`inference.evaluation.sasrec`) in training, with room for one position more than the longest piece.
+
+    What stands for nothing in that network begins each piece and fills it up, so that positions count from the start.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.module: nn.Module = module
+        self._nothing: int = module.padding
+        self._length: int = module.length
+        self._items: nn.Embedding = module.item
+
+    @property
+    def device(self) -> torch.device:
+        return self._items.weight.device
+
+    def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
+        filled = functional.pad(items, (1, self._length - 1 - items.shape[1]), value=self._nothing)
+        found: Tensor = self.module(filled)
+        return found[:, : items.shape[1] + 1]
+
+    def vectors(self, known: Tensor) -> Tensor:
+        return self._items.weight[: self._nothing]
+
+    def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
+        return [("head", list(self.module.parameters()))]

@@ -1,0 +1,160 @@
+"""Training a network in sequence: every event of a history is predicted from those before it.
+
+The loss is the softmax over item vectors, of all items or of a drawn part of a large catalogue, over what a list could
+show at that moment: items that the person has met are left out. Items that nobody has met yet are left out as well,
+since that nobody took them says nothing about them.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from torch import Tensor
+from torch.nn import functional
+
+from inference.errors import TrainingDiverged
+from inference.training.data import Histories
+from inference.training.network import Network
+from inference.training.sequences import WINDOW, Batch, batch, batches, pieces
+
+Report = Callable[[int, int, float], None]
+"""Called with batches done, of how many, and the mean loss so far."""
+
+LEFT_OUT = -1e4
+"""A logit that takes no part in a softmax."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a network is trained. `unliked`: how much an event counts as a target that is no like.
+
+    Rates fall from full to `end_rate` of it over the epochs of a first training, after a rise over its first
+    `warm_up` share; later trainings go at `later_rate` of it.
+    """
+
+    batch: Annotated[int, Meta(ge=1, le=4_096)] = 32
+    window: Annotated[int, Meta(ge=2, le=1_024)] = WINDOW
+    head_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-3
+    lora_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-4
+    decay: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    unliked: Annotated[float, Meta(ge=0, le=1)] = 0.3
+    warm_up: Annotated[float, Meta(gt=0, le=1)] = 0.03
+    end_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    later_rate: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    clip: Annotated[float, Meta(gt=0)] = 1.0
+    full_softmax: Annotated[int, Meta(ge=2)] = 20_000
+    """Up to so many items the softmax is over all of them."""
+    sampled: Annotated[int, Meta(ge=1)] = 4_096
+    """How many items are drawn for a batch where there are more."""
+
+
+class Trainer:
+    """Trains one network, a pass at a time. Deterministic for a seed on one machine and number of threads.
+
+    `optimizer`, `rng` and torch's own random state are all that a training goes on from, beside the network.
+    """
+
+    def __init__(self, network: Network, histories: Histories, recipe: Recipe, seed: int) -> None:
+        self.network = network
+        self.known = np.zeros(len(histories.items), np.bool_)
+        self._histories = histories
+        self._recipe = recipe
+        self.rng = np.random.default_rng(seed)
+        rates = {"lora": recipe.lora_rate}
+        decays = {"lora": 0.0}
+        self.optimizer = torch.optim.AdamW(
+            [
+                {
+                    "params": parameters,
+                    "lr": rates.get(name, recipe.head_rate),
+                    "weight_decay": decays.get(name, recipe.decay),
+                }
+                for name, parameters in network.groups()
+                if parameters
+            ],
+            betas=(0.9, 0.98),
+        )
+        self._full = [group["lr"] for group in self.optimizer.param_groups]
+
+    def learn(
+        self,
+        cut: int,
+        *,
+        since: int = 0,
+        share: float = 1.0,
+        again: float = 0.0,
+        rate: Callable[[float], float] = lambda done: 1.0,
+        report: Report = lambda done, total, loss: None,
+    ) -> float:
+        """One pass over the first `cut` events, or a drawn `share` of their pieces; those with an event from `since`
+        on, and a drawn part `again` of the others. `rate(done)` says which part of the full rate is used when `done`
+        (0 to 1) of the pass is done. The mean loss, in nats; 0 where there was nothing to learn. Raises
+        `TrainingDiverged`."""
+        self.known = self._histories.met(cut)
+        found = pieces(self._histories, cut, self.rng, since=0 if again else since, window=self._recipe.window)
+        if again:
+            found = [one for one in found if one.places.max() >= since or self.rng.random() < again]
+        if share < 1.0:
+            kept = self.rng.permutation(len(found))[: math.ceil(share * len(found))]
+            found = [found[at] for at in kept.tolist()]
+        total, losses = math.ceil(len(found) / self._recipe.batch), 0.0
+        for at, some in enumerate(batches(found, self._recipe.batch, self.rng)):
+            losses += self._step(batch(self._histories, some, self._recipe.unliked), rate(at / total))
+            report(at + 1, total, losses / (at + 1))
+        return losses / max(1, total)
+
+    def loss(self, given: Batch) -> Tensor:
+        """The weighted mean loss of a batch, and what it is over: see the module."""
+        network = self.network
+        given = given.to(network.device)
+        rows, positions = torch.nonzero(given.weights > 0, as_tuple=True)
+        contexts = network.contexts(given.items[:, :-1], given.feelings[:, :-1], given.gaps[:, :-1])[rows, positions]
+        targets, weights = given.items[rows, positions], given.weights[rows, positions]
+        known = torch.from_numpy(self.known).to(network.device)
+        vectors = network.vectors(known)
+        columns, expected = self._columns(targets, known)
+        logits = contexts @ vectors[columns].T + expected
+        met = given.met[rows][:, columns] < positions.unsqueeze(1)
+        place = torch.searchsorted(columns, targets)
+        losses = functional.cross_entropy(logits.masked_fill(met, LEFT_OUT), place, reduction="none")
+        return (losses * weights).sum() / weights.sum()
+
+    def _columns(self, targets: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """The items of the softmax, rising, and the log of how many items each stands for."""
+        candidates = torch.nonzero(known).squeeze(1)
+        if len(candidates) <= self._recipe.full_softmax:
+            return candidates, torch.zeros(len(candidates), device=candidates.device)
+        drawn = torch.from_numpy(self.rng.choice(candidates.cpu().numpy(), self._recipe.sampled, replace=False))
+        columns = torch.unique(torch.cat((targets, drawn.to(targets.device))))
+        others = ~torch.isin(columns, targets)
+        return columns, others * math.log(len(candidates) / self._recipe.sampled)
+
+    def _step(self, given: Batch, rate: float) -> float:
+        if not (given.weights > 0).any():
+            return 0.0
+        self.network.module.train()
+        for group, full in zip(self.optimizer.param_groups, self._full, strict=True):
+            group["lr"] = full * rate
+        loss = self.loss(given)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingDiverged(f"the loss is {value}; train with lower rates, or look at the data")
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], self._recipe.clip)
+        self.optimizer.step()
+        return value
+
+
+def falling(recipe: Recipe, epoch: int, epochs: int) -> Callable[[float], float]:
+    """The rate along one of the epochs of a first training."""
+
+    def rate(done: float) -> float:
+        overall = (epoch + done) / epochs
+        return min(1.0, max(overall / recipe.warm_up, 0.01)) * (1.0 - (1.0 - recipe.end_rate) * overall)
+
+    return rate

@@ -1,0 +1,127 @@
+"""How well a network finds what comes next: each new like of a person among all items that they have not met."""
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.evaluation.floors import ItemKnn, Popularity
+from inference.training.data import Histories, Ints
+from inference.training.network import ItemTokenNetwork, Network
+from inference.training.packed import gather
+from inference.training.walk import Bools, Floats, Readings, read, width
+
+DEPTH = 10
+CHUNK = 32
+"""Lists of one pass."""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The share of `tests` whose item is among the first ten, and the mean of 1 / log2(place + 1) of those."""
+
+    tests: int
+    hr: float
+    ndcg: float
+
+    def __str__(self) -> str:
+        return f"HR@{DEPTH} {self.hr:.4f}, NDCG@{DEPTH} {self.ndcg:.4f}"
+
+
+def figures(places: Ints) -> Figures:
+    """Of places from 0; below 0 is not listed."""
+    listed = (places >= 0) & (places < DEPTH)
+    gains = 1.0 / np.log2(places[listed] + 2.0)
+    count = max(1, len(places))
+    return Figures(len(places), float(listed.sum() / count), float(gains.sum() / count))
+
+
+def new_likes(histories: Histories, begin: int, end: int) -> Ints:
+    """The likes from `begin` up to `end` of items that are new to their history: places in the stream, rising."""
+    found: list[Ints] = []
+    for person in histories.people:
+        _, first = np.unique(histories.item[person], return_index=True)
+        found.append(person[first])
+    new = np.sort(np.concatenate([*found, np.zeros(0, np.int64)])).astype(np.int64)
+    return new[(new >= begin) & (new < end) & (histories.feeling[new] > 0)]
+
+
+def answers(network: Network, known: Bools, histories: Histories, asked: Ints) -> Readings:
+    """What the network says just before each of the places `asked`."""
+    wanted = np.zeros(len(histories), np.bool_)
+    wanted[asked] = True
+    found = Readings.of(len(histories), width(network, len(histories.items)))
+    read(network, known, histories, wanted, found)
+    return found
+
+
+def scored(readings: Readings, histories: Histories, asked: Ints) -> Iterator[tuple[Ints, Floats]]:
+    """For each person: some of the places `asked`, and the logits [n, items] before each, -inf for what is met."""
+    wanted = np.zeros(len(histories), np.bool_)
+    wanted[asked] = True
+    vectors = readings.vectors[-1]
+    for person in histories.people:
+        some = np.flatnonzero(wanted[person])
+        if not len(some):
+            continue
+        scores = readings.contexts[person[some]].astype(np.float32) @ vectors.T
+        for row, at in enumerate(some.tolist()):
+            scores[row, histories.item[person[:at]]] = -np.inf
+        yield person[some], scores
+
+
+def retrieved(readings: Readings, histories: Histories, asked: Ints) -> Ints:
+    """At which place, from 0, each asked event's item stands among all items that its person has not met."""
+    found = np.full(len(histories), -1, np.int64)
+    for places, scores in scored(readings, histories, asked):
+        own = scores[np.arange(len(places)), histories.item[places]]
+        found[places] = (scores > own[:, None]).sum(1)
+    return found[asked]
+
+
+def best(readings: Readings, histories: Histories, asked: Ints, count: int) -> list[Ints]:
+    """The `count` best items that the person has not met before each asked event, best first."""
+    found: dict[int, Ints] = {}
+    for places, scores in scored(readings, histories, asked):
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        for place, row, line in zip(places.tolist(), order, scores, strict=True):
+            found[place] = row[np.isfinite(line[row])]
+    return [found[place] for place in asked.tolist()]
+
+
+@torch.inference_mode()
+def reranked(
+    network: ItemTokenNetwork, known: Bools, histories: Histories, asked: Ints, shortlists: list[Ints]
+) -> Ints:
+    """At which place each asked event's item stands in its shortlist by the packed scores; -1 if it is not on it."""
+    network.module.eval()
+    told = torch.from_numpy(known).to(network.device)
+    found = np.full(len(asked), -1, np.int64)
+    for start in range(0, len(asked), CHUNK):
+        here = slice(start, start + CHUNK)
+        logits, corrections = network.packed(gather(histories, asked[here], shortlists[here]).to(network.device), told)
+        scores = (logits + corrections).float().cpu().numpy()
+        for row, (place, some) in enumerate(zip(asked[here].tolist(), shortlists[here], strict=True)):
+            at = np.flatnonzero(some == histories.item[place])
+            if len(at):
+                found[start + row] = (scores[row, : len(some)] > scores[row, at[0]]).sum()
+    return found
+
+
+def floors(histories: Histories, asked: Ints) -> dict[str, Figures]:
+    """What popularity and item-kNN make of the same tests. They learn every event up to each test."""
+    methods = {"popularity": Popularity(), "item_knn": ItemKnn()}
+    for method in methods.values():
+        method.offer(histories.items)
+    found: dict[str, list[int]] = {name: [] for name in methods}
+    wanted: NDArray[np.bool_] = np.zeros(len(histories), np.bool_)
+    wanted[asked] = True
+    with_item = np.flatnonzero(histories.item >= 0)
+    for place in with_item[: np.searchsorted(with_item, asked[-1], side="right") if len(asked) else 0].tolist():
+        user, item = str(histories.history[place]), histories.items[histories.item[place]]
+        for name, method in methods.items():
+            if wanted[place]:
+                found[name].append(method.order(user, int(histories.ts[place])).place(item))
+            method.learn(user, item, bool(histories.feeling[place] > 0), int(histories.ts[place]))
+    return {name: figures(np.array(places, np.int64)) for name, places in found.items()}

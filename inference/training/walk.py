@@ -1,0 +1,198 @@
+"""Models that are trained along a stream and asked about it: each time on what lies before, never on what comes.
+
+Trained once, they are asked about several orders of the stream, which differ in the order of events of one second only
+(tie seeds): a training ends where time moves on, so what it has learned from is the same in each of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from inference.item_tokens.heads import feeling_rows
+from inference.training.data import NO_ITEM, Histories, Ints
+from inference.training.network import Network
+from inference.training.sequences import Reading, readings
+from inference.training.trainer import Recipe, Trainer, falling
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Progress = Callable[[str, int, int], None]
+"""Called with what is done now, how far it is, and of how much."""
+
+READ_AT_ONCE = 64
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much a model is trained: `first` passes over what there is at the first point. At each later point, `fresh`
+    passes over the pieces that hold something new, and `again` (a part of) passes over everything so far."""
+
+    first: Annotated[int, Meta(ge=1, le=1_000)] = 12
+    fresh: Annotated[int, Meta(ge=0, le=100)] = 1
+    again: Annotated[float, Meta(ge=0, le=100)] = 2.0
+
+
+@dataclass
+class Readings:
+    """What a model said along one order of n events.
+
+    `contexts` float16 [n, D]: the context vector just before each event that was asked about; `version` int16 [n]:
+    which of `vectors`, float32 [items, D], belongs to it, -1 where it was not asked. `known` bool [items] of each
+    version: what it had met in training. `tokens`: how many tokens a context had, on average.
+    """
+
+    contexts: NDArray[np.float16]
+    version: NDArray[np.int16]
+    vectors: list[Floats] = field(default_factory=list)
+    known: list[Bools] = field(default_factory=list)
+    read: int = 0
+    places: int = 0
+
+    @classmethod
+    def of(cls, count: int, width: int) -> "Readings":
+        return cls(np.zeros((count, width), np.float16), np.full(count, -1, np.int16))
+
+    @property
+    def tokens(self) -> float:
+        return self.read / self.places if self.places else 0.0
+
+    def scores(self, event_index: int) -> Floats | None:
+        """The logit of every item just before that event, float32 [items]; None where the model was not asked."""
+        version = int(self.version[event_index])
+        if version < 0:
+            return None
+        return np.asarray(self.vectors[version] @ self.contexts[event_index].astype(np.float32), np.float32)
+
+    def unseen(self, event_index: int) -> Bools:
+        """Which items the model of that time had not met in training, bool [items]; all where it was not asked."""
+        version = int(self.version[event_index])
+        return ~self.known[version] if version >= 0 else np.ones_like(self.known[0])
+
+
+def walk(
+    network: Network,
+    streams: Sequence[Histories],
+    cuts: Sequence[int],
+    *,
+    recipe: Recipe,
+    pace: Pace,
+    seed: int = 0,
+    label: str = "model",
+    progress: Progress = lambda label, done, total: None,
+) -> list[Readings]:
+    """Train `network` at each of `cuts` (rising places in the stream) and let it read all up to the next one.
+
+    The readings of each stream, in order. Each cut is moved back to where time moves on in all of `streams`.
+    """
+    first = streams[0]
+    trainer = Trainer(network, first, recipe, seed)
+    moved = sorted({min(stream.before(cut) for stream in streams) for cut in cuts})
+    found = [Readings.of(len(stream), width(network, len(first.items))) for stream in streams]
+    for at, cut in enumerate(moved):
+        end = moved[at + 1] if at + 1 < len(moved) else len(first)
+        where = f"{label}: training {at + 1} of {len(moved)}"
+        if at == 0:
+            fit(trainer, cut, recipe, pace.first, where, progress)
+        else:
+            report = told(progress, where, 1, 0)
+            for _ in range(pace.fresh):
+                trainer.learn(cut, since=moved[at - 1], rate=lambda done: recipe.later_rate, report=report)
+            left = pace.again
+            while left > 0:
+                trainer.learn(cut, share=min(1.0, left), rate=lambda done: recipe.later_rate, report=report)
+                left -= 1.0
+        for stream, one in zip(streams, found, strict=True):
+            wanted = np.zeros(len(stream), np.bool_)
+            wanted[cut:end] = stream.item[cut:end] != NO_ITEM
+            read(network, trainer.known, stream, wanted, one)
+    return found
+
+
+def hold_out(
+    network: Network,
+    learned: Histories,
+    streams: Sequence[Histories],
+    tests: Sequence[Ints],
+    *,
+    recipe: Recipe,
+    epochs: int,
+    seed: int = 0,
+    label: str = "model",
+    progress: Progress = lambda label, done, total: None,
+) -> list[Readings]:
+    """Train `network` on `learned`, which holds no test of any stream, and read the context before each test.
+
+    `tests` are places in each stream.
+    """
+    trainer = Trainer(network, learned, recipe, seed)
+    fit(trainer, len(learned), recipe, epochs, f"{label}: training", progress)
+    found = []
+    for stream, asked in zip(streams, tests, strict=True):
+        wanted = np.zeros(len(stream), np.bool_)
+        wanted[asked] = True
+        one = Readings.of(len(stream), width(network, len(stream.items)))
+        read(network, trainer.known, stream, wanted, one)
+        found.append(one)
+    return found
+
+
+def fit(  # noqa: PLR0917
+    trainer: Trainer, cut: int, recipe: Recipe, epochs: int, label: str, progress: Progress
+) -> float:
+    """A first training, of some passes over the first `cut` events; the mean loss of the last."""
+    loss = 0.0
+    for epoch in range(epochs):
+        loss = trainer.learn(cut, rate=falling(recipe, epoch, epochs), report=told(progress, label, epochs, epoch))
+    return loss
+
+
+@torch.inference_mode()
+def read(network: Network, known: Bools, stream: Histories, wanted: Bools, into: Readings) -> None:
+    """Let the network read the context before each wanted event, and add it to `into` as a version of its own."""
+    network.module.eval()
+    into.version[wanted] = len(into.vectors)
+    into.vectors.append(network.vectors(torch.from_numpy(known).to(network.device)).float().cpu().numpy())
+    into.known.append(known)
+    asked = sorted(readings(stream, wanted), key=lambda one: len(one.places))
+    for start in range(0, len(asked), READ_AT_ONCE):
+        some = asked[start : start + READ_AT_ONCE]
+        before = (one.to(network.device) for one in _before(stream, some))
+        contexts = network.contexts(*before).float().cpu().numpy()
+        for row, one in enumerate(some):
+            places = one.places[one.skip :]
+            at = np.flatnonzero(wanted[places])
+            into.contexts[places[at]] = contexts[row, one.skip + at]
+            into.read += int((one.skip + at).sum())
+            into.places += len(at)
+
+
+def _before(stream: Histories, some: Sequence[Reading]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Items, rows of feelings and gaps of all events but the last of each reading, int64 [B, L]."""
+    longest = max(len(one.places) for one in some) - 1
+    found = np.zeros((3, len(some), longest), np.int64)
+    for row, one in enumerate(some):
+        places = one.places[:-1]
+        found[:, row, : len(places)] = stream.item[places], feeling_rows(stream.feeling[places]), stream.gaps(places)
+    items, feelings, gaps = map(torch.from_numpy, found)
+    return items, feelings, gaps
+
+
+@torch.inference_mode()
+def width(network: Network, items: int) -> int:
+    """Numbers of a context vector. Nothing is drawn for it."""
+    network.module.eval()
+    return network.vectors(torch.zeros(items, dtype=torch.bool, device=network.device)).shape[1]
+
+
+def told(progress: Progress, label: str, epochs: int, epoch: int) -> Callable[[int, int, float], None]:
+    """What reports the batches of one epoch as a part of all."""
+
+    def report(done: int, total: int, loss: float) -> None:
+        progress(f"{label}, loss {loss:.3f}", epoch * total + done, epochs * total)
+
+    return report

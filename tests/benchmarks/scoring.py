@@ -1,0 +1,372 @@
+"""What a list costs: item tokens and packed text beside naive and padded-batch scoring of the same model, same lists.
+
+    python -m tests.benchmarks.scoring [--weights FOLDER] [--adapter NAME] [--threads 2] [--json FILE] [--check]
+
+One person, 50 likes of context, 100 candidates, all of MovieLens-100K:
+
+    naive           transformers, its sdpa attention: a pass a candidate over the whole text
+    padded          the same in batches of padded rows, one a candidate
+    packed          `inference.engine`: all candidates in one pass over the text
+    item tokens     `inference.item_tokens.engine` in this process, items read before
+    in Triton       the same in a real tritonserver, asked through the client, one list at a time
+    ..., kept       the same where all but the last thing of the context was read for the person's list before
+
+All scores come from one base model in bf16; those over text give the same scores, up to rounding, and the greatest
+difference is printed. Naive and padded passes are timed on some candidates of a list and scaled to all, as the table
+says. Ratios compare; seconds of a shared machine say little. With `--check` it ends with 1 unless a list inside Triton
+takes a tenth of naive or less, and 99% of lists less than 100 ms.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import msgspec
+import numpy as np
+import torch
+
+from inference import server
+from inference.arithmetic import flops
+from inference.client import TritonScorer
+from inference.engine import Engine
+from inference.errors import InferenceError
+from inference.item_tokens import adapter as adapters
+from inference.item_tokens.adapter import Adapter
+from inference.item_tokens.engine import ItemTokenEngine
+from inference.item_tokens.heads import Shape
+from inference.packing import Prompt, common_length, lay, pack
+from inference.prompt import PromptWriter
+from inference.repository import build, weights_of
+from inference.settings import ModelSettings
+from inference.tokens import FileTokens
+from inference.weights import load_model, name_of, read_manifest
+from inference.wire import Answered
+from schemas.scoring import MAX_DESCRIBED, Candidate, ScoreRequest
+from tests.benchmarks.lists import lists
+from tests.benchmarks.machine import matrix_rate, once
+
+KEPT = Path(__file__).parents[2] / ".ouzel"
+NAIVE, PADDED, PACKED, TOKENS, TRITON = "naive", "padded", "packed", "item tokens", "in Triton"
+KEPT_BEFORE = ", kept"
+
+
+class Way(msgspec.Struct, kw_only=True):
+    """One way of scoring: the seconds of each list that was timed, and what such a list is, on average."""
+
+    seconds: list[float]
+    tokens: float
+    flops: float
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def naive(model: Any, prompt: Prompt, candidates: int) -> list[float]:
+    """The mean token log-likelihoods of the first `candidates`, a pass each."""
+    return [padded(model, Prompt(prompt.prefix, prompt.stable, (one,)), 1)[0] for one in prompt.candidates[:candidates]]
+
+
+@torch.inference_mode()
+def padded(model: Any, prompt: Prompt, candidates: int) -> list[float]:
+    """The same of the first `candidates` in one batch of padded rows."""
+    chosen = prompt.candidates[:candidates]
+    head = model.get_output_embeddings()
+    device = head.weight.device
+    width = len(prompt.prefix) + max(map(len, chosen)) - 1
+    ids = torch.zeros(len(chosen), width, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, candidate in enumerate(chosen):
+        tokens = torch.tensor((*prompt.prefix, *candidate[:-1]))
+        ids[row, : len(tokens)], mask[row, : len(tokens)] = tokens, 1
+    lengths = torch.tensor([len(candidate) for candidate in chosen])
+    owner = torch.repeat_interleave(torch.arange(len(chosen)), lengths)
+    column = torch.cat([torch.arange(len(candidate)) for candidate in chosen]) + len(prompt.prefix) - 1
+    targets = torch.tensor([token for candidate in chosen for token in candidate], device=device)
+    hidden = model.base_model(
+        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+    ).last_hidden_state
+    logits = head(hidden[owner.to(device), column.to(device)]).float()
+    likelihood = logits.gather(1, targets.unsqueeze(1)).squeeze(1) - logits.logsumexp(-1)
+    sums = torch.zeros(len(chosen)).index_add_(0, owner, likelihood.cpu())
+    found: list[float] = (sums / lengths).tolist()
+    return found
+
+
+def text_cost(config: Any, prompt: Prompt, kept: int) -> dict[str, tuple[int, int]]:
+    """Tokens and arithmetic of a list of text by each way; `kept` tokens of the prefix were read before."""
+    layers, width = config.num_hidden_layers, len(prompt.prefix) + max(map(len, prompt.candidates)) - 1
+    lengths = [len(prompt.prefix) + len(one) - 1 for one in prompt.candidates]
+    alone = [flops(config, layers, lay(n, []), len(c)) for n, c in zip(lengths, prompt.candidates, strict=True)]
+    row = flops(config, layers, lay(width, []))
+    predicted = sum(map(len, prompt.candidates))
+    packed = {PACKED: pack(prompt, 0), PACKED + KEPT_BEFORE: pack(prompt, kept)}
+    return {
+        NAIVE: (sum(lengths), sum(alone)),
+        PADDED: (width * len(lengths), row * len(lengths) + 2 * predicted * config.vocab_size * config.hidden_size),
+        **{
+            name: (part.layout.rows, flops(config, layers, part.layout, len(np.unique(part.predictors))))
+            for name, part in packed.items()
+        },
+    }
+
+
+def token_cost(engine: ItemTokenEngine, config: Any, request: ScoreRequest) -> tuple[int, int]:
+    """Tokens and arithmetic of a list of item tokens, as the engine would lay it out now."""
+    layout = engine._work(0, request).layout
+    return layout.rows, flops(config, len(engine.layers), layout)
+
+
+def adapter_folder(name: str, weights: Path, settings: ModelSettings, layers: int) -> tuple[Path, str]:
+    """The adapter named, and what it is. "random" is one that was never trained: as fast as any of its size."""
+    if name != "random":
+        return adapters.locate(name), name
+    decoder = load_model(weights, settings, "sdpa").base_model
+    hidden = decoder.config.hidden_size
+    shape = Shape(hidden=hidden, reading=hidden * len(adapters.DEPTHS), layers=layers)
+    made = Adapter.random(decoder, name_of(read_manifest(weights).source), shape)
+    folder = KEPT / "benchmarks" / f"random-{layers}"
+    return adapters.save(folder, made, "Random numbers, to measure speed with.\n"), f"random, {layers} layers"
+
+
+def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreRequest], folder: Path) -> dict[str, Any]:
+    """Every way but Triton."""
+    settings = ModelSettings.make(
+        dtype="bf16",
+        threads=given.threads,
+        max_history=given.history + 1,
+        max_events=given.history,
+        max_candidates=given.candidates,
+        max_reads=10_000,
+    )
+    torch.set_num_threads(given.threads)
+    rates = [matrix_rate()]
+    tokens = FileTokens(weights)
+    writer = PromptWriter(tokens, settings)
+    text = Engine.load(weights, settings)
+    plain = load_model(weights, settings, "sdpa")
+    items = ItemTokenEngine.load(weights, folder, settings)
+    text.warm_up()
+    items.warm_up()
+
+    catalogue = [*dict.fromkeys(c for one in asked for c in (*one.candidates, *_past(one)))]
+    begin = time.perf_counter()
+    for at in range(0, len(catalogue), MAX_DESCRIBED):
+        items.describe(catalogue[at : at + MAX_DESCRIBED])
+    reading = (time.perf_counter() - begin) / len(catalogue)
+
+    names = (NAIVE, PADDED, PACKED, PACKED + KEPT_BEFORE, TOKENS, TOKENS + KEPT_BEFORE)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    costs: dict[str, list[tuple[int, int]]] = {name: [] for name in seconds}
+    apart = 0.0
+    naive(plain, writer.write(asked[0]), 1)  # what torch sets up at the first pass is nobody's cost
+    few, some = min(given.naive, given.candidates), min(given.padded, given.candidates)
+    for request in asked[: given.lists]:
+        prompt = writer.write(request)
+        before = msgspec.structs.replace(request, history=request.history[:-1])
+        shared = common_length(writer.write(before).prefix, prompt.prefix)
+        for name, cost in text_cost(plain.config, prompt, shared).items():
+            costs[name].append(cost)
+        text.clear()
+        taken, (together,) = once(lambda r=request: text.score([r]))
+        assert isinstance(together, Answered)
+        seconds[PACKED].append(taken)
+        text.clear()
+        text.score([before])
+        taken, (again,) = once(lambda r=request: text.score([r]))
+        assert isinstance(again, Answered)
+        seconds[PACKED + KEPT_BEFORE].append(taken)
+        apart = max(apart, *(abs(a - b) for a, b in zip(again.scores, together.scores, strict=True)))
+        for name, way, timed_ones in ((NAIVE, naive, few), (PADDED, padded, some)):
+            taken, scores = once(lambda way=way, n=timed_ones, p=prompt: way(plain, p, n))
+            seconds[name].append(taken * given.candidates / timed_ones)
+            apart = max(apart, *(abs(a - b) for a, b in zip(scores, together.scores, strict=False)))
+    for number, request in enumerate(asked * 3, 1_000):
+        whole = msgspec.structs.replace(request, session=number)
+        later = msgspec.structs.replace(request, session=-number)
+        items.score([msgspec.structs.replace(later, history=later.history[:-1])])
+        for name, one in ((TOKENS, whole), (TOKENS + KEPT_BEFORE, later)):
+            costs[name].append(token_cost(items, plain.config, one))
+            seconds[name].append(once(lambda r=one: items.score([r]))[0])
+    rates.append(matrix_rate())
+    notes = {NAIVE: f"{few} of {given.candidates} candidates timed", PADDED: f"{some} of {given.candidates} timed"}
+    ways = {
+        name: Way(
+            seconds=taken,
+            tokens=statistics.mean(cost[0] for cost in costs[name]),
+            flops=statistics.mean(cost[1] for cost in costs[name]),
+            note=notes.get(name, ""),
+        )
+        for name, taken in seconds.items()
+    }
+    return {"ways": ways, "rate": max(rates), "apart": apart, "reading": reading, "items": len(catalogue)}
+
+
+async def in_triton(address: str, asked: Sequence[ScoreRequest], rounds: int, together: int) -> dict[str, Any]:
+    """Seconds of each of `rounds` lists by way, one after another; and lists a second with `together` under way."""
+    scorer = TritonScorer(address, max_in_flight=together)
+    try:
+        catalogue = [*dict.fromkeys(c for one in asked for c in (*one.candidates, *_past(one)))]
+        for at in range(0, len(catalogue), MAX_DESCRIBED):
+            await scorer.describe(catalogue[at : at + MAX_DESCRIBED], timeout=120)
+        for request in asked[:5]:
+            await scorer.score(request, timeout=60)
+        taken: dict[str, list[float]] = {TRITON: [], TRITON + KEPT_BEFORE: []}
+        for number in range(rounds):
+            # Another session each time, so that nothing of the person is kept; then one thing more of the same person.
+            whole = msgspec.structs.replace(asked[number % len(asked)], session=10_000 + number)
+            earlier = msgspec.structs.replace(whole, session=20_000 + number, history=whole.history[:-1])
+            await scorer.score(earlier, timeout=60)
+            for name, request in (
+                (TRITON, whole),
+                (TRITON + KEPT_BEFORE, msgspec.structs.replace(whole, session=20_000 + number)),
+            ):
+                begin = time.perf_counter()
+                await scorer.score(request, timeout=60)
+                taken[name].append(time.perf_counter() - begin)
+
+        turns = iter(range(rounds))
+
+        async def ask() -> None:
+            for number in turns:
+                one = msgspec.structs.replace(asked[number % len(asked)], session=30_000 + number)
+                await scorer.score(one, timeout=60)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(ask() for _ in range(together)))
+        return {"seconds": taken, "together": rounds / (time.perf_counter() - begin)}
+    finally:
+        await scorer.close()
+
+
+def measure(weights: Path, given: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """All ways on the same lists; plain data."""
+    kept = lists(given.people, history=given.history, candidates=given.candidates, likes_only=True)
+    asked = [one.request for one in kept]
+    settings = ModelSettings.make(dtype="bf16", threads=given.threads)
+    folder, what = adapter_folder(given.adapter, weights, settings, given.layers)
+    say(f"{given.threads} threads; adapter: {what}; {len(asked)} people, {given.lists} for the ways over text")
+    found = in_process(weights, given, asked, folder)
+    ways: dict[str, Way] = found["ways"]
+    together = None
+    if not given.no_triton:
+        served = ModelSettings.make(
+            dtype="bf16", threads=given.threads, strategy="item_tokens", adapter=str(folder.resolve()),
+            max_events=given.history, max_candidates=given.candidates,
+        )  # fmt: skip
+        environment = KEPT / "models" / "environment"
+        repository = build(KEPT / "benchmarks" / "repository", served, environment=environment)
+        with server.running(repository, environment, log=KEPT / "benchmarks" / "triton.log") as running:
+            timed_there = asyncio.run(in_triton(running.grpc, asked, given.rounds, given.together))
+        for ending in ("", KEPT_BEFORE):
+            own = ways[TOKENS + ending]
+            ways[TRITON + ending] = Way(
+                seconds=timed_there["seconds"][TRITON + ending], tokens=own.tokens, flops=own.flops
+            )
+        together = timed_there["together"]
+    base = ways[NAIVE].median
+    return {
+        "adapter": what,
+        "threads": given.threads,
+        "matrix_flops": found["rate"],
+        "greatest_difference_of_text_scores": found["apart"],
+        "milliseconds_to_read_an_item": found["reading"] * 1e3,
+        "items_read": found["items"],
+        "lists_in_flight": given.together,
+        "lists_per_second_in_flight": together,
+        "ways": {
+            name: {
+                "lists_per_second": 1 / way.median,
+                "times_naive": base / way.median,
+                "p50_ms": float(np.percentile(way.seconds, 50)) * 1e3,
+                "p99_ms": float(np.percentile(way.seconds, 99)) * 1e3,
+                "lists": len(way.seconds),
+                "tokens": way.tokens,
+                "flops": way.flops,
+                "share_of_matrix_rate": way.flops / way.median / found["rate"],
+                "note": way.note,
+            }
+            for name, way in ways.items()
+        },
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    head = (
+        f"{'':17} {'lists/s':>9} {'x naive':>8} {'p50 ms':>9} {'p99 ms':>9} {'tokens':>8} {'GFLOP':>8} {'of rate':>8}"
+    )
+    print(head)
+    for name, way in found["ways"].items():
+        print(
+            f"{name:17} {way['lists_per_second']:9.3g} {way['times_naive']:8.3g} {way['p50_ms']:9.1f} "
+            f"{way['p99_ms']:9.1f} {way['tokens']:8.0f} {way['flops'] / 1e9:8.3g} {way['share_of_matrix_rate']:7.0%}"
+            f"  {way['note'] or str(way['lists']) + ' lists'}"
+        )
+    print(f"matrix rate in this run: {found['matrix_flops'] / 1e9:.0f} GFLOP/s (bf16, {found['threads']} threads)")
+    print(f"greatest difference of a score among the ways over text: {found['greatest_difference_of_text_scores']:.1e}")
+    print(f"reading a new item, once: {found['milliseconds_to_read_an_item']:.1f} ms ({found['items_read']} items)")
+    if found["lists_per_second_in_flight"] is not None:
+        print(f"in Triton with {found['lists_in_flight']} under way: {found['lists_per_second_in_flight']:.1f} lists/s")
+
+
+def failures(found: dict[str, Any]) -> list[str]:
+    """What does not hold of what has to."""
+    way = found["ways"].get(TRITON)
+    if way is None:
+        return ["nothing was measured inside Triton"]
+    wrong = []
+    if way["times_naive"] < 10:
+        wrong.append(f"inside Triton {way['times_naive']:.1f} times the lists/s of naive scoring, wanted: 10")
+    if way["p99_ms"] >= 100:
+        wrong.append(f"inside Triton a p99 of {way['p99_ms']:.0f} ms, wanted: under 100")
+    return wrong
+
+
+def _past(request: ScoreRequest) -> list[Candidate]:
+    return [Candidate(past.text, past.item, past.about) for past in request.history]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=weights_of(KEPT / "models" / "repository"))
+    parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
+    parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--history", type=int, default=50)
+    parser.add_argument("--candidates", type=int, default=100)
+    parser.add_argument("--people", type=int, default=25)
+    parser.add_argument("--lists", type=int, default=3, help="for the ways over text")
+    parser.add_argument("--naive", type=int, default=4, help="candidates that are timed one by one")
+    parser.add_argument("--padded", type=int, default=10, help="candidates that are timed as a batch")
+    parser.add_argument("--rounds", type=int, default=300, help="lists inside Triton")
+    parser.add_argument("--together", type=int, default=8, help="lists under way at once inside Triton")
+    parser.add_argument("--no-triton", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args()
+    try:
+        found = measure(given.weights, given)
+    except InferenceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    show(found)
+    if given.json:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    wrong = failures(found) if given.check else []
+    for line in wrong:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

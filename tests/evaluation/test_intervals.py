@@ -1,0 +1,46 @@
+"""The bootstrap over people, against what is known of means."""
+
+import math
+
+import numpy as np
+import pytest
+
+from inference.evaluation.intervals import interval
+
+
+def test_for_one_test_a_person_it_is_the_interval_of_a_mean():
+    values = np.random.default_rng(1).normal(0.3, 1.0, 400)
+    found = interval(values, np.arange(400))
+    error = 1.96 * values.std() / math.sqrt(400)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - error, abs=0.02)
+    assert found.high == pytest.approx(values.mean() + error, abs=0.02)
+
+
+def test_the_tests_of_a_person_move_together():
+    values = np.repeat(np.random.default_rng(2).normal(0.0, 1.0, 50), 40)
+    apart, together = interval(values, np.arange(2000)), interval(values, np.repeat(np.arange(50), 40))
+    ratio = (together.high - together.low) / (apart.high - apart.low)
+    assert ratio == pytest.approx(math.sqrt(40), rel=0.15)
+
+
+def test_it_covers_the_truth_about_as_often_as_it_says():
+    random = np.random.default_rng(3)
+    held = 0
+    for seed in range(100):
+        people = np.repeat(np.arange(40), 5)
+        values = (random.random(200) < random.beta(2, 8, 40)[people]).astype(float)
+        found = interval(values, people, draws=400, seed=seed)
+        held += found.low <= 0.2 <= found.high
+    assert 86 <= held <= 99
+
+
+def test_who_is_numbered_how_does_not_matter_and_one_seed_gives_one_interval():
+    values = np.array([1.0, 0.0, 1.0, 1.0])
+    assert interval(values, np.array([7, 7, 9, 9])) == interval(values, np.array([0, 0, 1, 1]))
+    assert interval(values, np.array([0, 0, 1, 1]), seed=1) == interval(values, np.array([0, 0, 1, 1]), seed=1)
+
+
+def test_no_tests_and_one_person_are_no_error():
+    assert interval(np.zeros(0), np.zeros(0, np.int64)) == (0.0, 0.0, 0.0)
+    assert interval(np.array([1.0, 0.0]), np.array([3, 3])) == (0.5, 0.5, 0.5)

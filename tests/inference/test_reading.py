@@ -1,0 +1,103 @@
+"""Readings of item texts, on a tiny random model in fp32."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference.errors import WeightsError
+from inference.item_tokens import reading, reading_file
+from inference.item_tokens.reading import MAX_TOKENS, Reader, compose
+from tests.inference import tiny
+
+texts = st.lists(st.text(max_size=20), min_size=1, max_size=8)
+
+
+def reader(depths: tuple[int, ...] = (1, 2), base: str = "tiny-1") -> Reader:
+    return Reader(tiny.model().model, tiny.ByteTokens(), base, depths)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts)
+def test_no_text_changes_another_s_reading(asked: list[str]) -> None:
+    shared = reader()
+    alone = torch.cat([shared.read([text]) for text in asked])
+    assert shared.read(asked).shape == (len(asked), 2, 32)
+    assert torch.allclose(shared.read(asked), alone, atol=1e-4)
+
+
+def test_a_reading_is_the_mean_of_the_states_after_its_layers() -> None:
+    """Against transformers' own pass with its own attention."""
+    model = tiny.model()
+    model.config._attn_implementation = "sdpa"
+    ids = torch.tensor([[3 + ord(character) for character in "\nHeat"]])
+    with torch.inference_mode():
+        # The last state is the one after the last norm, so the layers below it are compared.
+        expected = model.model(input_ids=ids, output_hidden_states=True).hidden_states[1][0, 1:].mean(0)
+    assert torch.allclose(reader((1,)).read(["Heat"])[0, 0], expected, atol=1e-5)
+
+
+def test_many_texts_take_several_passes_and_the_same_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["x" * length for length in (3, 30, 1, 12, 7, 7)]
+    whole = reader().read(asked)
+    monkeypatch.setattr(reading, "_PASS_TOKENS", 10)
+    seen: list[tuple[int, int]] = []
+    assert torch.allclose(reader().read(asked, lambda *step: seen.append(step)), whole, atol=1e-4)
+    assert len(seen) > 3
+    assert seen[-1] == (6, 6)
+
+
+@given(st.text(max_size=1_000))
+def test_a_text_has_at_least_one_token_and_is_cut(text: str) -> None:
+    tokens = reader().tokens(text)
+    assert 2 <= len(tokens) <= 1 + MAX_TOKENS
+    assert 1 not in tokens[1:]
+
+
+def test_what_is_read_of_an_item() -> None:
+    assert compose("Heat (1995)", "Action, Crime") == "Heat (1995). Action, Crime"
+    assert compose("Heat (1995)", "") == "Heat (1995)"
+
+
+@pytest.mark.parametrize("depths", [(), (0, 1)])
+def test_senseless_depths_are_refused(depths: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="name layers from 1 on"):
+        reader(depths)
+
+
+def test_a_model_with_fewer_layers_is_refused() -> None:
+    with pytest.raises(WeightsError, match="3 layers are wanted of a language model that has 2"):
+        reader((1, 3))
+
+
+class Counting(Reader):
+    asked = 0
+
+    def read(self, texts, progress=lambda done, total: None):  # type: ignore[no-untyped-def]
+        self.asked += len(texts)
+        return super().read(texts, progress)
+
+
+def test_kept_readings_are_not_read_again(tmp_path: Path) -> None:
+    made = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))
+    first = reading_file.read_through(tmp_path, made, ["Heat", "Alien", "Heat"])
+    assert made.asked == 2
+    more = reading_file.read_through(tmp_path, made, ["Fargo", "Alien"])
+    assert made.asked == 3
+    assert torch.equal(first[0], first[2])
+    assert torch.equal(more[1], first[1])
+    assert torch.allclose(more, reader().read(["Fargo", "Alien"]), atol=1e-4)
+    assert len(list(tmp_path.iterdir())) == 1
+    other = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-2", (1, 2))
+    reading_file.read_through(tmp_path, other, ["Heat"])
+    assert other.asked == 1
+
+
+def test_a_broken_file_is_read_anew(tmp_path: Path) -> None:
+    made = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))
+    reading_file.read_through(tmp_path, made, ["Heat"])
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert torch.allclose(reading_file.read_through(tmp_path, made, ["Heat"]), reader().read(["Heat"]), atol=1e-6)
