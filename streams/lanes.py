@@ -34,7 +34,8 @@ class BatchLanes:
         deadline = self.plane.settings.rebalance_timeout_s * DRAIN_SHARE
         await asyncio.gather(*(lane.stop(deadline) for lane in going))
         for lane in going:
-            del self.lanes[lane.partition]
+            if self.lanes.get(lane.partition) is lane:  # a rebalance and the worker's end can both revoke it
+                del self.lanes[lane.partition]
         return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
 
     def held(self) -> list[int]:

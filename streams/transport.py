@@ -178,10 +178,21 @@ class BatchConsumer(driver.Consumer):
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
         self._between = False
-        for topic, member in self._members.items():
-            member.assign(of_topic(topic, assigned))
+        if not self.app.should_stop:  # else they are about to go to others
+            for topic, member in self._members.items():
+                member.assign(of_topic(topic, assigned))
         await super().on_partitions_assigned(assigned, generation_id)
-        self._lanes.assign(self._ours(assigned), self)
+        if not self.app.should_stop:
+            self._lanes.assign(self._ours(assigned), self)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        # aiokafka leaves a partition without a committed offset where it is: what was fetched during a rebalance, when
+        # nothing is delivered, would never come again.
+        committed = await super().seek_to_committed()
+        never = self._others(tp for tp, offset in committed.items() if not offset)
+        if never:
+            await self._thread.seek_to_beginning(*never)
+        return committed
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # Faust counts the record just delivered as part of the gap before it, and so as done.
@@ -189,8 +200,9 @@ class BatchConsumer(driver.Consumer):
 
     def ack(self, message: Any) -> bool:
         # What was taken before a rebalance and is finished after it was dropped by its owner, and comes again, here or
-        # elsewhere: it is not done. The broker would still take the commit while the group is being formed anew.
-        if self._between or message.generation_id != self.app.consumer_generation_id:
+        # elsewhere: it is not done. The broker would still take the commit while the group is being formed anew. When
+        # the worker ends, Faust cancels agents and acknowledges what they had taken, done or not.
+        if self._between or self.app.should_stop or message.generation_id != self.app.consumer_generation_id:
             return False
         return bool(super().ack(message))
 

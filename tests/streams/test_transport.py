@@ -1,0 +1,69 @@
+"""What a rebalance does to positions on the standard path; the crash tests try the whole of it on brokers."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from streams.lanes import BatchLanes
+from streams.settings import throwaway
+from streams.transport import BatchConsumer
+
+
+class Thread:
+    """Of the consumer's thread, what is asked for positions."""
+
+    def __init__(self, committed: dict[TopicPartition, int | None]) -> None:
+        self.committed = committed
+        self.begun: list[TopicPartition] = []
+
+    async def seek_to_committed(self) -> dict[TopicPartition, int | None]:
+        return self.committed
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.begun += partitions
+
+
+async def test_partitions_never_committed_begin_anew() -> None:
+    """A partition of which nothing was committed is read from its beginning again; the lanes' own are left to them."""
+    fresh, known, lane = TopicPartition("counts", 0), TopicPartition("counts", 1), TopicPartition("events", 0)
+    thread = Thread({fresh: None, known: 7, lane: None})
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)
+    consumer._thread = thread
+    consumer.transport = SimpleNamespace(lanes=SimpleNamespace(topic="events"))
+    assert await consumer.seek_to_committed() == thread.committed
+    assert thread.begun == [fresh]
+
+
+@pytest.mark.parametrize(("between", "stopping", "generation"), [(True, False, 3), (False, True, 3), (False, False, 2)])
+def test_what_may_not_be_done_is_not_acknowledged(between: bool, stopping: bool, generation: int) -> None:
+    """Between two assignments, at the worker's end, and of an assignment before this one."""
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)
+    consumer._between = between
+    consumer.app = SimpleNamespace(should_stop=stopping, consumer_generation_id=3)
+    assert consumer.ack(SimpleNamespace(generation_id=generation)) is False
+
+
+class Leaving:
+    """A lane that is on its way out until it may go."""
+
+    def __init__(self) -> None:
+        self.partition, self.committable = 0, 5
+        self.may_go = asyncio.Event()
+
+    async def stop(self, deadline: float) -> None:
+        await self.may_go.wait()
+
+
+async def test_a_lane_is_revoked_twice_at_once() -> None:
+    """A worker that ends in the middle of a rebalance: both hand the lane over."""
+    lanes: Any = BatchLanes()
+    lanes.plane = SimpleNamespace(settings=throwaway("localhost:9092"))
+    lane = lanes.lanes[0] = Leaving()
+    both = [asyncio.ensure_future(lanes.revoke([0])) for _ in range(2)]
+    await asyncio.sleep(0)
+    lane.may_go.set()
+    assert await asyncio.gather(*both) == [{0: 5}, {0: 5}]
+    assert lanes.held() == []
