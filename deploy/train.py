@@ -87,7 +87,7 @@ class Options:
     start: str | None = None
     seed: int = 0
     resume: bool = False
-    recipe: Recipe = field(default_factory=lambda: Recipe(lora_rate=1e-3, head_rate=1e-3))
+    recipe: Recipe = field(default_factory=Recipe)
     plan: Plan = field(default_factory=Plan)
     lists: ListRecipe = field(default_factory=ListRecipe)
 

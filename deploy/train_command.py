@@ -115,7 +115,7 @@ def train(
         start=start,
         seed=seed,
         resume=resume,
-        recipe=Recipe(lora_rate=1e-3, head_rate=1e-3, window=length),
+        recipe=Recipe(window=length),
         plan=Plan(epochs=epochs, patience=patience, list_epochs=list_epochs, again=again, finish=finish),
         lists=ListRecipe(count=lists),
     )

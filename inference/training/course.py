@@ -204,9 +204,10 @@ class Course:
                 report=told(self._progress, label, plan.epochs, epoch),
             )
             self._spend("in sequence")
-            done.epochs.append(Epoch(loss, self._measure(self._tests)))
-            if done.best == epoch and done.epochs[epoch].validation.ndcg > _ndcg(done.untrained):
-                self._best = self._state()
+            with self._trainer.averaged():
+                done.epochs.append(Epoch(loss, self._measure(self._tests)))
+                if done.best == epoch and done.epochs[epoch].validation.ndcg > _ndcg(done.untrained):
+                    self._best = self._state()
             self._spend("judging")
             self._keep()
         if not done.listing:

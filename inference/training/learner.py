@@ -32,8 +32,8 @@ Kind = Literal["scorer", "sasrec"]
 LAYERS = 2
 """Of the language model, through which a context goes. More were no better for the time that they took to train."""
 
-SCORER = Recipe(lora_rate=1e-3, head_rate=1e-3)
-SASREC = Recipe()
+SCORER = Recipe()
+SASREC = Recipe(batch=32)
 SASREC_WIDTH = 64
 
 

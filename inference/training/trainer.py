@@ -3,17 +3,22 @@
 The loss is the softmax over item vectors, of all items or of a drawn part of a large catalogue, over what a list could
 show at that moment: items that the person has met are left out. Items that nobody has met yet are left out as well,
 since that nobody took them says nothing about them.
+
+What reads is not the last step's weights but their running mean, which is steadier (B. T. Polyak and A. B. Juditsky,
+"Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4), 1992; here with exponential
+weights, so that it follows a stream).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import msgspec
 import numpy as np
 import torch
 from msgspec import Meta
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.errors import TrainingDiverged
@@ -27,23 +32,28 @@ Report = Callable[[int, int, float], None]
 LEFT_OUT = -1e4
 """A logit that takes no part in a softmax."""
 
+MEAN = "mean"
+"""Where the optimizer keeps a parameter's running mean: in its state, so that checkpoints hold it."""
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a network is trained. `unliked`: how much an event counts as a target that is no like.
 
     Rates fall from full to `end_rate` of it over the epochs of a first training, after a rise over its first
-    `warm_up` share; later trainings go at `later_rate` of it.
+    `warm_up` share; later trainings go at `later_rate` of it. `average`: how much of the weights' running mean stays at
+    each step; 0 reads with the last weights.
     """
 
-    batch: Annotated[int, Meta(ge=1, le=4_096)] = 32
+    batch: Annotated[int, Meta(ge=1, le=4_096)] = 16
     window: Annotated[int, Meta(ge=2, le=1_024)] = WINDOW
     head_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-3
-    lora_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-4
+    lora_rate: Annotated[float, Meta(gt=0, le=1)] = 1e-3
     decay: Annotated[float, Meta(ge=0, le=1)] = 0.01
     unliked: Annotated[float, Meta(ge=0, le=1)] = 0.3
     warm_up: Annotated[float, Meta(gt=0, le=1)] = 0.03
     end_rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
     later_rate: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     clip: Annotated[float, Meta(gt=0)] = 1.0
     full_softmax: Annotated[int, Meta(ge=2)] = 20_000
     """Up to so many items the softmax is over all of them."""
@@ -106,6 +116,21 @@ class Trainer:
             report(at + 1, total, losses / (at + 1))
         return losses / max(1, total)
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the network has the running mean of its weights; after it, the last ones again."""
+        means = {parameter: mean for parameter in self._trained() if (mean := self._mean(parameter)) is not None}
+        last = [parameter.detach().clone() for parameter in means]
+        with torch.no_grad():
+            for parameter, mean in means.items():
+                parameter.copy_(mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(means, last, strict=True):
+                    parameter.copy_(value)
+
     def loss(self, given: Batch) -> Tensor:
         """The weighted mean loss of a batch, and what it is over: see the module."""
         network = self.network
@@ -147,7 +172,29 @@ class Trainer:
         for group in self.optimizer.param_groups:
             torch.nn.utils.clip_grad_norm_(group["params"], self._recipe.clip)
         self.optimizer.step()
+        if self._recipe.average:
+            self._average()
         return value
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        for parameter in self._trained():
+            state = self.optimizer.state[parameter]
+            if not state:
+                continue  # no gradient has come to it yet
+            mean = self._mean(parameter)
+            if mean is None:
+                state[MEAN] = parameter.detach().clone()
+            else:
+                steps = float(state["step"])
+                mean.lerp_(parameter, 1.0 - min(self._recipe.average, (1 + steps) / (10 + steps)))
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _mean(self, parameter: nn.Parameter) -> Tensor | None:
+        found: Tensor | None = self.optimizer.state[parameter].get(MEAN)
+        return found
 
 
 def falling(recipe: Recipe, epoch: int, epochs: int) -> Callable[[float], float]:

@@ -109,7 +109,8 @@ def walk(
         for stream, one in zip(streams, found, strict=True):
             wanted = np.zeros(len(stream), np.bool_)
             wanted[cut:end] = stream.item[cut:end] != NO_ITEM
-            read(network, trainer.known, stream, wanted, one)
+            with trainer.averaged():
+                read(network, trainer.known, stream, wanted, one)
     return found
 
 
@@ -136,7 +137,8 @@ def hold_out(
         wanted = np.zeros(len(stream), np.bool_)
         wanted[asked] = True
         one = Readings.of(len(stream), width(network, len(stream.items)))
-        read(network, trainer.known, stream, wanted, one)
+        with trainer.averaged():
+            read(network, trainer.known, stream, wanted, one)
         found.append(one)
     return found
 

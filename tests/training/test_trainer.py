@@ -120,6 +120,32 @@ def test_sasrec_learns_by_the_same_trainer() -> None:
     assert losses[-1] < losses[0] - 0.2
 
 
+def test_what_reads_is_the_running_mean_and_training_goes_on_from_the_last() -> None:
+    histories = world.histories(60)
+    recipe = Recipe(batch=8, average=0.3)
+    network = world.network()
+    trainer = Trainer(network, histories, recipe, 0)
+    watched = network.heads.project.weight
+    steps: list[torch.Tensor] = []
+    trainer.learn(len(histories), report=lambda done, total, loss: steps.append(watched.detach().clone()))
+    mean = steps[0]
+    for number, step in enumerate(steps[1:], 2):
+        mean = mean.lerp(step, 1.0 - min(0.3, (1 + number) / (10 + number)))
+    with trainer.averaged():
+        assert torch.allclose(watched, mean, atol=1e-6)
+        assert not torch.allclose(watched, steps[-1], atol=1e-6)
+    assert torch.equal(watched, steps[-1])
+
+
+def test_without_an_average_the_last_weights_read() -> None:
+    network = world.network()
+    trainer = Trainer(network, world.histories(), Recipe(batch=8, average=0.0), 0)
+    trainer.learn(60)
+    before = network.heads.project.weight.detach().clone()
+    with trainer.averaged():
+        assert torch.equal(network.heads.project.weight, before)
+
+
 def test_rates_rise_and_fall() -> None:
     recipe = Recipe(warm_up=0.1, end_rate=0.2)
     rates = [falling(recipe, epoch, 10)(done) for epoch in range(10) for done in (0.0, 0.5)]
