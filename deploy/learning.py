@@ -13,10 +13,10 @@ from schemas.items import Item
 from streams.catalogue import Catalogue
 
 PACES: dict[Kind, Pace] = {
-    "scorer": Pace(first=16, fresh=1, again=1.0),
+    "scorer": Pace(first=16, fresh=1, again=2.0),
     "sasrec": Pace(first=40, fresh=2, again=12.0),
 }
-EPOCHS: dict[Kind, int] = {"scorer": 14, "sasrec": 40}
+EPOCHS: dict[Kind, int] = {"scorer": 20, "sasrec": 40}
 """SASRec begins from nothing, so it is given more passes; they are cheaper. With 2 instead of 12 it is weaker."""
 
 

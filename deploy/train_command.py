@@ -39,7 +39,9 @@ NICE = 10
 @click.option("--list-epochs", type=click.IntRange(0), default=2, show_default=True, help="On lists, after that.")
 @click.option("--lists", type=click.IntRange(1), default=2_048, show_default=True, help="Lists of such an epoch.")
 @click.option("--variants", type=click.IntRange(1, 64), default=4, show_default=True, help="Texts of each item.")
-@click.option("--dropout", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Of item tokens.")
+@click.option(
+    "--dropout", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Of item tokens and in layers."
+)
 @click.option(
     "--again", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="With --start: share of the old."
 )

@@ -45,7 +45,8 @@ class ItemTokenNetwork:
     `language_model` is a transformers decoder of the first `shape.layers` layers only, without its vocabulary;
     `instruction` [P, H], the embedded instruction; `readings` float32 [V, N, 2, R / 2]: each item's raw reading, in V
     variants of its text, of which training draws one and inference takes the first. `residuals` trains something for
-    single items too, which `forget` (0 to 1) leaves out for a drawn part of them.
+    single items too, which `forget` (0 to 1) leaves out for a drawn part of them. `dropout` is that of item tokens, and
+    of what each layer's attention and feed-forward part adds.
     """
 
     def __init__(
@@ -80,6 +81,9 @@ class ItemTokenNetwork:
         self._instruction = instruction.float()
         self._forget = forget
         self._dropout = nn.Dropout(dropout)
+        for layer in language_model.layers:
+            for part in (layer.self_attn, layer.mlp):
+                part.register_forward_hook(self._thinned)
         parts: dict[str, nn.Module] = {"heads": self.heads, "dropout": self._dropout}
         if self.residuals is not None:
             parts["residuals"] = self.residuals
@@ -200,6 +204,12 @@ class ItemTokenNetwork:
     def _rows(self, rows: Tensor) -> Tensor:
         """Rows of residuals; in training, a drawn part of them is 0, for none."""
         return rows * (torch.rand(rows.shape, device=self.device) >= self._forget) if self.module.training else rows
+
+    def _thinned(self, part: nn.Module, given: Any, made: Any) -> Any:
+        """What a part of a layer adds, a drawn part of it left out in training."""
+        if isinstance(made, tuple):  # attention, which returns its weights too
+            return (self._dropout(made[0]), *made[1:])
+        return self._dropout(made)
 
     def _dtype(self) -> torch.dtype:
         found: torch.dtype = next(self._language_model.parameters()).dtype

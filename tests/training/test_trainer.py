@@ -52,6 +52,15 @@ def test_items_that_nobody_met_are_ranked_by_their_text() -> None:
     assert right > 0.6 * len(people)  # a quarter by chance
 
 
+def test_dropout_reaches_into_the_layers_in_training_alone() -> None:
+    network = world.network(dropout=0.5)
+    embedded = torch.randn(1, 4, network.heads.shape.hidden, generator=torch.Generator().manual_seed(0))
+    network.module.train()
+    assert not torch.equal(network.states(embedded), network.states(embedded))
+    network.module.eval()
+    assert torch.equal(network.states(embedded), network.states(embedded))
+
+
 def test_a_sampled_softmax_is_the_full_one_in_expectation() -> None:
     histories = world.histories()
     network = world.network()
