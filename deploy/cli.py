@@ -162,7 +162,7 @@ def replay(
 )
 @click.option("--protocols", default="prequential,leave_last_out", show_default=True, help="Which, with commas.")
 @click.option("--limit", type=click.IntRange(100), help="The first events only.")
-@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="That judge at once.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="At work at once.")
 @click.option("--without-model", is_flag=True, help="Train nothing: the blend alone and the simple methods.")
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
 @click.option("--json", "json_file", type=PATH, help="Also write the report here.")
@@ -211,7 +211,7 @@ def evaluate(
         if options.kinds:
             from deploy.learning import learner as make
 
-            learner = make(dataset.items, WORK, progress)
+            learner = make(dataset.items, WORK, progress, processes)
         measure(dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Console())
 
 

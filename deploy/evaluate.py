@@ -1,53 +1,32 @@
 """`ouzel evaluate`: the ranking core on real events, offline, beside the methods that it has to beat.
 
-First the models are trained, each time on what came before (`inference.training.walk`), for all orders of ties at once.
-Then every order under every protocol is judged in a process of its own: the ranking core with the model and without,
-the models alone, and the simple methods, all in one pass over the events.
+First the models are trained (`deploy.trainings`), each time on what came before. Then every order of ties under every
+protocol is judged in a process of its own: the ranking core with the model and without, the models alone, and simple
+methods, all in one pass over the events.
 """
 
 import json as json_format
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from deploy.children import Progress, in_children
 from deploy.core import SETTINGS, WITH, WITHOUT
-from deploy.datasets import Dataset, feeling
-from deploy.judging import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge, planned
+from deploy.datasets import Dataset
+from deploy.judging import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge
+from deploy.trainings import Learner, train
 from inference.evaluation.figures import About, summary
 from inference.evaluation.page import page
-from inference.evaluation.protocol import LAST_OUT, Rule, before_tests
+from inference.evaluation.protocol import LAST_OUT, Rule
 from inference.evaluation.report import tables
-from inference.evaluation.retrieval import Readings
-from inference.training.data import Histories
-from schemas.events import Event
+from inference.evaluation.running import Outcome
 from streams.graph import Counting
 from streams.ranking import Ranking
-
-
-class Learner(Protocol):
-    """What trains the models that are judged. One training serves all streams, which differ in the order of ties."""
-
-    def walk(
-        self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
-    ) -> Sequence[Readings]:
-        """Train at each cut on the events before it, and read the contexts from there to the next cut."""
-
-    def hold_out(
-        self,
-        kind: Kind,
-        learned: Histories,
-        streams: Sequence[Histories],
-        tests: Sequence[NDArray[np.int64]],
-        progress: Progress,
-    ) -> Sequence[Readings]:
-        """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,20 @@ def evaluate(
     """
     begun = monotonic()
     streams = [dataset.stream(seed, options.limit) for seed in range(options.seeds)]
-    learned, cuts = train(dataset, streams, options, learner, progress)
+    learned: list[dict[Kind, Learned]] = [{} for _ in streams]
+    cuts: list[int] = []
+    if options.kinds:
+        assert learner is not None, "there are models to train, and nothing that trains them"
+        learned, cuts = train(
+            learner,
+            options.kinds,
+            streams,
+            [item.id for item in dataset.items],
+            parts=options.parts,
+            last_out=LEAVE_LAST_OUT in options.protocols,
+            processes=options.processes,
+            progress=progress,
+        )
     trained = monotonic()
     jobs = [
         Job(
@@ -107,7 +99,7 @@ def evaluate(
         for protocol in options.protocols
         for seed, stream in enumerate(streams)
     ]
-    outcomes = in_children(judge, jobs, label=str, processes=options.processes, progress=progress)
+    outcomes = in_children(_judged, jobs, processes=options.processes, progress=progress)
     report = {
         "data": dataset.note,
         "events": len(streams[0]),
@@ -132,35 +124,8 @@ def evaluate(
     return report
 
 
-def train(
-    dataset: Dataset,
-    streams: Sequence[Sequence[Event]],
-    options: Options,
-    learner: Learner | None,
-    progress: Progress,
-) -> tuple[list[dict[Kind, Learned]], list[int]]:
-    """What each model says on each stream, and the events before which it was trained along the stream.
-
-    Leave-last-out needs the training along the stream too: the blend learns there what the model is worth.
-    """
-    if not options.kinds:
-        return [{} for _ in streams], []
-    assert learner is not None, "there are models to train, and nothing that trains them"
-    ids = [item.id for item in dataset.items]
-    histories = [Histories.of(stream, ids, feeling) for stream in streams]
-    total = len(streams[0])
-    cuts = sorted({histories[0].before(total * part // options.parts) for part in range(1, options.parts)} - {0})
-    learned: list[dict[Kind, Learned]] = [{} for _ in streams]
-    tests = [[step.at for step in planned(LEAVE_LAST_OUT, stream) if step.test] for stream in streams]
-    rest = Histories.of(before_tests(streams, tests), ids, feeling)
-    for kind in options.kinds:
-        along = learner.walk(kind, histories, cuts, progress)
-        held: Sequence[Readings | None] = [None] * len(streams)
-        if LEAVE_LAST_OUT in options.protocols:
-            held = learner.hold_out(kind, rest, histories, [np.array(one, np.int64) for one in tests], progress)
-        for seed, (one, other) in enumerate(zip(along, held, strict=True)):
-            learned[seed][kind] = Learned(one, other)
-    return learned, cuts
+def _judged(job: Job, progress: Progress) -> Outcome:
+    return judge(job, partial(progress, str(job)))
 
 
 def _about(

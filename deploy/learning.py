@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from deploy.children import Progress
 from inference.repository import weights_of
 from inference.settings import ModelSettings
@@ -16,16 +18,19 @@ PACES: dict[Kind, Pace] = {
     "scorer": Pace(first=16, fresh=1, again=2.0),
     "sasrec": Pace(first=40, fresh=2, again=12.0),
 }
-EPOCHS: dict[Kind, int] = {"scorer": 20, "sasrec": 40}
+EPOCHS: dict[Kind, int] = {"scorer": 16, "sasrec": 40}
 """SASRec begins from nothing, so it is given more passes; they are cheaper. With 2 instead of 12 it is weaker."""
 
 
-def learner(items: Sequence[Item], work: Path, progress: Progress) -> Learner:
-    """What trains on these items, with weights and readings kept under `work`. Raises `WeightsError`."""
+def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:
+    """What trains on these items, with weights and readings kept under `work`; `processes` of them share the threads
+    that settings allow. Raises `WeightsError`."""
     settings = ModelSettings()
     weights = convert(weights_of(work / "models" / "repository"), settings, progress)
     catalogue = Catalogue()
     for item in items:
         catalogue.add(item)
     texts = [catalogue.described(number) for number in range(len(items))]
-    return Learner(Base(weights, work / "readings", settings), texts, paces=PACES, epochs=EPOCHS)
+    readings = Base(weights, work / "readings", settings).readings(texts, 1, 0, progress)
+    shared = msgspec.structs.replace(settings, threads=max(1, settings.threads // processes))
+    return Learner(Base(weights, work / "readings", shared), readings, paces=PACES, epochs=EPOCHS)

@@ -49,7 +49,11 @@ class Base:
         self.depths = DEPTHS
         self.tokens = FileTokens(weights)
         self._weights, self._kept, self._settings = weights, kept, settings
-        torch.set_num_threads(settings.threads)
+        self.use_threads()
+
+    def use_threads(self) -> None:
+        """Give torch the threads of the settings: a process that this object was sent to has not been told yet."""
+        torch.set_num_threads(self._settings.threads)
 
     def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
         """Raw readings of `count` variants of each item's text, the text itself first: [count, items, 2, hidden]."""
@@ -99,23 +103,29 @@ class Base:
 
 
 class Learner:
-    """Trains a fresh model for each question; the readings of `items` are made once."""
+    """Trains a fresh model for each question."""
 
     def __init__(
-        self, base: Base, items: Sequence[Candidate], *, paces: dict[Kind, Pace], epochs: dict[Kind, int], seed: int = 0
+        self,
+        base: Base,
+        readings: NDArray[np.float32],
+        *,
+        paces: dict[Kind, Pace],
+        epochs: dict[Kind, int],
+        seed: int = 0,
     ) -> None:
-        """`paces` and `epochs` say how much each kind is trained along a stream, and on all of it."""
+        """`readings` of all items, as `base` makes them; `paces` and `epochs` say how much each kind is trained along a
+        stream, and on all of it."""
         self._base = base
-        self._items = items
+        self._readings = readings
         self._paces, self._epochs = paces, epochs
         self._seed = seed
-        self._readings: NDArray[np.float32] | None = None
 
     def walk(
         self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
     ) -> Sequence[Readings]:
         """Train at each cut on the events before it, and read the contexts from there to the next cut."""
-        network = self._network(kind, progress)
+        network = self._network(kind)
         return walk(
             network,
             streams,
@@ -136,7 +146,7 @@ class Learner:
         progress: Progress,
     ) -> Sequence[Readings]:
         """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
-        network = self._network(kind, progress)
+        network = self._network(kind)
         return hold_out(
             network,
             learned,
@@ -149,12 +159,11 @@ class Learner:
             progress=progress,
         )
 
-    def _network(self, kind: Kind, progress: Progress) -> Network:
+    def _network(self, kind: Kind) -> Network:
+        self._base.use_threads()
         torch.manual_seed(self._seed)
         if kind == "sasrec":
-            return SasRecNetwork(SasRec(len(self._items), SASREC_WIDTH, length=WINDOW + 1))
-        if self._readings is None:
-            self._readings = self._base.readings(self._items, 1, self._seed, progress)
+            return SasRecNetwork(SasRec(self._readings.shape[1], SASREC_WIDTH, length=WINDOW + 1))
         return self._base.network(self._readings, layers=LAYERS, rank=16, residuals=True, forget=0.1, dropout=0.2)
 
 
