@@ -1,0 +1,129 @@
+"""One run on one broker: fault after fault under load, then the comparison with an undisturbed fold of the same input."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.codec import decode
+from schemas.dead_letters import DeadLetter
+from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
+from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
+from tests.faults.stage import DEADLINE_SECONDS, Stage
+from tests.faults.strikes import STRIKES
+from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
+from tests.streams.plane import Expected, contexts_of, counts_of, read_all
+
+RECOVERY_SECONDS = 120.0
+"""A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
+
+SETTLE_SECONDS = 120.0
+ALLOWED_SECONDS = 2 * DEADLINE_SECONDS
+"""How long a list may take until a reader has it: its deadline, and as much again for a busy machine."""
+
+ANSWERED_AGE_MS = 60_000
+"""Events that were younger when they came call for a list."""
+
+QUIET_MS = 1_500
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One fault as it went: how long until everything worked after its cause was gone, and what told of it."""
+
+    fault: Fault
+    recovery_seconds: float
+    told: tuple[str, ...]
+
+
+@dataclass
+class Session:
+    struck: list[Struck] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    verdict: Verdict | None = None
+    broken: list[str] = field(default_factory=list)
+
+
+Say = Callable[[str], None]
+
+
+async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
+    """Strike with each of `faults`, wait each time until everything works again, and judge the whole."""
+    session = Session()
+    model = stage.scorer is not None
+    began = time.monotonic()
+    await stage.watch.restored(0.0, with_model=model, seconds=RECOVERY_SECONDS)
+    session.outages.append(Outage(began - RECOVERY_SECONDS, time.monotonic()))  # the start is no fault
+    for fault in faults:
+        if not await _strike(stage, fault, session, say):
+            break
+        await asyncio.sleep(fault.pause)
+    session.verdict = await _judge(stage, session.outages)
+    session.broken += session.verdict.broken()
+    session.broken += stage.ended
+    return session
+
+
+async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> bool:
+    """One fault; whether everything worked again in time."""
+    stage.operator.mark()
+    await stage.load.burst(fault.burst)
+    await asyncio.sleep(fault.delay)
+    began = time.monotonic()
+    try:
+        lifted = await STRIKES[fault.kind](stage, fault)
+        restored = await stage.watch.restored(
+            lifted, with_model=fault.kind in NEED_TRITON, seconds=RECOVERY_SECONDS
+        )
+    except Exception as error:
+        session.broken.append(f"fault {fault.number} ({fault.kind.value}): {type(error).__name__} {error}".strip())
+        session.outages.append(Outage(began, time.monotonic()))
+        return False
+    if fault.kind not in KEEP_SERVING:
+        session.outages.append(Outage(began, restored))
+    struck = Struck(fault, restored - lifted, tuple(stage.operator.told(fault.kind)))
+    session.struck.append(struck)
+    say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")
+    return True
+
+
+async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
+    """Let everything settle, and compare."""
+    await stage.load.stop()
+    bootstrap = stage.broker.bootstrap
+    deadline = time.monotonic() + SETTLE_SECONDS
+    events = await read_all(bootstrap, EVENTS.name, QUIET_MS)
+    expected = Expected(events)
+    while True:
+        held = contexts_of(await read_all(bootstrap, CONTEXTS.name, QUIET_MS))
+        counted = counts_of(await read_all(bootstrap, NEIGHBOURS.name, QUIET_MS))
+        same = held == expected.contexts and counted == expected.seen
+        late = _late(stage, events, expected, outages)
+        if (same and not late) or time.monotonic() > deadline:
+            break
+    letters = [decode(DeadLetter, record.value) for record in await read_all(bootstrap, DEAD_LETTERS.name, QUIET_MS)]
+    missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
+    found = folds(expected.contexts, held)
+    return Verdict(
+        accepted=len(expected.accepted),
+        lost=found.lost + len(missing),
+        folded_twice=found.twice,
+        differing=found.differing,
+        miscounted=miscounted(expected.seen, counted),
+        refused=len(expected.refused),
+        wrong_letters=wrong_letters(
+            expected.refused, [((each.partition, each.offset), each.value) for each in letters if each.topic == EVENTS.name]
+        ),
+        without_list=people(late),
+    )
+
+
+def _late(stage: Stage, events: Sequence[Any], expected: Expected, outages: Sequence[Outage]) -> list[Accepted]:
+    made: dict[Place, int] = {(record.partition, record.offset): record.timestamp for record in events}
+    wanted = [
+        Accepted(event.user, place, at)
+        for place, event in expected.accepted.items()
+        if made[place] - event.ts < ANSWERED_AGE_MS and (at := stage.load.accepted.get(place)) is not None
+    ]
+    return unanswered(wanted, list(stage.watch.answers), outages, ALLOWED_SECONDS)
