@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +47,7 @@ def main(
     Ends with status 1 if a promise did not hold: an accepted event lost or folded twice, a refused one without its
     letter, a person without a list in time, a worker that did not come back. Apache Kafka is looked for in KAFKA_HOME.
     """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the harness's own clients, while the broker is away
     folder = keep or Path(tempfile.mkdtemp(prefix="ouzel-faults-"))
     brokers = [broker] if broker else list(BROKERS)
     try:

@@ -90,12 +90,16 @@ class Operator:
             file.seek(start)
             return file.read().decode(errors="replace")
 
-    async def _run(self) -> None:
+    async def look(self) -> None:
+        """Scrape every worker once."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
-            while True:
-                await asyncio.sleep(SCRAPE_SECONDS)
-                for name, port in list(self._pages.items()):
-                    await self._scrape(session, name, port)
+            for name, port in list(self._pages.items()):
+                await self._scrape(session, name, port)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(SCRAPE_SECONDS)
+            await self.look()
 
     async def _scrape(self, session: aiohttp.ClientSession, name: str, port: int) -> None:
         try:

@@ -82,6 +82,7 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
         return False
     if fault.kind not in KEEP_SERVING:
         session.outages.append(Outage(began, restored))
+    await stage.operator.look()
     struck = Struck(fault, restored - lifted, tuple(stage.operator.told(fault.kind)))
     session.struck.append(struck)
     say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")

@@ -4,11 +4,13 @@ import asyncio
 import subprocess
 import time
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
 from deploy.brokers import KafkaBroker
 from schemas.topics import CONTEXTS, NEIGHBOURS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
-from tests.streams.plane import read_all
+from tests.faults.watch import PARTITIONS
 
 COMPACT_NOW = "min.cleanable.dirty.ratio=0.001,max.compaction.lag.ms=1000,segment.ms=1000"
 COMPACT_SECONDS = 60.0
@@ -30,9 +32,9 @@ async def stopped(stage: Stage, fault: Fault) -> float:
 
 async def compacted(stage: Stage, fault: Fault) -> float:
     """Have the broker compact what the state is rebuilt from; then the worker dies and loses its disk."""
+    before = await _share_left(stage)
     for topic in (CONTEXTS.name, NEIGHBOURS.name):
         await asyncio.to_thread(_compact, stage.broker, topic)
-    before = await _share_left(stage)
     async with asyncio.timeout(COMPACT_SECONDS):
         while await _share_left(stage) > min(0.9 * before, 0.9):
             await asyncio.sleep(0.5)
@@ -45,12 +47,22 @@ async def compacted(stage: Stage, fault: Fault) -> float:
 
 
 async def _share_left(stage: Stage) -> float:
-    """The share of the changelog's offsets that still have a record."""
-    records = await read_all(stage.broker.bootstrap, CONTEXTS.name, quiet_ms=1_000)
-    ends: dict[int, int] = {}
-    for record in records:
-        ends[record.partition] = max(ends.get(record.partition, 0), record.offset + 1)
-    return len(records) / max(1, sum(ends.values()))
+    """The share of the changelog's offsets, up to its end now, that still have a record."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stage.broker.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(CONTEXTS.name, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        count = 0
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=200)).values():
+                    count += len(records)
+        return count / max(1, sum(ends.values()))
+    finally:
+        await consumer.stop()
 
 
 def _compact(broker: KafkaBroker, topic: str) -> None:
