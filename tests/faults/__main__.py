@@ -1,6 +1,6 @@
 """The command: break things on a schedule, and say what came of it.
 
-    python -m tests.faults --faults 100 --json faults.json
+python -m tests.faults --faults 100 --json faults.json
 """
 
 import asyncio

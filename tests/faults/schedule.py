@@ -40,7 +40,7 @@ NEED_MOUNT = frozenset({Kind.DISK_FULL})
 KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED}
 """Faults that take nobody's worker away: lists must come within their deadline all along."""
 
-WEIGHTS = {kind: 1 for kind in Kind} | {
+WEIGHTS = dict.fromkeys(Kind, 1) | {
     Kind.WORKER_KILLED: 10,
     Kind.WORKERS_JOIN_AND_LEAVE: 4,
     Kind.WORKER_STOPPED: 2,
@@ -51,7 +51,7 @@ WEIGHTS = {kind: 1 for kind in Kind} | {
 }
 """How often each kind is drawn, once each has been."""
 
-HOLDS = {kind: (1.0, 4.0) for kind in Kind} | {
+HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.WORKER_FROZEN: (1.0, 10.0),
     Kind.BROKER_KILLED: (0.0, 3.0),
     Kind.BROKER_STOPPED: (0.0, 3.0),

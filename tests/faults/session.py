@@ -1,14 +1,15 @@
-"""One run on one broker: fault after fault under load, then the comparison with an undisturbed fold of the same input."""
+"""One run on one broker: fault after fault under load, then the comparison with an undisturbed fold of its input."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
+from streams.context import Context
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import DEADLINE_SECONDS, Stage
 from tests.faults.strikes import STRIKES
@@ -73,9 +74,7 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     began = time.monotonic()
     try:
         lifted = await STRIKES[fault.kind](stage, fault)
-        restored = await stage.watch.restored(
-            lifted, with_model=fault.kind in NEED_TRITON, seconds=RECOVERY_SECONDS
-        )
+        restored = await stage.watch.restored(lifted, with_model=fault.kind in NEED_TRITON, seconds=RECOVERY_SECONDS)
     except Exception as error:
         session.broken.append(f"fault {fault.number} ({fault.kind.value}): {type(error).__name__} {error}".strip())
         session.outages.append(Outage(began, time.monotonic()))
@@ -103,6 +102,7 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
         late = _late(stage, events, expected, outages)
         if (same and not late) or time.monotonic() > deadline:
             break
+    (stage.folder / "differences.txt").write_text(_differences(expected, held, counted, late))
     letters = [decode(DeadLetter, record.value) for record in await read_all(bootstrap, DEAD_LETTERS.name, QUIET_MS)]
     missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
     found = folds(expected.contexts, held)
@@ -114,10 +114,29 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
         miscounted=miscounted(expected.seen, counted),
         refused=len(expected.refused),
         wrong_letters=wrong_letters(
-            expected.refused, [((each.partition, each.offset), each.value) for each in letters if each.topic == EVENTS.name]
+            expected.refused,
+            [((each.partition, each.offset), each.value) for each in letters if each.topic == EVENTS.name],
         ),
         without_list=people(late),
     )
+
+
+def _differences(
+    expected: Expected, held: Mapping[str, Context], counted: Mapping[str, int], late: Sequence[Accepted]
+) -> str:
+    """What was found wrong, for whoever looks into it: people and items of this run are made up."""
+    lines = [
+        f"{item}: {expected.seen.get(item, 0)} accepted, {counted.get(item, 0)} counted"
+        for item in sorted(expected.seen.keys() | counted.keys())
+        if expected.seen.get(item, 0) != counted.get(item, 0)
+    ]
+    lines += [
+        f"{user}:\n  expected {expected.contexts.get(user)}\n  held     {held.get(user)}"
+        for user in sorted(expected.contexts.keys() | held.keys())
+        if expected.contexts.get(user) != held.get(user)
+    ]
+    lines += [f"not answered in time: {each}" for each in late]
+    return "\n".join([*lines, ""])
 
 
 def _late(stage: Stage, events: Sequence[Any], expected: Expected, outages: Sequence[Outage]) -> list[Accepted]:

@@ -75,7 +75,9 @@ class Stage:
     async def __aenter__(self) -> Self:
         try:
             await create(self.broker.bootstrap)
-            await send_all(self.broker.bootstrap, [(film.id.encode(), encode(film)) for film in films(FILMS)], ITEMS.name)
+            await send_all(
+                self.broker.bootstrap, [(film.id.encode(), encode(film)) for film in films(FILMS)], ITEMS.name
+            )
             self.states.mkdir(parents=True)
             self.mounted = mount(self.states)
             if self.scorer is not None:

@@ -187,9 +187,7 @@ def check(plane: Plane) -> None:
     letters = [decode(DeadLetter, record.value) for record in plane.read(DEAD_LETTERS.name)]
     assert {(each.partition, each.offset): each.value for each in letters} == expected.refused
 
-    plane.wait(
-        lambda: counts_of(plane.read(NEIGHBOURS.name)) == expected.seen, "every accepted event counted once"
-    )
+    plane.wait(lambda: counts_of(plane.read(NEIGHBOURS.name)) == expected.seen, "every accepted event counted once")
     assert plane.held() == expected.contexts
 
 
