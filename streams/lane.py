@@ -21,6 +21,7 @@ from schemas.events import Event
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK
 from streams.changelog import Changelog
 from streams.clock import Clock
+from streams.errors import StreamsError
 from streams.folding import Folded, fold_batch
 from streams.metrics import Metrics
 from streams.publishing import Output
@@ -276,7 +277,7 @@ def folder_of(settings: Settings, partition: int) -> Path:
 
 
 def describe(error: BaseException) -> list[str]:
-    """The kinds of the errors that came together, without what they hold: that may name a person."""
+    """The kinds of the errors that came together, without what they hold, which may name a person; our own in full."""
     if isinstance(error, BaseExceptionGroup):
         return [each for inner in error.exceptions for each in describe(inner)]
-    return [f"{type(error).__name__}"]
+    return [f"{type(error).__name__}: {error}" if isinstance(error, StreamsError) else type(error).__name__]
