@@ -8,7 +8,6 @@ import faust
 
 from streams.settings import Settings
 
-
 PAUSE_SECONDS = 0.2
 """Between two tries to learn which brokers there are, while none answers."""
 

@@ -4,8 +4,8 @@ A new owner first needs what the last one published. The replica of `ouzel.neigh
 complete: the owner writes a marker to the partition (a clearing of a key that no item can have) and counts nothing
 before the replica has read it. What is counted is published before the input is acknowledged, so a crash loses nothing,
 and what is delivered again is skipped by its source offset. An old owner that does not know yet can publish one more
-record of an item. Every worker reads it and goes by what has counted more (`ItemGraph.load`): the owner publishes its own
-again, and the old owner takes over what was counted while it stood still.
+record of an item. Every worker reads it and goes by what has counted more (`ItemGraph.load`): the owner publishes its
+own again, and the old owner takes over what was counted while it stood still.
 """
 
 import asyncio

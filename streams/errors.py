@@ -36,7 +36,7 @@ class PartitionLost(StreamsError):
 
 
 class StoreFailed(StreamsError):
-    """The state of a partition cannot be read from disk or written there. The message names the folder and the cause."""
+    """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
 

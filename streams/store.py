@@ -4,8 +4,8 @@ Keys are a one-byte prefix and a name. A value on disk, and on the changelog ali
 the wall time in milliseconds at which it was written (8 bytes), both big-endian, and the encoded object. The folder is
 a cache of the changelog and can be deleted at any time while no worker runs on it.
 
-What the disk does wrong is raised as `StoreFailed`. A store that was found damaged is deleted when it is closed, so that
-the next one is rebuilt from the changelog; one whose disk is full is kept.
+What the disk does wrong is raised as `StoreFailed`. A store that was found damaged is deleted when it is closed, so
+that the next one is rebuilt from the changelog; one whose disk is full is kept.
 
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """

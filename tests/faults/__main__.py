@@ -14,7 +14,7 @@ import click
 
 from deploy.errors import DeployError
 from tests.faults.report import page, summary
-from tests.faults.running import BROKERS, run
+from tests.faults.running import BROKERS, Options, run
 from tests.faults.schedule import Kind
 
 
@@ -39,7 +39,7 @@ from tests.faults.schedule import Kind
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the logs in this folder. [default: they are kept where a promise did not hold]",
 )
-def main(
+def main(  # noqa: PLR0917 - options are its arguments
     faults: int, seed: int, broker: str | None, kinds: tuple[str, ...], file: Path | None, keep: Path | None
 ) -> None:
     """Run the pipeline under load, break it on a seeded schedule, and compare with an undisturbed fold of the input.
@@ -49,9 +49,14 @@ def main(
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the harness's own clients, while the broker is away
     folder = keep or Path(tempfile.mkdtemp(prefix="ouzel-faults-"))
-    brokers = [broker] if broker else list(BROKERS)
+    options = Options(
+        faults=faults,
+        brokers=[broker] if broker else list(BROKERS),
+        kinds=[Kind(kind) for kind in kinds] or list(Kind),
+        seed=seed,
+    )
     try:
-        sessions = asyncio.run(run(folder, seed, faults, brokers, [Kind(kind) for kind in kinds] or Kind, _say))
+        sessions = asyncio.run(run(folder, options, _say))
     except DeployError as error:
         raise click.ClickException(str(error)) from error
     click.echo(page(sessions))

@@ -1,4 +1,4 @@
-"""People who go on doing things, whatever breaks: a steady stream of events, and bursts, each kept with when it was in."""
+"""People who go on doing things, whatever breaks: a steady stream of events, and bursts; and when each was accepted."""
 
 import asyncio
 import contextlib

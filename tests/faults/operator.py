@@ -1,4 +1,4 @@
-"""What an operator would have been told: series that rose on the workers' /metrics, pages that did not answer, log lines."""
+"""What an operator would have been told: series that rose on /metrics, pages that did not answer, lines in the logs."""
 
 import asyncio
 import re

@@ -1,8 +1,9 @@
-"""A run from its options: which brokers and parts there are, which faults fall on which, one session after the other."""
+"""A run from its options: which brokers and parts there are, which faults fall where, one session after the other."""
 
 import asyncio
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
@@ -50,21 +51,33 @@ def plan(seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind]) -
     return sessions
 
 
-async def run(
-    folder: Path, seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind], say: Say, rate: float = RATE
-) -> list[Session]:
+@dataclass(frozen=True)
+class Options:
+    """What to run: how many faults of which kinds, on which brokers, drawn from which seed, under how many events a
+    second."""
+
+    faults: int
+    brokers: Sequence[str] = tuple(BROKERS)
+    kinds: Collection[Kind] = tuple(Kind)
+    seed: int = 1
+    rate: float = RATE
+
+
+async def run(folder: Path, options: Options, say: Say) -> list[Session]:
     """Play every session in a folder of its own; stops after the first in which a promise did not hold."""
-    wanted = frozenset(kinds) - missing_parts(say)
+    wanted = frozenset(options.kinds) - missing_parts(say)
     with_scorer = bool(wanted & NEED_TRITON)
     if with_scorer:
         await asyncio.to_thread(create, ENVIRONMENT)
     played: list[Session] = []
-    for number, (name, faults) in enumerate(plan(seed, count, brokers, wanted)):
+    for number, (name, faults) in enumerate(plan(options.seed, options.faults, options.brokers, wanted)):
         say(f"-- session {number}: {len(faults)} faults on the {name} broker")
         here = folder / f"{number}-{name}"
         with await asyncio.to_thread(_started, BROKERS[name](here / "broker")) as broker:
             scorer = Scorer(here / "scorer", ENVIRONMENT) if with_scorer else None
-            async with Stage(broker, here, scorer=scorer, seed=seed * 1000 + number, rate=rate) as stage:
+            async with Stage(
+                broker, here, scorer=scorer, seed=options.seed * 1000 + number, rate=options.rate
+            ) as stage:
                 session = await play(stage, faults, say)
         played.append(session)
         for sentence in session.broken:

@@ -64,6 +64,13 @@ class Watch:
                 await self._news.wait()
         return time.monotonic()
 
+    async def version(self, name: str, *, seconds: float) -> None:
+        """Wait until a list comes from this version of the model. TimeoutError after `seconds`."""
+        async with asyncio.timeout(seconds):
+            while name not in self.versions:
+                self._news.clear()
+                await self._news.wait()
+
     async def _run(self) -> None:
         while True:
             batches = await self._consumer.getmany(timeout_ms=200)

@@ -202,7 +202,7 @@ async def send_all(bootstrap: str, records: Iterable[Sent], topic: str = EVENTS.
 
 
 async def read_all(bootstrap: str, topic: str, quiet_ms: int = 400) -> list[Any]:
-    """Everything on a topic, by partition in order, until nothing more comes for `quiet_ms`: end offsets can be wrong."""
+    """Everything on a topic, by partition in order, until nothing comes for `quiet_ms`: end offsets can be wrong."""
     consumer = await _reader(bootstrap, topic)
     try:
         records: dict[int, list[Any]] = {}

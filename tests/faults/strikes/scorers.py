@@ -54,7 +54,5 @@ async def swapped(stage: Stage, fault: Fault) -> float:
     scorer = _scorer(stage)
     version = await asyncio.to_thread(scorer.swap)
     at = time.monotonic()
-    async with asyncio.timeout(60.0):
-        while version not in stage.watch.versions:
-            await asyncio.sleep(0.05)
+    await stage.watch.version(version, seconds=60.0)
     return at
