@@ -143,7 +143,11 @@ class Store:
         shutil.rmtree(folder)
 
     def close(self) -> None:
-        self._db.close()
+        """Let go of the folder. Raises nothing: what could not be written last is on the changelog."""
+        try:
+            self._db.close()
+        except Exception as error:
+            log.warning("The state could not be closed well: %s", self._failure(error))
         if self._damaged:
             log.warning("The state in %s is damaged and is rebuilt from the changelog", self.folder)
             self.remove(self.folder)

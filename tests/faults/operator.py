@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.schedule import Kind
+from tests.faults.schedule import NEED_TRITON, Kind
 
 SCRAPE_SECONDS = 0.5
 
@@ -30,7 +30,8 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CHANGELOG_COMPACTED: (NO_ANSWER, "rebuilt the state", RECOVERED),
     Kind.POISON: (r"ouzel_dead_letters_total\{.*\}",),
     Kind.FLOOD: ("ouzel_coalesced_triggers_total", "ouzel_lag_records"),
-} | dict.fromkeys((kind for kind in Kind if kind.value.startswith("scorer_")), (DEGRADED,))
+    Kind.SCORER_SWAPPED: ("ouzel_described_items_total", DEGRADED),
+} | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
 """Of each kind, the series and log lines (patterns) that should tell of it."""
 
 

@@ -92,6 +92,17 @@ def test_a_full_disk_is_said_and_nothing_is_deleted(
         assert store.get(b"cann") == b"1"
 
 
+def test_a_disk_that_fails_on_closing_hides_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise Exception("IO error: No space left on device")
+
+    store = Store(tmp_path / "s")
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_db", SimpleNamespace(close=full))
+        store.close()
+    store.close()
+
+
 def test_one_that_another_holds_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
