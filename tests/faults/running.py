@@ -19,7 +19,7 @@ BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 SESSION_FAULTS = 20
 """Faults of one session, at most: after so many, what they came to is compared, and the next begins afresh."""
 
-RATE = 30.0
+RATE = 25.0
 ENVIRONMENT = Path(__file__).parents[2] / ".ouzel" / "models" / "environment"
 
 

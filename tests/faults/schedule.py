@@ -53,12 +53,14 @@ WEIGHTS = dict.fromkeys(Kind, 1) | {
 
 HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.WORKER_FROZEN: (1.0, 10.0),
+    Kind.SCORER_FROZEN: (6.5, 9.0),
+    Kind.SCORER_SLOW: (6.5, 9.0),
     Kind.BROKER_KILLED: (0.0, 3.0),
     Kind.BROKER_STOPPED: (0.0, 3.0),
 }
 """Seconds for which a fault is kept up, at least and at most. A frozen worker is given up by the group after six."""
 
-MAX_BURST = 400
+MAX_BURST = 300
 MAX_DELAY = 1.5
 MAX_PAUSE = 1.0
 

@@ -15,7 +15,7 @@ from inference import wire
 from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
 
 WIDTH = 8
-SLOW_SECONDS = 4.0
+SLOW_SECONDS = 7.0
 """Longer than any list waits."""
 
 

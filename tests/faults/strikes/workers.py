@@ -26,8 +26,8 @@ async def killed(stage: Stage, fault: Fault) -> float:
 
 async def stopped(stage: Stage, fault: Fault) -> float:
     (name,) = stage.workers
-    at = time.monotonic()
     status = await stage.stop(name)
+    at = time.monotonic()  # until now it answered what it had taken
     if status:
         stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
     stage.start(name)
@@ -45,8 +45,8 @@ async def frozen(stage: Stage, fault: Fault) -> float:
     at = time.monotonic()
     if other is not None:
         await asyncio.sleep(draw.uniform(0.0, 4.0))
-        at = time.monotonic()
         await _end(stage, draw.choice((name, other)), kill=draw.random() < 0.5)
+        at = time.monotonic()
     return at
 
 
@@ -57,12 +57,9 @@ async def join_and_leave(stage: Stage, fault: Fault) -> float:
         stage.start(stage.free_name())
         await asyncio.sleep(draw.uniform(0.0, 1.0))
     await asyncio.sleep(draw.uniform(0.0, 3.0) + fault.hold)
-    going = draw.sample(list(stage.workers), len(stage.workers) - 1)
-    at = time.monotonic()
-    for name in going:
+    for name in draw.sample(list(stage.workers), len(stage.workers) - 1):
         await _end(stage, name, kill=draw.random() < 0.6)
-        at = time.monotonic()
-    return at
+    return time.monotonic()
 
 
 async def _end(stage: Stage, name: str, *, kill: bool) -> None:
