@@ -23,7 +23,11 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.WORKER_FROZEN: (NO_ANSWER, RECOVERED),
     Kind.WORKERS_JOIN_AND_LEAVE: (RECOVERED,),
     Kind.STATE_DAMAGED: (NO_ANSWER, "cannot be read and is rebuilt", "rebuilt the state", RECOVERED),
-    Kind.DISK_FULL: (STARTED_OVER, "No space left", RECOVERED),
+    Kind.DISK_FULL: (
+        r'ouzel_restarted_partitions_total\{cause="disk"\}',
+        "is full .No space left on device.",
+        RECOVERED,
+    ),
     Kind.CLOCK_STEPPED: ("ouzel_stale_triggers_total", r'ouzel_dead_letters_total\{code="future"\}'),
     Kind.BROKER_STOPPED: ("Unable connect to node", RECOVERED, STARTED_OVER),
     Kind.BROKER_KILLED: ("Unable connect to node", RECOVERED, STARTED_OVER),

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
-from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
+from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
 from streams.context import Context
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import DEADLINE_SECONDS, Stage
@@ -92,19 +94,18 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
 async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
     """Let everything settle, and compare."""
     await stage.load.stop()
-    bootstrap = stage.broker.bootstrap
     deadline = time.monotonic() + SETTLE_SECONDS
-    events = await read_all(bootstrap, EVENTS.name, QUIET_MS)
+    events = await _read(stage, EVENTS)
     expected = Expected(events)
     while True:
-        held = contexts_of(await read_all(bootstrap, CONTEXTS.name, QUIET_MS))
-        counted = counts_of(await read_all(bootstrap, NEIGHBOURS.name, QUIET_MS))
+        held = contexts_of(await _read(stage, CONTEXTS))
+        counted = counts_of(await _read(stage, NEIGHBOURS))
         same = held == expected.contexts and counted == expected.seen
         late = _late(stage, events, expected, outages)
         if (same and not late) or time.monotonic() > deadline:
             break
     (stage.folder / "differences.txt").write_text(_differences(expected, held, counted, late))
-    letters = [decode(DeadLetter, record.value) for record in await read_all(bootstrap, DEAD_LETTERS.name, QUIET_MS)]
+    letters = [decode(DeadLetter, record.value) for record in await _read(stage, DEAD_LETTERS)]
     missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
     found = folds(expected.contexts, held)
     return Verdict(
@@ -120,6 +121,16 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
         ),
         without_list=people(late),
     )
+
+
+async def _read(stage: Stage, topic: Topic) -> list[Any]:
+    """Everything on a topic; tried again while the broker is busy."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            try:
+                return await read_all(stage.broker.bootstrap, topic.name, QUIET_MS)
+            except KafkaError:
+                await asyncio.sleep(1.0)
 
 
 def _differences(
