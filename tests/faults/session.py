@@ -92,23 +92,27 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
 
 
 async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
-    """Let everything settle, and compare."""
+    """Let everything settle, and compare. A reader cannot know that it has read everything, so it reads again for as
+    long as something is amiss."""
     await stage.load.stop()
     deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        verdict, differences = await _compare(stage, outages)
+        if not verdict.broken() or time.monotonic() > deadline:
+            (stage.folder / "differences.txt").write_text(differences)
+            return verdict
+
+
+async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, str]:
     events = await _read(stage, EVENTS)
     expected = Expected(events)
-    while True:
-        held = contexts_of(await _read(stage, CONTEXTS))
-        counted = counts_of(await _read(stage, NEIGHBOURS))
-        same = held == expected.contexts and counted == expected.seen
-        late = _late(stage, events, expected, outages)
-        if (same and not late) or time.monotonic() > deadline:
-            break
-    (stage.folder / "differences.txt").write_text(_differences(expected, held, counted, late))
+    held = contexts_of(await _read(stage, CONTEXTS))
+    counted = counts_of(await _read(stage, NEIGHBOURS))
     letters = [decode(DeadLetter, record.value) for record in await _read(stage, DEAD_LETTERS)]
+    late = _late(stage, events, expected, outages)
     missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
     found = folds(expected.contexts, held)
-    return Verdict(
+    verdict = Verdict(
         accepted=len(expected.accepted),
         lost=found.lost + len(missing),
         folded_twice=found.twice,
@@ -121,6 +125,7 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
         ),
         without_list=people(late),
     )
+    return verdict, _differences(expected, held, counted, late)
 
 
 async def _read(stage: Stage, topic: Topic) -> list[Any]:
