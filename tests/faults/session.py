@@ -64,6 +64,7 @@ async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
             break
         await asyncio.sleep(fault.pause)
     session.verdict = await _judge(stage, session.outages)
+    say(f"{session.verdict}; the machine stood still for {stage.pulse.seconds():.1f} s")
     session.broken += session.verdict.broken()
     session.broken += stage.ended
     return session
@@ -163,4 +164,5 @@ def _late(stage: Stage, events: Sequence[Any], expected: Expected, outages: Sequ
         for place, event in expected.accepted.items()
         if made[place] - event.ts < ANSWERED_AGE_MS and (at := stage.load.accepted.get(place)) is not None
     ]
-    return unanswered(wanted, list(stage.watch.answers), outages, ALLOWED_SECONDS)
+    gone = [*outages, *stage.pulse.stalls]
+    return unanswered(wanted, list(stage.watch.answers), gone, ALLOWED_SECONDS)

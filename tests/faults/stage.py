@@ -20,6 +20,7 @@ from streams.settings import throwaway, to_environment
 from tests.faults.load import ITEMS as FILMS
 from tests.faults.load import Load
 from tests.faults.operator import Operator
+from tests.faults.pulse import Pulse
 from tests.faults.scorer import Scorer
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
@@ -65,6 +66,7 @@ class Stage:
         self.load = Load(broker.bootstrap, seed, rate)
         self.watch = Watch(broker.bootstrap, self.load)
         self.operator = Operator()
+        self.pulse = Pulse()
         self.ended: list[str] = []
         """Workers that ended of themselves, and how."""
         self.states = folder / "state"
@@ -86,6 +88,7 @@ class Stage:
             await self.load.start()
             await self.watch.start()
             self.operator.start()
+            self.pulse.start()
             self._supervisor = asyncio.create_task(self._supervise(), name="supervisor")
         except BaseException:
             await self.__aexit__()
@@ -95,6 +98,7 @@ class Stage:
     async def __aexit__(self, *_: object) -> None:
         if self._supervisor is not None:
             self._supervisor.cancel()
+        await self.pulse.stop()
         await self.operator.stop()
         await self.load.stop()
         await self.watch.stop()
