@@ -1,5 +1,6 @@
 """The short form of `make faults`: a few faults of each sort on each broker, with the real pipeline under load."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ from tests.faults.schedule import Kind
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
+EVENTS_A_SECOND = 12.0
+
+
 async def hold(folder: Path, options: Options) -> None:
     """Run, and see that every fault was done and every promise held."""
     told: list[str] = []
+    options = replace(options, rate=EVENTS_A_SECOND)
     sessions = await run(folder, options, told.append)
     assert not any(session.broken for session in sessions), "\n".join([*told, page(sessions)])
     assert sum(len(session.struck) for session in sessions) == options.faults

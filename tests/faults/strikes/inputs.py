@@ -17,8 +17,8 @@ from tests.streams.plane import Sent
 FLOOD = 1_500
 MINUTE, HOUR = 60_000, 3_600_000
 SKEWS_MS = (-720 * HOUR, -HOUR, MINUTE // 2, HOUR, 720 * HOUR)
-"""How far the clocks of producers are off. More than five minutes ahead is refused; whether by the machine's clock or by
-the worker's makes no difference to any of these."""
+"""How far the clocks of producers are off. More than five minutes ahead is refused; none of these is that far ahead of
+the machine's clock and not of the worker's, or the other way round."""
 
 STEPS_SECONDS = ((-240.0, -30.0), (30.0, 500.0))
 
