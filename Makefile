@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo train evaluate test unit check format clean
+.PHONY: help install dev demo train evaluate test unit faults check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test: dev ## run every test (real brokers and a real tritonserver where found)
 
 unit: dev ## run the tests that need no service
 	@$(BIN)/pytest -m "not kafka and not triton and not browser and not slow" $(ARGS)
+
+faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: dev ## lint, format and types
 	@$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIG
 from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
-from streams.connection import addresses, client_options, faust_options
+from streams.connection import addresses, client_options, faust_options, paced
 from streams.covisiting import Owner
 from streams.describing import Describing
 from streams.graph import ItemGraph
@@ -216,12 +216,14 @@ class WorkerApp(faust.App):
         return cast(Any, self.producer)._ensure_producer()
 
     def _reader(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **client_options(self.settings),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-            max_partition_fetch_bytes=self.settings.fetch_max_mb * 1024 * 1024,
+        return paced(
+            AIOKafkaConsumer(
+                **client_options(self.settings),
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=100,
+                max_partition_fetch_bytes=self.settings.fetch_max_mb * 1024 * 1024,
+            )
         )
 
     def _replica(self, topic: str, apply: Callable[[int, bytes, bytes | None], None]) -> Replica:

@@ -1,11 +1,36 @@
 """How a worker reaches its brokers: the same settings for Faust and for the plain aiokafka clients beside it."""
 
+import asyncio
 import ssl
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 
 from streams.settings import Settings
+
+PAUSE_SECONDS = 0.2
+"""Between two tries to learn which brokers there are, while none answers."""
+
+C = TypeVar("C")
+
+
+def paced(client: C) -> C:
+    """Have an aiokafka producer or consumer rest after it has asked for the cluster's metadata in vain.
+
+    Its sender asks again at once where a partition's leader is not known: while no broker answers, that takes a whole
+    core and thousands of log lines a second.
+    """
+    inner: Any = getattr(client, "client", None) or getattr(client, "_client", None)
+    update = inner._metadata_update
+
+    async def unhurried(cluster: Any, topics: Any) -> Any:
+        updated = await update(cluster, topics)
+        if not updated:
+            await asyncio.sleep(PAUSE_SECONDS)
+        return updated
+
+    inner._metadata_update = unhurried
+    return client
 
 
 def addresses(settings: Settings) -> list[str]:

@@ -2,10 +2,10 @@
 
 A new owner first needs what the last one published. The replica of `ouzel.neighbours` has it, once it is known to be
 complete: the owner writes a marker to the partition (a clearing of a key that no item can have) and counts nothing
-before the replica has read it. From then on the replica leaves these items to the owner. What is counted is published
-before the input is acknowledged, so a crash loses nothing, and what is delivered again is skipped by its source offset.
-An old owner that does not know yet can publish one more record of an item; the owner reads it back, and publishes its
-own again (`ItemGraph.confirm`).
+before the replica has read it. What is counted is published before the input is acknowledged, so a crash loses nothing,
+and what is delivered again is skipped by its source offset. An old owner that does not know yet can publish one more
+record of an item. Every worker reads it and goes by what has counted more (`ItemGraph.load`): the owner publishes its
+own again, and the old owner takes over what was counted while it stood still.
 """
 
 import asyncio
@@ -81,10 +81,7 @@ class Owner:
                 return
             record = decode(Neighbours, value)
             self._partitions[record.item] = partition
-            if self._owns(partition):
-                self._graph.confirm(record)
-            else:
-                self._graph.load(record)
+            self._graph.load(record)
         except (Refused, UnicodeDecodeError) as error:
             log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, type(error).__name__)
 

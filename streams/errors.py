@@ -4,6 +4,7 @@
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
+    ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
     └── IndexFull       more items than a worker numbers
 
 `retriable` says whether the same work, started over from what is durable, can succeed.
@@ -30,6 +31,12 @@ class Superseded(StreamsError):
 
 class PartitionLost(StreamsError):
     """The partition is no longer ours."""
+
+    retriable: ClassVar[bool] = True
+
+
+class StoreFailed(StreamsError):
+    """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
 

@@ -17,6 +17,7 @@ from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
 from streams.context import Context, fold, is_repeat
 from streams.covisits import covisits, messages
+from streams.errors import StoreFailed
 from streams.refusing import Record, dead_letter
 
 
@@ -58,7 +59,8 @@ def fold_batch(
     """Fold `records`, which stand in offset order in `partition`, after `state`.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
-    nothing that a record holds can stop those after it. A repeat changes nothing but the stamp; where it is the newest
+    nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
+    nothing of the batch counts. A repeat changes nothing but the stamp; where it is the newest
     event of its user, read again after a crash or a rebalance, it triggers again, since its list may not have come out.
     """
     folded = Folded()
@@ -68,6 +70,8 @@ def fold_batch(
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
             _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
+        except StoreFailed:
+            raise  # the disk's fault, not the record's: it is folded once there is a disk again
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
     folded.covisits = messages(partition, updates)

@@ -144,13 +144,20 @@ class ItemGraph:
     def load(self, record: Neighbours) -> None:
         """Take over a published record, unless everything in it is counted here already.
 
-        Weights under other kernels than ours are left out: they are counted anew from now on.
+        Whoever counts an item reads the same log, so of two records one has counted all of the other and perhaps more.
+        One that has counted less than we have was written by an owner who had lost the item without knowing: ours is to
+        be published again, if the item is ours or will be. Weights under other kernels than ours are left out: they are
+        counted anew from now on.
         """
         if not self.index.room(record.item):
             return
         number = self._number(record.item)
         counted = self._counted.get(number)
         if counted and all(counted.get(partition, -1) >= offset for partition, offset in record.counted.items()):
+            if counted == record.counted:
+                self._dirty.pop(number, None)
+            else:
+                self._dirty[number] = None
             return
         self._counted[number] = dict(record.counted)
         self._dirty.pop(number, None)
@@ -170,15 +177,6 @@ class ItemGraph:
         row.weights[: row.used] = weights.reshape(-1, len(KERNELS))[known]
         self._earlier[number] = row
         self._mirror(row, number, before)
-
-    def confirm(self, record: Neighbours) -> None:
-        """A record of an item that we own was read back. Where it is not what we count, ours is to be published again:
-        the last owner may have written it after we took over."""
-        if not self.index.room(record.item):
-            return
-        number = self._number(record.item)
-        if self._counted.get(number, {}) != record.counted:
-            self._dirty[number] = None
 
     def remove(self, item: str) -> None:
         """Forget what was counted about an item, and its part in others' pairs."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK
+from streams.causes import cause_of, describe
 from streams.changelog import Changelog
 from streams.clock import Clock
 from streams.folding import Folded, fold_batch
@@ -111,6 +112,7 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                self._plane.metrics.restarts.labels(cause_of(error)).inc()
                 log.error(
                     "Partition %d: starting over from what is durable, in %.1f s, after %s",
                     self.partition,
@@ -273,10 +275,3 @@ def outputs(folded: Folded) -> Iterable[Output]:
 
 def folder_of(settings: Settings, partition: int) -> Path:
     return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
-
-
-def describe(error: BaseException) -> list[str]:
-    """The kinds of the errors that came together, without what they hold: that may name a person."""
-    if isinstance(error, BaseExceptionGroup):
-        return [each for inner in error.exceptions for each in describe(inner)]
-    return [f"{type(error).__name__}"]

@@ -23,6 +23,7 @@ from streams.blend import Blend, Remembered, learn
 from streams.catalogue import Catalogue
 from streams.clock import Clock
 from streams.context import Context, sentiment
+from streams.errors import PartitionLost
 from streams.graph import ItemGraph
 from streams.metrics import FULL, HITS, Metrics
 from streams.publishing import Output
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 4_096
 """People whose last list is kept in memory to learn from; 40 bytes a candidate each."""
+
+RETRY_SECONDS = 0.5
+"""Before a list is tried again that could not be published."""
 
 HURRY_SECONDS = 0.02
 """Between two looks for somebody whose patience has ended."""
@@ -199,13 +203,26 @@ class Lists:
         self._busy[trigger.user] = trigger
         try:
             await self._make(trigger, ask=ask)
+        except PartitionLost:
+            await self._wait_on(trigger)
         except Exception as error:
             # Not the error's text: it may name a person.
-            log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
+            if getattr(error, "retriable", False):
+                log.error("A list could not be published (%s); it is tried again", type(error).__name__)
+                await self._wait_on(trigger)
+            else:
+                log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
         finally:
             del self._busy[trigger.user]
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
             self._wake.set()
+
+    async def _wait_on(self, trigger: Trigger) -> None:
+        """Try again in a moment, unless the partition is gone; until then it counts as unanswered, so that its offset
+        is not committed and whoever has the partition next reads it again."""
+        await asyncio.sleep(RETRY_SECONDS)
+        if trigger.partition in self._states:
+            self._waiting.put_back(trigger)
 
     async def _make(self, trigger: Trigger, *, ask: bool) -> None:
         state = self._states.get(trigger.partition)
@@ -228,7 +245,7 @@ class Lists:
         if ask:
             scores, degraded = await self._score(trigger, context, chosen)
         if not state.open:
-            return
+            raise PartitionLost(f"partition {trigger.partition} was let go of while a list of it was made")
         if scores is not None:
             chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
             if chosen.logits is None:  # nothing was scored, and no item is described yet

@@ -14,6 +14,9 @@ from schemas.recommendations import Degraded
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
+CAUSES = ("disk", "brokers", "other")
+"""What makes a partition start over."""
+
 FULL = "none"
 """The label of a list that the model had its part in."""
 
@@ -42,6 +45,12 @@ class Metrics:
             "ouzel_recovery_seconds",
             "From a partition's assignment to its first batch.",
             buckets=SECONDS,
+            registry=reg,
+        )
+        self.restarts = Counter(
+            "ouzel_restarted_partitions",
+            "Partitions that started over from what is durable, by cause.",
+            ["cause"],
             registry=reg,
         )
         self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
@@ -82,5 +91,7 @@ class Metrics:
             self.lists.labels(reason)
         for outcome in Outcome:
             self.feedback.labels(outcome.value)
+        for cause in CAUSES:
+            self.restarts.labels(cause)
         for of in HITS:
             self.hits.labels(of)

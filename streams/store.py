@@ -4,6 +4,9 @@ Keys are a one-byte prefix and a name. A value on disk, and on the changelog ali
 the wall time in milliseconds at which it was written (8 bytes), both big-endian, and the encoded object. The folder is
 a cache of the changelog and can be deleted at any time while no worker runs on it.
 
+What the disk does wrong is raised as `StoreFailed`. A store that was found damaged is deleted when it is closed, so
+that the next one is rebuilt from the changelog; one whose disk is full is kept.
+
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """
 
@@ -15,13 +18,18 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, RdictIter, WriteBatch
+
+from streams.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
+
+FULL = "No space left on device"
+"""What RocksDB says of a full disk."""
 
 _META = b"!"
 """The key of the store's own facts. It sorts before every prefix above and is never on the changelog."""
@@ -63,6 +71,7 @@ class Store:
     def __init__(self, folder: Path, *, block_cache_mb: int = 16) -> None:
         self.folder = folder
         self._block_cache_mb = block_cache_mb
+        self._damaged = False
         self._open()
 
     def _open(self) -> None:
@@ -84,12 +93,15 @@ class Store:
         self.facts = Facts() if raw is None else msgspec.msgpack.decode(raw, type=Facts)
 
     def get(self, key: bytes) -> bytes | None:
-        """The envelope under `key`."""
-        value: bytes | None = self._db.get(key)
+        """The envelope under `key`. Raises `StoreFailed`."""
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            raise self._failure(error) from None
         return value
 
     def write(self, updates: Iterable[tuple[bytes, bytes | None]], facts: Facts) -> None:
-        """Put the envelopes (None deletes) and the facts in one atomic write."""
+        """Put the envelopes (None deletes) and the facts in one atomic write. Raises `StoreFailed`."""
         batch = WriteBatch(raw_mode=True)
         for key, value in updates:
             if value is None:
@@ -97,15 +109,19 @@ class Store:
             else:
                 batch.put(key, value)
         batch.put(_META, msgspec.msgpack.encode(facts))
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise self._failure(error) from None
         self.facts = facts
 
     def scan(self, after: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
-        """At most `limit` entries in key order, from the first key behind `after`."""
+        """At most `limit` entries in key order, from the first key behind `after`. Raises `StoreFailed`."""
         at = self._db.iter()
         at.seek(max(after, _META) + b"\x00")
         for _ in range(limit):
             if not at.valid():
+                self._check(at)  # an iterator that meets a damaged block is at its end without a word
                 return
             yield at.key(), at.value()
             at.next()
@@ -127,7 +143,25 @@ class Store:
         shutil.rmtree(folder)
 
     def close(self) -> None:
-        self._db.close()
+        """Let go of the folder. Raises nothing: what could not be written last is on the changelog."""
+        try:
+            self._db.close()
+        except Exception as error:
+            log.warning("The state could not be closed well: %s", self._failure(error))
+        if self._damaged:
+            log.warning("The state in %s is damaged and is rebuilt from the changelog", self.folder)
+            self.remove(self.folder)
+
+    def _check(self, iterator: RdictIter) -> None:
+        try:
+            iterator.status()
+        except Exception as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> StoreFailed:
+        """What to raise for an error of RocksDB. A full disk passes; damage stays."""
+        self._damaged = self._damaged or "Corruption" in str(error)
+        return failure(self.folder, error)
 
     def __enter__(self) -> Self:
         return self
@@ -136,11 +170,26 @@ class Store:
         self.close()
 
 
+def failure(folder: Path, error: Exception) -> StoreFailed:
+    """`error` of RocksDB in our words. Of its own text only the kind is kept where it may show a key."""
+    text = str(error)
+    if "Corruption" in text:
+        return StoreFailed(f"the state in {folder} is damaged; it is rebuilt from the changelog")
+    if FULL in text:
+        return StoreFailed(f"the disk of the state in {folder} is full ({FULL}); make room on it")
+    return StoreFailed(f"the state in {folder} fails ({text.partition(':')[0][:80]}); look at its disk and its rights")
+
+
 def open_store(folder: Path, block_cache_mb: int) -> Store:
-    """The store in `folder`. One that cannot be read is made anew: the changelog has everything."""
+    """The store in `folder`. One that cannot be read is made anew: the changelog has everything.
+
+    Raises `StoreFailed` where the disk is full: what is there is good again once there is room.
+    """
     try:
         return Store(folder, block_cache_mb=block_cache_mb)
     except Exception as error:
+        if FULL in str(error):
+            raise failure(folder, error) from None
         if "lock" in str(error).lower():
             raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
         log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)

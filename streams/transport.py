@@ -22,6 +22,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 from yarl import URL
 
+from streams.connection import paced
+
 
 class Lanes(Protocol):
     """What the transport needs of the lanes."""
@@ -70,7 +72,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self._fetching = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
+        consumer = paced(super()._create_worker_consumer(transport))
         consumer._fetch_max_wait_ms = transport.fetch_wait_ms  # Faust has no setting for it, and 1.5 s
         return consumer
 
@@ -247,6 +249,13 @@ class BatchConsumer(driver.Consumer):
             return None
 
 
+class PacedProducer(driver.Producer):
+    """Faust's producer, which rests while no broker answers."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        return paced(super()._new_producer(transactional_id))
+
+
 class BatchTransport(driver.Transport):
     """The transport of an app: `app.transport = BatchTransport(...)`.
 
@@ -255,6 +264,7 @@ class BatchTransport(driver.Transport):
     """
 
     Consumer = BatchConsumer
+    Producer = PacedProducer
 
     def __init__(
         self, url: list[URL], app: AppT, lanes: Lanes, members: Mapping[str, Member], fetch_wait_ms: int

@@ -44,6 +44,11 @@ class Waiting:
         self._triggers[trigger.user] = trigger
         return None, given_up
 
+    def put_back(self, trigger: Trigger) -> None:
+        """Have somebody wait on whose list could not be made, unless a newer trigger of theirs waits. May go over the
+        limit by those whose lists were being made."""
+        self._triggers.setdefault(trigger.user, trigger)
+
     def take(self, busy: Container[str] = ()) -> Trigger | None:
         """Take out the person who has waited longest and is not among the `busy`, whose list is being made."""
         for user in self._triggers:

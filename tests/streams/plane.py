@@ -37,8 +37,11 @@ KINDS = (EventKind.VIEW, EventKind.CLICK, EventKind.LIKE, EventKind.DISLIKE, Eve
 Sent = tuple[bytes | None, bytes | None]
 
 
-def traffic(seed: int, count: int, people: int = 60, items: int = 80) -> list[Sent]:
-    """`count` records: events in MessagePack and JSON, producers' repeats, steering, forgetting, and garbage."""
+def traffic(seed: int, count: int, people: int = 60, items: int = 80, ts: int = NOW_MS) -> list[Sent]:
+    """`count` records: events in MessagePack and JSON, producers' repeats, steering, forgetting, and garbage.
+
+    All happened at `ts`, in milliseconds since 1970.
+    """
     draw = random.Random(seed)
     records: list[Sent] = []
     events: list[Event] = []
@@ -53,12 +56,12 @@ def traffic(seed: int, count: int, people: int = 60, items: int = 80) -> list[Se
         else:
             user, name = f"person-{draw.randrange(people)}", f"{seed}-{number}"
             if roll < 0.15:
-                event = Event(id=name, user=user, kind=EventKind.STEER, ts=NOW_MS, text="fewer horror films, please")
+                event = Event(id=name, user=user, kind=EventKind.STEER, ts=ts, text="fewer horror films, please")
             elif roll < 0.18 and events:
-                event = Event(id=name, user=user, kind=EventKind.FORGET, ts=NOW_MS, target=draw.choice(events).id)
+                event = Event(id=name, user=user, kind=EventKind.FORGET, ts=ts, target=draw.choice(events).id)
             else:
                 item = f"film-{min(draw.randrange(items), draw.randrange(items))}"
-                event = Event(id=name, user=user, kind=draw.choice(KINDS), ts=NOW_MS, item=item, scene="home")
+                event = Event(id=name, user=user, kind=draw.choice(KINDS), ts=ts, item=item, scene="home")
             events.append(event)
         value = msgspec.json.encode(event) if draw.random() < 0.2 else encode(event)
         records.append((event.user.encode(), value))
@@ -99,10 +102,10 @@ class Plane:
         return "\n".join(path.read_text()[-4000:] for path in sorted(self.folder.glob("*.log")))
 
     def send(self, records: Iterable[Sent]) -> None:
-        asyncio.run(_send(self.bootstrap, records))
+        asyncio.run(send_all(self.bootstrap, records))
 
     def read(self, topic: str) -> list[Any]:
-        return asyncio.run(_read(self.bootstrap, topic))
+        return asyncio.run(read_all(self.bootstrap, topic))
 
     def follow(self, topic: str, count: int) -> None:
         """Return the moment that the topic holds `count` records."""
@@ -142,22 +145,36 @@ def contexts_of(records: Iterable[Any]) -> dict[str, Context]:
     return {key[1:].decode(): decode_value(key, value) for key, value in best.items() if value is not None}
 
 
+def counts_of(records: Iterable[Any]) -> dict[str, int]:
+    """How many events of each item the records of `ouzel.neighbours` tell of."""
+    latest = {record.key: record.value for record in records if not record.key.startswith(NO_ITEM)}
+    rows = [decode(Neighbours, value) for value in latest.values() if value is not None]
+    return {row.item: round(row.seen) for row in rows}
+
+
 class Expected:
-    """What a plain fold of the input makes: contexts, refused records, and accepted events by item."""
+    """What a plain fold of the input makes: contexts, refused records, and accepted events by item and one by one.
+
+    An event counts as read when its record was made.
+    """
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.contexts: dict[str, Context] = {}
         self.refused: dict[tuple[int, int], bytes | None] = {}
         self.seen: dict[str, int] = {}
+        self.accepted: dict[tuple[int, int], Event] = {}
+        """By partition and offset; without the repeats."""
         for record in records:
             try:
-                event = decode_event(record.value, key=record.key, now_ms=NOW_MS)
+                event = decode_event(record.value, key=record.key, now_ms=record.timestamp)
             except Refused:
                 self.refused[record.partition, record.offset] = record.value
                 continue
             before = self.contexts.get(event.user, EMPTY)
-            if not is_repeat(before, event, record.offset) and event.item is not None:
-                self.seen[event.item] = self.seen.get(event.item, 0) + 1
+            if not is_repeat(before, event, record.offset):
+                self.accepted[record.partition, record.offset] = event
+                if event.item is not None:
+                    self.seen[event.item] = self.seen.get(event.item, 0) + 1
             self.contexts[event.user] = fold(before, event, record.offset)
 
 
@@ -170,31 +187,26 @@ def check(plane: Plane) -> None:
     letters = [decode(DeadLetter, record.value) for record in plane.read(DEAD_LETTERS.name)]
     assert {(each.partition, each.offset): each.value for each in letters} == expected.refused
 
-    def counted() -> dict[str, int]:
-        latest = {r.key: r.value for r in plane.read(NEIGHBOURS.name) if not r.key.startswith(NO_ITEM)}
-        rows = [decode(Neighbours, value) for value in latest.values()]
-        return {row.item: round(row.seen) for row in rows}
-
-    plane.wait(lambda: counted() == expected.seen, "every accepted event counted once")
+    plane.wait(lambda: counts_of(plane.read(NEIGHBOURS.name)) == expected.seen, "every accepted event counted once")
     assert plane.held() == expected.contexts
 
 
-async def _send(bootstrap: str, records: Iterable[Sent]) -> None:
+async def send_all(bootstrap: str, records: Iterable[Sent], topic: str = EVENTS.name) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_request_size=2_000_000)
     await producer.start()
     try:
-        sent = [await producer.send(EVENTS.name, value, key=key) for key, value in records]
+        sent = [await producer.send(topic, value, key=key) for key, value in records]
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
 
 
-async def _read(bootstrap: str, topic: str) -> list[Any]:
-    """Everything on a topic, by partition in order, until nothing more comes for a moment: end offsets can be wrong."""
+async def read_all(bootstrap: str, topic: str, quiet_ms: int = 400) -> list[Any]:
+    """Everything on a topic, by partition in order, until nothing comes for `quiet_ms`: end offsets can be wrong."""
     consumer = await _reader(bootstrap, topic)
     try:
         records: dict[int, list[Any]] = {}
-        while batches := await consumer.getmany(timeout_ms=400):
+        while batches := await consumer.getmany(timeout_ms=quiet_ms):
             for tp, batch in batches.items():
                 records.setdefault(tp.partition, []).extend(batch)
         return [record for partition in sorted(records) for record in records[partition]]

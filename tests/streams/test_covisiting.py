@@ -120,6 +120,37 @@ async def test_an_old_owners_late_record_is_written_over() -> None:
     assert bench.published() == [mine]
 
 
+async def test_an_old_owner_takes_over_what_was_counted_while_it_stood_still() -> None:
+    """It reads the records of the new owner before it knows that it lost the item, and gets the item back later."""
+    bench = await Bench().owning(0)
+    await bench.owner.take([told(1)])
+    heir = ItemGraph(ItemIndex())
+    heir.load(bench.published()[-1])
+    heir.learn(decode(Covisits, told(2).value))
+    (theirs,) = heir.take_dirty()
+    bench.sent.clear()
+    bench.owner.load(0, b"film-1", encode(theirs))
+    await bench.owner.take([])
+    assert bench.published() == [], "an older record went over a newer one"
+    await bench.owner.take([told(3)])
+    assert [record.seen for record in bench.published()] == [3.0]
+
+
+async def test_a_late_record_is_written_over_by_whoever_gets_the_item() -> None:
+    """The owner may have died before it could publish its own again."""
+    bench = Bench()
+    whole, old = ItemGraph(ItemIndex()), ItemGraph(ItemIndex())
+    for graph, offsets in ((whole, (1, 2)), (old, (1,))):
+        for offset in offsets:
+            graph.learn(decode(Covisits, told(offset).value))
+    (newer,), (older,) = whole.take_dirty(), old.take_dirty()
+    bench.owner.load(0, b"film-1", encode(newer))
+    bench.owner.load(0, b"film-1", encode(older))
+    await bench.owning(0)
+    await bench.owner.take([])
+    assert bench.published() == [newer]
+
+
 async def test_its_own_record_read_back_changes_nothing() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take([told(1)])

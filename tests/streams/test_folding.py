@@ -12,6 +12,7 @@ from schemas.events import Event, EventKind
 from streams import folding
 from streams.attribution import Exposed, Exposure
 from streams.context import EMPTY, Context, fold
+from streams.errors import StoreFailed
 from streams.folding import Folded, fold_batch
 
 NOW = 1_700_000_000_000
@@ -175,3 +176,12 @@ def test_where_batches_are_cut_makes_no_difference(sent: list[tuple[bytes | None
             event = folding.decode_event(value, key=sent[offset][0], now_ms=NOW)
             plain[event.user] = fold(plain.get(event.user, EMPTY), event, offset)
     assert whole.contexts == plain
+
+
+def test_a_disk_that_cannot_be_read_makes_no_dead_letter() -> None:
+    class Broken(State):
+        def context(self, user: str) -> Context:
+            raise StoreFailed("the state is damaged")
+
+    with pytest.raises(StoreFailed):
+        Broken().take(record(0, like(1)))

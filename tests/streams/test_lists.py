@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
+from aiokafka.errors import NotLeaderForPartitionError
 
 from inference.scripted import Script, ScriptedScorer
 from schemas.codec import decode
@@ -64,6 +65,7 @@ class Bench:
         self.metrics = Metrics()
         self.state = MemoryState()
         self.hold: asyncio.Event | None = None
+        self.failures = 0
         self.offset = -1
         self.changed = asyncio.Event()
         catalogue = Catalogue()
@@ -85,6 +87,9 @@ class Bench:
     async def publish(self, outputs: Sequence[Output]) -> None:
         if self.hold is not None:
             await self.hold.wait()
+        if self.failures:
+            self.failures -= 1
+            raise NotLeaderForPartitionError
         self.sent += outputs
         self.changed.set()
 
@@ -324,6 +329,44 @@ async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:
         scorer.release()
         await bench.until(lambda: bench.lists.first_unanswered(0) is None)
     assert not bench.made()
+
+
+async def test_a_list_that_could_not_be_published_is_tried_again() -> None:
+    async with running(Bench(None)) as bench:
+        bench.failures = 2
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.failures < 2)
+        assert bench.lists.first_unanswered(0) == 0
+        await bench.until(lambda: len(bench.made()) == 1)
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+
+
+async def test_a_newer_trigger_takes_the_place_of_the_one_that_failed() -> None:
+    async with running(Bench(None)) as bench:
+        bench.failures = 1
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.failures == 0)
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert [made.trigger for made in bench.made()] == ["e1"]
+
+
+async def test_a_list_that_was_being_made_when_its_state_failed_stays_unanswered() -> None:
+    """Else its offset would be committed before the partition starts over, and nobody would make it."""
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.state.open = False
+        scorer.release()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+        assert bench.lists.first_unanswered(0) == 0
+        bench.lists.revoke(0)
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+    assert bench.made() == []
 
 
 async def test_the_same_trigger_makes_the_same_list_id() -> None:

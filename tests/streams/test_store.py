@@ -1,9 +1,12 @@
 """The store of a partition."""
 
 from pathlib import Path
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
+from streams.errors import StoreFailed
 from streams.store import Facts, Header, Store, header, open_store, seal
 
 
@@ -34,6 +37,70 @@ def test_one_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "s" / "CURRENT").write_text("nonsense")
     with open_store(tmp_path / "s", 1) as store:
         assert store.facts == Facts()
+
+
+def damaged_block(folder: Path) -> None:
+    """Make a store in which one block of data, and nothing else, is damaged."""
+    with Store(folder) as store:
+        filler = Random(1)
+        for number in range(400):
+            store.write([(b"c%03d" % number, filler.randbytes(300))], Facts(b"m1", number, 8, 9))
+    with Store(folder):
+        pass  # what was in the log is now in a file of its own
+    (table,) = folder.glob("*.sst")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    table.write_bytes(content)
+
+
+def test_damage_is_raised_and_the_next_one_begins_anew(tmp_path: Path) -> None:
+    damaged_block(tmp_path / "s")
+    with open_store(tmp_path / "s", 1) as store:
+        assert store.facts.position == 399, "the damage was met on opening"
+        with pytest.raises(StoreFailed, match="damaged"):
+            [store.get(b"c%03d" % number) for number in range(400)]
+    with open_store(tmp_path / "s", 1) as store:
+        assert store.facts == Facts()
+
+
+def test_damage_does_not_end_a_scan_in_silence(tmp_path: Path) -> None:
+    damaged_block(tmp_path / "s")
+    with open_store(tmp_path / "s", 1) as store, pytest.raises(StoreFailed, match="damaged"):
+        list(store.scan(b"", 1_000))
+
+
+@pytest.mark.parametrize("moment", ["open", "write"])
+def test_a_full_disk_is_said_and_nothing_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def full(*_: object) -> None:
+        raise Exception("IO error: No space left on device: While appending to file: /x/000004.log: No space left")
+
+    with Store(tmp_path / "s") as store:
+        store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
+    with monkeypatch.context() as patched:
+        if moment == "open":
+            patched.setattr("streams.store.Rdict", full)
+            with pytest.raises(StoreFailed, match="full"):
+                open_store(tmp_path / "s", 1)
+        else:
+            with open_store(tmp_path / "s", 1) as store:
+                patched.setattr(store, "_db", SimpleNamespace(write=full, close=store._db.close))
+                with pytest.raises(StoreFailed, match="full"):
+                    store.write([(b"cann", b"2")], Facts())
+    with open_store(tmp_path / "s", 1) as store:
+        assert store.get(b"cann") == b"1"
+
+
+def test_a_disk_that_fails_on_closing_hides_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise Exception("IO error: No space left on device")
+
+    store = Store(tmp_path / "s")
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_db", SimpleNamespace(close=full))
+        store.close()
+    store.close()
 
 
 def test_one_that_another_holds_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""People who go on doing things, whatever breaks: a steady stream of events, and bursts; and when each was accepted."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.topics import EVENTS
+from tests.faults.verdict import Place
+from tests.streams.plane import Sent, traffic
+
+PEOPLE, ITEMS = 60, 40
+TICK_SECONDS = 0.2
+SEND_SECONDS = 90.0
+"""How long a send is tried again: longer than a broker is away."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Load:
+    """Sends `rate` events a second until stopped. `accepted` says when the broker had the record at a place."""
+
+    def __init__(self, bootstrap: str, seed: int, rate: float) -> None:
+        self.accepted: dict[Place, float] = {}
+        self._bootstrap = bootstrap
+        self._seed = seed * 1_000_000
+        self._count = max(1, round(rate * TICK_SECONDS))
+        self._task: asyncio.Task[None] | None = None
+        self._open: set[asyncio.Future[Any]] = set()
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            linger_ms=5,
+            max_request_size=2_000_000,
+            request_timeout_ms=int(SEND_SECONDS * 1000),
+        )
+        await self._producer.start()
+        self._task = asyncio.create_task(self._run(), name="load")
+
+    async def stop(self) -> None:
+        """Send no more, and wait until everything sent has been accepted or given up."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        if self._open:
+            await asyncio.wait(self._open)
+        await self._producer.stop()
+
+    async def burst(self, count: int) -> None:
+        """`count` events of everybody at once."""
+        await self.send(traffic(self._next_seed(), count, PEOPLE, ITEMS, now_ms()))
+
+    async def send(self, records: Iterable[Sent]) -> None:
+        """Hand records to the producer; when they are in is noted in `accepted`."""
+        for key, value in records:
+            future = await self._producer.send(EVENTS.name, value, key=key)
+            self._open.add(future)
+            future.add_done_callback(self._sent)
+
+    def _sent(self, future: asyncio.Future[Any]) -> None:
+        self._open.discard(future)
+        if not future.cancelled() and future.exception() is None:
+            where = future.result()
+            self.accepted[where.partition, where.offset] = time.monotonic()
+
+    def _next_seed(self) -> int:
+        self._seed += 1
+        return self._seed
+
+    async def _run(self) -> None:
+        due = time.monotonic()
+        while True:
+            await self.burst(self._count)
+            due = max(due + TICK_SECONDS, time.monotonic() - TICK_SECONDS)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))

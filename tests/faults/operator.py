@@ -1,0 +1,128 @@
+"""What an operator would have been told: series that rose on /metrics, pages that did not answer, lines in the logs."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults.schedule import NEED_TRITON, Kind
+
+SCRAPE_SECONDS = 0.5
+
+DEGRADED = r'ouzel_lists_total\{degraded="(?:unavailable|circuit_open|deadline|overloaded|invalid)"\}'
+RECOVERED = "ouzel_recovery_seconds_count"
+NO_ANSWER = "/healthz does not answer"
+STARTED_OVER = r"starting over from what is durable[^,]*"
+
+SIGNS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.WORKER_KILLED: (NO_ANSWER, RECOVERED),
+    Kind.WORKER_STOPPED: (NO_ANSWER, RECOVERED),
+    Kind.WORKER_FROZEN: (NO_ANSWER, RECOVERED),
+    Kind.WORKERS_JOIN_AND_LEAVE: (RECOVERED,),
+    Kind.STATE_DAMAGED: (NO_ANSWER, "cannot be read and is rebuilt", "rebuilt the state", RECOVERED),
+    Kind.DISK_FULL: (
+        r'ouzel_restarted_partitions_total\{cause="disk"\}',
+        "is full .No space left on device.",
+        RECOVERED,
+    ),
+    Kind.CLOCK_STEPPED: ("ouzel_stale_triggers_total", r'ouzel_dead_letters_total\{code="future"\}'),
+    Kind.BROKER_STOPPED: ("Unable connect to node", RECOVERED, STARTED_OVER),
+    Kind.BROKER_KILLED: ("Unable connect to node", RECOVERED, STARTED_OVER),
+    Kind.CHANGELOG_COMPACTED: (NO_ANSWER, "rebuilt the state", RECOVERED),
+    Kind.POISON: (r"ouzel_dead_letters_total\{.*\}",),
+    Kind.FLOOD: ("ouzel_coalesced_triggers_total", "ouzel_lag_records"),
+    Kind.SCORER_SWAPPED: ("ouzel_described_items_total", DEGRADED),
+} | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
+"""Of each kind, the series and log lines (patterns) that should tell of it."""
+
+
+class Operator:
+    """Scrapes the pages of the workers as a Prometheus would, and reads their logs, between two marks."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, int] = {}
+        self._logs: dict[Path, int] = {}
+        self._last: dict[tuple[str, str], float] = {}
+        self._rose: dict[str, float] = {}
+        self._silent = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def follow(self, name: str, port: int, log: Path) -> None:
+        """A worker has started. Its counters start at 0."""
+        self._pages[name] = port
+        self._last = {key: value for key, value in self._last.items() if key[0] != name}
+        self._logs.setdefault(log, 0)
+
+    def leave(self, name: str) -> None:
+        """A worker was ended on purpose and does not come back."""
+        self._pages.pop(name, None)
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="operator")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def mark(self) -> None:
+        """Forget what was told until now."""
+        self._rose.clear()
+        self._silent = 0
+        self._logs = {log: log.stat().st_size if log.exists() else 0 for log in self._logs}
+
+    def told(self, kind: Kind) -> list[str]:
+        """Which of the signs of `kind` were seen since the mark."""
+        lines = "\n".join(self._since(log, start) for log, start in self._logs.items())
+        found: dict[str, None] = {}
+        for sign in SIGNS[kind]:
+            if sign == NO_ANSWER:
+                found.update({sign: None} if self._silent else {})
+            elif sign.startswith("ouzel_"):
+                found.update(dict.fromkeys(name for name in sorted(self._rose) if re.fullmatch(sign, name)))
+            else:
+                found.update({f"log: {match[0]}": None for match in re.finditer(sign, lines)})
+        return list(found)
+
+    @staticmethod
+    def _since(log: Path, start: int) -> str:
+        if not log.exists():
+            return ""
+        with log.open("rb") as file:
+            file.seek(start)
+            return file.read().decode(errors="replace")
+
+    async def look(self) -> None:
+        """Scrape every worker once."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+            for name, port in list(self._pages.items()):
+                await self._scrape(session, name, port)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(SCRAPE_SECONDS)
+            await self.look()
+
+    async def _scrape(self, session: aiohttp.ClientSession, name: str, port: int) -> None:
+        try:
+            async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
+                text = await reply.text()
+        except (aiohttp.ClientError, TimeoutError):
+            self._silent += name in self._pages
+            return
+        for family in text_string_to_metric_families(text):
+            if not family.name.startswith("ouzel"):
+                continue
+            for sample in family.samples:
+                if not sample.name.endswith(("_total", "_count", "_records")):
+                    continue
+                labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items() if key != "partition")
+                series = f"{sample.name}{{{labels}}}" if labels else sample.name
+                key = name, f"{series}{sample.labels.get('partition', '')}"
+                grown = sample.value - self._last.get(key, 0.0)
+                self._last[key] = sample.value
+                if grown > 0:
+                    self._rose[series] = self._rose.get(series, 0.0) + grown

@@ -1,0 +1,91 @@
+"""A run from its options: which brokers and parts there are, which faults fall where, one session after the other."""
+
+import asyncio
+import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
+from inference.environment import create
+from inference.errors import TritonNotAvailable
+from inference.server import find_installation
+from tests.faults.schedule import NEED_KAFKA, NEED_MOUNT, NEED_TRITON, Fault, Kind, schedule
+from tests.faults.scorer import Scorer
+from tests.faults.session import Say, Session, play
+from tests.faults.stage import Stage, mount, unmount
+
+BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
+SESSION_FAULTS = 20
+"""Faults of one session, at most: after so many, what they came to is compared, and the next begins afresh."""
+
+RATE = 25.0
+ENVIRONMENT = Path(__file__).parents[2] / ".ouzel" / "models" / "environment"
+
+
+def missing_parts(say: Say) -> frozenset[Kind]:
+    """The kinds that cannot be done on this machine; says why."""
+    missing: frozenset[Kind] = frozenset()
+    try:
+        find_installation()
+    except TritonNotAvailable as error:
+        say(f"without faults of the scorer: {error}")
+        missing |= NEED_TRITON
+    with tempfile.TemporaryDirectory() as folder:
+        if mount(Path(folder)):
+            unmount(Path(folder))
+        else:
+            say("without full disks: that takes a small file system, and only root may mount one (tmpfs)")
+            missing |= NEED_MOUNT
+    return missing
+
+
+def plan(seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind]) -> list[tuple[str, tuple[Fault, ...]]]:
+    """The sessions: a broker and its faults each, the brokers in turn."""
+    wanted = frozenset(kinds)
+    sessions: list[tuple[str, tuple[Fault, ...]]] = []
+    for number, broker in enumerate(brokers):
+        share = count // len(brokers) + (number < count % len(brokers))
+        faults = schedule(seed + number, share, wanted if broker == "kafka" else wanted - NEED_KAFKA)
+        sessions += [(broker, faults[at : at + SESSION_FAULTS]) for at in range(0, share, SESSION_FAULTS)]
+    return sessions
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run: how many faults of which kinds, on which brokers, drawn from which seed, under how many events a
+    second."""
+
+    faults: int
+    brokers: Sequence[str] = tuple(BROKERS)
+    kinds: Collection[Kind] = tuple(Kind)
+    seed: int = 1
+    rate: float = RATE
+
+
+async def run(folder: Path, options: Options, say: Say) -> list[Session]:
+    """Play every session in a folder of its own; stops after the first in which a promise did not hold."""
+    wanted = frozenset(options.kinds) - missing_parts(say)
+    with_scorer = bool(wanted & NEED_TRITON)
+    if with_scorer:
+        await asyncio.to_thread(create, ENVIRONMENT)
+    played: list[Session] = []
+    for number, (name, faults) in enumerate(plan(options.seed, options.faults, options.brokers, wanted)):
+        say(f"-- session {number}: {len(faults)} faults on the {name} broker")
+        here = folder / f"{number}-{name}"
+        with await asyncio.to_thread(_started, BROKERS[name](here / "broker")) as broker:
+            scorer = Scorer(here / "scorer", ENVIRONMENT) if with_scorer else None
+            async with Stage(
+                broker, here, scorer=scorer, seed=options.seed * 1000 + number, rate=options.rate
+            ) as stage:
+                session = await play(stage, faults, say)
+        played.append(session)
+        for sentence in session.broken:
+            say(f"BROKEN: {sentence}")
+        if session.broken:
+            break
+    return played
+
+
+def _started(broker: Broker) -> Broker:
+    return broker.start()

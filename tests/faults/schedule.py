@@ -1,0 +1,112 @@
+"""What breaks, in which order, how hard and for how long: drawn from a seed, so that a run can be had again. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+
+
+class Kind(StrEnum):
+    """A kind of fault."""
+
+    WORKER_KILLED = "worker_killed"
+    WORKER_STOPPED = "worker_stopped"
+    WORKER_FROZEN = "worker_frozen"
+    WORKERS_JOIN_AND_LEAVE = "workers_join_and_leave"
+    STATE_DAMAGED = "state_damaged"
+    DISK_FULL = "disk_full"
+    CLOCK_STEPPED = "clock_stepped"
+    BROKER_STOPPED = "broker_stopped"
+    BROKER_KILLED = "broker_killed"
+    CHANGELOG_COMPACTED = "changelog_compacted"
+    SCORER_KILLED = "scorer_killed"
+    SCORER_FROZEN = "scorer_frozen"
+    SCORER_SLOW = "scorer_slow"
+    SCORER_NOT_FINITE = "scorer_not_finite"
+    SCORER_WRONG_LENGTH = "scorer_wrong_length"
+    SCORER_FAILS = "scorer_fails"
+    SCORER_SWAPPED = "scorer_swapped"
+    POISON = "poison"
+    FLOOD = "flood"
+
+
+NEED_KAFKA = frozenset({Kind.BROKER_STOPPED, Kind.BROKER_KILLED, Kind.CHANGELOG_COMPACTED})
+"""What the embedded broker cannot do: it keeps everything in memory."""
+
+NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_"))
+NEED_MOUNT = frozenset({Kind.DISK_FULL})
+"""What takes a file system of its own, small enough to be filled."""
+
+KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED}
+"""Faults that take nobody's worker away: lists must come within their deadline all along."""
+
+WEIGHTS = dict.fromkeys(Kind, 1) | {
+    Kind.WORKER_KILLED: 10,
+    Kind.WORKERS_JOIN_AND_LEAVE: 4,
+    Kind.WORKER_STOPPED: 2,
+    Kind.WORKER_FROZEN: 2,
+    Kind.BROKER_KILLED: 2,
+    Kind.STATE_DAMAGED: 3,
+    Kind.DISK_FULL: 2,
+}
+"""How often each kind is drawn, once each has been."""
+
+HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
+    Kind.WORKER_FROZEN: (1.0, 10.0),
+    Kind.SCORER_FROZEN: (6.5, 9.0),
+    Kind.SCORER_SLOW: (6.5, 9.0),
+    Kind.BROKER_KILLED: (0.0, 3.0),
+    Kind.BROKER_STOPPED: (0.0, 3.0),
+}
+"""Seconds for which a fault is kept up, at least and at most. A frozen worker is given up by the group after six."""
+
+MAX_BURST = 300
+MAX_DELAY = 1.5
+MAX_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    `burst` events are sent at once, beside the steady load, `delay` seconds before it strikes; it is kept up for `hold`
+    seconds. What is killed is killed again `again` times while it comes back. `seed` is for what a kind draws itself;
+    the next fault waits `pause` seconds after everything works again.
+    """
+
+    number: int
+    kind: Kind
+    burst: int
+    delay: float
+    hold: float
+    again: int
+    pause: float
+    seed: int
+
+
+def schedule(seed: int, count: int, kinds: Collection[Kind]) -> tuple[Fault, ...]:
+    """`count` faults of `kinds`, each kind at least once if there is room, in an order that only the seed decides.
+
+    Raises ValueError for no kinds or a negative count.
+    """
+    allowed = [kind for kind in Kind if kind in kinds]
+    if not allowed or count < 0:
+        raise ValueError("a schedule takes at least one kind, and no negative count")
+    draw = Random(seed)
+    chosen = draw.sample(allowed, min(count, len(allowed)))
+    chosen += draw.choices(allowed, [WEIGHTS[kind] for kind in allowed], k=count - len(chosen))
+    draw.shuffle(chosen)
+    return tuple(_fault(draw, number, kind) for number, kind in enumerate(chosen))
+
+
+def _fault(draw: Random, number: int, kind: Kind) -> Fault:
+    return Fault(
+        number=number,
+        kind=kind,
+        burst=draw.randrange(MAX_BURST + 1),
+        delay=draw.uniform(0.0, MAX_DELAY),
+        hold=draw.uniform(*HOLDS[kind]),
+        again=draw.choices((0, 1, 2), (6, 2, 1))[0],
+        pause=draw.uniform(0.0, MAX_PAUSE),
+        seed=draw.getrandbits(32),
+    )

@@ -1,0 +1,95 @@
+"""A real tritonserver with the scripted model in it, to be killed, frozen and told what to answer."""
+
+import contextlib
+import os
+import signal
+import urllib.request
+from pathlib import Path
+
+from deploy.processes import free_ports, guard
+from inference import server
+from inference.repository import config_pbtxt
+from inference.settings import ModelSettings
+from tests.faults import scripts
+
+MODEL_PY = """from tests.faults.scripted_model import TritonPythonModel
+
+__all__ = ["TritonPythonModel"]
+"""
+
+
+class Scorer:
+    """The server; its address stays the same over restarts."""
+
+    def __init__(self, folder: Path, environment: Path) -> None:
+        self._folder = folder
+        self._model = folder / "repository" / server.MODEL
+        self._environment = environment
+        self._ports = free_ports(3)
+        self._version = 0
+        self._starts = 0
+        self._server: server.TritonServer | None = None
+        self._model.mkdir(parents=True)
+        (self._model / "config.pbtxt").write_text(config_pbtxt(ModelSettings()))
+        self._add_version()
+        self.tell(scripts.ANSWER)
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._ports[0]}"
+
+    def start(self) -> None:
+        grpc, http, metrics = self._ports
+        self._starts += 1
+        self._server = server.start(
+            self._model.parent,
+            self._environment,
+            log=self._folder / f"triton-{self._starts}.log",
+            grpc_port=grpc,
+            http_port=http,
+            metrics_port=metrics,
+            on_started=guard,
+        )
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def kill(self) -> None:
+        """End the server and its model as a crash would."""
+        self._signal(signal.SIGKILL)
+        self.stop()
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def tell(self, script: str) -> None:
+        """From now on the model answers as `script` says."""
+        aside = self._model / "script.aside"
+        aside.write_text(script)
+        aside.replace(self._model / scripts.FILE)
+
+    def swap(self) -> str:
+        """Load the next version in the place of the one that serves; returns its name."""
+        self._add_version()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self._ports[1]}/v2/repository/models/{server.MODEL}/load", data=b"{}", method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            reply.read()
+        return f"scripted-{self._version}"
+
+    def _add_version(self) -> None:
+        self._version += 1
+        folder = self._model / str(self._version)
+        folder.mkdir()
+        (folder / "model.py").write_text(MODEL_PY)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._server is not None, "the scorer runs"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._server.pid, number)

@@ -1,0 +1,63 @@
+"""A model for a real tritonserver that answers, dawdles, fails or talks nonsense, as a file beside it says.
+
+It runs in Triton's Python stub. Its scores follow the order of the candidates, its vectors the digest of the text.
+"""
+
+import time
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from inference import wire
+from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
+
+WIDTH = 8
+SLOW_SECONDS = 7.0
+"""Longer than any list waits."""
+
+
+class TritonPythonModel:
+    """The interface that the Python backend calls."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        self._script = Path(args["model_repository"]) / FILE
+        self._version = f"scripted-{args['model_version']}"
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        script = self._script.read_text().strip()
+        if script == SLOW:
+            time.sleep(SLOW_SECONDS)
+        return [self._answer(request, script) for request in requests]
+
+    def _answer(self, request: Any, script: str) -> Any:
+        if script == FAIL:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError("scripted", pb_utils.TritonError.INTERNAL))
+        tensor = pb_utils.get_input_tensor_by_name(request, wire.REQUEST)
+        asked = wire.decode(bytes(tensor.as_numpy().reshape(-1)[0]))
+        if isinstance(asked, wire.DescribeRequest):
+            scores = np.zeros(len(asked.items), np.float32)
+            vectors = np.concatenate([vector_of(item.text) for item in asked.items])
+        else:
+            scores = -np.arange(len(asked.candidates), dtype=np.float32)
+            vectors = vector_of(asked.history[-1].text if asked.history else "")
+        if script == NOT_FINITE:
+            vectors[0] = np.nan
+            scores[:1] = np.inf
+        elif script == WRONG_LENGTH:
+            vectors, scores = np.append(vectors, np.float32(1)), np.append(scores, np.float32(1))
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor(wire.SCORES, scores[None]),
+                pb_utils.Tensor(wire.VECTOR, vectors[None]),
+                pb_utils.Tensor(wire.VERSION, np.array([[self._version.encode()]], dtype=np.object_)),
+            ]
+        )
+
+
+def vector_of(text: str) -> np.ndarray[Any, Any]:
+    """`WIDTH` numbers of -1 to 1."""
+    digest = np.frombuffer(blake2b(text.encode(), digest_size=WIDTH).digest(), np.uint8)
+    return digest.astype(np.float32) / np.float32(127.5) - np.float32(1)

@@ -1,0 +1,168 @@
+"""One run on one broker: fault after fault under load, then the comparison with an undisturbed fold of its input."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from schemas.codec import decode
+from schemas.dead_letters import DeadLetter
+from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
+from streams.context import Context
+from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
+from tests.faults.stage import DEADLINE_SECONDS, Stage
+from tests.faults.strikes import STRIKES
+from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
+from tests.streams.plane import Expected, contexts_of, counts_of, read_all
+
+RECOVERY_SECONDS = 120.0
+"""A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
+
+SETTLE_SECONDS = 120.0
+ALLOWED_SECONDS = 3 * DEADLINE_SECONDS
+"""How long a list may take until a reader has it: its deadline, and twice as much again for a busy machine. The model
+stands still for longer than that."""
+
+ANSWERED_AGE_MS = 60_000
+"""Events that were younger when they came call for a list."""
+
+QUIET_MS = 1_500
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One fault as it went: how long until everything worked after its cause was gone, and what told of it."""
+
+    fault: Fault
+    recovery_seconds: float
+    told: tuple[str, ...]
+
+
+@dataclass
+class Session:
+    struck: list[Struck] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
+    verdict: Verdict | None = None
+    broken: list[str] = field(default_factory=list)
+
+
+Say = Callable[[str], None]
+
+
+async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
+    """Strike with each of `faults`, wait each time until everything works again, and judge the whole."""
+    session = Session()
+    model = stage.scorer is not None
+    began = time.monotonic()
+    await stage.watch.restored(0.0, with_model=model, seconds=RECOVERY_SECONDS)
+    session.outages.append(Outage(began - RECOVERY_SECONDS, time.monotonic()))  # the start is no fault
+    for fault in faults:
+        if not await _strike(stage, fault, session, say):
+            break
+        await asyncio.sleep(fault.pause)
+    session.verdict = await _judge(stage, session.outages)
+    say(f"{session.verdict}; the machine stood still for {stage.pulse.seconds():.1f} s")
+    session.broken += session.verdict.broken()
+    session.broken += stage.ended
+    return session
+
+
+async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> bool:
+    """One fault; whether everything worked again in time."""
+    stage.operator.mark()
+    await stage.load.burst(fault.burst)
+    await asyncio.sleep(fault.delay)
+    began = time.monotonic()
+    try:
+        lifted = await STRIKES[fault.kind](stage, fault)
+        restored = await stage.watch.restored(lifted, with_model=fault.kind in NEED_TRITON, seconds=RECOVERY_SECONDS)
+    except Exception as error:
+        session.broken.append(f"fault {fault.number} ({fault.kind.value}): {type(error).__name__} {error}".strip())
+        session.outages.append(Outage(began, time.monotonic()))
+        return False
+    if fault.kind not in KEEP_SERVING:
+        session.outages.append(Outage(began, restored))
+    await stage.operator.look()
+    struck = Struck(fault, restored - lifted, tuple(stage.operator.told(fault.kind)))
+    session.struck.append(struck)
+    say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")
+    return True
+
+
+async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
+    """Let everything settle, and compare. A reader cannot know that it has read everything, so it reads again for as
+    long as something is amiss."""
+    await stage.load.stop()
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        verdict, differences = await _compare(stage, outages)
+        if not verdict.broken() or time.monotonic() > deadline:
+            (stage.folder / "differences.txt").write_text(differences)
+            return verdict
+
+
+async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, str]:
+    events = await _read(stage, EVENTS)
+    expected = Expected(events)
+    held = contexts_of(await _read(stage, CONTEXTS))
+    counted = counts_of(await _read(stage, NEIGHBOURS))
+    letters = [decode(DeadLetter, record.value) for record in await _read(stage, DEAD_LETTERS)]
+    late = _late(stage, events, expected, outages)
+    missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
+    found = folds(expected.contexts, held)
+    verdict = Verdict(
+        accepted=len(expected.accepted),
+        lost=found.lost + len(missing),
+        folded_twice=found.twice,
+        differing=found.differing,
+        miscounted=miscounted(expected.seen, counted),
+        refused=len(expected.refused),
+        wrong_letters=wrong_letters(
+            expected.refused,
+            [((each.partition, each.offset), each.value) for each in letters if each.topic == EVENTS.name],
+        ),
+        without_list=people(late),
+    )
+    return verdict, _differences(expected, held, counted, late)
+
+
+async def _read(stage: Stage, topic: Topic) -> list[Any]:
+    """Everything on a topic; tried again while the broker is busy."""
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            try:
+                return await read_all(stage.broker.bootstrap, topic.name, QUIET_MS)
+            except KafkaError:
+                await asyncio.sleep(1.0)
+
+
+def _differences(
+    expected: Expected, held: Mapping[str, Context], counted: Mapping[str, int], late: Sequence[Accepted]
+) -> str:
+    """What was found wrong, for whoever looks into it: people and items of this run are made up."""
+    lines = [
+        f"{item}: {expected.seen.get(item, 0)} accepted, {counted.get(item, 0)} counted"
+        for item in sorted(expected.seen.keys() | counted.keys())
+        if expected.seen.get(item, 0) != counted.get(item, 0)
+    ]
+    lines += [
+        f"{user}:\n  expected {expected.contexts.get(user)}\n  held     {held.get(user)}"
+        for user in sorted(expected.contexts.keys() | held.keys())
+        if expected.contexts.get(user) != held.get(user)
+    ]
+    lines += [f"not answered in time: {each}" for each in late]
+    return "\n".join([*lines, ""])
+
+
+def _late(stage: Stage, events: Sequence[Any], expected: Expected, outages: Sequence[Outage]) -> list[Accepted]:
+    made: dict[Place, int] = {(record.partition, record.offset): record.timestamp for record in events}
+    wanted = [
+        Accepted(event.user, place, at)
+        for place, event in expected.accepted.items()
+        if made[place] - event.ts < ANSWERED_AGE_MS and (at := stage.load.accepted.get(place)) is not None
+    ]
+    gone = [*outages, *stage.pulse.stalls]
+    return unanswered(wanted, list(stage.watch.answers), gone, ALLOWED_SECONDS)

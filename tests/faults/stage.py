@@ -1,0 +1,167 @@
+"""Everything that a run breaks, and the people who go on using it: a broker, workers, a scorer, load, and a reader."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from deploy.brokers import Broker
+from deploy.processes import Child, free_ports
+from deploy.topics import create
+from schemas.codec import encode
+from schemas.topics import ITEMS
+from streams.settings import throwaway, to_environment
+from tests.faults.load import ITEMS as FILMS
+from tests.faults.load import Load
+from tests.faults.operator import Operator
+from tests.faults.pulse import Pulse
+from tests.faults.scorer import Scorer
+from tests.faults.watch import Watch
+from tests.faults.worker import VARIABLE
+from tests.path.pipeline import films
+from tests.streams.plane import send_all
+
+APP = "faults"
+DEADLINE_SECONDS = 2.0
+SETTINGS = {
+    "app_id": APP,
+    "batch_max_events": 100,
+    "commit_interval_s": 0.2,
+    "list_deadline_ms": int(DEADLINE_SECONDS * 1000),
+    "patience_ms": 1_500,
+    "trigger_max_age_ms": 600_000,
+    "warm_up_s": 10.0,
+}
+"""Batches so small that a burst has a middle; events that waited through an outage are still answered."""
+
+NAMES = ("a", "b", "c")
+DISK_MB = 64
+LOOK_SECONDS = 0.2
+
+
+@dataclass
+class Worker:
+    name: str
+    child: Child
+    port: int
+    log: Path
+    state: Path
+    clock: Path
+
+
+class Stage:
+    """One broker with its topics, and what runs on it. `scorer` is None where there is no tritonserver."""
+
+    def __init__(self, broker: Broker, folder: Path, *, scorer: Scorer | None, seed: int, rate: float) -> None:
+        self.broker = broker
+        self.folder = folder
+        self.scorer = scorer
+        self.workers: dict[str, Worker] = {}
+        self.load = Load(broker.bootstrap, seed, rate)
+        self.watch = Watch(broker.bootstrap, self.load)
+        self.operator = Operator()
+        self.pulse = Pulse()
+        self.ended: list[str] = []
+        """Workers that ended of themselves, and how."""
+        self.states = folder / "state"
+        self.mounted = False
+        self._ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
+        self._supervisor: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await create(self.broker.bootstrap)
+            await send_all(
+                self.broker.bootstrap, [(film.id.encode(), encode(film)) for film in films(FILMS)], ITEMS.name
+            )
+            self.states.mkdir(parents=True)
+            self.mounted = mount(self.states)
+            if self.scorer is not None:
+                await asyncio.to_thread(self.scorer.start)
+            self.start(NAMES[0])
+            await self.load.start()
+            await self.watch.start()
+            self.operator.start()
+            self.pulse.start()
+            self._supervisor = asyncio.create_task(self._supervise(), name="supervisor")
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+        await self.pulse.stop()
+        await self.operator.stop()
+        await self.load.stop()
+        await self.watch.stop()
+        for name in list(self.workers):
+            await self.stop(name)
+        if self.scorer is not None:
+            await asyncio.to_thread(self.scorer.stop)
+        if self.mounted:
+            unmount(self.states)
+
+    # Workers
+
+    def start(self, name: str) -> Worker:
+        """Start a worker on the state that one of this name left."""
+        state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
+        settings = throwaway(
+            self.broker.bootstrap,
+            state_dir=state,
+            web_port=self._ports[name],
+            triton=self.scorer.address if self.scorer else "",
+            **SETTINGS,
+        )
+        environment = {**to_environment(settings), VARIABLE: str(clock), "OMP_NUM_THREADS": "1"}
+        child = Child(f"worker {name}", [sys.executable, "-m", "tests.faults.worker"], log=log, env=environment)
+        self.workers[name] = Worker(name, child, self._ports[name], log, state, clock)
+        self.operator.follow(name, self._ports[name], log)
+        return self.workers[name]
+
+    def kill(self, name: str) -> None:
+        """kill -9, at once."""
+        self.workers.pop(name).child.kill()
+
+    async def stop(self, name: str) -> int:
+        """SIGTERM, and wait until it has ended; its exit status."""
+        return await asyncio.to_thread(self.workers.pop(name).child.stop, 30.0)
+
+    def lose_state(self, name: str) -> None:
+        shutil.rmtree(self.states / name, ignore_errors=True)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        os.killpg(self.workers[name].child.pid, number)
+
+    def free_name(self) -> str:
+        return next(name for name in NAMES if name not in self.workers)
+
+    async def _supervise(self) -> None:
+        """Start again what ended of itself, as a supervisor would, and remember that it did."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for name, worker in list(self.workers.items()):
+                if not worker.child.running() and self.workers.get(name) is worker:
+                    self.ended.append(f"worker {name} ended with status {worker.child.returncode}")
+                    worker.child.kill()
+                    self.start(name)
+
+
+def mount(folder: Path) -> bool:
+    """Put a file system of `DISK_MB` on `folder`; False where this process may not."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "ouzel-faults", str(folder)]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    return False
+
+
+def unmount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=False)

@@ -1,0 +1,31 @@
+"""How each kind of fault is done: it strikes, holds, lifts, and returns when its cause was gone."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from tests.faults.schedule import Fault, Kind
+from tests.faults.stage import Stage
+from tests.faults.strikes import brokers, disks, inputs, scorers, workers
+
+Strike = Callable[[Stage, Fault], Awaitable[float]]
+
+STRIKES: Mapping[Kind, Strike] = {
+    Kind.WORKER_KILLED: workers.killed,
+    Kind.WORKER_STOPPED: workers.stopped,
+    Kind.WORKER_FROZEN: workers.frozen,
+    Kind.WORKERS_JOIN_AND_LEAVE: workers.join_and_leave,
+    Kind.STATE_DAMAGED: disks.damaged,
+    Kind.DISK_FULL: disks.full,
+    Kind.CLOCK_STEPPED: inputs.clock_stepped,
+    Kind.BROKER_STOPPED: brokers.stopped,
+    Kind.BROKER_KILLED: brokers.killed,
+    Kind.CHANGELOG_COMPACTED: brokers.compacted,
+    Kind.SCORER_KILLED: scorers.killed,
+    Kind.SCORER_FROZEN: scorers.frozen,
+    Kind.SCORER_SLOW: scorers.scripted,
+    Kind.SCORER_NOT_FINITE: scorers.scripted,
+    Kind.SCORER_WRONG_LENGTH: scorers.scripted,
+    Kind.SCORER_FAILS: scorers.scripted,
+    Kind.SCORER_SWAPPED: scorers.swapped,
+    Kind.POISON: inputs.poison,
+    Kind.FLOOD: inputs.flood,
+}

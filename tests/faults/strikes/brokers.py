@@ -1,0 +1,78 @@
+"""The broker stopped, killed and started again with its data; and its changelog compacted before a recovery."""
+
+import asyncio
+import subprocess
+import time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.brokers import KafkaBroker
+from schemas.topics import CONTEXTS, NEIGHBOURS
+from tests.faults.schedule import Fault
+from tests.faults.stage import Stage
+from tests.faults.watch import PARTITIONS
+
+COMPACT_NOW = "min.cleanable.dirty.ratio=0.001,max.compaction.lag.ms=1000,segment.ms=1000"
+COMPACT_SECONDS = 60.0
+
+
+async def killed(stage: Stage, fault: Fault) -> float:
+    await asyncio.to_thread(stage.broker.kill)
+    await asyncio.sleep(fault.hold)
+    await stage.broker.start_async()
+    return time.monotonic()
+
+
+async def stopped(stage: Stage, fault: Fault) -> float:
+    await asyncio.to_thread(stage.broker.stop)
+    await asyncio.sleep(fault.hold)
+    await stage.broker.start_async()
+    return time.monotonic()
+
+
+async def compacted(stage: Stage, fault: Fault) -> float:
+    """Have the broker compact what the state is rebuilt from; then the worker dies and loses its disk."""
+    before = await _share_left(stage)
+    for topic in (CONTEXTS.name, NEIGHBOURS.name):
+        await asyncio.to_thread(_compact, stage.broker, topic)
+    async with asyncio.timeout(COMPACT_SECONDS):
+        while await _share_left(stage) > min(0.9 * before, 0.9):  # noqa: ASYNC110 - no event comes from the broker
+            await asyncio.sleep(0.5)
+    (name,) = stage.workers
+    stage.kill(name)
+    at = time.monotonic()
+    stage.lose_state(name)
+    stage.start(name)
+    return at
+
+
+async def _share_left(stage: Stage) -> float:
+    """The share of the changelog's offsets, up to its end now, that still have a record."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=stage.broker.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(CONTEXTS.name, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        count = 0
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=200)).values():
+                    count += len(records)
+        return count / max(1, sum(ends.values()))
+    finally:
+        await consumer.stop()
+
+
+def _compact(broker: KafkaBroker, topic: str) -> None:
+    subprocess.run(
+        [
+            str(broker.home / "bin" / "kafka-configs.sh"),
+            *("--bootstrap-server", broker.bootstrap, "--entity-type", "topics", "--entity-name", topic),
+            *("--alter", "--add-config", COMPACT_NOW),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )

@@ -1,0 +1,70 @@
+"""Workers killed, told to stop, frozen until the group has given them up, joined by others and left again."""
+
+import asyncio
+import signal
+import time
+from random import Random
+
+from tests.faults.schedule import Fault
+from tests.faults.stage import Stage
+
+MAX_COMING_BACK = 6.0
+"""A worker that is killed again is killed within so many seconds of its start: while it joins, recovers or serves."""
+
+
+async def killed(stage: Stage, fault: Fault) -> float:
+    draw = Random(fault.seed)
+    (name,) = stage.workers
+    for left in range(fault.again, -1, -1):
+        stage.kill(name)
+        at = time.monotonic()
+        stage.start(name)
+        if left:
+            await asyncio.sleep(draw.uniform(0.0, MAX_COMING_BACK))
+    return at
+
+
+async def stopped(stage: Stage, fault: Fault) -> float:
+    (name,) = stage.workers
+    status = await stage.stop(name)
+    at = time.monotonic()  # until now it answered what it had taken
+    if status:
+        stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
+    stage.start(name)
+    return at
+
+
+async def frozen(stage: Stage, fault: Fault) -> float:
+    """A worker stands still; another may take its place; then it goes on, not knowing what it lost."""
+    draw = Random(fault.seed)
+    (name,) = stage.workers
+    stage.signal(name, signal.SIGSTOP)
+    other = stage.start(stage.free_name()).name if draw.random() < 0.6 else None
+    await asyncio.sleep(fault.hold)
+    stage.signal(name, signal.SIGCONT)
+    at = time.monotonic()
+    if other is not None:
+        await asyncio.sleep(draw.uniform(0.0, 4.0))
+        await _end(stage, draw.choice((name, other)), kill=draw.random() < 0.5)
+        at = time.monotonic()
+    return at
+
+
+async def join_and_leave(stage: Stage, fault: Fault) -> float:
+    """A second and perhaps a third worker come, and all but one go again, in any way; the one that stays is drawn."""
+    draw = Random(fault.seed)
+    for _ in range(draw.choice((1, 2))):
+        stage.start(stage.free_name())
+        await asyncio.sleep(draw.uniform(0.0, 1.0))
+    await asyncio.sleep(draw.uniform(0.0, 3.0) + fault.hold)
+    for name in draw.sample(list(stage.workers), len(stage.workers) - 1):
+        await _end(stage, name, kill=draw.random() < 0.6)
+    return time.monotonic()
+
+
+async def _end(stage: Stage, name: str, *, kill: bool) -> None:
+    stage.operator.leave(name)
+    if kill:
+        stage.kill(name)
+    else:
+        await stage.stop(name)

@@ -1,0 +1,43 @@
+"""The short form of `make faults`: a few faults of each sort on each broker, with the real pipeline under load."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import parts
+from tests.faults.report import page
+from tests.faults.running import Options, run
+from tests.faults.schedule import Kind
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+EVENTS_A_SECOND = 12.0
+
+
+async def hold(folder: Path, options: Options) -> None:
+    """Run, and see that every fault was done and every promise held."""
+    told: list[str] = []
+    options = replace(options, rate=EVENTS_A_SECOND)
+    sessions = await run(folder, options, told.append)
+    assert not any(session.broken for session in sessions), "\n".join([*told, page(sessions)])
+    assert sum(len(session.struck) for session in sessions) == options.faults
+
+
+async def test_workers_and_disks(tmp_path: Path) -> None:
+    kinds = (Kind.WORKER_KILLED, Kind.STATE_DAMAGED, Kind.POISON)
+    await hold(tmp_path, Options(faults=3, brokers=["embedded"], kinds=kinds, seed=5))
+
+
+async def test_brokers_and_workers_that_stand_still(tmp_path: Path) -> None:
+    parts.need_kafka()
+    kinds = (Kind.BROKER_KILLED, Kind.WORKER_FROZEN)
+    await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
+
+
+@pytest.mark.triton
+async def test_the_scorer(tmp_path: Path) -> None:
+    parts.need_triton()
+    kinds = (Kind.SCORER_FROZEN, Kind.SCORER_NOT_FINITE)
+    await hold(tmp_path, Options(faults=2, brokers=["embedded"], kinds=kinds, seed=5))

@@ -1,0 +1,140 @@
+"""The verdict finds what is lost, doubled, changed, refused without a letter, and not answered; and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import Event, EventKind
+from streams.context import EMPTY, MAX_RECENT, Context, fold
+from tests.faults.verdict import (
+    Accepted,
+    Answer,
+    Folds,
+    Outage,
+    Verdict,
+    due,
+    folds,
+    miscounted,
+    quantiles,
+    together,
+    unanswered,
+    wrong_letters,
+)
+
+NOW = 1_700_000_000_000
+GOOD = Verdict(
+    accepted=9, lost=0, folded_twice=0, differing=0, miscounted=0, refused=2, wrong_letters=0, without_list=0
+)
+
+
+def event(number: int, kind: EventKind = EventKind.LIKE) -> Event:
+    extra = {EventKind.STEER: {"text": "more westerns"}, EventKind.FORGET: {"target": "e0"}}.get(
+        kind, {"item": f"film-{number % 7}"}
+    )
+    return Event(id=f"e{number}", user="ann", kind=kind, ts=NOW, scene="home", **extra)
+
+
+def folded(numbers: list[int]) -> Context:
+    context = EMPTY
+    for offset, number in enumerate(numbers):
+        context = fold(context, event(number), offset)
+    return context
+
+
+@given(st.lists(st.integers(0, 1_000), max_size=120, unique=True))
+def test_equal_contexts_differ_in_nothing(numbers: list[int]) -> None:
+    assert folds({"ann": folded(numbers)}, {"ann": folded(numbers)}) == Folds(0, 0, 0)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=120, unique=True), st.data())
+def test_a_lost_event_is_found_however_long_ago(numbers: list[int], data: st.DataObject) -> None:
+    gone = data.draw(st.integers(0, len(numbers) - 1))
+    found = folds({"ann": folded(numbers)}, {"ann": folded(numbers[:gone] + numbers[gone + 1 :])})
+    assert (found.lost, found.twice, found.differing) == (1, 0, 1)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=2 * MAX_RECENT, unique=True))
+def test_an_event_folded_twice_is_found_however_long_ago(numbers: list[int]) -> None:
+    # Folded under other ids' cover: as if the stamp and the ids had been lost in between.
+    once = folded(numbers)
+    again = fold(replace_stamp(once), event(numbers[0]), 10_000)
+    found = folds({"ann": once}, {"ann": again})
+    assert found.twice >= 1
+    assert found.differing == 1
+
+
+def replace_stamp(context: Context) -> Context:
+    return Context(scenes=context.scenes, seen=context.seen, steers=context.steers, ts=context.ts)
+
+
+def test_a_person_who_is_not_there_has_lost_everything() -> None:
+    assert folds({"ann": folded([1, 2, 3])}, {}) == Folds(3, 0, 1)
+    assert folds({}, {"ann": folded([1])}).differing == 1
+
+
+def test_a_lost_sentence_is_found_though_no_item_tells_of_it() -> None:
+    steered = fold(folded([1, 2]), event(3, EventKind.STEER), 5)
+    assert folds({"ann": steered}, {"ann": folded([1, 2])}).lost == 1
+
+
+def test_items_counted_too_often_or_too_seldom() -> None:
+    assert miscounted({"a": 2, "b": 3}, {"a": 2, "b": 3}) == 0
+    assert miscounted({"a": 2, "b": 3, "c": 1}, {"a": 3, "b": 2}) == 3
+
+
+def test_letters_that_are_missing_without_their_bytes_or_without_cause() -> None:
+    refused = {(0, 1): b"x", (0, 2): None}
+    assert wrong_letters(refused, [((0, 1), b"x"), ((0, 2), None), ((0, 2), None)]) == 0
+    assert wrong_letters(refused, [((0, 1), b"x")]) == 1
+    assert wrong_letters(refused, [((0, 1), b"y"), ((0, 2), None), ((1, 1), b"good")]) == 2
+
+
+def accepted(offset: int, at: float, user: str = "ann") -> Accepted:
+    return Accepted(user, (0, offset), at)
+
+
+def answer(offset: int, at: float, user: str = "ann") -> Answer:
+    return Answer(user, (0, offset), at)
+
+
+def test_a_list_answers_its_event_and_those_before_it() -> None:
+    events = [accepted(1, 0.0), accepted(2, 0.5), accepted(9, 3.0, "bob")]
+    assert unanswered(events, [answer(2, 1.0), answer(9, 4.0, "bob")], [], 2.0) == []
+    assert unanswered(events, [answer(1, 1.0), answer(9, 4.0, "bob")], [], 2.0) == [events[1]]
+    assert unanswered(events, [answer(2, 1.0)], [], 2.0) == [events[2]]
+
+
+def test_a_late_list_is_no_answer_but_an_earlier_one_of_a_later_event_is() -> None:
+    assert unanswered([accepted(1, 0.0)], [answer(1, 2.5)], [], 2.0) == [accepted(1, 0.0)]
+    assert unanswered([accepted(1, 0.0)], [answer(1, 2.5), answer(3, 1.0)], [], 2.0) == []
+
+
+@pytest.mark.parametrize(
+    ("at", "outages", "end"),
+    [
+        (10.0, [], 12.0),
+        (10.0, [Outage(0.0, 9.0)], 12.0),
+        (10.0, [Outage(9.0, 20.0)], 22.0),
+        (10.0, [Outage(11.0, 20.0)], 22.0),
+        (10.0, [Outage(13.0, 20.0)], 12.0),
+        (10.0, [Outage(21.0, 30.0), Outage(11.0, 20.0)], 32.0),
+    ],
+)
+def test_the_deadline_counts_from_the_end_of_an_outage(at: float, outages: list[Outage], end: float) -> None:
+    assert due(at, outages, 2.0) == end
+
+
+def test_every_broken_promise_is_said() -> None:
+    assert GOOD.broken() == ()
+    for name in ("lost", "folded_twice", "differing", "miscounted", "wrong_letters", "without_list"):
+        (sentence,) = replace(GOOD, **{name: 3}).broken()
+        assert sentence.startswith("3 ")
+
+
+def test_runs_add_up() -> None:
+    assert together([]).accepted == 0
+    assert together([GOOD, replace(GOOD, lost=1)]) == replace(GOOD, accepted=18, refused=4, lost=1)
+    assert quantiles([3.0, 1.0, 2.0]) == {"p50": 2.0, "max": 3.0}
+    assert quantiles([]) == {"p50": 0.0, "max": 0.0}

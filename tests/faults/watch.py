@@ -1,0 +1,91 @@
+"""A reader of the lists: who was answered when, and whether everything works again."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer
+
+from schemas.codec import decode
+from schemas.recommendations import Degraded, Recommendation
+from schemas.topics import RECOMMENDATIONS
+from tests.faults.load import Load
+from tests.faults.verdict import Answer
+
+PARTITIONS = 4
+
+
+@dataclass
+class Fresh:
+    """The last event of a partition that was answered, by when the broker had it."""
+
+    any: float = 0.0
+    with_model: float = 0.0
+
+
+class Watch:
+    """Follows `ouzel.recommendations` until stopped."""
+
+    def __init__(self, bootstrap: str, load: Load) -> None:
+        self.answers: list[Answer] = []
+        self.degraded: dict[Degraded | None, int] = {}
+        self.versions: set[str] = set()
+        self._bootstrap = bootstrap
+        self._load = load
+        self._fresh = {partition: Fresh() for partition in range(PARTITIONS)}
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._consumer = AIOKafkaConsumer(
+            RECOMMENDATIONS.name,
+            bootstrap_servers=self._bootstrap,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=50,
+        )
+        await self._consumer.start()
+        self._task = asyncio.create_task(self._run(), name="watch")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+            await self._consumer.stop()
+
+    async def restored(self, since: float, *, with_model: bool, seconds: float) -> float:
+        """Wait until an event of each partition that came after `since` is answered; when that was.
+
+        `with_model` asks for lists that the model had its part in. TimeoutError after `seconds`.
+        """
+        async with asyncio.timeout(seconds):
+            while not all((f.with_model if with_model else f.any) > since for f in self._fresh.values()):
+                self._news.clear()
+                await self._news.wait()
+        return time.monotonic()
+
+    async def version(self, name: str, *, seconds: float) -> None:
+        """Wait until a list comes from this version of the model. TimeoutError after `seconds`."""
+        async with asyncio.timeout(seconds):
+            while name not in self.versions:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _run(self) -> None:
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=200)
+            at = time.monotonic()
+            for record in (record for records in batches.values() for record in records):
+                self._take(decode(Recommendation, record.value), at)
+            self._news.set()
+
+    def _take(self, made: Recommendation, at: float) -> None:
+        place = made.partition, made.offset
+        self.answers.append(Answer(made.user, place, at))
+        self.degraded[made.degraded] = self.degraded.get(made.degraded, 0) + 1
+        if made.model_version is not None:
+            self.versions.add(made.model_version)
+        came, fresh = self._load.accepted.get(place, 0.0), self._fresh[made.partition]
+        fresh.any = max(fresh.any, came)
+        if made.degraded is None:
+            fresh.with_model = max(fresh.with_model, came)

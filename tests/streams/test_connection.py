@@ -1,0 +1,60 @@
+"""Clients that do not spin while no broker answers, and a log that does not say so a thousand times."""
+
+import asyncio
+import logging
+
+from streams.connection import paced
+from streams.repeats import Repeats
+from streams.worker import LOGGING
+
+
+class Inner:
+    def __init__(self, answers: bool) -> None:
+        self.asked = 0
+        self.answers = answers
+
+    async def _metadata_update(self, _cluster: object, _topics: object) -> bool:
+        self.asked += 1
+        return self.answers
+
+
+class Client:
+    def __init__(self, *, answers: bool) -> None:
+        self._client = Inner(answers)
+
+
+async def ask(client: Client, times: int) -> bool:
+    """Ask so often; whether that was done before anything but this could run for a moment."""
+    for _ in range(times):
+        await client._client._metadata_update(None, None)
+    return True
+
+
+async def test_asking_in_vain_takes_its_time() -> None:
+    away, there = paced(Client(answers=False)), paced(Client(answers=True))
+    done, waiting = await asyncio.wait([asyncio.create_task(ask(each, 1_000)) for each in (away, there)], timeout=0.5)
+    assert (len(done), len(waiting)) == (1, 1)
+    assert there._client.asked == 1_000
+    assert 1 <= away._client.asked <= 5
+    waiting.pop().cancel()
+
+
+def line(name: str, number: int, text: str = "no %s", *args: object) -> logging.LogRecord:
+    return logging.LogRecord(name, logging.ERROR, "x.py", number, text, args or ("broker",), None)
+
+
+def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
+    now = 0.0
+    repeats = Repeats(every=5.0, clock=lambda: now)
+    assert [repeats.filter(line("aiokafka.client", 7)) for _ in range(4)] == [True, False, False, False]
+    assert repeats.filter(line("aiokafka.client", 8))
+    assert all(repeats.filter(line("streams.lane", 7)) for _ in range(4))
+    now = 6.0
+    again = line("aiokafka.client", 7)
+    assert repeats.filter(again)
+    assert again.getMessage() == "no broker (and 3 times before)"
+
+
+def test_a_worker_logs_so() -> None:
+    assert LOGGING["handlers"]["stderr"]["filters"] == ["repeats"]
+    assert LOGGING["filters"]["repeats"]["()"] == "streams.repeats.Repeats"
