@@ -99,6 +99,35 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
 
 
 @cli.command()
+@click.argument("user")
+@BROKERS
+@click.option("--order", "order_id", help="The order's id: again with the same one, it does no harm. [default: drawn]")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait.")
+def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> None:
+    """Have the workers clear everything of USER, and print the receipt as a line of JSON.
+
+    USER is the id as it stands in the events; "-" reads it from standard input, so that it is in no list of processes.
+    Ends with 1 if no receipt came in time: the order stands, and the receipt will be on ouzel.privacy-receipts.
+    """
+    import uuid
+
+    import msgspec
+
+    from deploy.erasing import order
+    from schemas.privacy import ErasureOrder
+    from streams.clock import SYSTEM
+
+    if user == "-":
+        user = click.get_text_stream("stdin").readline().rstrip("\n")
+    erasure = ErasureOrder(id=order_id or uuid.uuid4().hex, user=user, ts=SYSTEM.now_ms())
+    receipt = asyncio.run(order(brokers, erasure, timeout=timeout, connection=_connection()))
+    if receipt is None:
+        click.echo(f"order {erasure.id} is sent; no receipt within {timeout:g} s. Does a worker run?", err=True)
+        sys.exit(1)
+    click.echo(msgspec.json.encode(receipt).decode())
+
+
+@cli.command()
 @BROKERS
 @click.option("--items", type=FILE, help="The catalogue: CSV, TSV or Parquet.")
 @click.option("--events", type=FILE, help="What people did: CSV, TSV or Parquet.")

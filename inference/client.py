@@ -110,6 +110,13 @@ class TritonScorer:
         width = len(values) // len(items) if items else 0
         return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
 
+    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+        if self._closed:
+            raise Unavailable("this scorer is closed; make a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to ask the model")
+        await self._ask(wire.ForgetRequest(tuple(sessions)), timeout)
+
     async def ready(self) -> bool:
         if self._closed:
             return False
@@ -134,7 +141,7 @@ class TritonScorer:
             self._client = InferenceServerClient(self._address, channel_args=_OPTIONS)
         return self._client
 
-    async def _ask(self, request: ScoreRequest | wire.DescribeRequest, timeout: float) -> tuple[wire.Answered, str]:
+    async def _ask(self, request: wire.Question, timeout: float) -> tuple[wire.Answered, str]:
         tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[wire.encode(request)]], dtype=np.object_))
         outputs = [InferRequestedOutput(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION)]

@@ -10,13 +10,23 @@ from typing import Protocol
 
 from schemas.codec import decode_event
 from schemas.dead_letters import DeadLetter
-from schemas.events import Event
+from schemas.events import Event, EventKind
 from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
-from streams.attribution import Exposure, attribute
-from streams.context import Context, fold, is_repeat
+from streams.attribution import NONE, Exposure, attribute
+from streams.context import EMPTY, Context, fold, is_repeat
 from streams.covisits import covisits, messages
+from streams.erasure import (
+    CONTEXT_PART,
+    LISTS_PART,
+    NO_VERSIONS,
+    VERSIONS_PART,
+    Erasure,
+    Versions,
+    order_digest,
+    person_digest,
+)
 from streams.refusing import Record, dead_letter
 
 
@@ -25,6 +35,9 @@ class LookUp(Protocol):
 
     def context(self, user: str) -> Context: ...
     def exposure(self, user: str) -> Exposure: ...
+    def versions(self, user: str) -> Versions: ...
+    def erasure(self, order: bytes) -> Erasure | None: ...
+    def erased(self, user: str, offset: int) -> bool: ...
 
 
 @dataclass
@@ -34,6 +47,10 @@ class Folded:
     `contexts` and `exposures` are the new values of those that changed, by user. `events` are the accepted events in
     order, without repeats. `triggers` are the events that call for a list, the newest of each user. `repeats` counts
     what was folded before; `last` is the offset of the batch's last record, -1 if it had none.
+
+    `cleared` are the people of whom everything from before the batch goes; what `contexts` and `exposures` hold of them
+    is their new life, or empty. `erasures` are the orders that were carried out in it, by digest, and `receipts` are
+    owed: the `erase` event and what came of it.
     """
 
     contexts: dict[str, Context] = field(default_factory=dict)
@@ -43,6 +60,9 @@ class Folded:
     dead: list[DeadLetter] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     triggers: dict[str, tuple[Event, int]] = field(default_factory=dict)
+    cleared: set[str] = field(default_factory=set)
+    erasures: dict[bytes, Erasure] = field(default_factory=dict)
+    receipts: list[tuple[Event, Erasure]] = field(default_factory=list)
     repeats: int = 0
     last: int = -1
 
@@ -67,7 +87,10 @@ def fold_batch(
         folded.last = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
-            _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
+            if event.kind is EventKind.ERASE:
+                _erase(folded, event, record.offset, state, now_ms)
+            else:
+                _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
     folded.covisits = messages(partition, updates)
@@ -85,6 +108,9 @@ def _fold_one(
     window_ms: int,
 ) -> None:
     user = event.user
+    if state.erased(user, offset):
+        folded.repeats += 1
+        return
     before = folded.contexts.get(user)
     if before is None:
         before = state.context(user)
@@ -110,3 +136,30 @@ def _fold_one(
     updates.extend(pairs)
     folded.events.append(event)
     folded.triggers[user] = (event, offset)
+
+
+def _erase(folded: Folded, event: Event, offset: int, state: LookUp, now_ms: int) -> None:
+    """Clear everything of a person up to `offset`. Delivered or sent again, an order clears nothing of what came since.
+
+    Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
+    same id, it stands further on, where the person may have begun anew. Either has its receipt again.
+    """
+    user, order = event.user, order_digest(event.id, event.user)
+    known = folded.erasures.get(order) or state.erasure(order)
+    before = folded.contexts[user] if user in folded.contexts else state.context(user)
+    exposure = folded.exposures[user] if user in folded.exposures else state.exposure(user)
+    versions = NO_VERSIONS if user in folded.cleared else state.versions(user)
+    if known is None:
+        held = {CONTEXT_PART: before is not EMPTY, LISTS_PART: exposure.lists, VERSIONS_PART: versions.names}
+        parts = tuple(part for part, there in held.items() if there)
+        known = Erasure(order, person_digest(user, order), offset, now_ms, parts, versions.names)
+        folded.erasures[order] = known
+    folded.receipts.append((event, known))
+    if known.offset < offset or before.offset > offset:
+        folded.repeats += 1
+        return
+    folded.cleared.add(user)
+    folded.contexts[user] = EMPTY
+    folded.exposures[user] = NONE
+    folded.triggers.pop(user, None)
+    folded.events.append(event)

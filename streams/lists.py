@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.recommendations import Degraded, Recommendation
-from schemas.scoring import Scorer, Scores, ScoringError
+from schemas.scoring import MAX_FORGOTTEN, Scorer, Scores, ScoringError
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import Exposure, expose
 from streams.blend import Blend, Remembered, learn
@@ -49,6 +49,9 @@ MAX_REMEMBERED = 4_096
 HURRY_SECONDS = 0.02
 """Between two looks for somebody whose patience has ended."""
 
+FORGET_SECONDS = 2.0
+"""How long the model may take to drop what it keeps of people who are erased."""
+
 JUDGED = 10
 """How many entries of a list the online hit ratio looks at."""
 
@@ -64,6 +67,7 @@ class State(Protocol):
     def blend(self, scene: str) -> Blend: ...
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def set_blend(self, scene: str, blend: Blend) -> None: ...
+    def note_version(self, user: str, name: str) -> None: ...
 
 
 class Last(NamedTuple):
@@ -108,6 +112,7 @@ class Lists:
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
         self._busy: dict[str, Trigger] = {}
+        self._void: dict[Trigger, asyncio.Event] = {}
         self._last: OrderedDict[str, Last] = OrderedDict()
         self._wake = asyncio.Event()
 
@@ -164,6 +169,36 @@ class Lists:
         waiting = self._waiting.first_offset(partition)
         return min(offsets if waiting is None else [*offsets, waiting], default=None)
 
+    def forget(self, user: str) -> tuple[str, ...]:
+        """Drop what is kept and what is being made of a person who is erased; what that was, as what@where."""
+        found = {
+            "waiting-list@worker": self._waiting.drop(user),
+            "last-list@worker": self._last.pop(user, None) is not None,
+            "list-in-the-making@worker": user in self._busy,
+        }
+        if user in self._busy:
+            self._void.setdefault(self._busy[user], asyncio.Event())
+        return tuple(part for part, there in found.items() if there)
+
+    async def settle(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Return when no list is in the making that was begun before these people were forgotten, and the model has
+        dropped what it kept of them; what it has not, as what@where: it goes when it is the least recently used."""
+        for user in users:
+            over = self._void.get(self._busy[user]) if user in self._busy else None
+            if over is not None:
+                await over.wait()
+        if self._scorer is None or not users:
+            return ()
+        try:
+            async with asyncio.timeout(FORGET_SECONDS):
+                for first in range(0, len(users), MAX_FORGOTTEN):
+                    sessions = [self._session(user) for user in users[first : first + MAX_FORGOTTEN]]
+                    await self._scorer.forget(sessions, timeout=FORGET_SECONDS)
+        except (ScoringError, TimeoutError) as error:
+            log.warning("The model was not told to forget erased people (%s)", type(error).__name__)
+            return ("prefix@model",)
+        return ()
+
     def busy(self) -> bool:
         """Whether somebody waits for a list."""
         return bool(self._busy) or len(self._waiting) > 0
@@ -204,6 +239,9 @@ class Lists:
             log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
         finally:
             del self._busy[trigger.user]
+            over = self._void.pop(trigger, None)
+            if over is not None:
+                over.set()
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
             self._wake.set()
 
@@ -227,9 +265,10 @@ class Lists:
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
             scores, degraded = await self._score(trigger, context, chosen)
-        if not state.open:
+        if not state.open or trigger in self._void:
             return
         if scores is not None:
+            state.note_version(trigger.user, scores.model_version)
             chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 scores, degraded = None, Degraded.UNAVAILABLE
@@ -266,6 +305,8 @@ class Lists:
                 *(Output(FEEDBACK.name, key, encode(feedback)) for feedback in closed),
             ]
         )
+        if trigger in self._void:
+            return
         without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
         listed = plain.candidates.numbers[without.places[:JUDGED]].tolist()
         self._keep(trigger, context, made, tuple(catalogue.index[at] for at in listed), remember(chosen))

@@ -28,6 +28,7 @@ PURE = [
     "ranking",
     "attribution",
     "folding",
+    "erasure",
     "interests",
     "likeness",
     "catalogue",

@@ -98,8 +98,8 @@ class Plane:
     def log(self) -> str:
         return "\n".join(path.read_text()[-4000:] for path in sorted(self.folder.glob("*.log")))
 
-    def send(self, records: Iterable[Sent]) -> None:
-        asyncio.run(_send(self.bootstrap, records))
+    def send(self, records: Iterable[Sent], topic: str = EVENTS.name) -> None:
+        asyncio.run(_send(self.bootstrap, records, topic))
 
     def read(self, topic: str) -> list[Any]:
         return asyncio.run(_read(self.bootstrap, topic))
@@ -143,17 +143,26 @@ def contexts_of(records: Iterable[Any]) -> dict[str, Context]:
 
 
 class Expected:
-    """What a plain fold of the input makes: contexts, refused records, and accepted events by item."""
+    """What a plain fold of the input makes: contexts, refused records, accepted events by item, and erasure orders with
+    the place of the first that says so."""
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.contexts: dict[str, Context] = {}
         self.refused: dict[tuple[int, int], bytes | None] = {}
         self.seen: dict[str, int] = {}
+        self.orders: dict[tuple[str, str], tuple[int, int]] = {}
         for record in records:
             try:
-                event = decode_event(record.value, key=record.key, now_ms=NOW_MS)
+                event = decode_event(record.value, key=record.key, now_ms=time.time_ns() // 1_000_000)
             except Refused:
                 self.refused[record.partition, record.offset] = record.value
+                continue
+            if event.kind is EventKind.ERASE:
+                if (
+                    self.orders.setdefault((event.id, event.user), (record.partition, record.offset))[1]
+                    == record.offset
+                ):
+                    self.contexts.pop(event.user, None)
                 continue
             before = self.contexts.get(event.user, EMPTY)
             if not is_repeat(before, event, record.offset) and event.item is not None:
@@ -179,11 +188,11 @@ def check(plane: Plane) -> None:
     assert plane.held() == expected.contexts
 
 
-async def _send(bootstrap: str, records: Iterable[Sent]) -> None:
+async def _send(bootstrap: str, records: Iterable[Sent], topic: str) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_request_size=2_000_000)
     await producer.start()
     try:
-        sent = [await producer.send(EVENTS.name, value, key=key) for key, value in records]
+        sent = [await producer.send(topic, value, key=key) for key, value in records]
         await asyncio.gather(*sent)
     finally:
         await producer.stop()
