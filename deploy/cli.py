@@ -100,6 +100,21 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
 
 @cli.command()
 @click.argument("user")
+def pseudonym(user: str) -> None:
+    """Print the name under which USER is kept with the OUZEL_PSEUDONYM_KEY of the environment.
+
+    "-" reads ids from standard input, a line each, and prints a line for each.
+    """
+    from streams.pseudonym import alias_with
+    from streams.settings import read_settings
+
+    alias = alias_with(read_settings().pseudonym_key.reveal())
+    for each in (line.rstrip("\n") for line in click.get_text_stream("stdin")) if user == "-" else [user]:
+        click.echo(alias(each))
+
+
+@cli.command()
+@click.argument("user")
 @BROKERS
 @click.option("--order", "order_id", help="The order's id: again with the same one, it does no harm. [default: drawn]")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait.")

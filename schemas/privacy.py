@@ -21,8 +21,8 @@ class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", t
 
     The order took effect at `partition` and `offset` of `ouzel.events`, at time `ts` of the worker's clock: what stands
     before it is cleared, what comes after it starts anew. `cleared` and `remains` are of the form what@where. What
-    `remains` is out of a worker's reach: topics that are kept by time, until then.
-    """
+    `remains` is out of a worker's reach: topics that are kept by time, until then. `person` is the pseudonym under
+    which the person was kept, if any."""
 
     order: Id
     user: Id
@@ -32,3 +32,4 @@ class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", t
     remains: Annotated[tuple[Id, ...], Meta(max_length=MAX_CLEARED)] = ()
     partition: Partition | None = None
     offset: Offset | None = None
+    person: Id | None = None

@@ -28,6 +28,7 @@ from streams.leftovers import clear
 from streams.lists import Lists
 from streams.metrics import Metrics
 from streams.ordering import forward
+from streams.pseudonym import alias_with
 from streams.publishing import Output, Publisher
 from streams.ranking import Ranking
 from streams.replica import Replica
@@ -95,6 +96,7 @@ class WorkerApp(faust.App):
     async def on_start(self) -> None:
         await super().on_start()
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
+        alias = alias_with(self.settings.pseudonym_key.reveal())
         lists = Lists(
             settings=self.settings,
             ranking=Ranking(
@@ -109,6 +111,7 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=self.clock,
             secret=secrets.token_bytes(32),
+            alias=alias,
         )
         self.lanes.plane = Plane(
             settings=self.settings,
@@ -118,6 +121,7 @@ class WorkerApp(faust.App):
             publish=self.publish,
             changelog=self._changelog,
             warm=self._warm,
+            alias=alias,
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),

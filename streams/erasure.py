@@ -70,9 +70,10 @@ def with_version(versions: Versions, name: str) -> Versions:
 
 
 def receipt(
-    erasure: Erasure, event: Event, partition: int, *, found: tuple[str, ...], left: tuple[str, ...]
+    erasure: Erasure, event: Event, partition: int, *, person: str, found: tuple[str, ...], left: tuple[str, ...]
 ) -> ErasureReceipt:
-    """The receipt for the order `event`. `found` are the parts cleared beside the state, `left` those that were not."""
+    """The receipt for the order `event` about somebody who is kept as `person`. `found` are the parts cleared beside
+    the state, `left` those that were not."""
     state = f"@ouzel.contexts/{partition}"
     return ErasureReceipt(
         order=event.id,
@@ -83,4 +84,5 @@ def receipt(
         remains=(*left, *(f"records@{topic}" for topic in REMAINS)),
         partition=partition,
         offset=erasure.offset,
+        person=None if person == event.user else person,
     )

@@ -4,6 +4,7 @@
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
+    ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
 `retriable` says whether the same work, started over from what is durable, can succeed.
@@ -32,6 +33,10 @@ class PartitionLost(StreamsError):
     """The partition is no longer ours."""
 
     retriable: ClassVar[bool] = True
+
+
+class AnotherKey(StreamsError):
+    """People are kept under pseudonyms of another key than the one that is set."""
 
 
 class IndexFull(StreamsError):

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from schemas.codec import decode_event
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, EventKind
@@ -27,6 +29,7 @@ from streams.erasure import (
     order_digest,
     person_digest,
 )
+from streams.pseudonym import Alias, same
 from streams.refusing import Record, dead_letter
 
 
@@ -48,10 +51,9 @@ class Folded:
     order, without repeats. `triggers` are the events that call for a list, the newest of each user. `repeats` counts
     what was folded before; `last` is the offset of the batch's last record, -1 if it had none.
 
-    `cleared` are the people of whom everything from before the batch goes; what `contexts` and `exposures` hold of them
-    is their new life, or empty. `erasures` are the orders that were carried out in it, by digest, and `receipts` are
-    owed: the `erase` event and what came of it.
-    """
+    `cleared` are the people of whom everything from before the batch goes, with their ids; what `contexts` and
+    `exposures` hold of them is their new life, or empty. `erasures` are the orders that were carried out in it, by
+    digest, and `receipts` are owed: the `erase` event and what came of it."""
 
     contexts: dict[str, Context] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Folded:
     dead: list[DeadLetter] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     triggers: dict[str, tuple[Event, int]] = field(default_factory=dict)
-    cleared: set[str] = field(default_factory=set)
+    cleared: dict[str, str] = field(default_factory=dict)
     erasures: dict[bytes, Erasure] = field(default_factory=dict)
     receipts: list[tuple[Event, Erasure]] = field(default_factory=list)
     repeats: int = 0
@@ -74,12 +76,15 @@ def fold_batch(
     partition: int,
     now_ms: int,
     window_ms: int,
+    alias: Alias = same,
 ) -> Folded:
     """Fold `records`, which stand in offset order in `partition`, after `state`.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. A repeat changes nothing but the stamp; where it is the newest
     event of its user, read again after a crash or a rebalance, it triggers again, since its list may not have come out.
+    `alias` gives the name under which a person is kept, and under which feedback is published; `events`, `triggers` and
+    `receipts` have the id.
     """
     folded = Folded()
     updates: list[tuple[str, Covisit]] = []
@@ -88,9 +93,18 @@ def fold_batch(
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
             if event.kind is EventKind.ERASE:
-                _erase(folded, event, record.offset, state, now_ms)
+                _erase(folded, event, record.offset, state, now_ms=now_ms, user=alias(event.user))
             else:
-                _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
+                _fold_one(
+                    folded,
+                    updates,
+                    event,
+                    record.offset,
+                    state,
+                    user=alias(event.user),
+                    partition=partition,
+                    window_ms=window_ms,
+                )
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
     folded.covisits = messages(partition, updates)
@@ -104,10 +118,10 @@ def _fold_one(
     offset: int,
     state: LookUp,
     *,
+    user: str,
     partition: int,
     window_ms: int,
 ) -> None:
-    user = event.user
     if state.erased(user, offset):
         folded.repeats += 1
         return
@@ -126,7 +140,8 @@ def _fold_one(
     exposure = folded.exposures.get(user)
     if exposure is None:
         exposure = state.exposure(user)
-    exposed, feedback = attribute(exposure, event, window_ms)
+    kept = event if event.user == user else msgspec.structs.replace(event, user=user)
+    exposed, feedback = attribute(exposure, kept, window_ms)
     pairs = covisits(before, event, offset, partition)
 
     folded.contexts[user] = after
@@ -138,13 +153,13 @@ def _fold_one(
     folded.triggers[user] = (event, offset)
 
 
-def _erase(folded: Folded, event: Event, offset: int, state: LookUp, now_ms: int) -> None:
+def _erase(folded: Folded, event: Event, offset: int, state: LookUp, *, now_ms: int, user: str) -> None:
     """Clear everything of a person up to `offset`. Delivered or sent again, an order clears nothing of what came since.
 
     Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
     same id, it stands further on, where the person may have begun anew. Either has its receipt again.
     """
-    user, order = event.user, order_digest(event.id, event.user)
+    order = order_digest(event.id, user)
     known = folded.erasures.get(order) or state.erasure(order)
     before = folded.contexts[user] if user in folded.contexts else state.context(user)
     exposure = folded.exposures[user] if user in folded.exposures else state.exposure(user)
@@ -158,7 +173,7 @@ def _erase(folded: Folded, event: Event, offset: int, state: LookUp, now_ms: int
     if known.offset < offset or before.offset > offset:
         folded.repeats += 1
         return
-    folded.cleared.add(user)
+    folded.cleared[user] = event.user
     folded.contexts[user] = EMPTY
     folded.exposures[user] = NONE
     folded.triggers.pop(user, None)

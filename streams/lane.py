@@ -23,8 +23,10 @@ from streams.changelog import Changelog
 from streams.clock import Clock
 from streams.context import EMPTY
 from streams.erasure import receipt
+from streams.errors import AnotherKey
 from streams.folding import Folded, fold_batch
 from streams.metrics import Metrics
+from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
 from streams.settings import Settings
 from streams.state import PartitionState
@@ -59,8 +61,9 @@ class Lists(Protocol):
 
 @dataclass(frozen=True)
 class Plane:
-    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store;
-    `warm` returns once the catalogue and the item graph are there to make lists from."""
+    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
+    once the catalogue and the item graph are there to make lists from; `alias` gives the name under which a person is
+    kept."""
 
     settings: Settings
     clock: Clock
@@ -69,6 +72,7 @@ class Plane:
     publish: Publish
     changelog: Callable[[int, Store], Changelog]
     warm: Callable[[], Awaitable[None]]
+    alias: Alias = same
 
 
 class Lane:
@@ -119,6 +123,8 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                if isinstance(error, AnotherKey):
+                    log.error("%s", error)
                 log.error(
                     "Partition %d: starting over from what is durable, in %.1f s, after %s",
                     self.partition,
@@ -138,6 +144,7 @@ class Lane:
             state = PartitionState(
                 self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
             )
+            state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
             seconds = plane.clock.monotonic() - self._assigned
@@ -223,6 +230,7 @@ class Lane:
             partition=self.partition,
             now_ms=self._plane.clock.now_ms(),
             window_ms=self._plane.settings.attribution_window_ms,
+            alias=self._plane.alias,
         )
         state.folded = folded.last
         # First what says that a person is erased, so that no crash leaves a gap in which they would come back.
@@ -243,7 +251,7 @@ class Lane:
         found: dict[str, tuple[str, ...]] = {}
         if lists is None:
             return found
-        for user in folded.cleared:
+        for user in folded.cleared.values():
             found[user] = lists.forget(user)
         try:
             for event in folded.events:
@@ -259,20 +267,28 @@ class Lane:
         """Carry an erasure to its end, now that it is durable: what is in the making, the model, the disk. Then the
         receipts go out, and only then the orders may be committed."""
         plane = self._plane
-        users = sorted(folded.cleared)
-        left = () if plane.lists is None else await plane.lists.settle(users)
-        await state.scrub(users)
+        left = () if plane.lists is None else await plane.lists.settle(list(folded.cleared.values()))
+        await state.scrub(folded.cleared)
         await plane.publish(
             [
                 Output(
                     PRIVACY_RECEIPTS.name,
                     event.user.encode(),
-                    encode(receipt(erasure, event, self.partition, found=found.get(event.user, ()), left=left)),
+                    encode(
+                        receipt(
+                            erasure,
+                            event,
+                            self.partition,
+                            person=plane.alias(event.user),
+                            found=found.get(event.user, ()),
+                            left=left,
+                        )
+                    ),
                 )
                 for event, erasure in folded.receipts
             ]
         )
-        plane.metrics.erased.inc(len(users))
+        plane.metrics.erased.inc(len(folded.cleared))
         self._owed = None
 
     async def _sweep(self, state: PartitionState) -> None:

@@ -13,6 +13,8 @@ from hashlib import blake2b
 from random import Random
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.recommendations import Degraded, Recommendation
@@ -25,6 +27,7 @@ from streams.clock import Clock
 from streams.context import Context, sentiment
 from streams.graph import ItemGraph
 from streams.metrics import FULL, HITS, Metrics
+from streams.pseudonym import Alias, same
 from streams.publishing import Output
 from streams.ranking import (
     Ranking,
@@ -99,6 +102,7 @@ class Lists:
         metrics: Metrics,
         clock: Clock,
         secret: bytes,
+        alias: Alias = same,
     ) -> None:
         self._settings = settings
         self._ranking = ranking
@@ -109,6 +113,7 @@ class Lists:
         self._metrics = metrics
         self._clock = clock
         self._secret = secret
+        self._alias = alias
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
         self._busy: dict[str, Trigger] = {}
@@ -250,7 +255,8 @@ class Lists:
         if state is None:
             return
         began = self._clock.monotonic()
-        context, blend = state.context(trigger.user), state.blend(trigger.scene)
+        person = self._alias(trigger.user)
+        context, blend = state.context(person), state.blend(trigger.scene)
         catalogue, graph = self._catalogue, self._graph
         prepared = prepare(
             context,
@@ -268,7 +274,7 @@ class Lists:
         if not state.open or trigger in self._void:
             return
         if scores is not None:
-            state.note_version(trigger.user, scores.model_version)
+            state.note_version(person, scores.model_version)
             chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 scores, degraded = None, Degraded.UNAVAILABLE
@@ -296,13 +302,12 @@ class Lists:
             freshness_ms=float(max(0, now - trigger.ts)),
             took_ms=(self._clock.monotonic() - began) * 1000,
         )
-        exposure, closed = expose(state.exposure(trigger.user), made)
-        state.set_exposure(trigger.user, exposure)
-        key = trigger.user.encode()
+        exposure, closed = expose(state.exposure(person), msgspec.structs.replace(made, user=person))
+        state.set_exposure(person, exposure)
         await self._publish(
             [
-                Output(RECOMMENDATIONS.name, key, encode(made)),
-                *(Output(FEEDBACK.name, key, encode(feedback)) for feedback in closed),
+                Output(RECOMMENDATIONS.name, trigger.user.encode(), encode(made)),
+                *(Output(FEEDBACK.name, person.encode(), encode(feedback)) for feedback in closed),
             ]
         )
         if trigger in self._void:

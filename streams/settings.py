@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.scoring import MAX_DESCRIBED
 from streams.errors import BadSetting
+from streams.pseudonym import MAX_KEY_BYTES, MIN_KEY_LENGTH
 
 PREFIX = "OUZEL_"
 
@@ -92,6 +93,12 @@ class Settings:
     sweep_interval_s: float = setting(1.0, "Between two steps of the search for what has expired.", low=0.01, high=3600)
     sweep_step: int = setting(500, "Records looked at in one such step, by partition.", low=1)
 
+    pseudonym_key: Secret = setting(  # noqa: RUF009 - a field
+        NO_SECRET,
+        "A key of at least 16 characters: people are kept, and feedback is published, under pseudonyms made with it. "
+        "All workers of a group have the same one, from the first event on.",
+    )
+
     # Lists
     list_length: int = setting(10, "Entries of a list.", low=1, high=100)
     list_deadline_ms: int = setting(
@@ -133,6 +140,11 @@ class Settings:
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each, getattr(self, each.name))
+        key = self.pseudonym_key.reveal()
+        if key and not (len(key) >= MIN_KEY_LENGTH and len(key.encode()) <= MAX_KEY_BYTES):
+            raise BadSetting(
+                f"{PREFIX}PSEUDONYM_KEY takes {MIN_KEY_LENGTH} characters or more, and {MAX_KEY_BYTES} bytes at most."
+            )
         if self.heartbeat_s >= self.session_timeout_s:
             raise BadSetting(f"{PREFIX}HEARTBEAT_S={self.heartbeat_s} must be below {PREFIX}SESSION_TIMEOUT_S.")
         if self.patience_ms > self.list_deadline_ms:

@@ -20,8 +20,15 @@ from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
-from streams.errors import PartitionLost
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, VERSIONS, Store, header, seal
+from streams.errors import AnotherKey, PartitionLost
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS, Store, header, seal
+
+
+class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
+    """Which key people's pseudonyms are made with."""
+
+    fingerprint: bytes
+
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
@@ -30,6 +37,7 @@ _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
     BLEND: msgspec.msgpack.Decoder(Blend).decode,
     VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
+    KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
 }
 
 
@@ -151,6 +159,19 @@ class PartitionState:
         after = with_version(before, name)
         if after is not before:
             self._put(versions_key(user), after, self._stamp())
+
+    def check_key(self, fingerprint: bytes) -> None:
+        """Raise `AnotherKey` unless people are kept under the pseudonyms of this key (empty: under their ids)."""
+        found: PseudonymKey | None = self._get(KEY)
+        held = b"" if found is None else found.fingerprint
+        if held == fingerprint:
+            return
+        if held or any(self.scan(CONTEXT, b"", 1)):
+            raise AnotherKey(
+                f"partition {self.partition} holds people under other names: set OUZEL_PSEUDONYM_KEY as it was, or "
+                "start afresh"
+            )
+        self._put(KEY, PseudonymKey(fingerprint), self._stamp())
 
     def set_context(self, user: str, context: Context) -> None:
         self._put(context_key(user), context, context.offset)

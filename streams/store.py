@@ -29,7 +29,7 @@ from rocksdict import (
 log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
-VERSIONS, ERASURE = b"v", b"e"
+VERSIONS, ERASURE, KEY = b"v", b"e", b"k"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
 

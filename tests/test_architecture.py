@@ -29,6 +29,7 @@ PURE = [
     "attribution",
     "folding",
     "erasure",
+    "pseudonym",
     "interests",
     "likeness",
     "catalogue",

@@ -61,7 +61,8 @@ def weight(propensity: float | None) -> float:
 
 
 def erased(lines: Iterable[bytes | str]) -> dict[str, int]:
-    """From when on there is something to learn from people who were erased, by user, milliseconds since 1970.
+    """From when on there is something to learn from people who were erased, by user (or pseudonym), milliseconds since
+    1970.
 
     `lines` are receipts, each alone or as `ouzel read privacy-receipts` prints it; those that are none are passed over.
     """
@@ -69,7 +70,8 @@ def erased(lines: Iterable[bytes | str]) -> dict[str, int]:
     for line in lines:
         found = _decoded(line, _ReceiptLine, ErasureReceipt) if line.strip() else None
         if found is not None:
-            since[found.user] = max(since.get(found.user, 0), found.ts)
+            person = found.person or found.user
+            since[person] = max(since.get(person, 0), found.ts)
     return since
 
 

@@ -30,7 +30,7 @@ def test_what_stands_before_is_cleared_and_what_comes_after_starts_anew() -> Non
     ((event, done),) = folded.receipts
     assert (event.id, done.offset, done.parts) == ("o-1", 3, ("context", "open-lists", "model-versions"))
     assert done.versions == ("m-1",)
-    assert folded.cleared == {"ann"}
+    assert folded.cleared == {"ann": "ann"}
     assert [x.item for x in state.context("ann").scenes["default"].recent] == ["film-3"]
     assert len(state.context("ann").ids) == 1
     assert digest("film-1").to_bytes(8, "little") not in state.context("ann").seen
@@ -54,7 +54,7 @@ def test_the_same_order_sent_again_clears_nothing_of_the_new_life() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, erase()), record(2, like(2)))
     folded = state.take(record(3, erase()))
-    assert folded.cleared == set()
+    assert folded.cleared == {}
     assert [x.item for x in state.context("ann").scenes["default"].recent] == ["film-2"]
     ((_, again),) = folded.receipts
     assert (again.offset, again.parts) == (1, ("context",))
@@ -108,7 +108,7 @@ def test_a_redelivered_order_clears_what_a_crash_left() -> None:
     state.take(record(1, erase()))
     state.contexts["ann"] = before  # of the write, only what says that it was carried out was durable
     folded = state.take(record(1, erase()))
-    assert folded.cleared == {"ann"}
+    assert folded.cleared == {"ann": "ann"}
     assert state.context("ann") is EMPTY
     assert folded.receipts[0][1].parts == ("context",)
 
@@ -128,7 +128,7 @@ def test_a_receipt_says_what_where_and_what_remains() -> None:
     state = State()
     state.take(record(0, like(1)))
     ((event, done),) = state.take(record(1, erase())).receipts
-    made = receipt(done, event, 3, found=("last-list@worker",), left=("prefix@model",))
+    made = receipt(done, event, 3, person="ann", found=("last-list@worker",), left=("prefix@model",))
     assert made.cleared == ("context@ouzel.contexts/3", "last-list@worker")
     assert made.remains[:2] == ("prefix@model", "records@ouzel.events")
     assert (made.order, made.user, made.partition, made.offset) == ("o-1", "ann", 3, 1)
