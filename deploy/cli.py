@@ -95,7 +95,7 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
     from deploy.reading import named, read
 
     with suppress(KeyboardInterrupt):
-        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow))
+        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow, connection=_connection()))
 
 
 @cli.command()

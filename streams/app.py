@@ -22,6 +22,7 @@ from streams.connection import addresses, client_options, faust_options
 from streams.covisiting import Owner
 from streams.describing import Describing
 from streams.graph import ItemGraph
+from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
 from streams.lane import Plane, folder_of
 from streams.lanes import BatchLanes
 from streams.leftovers import clear
@@ -62,7 +63,7 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.app_id, **_faust_settings(settings))
+        super().__init__(settings.app_id, **_faust_settings(settings, clock))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
@@ -92,6 +93,9 @@ class WorkerApp(faust.App):
         self.topics.add(self.topic(EVENTS.name, value_type=bytes, acks=False))
         self._add_agents()
         add_pages(self, self.metrics, self.waits_for, self.refresh)
+
+    def _new_web(self) -> Any:
+        return GuardedWeb(self, max_connections=self.settings.web_max_connections)
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -278,7 +282,7 @@ def create_app(
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
 
 
-def _faust_settings(settings: Settings) -> dict[str, Any]:
+def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
     return {
         "autodiscover": False,
         "datadir": str(settings.state_dir),
@@ -298,6 +302,9 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "web_host": settings.web_host,
         "web_bind": settings.web_host,
         "web_port": settings.web_port,
+        "web_application_options": {"middlewares": [guard(settings, clock)], "client_max_size": MAX_BODY_BYTES},
+        "web_router_enabled": False,
+        "web_tables_enabled": False,
         "worker_redirect_stdouts": False,
         **faust_options(settings),
     }
