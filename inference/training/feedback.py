@@ -19,6 +19,8 @@ from schemas.privacy import ErasureReceipt
 
 CLIP = 10.0
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class _Line(msgspec.Struct, frozen=True):
     """A line as `ouzel read` prints it."""
@@ -108,10 +110,10 @@ def events(lines: Iterable[bytes | str], since: Mapping[str, int] = MappingProxy
 
 
 def _decoded(line: bytes | str, printed: Any, kind: type[M]) -> M | None:
-    with suppress(msgspec.DecodeError):
+    with suppress(*_UNREADABLE):
         found: M | None = msgspec.json.decode(line, type=printed).value
         if found is not None:
             return found
-    with suppress(msgspec.DecodeError):
+    with suppress(*_UNREADABLE):
         return msgspec.json.decode(line, type=kind)
     return None
