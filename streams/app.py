@@ -25,7 +25,7 @@ from streams.graph import ItemGraph
 from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
 from streams.lane import Plane, folder_of
 from streams.lanes import BatchLanes
-from streams.leftovers import clear
+from streams.leftovers import set_aside
 from streams.lists import Lists
 from streams.metrics import Metrics
 from streams.ordering import forward
@@ -228,7 +228,8 @@ class WorkerApp(faust.App):
         """Remove what is left on disk of partitions that went to other workers, once it could not be trusted anyway."""
         while True:
             held = {folder_of(self.settings, partition) for partition in self.lanes.held()}
-            await asyncio.to_thread(clear, held, self.settings, self.clock.now_ms())
+            for folder in set_aside(held, self.settings, self.clock.now_ms()):
+                await asyncio.to_thread(Store.remove, folder)
             await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _warm(self) -> None:

@@ -10,20 +10,25 @@ from pathlib import Path
 
 from schemas.topics import CONTEXTS
 from streams.settings import Settings
-from streams.store import Store
 
 log = logging.getLogger(__name__)
 
+ASIDE = "gone-"
+"""How the name of a folder begins that is about to be removed."""
 
-def clear(held: Collection[Path], settings: Settings, now_ms: int) -> int:
-    """Remove the folders of partitions that are not `held` and were last written too long ago; returns how many."""
-    removed = 0
-    for folder in (settings.state_dir / settings.app_id).glob(f"{CONTEXTS.name}-*"):
+
+def set_aside(held: Collection[Path], settings: Settings, now_ms: int) -> list[Path]:
+    """Rename the folders of partitions that are not `held` and were last written too long ago; returns what is to be
+    removed, with what an earlier call has left.
+
+    Renaming takes no time, so that no partition can be assigned between a look at `held` and the end of this.
+    """
+    base = settings.state_dir / settings.app_id
+    for folder in base.glob(f"{CONTEXTS.name}-*"):
         if folder not in held and now_ms - _written_ms(folder) > settings.state_max_age_s * 1000:
-            Store.remove(folder)
+            folder.rename(base / f"{ASIDE}{folder.name}-{now_ms}")
             log.info("%s was left of a partition that is not ours; removed", folder.name)
-            removed += 1
-    return removed
+    return list(base.glob(f"{ASIDE}*"))
 
 
 def _written_ms(folder: Path) -> int:

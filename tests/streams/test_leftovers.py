@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from streams.lane import folder_of
-from streams.leftovers import clear
+from streams.leftovers import set_aside
 from streams.settings import Settings
 from streams.store import Store
 
@@ -19,6 +19,9 @@ def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> Non
     for folder in folders[:2]:
         for path in (*folder.iterdir(), folder):
             os.utime(path, (now_ms / 1000 - 120, now_ms / 1000 - 120))
-    assert clear([folders[0]], settings, now_ms) == 1
+    (aside,) = set_aside([folders[0]], settings, now_ms)
     assert [folder.exists() for folder in folders] == [True, False, True]
-    assert clear([], Settings(state_dir=tmp_path / "none"), now_ms) == 0
+    assert set_aside([folders[0]], settings, now_ms) == [aside]  # still to be removed
+    Store.remove(aside)
+    assert set_aside([folders[0]], settings, now_ms) == []
+    assert set_aside([], Settings(state_dir=tmp_path / "none"), now_ms) == []
