@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo train evaluate test unit faults check format clean
+.PHONY: help install dev demo train evaluate test unit faults check scan format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ check: dev ## lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+scan: dev ## look for secrets in the code and known holes in the packages
+	@.ci/scan
 
 format: dev ## format the code
 	@$(BIN)/ruff format .

@@ -177,6 +177,8 @@ class KafkaBroker(Broker):
 
     name = "kafka"
     keeps_data = True
+    format_options: tuple[str, ...] = ()
+    """Further options of `kafka-storage.sh format`."""
 
     def __init__(self, folder: Path, home: Path | None = None) -> None:
         super().__init__(folder)
@@ -188,14 +190,17 @@ class KafkaBroker(Broker):
             "LOG_DIR": str(folder / "logs"),
         }
 
+    def properties(self) -> str:
+        """The text of server.properties."""
+        return PROPERTIES.format(port=self.port, controller=self._controller, data=self.folder / "data")
+
     def _launch(self) -> Child:
         properties = self.folder / "server.properties"
         log = self.folder / "broker.log"
         if not properties.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             data = self.folder / "data"
-            text = PROPERTIES.format(port=self.port, controller=self._controller, data=data)
-            properties.write_text(text)
+            properties.write_text(self.properties())
             command = [
                 str(self.home / "bin" / "kafka-storage.sh"),
                 "format",
@@ -203,6 +208,7 @@ class KafkaBroker(Broker):
                 _cluster_id(),
                 "-c",
                 str(properties),
+                *self.format_options,
             ]
             with Child("Formatting Kafka's data folder", command, log=log, env=self._env) as formatting:
                 if formatting.wait(60.0) != 0:

@@ -95,7 +95,51 @@ def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
     from deploy.reading import named, read
 
     with suppress(KeyboardInterrupt):
-        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow))
+        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow, connection=_connection()))
+
+
+@cli.command()
+@click.argument("user")
+def pseudonym(user: str) -> None:
+    """Print the name under which USER is kept with the OUZEL_PSEUDONYM_KEY of the environment.
+
+    "-" reads ids from standard input, a line each, and prints a line for each.
+    """
+    from streams.pseudonym import alias_with
+    from streams.settings import read_settings
+
+    alias = alias_with(read_settings().pseudonym_key.reveal())
+    for each in (line.rstrip("\n") for line in click.get_text_stream("stdin")) if user == "-" else [user]:
+        click.echo(alias(each))
+
+
+@cli.command()
+@click.argument("user")
+@BROKERS
+@click.option("--order", "order_id", help="The order's id: again with the same one, it does no harm. [default: drawn]")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait.")
+def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> None:
+    """Have the workers clear everything of USER, and print the receipt as a line of JSON.
+
+    USER is the id as it stands in the events; "-" reads it from standard input, so that it is in no list of processes.
+    Ends with 1 if no receipt came in time: the order stands, and the receipt will be on ouzel.privacy-receipts.
+    """
+    import uuid
+
+    import msgspec
+
+    from deploy.erasing import order
+    from schemas.privacy import ErasureOrder
+    from streams.clock import SYSTEM
+
+    if user == "-":
+        user = click.get_text_stream("stdin").readline().rstrip("\n")
+    erasure = ErasureOrder(id=order_id or uuid.uuid4().hex, user=user, ts=SYSTEM.now_ms())
+    receipt = asyncio.run(order(brokers, erasure, timeout=timeout, connection=_connection()))
+    if receipt is None:
+        click.echo(f"order {erasure.id} is sent; no receipt within {timeout:g} s. Does a worker run?", err=True)
+        sys.exit(1)
+    click.echo(msgspec.json.encode(receipt).decode())
 
 
 @cli.command()

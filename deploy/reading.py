@@ -1,6 +1,6 @@
 """`ouzel read`: what is on a topic, a line of JSON a record, for people and for `jq`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.errors import DeployError
+from deploy.topics import PLAIN
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
@@ -25,19 +26,26 @@ def named(name: str) -> Topic:
 
 
 async def read(
-    bootstrap: str, topic: Topic, tell: Callable[[str], None], *, key: str | None = None, follow: bool = False
+    bootstrap: str,
+    topic: Topic,
+    tell: Callable[[str], None],
+    *,
+    key: str | None = None,
+    follow: bool = False,
+    connection: Mapping[str, Any] = PLAIN,
 ) -> None:
     """Tell every record of `topic`, oldest first in each partition, as JSON with its key and value.
 
-    With `key`, only that one's. Ends at the end of the topic, or with `follow` goes on until cancelled. Bytes are
-    base64. Raises `DeployError` where no broker answers or the topic is missing.
-    """
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=100)
+    `connection` holds further options of an aiokafka client: encryption and a login. With `key`, only that one's. Ends
+    at the end of the topic, or with `follow` goes on until cancelled. Bytes are base64. Raises `DeployError` where no
+    broker answers or the topic is missing."""
+    options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-read"}
+    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
     try:
         await consumer.start()
     except KafkaError as error:
         await consumer.stop()
-        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address.") from error
+        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address and the login.") from error
     try:
         found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic.name)
         if not found:

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from deploy.errors import DeployError, TopicsDiffer
 from schemas.limits import MAX_DEAD_LETTER_BYTES
-from schemas.topics import ALL, DEAD_LETTERS, Topic
+from schemas.topics import ALL, DEAD_LETTERS, PRIVACY, Topic
 
 TOPIC_ALREADY_EXISTS = 36
 
@@ -46,6 +46,9 @@ def partitions_of(topic: Topic, events: int, items: int) -> int:
 def settings(topic: Topic) -> dict[str, str]:
     """The topic's own settings; everything else is as the brokers have it."""
     chosen = dict(COMPACTED) if topic.compacted else {"cleanup.policy": "delete"}
+    if topic is PRIVACY:
+        # An order that was carried out has nothing more to say, and it names a person: it goes by time as well.
+        chosen["cleanup.policy"] = "compact,delete"
     if topic is DEAD_LETTERS:
         # A record is its value and less than 4 KiB around it.
         chosen["max.message.bytes"] = str(MAX_DEAD_LETTER_BYTES + 4096)

@@ -23,6 +23,7 @@ from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
 from inference.training.course import Course, Done, Plan, Trained
 from inference.training.data import Histories
+from inference.training.feedback import erased
 from inference.training.feedback import events as told_by
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
@@ -171,15 +172,22 @@ def train(
     return adapter, trained
 
 
-def from_feedback(feedback: Path, items: Path, columns: ItemColumns) -> tuple[Dataset, dict[str, float]]:
+def from_feedback(
+    feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None
+) -> tuple[Dataset, dict[str, float]]:
     """What people did with the lists that they were shown, and how much each event counts, by its id.
 
-    `feedback` is as `ouzel read feedback` prints it. Raises `BadSource` where nothing of it can be used.
+    `feedback` is as `ouzel read feedback` prints it, and `receipts` as `ouzel read privacy-receipts` does: what people
+    did before they were erased is left out. Raises `BadSource` where nothing of it can be used.
     """
     rows = Tally()
     held = {item.id: item for item in read_items(items, columns, rows)}
+    since: dict[str, int] = {}
+    if receipts is not None:
+        with receipts.open("rb") as file:
+            since = erased(file)
     with feedback.open("rb") as file:
-        told = told_by(file)
+        told = told_by(file, since)
     kept = tuple(event for event in told.events if event.item in held)
     if not kept:
         raise BadSource(

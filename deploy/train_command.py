@@ -19,6 +19,7 @@ NICE = 10
 @click.command("train")
 @click.option("--events", type=FILE, help="What people did: CSV, TSV, JSON lines or Parquet. [default: MovieLens-100K]")
 @click.option("--feedback", type=FILE, help="Instead of events: the lines of `ouzel read feedback`.")
+@click.option("--receipts", type=FILE, help="With feedback: the lines of `ouzel read privacy-receipts`, to leave out.")
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(
@@ -54,6 +55,7 @@ NICE = 10
 def train(
     events: Path | None,
     feedback: Path | None,
+    receipts: Path | None,
     items: Path | None,
     until: float,
     out: Path,
@@ -97,10 +99,12 @@ def train(
         raise click.UsageError("--feedback needs --items, and takes the place of --events")
     if items is not None and events is None and feedback is None:
         raise click.UsageError("--items needs --events or --feedback")
+    if receipts is not None and feedback is None:
+        raise click.UsageError("--receipts needs --feedback")
     event_columns, item_columns = chosen(columns)
     weights = None
     if feedback is not None and items is not None:
-        dataset, weights = from_feedback(feedback, items, item_columns)
+        dataset, weights = from_feedback(feedback, items, item_columns, receipts)
     elif events is not None:
         dataset = datasets.from_files(events, items, event_columns, item_columns)
     else:

@@ -9,6 +9,7 @@ import click
 from deploy.bars import told_by_bars
 
 PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 WORK = Path(".ouzel")
 
 
@@ -72,6 +73,9 @@ def triton_build(
 @click.option("--grpc-port", type=int, help="Port for workers. [default: a free one]")
 @click.option("--http-port", type=int, help="Port for health checks. [default: a free one]")
 @click.option("--metrics-port", type=int, help="Port for Prometheus. [default: a free one]")
+@click.option("--tls-cert", type=FILE, help="Encrypt gRPC: the certificate with its chain, in PEM.")
+@click.option("--tls-key", type=FILE, help="Its key, in PEM.")
+@click.option("--tls-client-ca", type=FILE, help="Ask workers for a certificate of these authorities.")
 @click.option("--log", type=PATH, default=WORK / "triton.log", show_default=True, help="Where the server's log goes.")
 def triton_serve(
     repository: Path,
@@ -79,11 +83,18 @@ def triton_serve(
     grpc_port: int | None,
     http_port: int | None,
     metrics_port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_client_ca: Path | None,
     log: Path,
 ) -> None:
     """Serve the built model on loopback until SIGTERM or Ctrl-C."""
     from deploy.processes import guard
-    from inference.server import TritonServer, serve
+    from inference.server import ServerTls, TritonServer, serve
+
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
+        raise click.UsageError("--tls-cert and --tls-key go together, and --tls-client-ca with them")
+    tls = None if tls_cert is None or tls_key is None else ServerTls(tls_cert, tls_key, tls_client_ca)
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -102,5 +113,6 @@ def triton_serve(
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        tls=tls,
         on_started=guard,
     )

@@ -1,10 +1,14 @@
 """The scorer of a worker: the one part of it that is chosen here, since the two planes do not know each other."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.scoring import Scorer
 from streams import worker
 from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from inference.client import Tls
 
 
 def run() -> int:
@@ -12,12 +16,20 @@ def run() -> int:
     return worker.run(scorer_of)
 
 
+def _tls_of(settings: Settings) -> "Tls | None":
+    from inference.client import Tls  # noqa: PLC0415
+
+    if settings.triton_security == "plaintext":
+        return None
+    return Tls(ca=settings.triton_ca, cert=settings.triton_cert, key=settings.triton_key)
+
+
 def scorer_of(settings: Settings) -> Scorer | None:
     """The scorer that the settings name: a Triton's, one in this process, or none."""
     if settings.triton:
         from inference.client import TritonScorer  # noqa: PLC0415 - each needs its own extra
 
-        return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots)
+        return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots, tls=_tls_of(settings))
     if settings.model_repository:
         from inference.in_process import InProcessScorer  # noqa: PLC0415
         from inference.repository import settings_of, weights_of  # noqa: PLC0415

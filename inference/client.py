@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
@@ -36,8 +37,18 @@ _OPTIONS = [
 """These replace all of the client's own channel arguments, so the message sizes are among them."""
 
 
+@dataclass(frozen=True)
+class Tls:
+    """Encryption to the server: files in PEM. `ca` are the authorities to trust (empty: gRPC's own list), `cert` and
+    `key` what is shown to a server that asks for it."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
 class TritonScorer:
-    """Asks the model named `model` at `address` (host:port of gRPC).
+    """Asks the model named `model` at `address` (host:port of gRPC), encrypted with `tls`.
 
     At most `max_in_flight` requests are out at once; the next is refused with `Overloaded` without being sent. After
     failures in a row (`breaker`), requests are refused with `CircuitOpen` until one gets through. The time left goes to
@@ -53,6 +64,7 @@ class TritonScorer:
         *,
         model: str = MODEL,
         max_in_flight: int = 32,
+        tls: Tls | None = None,
         breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +73,7 @@ class TritonScorer:
         self._address = address
         self._model = model
         self._max_in_flight = max_in_flight
+        self._tls = tls
         self._breaker = breaker or Breaker()
         self._clock = clock
         self._in_flight = 0
@@ -110,12 +123,19 @@ class TritonScorer:
         width = len(values) // len(items) if items else 0
         return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
 
+    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+        if self._closed:
+            raise Unavailable("this scorer is closed; make a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to ask the model")
+        await self._ask(wire.ForgetRequest(tuple(sessions)), timeout)
+
     async def ready(self) -> bool:
         if self._closed:
             return False
         try:
             return bool(await self._connection().is_model_ready(self._model, client_timeout=1.0))
-        except (InferenceServerException, OSError):
+        except (InferenceServerException, OSError, Unavailable):
             return False
         except asyncio.CancelledError:
             if _is_cancelled():
@@ -131,10 +151,21 @@ class TritonScorer:
     def _connection(self) -> InferenceServerClient:
         # Made on first use: a grpc.aio channel belongs to the event loop that it is made in.
         if self._client is None:
-            self._client = InferenceServerClient(self._address, channel_args=_OPTIONS)
+            tls = self._tls or Tls()
+            try:
+                self._client = InferenceServerClient(
+                    self._address,
+                    ssl=self._tls is not None,
+                    root_certificates=tls.ca or None,
+                    private_key=tls.key or None,
+                    certificate_chain=tls.cert or None,
+                    channel_args=_OPTIONS,
+                )
+            except OSError as error:
+                raise Unavailable(f"a certificate for Triton cannot be read ({error}); correct its setting") from None
         return self._client
 
-    async def _ask(self, request: ScoreRequest | wire.DescribeRequest, timeout: float) -> tuple[wire.Answered, str]:
+    async def _ask(self, request: wire.Question, timeout: float) -> tuple[wire.Answered, str]:
         tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[wire.encode(request)]], dtype=np.object_))
         outputs = [InferRequestedOutput(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION)]

@@ -75,6 +75,10 @@ class Engine:
         """Bytes of kept prefixes."""
         return self._cache.size
 
+    def forget(self, sessions: Sequence[int]) -> None:
+        """Drop the kept prefixes of these sessions."""
+        self._cache.forget(sessions)
+
     def clear(self) -> None:
         """Forget what was read of people."""
         self._cache.clear()

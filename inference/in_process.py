@@ -40,6 +40,8 @@ class ScoringEngine(Protocol):
 
     def describe(self, items: Sequence[Candidate]) -> ItemVectors: ...
 
+    def forget(self, sessions: Sequence[int]) -> None: ...
+
 
 class InProcessScorer:
     """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way, and one
@@ -91,6 +93,10 @@ class InProcessScorer:
         self._describing = self._thread.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
 
+    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+        self._check(timeout)
+        await _within(self._thread.submit(self._run_forget, sessions), timeout)
+
     async def ready(self) -> bool:
         if self._closed:
             return False
@@ -126,6 +132,10 @@ class InProcessScorer:
         if answer is None or isinstance(answer, RequestRefused):
             raise InvalidAnswer(str(answer))
         return wire.answer(answer, len(request.candidates), engine.version)
+
+    def _run_forget(self, sessions: Sequence[int]) -> None:
+        if self._engine is not None:
+            self._engine.forget(sessions)
 
     def _run_describe(self, items: Sequence[Candidate]) -> ItemVectors:
         try:

@@ -1,7 +1,7 @@
 """The keys and values of people's prefixes, kept between requests: least recently used goes first, bounded in bytes."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from inference.attention import PrefixState
 from inference.packing import common_length
@@ -49,6 +49,11 @@ class PrefixCache:
         self._bytes += state.size
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._states)))
+
+    def forget(self, keys: Iterable[Hashable]) -> None:
+        """Drop what is kept under these keys, if anything is."""
+        for key in keys:
+            self._drop(key)
 
     def clear(self) -> None:
         self._states.clear()

@@ -49,7 +49,7 @@ class ScriptedScorer:
     """Answers with `function`, or misbehaves as `script` says. `asked` is every request that came, in order.
 
     `vector_of` gives the vector of a context or of an item; without it there are none. `described` is every item whose
-    vector was asked for, in order. `describe` misbehaves as `score` does.
+    vector was asked for, in order; `forgotten`, every session. `describe` and `forget` misbehave as `score` does.
 
     `SLOW` answers nothing until `release` is called or the deadline passes, so a test needs no sleep.
     At most `max_in_flight` requests wait at once.
@@ -69,6 +69,7 @@ class ScriptedScorer:
         self.script = Script.ANSWER
         self.asked: list[ScoreRequest] = []
         self.described: list[Candidate] = []
+        self.forgotten: list[int] = []
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._describing = False
@@ -123,6 +124,14 @@ class ScriptedScorer:
             width=len(rows[0]) if rows else 0, values=np.array(values, "<f4").tobytes(), model_version=self.version
         )
         return wire.described(vectors, len(items))
+
+    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+        if self._closed:
+            raise Unavailable("this scorer is closed")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left")
+        await self._obey(self.script, timeout)
+        self.forgotten += sessions
 
     async def _obey(self, script: Script, timeout: float) -> None:
         """Wait or fail as the script says."""

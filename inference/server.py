@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -76,6 +76,27 @@ def _system_libraries() -> Iterator[str]:
     yield from ("/usr/lib", "/usr/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")
 
 
+@dataclass(frozen=True)
+class ServerTls:
+    """Encryption of gRPC: files in PEM. With `client_ca`, clients must show a certificate of one of these
+    authorities."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def options(self) -> list[str]:
+        """The server's options. Raises `TritonFailed` where a file is missing, on which the server itself would go on
+        without encryption."""
+        for path in (self.cert, self.key, self.client_ca):
+            if path is not None and not path.is_file():
+                raise TritonFailed(f"there is no file {path}; name a certificate and its key in PEM")
+        options = [f"--grpc-server-cert={self.cert}", f"--grpc-server-key={self.key}"]
+        if self.client_ca is None:
+            return [*options, "--grpc-use-ssl=true"]
+        return [*options, f"--grpc-root-cert={self.client_ca}", "--grpc-use-ssl-mutual=true"]
+
+
 @dataclass(eq=False)
 class TritonServer:
     """A running tritonserver. Addresses are host:port; it ends with `stop`, and none of its processes outlives it."""
@@ -130,6 +151,7 @@ def start(
     grpc_port: int | None = None,
     http_port: int | None = None,
     metrics_port: int | None = None,
+    tls: ServerTls | None = None,
     on_started: Callable[[int], None] | None = None,
     stopping: threading.Event | None = None,
 ) -> TritonServer:
@@ -152,7 +174,8 @@ def start(
         grpc, http, metrics = (
             given or free for given, free in zip((grpc_port, http_port, metrics_port), ports, strict=True)
         )
-        process = _launch(installation, repository, environment, backends, output, (grpc, http, metrics))
+        options = [] if tls is None else tls.options()
+        process = _launch(installation, repository, environment, backends, output, (grpc, http, metrics), options)
     except BaseException:
         resources.close()
         raise
@@ -168,9 +191,9 @@ def start(
 
 
 @contextmanager
-def running(repository: Path, environment: Path, *, log: Path) -> Iterator[TritonServer]:
+def running(repository: Path, environment: Path, *, log: Path, tls: ServerTls | None = None) -> Iterator[TritonServer]:
     """`start` as a context: stopped at its end, whatever happens inside."""
-    server = start(repository, environment, log=log)
+    server = start(repository, environment, log=log, tls=tls)
     try:
         yield server
     finally:
@@ -187,6 +210,7 @@ def serve(
     grpc_port: int | None = None,
     http_port: int | None = None,
     metrics_port: int | None = None,
+    tls: ServerTls | None = None,
     on_started: Callable[[int], None] | None = None,
 ) -> None:
     """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself or is stopped while loading."""
@@ -197,6 +221,7 @@ def serve(
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        tls=tls,
         on_started=on_started,
         stopping=stopping,
     )
@@ -236,6 +261,7 @@ def _launch(  # noqa: PLR0917
     backends: Path,
     output: IO[bytes],
     ports: tuple[int, int, int],
+    options: Sequence[str],
 ) -> subprocess.Popen[bytes]:
     grpc, http, metrics = ports
     command = [
@@ -254,6 +280,7 @@ def _launch(  # noqa: PLR0917
         f"--http-port={http}",
         f"--grpc-port={grpc}",
         f"--metrics-port={metrics}",
+        *options,
     ]
     # The backend runs the first python3 on PATH and starts it through bash; PYTHONPATH would be ignored.
     variables = {

@@ -54,19 +54,37 @@ class TritonPythonModel:
         responses: list[Any] = [None] * len(requests)
         decoded: list[ScoreRequest] = []
         places: list[int] = []
+        forgotten: list[tuple[int, wire.ForgetRequest]] = []
         for place, request in enumerate(requests):
             try:
                 tensor = pb_utils.get_input_tensor_by_name(request, wire.REQUEST)
                 asked = wire.decode(bytes(tensor.as_numpy().reshape(-1)[0]))
-                if isinstance(asked, wire.DescribeRequest):
+                if isinstance(asked, wire.ForgetRequest):
+                    forgotten.append((place, asked))
+                elif isinstance(asked, wire.DescribeRequest):
                     self._asked.put((request.get_response_sender(), asked))
                 else:
                     decoded.append(asked)
                     places.append(place)
             except Exception as error:
                 responses[place] = _refusal(error)
+        self._score(requests, decoded, places, responses)
+        # After the lists of the same batch, which may have read those people.
+        for place, asked in forgotten:
+            with self._turns.first():
+                self._engine.forget(asked.sessions)
+            responses[place] = _response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._engine.version)
+        return responses
+
+    def finalize(self) -> None:
+        self._asked.put(None)
+        self._describing.join()
+        self._engine.clear()
+
+    def _score(self, requests: list[Any], decoded: list[ScoreRequest], places: list[int], responses: list[Any]) -> None:
+        """Put the answers to the decoded requests in their places."""
         if not decoded:
-            return responses
+            return
         try:
             with self._turns.first():
                 results = self._engine.score(decoded, skip=lambda i: requests[places[i]].is_cancelled())
@@ -83,12 +101,6 @@ class TritonPythonModel:
                 responses[place] = _response(
                     np.array(result.scores, np.float32), np.array(result.vector, np.float32), self._engine.version
                 )
-        return responses
-
-    def finalize(self) -> None:
-        self._asked.put(None)
-        self._describing.join()
-        self._engine.clear()
 
     def _describe(self) -> None:
         """Answer what is in the queue until the model is unloaded."""

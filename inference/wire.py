@@ -1,7 +1,8 @@
 """How a question and its answer travel to Triton.
 
 A question is one bytes tensor, `request`: a MessagePack map with `type` "score" and the `ScoreRequest` under `request`,
-or with `type` "describe" and the items under `items`. The answer is three tensors:
+or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`. The answer is three
+tensors:
 
     scores      FP32 [n]    one a candidate; for a describe, one 0 an item
     vector      FP32 [k]    the context's vector; for a describe, the items' vectors one after the other, k = n x width;
@@ -19,7 +20,16 @@ import numpy as np
 from msgspec import Meta
 
 from inference.errors import RequestRefused
-from schemas.scoring import MAX_DESCRIBED, MAX_WIDTH, Candidate, InvalidAnswer, ItemVectors, ScoreRequest, Scores
+from schemas.scoring import (
+    MAX_DESCRIBED,
+    MAX_FORGOTTEN,
+    MAX_WIDTH,
+    Candidate,
+    InvalidAnswer,
+    ItemVectors,
+    ScoreRequest,
+    Scores,
+)
 
 REQUEST = "request"
 SCORES = "scores"
@@ -34,6 +44,15 @@ class DescribeRequest(msgspec.Struct, frozen=True, tag="describe"):
     """The items whose vectors are wanted."""
 
     items: Annotated[tuple[Candidate, ...], Meta(max_length=MAX_DESCRIBED)]
+
+
+class ForgetRequest(msgspec.Struct, frozen=True, tag="forget"):
+    """The sessions of which nothing is to be kept. The answer is empty."""
+
+    sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)]
+
+
+Question = ScoreRequest | DescribeRequest | ForgetRequest
 
 
 class _Score(msgspec.Struct, frozen=True, tag="score"):
@@ -52,14 +71,14 @@ Answer = Answered | RequestRefused | None
 """An answer; or why there is none; or None for what was skipped."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest)
+_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest | ForgetRequest)
 
 
-def encode(request: ScoreRequest | DescribeRequest) -> bytes:
+def encode(request: Question) -> bytes:
     return _encoder.encode(_Score(request) if isinstance(request, ScoreRequest) else request)
 
 
-def decode(payload: bytes) -> ScoreRequest | DescribeRequest:
+def decode(payload: bytes) -> Question:
     """Raises `RequestRefused`, whatever the bytes are."""
     if len(payload) > MAX_REQUEST_BYTES:
         raise RequestRefused(f"a request of {len(payload)} bytes, at most {MAX_REQUEST_BYTES} are read; send less text")

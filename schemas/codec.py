@@ -33,7 +33,7 @@ from schemas.recommendations import Recommendation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_RATE, _STEER, _FORGET = EventKind.RATE, EventKind.STEER, EventKind.FORGET
+_RATE, _STEER, _FORGET, _ERASE = EventKind.RATE, EventKind.STEER, EventKind.FORGET, EventKind.ERASE
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -137,6 +137,8 @@ def _check_kind(event: Event) -> None:
         if event.target is None:
             raise Refused(Refusal.INVALID, "a forget event needs the id of the event to forget - at `$.target`")
         _check_control(event.target)
+    elif kind is _ERASE:
+        return
     elif event.item is None:
         raise Refused(Refusal.INVALID, f"a {kind.value} event needs an item - at `$.item`")
     elif kind is _RATE and event.value is None:

@@ -18,13 +18,15 @@ class EventKind(StrEnum):
     DISMISS = "dismiss"
     STEER = "steer"
     FORGET = "forget"
+    ERASE = "erase"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """One thing one person did.
 
-    `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer` and `forget`;
-    `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
+    `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer`, `forget` and
+    `erase`; `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
+    `erase` clears everything of the person; its `id` is that of the erasure order, and of the receipt.
     `list` names the recommendation list that the person was looking at, if any.
     """
 

@@ -25,6 +25,9 @@ MAX_ABOUT = 300
 MAX_DESCRIBED = 64
 """Items of one `describe`, at most."""
 
+MAX_FORGOTTEN = 1_000
+"""Sessions of one `forget`, at most."""
+
 MAX_WIDTH = 2_048
 """Numbers of one vector, at most."""
 
@@ -104,6 +107,9 @@ class Scorer(Protocol):
 
         One call at a time: it takes none of the room that lists have, and its failures close nothing to them.
         """
+
+    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+        """Drop what is kept of at most `MAX_FORGOTTEN` sessions within `timeout` seconds, or raise a `ScoringError`."""
 
     async def ready(self) -> bool:
         """Whether the next request is likely to be answered. Never raises."""

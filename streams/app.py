@@ -11,9 +11,10 @@ from aiokafka import AIOKafkaConsumer
 from yarl import URL
 
 from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
 from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
@@ -21,10 +22,14 @@ from streams.connection import addresses, client_options, faust_options, paced
 from streams.covisiting import Owner
 from streams.describing import Describing
 from streams.graph import ItemGraph
-from streams.lane import Plane
+from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
+from streams.lane import Plane, folder_of
 from streams.lanes import BatchLanes
+from streams.leftovers import set_aside
 from streams.lists import Lists
 from streams.metrics import Metrics
+from streams.ordering import forward
+from streams.pseudonym import alias_with
 from streams.publishing import Output, Publisher
 from streams.ranking import Ranking
 from streams.replica import Replica
@@ -42,6 +47,9 @@ BATCH_BYTES = 256 * 1024
 SEND_SECONDS = 60.0
 """How long a send is tried again before whoever waits for it starts over."""
 
+LEFTOVERS_SECONDS = 60.0
+"""Between two looks for state that was left on disk."""
+
 TAKE = 2_000
 """Records of a topic on Faust's standard path that an agent takes at once."""
 
@@ -55,7 +63,7 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.app_id, **_faust_settings(settings))
+        super().__init__(settings.app_id, **_faust_settings(settings, clock))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
@@ -86,9 +94,13 @@ class WorkerApp(faust.App):
         self._add_agents()
         add_pages(self, self.metrics, self.waits_for, self.refresh)
 
+    def _new_web(self) -> Any:
+        return GuardedWeb(self, max_connections=self.settings.web_max_connections)
+
     async def on_start(self) -> None:
         await super().on_start()
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
+        alias = alias_with(self.settings.pseudonym_key.reveal())
         lists = Lists(
             settings=self.settings,
             ranking=Ranking(
@@ -103,6 +115,7 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=self.clock,
             secret=secrets.token_bytes(32),
+            alias=alias,
         )
         self.lanes.plane = Plane(
             settings=self.settings,
@@ -112,11 +125,13 @@ class WorkerApp(faust.App):
             publish=self.publish,
             changelog=self._changelog,
             warm=self._warm,
+            alias=alias,
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),
             self.neighbours.run(),
             self.owner.run(),
+            self._clear_leftovers(),
             lists.run(),
         )
         for each in beside:
@@ -172,7 +187,7 @@ class WorkerApp(faust.App):
             "key_serializer": "raw",
             "value_serializer": "raw",
         }
-        covisits, items = self.topic(COVISITS.name, **raw), self.topic(ITEMS.name, **raw)
+        covisits, items, privacy = (self.topic(topic.name, **raw) for topic in (COVISITS, ITEMS, PRIVACY))
 
         @self.agent(covisits, name="count")
         async def count(stream: Any) -> None:
@@ -184,18 +199,38 @@ class WorkerApp(faust.App):
             async for events in stream.take_events(TAKE, within=1.0):
                 await self._refuse([event.message for event in events])
 
+        @self.agent(privacy, name="order-erasures")
+        async def order(stream: Any) -> None:
+            async for events in stream.take_events(TAKE, within=0.1):
+                erasures, letters = forward([event.message for event in events], self.clock.now_ms())
+                await self._publish_surely([*erasures, *self._letters(letters)], "Erasure orders")
+
     async def _refuse(self, messages: list[Any]) -> None:
-        letters = refused(messages, self.clock.now_ms())
+        await self._publish_surely(self._letters(refused(messages, self.clock.now_ms())), "Refused items")
+
+    def _letters(self, letters: list[DeadLetter]) -> list[Output]:
         for letter in letters:
             self.metrics.dead_letters.labels(letter.code.value).inc()
-        while letters:
+        return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
+
+    async def _publish_surely(self, outputs: list[Output], what: str) -> None:
+        """Publish; try until it is done."""
+        while outputs:
             try:
-                await self.publish([Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters])
+                await self.publish(outputs)
             except Exception as error:
-                log.error("Refused items could not be reported (%s); trying again", type(error).__name__)
+                log.error("%s could not be published (%s); trying again", what, type(error).__name__)
                 await asyncio.sleep(1.0)
             else:
                 return
+
+    async def _clear_leftovers(self) -> None:
+        """Remove what is left on disk of partitions that went to other workers, once it could not be trusted anyway."""
+        while True:
+            held = {folder_of(self.settings, partition) for partition in self.lanes.held()}
+            for folder in set_aside(held, self.settings, self.clock.now_ms()):
+                await asyncio.to_thread(Store.remove, folder)
+            await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _warm(self) -> None:
         try:
@@ -250,7 +285,7 @@ def create_app(
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
 
 
-def _faust_settings(settings: Settings) -> dict[str, Any]:
+def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
     return {
         "autodiscover": False,
         "datadir": str(settings.state_dir),
@@ -270,6 +305,9 @@ def _faust_settings(settings: Settings) -> dict[str, Any]:
         "web_host": settings.web_host,
         "web_bind": settings.web_host,
         "web_port": settings.web_port,
+        "web_application_options": {"middlewares": [guard(settings, clock)], "client_max_size": MAX_BODY_BYTES},
+        "web_router_enabled": False,
+        "web_tables_enabled": False,
         "worker_redirect_stdouts": False,
         **faust_options(settings),
     }

@@ -166,7 +166,8 @@ class Changelog:
                         raise Superseded(
                             f"partition {self._tp.partition} is being recovered by another worker; let go of it"
                         )
-        ours = [(key, value) for key in keys if (value := self._store.get(key)) is not None]
+        # Where we hold nothing, theirs is cleared: it may be of a person who was erased since.
+        ours = [(key, self._store.get(key)) for key in keys]
         log.warning(
             "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values mended",
             self._tp.partition,

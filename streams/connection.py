@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import faust
 
+from streams.errors import BadSetting
 from streams.settings import Settings
 
 PAUSE_SECONDS = 0.2
@@ -72,4 +73,18 @@ def faust_options(settings: Settings) -> dict[str, Any]:
 def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
     if not settings.security.endswith("ssl"):
         return None
-    return ssl.create_default_context(cafile=settings.ssl_ca or None)
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_ca or None)
+        if settings.ssl_cert:
+            context.load_cert_chain(settings.ssl_cert, settings.ssl_key, password=_no_password)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadSetting(
+            f"the certificates for the brokers cannot be used ({type(error).__name__}): check OUZEL_SSL_CA, "
+            "OUZEL_SSL_CERT and OUZEL_SSL_KEY; they name PEM files, and the key has no password."
+        ) from None
+    return context
+
+
+def _no_password() -> str:
+    """Asked for the password of a key: without this, OpenSSL would ask the terminal."""
+    return ""

@@ -5,6 +5,7 @@
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
+    ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
 `retriable` says whether the same work, started over from what is durable, can succeed.
@@ -39,6 +40,10 @@ class StoreFailed(StreamsError):
     """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
+
+
+class AnotherKey(StreamsError):
+    """People are kept under pseudonyms of another key than the one that is set."""
 
 
 class IndexFull(StreamsError):

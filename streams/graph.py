@@ -164,9 +164,9 @@ class ItemGraph:
         self._likes[number], self._events[number], self._ts[number] = record.likes, record.seen, record.ts
         for scene in {*self._trends, *record.trend}:
             self._trend(scene)[number] = record.trend.get(scene, 0.0)
-        weights = np.frombuffer(record.weights, "<f4")
-        if record.kernels != SIGNATURE or len(weights) != len(record.others) * len(KERNELS):
+        if record.kernels != SIGNATURE or len(record.weights) != 4 * len(record.others) * len(KERNELS):
             return
+        weights = np.frombuffer(record.weights, "<f4")
         before = self._earlier.pop(number, None)
         row = Row(record.ts)
         known = []

@@ -11,19 +11,23 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from schemas.codec import encode
 from schemas.events import Event
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS
 from streams.causes import cause_of, describe
 from streams.changelog import Changelog
 from streams.clock import Clock
+from streams.context import EMPTY
+from streams.erasure import receipt
+from streams.errors import AnotherKey
 from streams.folding import Folded, fold_batch
 from streams.metrics import Metrics
+from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
 from streams.settings import Settings
 from streams.state import PartitionState
@@ -43,19 +47,24 @@ Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class Lists(Protocol):
-    """The list path, as the lanes see it. None of these waits."""
+    """The list path, as the lanes see it. None of these waits, but `settle`."""
 
     def assign(self, state: PartitionState) -> None: ...
     def revoke(self, partition: int) -> None: ...
     def observe(self, partition: int, event: Event) -> None: ...
     def trigger(self, partition: int, event: Event, offset: int) -> None: ...
     def first_unanswered(self, partition: int) -> int | None: ...
+    def forget(self, user: str) -> tuple[str, ...]: ...
+
+    async def settle(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Unlike the others, this waits: for lists in the making of people who were forgotten, and for the model."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store;
-    `warm` returns once the catalogue and the item graph are there to make lists from."""
+    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
+    once the catalogue and the item graph are there to make lists from; `alias` gives the name under which a person is
+    kept."""
 
     settings: Settings
     clock: Clock
@@ -64,6 +73,7 @@ class Plane:
     publish: Publish
     changelog: Callable[[int, Store], Changelog]
     warm: Callable[[], Awaitable[None]]
+    alias: Alias = same
 
 
 class Lane:
@@ -75,6 +85,7 @@ class Lane:
         self._source = source
         self._plane = plane
         self._next = -1
+        self._owed: int | None = None
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._assigned = plane.clock.monotonic()
@@ -82,11 +93,12 @@ class Lane:
 
     @property
     def committable(self) -> int:
-        """The next offset to read, where everything before it is durable and answered; -1 if that is not known yet."""
+        """The next offset to read, where everything before it is durable and answered, with its receipt if it is an
+        erasure order; -1 if that is not known yet."""
         if self.state is None or self.state.written < 0:
             return self._next
         waits = None if self._plane.lists is None else self._plane.lists.first_unanswered(self.partition)
-        return self.state.written + 1 if waits is None else min(self.state.written + 1, waits)
+        return min(each for each in (self.state.written + 1, waits, self._owed) if each is not None)
 
     @property
     def lag(self) -> int | None:
@@ -113,6 +125,8 @@ class Lane:
                 raise
             except Exception as error:
                 self._plane.metrics.restarts.labels(cause_of(error)).inc()
+                if isinstance(error, AnotherKey):
+                    log.error("%s", error)
                 log.error(
                     "Partition %d: starting over from what is durable, in %.1f s, after %s",
                     self.partition,
@@ -132,6 +146,7 @@ class Lane:
             state = PartitionState(
                 self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
             )
+            state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
             seconds = plane.clock.monotonic() - self._assigned
@@ -148,12 +163,13 @@ class Lane:
             await self._serve(state, start)
         finally:
             self._next = max(self._next, self.committable)  # asked while the list path still knows who waits
-            self.state = None
+            self.state, self._owed = None, None
             if state is None:
                 store.close()
             else:
                 if plane.lists is not None:
                     plane.lists.revoke(self.partition)
+                await state.scrubbed()
                 state.close()
 
     async def _serve(self, state: PartitionState, start: int) -> None:
@@ -192,12 +208,17 @@ class Lane:
             began = plane.clock.monotonic()
             following = records[-1].offset + 1
             folded = self._fold(state, records)
+            if folded.receipts:
+                self._owed = records[0].offset  # the orders are not committed before their receipts are out
             publishing = asyncio.ensure_future(plane.publish(list(outputs(folded))))
             before, written = written, state.seal(folded.last, publishing)
-            self._tell_lists(folded)
+            found = self._tell_lists(folded)
             await publishing  # what a later batch publishes comes after what this one does
             if before is not None:
                 await before  # at most one batch is being written while the next is folded
+            if folded.receipts:
+                await written
+                await self._settle(state, folded, found)
             self._count(folded, len(records), plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
         if written is not None:
@@ -211,18 +232,29 @@ class Lane:
             partition=self.partition,
             now_ms=self._plane.clock.now_ms(),
             window_ms=self._plane.settings.attribution_window_ms,
+            alias=self._plane.alias,
         )
         state.folded = folded.last
+        # First what says that a person is erased, so that no crash leaves a gap in which they would come back.
+        for erasure in folded.erasures.values():
+            state.set_erasure(erasure)
+        for user in folded.cleared:
+            state.forget(user)
         for user, context in folded.contexts.items():
-            state.set_context(user, context)
+            if context is not EMPTY:
+                state.set_context(user, context)
         for user, exposure in folded.exposures.items():
             state.set_exposure(user, exposure)
         return folded
 
-    def _tell_lists(self, folded: Folded) -> None:
+    def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
+        """Tell the list path what happened; returns what it had of people who were erased."""
         lists = self._plane.lists
+        found: dict[str, tuple[str, ...]] = {}
         if lists is None:
-            return
+            return found
+        for user in folded.cleared.values():
+            found[user] = lists.forget(user)
         try:
             for event in folded.events:
                 lists.observe(self.partition, event)
@@ -231,6 +263,35 @@ class Lane:
         except Exception as error:
             # The fold stands whatever the list path makes of it.
             log.error("Partition %d: the list path failed: %s", self.partition, "; ".join(describe(error)))
+        return found
+
+    async def _settle(self, state: PartitionState, folded: Folded, found: Mapping[str, tuple[str, ...]]) -> None:
+        """Carry an erasure to its end, now that it is durable: what is in the making, the model, the disk. Then the
+        receipts go out, and only then the orders may be committed."""
+        plane = self._plane
+        left = () if plane.lists is None else await plane.lists.settle(list(folded.cleared.values()))
+        await state.scrub(folded.cleared)
+        await plane.publish(
+            [
+                Output(
+                    PRIVACY_RECEIPTS.name,
+                    event.user.encode(),
+                    encode(
+                        receipt(
+                            erasure,
+                            event,
+                            self.partition,
+                            person=plane.alias(event.user),
+                            found=found.get(event.user, ()),
+                            left=left,
+                        )
+                    ),
+                )
+                for event, erasure in folded.receipts
+            ]
+        )
+        plane.metrics.erased.inc(len(folded.cleared))
+        self._owed = None
 
     async def _sweep(self, state: PartitionState) -> None:
         plane, settings = self._plane, self._plane.settings

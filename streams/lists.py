@@ -13,10 +13,12 @@ from hashlib import blake2b
 from random import Random
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.recommendations import Degraded, Recommendation
-from schemas.scoring import Scorer, Scores, ScoringError
+from schemas.scoring import MAX_FORGOTTEN, Scorer, Scores, ScoringError
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import Exposure, expose
 from streams.blend import Blend, Remembered, learn
@@ -26,6 +28,7 @@ from streams.context import Context, sentiment
 from streams.errors import PartitionLost
 from streams.graph import ItemGraph
 from streams.metrics import FULL, HITS, Metrics
+from streams.pseudonym import Alias, same
 from streams.publishing import Output
 from streams.ranking import (
     Ranking,
@@ -53,6 +56,9 @@ RETRY_SECONDS = 0.5
 HURRY_SECONDS = 0.02
 """Between two looks for somebody whose patience has ended."""
 
+FORGET_SECONDS = 2.0
+"""How long the model may take to drop what it keeps of people who are erased."""
+
 JUDGED = 10
 """How many entries of a list the online hit ratio looks at."""
 
@@ -68,6 +74,7 @@ class State(Protocol):
     def blend(self, scene: str) -> Blend: ...
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def set_blend(self, scene: str, blend: Blend) -> None: ...
+    def note_version(self, user: str, name: str) -> None: ...
 
 
 class Last(NamedTuple):
@@ -99,6 +106,7 @@ class Lists:
         metrics: Metrics,
         clock: Clock,
         secret: bytes,
+        alias: Alias = same,
     ) -> None:
         self._settings = settings
         self._ranking = ranking
@@ -109,9 +117,11 @@ class Lists:
         self._metrics = metrics
         self._clock = clock
         self._secret = secret
+        self._alias = alias
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
         self._busy: dict[str, Trigger] = {}
+        self._void: dict[Trigger, asyncio.Event] = {}
         self._last: OrderedDict[str, Last] = OrderedDict()
         self._wake = asyncio.Event()
 
@@ -168,6 +178,36 @@ class Lists:
         waiting = self._waiting.first_offset(partition)
         return min(offsets if waiting is None else [*offsets, waiting], default=None)
 
+    def forget(self, user: str) -> tuple[str, ...]:
+        """Drop what is kept and what is being made of a person who is erased; what that was, as what@where."""
+        found = {
+            "waiting-list@worker": self._waiting.drop(user),
+            "last-list@worker": self._last.pop(user, None) is not None,
+            "list-in-the-making@worker": user in self._busy,
+        }
+        if user in self._busy:
+            self._void.setdefault(self._busy[user], asyncio.Event())
+        return tuple(part for part, there in found.items() if there)
+
+    async def settle(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Return when no list is in the making that was begun before these people were forgotten, and the model has
+        dropped what it kept of them; what it has not, as what@where: it goes when it is the least recently used."""
+        for user in users:
+            over = self._void.get(self._busy[user]) if user in self._busy else None
+            if over is not None:
+                await over.wait()
+        if self._scorer is None or not users:
+            return ()
+        try:
+            async with asyncio.timeout(FORGET_SECONDS):
+                for first in range(0, len(users), MAX_FORGOTTEN):
+                    sessions = [self._session(user) for user in users[first : first + MAX_FORGOTTEN]]
+                    await self._scorer.forget(sessions, timeout=FORGET_SECONDS)
+        except (ScoringError, TimeoutError) as error:
+            log.warning("The model was not told to forget erased people (%s)", type(error).__name__)
+            return ("prefix@model",)
+        return ()
+
     def busy(self) -> bool:
         """Whether somebody waits for a list."""
         return bool(self._busy) or len(self._waiting) > 0
@@ -214,6 +254,9 @@ class Lists:
                 log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
         finally:
             del self._busy[trigger.user]
+            over = self._void.pop(trigger, None)
+            if over is not None:
+                over.set()
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
             self._wake.set()
 
@@ -229,7 +272,8 @@ class Lists:
         if state is None:
             return
         began = self._clock.monotonic()
-        context, blend = state.context(trigger.user), state.blend(trigger.scene)
+        person = self._alias(trigger.user)
+        context, blend = state.context(person), state.blend(trigger.scene)
         catalogue, graph = self._catalogue, self._graph
         prepared = prepare(
             context,
@@ -246,7 +290,10 @@ class Lists:
             scores, degraded = await self._score(trigger, context, chosen)
         if not state.open:
             raise PartitionLost(f"partition {trigger.partition} was let go of while a list of it was made")
+        if trigger in self._void:
+            return
         if scores is not None:
+            state.note_version(person, scores.model_version)
             chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 scores, degraded = None, Degraded.UNAVAILABLE
@@ -274,15 +321,16 @@ class Lists:
             freshness_ms=float(max(0, now - trigger.ts)),
             took_ms=(self._clock.monotonic() - began) * 1000,
         )
-        exposure, closed = expose(state.exposure(trigger.user), made)
-        state.set_exposure(trigger.user, exposure)
-        key = trigger.user.encode()
+        exposure, closed = expose(state.exposure(person), msgspec.structs.replace(made, user=person))
+        state.set_exposure(person, exposure)
         await self._publish(
             [
-                Output(RECOMMENDATIONS.name, key, encode(made)),
-                *(Output(FEEDBACK.name, key, encode(feedback)) for feedback in closed),
+                Output(RECOMMENDATIONS.name, trigger.user.encode(), encode(made)),
+                *(Output(FEEDBACK.name, person.encode(), encode(feedback)) for feedback in closed),
             ]
         )
+        if trigger in self._void:
+            return
         without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
         listed = plain.candidates.numbers[without.places[:JUDGED]].tolist()
         self._keep(trigger, context, made, tuple(catalogue.index[at] for at in listed), remember(chosen))

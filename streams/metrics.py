@@ -54,6 +54,7 @@ class Metrics:
             registry=reg,
         )
         self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
+        self.erased = Counter("ouzel_erased_people", "People cleared by an erasure order.", registry=reg)
         self.counted = Counter("ouzel_counted_events", "Events counted into the item graph, by owners.", registry=reg)
         self.items = Gauge("ouzel_catalogue_items", "Items that can be recommended.", registry=reg)
         self.neighbours = Gauge("ouzel_neighbour_records", "Items with a record in the item graph.", registry=reg)

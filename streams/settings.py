@@ -4,6 +4,7 @@ To add a setting, add a field. Its variable is `OUZEL_` and the field's name in 
 text come from the same line, and so does its row in docs/settings.md (`settings_table`).
 """
 
+import ipaddress
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from schemas.scoring import MAX_DESCRIBED
 from streams.errors import BadSetting
+from streams.pseudonym import MAX_KEY_BYTES, MIN_KEY_LENGTH
 
 PREFIX = "OUZEL_"
 
@@ -37,6 +39,7 @@ class Secret(str):
 
 NO_SECRET = Secret("")
 STATE_DIR = Path(".ouzel/state")
+MIN_TOKEN_LENGTH = 16
 
 
 def setting(
@@ -62,6 +65,8 @@ class Settings:
     sasl_username: str = setting("", "The name to log in with.")
     sasl_password: Secret = setting(NO_SECRET, "The password to log in with.")  # noqa: RUF009 - a field
     ssl_ca: str = setting("", "A file with the certificate authorities to trust (empty: the system's).")
+    ssl_cert: str = setting("", "A file with the certificate to show to the brokers, and its chain (empty: none).")
+    ssl_key: str = setting("", "A file with its key, which has no password.")
     session_timeout_s: float = setting(10.0, "A worker silent for so long has lost its partitions.", low=1, high=300)
     rebalance_timeout_s: float = setting(
         30.0, "How long a worker may take to hand its partitions over.", low=1, high=600
@@ -92,6 +97,12 @@ class Settings:
     sweep_interval_s: float = setting(1.0, "Between two steps of the search for what has expired.", low=0.01, high=3600)
     sweep_step: int = setting(500, "Records looked at in one such step, by partition.", low=1)
 
+    pseudonym_key: Secret = setting(  # noqa: RUF009 - a field
+        NO_SECRET,
+        "A key of at least 16 characters: people are kept, and feedback is published, under pseudonyms made with it. "
+        "All workers of a group have the same one, from the first event on.",
+    )
+
     # Lists
     list_length: int = setting(10, "Entries of a list.", low=1, high=100)
     list_deadline_ms: int = setting(
@@ -117,6 +128,10 @@ class Settings:
 
     # The model
     triton: str = setting("127.0.0.1:8001", "Triton's gRPC address, host:port. Empty: no Triton is asked.")
+    triton_security: str = setting("plaintext", "How to talk to Triton.", one_of=("plaintext", "ssl"))
+    triton_ca: str = setting("", "A file with the certificate authorities to trust for it (empty: the system's).")
+    triton_cert: str = setting("", "A file with the certificate to show to it (empty: none).")
+    triton_key: str = setting("", "A file with its key, which has no password.")
     model_repository: str = setting(
         "", "Without a Triton: the folder of `ouzel triton build`, to score in this process. Empty: no model."
     )
@@ -129,10 +144,32 @@ class Settings:
     # The web port
     web_host: str = setting("127.0.0.1", "Where /metrics, /healthz and /readyz listen.")
     web_port: int = setting(6066, "Their port.", low=1, high=65_535)
+    web_token: Secret = setting(  # noqa: RUF009 - a field
+        NO_SECRET,
+        "The bearer token for /metrics, of 16 characters or more; empty: none is asked for. Needed where others than "
+        "this machine can reach web_host.",
+    )
+    web_max_per_second: float = setting(50.0, "Requests a second that are answered, at most.", low=1, high=10_000)
+    web_max_connections: int = setting(64, "Connections, at most; one more ends the oldest.", low=1, high=10_000)
 
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each, getattr(self, each.name))
+        for name in ("ssl", "triton"):
+            if bool(getattr(self, f"{name}_cert")) != bool(getattr(self, f"{name}_key")):
+                raise BadSetting(f"{PREFIX}{name.upper()}_CERT and {PREFIX}{name.upper()}_KEY go together: set both.")
+        token = self.web_token.reveal()
+        if token and (len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token):
+            raise BadSetting(f"{PREFIX}WEB_TOKEN takes {MIN_TOKEN_LENGTH} visible ASCII characters or more.")
+        if not token and not _is_loopback(self.web_host):
+            raise BadSetting(
+                f"{PREFIX}WEB_HOST={self.web_host} is open to others: set {PREFIX}WEB_TOKEN too, or take 127.0.0.1."
+            )
+        key = self.pseudonym_key.reveal()
+        if key and not (len(key) >= MIN_KEY_LENGTH and len(key.encode()) <= MAX_KEY_BYTES):
+            raise BadSetting(
+                f"{PREFIX}PSEUDONYM_KEY takes {MIN_KEY_LENGTH} characters or more, and {MAX_KEY_BYTES} bytes at most."
+            )
         if self.heartbeat_s >= self.session_timeout_s:
             raise BadSetting(f"{PREFIX}HEARTBEAT_S={self.heartbeat_s} must be below {PREFIX}SESSION_TIMEOUT_S.")
         if self.patience_ms > self.list_deadline_ms:
@@ -157,6 +194,15 @@ def to_environment(settings: Settings) -> dict[str, str]:
     """The variables that `read_settings` turns into `settings`: for starting a worker as a child. Holds the secrets."""
     values = {each.name: getattr(settings, each.name) for each in fields(settings)}
     return {variable(name): v.reveal() if isinstance(v, Secret) else str(v) for name, v in values.items()}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, which may stand for any address
 
 
 def variable(name: str) -> str:

@@ -10,7 +10,7 @@ Memory: the values that are not durable yet, and at most `cached` decoded object
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,14 +19,25 @@ from streams.attribution import NONE, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
-from streams.errors import PartitionLost
-from streams.store import BLEND, CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
+from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
+from streams.errors import AnotherKey, PartitionLost
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS, Store, header, seal
+
+
+class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
+    """Which key people's pseudonyms are made with."""
+
+    fingerprint: bytes
+
 
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
     EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
     BLEND: msgspec.msgpack.Decoder(Blend).decode,
+    VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
+    ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
+    KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
 }
 
 
@@ -43,11 +54,22 @@ def exposure_key(user: str) -> bytes:
     return EXPOSURE + user.encode()
 
 
+def versions_key(user: str) -> bytes:
+    return VERSIONS + user.encode()
+
+
 def blend_key(scene: str) -> bytes:
     return BLEND + scene.encode()
 
 
+def _keys_of(user: str) -> tuple[bytes, ...]:
+    return context_key(user), exposure_key(user), versions_key(user)
+
+
 _PRIOR = Blend()
+
+MAX_ERASURES = 100_000
+"""Orders of the last day that a partition remembers when it is recovered; about 300 bytes each."""
 
 
 class _Put(NamedTuple):
@@ -86,6 +108,9 @@ class PartitionState:
         self._pending: dict[bytes, _Put] = {}
         self._groups: deque[_Group] = deque()
         self._wake = asyncio.Event()
+        self._scrubbing: asyncio.Future[None] | None = None
+        self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
+        self._erased_to = max((each.offset for each in self._erasures.values()), default=-1)
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
@@ -102,6 +127,52 @@ class PartitionState:
         found: Blend | None = self._get(blend_key(scene))
         return _PRIOR if found is None else found
 
+    def versions(self, user: str) -> Versions:
+        """The model versions that read what the person did."""
+        found: Versions | None = self._get(versions_key(user))
+        return NO_VERSIONS if found is None else found
+
+    def erasure(self, order: bytes) -> Erasure | None:
+        """What came of an erasure order, by its digest; None if it was not carried out within the last day."""
+        return self._erasures.get(order)
+
+    def erased(self, user: str, offset: int) -> bool:
+        """Whether the person's event at `offset` stands before an order to erase them that was carried out."""
+        if offset > self._erased_to:
+            return False
+        return any(covers(each, user, offset) for each in self._erasures.values())
+
+    def set_erasure(self, erasure: Erasure) -> None:
+        self._erasures[erasure.order] = erasure
+        self._erased_to = max(self._erased_to, erasure.offset)
+        self._put(ERASURE + erasure.order, erasure, self._stamp())
+
+    def drop_erasures(self, before_ms: int) -> None:
+        """Forget the orders that were carried out before then."""
+        for each in [each for each in self._erasures.values() if each.ts < before_ms]:
+            del self._erasures[each.order]
+            self._put(ERASURE + each.order, None, self._stamp())
+
+    def note_version(self, user: str, name: str) -> None:
+        """Remember that a model version read what the person did."""
+        before = self.versions(user)
+        after = with_version(before, name)
+        if after is not before:
+            self._put(versions_key(user), after, self._stamp())
+
+    def check_key(self, fingerprint: bytes) -> None:
+        """Raise `AnotherKey` unless people are kept under the pseudonyms of this key (empty: under their ids)."""
+        found: PseudonymKey | None = self._get(KEY)
+        held = b"" if found is None else found.fingerprint
+        if held == fingerprint:
+            return
+        if held or any(self.scan(CONTEXT, b"", 1)):
+            raise AnotherKey(
+                f"partition {self.partition} holds people under other names: set OUZEL_PSEUDONYM_KEY as it was, or "
+                "start afresh"
+            )
+        self._put(KEY, PseudonymKey(fingerprint), self._stamp())
+
     def set_context(self, user: str, context: Context) -> None:
         self._put(context_key(user), context, context.offset)
 
@@ -113,8 +184,19 @@ class PartitionState:
 
     def forget(self, user: str) -> None:
         """Clear everything of a person, here and on the changelog."""
-        self._put(context_key(user), None, self._stamp())
-        self._put(exposure_key(user), None, self._stamp())
+        for key in _keys_of(user):
+            self._put(key, None, self._stamp())
+
+    async def scrub(self, users: Iterable[str]) -> None:
+        """Have no byte on disk of people who were forgotten, once that is durable. The store is at work meanwhile."""
+        keys = [key for user in users for key in _keys_of(user)]
+        self._scrubbing = asyncio.ensure_future(asyncio.to_thread(self._store.scrub, keys))
+        await asyncio.shield(self._scrubbing)
+
+    async def scrubbed(self) -> None:
+        """Return when no scrub is under way: the store must not be closed under it."""
+        if self._scrubbing is not None:
+            await asyncio.wait([self._scrubbing])
 
     def people(self) -> int:
         """How many people's contexts and lists are held decoded."""
@@ -200,6 +282,12 @@ class PartitionState:
             self._groups.popleft()
             self.written = max(self.written, group.last)
             group.done.set_result(None)
+
+    def _read_erasures(self) -> Iterator[Erasure]:
+        for key, envelope in self._store.scan(ERASURE, MAX_ERASURES):
+            if key[:1] != ERASURE:
+                return
+            yield decode_value(key, envelope)
 
     def _get(self, key: bytes) -> Any:
         put = self._fresh.get(key)

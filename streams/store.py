@@ -18,13 +18,24 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, RdictIter, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DBCompressionType,
+    Options,
+    Rdict,
+    RdictIter,
+    WriteBatch,
+)
 
 from streams.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
+VERSIONS, ERASURE, KEY = b"v", b"e", b"k"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
 
@@ -33,6 +44,9 @@ FULL = "No space left on device"
 
 _META = b"!"
 """The key of the store's own facts. It sorts before every prefix above and is never on the changelog."""
+
+_NOTHING = b"!!"
+"""A key that never holds anything."""
 
 _HEAD = struct.Struct(">qq")
 HEAD_BYTES = _HEAD.size
@@ -83,6 +97,8 @@ class Store:
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(2)
         options.set_max_open_files(256)
+        # The list of files names the first and last key of each: it is written anew at each change, see `scrub`.
+        options.set_max_manifest_file_size(1)
         table = BlockBasedOptions()
         table.set_block_cache(Cache(self._block_cache_mb * 1024 * 1024))
         table.set_bloom_filter(10, False)
@@ -125,6 +141,21 @@ class Store:
                 return
             yield at.key(), at.value()
             at.next()
+
+    def scrub(self, keys: Iterable[bytes]) -> None:
+        """Have no byte on disk of these keys, which were deleted: neither in the write-ahead log, nor in files of older
+        levels, nor in the list of files. It rewrites every file that could hold one. May run in a thread beside reads
+        and writes, not beside `close`. Raises `StoreFailed`."""
+        options = CompactOptions()
+        options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
+        try:
+            self._db.flush()  # what is in the log goes to files
+            for key in keys:
+                self._db.compact_range(key, key + b"\x00", options)
+            self._db.delete(_NOTHING)
+            self._db.flush()  # one more change, so that the list of files that named the old ones is gone too
+        except Exception as error:
+            raise self._failure(error) from None
 
     def size_bytes(self) -> int:
         """About how much the data takes, on disk and in write buffers."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from schemas.feedback import Feedback
 from streams.attribution import Exposure, close
+from streams.erasure import KEPT_MS
 from streams.store import CONTEXT, EXPOSURE
 
 
@@ -18,6 +19,7 @@ class Swept(Protocol):
     def exposure(self, user: str) -> Exposure: ...
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def forget(self, user: str) -> None: ...
+    def drop_erasures(self, before_ms: int) -> None: ...
     def scan(self, prefix: bytes, after: bytes, limit: int) -> Iterator[tuple[bytes, int]]: ...
 
 
@@ -36,6 +38,7 @@ class Sweep:
 
         The changes are put into `state`; the caller seals them behind the publishing of the feedback.
         """
+        state.drop_erasures(now_ms - KEPT_MS)
         return self._forget(state, now_ms), self._close(state, now_ms)
 
     def _forget(self, state: Swept, now_ms: int) -> int:

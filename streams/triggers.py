@@ -67,6 +67,10 @@ class Waiting:
         """The lowest offset among the triggers of a partition, or None where nobody of it waits."""
         return min((t.offset for t in self._triggers.values() if t.partition == partition), default=None)
 
+    def drop(self, user: str) -> bool:
+        """Drop a person; whether they waited."""
+        return self._triggers.pop(user, None) is not None
+
     def forget(self, partition: int) -> None:
         """Drop everybody of a partition that is no longer ours."""
         self._triggers = {user: t for user, t in self._triggers.items() if t.partition != partition}

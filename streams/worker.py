@@ -26,6 +26,8 @@ LOGGING: dict[str, Any] = {
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {
         "aiohttp.access": {"level": "WARNING"},
+        # A traceback for each request that cannot be read: whoever reaches the port could fill the disk.
+        "aiohttp.server": {"level": "CRITICAL"},
         "aiokafka": {"level": "WARNING"},
         # Its lines at info show tables of partitions at each step of a rebalance; ours say what came of it.
         "faust": {"level": "WARNING"},
@@ -44,13 +46,12 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """
     try:
         settings = read_settings()
+        scorer = None if make_scorer is None else partial(make_scorer, settings)
+        app = create_app(settings, make_scorer=scorer)
     except BadSetting as error:
         sys.stderr.write(f"ouzel worker: {error}\n")
         return 2
-    scorer = None if make_scorer is None else partial(make_scorer, settings)
-    worker = create_app(settings, make_scorer=scorer).Worker(
-        loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True
-    )
+    worker = app.Worker(loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

@@ -28,6 +28,8 @@ PURE = [
     "ranking",
     "attribution",
     "folding",
+    "erasure",
+    "pseudonym",
     "interests",
     "likeness",
     "catalogue",

@@ -134,6 +134,10 @@ class ItemTokenEngine:
         self._bucketed = bucketed
         self._prefixes = PrefixCache(0)
 
+    def forget(self, sessions: Sequence[int]) -> None:
+        """Drop the kept prefixes of these sessions."""
+        self._prefixes.forget(sessions)
+
     def clear(self) -> None:
         """Forget what was made of items, and what was read of people."""
         self._kept.clear()

@@ -56,7 +56,7 @@ def test_every_command_and_option_says_what_it_does(path: tuple[str, ...]) -> No
 
 def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
     names = {path[0] for path in commands(cli)}
-    assert names == {"demo", "worker", "replay", "read", "topics", "triton", "train", "evaluate"}
+    assert names == {"demo", "worker", "replay", "read", "forget", "pseudonym", "topics", "triton", "train", "evaluate"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""Throw bytes at every reader of the contract: `python -m tests.fuzz.contract --runs 1000000 --seed 1`.
+"""Throw bytes at whatever reads bytes that others can write: `python -m tests.fuzz.contract --runs 1000000 --seed 1`.
+
+Half of the inputs go to the readers of the contract, the others to the targets of `tests.fuzz.targets`: the fold,
+orders, items, the model's requests, state, settings, files. `--only NAME` takes one alone; `tests.fuzz.http` has the
+pages.
 
 Inputs are valid values in MessagePack and JSON that were damaged, spliced, given other fields or nested, and plain
 noise. A reader answers with a message, which must come back the same from its own bytes, or with `Refused` and a short
@@ -7,11 +11,11 @@ detail. Anything else ends the run with the input, as does an input that takes l
 
 import argparse
 import random
-import struct
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -23,21 +27,18 @@ from schemas.events import Event
 from schemas.items import Item
 from schemas.limits import MAX_DETAIL_LENGTH
 from schemas.privacy import ErasureOrder
+from tests.fuzz.damage import damaged
+from tests.fuzz.targets import TARGETS, corpus
 from tests.schemas.examples import EXAMPLES, NOW
 
-SLOWEST_SECONDS = 5.0
-"""Far above what any input takes (milliseconds), so that a busy machine does not fail a run; a hang does."""
+CONTRACT = "contract"
+SHARE = sum(target.share for target in TARGETS.values())
+ALL = (CONTRACT, *TARGETS)
+CORPUS = {name: corpus(name) for name in TARGETS}
 
-HEADERS = [
-    *(bytes([byte]) for byte in (0xC0, 0xC1, 0xC2, 0xC3, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xE0, 0xFF, 0x00, 0x7F)),
-    *(bytes([byte]) + struct.pack(">I", size) for byte in (0xC6, 0xC9, 0xDB, 0xDD, 0xDF) for size in (0, 9, 2**32 - 1)),
-    *(b"\xcb" + struct.pack(">d", number) for number in (float("nan"), float("inf"), -0.0, 1e308, 5e-324)),
-    *(b"\xcf" + struct.pack(">Q", number) for number in (0, 2**53, 2**63, 2**64 - 1)),
-    b"\xd3" + struct.pack(">q", -(2**63)),
-    b"\xd6\xff\x00\x00\x00\x00",
-    b"\xc7\x0c\xff" + b"\xff" * 12,
-]
-PIECES = [b'"', b"\\", b"\\ud800", b"\\u0000", b"{", b"}", b"[", b"]", b":", b",", b"null", b"1e999", b"-0", b"NaN"]
+SLOWEST_SECONDS = 5.0
+"""Of this process's time, so that a busy machine does not fail a run; far above what any input takes (milliseconds)."""
+
 VALUES: list[Any] = [None, True, -1, 0, 1, 2, 2**31, 2**53, 2**63, 1.5, 1e300, "", "x", "x" * 129, "\x00", "\U0001f419"]
 OTHERS = [codec.encode(message) for message in EXAMPLES.values()]
 VALUES += ["like", "steer", "forget", b"", b"\xff", [], [None], {}, {"v": 1}, [[[]]], ["a"] * 33]
@@ -52,31 +53,6 @@ def read(kind: type[msgspec.Struct], key: bytes, value: bytes) -> msgspec.Struct
     if kind is ErasureOrder:
         return codec.decode_order(value, key=key)
     return codec.decode(kind, value)
-
-
-def damaged(value: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """`value` after a few changes to its bytes."""
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(value) + 1)
-        match rng.randrange(7):
-            case 0:
-                value = value[:at] + bytes([rng.randrange(256)]) + value[at + 1 :]
-            case 1:
-                value = value[:at]
-            case 2:
-                value = value[:at] + rng.choice(HEADERS if value[:1] >= b"\x80" else PIECES) + value[at:]
-            case 3:
-                value = value[:at] + value[at + rng.randint(1, 8) :]
-            case 4:
-                other = rng.choice(others)
-                value = value[:at] + other[rng.randrange(len(other)) :]
-            case 5:
-                value = value[:at] + value[at : at + rng.randint(1, 16)] * rng.choice((2, 3, 50)) + value[at:]
-            case _:
-                if value:
-                    at = rng.randrange(len(value))
-                    value = value[:at] + bytes([value[at] ^ (1 << rng.randrange(8))]) + value[at + 1 :]
-    return value
 
 
 def altered(plain: dict[str, Any], rng: random.Random) -> dict[str, Any]:
@@ -98,6 +74,23 @@ def nested(rng: random.Random) -> bytes:
     return b'{"z":' + rng.choice((b"[", b'{"a":')) * depth
 
 
+def other_input(rng: random.Random, name: str) -> bytes:
+    """A value for a target: one of its seeds or of what is kept for it, damaged or altered; or noise."""
+    seeds = [*TARGETS[name].seeds, *CORPUS[name]]
+    seed = rng.choice(seeds)
+    roll = rng.random()
+    if roll < 0.03:
+        return nested(rng)
+    if roll < 0.08:
+        return rng.randbytes(rng.choice((0, 1, 8, 64, 1_000)))
+    if roll < 0.3:
+        with suppress(msgpack.UnpackException, ValueError):
+            plain = msgpack.unpackb(seed, strict_map_key=False)
+            if isinstance(plain, dict):
+                return bytes(msgpack.packb(altered(plain, rng)))
+    return damaged(seed, [*seeds, *OTHERS], rng)
+
+
 def inputs(rng: random.Random) -> tuple[type[msgspec.Struct], bytes, bytes]:
     """A message type, a key, and a value to try as that type."""
     message = rng.choice(list(EXAMPLES.values()))
@@ -115,21 +108,28 @@ def inputs(rng: random.Random) -> tuple[type[msgspec.Struct], bytes, bytes]:
     return type(message), key, damaged(encode(plain), OTHERS, rng)
 
 
-def run(runs: int, seed: int, progress: Callable[[int], None] = lambda done: None) -> Counter[str]:
-    """What `runs` inputs came to, by refusal code. Raises `AssertionError`, with the input, on the first wrong one."""
+def run(
+    runs: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
+    only: Sequence[str] = (CONTRACT,),
+) -> Counter[str]:
+    """What `runs` inputs to the targets `only` came to: by refusal code for the contract, by target and outcome for the
+    others. Raises `AssertionError`, with the input, on the first wrong one."""
     rng = random.Random(seed)
     outcomes: Counter[str] = Counter()
+    shares = [SHARE if name == CONTRACT else TARGETS[name].share for name in only]
     for done in range(runs):
-        kind, key, value = inputs(rng)
-        started = time.perf_counter()
+        (name,) = rng.choices(only, shares)
+        kind, key, value = inputs(rng) if name == CONTRACT else (None, b"", other_input(rng, name))
+        what = name if kind is None else kind.__name__
+        started = time.process_time()
         try:
-            outcome = tried(kind, key, value)
+            outcome = tried(kind, key, value) if kind else f"{name}: {TARGETS[name].tried(value)}"
         except Exception as error:
-            raise AssertionError(
-                f"{kind.__name__} from {value.hex()} after {done} of seed {seed}: {error!r}"
-            ) from error
-        if time.perf_counter() - started > SLOWEST_SECONDS:
-            raise AssertionError(f"{kind.__name__} from {value.hex()} was slow, after {done} of seed {seed}")
+            raise AssertionError(f"{what} from {value.hex()} after {done} of seed {seed}: {error!r}") from error
+        if time.process_time() - started > SLOWEST_SECONDS:
+            raise AssertionError(f"{what} from {value.hex()} was slow, after {done} of seed {seed}")
         outcomes[outcome] += 1
         if done % 10_000 == 0:
             progress(done)
@@ -154,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=100_000, help="how many inputs to try (default 100,000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed tries the same inputs (default 1)")
+    parser.add_argument("--only", choices=ALL, action="append", help="one target (again for more; default all)")
     asked = parser.parse_args()
     started = time.monotonic()
 
@@ -161,7 +162,7 @@ def main() -> None:
         if sys.stderr.isatty():
             print(f"\r{done:,} of {asked.runs:,} inputs", end="", file=sys.stderr)
 
-    outcomes = run(asked.runs, asked.seed, progress)
+    outcomes = run(asked.runs, asked.seed, progress, asked.only or ALL)
     print(f"\n{asked.runs:,} inputs of seed {asked.seed} in {time.monotonic() - started:.0f} s; nothing broke")
     for outcome, count in outcomes.most_common():
         print(f"{count:>10,}  {outcome}")

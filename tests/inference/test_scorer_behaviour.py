@@ -51,6 +51,9 @@ class GatedEngine:
         assert self.gate.wait(PATIENT)
         return self._engine.describe(items)
 
+    def forget(self, sessions: Sequence[int]) -> None:
+        self._engine.forget(sessions)
+
 
 @dataclass
 class Subject:
@@ -198,6 +201,16 @@ async def test_closed_it_describes_nothing(subject: Subject) -> None:
     await subject.scorer.close()
     with pytest.raises(Unavailable):
         await subject.scorer.describe(ITEMS, timeout=PATIENT)
+
+
+async def test_a_person_is_forgotten_and_read_anew(subject: Subject) -> None:
+    before = await subject.scorer.score(ASKED, timeout=PATIENT)
+    await subject.scorer.forget([ASKED.session, 12345], timeout=PATIENT)
+    await subject.scorer.forget([], timeout=PATIENT)
+    after = await subject.scorer.score(ASKED, timeout=PATIENT)
+    assert after.scores == pytest.approx(before.scores, abs=1e-4)
+    with pytest.raises(DeadlineExceeded):
+        await subject.scorer.forget([ASKED.session], timeout=0.0)
 
 
 async def test_scripted_vectors_are_those_of_its_function_and_are_checked() -> None:

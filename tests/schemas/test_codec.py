@@ -147,7 +147,12 @@ def test_an_event_may_be_a_little_ahead_of_the_clock_and_no_more():
     assert decode_event(msgpack.packb(LIKE | {"ts": 0}), key=b"ann", now_ms=NOW).ts == 0
 
 
-NEEDS = {EventKind.STEER: {"text"}, EventKind.FORGET: {"target"}, EventKind.RATE: {"item", "value"}}
+NEEDS = {
+    EventKind.STEER: {"text"},
+    EventKind.FORGET: {"target"},
+    EventKind.RATE: {"item", "value"},
+    EventKind.ERASE: set(),
+}
 
 
 @pytest.mark.parametrize("kind", EventKind)

@@ -101,8 +101,8 @@ class Plane:
     def log(self) -> str:
         return "\n".join(path.read_text()[-4000:] for path in sorted(self.folder.glob("*.log")))
 
-    def send(self, records: Iterable[Sent]) -> None:
-        asyncio.run(send_all(self.bootstrap, records))
+    def send(self, records: Iterable[Sent], topic: str = EVENTS.name) -> None:
+        asyncio.run(send_all(self.bootstrap, records, topic))
 
     def read(self, topic: str) -> list[Any]:
         return asyncio.run(read_all(self.bootstrap, topic))
@@ -153,7 +153,8 @@ def counts_of(records: Iterable[Any]) -> dict[str, int]:
 
 
 class Expected:
-    """What a plain fold of the input makes: contexts, refused records, and accepted events by item and one by one.
+    """What a plain fold of the input makes: contexts, refused records, accepted events by item and one by one, and
+    erasure orders with the place of the first that says so.
 
     An event counts as read when its record was made.
     """
@@ -164,11 +165,19 @@ class Expected:
         self.seen: dict[str, int] = {}
         self.accepted: dict[tuple[int, int], Event] = {}
         """By partition and offset; without the repeats."""
+        self.orders: dict[tuple[str, str], tuple[int, int]] = {}
         for record in records:
             try:
                 event = decode_event(record.value, key=record.key, now_ms=record.timestamp)
             except Refused:
                 self.refused[record.partition, record.offset] = record.value
+                continue
+            if event.kind is EventKind.ERASE:
+                if (
+                    self.orders.setdefault((event.id, event.user), (record.partition, record.offset))[1]
+                    == record.offset
+                ):
+                    self.contexts.pop(event.user, None)
                 continue
             before = self.contexts.get(event.user, EMPTY)
             if not is_repeat(before, event, record.offset):

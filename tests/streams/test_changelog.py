@@ -154,7 +154,8 @@ async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path
             recovered = await at.changelog(next_store).recover()
             assert recovered.repaired == 0
             kept = {key: header(held).stamp for key, held in next_store.scan(b"", 10)}
-            assert kept == {b"c1": 12, b"c2": 13, b"c3": 15, b"c4": 14}
+            # What the owner does not hold is cleared: a person may have been erased; an event is folded again.
+            assert kept == {b"c1": 12, b"c2": 13, b"c3": 15}
 
 
 async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from schemas.events import Event, EventKind
 from streams import folding
 from streams.attribution import Exposed, Exposure
 from streams.context import EMPTY, Context, fold
+from streams.erasure import NO_VERSIONS, Erasure, Versions, covers
 from streams.errors import StoreFailed
 from streams.folding import Folded, fold_batch
 
@@ -33,6 +34,8 @@ class State:
     def __init__(self) -> None:
         self.contexts: dict[str, Context] = {}
         self.exposures: dict[str, Exposure] = {}
+        self.read_by: dict[str, Versions] = {}
+        self.erasures: dict[bytes, Erasure] = {}
 
     def context(self, user: str) -> Context:
         return self.contexts.get(user, EMPTY)
@@ -40,8 +43,20 @@ class State:
     def exposure(self, user: str) -> Exposure:
         return self.exposures.get(user, Exposure())
 
+    def versions(self, user: str) -> Versions:
+        return self.read_by.get(user, NO_VERSIONS)
+
+    def erasure(self, order: bytes) -> Erasure | None:
+        return self.erasures.get(order)
+
+    def erased(self, user: str, offset: int) -> bool:
+        return any(covers(each, user, offset) for each in self.erasures.values())
+
     def take(self, *records: Record) -> Folded:
         folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW)
+        for user in folded.cleared:
+            self.read_by.pop(user, None)
+        self.erasures.update(folded.erasures)
         self.contexts.update(folded.contexts)
         self.exposures.update(folded.exposures)
         return folded

@@ -40,6 +40,7 @@ class MemoryState:
     contexts: dict[str, Context] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
     blends: dict[str, Blend] = field(default_factory=dict)
+    versions: dict[str, list[str]] = field(default_factory=dict)
 
     def context(self, user: str) -> Context:
         return self.contexts.get(user, EMPTY)
@@ -52,6 +53,9 @@ class MemoryState:
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self.exposures[user] = exposure
+
+    def note_version(self, user: str, name: str) -> None:
+        self.versions.setdefault(user, []).append(name)
 
     def set_blend(self, scene: str, blend: Blend) -> None:
         self.blends[scene] = blend
@@ -387,3 +391,36 @@ async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
     (report,) = [decode(Feedback, out.value) for out in bench.sent if out.topic == FEEDBACK.name]
     assert report.list == bench.made()[0].id
     assert report.closed is Closed.SUPERSEDED
+
+
+async def test_a_person_who_is_erased_gets_no_list_of_what_was_and_the_model_drops_them() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        scorer.script = Script.SLOW
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(scorer.asked) == 2)
+        bench.did("u", "film-3")
+        found = bench.lists.forget("u")
+        assert found == ("waiting-list@worker", "last-list@worker", "list-in-the-making@worker")
+        settling = asyncio.create_task(bench.lists.settle(["u"]))
+        await asyncio.sleep(0)
+        assert not settling.done()
+        scorer.release()
+        assert await settling == ()
+        assert bench.lists.first_unanswered(0) is None
+        assert len(bench.made()) == 1
+        assert scorer.forgotten == [scorer.asked[0].session]
+        assert bench.lists.forget("u") == ()
+        bench.did("u", "film-4")
+        await bench.until(lambda: len(bench.made()) == 2)
+    assert bench.state.versions == {"u": ["scripted-1", "scripted-1"]}
+
+
+async def test_a_model_that_cannot_be_told_is_named() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.DOWN
+    bench = Bench(scorer)
+    assert await bench.lists.settle([]) == ()
+    assert await bench.lists.settle(["u"]) == ("prefix@model",)

@@ -13,8 +13,9 @@ from streams.attribution import NONE, Exposed, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
+from streams.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
 from streams.errors import PartitionLost
-from streams.state import PartitionState, context_key, decode_value, exposure_key
+from streams.state import PartitionState, context_key, decode_value, exposure_key, versions_key
 from streams.store import CONTEXT, Facts, Store, header
 
 NOW = 1_700_000_000_000
@@ -146,10 +147,59 @@ async def test_a_person_is_forgotten_whole(tmp_path: Path) -> None:
         state.set_context("ann", context(1))
         state.set_exposure("ann", EXPOSED)
         await state.seal()
+        state.note_version("ann", "m-1")
+        assert state.versions("ann").names == ("m-1",)
         state.forget("ann")
         await state.seal()
-        assert log.contexts() == {context_key("ann"): None, exposure_key("ann"): None}
-        assert (state.context("ann"), state.exposure("ann")) == (EMPTY, NONE)
+        gone = {context_key("ann"): None, exposure_key("ann"): None, versions_key("ann"): None}
+        assert log.contexts() == gone
+        assert (state.context("ann"), state.exposure("ann"), state.versions("ann")) == (EMPTY, NONE, NO_VERSIONS)
+
+
+ERASURE = Erasure(order_digest("o", "ann"), person_digest("ann", order_digest("o", "ann")), 7, NOW, ("context",))
+
+
+async def test_an_order_is_remembered_over_a_restart_and_then_no_more(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, _):
+        state.set_erasure(ERASURE)
+        await state.seal()
+    async with opened(tmp_path) as (state, log):
+        assert state.erasure(ERASURE.order) == ERASURE
+        assert state.erased("ann", 7)
+        assert not state.erased("ann", 8)
+        assert not state.erased("bob", 7)
+        state.drop_erasures(NOW)
+        assert state.erasure(ERASURE.order) == ERASURE
+        state.drop_erasures(NOW + 1)
+        await state.seal()
+        assert state.erasure(ERASURE.order) is None
+        assert list(log.contexts().values()) == [None]
+
+
+async def test_a_scrub_leaves_no_byte_on_disk(tmp_path: Path) -> None:
+    """Neither in the log, nor in the files, nor in the list of files; others stay."""
+
+    def named(user: str) -> bool:
+        mark = user.partition("-")[2].encode()  # what a key shares with the one before it is left out
+        return any(mark in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+    async with opened(tmp_path) as (state, _):
+        for round_ in range(3):
+            for user in ("aaron-FIRST", "mia-MIDDLE", "zoe-LAST"):
+                state.set_context(user, context(round_))
+                state.set_exposure(user, EXPOSED)
+            await state.seal()
+            state._store._db.flush()
+        assert all(map(named, ("aaron-FIRST", "mia-MIDDLE", "zoe-LAST")))
+        gone = ["aaron-FIRST", "zoe-LAST"]
+        for user in gone:
+            state.forget(user)
+        await state.seal()
+        assert all(map(named, gone))
+        await state.scrub(gone)
+        assert not any(map(named, gone))
+        assert named("mia-MIDDLE")
+        assert state.context("mia-MIDDLE") == context(2)
 
 
 async def test_weights_are_kept_by_scene(tmp_path: Path) -> None:

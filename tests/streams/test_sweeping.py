@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.attribution import Exposed, Exposure
+from streams.erasure import KEPT_MS
 from streams.store import CONTEXT
 from streams.sweeping import Sweep
 
@@ -26,6 +27,9 @@ class State:
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self.exposures[user] = exposure
 
+    def drop_erasures(self, before_ms: int) -> None:
+        self.dropped_ms = before_ms
+
     def forget(self, user: str) -> None:
         del self.heard_ms[user]
 
@@ -43,6 +47,7 @@ def test_forgets_who_was_not_heard_of_for_long() -> None:
     state = State({"ann": NOW - 3 * DAY, "bob": NOW - DAY})
     forgotten, _ = Sweep(limit=10, expiry_ms=2 * DAY, window_ms=1).step(state, NOW)
     assert (forgotten, list(state.heard_ms)) == (1, ["bob"])
+    assert state.dropped_ms == NOW - KEPT_MS
 
 
 def test_closes_lists_whose_window_is_over() -> None:

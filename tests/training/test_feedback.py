@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from deploy.errors import BadSource
 from deploy.sources import ItemColumns
 from deploy.train import from_feedback
-from inference.training.feedback import CLIP, events, weight
+from inference.training.feedback import CLIP, erased, events, weight
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome
+from schemas.privacy import ErasureReceipt
 from streams.attribution import REWARD, reward
 
 
@@ -25,6 +26,17 @@ def line(name: str | None, *, whole: bool = False, **chosen: object) -> bytes:
 
 
 NOT_TAKEN = line(None, outcome=Outcome.NOT_TAKEN, reward=0.0, item=None, kind=None, closed=Closed.WINDOW)
+
+
+def test_what_people_did_before_they_were_erased_is_left_out() -> None:
+    made = ErasureReceipt(order="o", user="ann", ts=1_000, cleared=())
+    receipts = [msgspec.json.encode({"value": made}), b"", b"no receipt", msgspec.json.encode(made)]
+    since = erased(receipts)
+    assert since == {"ann": 1_000}
+    told = events([line("a"), line("b", ts=1_001), line("c", user="bob"), NOT_TAKEN], since)
+    assert [event.id for event in told.events] == ["b", "c"]
+    assert told.erased == 2
+    assert str(told) == "2 events, 0 lists not taken from, 0 lines not understood, 2 of erased people"
 
 
 def test_what_was_taken_and_rejected_becomes_events() -> None:

@@ -1,0 +1,127 @@
+"""Throw requests at the worker's pages: `python -m tests.fuzz.http --runs 20000 --seed 1`.
+
+Requests are valid ones that were damaged, spliced and cut, sent raw, to a server with the guard and the bounds of a
+worker. Each is answered with a status below 500 or by ending the connection, and at the end the pages still answer. The
+three pages take no input but path, method and headers: a description for a generator of requests would say little more.
+"""
+
+import argparse
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from deploy.processes import free_ports
+from streams.clock import SYSTEM
+from streams.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_LINE_BYTES, _BoundedSite, guard
+from streams.settings import Secret, Settings
+from tests.fuzz.damage import damaged
+
+TOKEN = "a-token-of-the-fuzzer"
+ANSWER_SECONDS = 1.0
+AT_ONCE = 32
+PAGES = (b"/metrics", b"/healthz", b"/readyz", b"/", b"/nowhere", b"*", b"http://x/metrics", b"/%2e%2e/metrics")
+METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"GETS")
+HEADERS = (
+    b"Host: x",
+    b"Authorization: Bearer " + TOKEN.encode(),
+    b"Authorization: Bearer \xff\x00",
+    b"Content-Length: 5",
+    b"Content-Length: -1",
+    b"Content-Length: 99999999999999999999",
+    b"Transfer-Encoding: chunked",
+    b"Connection: Upgrade",
+    b"Expect: 100-continue",
+    b"X: " + b"y" * 9_000,
+    b"Range: bytes=0-",
+    b"Cookie: a=b; c",
+)
+
+
+@asynccontextmanager
+async def pages() -> AsyncIterator[int]:
+    """The pages of a worker behind its guard; the port."""
+    settings = Settings(web_token=Secret(TOKEN), web_max_per_second=10_000)
+    app = web.Application(middlewares=[guard(settings, SYSTEM)], client_max_size=MAX_BODY_BYTES)
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    for path in ("/metrics", "/healthz", "/readyz"):
+        app.router.add_get(path, page)
+    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, max_field_size=MAX_HEADER_BYTES)
+    await runner.setup()
+    port = free_ports(1)[0]
+    await _BoundedSite(runner, "127.0.0.1", port, most=64).start()
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+def request(rng: random.Random) -> bytes:
+    """A request: of parts that are chosen, and then perhaps damaged."""
+    method = b"GET" if rng.random() < 0.7 else rng.choice(METHODS)
+    line = b" ".join((method, rng.choice(PAGES), rng.choice((b"HTTP/1.1", b"HTTP/1.0"))))
+    host = [] if rng.random() < 0.1 else [b"Host: x"]
+    headers = host + [rng.choice(HEADERS) for _ in range(rng.choice((0, 1, 1, 2, 4)))]
+    body = b"" if rng.random() < 0.7 else rng.choice((b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"x" * 4_000))
+    whole = b"\r\n".join([line, *headers, b"", b""]) + body
+    return damaged(whole, [whole], rng) if rng.random() < 0.3 else whole
+
+
+async def answered(port: int, sent: bytes) -> str:
+    """The status that a request is answered with; "ended" where the connection is, "waits" where more has to come."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            first = await reader.readline()
+    except ConnectionError:
+        return "ended"
+    except TimeoutError:
+        return "waits"  # for the rest of it
+    finally:
+        writer.close()
+    if not first:
+        return "ended"
+    status = int(first.split()[1])
+    assert status < 500, first
+    return str(status)
+
+
+async def run(runs: int, seed: int) -> Counter[str]:
+    """What `runs` requests were answered with. Raises `AssertionError`, with the request, on the first wrong one."""
+    rng = random.Random(seed)
+    outcomes: Counter[str] = Counter()
+    async with pages() as port:
+        for first in range(0, runs, AT_ONCE):
+            sent = [request(rng) for _ in range(min(AT_ONCE, runs - first))]
+            found = await asyncio.gather(*(answered(port, one) for one in sent), return_exceptions=True)
+            for one, outcome in zip(sent, found, strict=True):
+                if isinstance(outcome, BaseException):
+                    raise AssertionError(f"{one.hex()} after {first} of seed {seed}: {outcome!r}") from outcome
+                outcomes[outcome] += 1
+        assert await answered(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == "200"
+        assert await answered(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") == "401"
+    return outcomes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20_000, help="how many requests to send (default 20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same requests (default 1)")
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)  # aiohttp writes a line for each request that it cannot read
+    outcomes = asyncio.run(run(asked.runs, asked.seed))
+    print(f"{asked.runs:,} requests of seed {asked.seed}; nothing broke")
+    for outcome, count in outcomes.most_common():
+        print(f"{count:>10,}  {outcome}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""What reads bytes that others can write, beside the readers of the contract (`tests.fuzz.contract`): each with valid
+inputs to damage, and what has to become of any input.
+
+A target answers with a word for what became of the input, and raises where something became of it that must not.
+"""
+
+import struct
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from deploy.errors import BadSource
+from deploy.sources import EventColumns, ItemColumns, Tally
+from deploy.sources import events as file_events
+from deploy.sources import items as file_items
+from inference import wire
+from inference.errors import RequestRefused
+from inference.training import feedback
+from schemas.codec import encode
+from schemas.events import Event, EventKind
+from schemas.limits import MAX_DETAIL_LENGTH
+from schemas.privacy import ErasureOrder
+from schemas.scoring import Candidate, Past, ScoreRequest
+from streams.attribution import Exposed, Exposure
+from streams.blend import Blend
+from streams.catalogue import Catalogue
+from streams.context import EMPTY, Context, fold
+from streams.erasure import Erasure, Versions, covers
+from streams.errors import BadSetting
+from streams.folding import fold_batch
+from streams.graph import ItemGraph
+from streams.guard import allowed
+from streams.ordering import forward
+from streams.settings import PREFIX, Settings, read_settings
+from streams.state import decode_value
+from streams.stocking import refused, stock
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
+from tests.schemas.examples import EXAMPLES, NOW
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+class Record(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    partition: int = 0
+    offset: int = 7
+
+
+@dataclass(frozen=True)
+class Target:
+    """`seeds` are valid inputs; `tried` says what became of one. `share` is how often it is chosen."""
+
+    seeds: tuple[bytes, ...]
+    tried: Callable[[bytes], str]
+    share: int = 10
+
+
+class Nobody:
+    """A state in which one person is known, and was erased at offset 5."""
+
+    def __init__(self) -> None:
+        event = Event(id="e", user="ann", kind=EventKind.LIKE, ts=NOW, item="heat")
+        self._known = fold(EMPTY, event, 6)
+        self._erasure = Erasure(b"o" * 16, b"p" * 8, 5, NOW)
+
+    def context(self, user: str) -> Context:
+        return self._known if user == "ann" else EMPTY
+
+    def exposure(self, user: str) -> Exposure:
+        return EXPOSURE_OF_ANN if user == "ann" else Exposure()
+
+    def versions(self, user: str) -> Versions:
+        return Versions(("m",))
+
+    def erasure(self, order: bytes) -> Erasure | None:
+        return None
+
+    def erased(self, user: str, offset: int) -> bool:
+        return covers(self._erasure, user, offset)
+
+
+EXPOSURE_OF_ANN = Exposure((Exposed("l", NOW - 10, "home", "m", ("heat", "alien"), (0.5, 0.5)),))
+STATE = Nobody()
+EVENT_SEEDS = tuple(
+    encode(Event(id="e-1", user="ann", kind=kind, ts=NOW, item="heat", value=4.0, text="more", target="e-0", list="l"))
+    for kind in EventKind
+)
+
+
+def folded(value: bytes) -> str:
+    """Every record of a batch is folded, a repeat, or a dead letter with its bytes: there is no fourth outcome."""
+    records = [Record(b"ann", value, offset=7), Record(b"ann", EVENT_SEEDS[0], offset=8)]
+    made = fold_batch(records, STATE, partition=0, now_ms=NOW, window_ms=1_000)
+    assert len(made.events) + made.repeats + len(made.dead) == 2
+    assert made.last == 8
+    for letter in made.dead:
+        assert (letter.value, letter.code) == (value, letter.code)
+        assert len(letter.detail) <= MAX_DETAIL_LENGTH
+        assert letter.code != "failed", letter.detail
+    return made.dead[0].code.value if made.dead else "folded"
+
+
+def ordered(value: bytes) -> str:
+    outputs, dead = forward([Record(b"ann", value)], NOW)
+    assert len(outputs) + len(dead) == 1
+    return dead[0].code.value if dead else "forwarded"
+
+
+def stocked(value: bytes) -> str:
+    catalogue = Catalogue()
+    stock(catalogue, b"heat", value)
+    dead = refused([Record(b"heat", value)], NOW)
+    assert len(catalogue) + len(dead) == 1
+    assert not dead or dead[0].code != "failed", dead[0].detail
+    return dead[0].code.value if dead else "stocked"
+
+
+def scored(value: bytes) -> str:
+    try:
+        request = wire.decode(value)
+    except RequestRefused:
+        return "refused"
+    assert wire.decode(wire.encode(request)) == request
+    return "accepted"
+
+
+def learned(value: bytes) -> str:
+    told = feedback.events([value], {"ann": 10})
+    feedback.erased([value])
+    return "learned" if told.events else "idle" if told.idle else "erased" if told.erased else "refused"
+
+
+def kept(value: bytes) -> str:
+    """A value of the changelog: what is no value is said by one of two errors, on which a partition starts over."""
+    try:
+        header(value)
+        decode_value(value[-1:] if value[-1:] in STATE_KEYS else CONTEXT, value[:-1])
+    except (struct.error, msgspec.MsgspecError, UnicodeDecodeError):
+        return "refused"
+    return "accepted"
+
+
+def counted(value: bytes) -> str:
+    """A record of the item graph, by the code of those who own its items and of those who do not."""
+    from schemas.codec import decode
+    from schemas.errors import Refused
+    from schemas.neighbours import Covisits, Neighbours
+
+    graph = ItemGraph(Catalogue().index)
+    with suppress(Refused):
+        graph.load(decode(Neighbours, value))
+        graph.confirm(decode(Neighbours, value))
+    try:
+        graph.learn(decode(Covisits, value))
+    except Refused as error:
+        return error.code.value
+    return "counted"
+
+
+def set_to(value: bytes) -> str:
+    """A setting: name, a zero byte, and what it is set to."""
+    name, _, text = value.partition(b"\0")
+    variable = PREFIX + name.decode("utf-8", "surrogateescape").upper()
+    try:
+        settings = read_settings({variable: text.decode("utf-8", "surrogateescape")})
+    except BadSetting as error:
+        said = str(error)
+    else:
+        repr(settings)
+        return "default" if settings == Settings() else "set"
+    if len(text) > 8 and any(secret in variable for secret in ("PASSWORD", "TOKEN", "PSEUDONYM")):
+        assert text.decode("utf-8", "surrogateescape") not in said
+    return "refused"
+
+
+def presented(value: bytes) -> str:
+    text = value.decode("latin-1")
+    token = "the token of the fuzzer"
+    assert allowed(text, token) is (text.partition(" ")[2].strip() == token and text[:7].lower() == "bearer ")
+    return "told"
+
+
+def filed(value: bytes) -> str:
+    """A file of events or items of somebody's: its first byte says which, and of what make."""
+    kinds = (".csv", ".tsv", ".jsonl", ".parquet")
+    with tempfile.TemporaryDirectory(prefix="ouzel-fuzz-") as folder:
+        path = Path(folder) / f"given{kinds[(value[0] if value else 0) % 4]}"
+        path.write_bytes(value[1:])
+        rows = Tally()
+        try:
+            found = (
+                list(file_events(path, EventColumns(), rows))
+                if (value[0] if value else 0) < 128
+                else list(file_items(path, ItemColumns(), rows))
+            )
+        except BadSource:
+            return "refused"
+    return "read" if found else "empty"
+
+
+STATE_KEYS = (CONTEXT, EXPOSURE, BLEND, VERSIONS, ERASURE)
+REQUEST = ScoreRequest(
+    session=7,
+    scene="home",
+    history=(Past("Heat", "like", item="heat", about="crime", feeling=2, ts=NOW),),
+    candidates=(Candidate("Alien", item="alien"),),
+    steer=("more crime",),
+)
+CSV = b"user,item,timestamp,rating\nann,heat,881250949,5\nbob,heat,881250950,4\n"
+
+TARGETS = {
+    "fold": Target(EVENT_SEEDS, folded, 30),
+    "order": Target((encode(ErasureOrder(id="o", user="ann", ts=NOW)),), ordered),
+    "item": Target(tuple(encode(EXAMPLES[name]) for name in ("item.full", "item.minimal")), stocked),
+    "graph": Target(tuple(encode(each) for name, each in EXAMPLES.items() if name[:3] in ("cov", "nei")), counted),
+    "scoring": Target(
+        tuple(
+            wire.encode(each)
+            for each in (REQUEST, wire.DescribeRequest((Candidate("Heat"),)), wire.ForgetRequest((1, 2)))
+        ),
+        scored,
+    ),
+    "training": Target(
+        tuple(msgspec.json.encode({"value": each}) for name, each in EXAMPLES.items() if name[:4] in ("feed", "eras")),
+        learned,
+    ),
+    "state": Target(
+        tuple(
+            seal(7, NOW, msgspec.msgpack.encode(each)) + key
+            for key, each in zip(
+                STATE_KEYS,
+                (STATE.context("ann"), EXPOSURE_OF_ANN, Blend(), Versions(("m",)), Erasure(b"o", b"p", 1, 2)),
+                strict=True,
+            )
+        ),
+        kept,
+    ),
+    "setting": Target(
+        (b"web_port\0007000", b"security\0ssl", b"web_token\0some-token-of-mine", b"exploration\0000.5"), set_to
+    ),
+    "token": Target((b"Bearer the token of the fuzzer", b"Basic eDp5"), presented),
+    "file": Target(
+        (
+            b"\x00" + CSV,
+            b"\x01" + CSV.replace(b",", b"\t"),
+            b'\x02{"user":"ann","item":"heat","ts":1}\n',
+            b"\x80" + CSV,
+        ),
+        filed,
+        1,
+    ),
+}
+
+
+def corpus(name: str) -> list[bytes]:
+    """The inputs that are kept for a target."""
+    folder = CORPUS / name
+    return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []

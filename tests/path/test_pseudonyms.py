@@ -1,0 +1,80 @@
+"""With a key, people are kept and feedback is published under pseudonyms; lists go to their ids, and orders reach
+them."""
+
+import asyncio
+from pathlib import Path
+
+from deploy.brokers import Broker
+from schemas.codec import encode
+from schemas.events import Event, EventKind
+from schemas.feedback import Feedback
+from schemas.recommendations import Recommendation
+from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
+from streams.pseudonym import alias_with
+from streams.settings import Secret
+from tests.path.pipeline import Pipeline, click, films
+from tests.path.test_forget import ANN, BOB, forget, holds, records, start, until
+from tests.streams.plane import contexts_of
+
+KEY = "a key of the test's own"
+ALIAS = alias_with(KEY)
+
+
+async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> None:
+    with Pipeline(broker, tmp_path, pseudonym_key=Secret(KEY)) as pipeline:
+        await pipeline.prepare(films())
+        start(pipeline)
+        for number in range(3):
+            sent = [(user, encode(click(user, f"film-{number}", number))) for user in (ANN, BOB)]
+            await pipeline.send(EVENTS, sent)
+        made = await pipeline.read(
+            RECOMMENDATIONS, Recommendation, lambda made: {ANN, BOB} <= {one.user for one in made}
+        )
+        shown = next(one for one in made if one.user == ANN)
+        taken = Event(
+            id="taken", user=ANN, kind=EventKind.LIKE, ts=shown.ts + 1, item=shown.entries[0].item, list=shown.id
+        )
+        await pipeline.send(EVENTS, [(ANN, encode(taken))])
+        (told,) = await pipeline.read(FEEDBACK, Feedback, lambda told: any(one.event == "taken" for one in told))
+        assert (told.user, told.item) == (ALIAS(ANN), taken.item)
+        await until(lambda: bool(holds(tmp_path / "state", "x-" + ALIAS(ANN)[2:])), "the pseudonym on disk")
+        for user in (ANN, BOB):
+            assert not holds(tmp_path / "state", user)
+            for topic in (CONTEXTS.name, FEEDBACK.name):
+                for each in await records(pipeline, topic):
+                    assert user.encode() not in (each.key or b"") + (each.value or b"")
+
+        receipt = await asyncio.to_thread(forget, pipeline, ANN)
+        assert (receipt.user, receipt.person) == (ANN, ALIAS(ANN))
+        assert any("context@" in part for part in receipt.cleared)
+        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        assert set(held) == {ALIAS(BOB)}
+        assert not holds(tmp_path / "state", "x-" + ALIAS(ANN)[2:])
+
+        # Another key would find nobody: it is not taken.
+        pipeline.stop()
+        pipeline.settings = type(pipeline.settings)(
+            **{**vars(pipeline.settings), "pseudonym_key": Secret("another key of the test")}
+        )
+        with_other = tmp_path / "worker.log"
+        try:
+            start_without_waiting(pipeline)
+            await until(lambda: "OUZEL_PSEUDONYM_KEY" in with_other.read_text(), "a message that says why")
+            assert KEY not in with_other.read_text()
+        finally:
+            pipeline.stop()
+
+
+def start_without_waiting(pipeline: Pipeline) -> None:
+    import sys
+
+    from deploy.processes import Child
+    from streams.settings import to_environment
+    from tests.path.test_forget import WORKER
+
+    pipeline.worker = Child(
+        "The worker",
+        [sys.executable, "-c", WORKER],
+        log=pipeline.folder / "worker.log",
+        env=to_environment(pipeline.settings),
+    )

@@ -1,0 +1,27 @@
+"""State that was left of partitions that are not ours."""
+
+import os
+import time
+from pathlib import Path
+
+from streams.lane import folder_of
+from streams.leftovers import set_aside
+from streams.settings import Settings
+from streams.store import Store
+
+
+def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, state_max_age_s=60)
+    folders = [folder_of(settings, partition) for partition in range(3)]
+    for folder in folders:
+        Store(folder).close()
+    now_ms = time.time_ns() // 1_000_000
+    for folder in folders[:2]:
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (now_ms / 1000 - 120, now_ms / 1000 - 120))
+    (aside,) = set_aside([folders[0]], settings, now_ms)
+    assert [folder.exists() for folder in folders] == [True, False, True]
+    assert set_aside([folders[0]], settings, now_ms) == [aside]  # still to be removed
+    Store.remove(aside)
+    assert set_aside([folders[0]], settings, now_ms) == []
+    assert set_aside([], Settings(state_dir=tmp_path / "none"), now_ms) == []
