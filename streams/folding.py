@@ -54,6 +54,7 @@ def fold_batch(
     partition: int,
     now_ms: int,
     window_ms: int,
+    tell: bool = True,
 ) -> Folded:
     """Fold `records`, which stand in offset order in `partition`, after `state`.
 
@@ -67,7 +68,7 @@ def fold_batch(
         folded.last = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
-            _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms)
+            _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms, tell=tell)
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
     folded.covisits = messages(partition, updates)
@@ -83,6 +84,7 @@ def _fold_one(
     *,
     partition: int,
     window_ms: int,
+    tell: bool,
 ) -> None:
     user = event.user
     before = folded.contexts.get(user)
@@ -101,7 +103,7 @@ def _fold_one(
     if exposure is None:
         exposure = state.exposure(user)
     exposed, feedback = attribute(exposure, event, window_ms)
-    pairs = covisits(before, event, offset, partition)
+    pairs = covisits(before, event, offset, partition) if tell else ()
 
     folded.contexts[user] = after
     if exposed is not exposure:

@@ -24,7 +24,7 @@ from streams.clock import Clock
 from streams.folding import Folded, fold_batch
 from streams.metrics import Metrics
 from streams.publishing import Output
-from streams.settings import Settings
+from streams.settings import ALL_DUTIES, Settings
 from streams.state import PartitionState
 from streams.store import Store, open_store
 from streams.sweeping import Sweep
@@ -209,6 +209,7 @@ class Lane:
             partition=self.partition,
             now_ms=self._plane.clock.now_ms(),
             window_ms=self._plane.settings.attribution_window_ms,
+            tell=self._plane.settings.duties == ALL_DUTIES,
         )
         state.folded = folded.last
         for user, context in folded.contexts.items():

@@ -36,6 +36,7 @@ class Secret(str):
 
 
 NO_SECRET = Secret("")
+ALL_DUTIES = "all"
 STATE_DIR = Path(".ouzel/state")
 
 
@@ -67,6 +68,14 @@ class Settings:
         30.0, "How long a worker may take to hand its partitions over.", low=1, high=600
     )
     heartbeat_s: float = setting(2.0, "Between two signs of life to the group.", low=0.1, high=60)
+
+    # What it does
+    duties: str = setting(
+        ALL_DUTIES,
+        "`contexts`: fold events into contexts and join reactions with lists, but count no co-visits and make no lists, "
+        "now or later, of what is folded so. The same for all workers of a group.",
+        one_of=(ALL_DUTIES, "contexts"),
+    )
 
     # State and batches
     state_dir: Path = setting(STATE_DIR, "Where the state is kept. A cache: safe to delete.")  # noqa: RUF009 - a field

@@ -111,7 +111,7 @@ def _of_ouzel(value: bytes) -> Common:
 
 
 ALL = (
-    _ouzel("ouzel"),
+    _ouzel("ouzel", duties="contexts"),
     _ouzel("ouzel_whole"),
     _peer("faust", "faust_agent", lambda place: f"{place.name}-contexts-changelog", share=0.1),
     _peer(
