@@ -15,8 +15,9 @@ from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
-from streams.context import Context, fold, is_repeat
+from streams.context import Context, digest
 from streams.covisits import covisits, messages
+from streams.draft import Draft
 from streams.refusing import Record, dead_letter
 
 
@@ -56,7 +57,7 @@ def fold_batch(
     window_ms: int,
     tell: bool = True,
 ) -> Folded:
-    """Fold `records`, which stand in offset order in `partition`, after `state`.
+    """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. A repeat changes nothing but the stamp; where it is the newest
@@ -64,51 +65,55 @@ def fold_batch(
     """
     folded = Folded()
     updates: list[tuple[str, Covisit]] = []
+    people: dict[str, _Person] = {}
+    offset = -1
     for record in records:
-        folded.last = record.offset
+        offset = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
-            _fold_one(folded, updates, event, record.offset, state, partition=partition, window_ms=window_ms, tell=tell)
+            user = event.user
+            person = people.get(user)
+            if person is None:
+                person = people[user] = _Person(state.context(user), state.exposure(user))
+            draft = person.draft
+            mark = digest(event.id)
+            if draft.repeats(mark, offset):
+                if offset > draft.offset:
+                    draft.offset = offset
+                elif offset == draft.offset:
+                    folded.triggers[user] = (event, offset)
+                folded.repeats += 1
+                continue
+            # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
+            exposure = person.exposure
+            feedback: tuple[Feedback, ...] = ()
+            if exposure.lists:
+                exposure, feedback = attribute(exposure, event, window_ms)
+            pairs = covisits(draft, event, offset, partition) if tell else ()
+            draft.add(event, mark, offset)
         except Exception as error:
-            folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
+            folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
+            continue
+        person.exposure = exposure
+        folded.feedback.extend(feedback)
+        updates.extend(pairs)
+        folded.events.append(event)
+        folded.triggers[user] = (event, offset)
+    folded.last = offset
+    for user, person in people.items():
+        if person.draft.changed:
+            folded.contexts[user] = person.draft.finish()
+        if person.exposure is not person.before:
+            folded.exposures[user] = person.exposure
     folded.covisits = messages(partition, updates)
     return folded
 
 
-def _fold_one(
-    folded: Folded,
-    updates: list[tuple[str, Covisit]],
-    event: Event,
-    offset: int,
-    state: LookUp,
-    *,
-    partition: int,
-    window_ms: int,
-    tell: bool,
-) -> None:
-    user = event.user
-    before = folded.contexts.get(user)
-    if before is None:
-        before = state.context(user)
-    if is_repeat(before, event, offset):
-        if offset > before.offset:
-            folded.contexts[user] = fold(before, event, offset)
-        elif offset == before.offset:
-            folded.triggers[user] = (event, offset)
-        folded.repeats += 1
-        return
-    # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
-    after = fold(before, event, offset)
-    exposure = folded.exposures.get(user)
-    if exposure is None:
-        exposure = state.exposure(user)
-    exposed, feedback = attribute(exposure, event, window_ms)
-    pairs = covisits(before, event, offset, partition) if tell else ()
+class _Person:
+    """Somebody of whom the batch tells: the context as it grows, and the open lists before and after."""
 
-    folded.contexts[user] = after
-    if exposed is not exposure:
-        folded.exposures[user] = exposed
-    folded.feedback.extend(feedback)
-    updates.extend(pairs)
-    folded.events.append(event)
-    folded.triggers[user] = (event, offset)
+    __slots__ = ("before", "draft", "exposure")
+
+    def __init__(self, context: Context, exposure: Exposure) -> None:
+        self.draft = Draft(context)
+        self.before = self.exposure = exposure

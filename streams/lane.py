@@ -11,6 +11,7 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,12 @@ class Lane:
             changelog = plane.changelog(self.partition, store)
             recovered = await changelog.recover()
             state = PartitionState(
-                self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
+                self.partition,
+                store,
+                changelog,
+                cached=settings.cached_people,
+                now_ms=plane.clock.now_ms,
+                pause=settings.write_interval_s,
             )
             await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
@@ -168,7 +174,6 @@ class Lane:
 
     async def _pump(self, state: PartitionState, start: int) -> None:
         plane, limit = self._plane, self._plane.settings.batch_max_events
-        written: asyncio.Future[None] | None = None
         following = start
         while not self._stopping:
             records = await self._source.fetch(self.partition, limit, FETCH_SECONDS)
@@ -184,23 +189,26 @@ class Lane:
                     EVENTS.name,
                     CONTEXTS.name,
                 )
-            records = [record for record in records if record.offset >= following]
+            if records[0].offset < following:
+                records = [record for record in records if record.offset >= following]
             if not records or self._stopping:
                 continue
             began = plane.clock.monotonic()
             following = records[-1].offset + 1
             folded = self._fold(state, records)
-            publishing = asyncio.ensure_future(plane.publish(list(outputs(folded))))
-            before, written = written, state.seal(folded.last, publishing)
+            published = list(outputs(folded))
+            publishing = asyncio.ensure_future(plane.publish(published)) if published else None
+            written = state.seal(folded.last, publishing)
             self._tell_lists(folded)
-            await publishing  # what a later batch publishes comes after what this one does
-            if before is not None:
-                await before  # at most one batch is being written while the next is folded
+            if publishing is not None:
+                await publishing  # what a later batch publishes comes after what this one does
+            if state.full:
+                await written
             self._count(folded, len(records), plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
-        if written is not None:
-            await written
-        await state.seal()
+        written = state.seal()
+        state.hasten()
+        await written
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         folded = fold_batch(
@@ -212,10 +220,10 @@ class Lane:
             tell=self._plane.settings.duties == ALL_DUTIES,
         )
         state.folded = folded.last
-        for user, context in folded.contexts.items():
-            state.set_context(user, context)
         for user, exposure in folded.exposures.items():
             state.set_exposure(user, exposure)
+        for user, context in folded.contexts.items():
+            state.set_context(user, context)
         return folded
 
     def _tell_lists(self, folded: Folded) -> None:
@@ -251,8 +259,8 @@ class Lane:
 
     def _count(self, folded: Folded, records: int, seconds: float) -> None:
         metrics = self._plane.metrics
-        for event in folded.events:
-            metrics.events.labels(event.kind.value).inc()
+        for kind, count in Counter(event.kind for event in folded.events).items():
+            metrics.events.labels(kind.value).inc(count)
         for letter in folded.dead:
             metrics.dead_letters.labels(letter.code.value).inc()
         for each in folded.feedback:

@@ -72,8 +72,8 @@ class Settings:
     # What it does
     duties: str = setting(
         ALL_DUTIES,
-        "`contexts`: fold events into contexts and join reactions with lists, but count no co-visits and make no lists, "
-        "now or later, of what is folded so. The same for all workers of a group.",
+        "`contexts`: fold events into contexts and join reactions with lists, but count no co-visits and make no "
+        "lists: not later either, of what is folded so. The same for all workers of a group.",
         one_of=(ALL_DUTIES, "contexts"),
     )
 
@@ -93,6 +93,9 @@ class Settings:
     )
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
     commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
+    write_interval_s: float = setting(
+        0.5, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60
+    )
     counting_interval_s: float = setting(0.5, "How long co-visits are gathered before counting.", low=0.01, high=60)
     warm_up_s: float = setting(
         60.0, "How long a partition waits for the catalogue to be read, at most.", low=0, high=3600

@@ -1,16 +1,18 @@
 """The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
 
-A value that is put is seen by the next reader at once, and is durable (changelog, then disk) a little later: what was
-put since the last write goes out together, in the order in which it was put. A batch can hold its values back until
-what it publishes is out (`seal` with a gate); what is put after them waits too, so that the changelog never tells of an
-event whose outputs may be lost.
+A value that is put is seen by the next reader at once, and is durable (changelog, then disk) a little later. Writes are
+`pause` seconds apart: of what was put meanwhile under one key, the last value goes out. A batch can hold its values
+back until what it publishes is out (`seal` with a gate); what is put after them waits too, so that the changelog never
+tells of an event whose outputs may be lost.
 
-Memory: the values that are not durable yet, and at most `cached` decoded objects.
+Memory: at most `cached` decoded contexts and as many other objects, and the values that are not durable yet: when they
+are `CROWD`, they are written at once, and at twice that (`full`) whoever folds is to wait.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +24,13 @@ from streams.context import EMPTY, Context
 from streams.errors import PartitionLost
 from streams.store import BLEND, CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
 
+CROWD = 5_000
+"""Values not durable yet, of one partition, that are too many to wait with writing them."""
+
+AT_ONCE = 500
+"""Values encoded and written in one go; what else there is to do is done in between."""
+
+_CONTEXT = CONTEXT[0]
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
@@ -71,7 +80,14 @@ class PartitionState:
     """
 
     def __init__(
-        self, partition: int, store: Store, changelog: Changelog, *, cached: int, now_ms: Callable[[], int]
+        self,
+        partition: int,
+        store: Store,
+        changelog: Changelog,
+        *,
+        cached: int,
+        now_ms: Callable[[], int],
+        pause: float = 0.0,
     ) -> None:
         self.partition = partition
         self.open = True
@@ -81,11 +97,14 @@ class PartitionState:
         self._changelog = changelog
         self._cached = cached
         self._now_ms = now_ms
-        self._cache: OrderedDict[bytes, Any] = OrderedDict()
+        self._pause = pause
+        self._contexts: OrderedDict[bytes, Any] = OrderedDict()
+        self._others: OrderedDict[bytes, Any] = OrderedDict()
         self._fresh: dict[bytes, _Put] = {}
         self._pending: dict[bytes, _Put] = {}
         self._groups: deque[_Group] = deque()
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
@@ -117,8 +136,8 @@ class PartitionState:
         self._put(exposure_key(user), None, self._stamp())
 
     def people(self) -> int:
-        """How many people's contexts and lists are held decoded."""
-        return len(self._cache) + len(self._fresh)
+        """How many people are held decoded, and lists of people that are not durable yet."""
+        return len(self._contexts) + len(self._fresh)
 
     def size_bytes(self) -> int:
         return self._store.size_bytes()
@@ -147,7 +166,18 @@ class PartitionState:
         self._pending = {}
         self._groups.append(group)
         self._wake.set()
+        if len(self._fresh) >= CROWD:
+            self._hurry.set()
         return group.done
+
+    def hasten(self) -> None:
+        """Write what is sealed as soon as its gates allow, not when the time comes."""
+        self._hurry.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be written that nothing more is to be folded before."""
+        return len(self._fresh) >= 2 * CROWD
 
     async def run(self) -> None:
         """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
@@ -156,10 +186,14 @@ class PartitionState:
                 await self._wake.wait()
                 if not self._groups and self._pending:
                     self.seal()
-                if self._groups:
-                    await self._write_ready()
-                else:
+                if not self._groups:
                     self._wake.clear()
+                    continue
+                self._hurry.clear()
+                await self._write_ready()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause):
+                        await self._hurry.wait()
         except Exception as error:
             for group in self._groups:
                 group.done.set_exception(error)
@@ -187,27 +221,36 @@ class PartitionState:
         puts: dict[bytes, _Put] = {}
         for group in ready:
             puts.update(group.puts)
-        now = self._now_ms()
-        updates: list[Update] = [
-            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts.items()
-        ]
-        await self._changelog.write(updates)
-        for key, put in puts.items():
-            if self._fresh.get(key) is put:
-                del self._fresh[key]
-                self._keep(key, put.value)
+        # A crash between two records of one write must not leave a context that has an event beside open lists that
+        # have not: the event would not be joined with them again. The other way round it is, with the same identity.
+        ordered = [each for each in puts.items() if each[0][0] != _CONTEXT]
+        ordered += [each for each in puts.items() if each[0][0] == _CONTEXT]
+        for start in range(0, len(ordered), AT_ONCE):
+            await self._write(ordered[start : start + AT_ONCE])
         for group in ready:
             self._groups.popleft()
             self.written = max(self.written, group.last)
             group.done.set_result(None)
 
+    async def _write(self, puts: Sequence[tuple[bytes, _Put]]) -> None:
+        now = self._now_ms()
+        updates: list[Update] = [
+            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts
+        ]
+        await self._changelog.write(updates)
+        for key, put in puts:
+            if self._fresh.get(key) is put:
+                del self._fresh[key]
+                self._keep(key, put.value)
+
     def _get(self, key: bytes) -> Any:
         put = self._fresh.get(key)
         if put is not None:
             return put.value
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
+        cache = self._cache(key)
+        if key in cache:
+            cache.move_to_end(key)
+            return cache[key]
         envelope = self._store.get(key)
         value = None if envelope is None else decode_value(key, envelope)
         self._keep(key, value)
@@ -217,14 +260,18 @@ class PartitionState:
         if not self.open:
             raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
         self._pending[key] = self._fresh[key] = _Put(stamp, value)
-        self._cache.pop(key, None)
+        self._cache(key).pop(key, None)
         self._wake.set()
 
     def _keep(self, key: bytes, value: Any) -> None:
-        self._cache[key] = value
-        self._cache.move_to_end(key)
-        if len(self._cache) > self._cached:
-            self._cache.popitem(last=False)
+        cache = self._cache(key)
+        cache[key] = value
+        cache.move_to_end(key)
+        if len(cache) > self._cached:
+            cache.popitem(last=False)
+
+    def _cache(self, key: bytes) -> OrderedDict[bytes, Any]:
+        return self._contexts if key[0] == _CONTEXT else self._others
 
     def _stamp(self) -> int:
         """The clock of what has no offset of its own: never behind anything that is stored."""

@@ -89,7 +89,7 @@ async def test_what_waits_for_its_outputs_holds_back_what_comes_after(tmp_path: 
         assert state.exposure("ann") == EXPOSED
         gate.set_result(None)
         await asyncio.gather(first, second)
-        assert [key for write in log.writes for key, _ in write] == [context_key("ann"), exposure_key("ann")]
+        assert [key for write in log.writes for key, _ in write] == [exposure_key("ann"), context_key("ann")]
 
 
 async def test_outputs_that_fail_leave_nothing_behind(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Fold the same events with Ouzel's worker, a Faust agent, Quix Streams and Bytewax, on one broker, in one run.
 
-The job: decode, drop a repeat among a person's last 32 events, keep the last 50 things and counts, write the changelog to
-the broker, commit each second. Events for each second of processor time (of all threads and children), which a busy
-machine does not spoil as it does wall time; the median of the rounds, in which all take turns. Each must come to the state
-that a plain fold of the events makes.
+The job: decode, drop a repeat among a person's last 32 events, keep the last 50 things and counts, write the changelog
+to the broker, commit each second. Events for each second of processor time (of all threads and children), which a busy
+machine does not spoil as it does wall time; the median of the rounds, in which all take turns. Each must come to the
+state that a plain fold of the events makes.
 
 Ouzel runs twice: with OUZEL_DUTIES=contexts, which is the job, and whole, with co-visits, the item graph and triggers.
 Also then its context is more than the job's: docs/performance.md says what.
@@ -50,11 +50,9 @@ def main() -> int:
             for contestant in contestants:
                 found = once(contestant, broker, Path(folder), asked)
                 runs[contestant.name].append(found)
-                print(
-                    f"round {number + 1}  {contestant.name:12}{found.events_per_core_second:12,.0f} events a core-second"
-                    f"{found.peak_mib:8,.0f} MiB{found.seconds:8.1f} s",
-                    file=sys.stderr,
-                )
+                speed = f"{found.events_per_core_second:12,.0f} events a core-second"
+                rest = f"{found.peak_mib:8,.0f} MiB{found.seconds:8.1f} s"
+                print(f"round {number + 1}  {contestant.name:12}{speed}{rest}", file=sys.stderr)
     figures = {name: summary(each) for name, each in runs.items()}
     show(figures, kind.name)
     if asked.json is not None:

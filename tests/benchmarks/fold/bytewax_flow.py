@@ -1,8 +1,8 @@
 """The job in Bytewax. Arguments: brokers, topic, group, folder, partitions, changelog, and "bare" or nothing.
 
 `stateful_batch`, which is faster than `stateful_map`, and one record a person and batch on the changelog. What Bytewax
-commits is its recovery store: once a second, every state that changed and the offsets, in SQLite. "bare" leaves that out:
-then a restart begins at the first event with empty states, so it is not the whole job.
+commits is its recovery store: once a second, every state that changed and the offsets, in SQLite. "bare" leaves that
+out: then a restart begins at the first event with empty states, so it is not the whole job.
 """
 
 import sys

@@ -89,7 +89,8 @@ async def renew(place: Place) -> None:
         there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
         if there & set(names):
             await client.delete_topics(sorted(there & set(names)))
-        while {each["topic"] for each in await client.describe_topics() if not each["error_code"]} & set(names):
+        while there & set(names):
+            there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
             await asyncio.sleep(0.1)
     await create(place.brokers, events_partitions=place.partitions, items_partitions=place.partitions)
 
