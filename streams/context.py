@@ -99,6 +99,11 @@ _STRENGTH = {
 }
 
 
+def mark_of(identifier: str) -> bytes:
+    """The digest as it stands in a row of digests: 8 bytes, little-endian."""
+    return blake2b(identifier.encode(), digest_size=8).digest()
+
+
 def strength(kind: EventKind, value: float | None = None) -> int:
     """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
     if kind is EventKind.RATE and value is not None:
@@ -198,7 +203,7 @@ def _see(seen: bytes, item: str) -> bytes:
     return seen if find_seen(seen, mark) >= 0 else (seen + mark)[-8 * MAX_SEEN :]
 
 
-def find_seen(seen: bytes, mark: bytes) -> int:
+def find_seen(seen: bytes | bytearray, mark: bytes) -> int:
     """Where the digest `mark` (8 bytes) begins in `seen`, or -1."""
     at = seen.find(mark)
     while at % 8 and at > 0:  # a match across two digests is no match

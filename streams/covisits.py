@@ -1,6 +1,7 @@
 """What one event tells the item graph: which items the person met before, and how far back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Reversible
+from itertools import islice
 
 from schemas.events import Event
 from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier
@@ -25,7 +26,8 @@ def covisits(before: Context | Draft, event: Event, offset: int, partition: int)
         return ()
     scene = before.scenes.get(event.scene, _NO_SCENE)
     liked = sentiment(event.kind, event.value) > 0
-    liked_apart = _places(scene.likes, item) if liked else {}
+    likes = scene.likes if isinstance(scene, SceneContext) else scene.likes.values()
+    liked_apart = _places(likes, item) if liked else {}
     apart = _places(scene.recent, item)
     earlier = tuple(
         Earlier(other, apart.get(other, 0), liked_apart.get(other, 0))
@@ -34,9 +36,9 @@ def covisits(before: Context | Draft, event: Event, offset: int, partition: int)
     return ((item, Covisit(offset, event.ts, event.scene, liked, earlier)),)
 
 
-def _places(past: Sequence[Interaction], item: str) -> dict[str, int]:
+def _places(past: Reversible[Interaction], item: str) -> dict[str, int]:
     """The last REACH distinct items but `item`, and how far back each stands, from 1."""
-    newest = dict.fromkeys(done.item for done in past[: -REACH - 1 : -1] if done.item != item)
+    newest = dict.fromkeys(done.item for done in islice(reversed(past), REACH) if done.item != item)
     return {other: place for place, other in enumerate(newest, 1)}
 
 

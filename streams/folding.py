@@ -15,16 +15,16 @@ from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
-from streams.context import Context, digest
+from streams.context import mark_of
 from streams.covisits import covisits, messages
 from streams.draft import Draft
 from streams.refusing import Record, dead_letter
 
 
 class LookUp(Protocol):
-    """The state before the batch."""
+    """The state before the batch. The drafts grow as the batch is folded; the exposures are values."""
 
-    def context(self, user: str) -> Context: ...
+    def draft(self, user: str) -> Draft: ...
     def exposure(self, user: str) -> Exposure: ...
 
 
@@ -32,12 +32,13 @@ class LookUp(Protocol):
 class Folded:
     """What a batch comes to.
 
-    `contexts` and `exposures` are the new values of those that changed, by user. `events` are the accepted events in
-    order, without repeats. `triggers` are the events that call for a list, the newest of each user. `repeats` counts
-    what was folded before; `last` is the offset of the batch's last record, -1 if it had none.
+    `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
+    are the accepted events in order, without repeats. `triggers` are the events that call for a list, the newest of
+    each user. `repeats` counts what was folded before; `last` is the offset of the batch's last record, -1 if it had
+    none.
     """
 
-    contexts: dict[str, Context] = field(default_factory=dict)
+    drafts: dict[str, Draft] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
     covisits: list[Covisits] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
@@ -74,12 +75,13 @@ def fold_batch(
             user = event.user
             person = people.get(user)
             if person is None:
-                person = people[user] = _Person(state.context(user), state.exposure(user))
+                person = people[user] = _Person(state.draft(user), state.exposure(user))
             draft = person.draft
-            mark = digest(event.id)
+            mark = mark_of(event.id)
             if draft.repeats(mark, offset):
                 if offset > draft.offset:
-                    draft.offset = offset
+                    draft.move(offset)
+                    folded.drafts[user] = draft
                 elif offset == draft.offset:
                     folded.triggers[user] = (event, offset)
                 folded.repeats += 1
@@ -95,14 +97,13 @@ def fold_batch(
             folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
             continue
         person.exposure = exposure
+        folded.drafts[user] = draft
         folded.feedback.extend(feedback)
         updates.extend(pairs)
         folded.events.append(event)
         folded.triggers[user] = (event, offset)
     folded.last = offset
     for user, person in people.items():
-        if person.draft.changed:
-            folded.contexts[user] = person.draft.finish()
         if person.exposure is not person.before:
             folded.exposures[user] = person.exposure
     folded.covisits = messages(partition, updates)
@@ -114,6 +115,6 @@ class _Person:
 
     __slots__ = ("before", "draft", "exposure")
 
-    def __init__(self, context: Context, exposure: Exposure) -> None:
-        self.draft = Draft(context)
+    def __init__(self, draft: Draft, exposure: Exposure) -> None:
+        self.draft = draft
         self.before = self.exposure = exposure

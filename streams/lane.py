@@ -174,9 +174,18 @@ class Lane:
 
     async def _pump(self, state: PartitionState, start: int) -> None:
         plane, limit = self._plane, self._plane.settings.batch_max_events
-        following = start
+        following = gathered = start
+        due = 0.0
         while not self._stopping:
-            records = await self._source.fetch(self.partition, limit, FETCH_SECONDS)
+            now = plane.clock.monotonic()
+            if following > gathered and (now >= due or state.crowded):
+                # Everything that was folded is published here, and nothing more is folded before this returns.
+                written = await state.gather(following - 1)
+                gathered, due = following, now + plane.settings.write_interval_s
+                if state.full:
+                    await written
+            patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
+            records = await self._source.fetch(self.partition, limit, patience)
             if not records:
                 continue
             if records[0].offset < start:
@@ -198,17 +207,14 @@ class Lane:
             folded = self._fold(state, records)
             published = list(outputs(folded))
             publishing = asyncio.ensure_future(plane.publish(published)) if published else None
-            written = state.seal(folded.last, publishing)
+            if publishing is not None:
+                state.seal(gate=publishing)
             self._tell_lists(folded)
             if publishing is not None:
                 await publishing  # what a later batch publishes comes after what this one does
-            if state.full:
-                await written
             self._count(folded, len(records), plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
-        written = state.seal()
-        state.hasten()
-        await written
+        await (await state.gather(following - 1))
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         folded = fold_batch(
@@ -220,10 +226,9 @@ class Lane:
             tell=self._plane.settings.duties == ALL_DUTIES,
         )
         state.folded = folded.last
+        state.note(folded.drafts)
         for user, exposure in folded.exposures.items():
             state.set_exposure(user, exposure)
-        for user, context in folded.contexts.items():
-            state.set_context(user, context)
         return folded
 
     def _tell_lists(self, folded: Folded) -> None:

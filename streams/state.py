@@ -1,17 +1,20 @@
 """The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
 
-A value that is put is seen by the next reader at once, and is durable (changelog, then disk) a little later. Writes are
-`pause` seconds apart: of what was put meanwhile under one key, the last value goes out. A batch can hold its values
-back until what it publishes is out (`seal` with a gate); what is put after them waits too, so that the changelog never
-tells of an event whose outputs may be lost.
+What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
 
-Memory: at most `cached` decoded contexts and as many other objects, and the values that are not durable yet: when they
-are `CROWD`, they are written at once, and at twice that (`full`) whoever folds is to wait.
+Contexts are folded in place, in drafts. Whoever folds notes which have changed (`note`), and `gather`s them when all
+that followed from them is out, so that the changelog never tells of an event whose outputs may be lost. It gathers
+them now and then, not with every batch: of each person the context as it then is goes out. Other values are put one by
+one and written `pause` seconds apart, the last of each key. They can be held back as well (`seal` with a gate); what is
+put after them waits too.
+
+Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: at `CROWD`
+values (`crowded`) it is time to write, at twice that (`full`) to wait for it.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ from streams.attribution import NONE, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
+from streams.draft import Draft
 from streams.errors import PartitionLost
 from streams.store import BLEND, CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
 
@@ -98,8 +102,9 @@ class PartitionState:
         self._cached = cached
         self._now_ms = now_ms
         self._pause = pause
-        self._contexts: OrderedDict[bytes, Any] = OrderedDict()
-        self._others: OrderedDict[bytes, Any] = OrderedDict()
+        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._changed: dict[str, Draft] = {}
+        self._cache: OrderedDict[bytes, Any] = OrderedDict()
         self._fresh: dict[bytes, _Put] = {}
         self._pending: dict[bytes, _Put] = {}
         self._groups: deque[_Group] = deque()
@@ -108,8 +113,44 @@ class PartitionState:
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
-        found: Context | None = self._get(context_key(user))
-        return EMPTY if found is None else found
+        return self.draft(user).finish()
+
+    def draft(self, user: str) -> Draft:
+        """The person's context as it grows. Whoever changes it says so with `note`."""
+        draft = self._drafts.get(user)
+        if draft is not None:
+            self._drafts.move_to_end(user)
+            return draft
+        draft = self._changed.get(user)
+        if draft is None:
+            key = context_key(user)
+            put = self._fresh.get(key)
+            found: Context | None = self._stored(key) if put is None else put.value
+            draft = Draft(EMPTY if found is None else found)
+        self._drafts[user] = draft
+        if len(self._drafts) > self._cached:
+            self._drafts.popitem(last=False)
+        return draft
+
+    def note(self, changed: Mapping[str, Draft]) -> None:
+        """These people's contexts have changed."""
+        self._check_open()
+        self._changed.update(changed)
+
+    async def gather(self, last: int) -> asyncio.Future[None]:
+        """Close a group of every context that has changed, up to the event at offset `last`; done when it is durable.
+
+        Nothing is to be folded meanwhile, and everything that followed from those events is to be out.
+        """
+        for number, user in enumerate(list(self._changed), 1):
+            draft = self._changed.pop(user, None)
+            if draft is not None:
+                self._put(context_key(user), draft.finish(), draft.offset)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        written = self.seal(last)
+        self.hasten()
+        return written
 
     def exposure(self, user: str) -> Exposure:
         """The person's lists that wait for a reaction."""
@@ -122,6 +163,7 @@ class PartitionState:
         return _PRIOR if found is None else found
 
     def set_context(self, user: str, context: Context) -> None:
+        self._drop(user)
         self._put(context_key(user), context, context.offset)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
@@ -132,12 +174,13 @@ class PartitionState:
 
     def forget(self, user: str) -> None:
         """Clear everything of a person, here and on the changelog."""
+        self._drop(user)
         self._put(context_key(user), None, self._stamp())
         self._put(exposure_key(user), None, self._stamp())
 
     def people(self) -> int:
-        """How many people are held decoded, and lists of people that are not durable yet."""
-        return len(self._contexts) + len(self._fresh)
+        """How many people's contexts are held in memory."""
+        return len(self._drafts)
 
     def size_bytes(self) -> int:
         return self._store.size_bytes()
@@ -147,7 +190,8 @@ class PartitionState:
         for key, envelope in self._store.scan(max(after, prefix), limit):
             if key[:1] != prefix:
                 return
-            yield key, self._now_ms() if key in self._fresh else header(envelope).written_ms
+            now = key in self._fresh or key[1:].decode() in self._changed
+            yield key, self._now_ms() if now else header(envelope).written_ms
 
     def touch(self) -> None:
         """Note on disk that the store is current."""
@@ -166,13 +210,16 @@ class PartitionState:
         self._pending = {}
         self._groups.append(group)
         self._wake.set()
-        if len(self._fresh) >= CROWD:
-            self._hurry.set()
         return group.done
 
     def hasten(self) -> None:
         """Write what is sealed as soon as its gates allow, not when the time comes."""
         self._hurry.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many contexts have changed that they should be gathered now."""
+        return len(self._changed) >= CROWD
 
     @property
     def full(self) -> bool:
@@ -241,37 +288,43 @@ class PartitionState:
         for key, put in puts:
             if self._fresh.get(key) is put:
                 del self._fresh[key]
-                self._keep(key, put.value)
+                if key[0] != _CONTEXT:
+                    self._keep(key, put.value)
 
     def _get(self, key: bytes) -> Any:
         put = self._fresh.get(key)
         if put is not None:
             return put.value
-        cache = self._cache(key)
-        if key in cache:
-            cache.move_to_end(key)
-            return cache[key]
-        envelope = self._store.get(key)
-        value = None if envelope is None else decode_value(key, envelope)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        value = self._stored(key)
         self._keep(key, value)
         return value
 
-    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+    def _stored(self, key: bytes) -> Any:
+        envelope = self._store.get(key)
+        return None if envelope is None else decode_value(key, envelope)
+
+    def _check_open(self) -> None:
         if not self.open:
             raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
+
+    def _drop(self, user: str) -> None:
+        self._drafts.pop(user, None)
+        self._changed.pop(user, None)
+
+    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+        self._check_open()
         self._pending[key] = self._fresh[key] = _Put(stamp, value)
-        self._cache(key).pop(key, None)
+        self._cache.pop(key, None)
         self._wake.set()
 
     def _keep(self, key: bytes, value: Any) -> None:
-        cache = self._cache(key)
-        cache[key] = value
-        cache.move_to_end(key)
-        if len(cache) > self._cached:
-            cache.popitem(last=False)
-
-    def _cache(self, key: bytes) -> OrderedDict[bytes, Any]:
-        return self._contexts if key[0] == _CONTEXT else self._others
+        self._cache[key] = value
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._cached:
+            self._cache.popitem(last=False)
 
     def _stamp(self) -> int:
         """The clock of what has no offset of its own: never behind anything that is stored."""

@@ -12,6 +12,7 @@ from schemas.events import Event, EventKind
 from streams import folding
 from streams.attribution import Exposed, Exposure
 from streams.context import EMPTY, Context, fold
+from streams.draft import Draft
 from streams.folding import Folded, fold_batch
 
 NOW = 1_700_000_000_000
@@ -36,12 +37,15 @@ class State:
     def context(self, user: str) -> Context:
         return self.contexts.get(user, EMPTY)
 
+    def draft(self, user: str) -> Draft:
+        return Draft(self.context(user))
+
     def exposure(self, user: str) -> Exposure:
         return self.exposures.get(user, Exposure())
 
     def take(self, *records: Record) -> Folded:
         folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW)
-        self.contexts.update(folded.contexts)
+        self.contexts.update({user: draft.finish() for user, draft in folded.drafts.items()})
         self.exposures.update(folded.exposures)
         return folded
 
@@ -118,7 +122,7 @@ def test_what_is_delivered_again_changes_nothing_but_asks_for_the_newest_list_ag
     records = [record(0, like(1)), record(1, like(2)), record(2, like(1, "bob"))]
     state.take(*records)
     folded = state.take(*records)
-    assert (folded.contexts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
+    assert (folded.drafts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
     assert folded.triggers == {"ann": (like(2), 1), "bob": (like(1, "bob"), 2)}
     assert folded.repeats == 3
 

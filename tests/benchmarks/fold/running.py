@@ -21,6 +21,9 @@ from tests.benchmarks.fold.load import Load, Sent
 from tests.benchmarks.fold.measuring import cpu_seconds, peak_mib
 
 PATIENCE_SECONDS = 1_800.0
+QUIET_MS = 1_500
+"""The changelog is read to its end when it has been still for so long."""
+
 BATCH_BYTES = 128 * 1024
 
 
@@ -57,6 +60,8 @@ async def run(contestant: Contestant, place: Place, load: Load, peers: Path) -> 
             used, seconds = cpu_seconds(child.pid) - used, time.monotonic() - began
             await sending
             peak = peak_mib(child.pid)
+            while await _read(consumer, contestant, held, QUIET_MS):
+                """Records of other partitions of the changelog than those that the last ones stand in."""
         finally:
             await consumer.stop()
     return Run(load.events / used, peak, seconds, state_digest(_named(contestant, held)))
@@ -141,12 +146,19 @@ async def _until(
     """Read the changelog into `held` until it has everybody of `users`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not users <= held.keys():
-        for records in (await consumer.getmany(timeout_ms=200)).values():
-            for record in records:
-                user = contestant.user(record.key)
-                if user is not None and record.value is not None:
-                    held[user] = record.value
+        await _read(consumer, contestant, held, 200)
         _alive(child, deadline)
+
+
+async def _read(consumer: AIOKafkaConsumer, contestant: Contestant, held: dict[str, bytes], timeout_ms: int) -> bool:
+    """Take in what comes next on the changelog; False if nothing does in time."""
+    batches = await consumer.getmany(timeout_ms=timeout_ms)
+    for records in batches.values():
+        for record in records:
+            user = contestant.user(record.key)
+            if user is not None and record.value is not None:
+                held[user] = record.value
+    return bool(batches)
 
 
 def _alive(child: Child, deadline: float = float("inf")) -> None:
