@@ -99,11 +99,6 @@ _STRENGTH = {
 }
 
 
-def mark_of(identifier: str) -> bytes:
-    """The digest as it stands in a row of digests: 8 bytes, little-endian."""
-    return blake2b(identifier.encode(), digest_size=8).digest()
-
-
 def strength(kind: EventKind, value: float | None = None) -> int:
     """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
     if kind is EventKind.RATE and value is not None:

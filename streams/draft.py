@@ -6,7 +6,6 @@ has done: with many people, what costs is going where nothing is in the cache. W
 forgetting) is left to the plain fold. Pure.
 """
 
-import struct
 from functools import lru_cache
 
 from schemas.events import Event, EventKind
@@ -21,15 +20,15 @@ from streams.context import (
     Interaction,
     SceneContext,
     Steer,
+    digest,
     find_seen,
     fold,
-    mark_of,
     sentiment,
 )
 
 _SEEN_BYTES = 8 * MAX_SEEN
-_IDS_BYTES = 8 * MAX_IDS
-_PLAIN = EventKind.STEER, EventKind.FORGET
+_STEER, _FORGET = EventKind.STEER, EventKind.FORGET
+_FEELING = {kind: sentiment(kind) for kind in EventKind}
 _NO_SCENE = SceneContext()
 
 
@@ -39,7 +38,7 @@ def known(item: str) -> tuple[str, bytes]:
 
     At most 65,536 items are kept, about 300 bytes each.
     """
-    return item, mark_of(item)
+    return item, digest(item).to_bytes(8, "little")
 
 
 class SceneDraft:
@@ -54,25 +53,20 @@ class SceneDraft:
         self.liked = scene.liked
         self.met = max(scene.met, len(scene.recent))
 
-    def add(self, done: Interaction, feeling: int) -> None:
-        self.recent.append(done)
-        if len(self.recent) > MAX_RECENT:
-            del self.recent[0]
-        self.met += 1
-        if feeling == 0:
-            return
-        item = done.item
-        self.likes.pop(item, None)
-        self.dislikes.pop(item, None)
+    def judge(self, item: str, done: Interaction, feeling: int) -> None:
+        """Put `done` among the likes or the dislikes: by what was said of an item last."""
+        likes, dislikes = self.likes, self.dislikes
+        likes.pop(item, None)
+        dislikes.pop(item, None)
         if feeling > 0:
-            self.likes[item] = done
+            likes[item] = done
             self.liked += 1
-            if len(self.likes) > MAX_LIKES:
-                del self.likes[next(iter(self.likes))]
+            if len(likes) > MAX_LIKES:
+                del likes[next(iter(likes))]
         else:
-            self.dislikes[item] = done
-            if len(self.dislikes) > MAX_DISLIKES:
-                del self.dislikes[next(iter(self.dislikes))]
+            dislikes[item] = done
+            if len(dislikes) > MAX_DISLIKES:
+                del dislikes[next(iter(dislikes))]
 
     def finish(self) -> SceneContext:
         likes, dislikes = tuple(self.likes.values()), tuple(self.dislikes.values())
@@ -82,48 +76,60 @@ class SceneDraft:
 class Draft:
     """A `Context` that grows in place. `scenes` holds those that were touched as drafts, the others as they were.
 
-    `seen` and `ids` are rows of 8-byte digests, oldest first.
+    `seen` is a row of 8-byte digests and `ids` holds digests, both oldest first.
     """
 
-    __slots__ = ("_finished", "_last", "ids", "offset", "scenes", "seen", "steers", "ts")
+    __slots__ = ("_finished", "_here", "_last", "ids", "offset", "scenes", "seen", "steers", "ts")
     offset: int
     ts: int
     seen: bytearray
-    ids: bytearray
+    ids: dict[int, None]
     scenes: dict[str, SceneContext | SceneDraft]
     steers: tuple[Steer, ...]
     _finished: Context
+    _last: str | None
+    """The scene that stands last, if it is a draft: `_here`."""
 
     def __init__(self, context: Context) -> None:
         self._take(context)
-
-    def repeats(self, mark: bytes, offset: int) -> bool:
-        """Whether the event whose id has the digest `mark`, at `offset`, is folded already."""
-        return offset <= self.offset or find_seen(self.ids, mark) >= 0
 
     def move(self, offset: int) -> None:
         """Stamp it with the offset of an event that repeats an earlier one."""
         self.offset = offset
 
-    def add(self, event: Event, mark: bytes, offset: int) -> None:
-        """Fold a new event: one that does not repeat. If it raises, nothing has changed."""
+    def add(self, event: Event, mark: int, offset: int) -> None:
+        """Fold a new event: behind `offset`, and its id's digest `mark` is not among `ids`.
+
+        If it raises, nothing has changed.
+        """
         kind = event.kind
-        if event.item is None or kind in _PLAIN:
+        if event.item is None or kind is _STEER or kind is _FORGET:
             self._take(fold(self.finish(), event, offset))
             return
         item, seen = known(event.item)
-        done = Interaction(item, kind, event.ts, int.from_bytes(mark, "little"), event.value)
-        feeling = sentiment(kind, event.value)
+        ts, value, scene = event.ts, event.value, event.scene
+        done = Interaction(item, kind, ts, mark, value)
+        feeling = _FEELING[kind] if value is None else sentiment(kind, value)
         # From here on nothing fails.
-        self._scene(event.scene).add(done, feeling)
-        if find_seen(self.seen, seen) < 0:
-            self.seen += seen
-            if len(self.seen) > _SEEN_BYTES:
-                del self.seen[:8]
-        self.ids += mark
-        if len(self.ids) > _IDS_BYTES:
-            del self.ids[:8]
-        self.ts = max(self.ts, event.ts)
+        here = self._here if scene == self._last else self._enter(scene)
+        recent = here.recent
+        recent.append(done)
+        if len(recent) > MAX_RECENT:
+            del recent[0]
+        here.met += 1
+        if feeling:
+            here.judge(item, done, feeling)
+        row = self.seen
+        if (at := row.find(seen)) < 0 or (at % 8 and find_seen(row, seen) < 0):
+            row += seen
+            if len(row) > _SEEN_BYTES:
+                del row[:8]
+        ids = self.ids
+        ids[mark] = None
+        if len(ids) > MAX_IDS:
+            del ids[next(iter(ids))]
+        if ts > self.ts:  # noqa: PLR1730 - a call costs more than all of this line
+            self.ts = ts
         self.offset = offset
 
     def finish(self) -> Context:
@@ -138,7 +144,7 @@ class Draft:
                 ts=self.ts,
                 scenes=scenes,
                 seen=bytes(self.seen),
-                ids=struct.unpack(f"<{len(self.ids) // 8}Q", self.ids),
+                ids=tuple(self.ids),
                 steers=self.steers,
             )
         return self._finished
@@ -148,20 +154,17 @@ class Draft:
         self.offset = context.offset
         self.ts = context.ts
         self.seen = bytearray(context.seen)
-        self.ids = bytearray(struct.pack(f"<{len(context.ids)}Q", *context.ids))
+        self.ids = dict.fromkeys(context.ids)
         self.steers = context.steers
         self.scenes = dict(context.scenes)
-        self._last: str | None = None
+        self._last = None
 
-    def _scene(self, name: str) -> SceneDraft:
+    def _enter(self, name: str) -> SceneDraft:
         """The draft of a scene, which stands last from now on; the first makes room for a new one."""
-        held = self.scenes.get(name, _NO_SCENE)
-        draft = SceneDraft(held) if isinstance(held, SceneContext) else held
-        if name == self._last:
-            return draft
-        self.scenes.pop(name, None)
+        held = self.scenes.pop(name, _NO_SCENE)
+        self._here = SceneDraft(held) if isinstance(held, SceneContext) else held
         while len(self.scenes) >= MAX_SCENES:
             del self.scenes[next(iter(self.scenes))]
-        self.scenes[name] = draft
+        self.scenes[name] = self._here
         self._last = name
-        return draft
+        return self._here

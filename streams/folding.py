@@ -15,7 +15,7 @@ from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import Exposure, attribute
-from streams.context import mark_of
+from streams.context import digest
 from streams.covisits import covisits, messages
 from streams.draft import Draft
 from streams.refusing import Record, dead_letter
@@ -77,8 +77,8 @@ def fold_batch(
             if person is None:
                 person = people[user] = _Person(state.draft(user), state.exposure(user))
             draft = person.draft
-            mark = mark_of(event.id)
-            if draft.repeats(mark, offset):
+            mark = digest(event.id)
+            if mark in draft.ids or offset <= draft.offset:
                 if offset > draft.offset:
                     draft.move(offset)
                     folded.drafts[user] = draft
