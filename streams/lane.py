@@ -176,6 +176,7 @@ class Lane:
         plane, limit = self._plane, self._plane.settings.batch_max_events
         following = gathered = start
         due = 0.0
+        fetched: list[Any] = []
         while not self._stopping:
             now = plane.clock.monotonic()
             if following > gathered and (now >= due or state.crowded):
@@ -185,7 +186,9 @@ class Lane:
                 if state.full:
                     await written
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
-            records = await self._source.fetch(self.partition, limit, patience)
+            if not fetched:
+                fetched = await self._source.fetch(self.partition, limit, patience)
+            records, fetched = fetched[:limit], fetched[limit:]
             if not records:
                 continue
             if records[0].offset < start:

@@ -87,14 +87,14 @@ class Settings:
     )
     block_cache_mb: int = setting(16, "Block cache of one partition's store.", low=1, high=65_536)
     cached_people: int = setting(20_000, "Contexts kept decoded, by partition; about 20 KiB each at most.", low=1)
-    batch_max_events: int = setting(1_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
+    batch_max_events: int = setting(2_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
     fetch_wait_ms: int = setting(
         500, "How long a broker may hold back a fetch that finds nothing. Short where it does not wake up early.", low=1
     )
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
     commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
     write_interval_s: float = setting(
-        0.5, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60
+        1.0, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60
     )
     counting_interval_s: float = setting(0.5, "How long co-visits are gathered before counting.", low=0.01, high=60)
     warm_up_s: float = setting(

@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import IllegalStateError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 from yarl import URL
+
+from streams.fetching import fetched
 
 
 class Lanes(Protocol):
@@ -46,7 +47,10 @@ class Source(Protocol):
     """What a lane needs of the transport."""
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
-        """The next records of the partition; an empty list if none come in time, or if a rebalance has begun."""
+        """The next records of the partition: about `max_records` of them, more by less than one of its record batches.
+
+        An empty list if none come in time, or if a rebalance has begun.
+        """
 
     async def seek_committed(self, partition: int, at_least: int) -> int:
         """Go to the committed offset, or to `at_least` if that is further, or to the first; return where that is."""
@@ -84,7 +88,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be told
             return []
         fetcher = self._ensure_consumer()._fetcher
-        task = asyncio.ensure_future(_fetched(fetcher, tp, max_records, timeout))
+        task = asyncio.ensure_future(fetched(fetcher, tp, max_records, timeout))
         self._fetches.add(task)
         try:
             await asyncio.wait([task])
@@ -126,31 +130,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._fetching = True
         await super().on_partitions_assigned(assigned, generation_id)
-
-
-async def _fetched(fetcher: Any, tp: TopicPartition, max_records: int, timeout: float) -> list[Any]:
-    """The fetcher's next records of one partition, as they lie in their batch: offset, key, value and no more.
-
-    aiokafka makes an object of eleven fields of each record, which costs more than to read and to fold it. Should one
-    of its own come through all the same, it has these three fields too.
-    """
-    deadline = fetcher._loop.time() + timeout
-    while tp not in fetcher._records and (left := deadline - fetcher._loop.time()) > 0:
-        waiter = fetcher._create_fetch_waiter()
-        try:
-            await asyncio.wait([waiter], timeout=left)
-        finally:
-            waiter.cancel()
-        if waiter.done() and not waiter.cancelled():
-            waiter.result()  # raises where we may not read
-    held = fetcher._records.get(tp)
-    if isinstance(held, FetchResult) and held.has_more():
-        held._partition_records._consumer_record = _as_it_lies
-    return cast(list[Any], (await fetcher.fetched_records([tp], max_records=max_records)).get(tp, []))
-
-
-def _as_it_lies(_: TopicPartition, record: Any) -> Any:
-    return record
 
 
 class BatchConsumer(driver.Consumer):
