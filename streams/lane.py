@@ -176,15 +176,16 @@ class Lane:
         plane, limit = self._plane, self._plane.settings.batch_max_events
         following = gathered = start
         due = 0.0
+        written: asyncio.Future[None] | None = None
         fetched: list[Any] = []
         while not self._stopping:
             now = plane.clock.monotonic()
             if following > gathered and (now >= due or state.crowded):
                 # Everything that was folded is published here, and nothing more is folded before this returns.
+                if written is not None:
+                    await written  # what is not durable is never more than was gathered twice
                 written = await state.gather(following - 1)
                 gathered, due = following, now + plane.settings.write_interval_s
-                if state.full:
-                    await written
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
                 fetched = await self._source.fetch(self.partition, limit, patience)

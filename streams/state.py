@@ -8,8 +8,8 @@ them now and then, not with every batch: of each person the context as it then i
 one and written `pause` seconds apart, the last of each key. They can be held back as well (`seal` with a gate); what is
 put after them waits too.
 
-Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: at `CROWD`
-values (`crowded`) it is time to write, at twice that (`full`) to wait for it.
+Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: when `CROWD`
+contexts have changed (`crowded`), it is time to gather them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from streams.errors import PartitionLost
 from streams.store import BLEND, CONTEXT, EXPOSURE, HEAD_BYTES, Store, header, seal
 
 CROWD = 5_000
-"""Values not durable yet, of one partition, that are too many to wait with writing them."""
+"""Contexts of one partition that have changed and are too many to wait with writing them."""
 
 AT_ONCE = 500
 """Values encoded and written in one go; what else there is to do is done in between."""
@@ -220,11 +220,6 @@ class PartitionState:
     def crowded(self) -> bool:
         """Whether so many contexts have changed that they should be gathered now."""
         return len(self._changed) >= CROWD
-
-    @property
-    def full(self) -> bool:
-        """Whether so much waits to be written that nothing more is to be folded before."""
-        return len(self._fresh) >= 2 * CROWD
 
     async def run(self) -> None:
         """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""

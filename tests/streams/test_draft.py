@@ -25,7 +25,7 @@ TIGHT = {
 items = [f"film-{number}" for number in range(8)]
 
 
-def event(kind: EventKind, number: int, item: str, scene: str, ts: int, value: float) -> Event:
+def event(*, kind: EventKind, number: int, item: str, scene: str, ts: int, value: float = 0.0) -> Event:
     return Event(
         id=f"e{number}",
         user="ann",
@@ -41,12 +41,12 @@ def event(kind: EventKind, number: int, item: str, scene: str, ts: int, value: f
 
 events = st.builds(
     event,
-    st.sampled_from(list(EventKind)),
-    st.integers(0, 30),
-    st.sampled_from(items),
-    st.sampled_from(["home", "cart", "up-next"]),
-    st.integers(0, 9),
-    st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+    kind=st.sampled_from(list(EventKind)),
+    number=st.integers(0, 30),
+    item=st.sampled_from(items),
+    scene=st.sampled_from(["home", "cart", "up-next"]),
+    ts=st.integers(0, 9),
+    value=st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
 )
 offsets = st.lists(st.integers(0, 3), min_size=60, max_size=60)
 
@@ -95,7 +95,12 @@ def test_comes_to_the_plain_fold_at_every_bound(history: list[Event], gaps: list
 
 
 @given(st.lists(events, max_size=20))
-@example([event(EventKind.LIKE, 1, "film-1", "home", 5, 0.0), event(EventKind.FORGET, 2, "", "home", 6, 0.0)])
+@example(
+    [
+        event(kind=EventKind.LIKE, number=1, item="film-1", scene="home", ts=5),
+        event(kind=EventKind.FORGET, number=2, item="", scene="home", ts=6),
+    ]
+)
 def test_a_finished_context_does_not_grow(history: list[Event]) -> None:
     """What a reader was given stays as it was."""
     draft = Draft(EMPTY)

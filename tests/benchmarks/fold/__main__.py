@@ -20,6 +20,7 @@ from pathlib import Path
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker, find_kafka
 from deploy.errors import MissingPart
+from deploy.processes import free_ports
 from tests.benchmarks.fold import load as loads
 from tests.benchmarks.fold.contestants import ALL, Contestant, Place
 from tests.benchmarks.fold.running import Run, expected, run
@@ -73,10 +74,12 @@ def choose(name: str) -> type[Broker]:
 def once(contestant: Contestant, broker: Broker, folder: Path, asked: argparse.Namespace) -> Run:
     """One run. Ends the program if the state is not that of a plain fold."""
     load = loads.make(int(asked.events * contestant.share), asked.people, asked.items, PARTITIONS)
-    place = Place(broker.bootstrap, folder / contestant.name, f"bench-{contestant.name}", PARTITIONS)
+    state, accepted = expected(load)
+    port = free_ports(1)[0]
+    place = Place(broker.bootstrap, folder / contestant.name, f"bench-{contestant.name}", PARTITIONS, port)
     place.folder.mkdir()
-    found = asyncio.run(run(contestant, place, load, asked.peers))
-    if found.state != expected(load):
+    found = asyncio.run(run(contestant, place, load, asked.peers, accepted))
+    if found.state != state:
         sys.exit(f"{contestant.name} came to another state than a plain fold of the same events: its figure is void")
     return found
 

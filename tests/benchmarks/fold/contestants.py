@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.processes import free_ports
 from schemas.topics import CONTEXTS, EVENTS
 from streams.context import Context, digest
 from streams.settings import throwaway, to_environment
@@ -30,6 +29,7 @@ class Place:
     folder: Path
     name: str
     partitions: int
+    port: int
 
     @property
     def input(self) -> str:
@@ -39,7 +39,8 @@ class Place:
 @dataclass(frozen=True)
 class Contestant:
     """`topics` gives the input topic and the changelog. `user` is who a changelog key is of, None for other records;
-    `common` is what stands in a value. `share` is the part of the events that it gets."""
+    `common` is what stands in a value. `share` is the part of the events that it gets. `counts`: it is through
+    when every event is counted into its item graph too."""
 
     name: str
     command: Callable[[Place, Path], list[str]]
@@ -49,6 +50,7 @@ class Contestant:
     environment: Callable[[Place], Mapping[str, str]] = field(default=lambda _: {})
     share: float = 1.0
     ours: bool = False
+    counts: bool = False
 
     @property
     def makes_no_topic(self) -> bool:
@@ -84,11 +86,9 @@ def _of_peer(value: bytes) -> Common:
     return state.user, [digest(each) for each in state.ids], state.recent, state.met
 
 
-def _ouzel(name: str, **settings: object) -> Contestant:
+def _ouzel(name: str, *, counts: bool = False, **settings: object) -> Contestant:
     def environment(place: Place) -> Mapping[str, str]:
-        chosen = throwaway(
-            place.brokers, app_id=place.name, state_dir=place.folder, web_port=free_ports(1)[0], **settings
-        )
+        chosen = throwaway(place.brokers, app_id=place.name, state_dir=place.folder, web_port=place.port, **settings)
         return to_environment(chosen)
 
     return Contestant(
@@ -99,6 +99,7 @@ def _ouzel(name: str, **settings: object) -> Contestant:
         _of_ouzel,
         environment=environment,
         ours=True,
+        counts=counts,
     )
 
 
@@ -112,7 +113,7 @@ def _of_ouzel(value: bytes) -> Common:
 
 ALL = (
     _ouzel("ouzel", duties="contexts"),
-    _ouzel("ouzel_whole"),
+    _ouzel("ouzel_whole", counts=True),
     _peer("faust", "faust_agent", lambda place: f"{place.name}-contexts-changelog", share=0.1),
     _peer(
         "quix",

@@ -1,12 +1,14 @@
 """One run of one contestant: topics, events, and what came out."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
@@ -36,8 +38,10 @@ class Run(NamedTuple):
     state: str
 
 
-async def run(contestant: Contestant, place: Place, load: Load, peers: Path) -> Run:
-    """Let the contestant fold `load`. Its start is left out: what is counted begins when the warm events are through.
+async def run(contestant: Contestant, place: Place, load: Load, peers: Path, accepted: int) -> Run:
+    """Let the contestant fold `load`, which holds so many `accepted` events, and repeats beside.
+
+    Its start is left out: what is counted begins when the warm events are through.
 
     `SystemExit` if it ends or does not come through.
     """
@@ -57,6 +61,8 @@ async def run(contestant: Contestant, place: Place, load: Load, peers: Path) -> 
             began, used = time.monotonic(), cpu_seconds(child.pid)
             sending = asyncio.create_task(send(place.brokers, source, load.rest))
             await _until(consumer, contestant, child, held, load.users)
+            if contestant.counts:
+                await _counted(place, child, accepted)
             used, seconds = cpu_seconds(child.pid) - used, time.monotonic() - began
             await sending
             peak = peak_mib(child.pid)
@@ -67,13 +73,15 @@ async def run(contestant: Contestant, place: Place, load: Load, peers: Path) -> 
     return Run(load.events / used, peak, seconds, state_digest(_named(contestant, held)))
 
 
-def expected(load: Load) -> str:
-    """The digest of the state that a plain fold of the events makes."""
+def expected(load: Load) -> tuple[str, int]:
+    """The digest of the state that a plain fold of the events makes, and how many of them are no repeats."""
     people: dict[str, State] = {}
+    accepted = 0
     for records in (*load.warm, *load.rest):
         for key, value in records:
-            fold(people.setdefault(key.decode(), State(key.decode())), decode(value))
-    return state_digest((each.user, [digest(i) for i in each.ids], each.recent, each.met) for each in people.values())
+            accepted += fold(people.setdefault(key.decode(), State(key.decode())), decode(value))
+    state = ((each.user, [digest(i) for i in each.ids], each.recent, each.met) for each in people.values())
+    return state_digest(state), accepted
 
 
 def state_digest(people: Iterable[Common]) -> str:
@@ -159,6 +167,19 @@ async def _read(consumer: AIOKafkaConsumer, contestant: Contestant, held: dict[s
             if user is not None and record.value is not None:
                 held[user] = record.value
     return bool(batches)
+
+
+async def _counted(place: Place, child: Child, accepted: int) -> None:
+    """Return when the worker's own page says that so many events are counted."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"http://127.0.0.1:{place.port}/metrics") as page:
+                found = re.search(r"^ouzel_counted_events_total ([\d.e+]+)$", await page.text(), re.MULTILINE)
+            if found is not None and float(found[1]) >= accepted:
+                return
+            _alive(child, deadline)
+            await asyncio.sleep(0.5)  # the page costs the worker some milliseconds
 
 
 def _alive(child: Child, deadline: float = float("inf")) -> None:
