@@ -34,7 +34,7 @@ def main() -> int:
     )
     names = [each.name for each in ALL]
     parser.add_argument("--broker", choices=["auto", "embedded", "kafka"], default="auto")
-    parser.add_argument("--events", type=int, default=400_000, help="A Faust agent gets a tenth of them.")
+    parser.add_argument("--events", type=int, default=400_000, help="A Faust agent and the whole Ouzel get a tenth.")
     parser.add_argument("--people", type=int, default=42_000)
     parser.add_argument("--items", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -86,7 +86,7 @@ def _of_peer(value: bytes) -> Common:
     return state.user, [digest(each) for each in state.ids], state.recent, state.met
 
 
-def _ouzel(name: str, *, counts: bool = False, **settings: object) -> Contestant:
+def _ouzel(name: str, *, counts: bool = False, share: float = 1.0, **settings: object) -> Contestant:
     def environment(place: Place) -> Mapping[str, str]:
         chosen = throwaway(place.brokers, app_id=place.name, state_dir=place.folder, web_port=place.port, **settings)
         return to_environment(chosen)
@@ -100,6 +100,7 @@ def _ouzel(name: str, *, counts: bool = False, **settings: object) -> Contestant
         environment=environment,
         ours=True,
         counts=counts,
+        share=share,
     )
 
 
@@ -113,7 +114,7 @@ def _of_ouzel(value: bytes) -> Common:
 
 ALL = (
     _ouzel("ouzel", duties="contexts"),
-    _ouzel("ouzel_whole", counts=True),
+    _ouzel("ouzel_whole", counts=True, share=0.1),
     _peer("faust", "faust_agent", lambda place: f"{place.name}-contexts-changelog", share=0.1),
     _peer(
         "quix",
