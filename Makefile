@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo train evaluate test unit faults check scan format clean
+.PHONY: help install dev demo train evaluate bench test unit faults check scan format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ train: install ## train the adapter that comes along again (ARGS="--out FOLDER")
 
 evaluate: install ## measure the lists offline, beside the baselines (ARGS="--json FILE")
 	@$(BIN)/ouzel evaluate $(ARGS)
+
+bench: install ## fold the same events in Ouzel, Faust, Quix Streams and Bytewax (ARGS="--json FILE --rounds 3")
+	@$(BIN)/python -m tests.benchmarks.fold $(ARGS)
 
 test: dev ## run every test (real brokers and a real tritonserver where found)
 	@$(BIN)/ouzel triton build

@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     ERASE = "erase"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
     """One thing one person did.
 
     `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer`, `forget` and

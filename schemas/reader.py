@@ -15,7 +15,7 @@ from schemas.limits import MAX_DETAIL_LENGTH
 M = TypeVar("M", bound=msgspec.Struct)
 
 _JSON_STARTS = b"{ \t\r\n"
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Versioned(msgspec.Struct):
@@ -65,7 +65,7 @@ class Reader(Generic[M]):
             raise Refused(Refusal.TOO_LARGE, f"{len(value)} bytes, of which at most {self.max_bytes} are read")
         try:
             message: Any = self._msgpack(value) if value[0] >= 0x80 else self._json(value)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             message = self._second_try(value, error)
         if self._upgrade is not None and type(message) is not self.current:
             message = self._upgrade(message)
@@ -76,7 +76,7 @@ class Reader(Generic[M]):
         binary = value[0] >= 0x80
         try:
             version = _READ_VERSION[0 if binary else 1](value).v
-        except _UNREADABLE:
+        except UNREADABLE:
             _refuse(value, error)
         version = 1 if version is None else version
         if version > self.version:
@@ -94,7 +94,7 @@ class Reader(Generic[M]):
         decode = msgspec.msgpack.decode if binary else msgspec.json.decode
         try:
             return decode(value, type=self._previous)
-        except _UNREADABLE as second:
+        except UNREADABLE as second:
             _refuse(value, second)
 
 

@@ -29,11 +29,11 @@ from streams.leftovers import set_aside
 from streams.lists import Lists
 from streams.metrics import Metrics
 from streams.ordering import forward
-from streams.pseudonym import alias_with
+from streams.pseudonym import Alias, alias_with
 from streams.publishing import Output, Publisher
 from streams.ranking import Ranking
 from streams.replica import Replica
-from streams.settings import Settings
+from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
 from streams.transport import BatchTransport
@@ -91,16 +91,35 @@ class WorkerApp(faust.App):
         self._scorer: Scorer | None = None
         # Registered so that the group subscribes to it; no stream reads it, the lanes do.
         self.topics.add(self.topic(EVENTS.name, value_type=bytes, acks=False))
-        self._add_agents()
+        if self._whole:
+            self._add_agents()
         add_pages(self, self.metrics, self.waits_for, self.refresh)
 
     def _new_web(self) -> Any:
         return GuardedWeb(self, max_connections=self.settings.web_max_connections)
 
+    @property
+    def _whole(self) -> bool:
+        return self.settings.duties == ALL_DUTIES
+
     async def on_start(self) -> None:
         await super().on_start()
-        self._scorer = self._make_scorer() if self._make_scorer is not None else None
         alias = alias_with(self.settings.pseudonym_key.reveal())
+        lists = self._start_lists(alias) if self._whole else None
+        self.lanes.plane = Plane(
+            settings=self.settings,
+            clock=self.clock,
+            metrics=self.metrics,
+            lists=lists,
+            publish=self.publish,
+            changelog=self._changelog,
+            warm=self._warm,
+            alias=alias,
+        )
+
+    def _start_lists(self, alias: Alias) -> Lists:
+        """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
+        self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
             ranking=Ranking(
@@ -115,16 +134,6 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=self.clock,
             secret=secrets.token_bytes(32),
-            alias=alias,
-        )
-        self.lanes.plane = Plane(
-            settings=self.settings,
-            clock=self.clock,
-            metrics=self.metrics,
-            lists=lists,
-            publish=self.publish,
-            changelog=self._changelog,
-            warm=self._warm,
             alias=alias,
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
@@ -146,6 +155,7 @@ class WorkerApp(faust.App):
                 busy=lists.busy,
             )
             self.add_future(describing.run())
+        return lists
 
     async def on_stop(self) -> None:
         await super().on_stop()
@@ -157,9 +167,10 @@ class WorkerApp(faust.App):
         waits = {
             "the consumer group": self.lanes.joined,
             "the state of its partitions": self.lanes.ready(),
-            "the catalogue": self.items.caught_up.is_set(),
-            "the item graph": self.neighbours.caught_up.is_set() and self.owner.ready(),
         }
+        if self._whole:
+            waits["the catalogue"] = self.items.caught_up.is_set()
+            waits["the item graph"] = self.neighbours.caught_up.is_set() and self.owner.ready()
         return [what for what, done in waits.items() if not done]
 
     def refresh(self) -> None:
@@ -233,6 +244,8 @@ class WorkerApp(faust.App):
             await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _warm(self) -> None:
+        if not self._whole:
+            return
         try:
             async with asyncio.timeout(self.settings.warm_up_s):
                 await self.items.caught_up.wait()

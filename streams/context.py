@@ -30,8 +30,11 @@ DISLIKED_RATING = 2.0
 ENOUGH = 10
 """With less than this in a scene, what was done in other scenes counts too, as older."""
 
+# None of these can be part of a cycle, so the collector need not look at them (`gc=False`): they are most of what a
+# worker holds.
 
-class Interaction(msgspec.Struct, frozen=True, array_like=True):
+
+class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing that the person did to one item; `event` is the digest of the event's id."""
 
     item: str
@@ -41,7 +44,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True):
     value: float | None = None
 
 
-class SceneContext(msgspec.Struct, frozen=True, array_like=True):
+class SceneContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the person did in one scene, oldest first.
 
     `liked` counts every like ever folded here, `met` every interaction; what is forgotten stays counted.
@@ -54,7 +57,7 @@ class SceneContext(msgspec.Struct, frozen=True, array_like=True):
     met: int = 0
 
 
-class Steer(msgspec.Struct, frozen=True, array_like=True):
+class Steer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A sentence in which the person said what they want."""
 
     text: str
@@ -62,7 +65,7 @@ class Steer(msgspec.Struct, frozen=True, array_like=True):
     event: int
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
     """Everything kept of one person.
 
     `offset` is the last offset of the person's partition of `ouzel.events` that is folded in: what comes again at or
@@ -86,27 +89,27 @@ def digest(identifier: str) -> int:
     return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "little")
 
 
+_STRENGTH = {
+    EventKind.LIKE: 2,
+    EventKind.PURCHASE: 2,
+    EventKind.CLICK: 1,
+    EventKind.CART: 1,
+    EventKind.DISMISS: -1,
+    EventKind.DISLIKE: -2,
+}
+
+
 def strength(kind: EventKind, value: float | None = None) -> int:
     """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
-    match kind:
-        case EventKind.LIKE | EventKind.PURCHASE:
-            return 2
-        case EventKind.CLICK | EventKind.CART:
-            return 1
-        case EventKind.DISMISS:
-            return -1
-        case EventKind.DISLIKE:
-            return -2
-        case EventKind.RATE if value is not None:
-            liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
-            return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
-        case _:
-            return 0
+    if kind is EventKind.RATE and value is not None:
+        liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
+        return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
+    return _STRENGTH.get(kind, 0)
 
 
 def sentiment(kind: EventKind, value: float | None = None) -> int:
     """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
-    how_much = strength(kind, value)
+    how_much = _STRENGTH.get(kind, 0) if value is None else strength(kind, value)
     return (how_much > 0) - (how_much < 0)
 
 
@@ -192,10 +195,11 @@ def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext)
 
 def _see(seen: bytes, item: str) -> bytes:
     mark = digest(item).to_bytes(8, "little")
-    return seen if _find(seen, mark) >= 0 else (seen + mark)[-8 * MAX_SEEN :]
+    return seen if find_seen(seen, mark) >= 0 else (seen + mark)[-8 * MAX_SEEN :]
 
 
-def _find(seen: bytes, mark: bytes) -> int:
+def find_seen(seen: bytes | bytearray, mark: bytes) -> int:
+    """Where the digest `mark` (8 bytes) begins in `seen`, or -1."""
     at = seen.find(mark)
     while at % 8 and at > 0:  # a match across two digests is no match
         at = seen.find(mark, at + 1)
@@ -217,7 +221,7 @@ def _forget(context: Context, mark: int) -> tuple[dict[str, SceneContext], bytes
     kept = {x.item for scene in scenes.values() for x in _all(scene)}
     seen = context.seen
     for item in gone - kept:
-        at = _find(seen, digest(item).to_bytes(8, "little"))
+        at = find_seen(seen, digest(item).to_bytes(8, "little"))
         if at >= 0:
             seen = seen[:at] + seen[at + 8 :]
     return scenes, seen, tuple(x for x in context.steers if x.event != mark)

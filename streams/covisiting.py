@@ -21,7 +21,7 @@ from streams.clock import Clock
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
-from streams.refusing import Record, dead_letter
+from streams.refusing import Placed, dead_letter
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Owner:
         except (Refused, UnicodeDecodeError) as error:
             log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, type(error).__name__)
 
-    async def take(self, records: Sequence[Record]) -> None:
+    async def take(self, records: Sequence[Placed]) -> None:
         """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
         dead: list[Output] = []
         for number, record in enumerate(records):
@@ -131,14 +131,14 @@ class Owner:
         task = self._complete.get(partition)
         return task is not None and task.done() and not task.cancelled()
 
-    def _count(self, record: Record, dead: list[Output]) -> None:
+    def _count(self, record: Placed, dead: list[Output]) -> None:
         try:
             told = decode(Covisits, record.value)
             self._graph.learn(told)
             self._partitions[told.item] = record.partition
             self._metrics.counted.inc(len(told.updates))
         except Exception as error:
-            letter = dead_letter(COVISITS.name, record, self._clock.now_ms(), error)
+            letter = dead_letter(COVISITS.name, record.partition, record, self._clock.now_ms(), error)
             self._metrics.dead_letters.labels(letter.code.value).inc()
             dead.append(Output(DEAD_LETTERS.name, record.key, encode(letter)))
 

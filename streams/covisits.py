@@ -1,16 +1,21 @@
 """What one event tells the item graph: which items the person met before, and how far back."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Reversible
+from itertools import islice
 
 from schemas.events import Event
 from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier
 from streams.context import Context, Interaction, SceneContext, sentiment
+from streams.draft import Draft
 
 REACH = MAX_EARLIER // 2
 """How many of the person's last events, and of their last likes, one event is paired with."""
 
 
-def covisits(before: Context, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
+_NO_SCENE = SceneContext()
+
+
+def covisits(before: Context | Draft, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
     """What `event` tells of which items: one update for its own item, or none.
 
     Pairs are with the last `REACH` other items that the person met in the event's scene, and the last `REACH` that they
@@ -19,9 +24,10 @@ def covisits(before: Context, event: Event, offset: int, partition: int) -> tupl
     item = event.item
     if item is None:
         return ()
-    scene = before.scenes.get(event.scene, SceneContext())
+    scene = before.scenes.get(event.scene, _NO_SCENE)
     liked = sentiment(event.kind, event.value) > 0
-    liked_apart = _places(scene.likes, item) if liked else {}
+    likes = scene.likes if isinstance(scene, SceneContext) else scene.likes.values()
+    liked_apart = _places(likes, item) if liked else {}
     apart = _places(scene.recent, item)
     earlier = tuple(
         Earlier(other, apart.get(other, 0), liked_apart.get(other, 0))
@@ -30,9 +36,9 @@ def covisits(before: Context, event: Event, offset: int, partition: int) -> tupl
     return ((item, Covisit(offset, event.ts, event.scene, liked, earlier)),)
 
 
-def _places(past: tuple[Interaction, ...], item: str) -> dict[str, int]:
+def _places(past: Reversible[Interaction], item: str) -> dict[str, int]:
     """The last REACH distinct items but `item`, and how far back each stands, from 1."""
-    newest = dict.fromkeys(done.item for done in past[: -REACH - 1 : -1] if done.item != item)
+    newest = dict.fromkeys(done.item for done in islice(reversed(past), REACH) if done.item != item)
     return {other: place for place, other in enumerate(newest, 1)}
 
 

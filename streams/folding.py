@@ -17,8 +17,9 @@ from schemas.feedback import Feedback
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import NONE, Exposure, attribute
-from streams.context import EMPTY, Context, fold, is_repeat
+from streams.context import EMPTY, digest
 from streams.covisits import covisits, messages
+from streams.draft import Draft
 from streams.erasure import (
     CONTEXT_PART,
     LISTS_PART,
@@ -35,9 +36,9 @@ from streams.refusing import Record, dead_letter
 
 
 class LookUp(Protocol):
-    """The state before the batch."""
+    """The state before the batch. The drafts grow as the batch is folded; the exposures are values."""
 
-    def context(self, user: str) -> Context: ...
+    def draft(self, user: str) -> Draft: ...
     def exposure(self, user: str) -> Exposure: ...
     def versions(self, user: str) -> Versions: ...
     def erasure(self, order: bytes) -> Erasure | None: ...
@@ -48,15 +49,17 @@ class LookUp(Protocol):
 class Folded:
     """What a batch comes to.
 
-    `contexts` and `exposures` are the new values of those that changed, by user. `events` are the accepted events in
-    order, without repeats. `triggers` are the events that call for a list, the newest of each user. `repeats` counts
-    what was folded before; `last` is the offset of the batch's last record, -1 if it had none.
+    `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
+    are the accepted events in order, without repeats. `triggers` are the events that call for a list, the newest of
+    each user. `repeats` counts what was folded before; `last` is the offset of the batch's last record, -1 if it had
+    none.
 
-    `cleared` are the people of whom everything from before the batch goes, with their ids; what `contexts` and
-    `exposures` hold of them is their new life, or empty. `erasures` are the orders that were carried out in it, by
-    digest, and `receipts` are owed: the `erase` event and what came of it."""
+    `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
+    `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
+    `receipts` are owed: the `erase` event and what came of it.
+    """
 
-    contexts: dict[str, Context] = field(default_factory=dict)
+    drafts: dict[str, Draft] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
     covisits: list[Covisits] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
@@ -70,7 +73,7 @@ class Folded:
     last: int = -1
 
 
-def fold_batch(
+def fold_batch(  # noqa: PLR0915 - one loop without calls into others: it is most of what an event costs
     records: Iterable[Record],
     state: LookUp,
     *,
@@ -78,8 +81,9 @@ def fold_batch(
     now_ms: int,
     window_ms: int,
     alias: Alias = same,
+    tell: bool = True,
 ) -> Folded:
-    """Fold `records`, which stand in offset order in `partition`, after `state`.
+    """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
@@ -90,74 +94,79 @@ def fold_batch(
     """
     folded = Folded()
     updates: list[tuple[str, Covisit]] = []
+    people: dict[str, _Person] = {}
+    offset = -1
     for record in records:
-        folded.last = record.offset
+        offset = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
+            user = alias(event.user)
             if event.kind is EventKind.ERASE:
-                _erase(folded, event, record.offset, state, now_ms=now_ms, user=alias(event.user))
-            else:
-                _fold_one(
-                    folded,
-                    updates,
-                    event,
-                    record.offset,
-                    state,
-                    user=alias(event.user),
-                    partition=partition,
-                    window_ms=window_ms,
-                )
+                _erase(folded, people, event, offset, state, now_ms=now_ms, user=user)
+                continue
+            if state.erased(user, offset):
+                folded.repeats += 1
+                continue
+            person = people.get(user)
+            if person is None:
+                person = people[user] = _Person(state.draft(user), state.exposure(user))
+            draft = person.draft
+            mark = digest(event.id)
+            if mark in draft.ids or offset <= draft.offset:
+                if offset > draft.offset:
+                    draft.move(offset)
+                    folded.drafts[user] = draft
+                elif offset == draft.offset:
+                    folded.triggers[user] = (event, offset)
+                folded.repeats += 1
+                continue
+            # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
+            exposure = person.exposure
+            feedback: tuple[Feedback, ...] = ()
+            if exposure.lists:
+                kept = event if event.user == user else msgspec.structs.replace(event, user=user)
+                exposure, feedback = attribute(exposure, kept, window_ms)
+            pairs = covisits(draft, event, offset, partition) if tell else ()
+            draft.add(event, mark, offset)
         except StoreFailed:
             raise  # the disk's fault, not the record's: it is folded once there is a disk again
         except Exception as error:
-            folded.dead.append(dead_letter(EVENTS.name, record, now_ms, error))
+            folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
+            continue
+        person.exposure = exposure
+        folded.drafts[user] = draft
+        folded.feedback.extend(feedback)
+        updates.extend(pairs)
+        folded.events.append(event)
+        folded.triggers[user] = (event, offset)
+    folded.last = offset
+    for user, person in people.items():
+        if person.exposure is not person.before:
+            folded.exposures[user] = person.exposure
     folded.covisits = messages(partition, updates)
     return folded
 
 
-def _fold_one(
+class _Person:
+    """Somebody of whom the batch tells: the context as it grows, and the open lists before and after."""
+
+    __slots__ = ("before", "draft", "exposure")
+
+    def __init__(self, draft: Draft, exposure: Exposure) -> None:
+        self.draft = draft
+        self.before = self.exposure = exposure
+
+
+def _erase(
     folded: Folded,
-    updates: list[tuple[str, Covisit]],
+    people: dict[str, "_Person"],
     event: Event,
     offset: int,
     state: LookUp,
     *,
+    now_ms: int,
     user: str,
-    partition: int,
-    window_ms: int,
 ) -> None:
-    if state.erased(user, offset):
-        folded.repeats += 1
-        return
-    before = folded.contexts.get(user)
-    if before is None:
-        before = state.context(user)
-    if is_repeat(before, event, offset):
-        if offset > before.offset:
-            folded.contexts[user] = fold(before, event, offset)
-        elif offset == before.offset:
-            folded.triggers[user] = (event, offset)
-        folded.repeats += 1
-        return
-    # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
-    after = fold(before, event, offset)
-    exposure = folded.exposures.get(user)
-    if exposure is None:
-        exposure = state.exposure(user)
-    kept = event if event.user == user else msgspec.structs.replace(event, user=user)
-    exposed, feedback = attribute(exposure, kept, window_ms)
-    pairs = covisits(before, event, offset, partition)
-
-    folded.contexts[user] = after
-    if exposed is not exposure:
-        folded.exposures[user] = exposed
-    folded.feedback.extend(feedback)
-    updates.extend(pairs)
-    folded.events.append(event)
-    folded.triggers[user] = (event, offset)
-
-
-def _erase(folded: Folded, event: Event, offset: int, state: LookUp, *, now_ms: int, user: str) -> None:
     """Clear everything of a person up to `offset`. Delivered or sent again, an order clears nothing of what came since.
 
     Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
@@ -165,20 +174,27 @@ def _erase(folded: Folded, event: Event, offset: int, state: LookUp, *, now_ms: 
     """
     order = order_digest(event.id, user)
     known = folded.erasures.get(order) or state.erasure(order)
-    before = folded.contexts[user] if user in folded.contexts else state.context(user)
-    exposure = folded.exposures[user] if user in folded.exposures else state.exposure(user)
+    person = people.get(user)
+    if person is None:
+        person = people[user] = _Person(state.draft(user), state.exposure(user))
     versions = NO_VERSIONS if user in folded.cleared else state.versions(user)
     if known is None:
-        held = {CONTEXT_PART: before is not EMPTY, LISTS_PART: exposure.lists, VERSIONS_PART: versions.names}
-        parts = tuple(part for part, there in held.items() if there)
+        held = {
+            CONTEXT_PART: person.draft.offset >= 0,
+            LISTS_PART: person.exposure.lists,
+            VERSIONS_PART: versions.names,
+        }
+        parts = tuple(part for part, some in held.items() if some)
         known = Erasure(order, person_digest(user, order), offset, now_ms, parts, versions.names)
         folded.erasures[order] = known
     folded.receipts.append((event, known))
-    if known.offset < offset or before.offset > offset:
+    if known.offset < offset or person.draft.offset > offset:
         folded.repeats += 1
         return
     folded.cleared[user] = event.user
-    folded.contexts[user] = EMPTY
-    folded.exposures[user] = NONE
+    # Another draft: the one that grew so far goes with the state that it is of.
+    people[user] = _Person(Draft(EMPTY), NONE)
+    folded.drafts.pop(user, None)
+    folded.exposures.pop(user, None)
     folded.triggers.pop(user, None)
     folded.events.append(event)

@@ -11,6 +11,7 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +23,13 @@ from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, P
 from streams.causes import cause_of, describe
 from streams.changelog import Changelog
 from streams.clock import Clock
-from streams.context import EMPTY
 from streams.erasure import receipt
 from streams.errors import AnotherKey
 from streams.folding import Folded, fold_batch
 from streams.metrics import Metrics
 from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
-from streams.settings import Settings
+from streams.settings import ALL_DUTIES, Settings
 from streams.state import PartitionState
 from streams.store import Store, open_store
 from streams.sweeping import Sweep
@@ -144,7 +144,12 @@ class Lane:
             changelog = plane.changelog(self.partition, store)
             recovered = await changelog.recover()
             state = PartitionState(
-                self.partition, store, changelog, cached=settings.cached_people, now_ms=plane.clock.now_ms
+                self.partition,
+                store,
+                changelog,
+                cached=settings.cached_people,
+                now_ms=plane.clock.now_ms,
+                pause=settings.write_interval_s,
             )
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
@@ -186,23 +191,27 @@ class Lane:
 
     async def _pump(self, state: PartitionState, start: int) -> None:
         plane, limit = self._plane, self._plane.settings.batch_max_events
+        following = gathered = start
+        due = 0.0
         written: asyncio.Future[None] | None = None
-        following = start
+        fetched: list[Any] = []
         while not self._stopping:
-            records = await self._source.fetch(self.partition, limit, FETCH_SECONDS)
+            now = plane.clock.monotonic()
+            if following > gathered and (now >= due or state.crowded):
+                # Everything that was folded is published here, and nothing more is folded before this returns.
+                if written is not None:
+                    await written  # what is not durable is never more than was gathered twice
+                written = await state.gather(following - 1)
+                gathered, due = following, now + plane.settings.write_interval_s
+            patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
+            if not fetched:
+                fetched = await self._source.fetch(self.partition, limit, patience)
+            records, fetched = fetched[:limit], fetched[limit:]
             if not records:
                 continue
-            if records[0].offset < start:
-                log.error(
-                    "Partition %d: offset %d was read after %d was committed. If %s was made anew, delete %s and "
-                    "the group's offsets too: its people are stamped with offsets of the old one.",
-                    self.partition,
-                    records[0].offset,
-                    start,
-                    EVENTS.name,
-                    CONTEXTS.name,
-                )
-            records = [record for record in records if record.offset >= following]
+            self._check_start(records[0].offset, start)
+            if records[0].offset < following:
+                records = [record for record in records if record.offset >= following]
             if not records or self._stopping:
                 continue
             began = plane.clock.monotonic()
@@ -210,20 +219,35 @@ class Lane:
             folded = self._fold(state, records)
             if folded.receipts:
                 self._owed = records[0].offset  # the orders are not committed before their receipts are out
-            publishing = asyncio.ensure_future(plane.publish(list(outputs(folded))))
-            before, written = written, state.seal(folded.last, publishing)
+            published = list(outputs(folded))
+            publishing = asyncio.ensure_future(plane.publish(published)) if published else None
+            if publishing is not None:
+                state.seal(gate=publishing)
             found = self._tell_lists(folded)
-            await publishing  # what a later batch publishes comes after what this one does
-            if before is not None:
-                await before  # at most one batch is being written while the next is folded
+            if publishing is not None:
+                await publishing  # what a later batch publishes comes after what this one does
             if folded.receipts:
+                if written is not None:
+                    await written
+                written = await state.gather(following - 1)
+                gathered = following
                 await written
                 await self._settle(state, folded, found)
             self._count(folded, len(records), plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
-        if written is not None:
-            await written
-        await state.seal()
+        await (await state.gather(following - 1))
+
+    def _check_start(self, offset: int, start: int) -> None:
+        if offset < start:
+            log.error(
+                "Partition %d: offset %d was read after %d was committed. If %s was made anew, delete %s and "
+                "the group's offsets too: its people are stamped with offsets of the old one.",
+                self.partition,
+                offset,
+                start,
+                EVENTS.name,
+                CONTEXTS.name,
+            )
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         folded = fold_batch(
@@ -232,6 +256,7 @@ class Lane:
             partition=self.partition,
             now_ms=self._plane.clock.now_ms(),
             window_ms=self._plane.settings.attribution_window_ms,
+            tell=self._plane.settings.duties == ALL_DUTIES,
             alias=self._plane.alias,
         )
         state.folded = folded.last
@@ -240,9 +265,7 @@ class Lane:
             state.set_erasure(erasure)
         for user in folded.cleared:
             state.forget(user)
-        for user, context in folded.contexts.items():
-            if context is not EMPTY:
-                state.set_context(user, context)
+        state.note(folded.drafts)
         for user, exposure in folded.exposures.items():
             state.set_exposure(user, exposure)
         return folded
@@ -313,8 +336,8 @@ class Lane:
 
     def _count(self, folded: Folded, records: int, seconds: float) -> None:
         metrics = self._plane.metrics
-        for event in folded.events:
-            metrics.events.labels(event.kind.value).inc()
+        for kind, count in Counter(event.kind for event in folded.events).items():
+            metrics.events.labels(kind.value).inc(count)
         for letter in folded.dead:
             metrics.dead_letters.labels(letter.code.value).inc()
         for each in folded.feedback:

@@ -13,10 +13,10 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event, EventKind
 from schemas.topics import EVENTS, PRIVACY
 from streams.publishing import Output
-from streams.refusing import Record, dead_letter
+from streams.refusing import Placed, dead_letter
 
 
-def forward(records: Iterable[Record], now_ms: int) -> tuple[list[Output], list[DeadLetter]]:
+def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[DeadLetter]]:
     """The `erase` events for these records of `ouzel.privacy`, and dead letters for those that are no orders.
 
     An event has the worker's time: an order counts from when it is read, whatever clock it was made with. A record
@@ -30,7 +30,7 @@ def forward(records: Iterable[Record], now_ms: int) -> tuple[list[Output], list[
         try:
             order = decode_order(record.value, key=record.key)
         except Exception as error:
-            dead.append(dead_letter(PRIVACY.name, record, now_ms, error))
+            dead.append(dead_letter(PRIVACY.name, record.partition, record, now_ms, error))
             continue
         erase = Event(id=order.id, user=order.user, kind=EventKind.ERASE, ts=now_ms)
         outputs.append(Output(EVENTS.name, order.user.encode(), encode(erase)))

@@ -7,10 +7,8 @@ from schemas.errors import Refusal, Refused
 
 
 class Record(Protocol):
-    """What is read of a consumed record."""
+    """What is read of a consumed record of a partition that is known."""
 
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -19,8 +17,15 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
-def dead_letter(topic: str, record: Record, now_ms: int, error: Exception) -> DeadLetter:
-    """The dead letter for `record` of `topic`, on which `error` was raised; code `failed` unless it is a refusal."""
+class Placed(Record, Protocol):
+    """One that says of which partition it is."""
+
+    @property
+    def partition(self) -> int: ...
+
+
+def dead_letter(topic: str, partition: int, record: Record, now_ms: int, error: Exception) -> DeadLetter:
+    """The dead letter for a record on which `error` was raised; code `failed` unless that is a refusal."""
     if isinstance(error, Refused):
         code, detail = error.code, error.detail
     else:
@@ -29,7 +34,7 @@ def dead_letter(topic: str, record: Record, now_ms: int, error: Exception) -> De
         code=code,
         detail=detail,
         topic=topic,
-        partition=record.partition,
+        partition=partition,
         offset=record.offset,
         ts=now_ms,
         key=record.key,

@@ -38,6 +38,7 @@ class Secret(str):
 
 
 NO_SECRET = Secret("")
+ALL_DUTIES = "all"
 STATE_DIR = Path(".ouzel/state")
 MIN_TOKEN_LENGTH = 16
 
@@ -73,6 +74,14 @@ class Settings:
     )
     heartbeat_s: float = setting(2.0, "Between two signs of life to the group.", low=0.1, high=60)
 
+    # What it does
+    duties: str = setting(
+        ALL_DUTIES,
+        "`contexts`: fold events into contexts and join reactions with lists, but count no co-visits and make no "
+        "lists: not later either, of what is folded so. The same for all workers of a group.",
+        one_of=(ALL_DUTIES, "contexts"),
+    )
+
     # State and batches
     state_dir: Path = setting(STATE_DIR, "Where the state is kept. A cache: safe to delete.")  # noqa: RUF009 - a field
     state_max_age_s: int = setting(
@@ -83,12 +92,15 @@ class Settings:
     )
     block_cache_mb: int = setting(16, "Block cache of one partition's store.", low=1, high=65_536)
     cached_people: int = setting(20_000, "Contexts kept decoded, by partition; about 20 KiB each at most.", low=1)
-    batch_max_events: int = setting(1_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
+    batch_max_events: int = setting(2_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
     fetch_wait_ms: int = setting(
         500, "How long a broker may hold back a fetch that finds nothing. Short where it does not wake up early.", low=1
     )
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
     commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
+    write_interval_s: float = setting(
+        1.0, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60
+    )
     counting_interval_s: float = setting(0.5, "How long co-visits are gathered before counting.", low=0.01, high=60)
     warm_up_s: float = setting(
         60.0, "How long a partition waits for the catalogue to be read, at most.", low=0, high=3600

@@ -1,16 +1,21 @@
 """The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
 
-A value that is put is seen by the next reader at once, and is durable (changelog, then disk) a little later: what was
-put since the last write goes out together, in the order in which it was put. A batch can hold its values back until
-what it publishes is out (`seal` with a gate); what is put after them waits too, so that the changelog never tells of an
-event whose outputs may be lost.
+What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
 
-Memory: the values that are not durable yet, and at most `cached` decoded objects.
+Contexts are folded in place, in drafts. Whoever folds notes which have changed (`note`), and `gather`s them when all
+that followed from them is out, so that the changelog never tells of an event whose outputs may be lost. It gathers
+them now and then, not with every batch: of each person the context as it then is goes out. Other values are put one by
+one and written `pause` seconds apart, the last of each key. They can be held back as well (`seal` with a gate); what is
+put after them waits too.
+
+Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: when `CROWD`
+contexts have changed (`crowded`), it is time to gather them.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +24,7 @@ from streams.attribution import NONE, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
+from streams.draft import Draft
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
 from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS, Store, header, seal
@@ -30,6 +36,13 @@ class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: bytes
 
 
+CROWD = 5_000
+"""Contexts of one partition that have changed and are too many to wait with writing them."""
+
+AT_ONCE = 500
+"""Values encoded and written in one go; what else there is to do is done in between."""
+
+_CONTEXT = CONTEXT[0]
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
@@ -93,7 +106,14 @@ class PartitionState:
     """
 
     def __init__(
-        self, partition: int, store: Store, changelog: Changelog, *, cached: int, now_ms: Callable[[], int]
+        self,
+        partition: int,
+        store: Store,
+        changelog: Changelog,
+        *,
+        cached: int,
+        now_ms: Callable[[], int],
+        pause: float = 0.0,
     ) -> None:
         self.partition = partition
         self.open = True
@@ -103,19 +123,59 @@ class PartitionState:
         self._changelog = changelog
         self._cached = cached
         self._now_ms = now_ms
+        self._pause = pause
+        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._changed: dict[str, Draft] = {}
         self._cache: OrderedDict[bytes, Any] = OrderedDict()
         self._fresh: dict[bytes, _Put] = {}
         self._pending: dict[bytes, _Put] = {}
         self._groups: deque[_Group] = deque()
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
         self._erased_to = max((each.offset for each in self._erasures.values()), default=-1)
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
-        found: Context | None = self._get(context_key(user))
-        return EMPTY if found is None else found
+        return self.draft(user).finish()
+
+    def draft(self, user: str) -> Draft:
+        """The person's context as it grows. Whoever changes it says so with `note`."""
+        draft = self._drafts.get(user)
+        if draft is not None:
+            self._drafts.move_to_end(user)
+            return draft
+        draft = self._changed.get(user)
+        if draft is None:
+            key = context_key(user)
+            put = self._fresh.get(key)
+            found: Context | None = self._stored(key) if put is None else put.value
+            draft = Draft(EMPTY if found is None else found)
+        self._drafts[user] = draft
+        if len(self._drafts) > self._cached:
+            self._drafts.popitem(last=False)
+        return draft
+
+    def note(self, changed: Mapping[str, Draft]) -> None:
+        """These people's contexts have changed."""
+        self._check_open()
+        self._changed.update(changed)
+
+    async def gather(self, last: int) -> asyncio.Future[None]:
+        """Close a group of every context that has changed, up to the event at offset `last`; done when it is durable.
+
+        Nothing is to be folded meanwhile, and everything that followed from those events is to be out.
+        """
+        for number, user in enumerate(list(self._changed), 1):
+            draft = self._changed.pop(user, None)
+            if draft is not None:
+                self._put(context_key(user), draft.finish(), draft.offset)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        written = self.seal(last)
+        self.hasten()
+        return written
 
     def exposure(self, user: str) -> Exposure:
         """The person's lists that wait for a reaction."""
@@ -174,6 +234,7 @@ class PartitionState:
         self._put(KEY, PseudonymKey(fingerprint), self._stamp())
 
     def set_context(self, user: str, context: Context) -> None:
+        self._drop(user)
         self._put(context_key(user), context, context.offset)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
@@ -184,6 +245,7 @@ class PartitionState:
 
     def forget(self, user: str) -> None:
         """Clear everything of a person, here and on the changelog."""
+        self._drop(user)
         for key in _keys_of(user):
             self._put(key, None, self._stamp())
 
@@ -199,8 +261,8 @@ class PartitionState:
             await asyncio.wait([self._scrubbing])
 
     def people(self) -> int:
-        """How many people's contexts and lists are held decoded."""
-        return len(self._cache) + len(self._fresh)
+        """How many people's contexts are held in memory."""
+        return len(self._drafts)
 
     def size_bytes(self) -> int:
         return self._store.size_bytes()
@@ -210,7 +272,8 @@ class PartitionState:
         for key, envelope in self._store.scan(max(after, prefix), limit):
             if key[:1] != prefix:
                 return
-            yield key, self._now_ms() if key in self._fresh else header(envelope).written_ms
+            now = key in self._fresh or key[1:].decode() in self._changed
+            yield key, self._now_ms() if now else header(envelope).written_ms
 
     def touch(self) -> None:
         """Note on disk that the store is current."""
@@ -231,6 +294,15 @@ class PartitionState:
         self._wake.set()
         return group.done
 
+    def hasten(self) -> None:
+        """Write what is sealed as soon as its gates allow, not when the time comes."""
+        self._hurry.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many contexts have changed that they should be gathered now."""
+        return len(self._changed) >= CROWD
+
     async def run(self) -> None:
         """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
         try:
@@ -238,10 +310,14 @@ class PartitionState:
                 await self._wake.wait()
                 if not self._groups and self._pending:
                     self.seal()
-                if self._groups:
-                    await self._write_ready()
-                else:
+                if not self._groups:
                     self._wake.clear()
+                    continue
+                self._hurry.clear()
+                await self._write_ready()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._pause):
+                        await self._hurry.wait()
         except Exception as error:
             for group in self._groups:
                 group.done.set_exception(error)
@@ -269,15 +345,12 @@ class PartitionState:
         puts: dict[bytes, _Put] = {}
         for group in ready:
             puts.update(group.puts)
-        now = self._now_ms()
-        updates: list[Update] = [
-            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts.items()
-        ]
-        await self._changelog.write(updates)
-        for key, put in puts.items():
-            if self._fresh.get(key) is put:
-                del self._fresh[key]
-                self._keep(key, put.value)
+        # A crash between two records of one write must not leave a context that has an event beside open lists that
+        # have not: the event would not be joined with them again. The other way round it is, with the same identity.
+        ordered = [each for each in puts.items() if each[0][0] != _CONTEXT]
+        ordered += [each for each in puts.items() if each[0][0] == _CONTEXT]
+        for start in range(0, len(ordered), AT_ONCE):
+            await self._write(ordered[start : start + AT_ONCE])
         for group in ready:
             self._groups.popleft()
             self.written = max(self.written, group.last)
@@ -289,6 +362,18 @@ class PartitionState:
                 return
             yield decode_value(key, envelope)
 
+    async def _write(self, puts: Sequence[tuple[bytes, _Put]]) -> None:
+        now = self._now_ms()
+        updates: list[Update] = [
+            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts
+        ]
+        await self._changelog.write(updates)
+        for key, put in puts:
+            if self._fresh.get(key) is put:
+                del self._fresh[key]
+                if key[0] != _CONTEXT:
+                    self._keep(key, put.value)
+
     def _get(self, key: bytes) -> Any:
         put = self._fresh.get(key)
         if put is not None:
@@ -296,14 +381,24 @@ class PartitionState:
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        envelope = self._store.get(key)
-        value = None if envelope is None else decode_value(key, envelope)
+        value = self._stored(key)
         self._keep(key, value)
         return value
 
-    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+    def _stored(self, key: bytes) -> Any:
+        envelope = self._store.get(key)
+        return None if envelope is None else decode_value(key, envelope)
+
+    def _check_open(self) -> None:
         if not self.open:
             raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
+
+    def _drop(self, user: str) -> None:
+        self._drafts.pop(user, None)
+        self._changed.pop(user, None)
+
+    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+        self._check_open()
         self._pending[key] = self._fresh[key] = _Put(stamp, value)
         self._cache.pop(key, None)
         self._wake.set()

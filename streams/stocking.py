@@ -8,7 +8,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.topics import ITEMS
 from streams.catalogue import Catalogue
-from streams.refusing import Record, dead_letter
+from streams.refusing import Placed, dead_letter
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def stock(catalogue: Catalogue, key: bytes, value: bytes | None) -> None:
         log.error("An item could not be taken into the catalogue: %s", type(error).__name__)
 
 
-def refused(records: Iterable[Record], now_ms: int) -> list[DeadLetter]:
+def refused(records: Iterable[Placed], now_ms: int) -> list[DeadLetter]:
     """The dead letters for those of `records` that are refused. A clearing is no item, and fine."""
     letters = []
     for record in records:
@@ -35,5 +35,5 @@ def refused(records: Iterable[Record], now_ms: int) -> list[DeadLetter]:
         try:
             decode_item(record.value, key=record.key)
         except Exception as error:
-            letters.append(dead_letter(ITEMS.name, record, now_ms, error))
+            letters.append(dead_letter(ITEMS.name, record.partition, record, now_ms, error))
     return letters

@@ -23,6 +23,7 @@ from faust.types import TP, AppT
 from yarl import URL
 
 from streams.connection import paced
+from streams.fetching import fetched
 
 
 class Lanes(Protocol):
@@ -47,7 +48,10 @@ class Source(Protocol):
     """What a lane needs of the transport."""
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
-        """The next records of the partition; an empty list if none come in time, or if a rebalance has begun."""
+        """The next records of the partition: about `max_records` of them, more by less than one of its record batches.
+
+        An empty list if none come in time, or if a rebalance has begun.
+        """
 
     async def seek_committed(self, partition: int, at_least: int) -> int:
         """Go to the committed offset, or to `at_least` if that is further, or to the first; return where that is."""
@@ -85,13 +89,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be told
             return []
         fetcher = self._ensure_consumer()._fetcher
-        task = asyncio.ensure_future(fetcher.fetched_records([tp], timeout=timeout, max_records=max_records))
+        task = asyncio.ensure_future(fetched(fetcher, tp, max_records, timeout))
         self._fetches.add(task)
         try:
             await asyncio.wait([task])
         finally:
             self._fetches.discard(task)
-        return [] if task.cancelled() else task.result().get(tp, [])
+        return [] if task.cancelled() else task.result()
 
     async def end_fetches(self) -> None:
         """No fetch is open once this returns, and none begins until partitions are assigned."""

@@ -1,5 +1,6 @@
 """Running a worker in the foreground until SIGTERM or SIGINT."""
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -9,6 +10,9 @@ from schemas.scoring import Scorer
 from streams.app import create_app
 from streams.errors import BadSetting
 from streams.settings import Settings, read_settings
+
+COLLECT_AFTER = 50_000, 20, 100
+"""Objects more than before, and collections of each younger generation, before the collector looks at one."""
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -52,6 +56,10 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
         sys.stderr.write(f"ouzel worker: {error}\n")
         return 2
     worker = app.Worker(loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
+    # What has been imported stays. What is folded lives for long and has no cycles: looking through all of it, which
+    # the collector's defaults do again and again as it grows, took a quarter of the time of the fold.
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

@@ -127,8 +127,8 @@ def test_forgetting_keeps_an_item_seen_that_another_event_saw() -> None:
 def test_a_digest_across_two_others_is_not_found() -> None:
     mark = ctx.digest("a").to_bytes(8, "little")
     row = b"\x01\x02\x03\x04" + mark + b"\x05\x06\x07\x08"
-    assert ctx._find(row, mark) == -1
-    assert ctx._find(row + mark, mark) == 16
+    assert ctx.find_seen(row, mark) == -1
+    assert ctx.find_seen(row + mark, mark) == 16
 
 
 def test_the_least_recently_used_scene_is_dropped() -> None:

@@ -15,8 +15,8 @@ from tests.streams.plane import Expected, Plane, check, traffic
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"batch_max_events": 40, "commit_interval_s": 0.2}
-"""Batches so small that a stream of a few thousand events has a middle."""
+SMALL = {"batch_max_events": 40, "commit_interval_s": 0.2, "write_interval_s": 0.0}
+"""Batches so small, and written so soon, that a stream of a few thousand events has a middle."""
 
 
 def kill_in_the_middle(plane: Plane, more: int) -> bool:

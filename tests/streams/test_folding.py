@@ -12,6 +12,7 @@ from schemas.events import Event, EventKind
 from streams import folding
 from streams.attribution import Exposed, Exposure
 from streams.context import EMPTY, Context, fold
+from streams.draft import Draft
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers
 from streams.errors import StoreFailed
 from streams.folding import Folded, fold_batch
@@ -40,6 +41,9 @@ class State:
     def context(self, user: str) -> Context:
         return self.contexts.get(user, EMPTY)
 
+    def draft(self, user: str) -> Draft:
+        return Draft(self.context(user))
+
     def exposure(self, user: str) -> Exposure:
         return self.exposures.get(user, Exposure())
 
@@ -57,7 +61,7 @@ class State:
         for user in folded.cleared:
             self.read_by.pop(user, None)
         self.erasures.update(folded.erasures)
-        self.contexts.update(folded.contexts)
+        self.contexts.update({user: draft.finish() for user, draft in folded.drafts.items()})
         self.exposures.update(folded.exposures)
         return folded
 
@@ -134,7 +138,7 @@ def test_what_is_delivered_again_changes_nothing_but_asks_for_the_newest_list_ag
     records = [record(0, like(1)), record(1, like(2)), record(2, like(1, "bob"))]
     state.take(*records)
     folded = state.take(*records)
-    assert (folded.contexts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
+    assert (folded.drafts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
     assert folded.triggers == {"ann": (like(2), 1), "bob": (like(1, "bob"), 2)}
     assert folded.repeats == 3
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.events import Event, EventKind
 from streams.attribution import NONE, Exposed, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
-from streams.context import EMPTY, Context
+from streams.context import EMPTY, Context, digest, fold
 from streams.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
 from streams.errors import PartitionLost
 from streams.state import PartitionState, context_key, decode_value, exposure_key, versions_key
@@ -45,10 +46,12 @@ class MemoryLog(Changelog):
 
 
 @asynccontextmanager
-async def opened(folder: Path, cached: int = 100) -> AsyncIterator[tuple[PartitionState, MemoryLog]]:
+async def opened(
+    folder: Path, cached: int = 100, pause: float = 0.0
+) -> AsyncIterator[tuple[PartitionState, MemoryLog]]:
     store = Store(folder / "store")
     log = MemoryLog(store)
-    state = PartitionState(2, store, log, cached=cached, now_ms=lambda: NOW)
+    state = PartitionState(2, store, log, cached=cached, now_ms=lambda: NOW, pause=pause)
     writing = asyncio.create_task(state.run())
     try:
         yield state, log
@@ -57,6 +60,10 @@ async def opened(folder: Path, cached: int = 100) -> AsyncIterator[tuple[Partiti
         with suppress(asyncio.CancelledError, ConnectionError):
             await writing
         state.close()
+
+
+def like(number: int) -> Event:
+    return Event(id=f"e{number}", user="ann", kind=EventKind.LIKE, ts=NOW, item=f"film-{number}")
 
 
 def context(offset: int) -> Context:
@@ -90,7 +97,7 @@ async def test_what_waits_for_its_outputs_holds_back_what_comes_after(tmp_path: 
         assert state.exposure("ann") == EXPOSED
         gate.set_result(None)
         await asyncio.gather(first, second)
-        assert [key for write in log.writes for key, _ in write] == [context_key("ann"), exposure_key("ann")]
+        assert [key for write in log.writes for key, _ in write] == [exposure_key("ann"), context_key("ann")]
 
 
 async def test_outputs_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
@@ -225,7 +232,6 @@ async def test_keeps_no_more_decoded_than_it_may(tmp_path: Path) -> None:
         for number in range(50):
             state.set_context(f"person-{number}", context(number))
         await state.seal(49)
-        assert state.people() == 10
         assert [state.context(f"person-{n}") for n in range(50)] == [context(n) for n in range(50)]
         assert state.people() == 10
 
@@ -275,3 +281,59 @@ def test_reads_are_those_of_a_plain_dict_at_every_step(tmp_path_factory: pytest.
             assert durable == model
 
     asyncio.run(play())
+
+
+async def test_gathers_what_was_folded_as_it_is_then(tmp_path: Path) -> None:
+    """What is folded is seen at once; what is gathered is written as it was, however it goes on."""
+    async with opened(tmp_path) as (state, log):
+        draft = state.draft("ann")
+        draft.add(like(1), digest("e1"), 1)
+        state.note({"ann": draft})
+        assert state.context("ann") == fold(EMPTY, like(1), 1)
+        first = await state.gather(1)
+        draft.add(like(2), digest("e2"), 2)
+        state.note({"ann": draft})
+        await first
+        assert (state.written, log.contexts()) == (1, {context_key("ann"): fold(EMPTY, like(1), 1)})
+        await (await state.gather(2))
+        both = fold(fold(EMPTY, like(1), 1), like(2), 2)
+        assert (state.written, log.contexts()) == (2, {context_key("ann"): both})
+
+
+async def test_a_context_that_is_not_gathered_yet_is_not_lost_from_memory(tmp_path: Path) -> None:
+    async with opened(tmp_path, cached=1) as (state, _):
+        for number in range(5):
+            draft = state.draft(f"person-{number}")
+            draft.add(like(number), digest(f"e{number}"), number)
+            state.note({f"person-{number}": draft})
+        assert state.people() == 1
+        assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
+        await (await state.gather(4))
+        assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
+
+
+async def test_somebody_who_is_forgotten_is_not_written_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        draft = state.draft("ann")
+        draft.add(like(1), digest("e1"), 1)
+        state.note({"ann": draft})
+        state.forget("ann")
+        await (await state.gather(1))
+        assert log.contexts() == {exposure_key("ann"): None, context_key("ann"): None}
+        assert state.context("ann") == EMPTY
+
+
+async def test_what_is_put_is_written_at_intervals(tmp_path: Path) -> None:
+    """Between two writes the last value of a key stands for all; `hasten` does not wait for the interval."""
+    async with opened(tmp_path, pause=3_600.0) as (state, log):
+        state.set_context("ann", context(1))
+        await state.seal(1)
+        for offset in range(2, 9):
+            state.set_context("ann", context(offset))
+            last = state.seal(offset)
+            await asyncio.sleep(0)
+        assert len(log.writes) == 1
+        state.hasten()
+        await last
+        assert [len(write) for write in log.writes] == [1, 1]
+        assert log.contexts() == {context_key("ann"): context(8)}

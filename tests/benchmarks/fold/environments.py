@@ -1,0 +1,34 @@
+"""The peers' virtual environments: one each, beside Ouzel's, since their dependencies need not agree with ours."""
+
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+PINNED = {
+    "faust": ("faust-streaming==0.15.3", "aiokafka==0.14.0", "msgspec==0.22.0"),
+    "quix": ("quixstreams==3.28.0", "confluent-kafka==2.12.2", "rocksdict==0.3.29", "msgspec==0.22.0"),
+    "bytewax": ("bytewax==0.21.1", "confluent-kafka==2.12.2", "msgspec==0.22.0"),
+}
+"""What each peer is installed from. Their further dependencies are what pip finds."""
+
+
+def python(name: str, under: Path) -> Path:
+    """The interpreter of the peer's environment, which is made where it is missing. Needs a package index.
+
+    Ends the program if the environment cannot be made.
+    """
+    folder = under / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    mark = folder / "pinned.txt"
+    wanted = "\n".join(PINNED[name])
+    if not (mark.is_file() and mark.read_text() == wanted):
+        sys.stderr.write(f"Making the environment of {name} in {folder}\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
+        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run([*install, *PINNED[name]], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{name} could not be installed; check that pip reaches an index:\n{done.stderr.strip()[-800:]}")
+        mark.write_text(wanted)
+    return folder / "bin" / "python"

@@ -1,0 +1,42 @@
+"""Processor time and peak memory of a process and everything that it started, from /proc."""
+
+import os
+from pathlib import Path
+
+
+def tree(pid: int) -> list[int]:
+    """The process and its descendants that are alive."""
+    found = [pid]
+    for each in found:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            try:
+                found += [int(child) for child in children.read_text().split()]
+            except OSError:  # it has just ended
+                continue
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time used so far by the process, its living descendants, and the children that it waited for."""
+    return sum(_ticks(each) for each in tree(pid)) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that each of them has held at once, added up."""
+    return sum(_high_water(each) for each in tree(pid)) / 1024
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(int(field) for field in fields[11:15])
+
+
+def _high_water(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)

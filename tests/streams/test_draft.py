@@ -1,0 +1,111 @@
+"""A draft comes to what the plain fold comes to, event by event, from any context, whenever it is finished."""
+
+from unittest.mock import patch
+
+import msgspec
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schemas.events import Event, EventKind
+from streams import context as plain
+from streams import draft as drafts
+from streams.context import EMPTY, Context, digest, fold
+from streams.draft import Draft
+
+TIGHT = {
+    "MAX_RECENT": 4,
+    "MAX_LIKES": 3,
+    "MAX_DISLIKES": 2,
+    "MAX_SEEN": 5,
+    "MAX_IDS": 3,
+    "MAX_SCENES": 2,
+}
+"""Bounds so narrow that a short history meets them all."""
+
+items = [f"film-{number}" for number in range(8)]
+
+
+def event(*, kind: EventKind, number: int, item: str, scene: str, ts: int, value: float = 0.0) -> Event:
+    return Event(
+        id=f"e{number}",
+        user="ann",
+        kind=kind,
+        ts=ts,
+        item=None if kind in {EventKind.STEER, EventKind.FORGET} else item,
+        scene=scene,
+        value=value if kind is EventKind.RATE else None,
+        text="fewer horror films" if kind is EventKind.STEER else None,
+        target=f"e{number // 2}" if kind is EventKind.FORGET else None,
+    )
+
+
+events = st.builds(
+    event,
+    kind=st.sampled_from(list(EventKind)),
+    number=st.integers(0, 30),
+    item=st.sampled_from(items),
+    scene=st.sampled_from(["home", "cart", "up-next"]),
+    ts=st.integers(0, 9),
+    value=st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
+)
+offsets = st.lists(st.integers(0, 3), min_size=60, max_size=60)
+
+
+def step(draft: Draft, event: Event, offset: int) -> None:
+    """What `streams.folding` does with an event of somebody."""
+    mark = digest(event.id)
+    if mark not in draft.ids and offset > draft.offset:
+        draft.add(event, mark, offset)
+    elif offset > draft.offset:
+        draft.move(offset)
+
+
+def agree(history: list[Event], gaps: list[int], looks: int, start: Context = EMPTY) -> None:
+    """Fold `history` both ways; offsets go on by `gaps`, 0 is a repeat. The draft is finished at every `looks`-th."""
+    context, draft, offset = start, Draft(start), start.offset
+    for number, (each, gap) in enumerate(zip(history, gaps, strict=False)):
+        offset += gap
+        context = fold(context, each, offset)
+        step(draft, each, offset)
+        if number % looks == 0:
+            assert draft.finish() == context
+            assert draft.finish() is draft.finish()
+    assert draft.finish() == context
+    assert msgspec.msgpack.encode(draft.finish()) == msgspec.msgpack.encode(context)
+
+
+@given(st.lists(events, max_size=60), offsets, st.integers(1, 7))
+def test_comes_to_the_plain_fold(history: list[Event], gaps: list[int], looks: int) -> None:
+    agree(history, gaps, looks)
+
+
+@given(st.lists(events, max_size=60), offsets, st.integers(1, 7), st.integers(0, 40))
+def test_comes_to_the_plain_fold_at_every_bound(history: list[Event], gaps: list[int], looks: int, stored: int) -> None:
+    """Also from a context that was folded before, stored and read again."""
+    inside = {"_SEEN_BYTES": 8 * TIGHT["MAX_SEEN"]}
+    with (
+        patch.multiple(plain, **TIGHT),
+        patch.multiple(drafts, **{name: bound for name, bound in TIGHT.items() if hasattr(drafts, name)}, **inside),
+    ):
+        start = EMPTY
+        for offset, each in enumerate(history[:stored]):
+            start = fold(start, each, offset)
+        again = msgspec.msgpack.decode(msgspec.msgpack.encode(start), type=Context)
+        agree(history[stored:], gaps, looks, again)
+
+
+@given(st.lists(events, max_size=20))
+@example(
+    [
+        event(kind=EventKind.LIKE, number=1, item="film-1", scene="home", ts=5),
+        event(kind=EventKind.FORGET, number=2, item="", scene="home", ts=6),
+    ]
+)
+def test_a_finished_context_does_not_grow(history: list[Event]) -> None:
+    """What a reader was given stays as it was."""
+    draft = Draft(EMPTY)
+    given_out = []
+    for offset, each in enumerate(history):
+        step(draft, each, offset)
+        given_out.append((draft.finish(), msgspec.msgpack.encode(draft.finish())))
+    assert [msgspec.msgpack.encode(context) for context, _ in given_out] == [then for _, then in given_out]
