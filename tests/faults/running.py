@@ -13,7 +13,7 @@ from inference.server import find_installation
 from tests.faults.schedule import NEED_KAFKA, NEED_MOUNT, NEED_TRITON, Fault, Kind, schedule
 from tests.faults.scorer import Scorer
 from tests.faults.session import Say, Session, play
-from tests.faults.stage import Stage, mount, unmount
+from tests.faults.stage import ALLOWED_SECONDS, Stage, mount, unmount
 
 BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 SESSION_FAULTS = 20
@@ -54,13 +54,14 @@ def plan(seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind]) -
 @dataclass(frozen=True)
 class Options:
     """What to run: how many faults of which kinds, on which brokers, drawn from which seed, under how many events a
-    second."""
+    second; and within how many seconds a list counts as in time."""
 
     faults: int
     brokers: Sequence[str] = tuple(BROKERS)
     kinds: Collection[Kind] = tuple(Kind)
     seed: int = 1
     rate: float = RATE
+    allowed: float = ALLOWED_SECONDS
 
 
 async def run(folder: Path, options: Options, say: Say) -> list[Session]:
@@ -76,7 +77,12 @@ async def run(folder: Path, options: Options, say: Say) -> list[Session]:
         with await asyncio.to_thread(_started, BROKERS[name](here / "broker")) as broker:
             scorer = Scorer(here / "scorer", ENVIRONMENT) if with_scorer else None
             async with Stage(
-                broker, here, scorer=scorer, seed=options.seed * 1000 + number, rate=options.rate
+                broker,
+                here,
+                scorer=scorer,
+                seed=options.seed * 1000 + number,
+                rate=options.rate,
+                allowed=options.allowed,
             ) as stage:
                 session = await play(stage, faults, say)
         played.append(session)

@@ -13,7 +13,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
 from streams.context import Context
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
-from tests.faults.stage import DEADLINE_SECONDS, Stage
+from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
 from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
 from tests.streams.plane import Expected, contexts_of, counts_of, read_all
@@ -22,10 +22,6 @@ RECOVERY_SECONDS = 120.0
 """A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
 
 SETTLE_SECONDS = 120.0
-ALLOWED_SECONDS = 3 * DEADLINE_SECONDS
-"""How long a list may take until a reader has it: its deadline, and twice as much again for a busy machine. The model
-stands still for longer than that."""
-
 ANSWERED_AGE_MS = 60_000
 """Events that were younger when they came call for a list."""
 
@@ -165,4 +161,4 @@ def _late(stage: Stage, events: Sequence[Any], expected: Expected, outages: Sequ
         if made[place] - event.ts < ANSWERED_AGE_MS and (at := stage.load.accepted.get(place)) is not None
     ]
     gone = [*outages, *stage.pulse.stalls]
-    return unanswered(wanted, list(stage.watch.answers), gone, ALLOWED_SECONDS)
+    return unanswered(wanted, list(stage.watch.answers), gone, stage.allowed)

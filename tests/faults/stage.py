@@ -29,6 +29,9 @@ from tests.streams.plane import send_all
 
 APP = "faults"
 DEADLINE_SECONDS = 2.0
+ALLOWED_SECONDS = 3 * DEADLINE_SECONDS
+"""How long a list may take until a reader has it: its deadline, and twice as much again for a busy machine. The model
+stands still for longer than that."""
 SETTINGS = {
     "app_id": APP,
     "batch_max_events": 100,
@@ -58,8 +61,18 @@ class Worker:
 class Stage:
     """One broker with its topics, and what runs on it. `scorer` is None where there is no tritonserver."""
 
-    def __init__(self, broker: Broker, folder: Path, *, scorer: Scorer | None, seed: int, rate: float) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        folder: Path,
+        *,
+        scorer: Scorer | None,
+        seed: int,
+        rate: float,
+        allowed: float = ALLOWED_SECONDS,
+    ) -> None:
         self.broker = broker
+        self.allowed = allowed
         self.folder = folder
         self.scorer = scorer
         self.workers: dict[str, Worker] = {}

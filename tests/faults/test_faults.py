@@ -14,12 +14,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 EVENTS_A_SECOND = 12.0
+BUSY_SECONDS = 30.0
+"""Everybody must have a list, but a machine that runs all tests is not judged by the clock: `make faults` does that."""
 
 
 async def hold(folder: Path, options: Options) -> None:
     """Run, and see that every fault was done and every promise held."""
     told: list[str] = []
-    options = replace(options, rate=EVENTS_A_SECOND)
+    options = replace(options, rate=EVENTS_A_SECOND, allowed=BUSY_SECONDS)
     sessions = await run(folder, options, told.append)
     assert not any(session.broken for session in sessions), "\n".join([*told, page(sessions)])
     assert sum(len(session.struck) for session in sessions) == options.faults

@@ -56,13 +56,18 @@ class Watch:
     async def restored(self, since: float, *, with_model: bool, seconds: float) -> float:
         """Wait until an event of each partition that came after `since` is answered; when that was.
 
-        `with_model` asks for lists that the model had its part in. TimeoutError after `seconds`.
+        `with_model` asks that the model has had its part in one of them. TimeoutError after `seconds`.
         """
         async with asyncio.timeout(seconds):
-            while not all((f.with_model if with_model else f.any) > since for f in self._fresh.values()):
+            while not self._works(since, with_model):
                 self._news.clear()
                 await self._news.wait()
         return time.monotonic()
+
+    def _works(self, since: float, with_model: bool) -> bool:
+        fresh = self._fresh.values()
+        model = not with_model or any(each.with_model > since for each in fresh)
+        return model and all(each.any > since for each in fresh)
 
     async def version(self, name: str, *, seconds: float) -> None:
         """Wait until a list comes from this version of the model. TimeoutError after `seconds`."""
