@@ -60,6 +60,8 @@ class State:
         folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW)
         for user in folded.cleared:
             self.read_by.pop(user, None)
+            self.contexts.pop(user, None)
+            self.exposures.pop(user, None)
         self.erasures.update(folded.erasures)
         self.contexts.update({user: draft.finish() for user, draft in folded.drafts.items()})
         self.exposures.update(folded.exposures)

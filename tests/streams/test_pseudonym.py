@@ -41,7 +41,7 @@ def test_the_fold_keeps_pseudonyms_and_triggers_with_ids() -> None:
     alias, state = alias_with(KEY), State()
     batch = [record(0, like(1)), record(1, like(1, "bob")), record(2, erase("bob"))]
     folded = fold_batch(batch, state, partition=3, now_ms=NOW, window_ms=WINDOW, alias=alias)
-    assert set(folded.contexts) == {alias("ann"), alias("bob")}
+    assert set(folded.drafts) == {alias("ann")}
     assert [event.user for event, _ in folded.triggers.values()] == ["ann"]
     assert folded.cleared == {alias("bob"): "bob"}
     assert [event.user for event in folded.events] == ["ann", "bob", "bob"]
