@@ -9,7 +9,7 @@ from deploy import topics
 from deploy.brokers import Broker, find_kafka
 from deploy.errors import MissingPart, TopicsDiffer
 from deploy.topics import TopicState
-from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS
+from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS, PRIVACY
 
 
 def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
@@ -23,7 +23,8 @@ def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
     assert sorted(first) == sorted(topic.name for topic in ALL)
     assert second == []
     states = {state.name: state for state in asyncio.run(topics.describe(broker.bootstrap))}
-    assert [states[topic.name].policy for topic in ALL] == ["compact" if t.compacted else "delete" for t in ALL]
+    wanted = {topic: "compact" if topic.compacted else "delete" for topic in ALL} | {PRIVACY: "compact,delete"}
+    assert {topic: states[topic.name].policy for topic in ALL} == wanted
     partitions = {t: states[t.name].partitions for t in (EVENTS, NEIGHBOURS, MODELS)}
     assert partitions == {EVENTS: 3, NEIGHBOURS: 2, MODELS: 1}
 
