@@ -30,6 +30,7 @@ from streams.attribution import Exposed, Exposure
 from streams.blend import Blend
 from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold
+from streams.draft import Draft
 from streams.erasure import Erasure, Versions, covers
 from streams.errors import BadSetting
 from streams.folding import fold_batch
@@ -71,6 +72,9 @@ class Nobody:
 
     def context(self, user: str) -> Context:
         return self._known if user == "ann" else EMPTY
+
+    def draft(self, user: str) -> Draft:
+        return Draft(self.context(user))
 
     def exposure(self, user: str) -> Exposure:
         return EXPOSURE_OF_ANN if user == "ann" else Exposure()
@@ -155,7 +159,7 @@ def counted(value: bytes) -> str:
     graph = ItemGraph(Catalogue().index)
     with suppress(Refused):
         graph.load(decode(Neighbours, value))
-        graph.confirm(decode(Neighbours, value))
+        graph.load(decode(Neighbours, value))  # and once more, as its owner reads it back
     try:
         graph.learn(decode(Covisits, value))
     except Refused as error:
