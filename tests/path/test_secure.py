@@ -21,7 +21,12 @@ from tests.parts import need_kafka
 from tests.path.pipeline import Pipeline
 from tests.path.secure import USER, SecureKafka
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.slow,
+    # A connection that is refused in its TLS handshake leaves its closed socket to the collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 TOKEN = "a-token-for-the-tests"
 
