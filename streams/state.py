@@ -18,23 +18,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-import msgspec
-
 from streams.attribution import NONE, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context
 from streams.draft import Draft
+from streams.entries import (
+    PseudonymKey,
+    blend_key,
+    context_key,
+    decode_value,
+    encode_value,
+    exposure_key,
+    keys_of,
+    versions_key,
+)
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS, Store, header, seal
-
-
-class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
-    """Which key people's pseudonyms are made with."""
-
-    fingerprint: bytes
-
+from streams.store import CONTEXT, ERASURE, KEY, Store, header, seal
 
 CROWD = 5_000
 """Contexts of one partition that have changed and are too many to wait with writing them."""
@@ -43,41 +44,6 @@ AT_ONCE = 500
 """Values encoded and written in one go; what else there is to do is done in between."""
 
 _CONTEXT = CONTEXT[0]
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE: dict[bytes, Callable[[memoryview], Any]] = {
-    CONTEXT: msgspec.msgpack.Decoder(Context).decode,
-    EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
-    BLEND: msgspec.msgpack.Decoder(Blend).decode,
-    VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
-    ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
-    KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
-}
-
-
-def decode_value(key: bytes, envelope: bytes) -> Any:
-    """The object in an envelope from the store or the changelog. Its type follows from the key's prefix."""
-    return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
-
-
-def context_key(user: str) -> bytes:
-    return CONTEXT + user.encode()
-
-
-def exposure_key(user: str) -> bytes:
-    return EXPOSURE + user.encode()
-
-
-def versions_key(user: str) -> bytes:
-    return VERSIONS + user.encode()
-
-
-def blend_key(scene: str) -> bytes:
-    return BLEND + scene.encode()
-
-
-def _keys_of(user: str) -> tuple[bytes, ...]:
-    return context_key(user), exposure_key(user), versions_key(user)
-
 
 _PRIOR = Blend()
 
@@ -246,12 +212,12 @@ class PartitionState:
     def forget(self, user: str) -> None:
         """Clear everything of a person, here and on the changelog."""
         self._drop(user)
-        for key in _keys_of(user):
+        for key in keys_of(user):
             self._put(key, None, self._stamp())
 
     async def scrub(self, users: Iterable[str]) -> None:
         """Have no byte on disk of people who were forgotten, once that is durable. The store is at work meanwhile."""
-        keys = [key for user in users for key in _keys_of(user)]
+        keys = [key for user in users for key in keys_of(user)]
         self._scrubbing = asyncio.ensure_future(asyncio.to_thread(self._store.scrub, keys))
         await asyncio.shield(self._scrubbing)
 
@@ -365,7 +331,7 @@ class PartitionState:
     async def _write(self, puts: Sequence[tuple[bytes, _Put]]) -> None:
         now = self._now_ms()
         updates: list[Update] = [
-            (key, None if put.value is None else seal(put.stamp, now, _ENCODE(put.value))) for key, put in puts
+            (key, None if put.value is None else seal(put.stamp, now, encode_value(put.value))) for key, put in puts
         ]
         await self._changelog.write(updates)
         for key, put in puts:

@@ -31,6 +31,7 @@ from streams.blend import Blend
 from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold
 from streams.draft import Draft
+from streams.entries import decode_value
 from streams.erasure import Erasure, Versions, covers
 from streams.errors import BadSetting
 from streams.folding import fold_batch
@@ -38,7 +39,6 @@ from streams.graph import ItemGraph
 from streams.guard import allowed
 from streams.ordering import forward
 from streams.settings import PREFIX, Settings, read_settings
-from streams.state import decode_value
 from streams.stocking import refused, stock
 from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
 from tests.schemas.examples import EXAMPLES, NOW

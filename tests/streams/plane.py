@@ -23,8 +23,8 @@ from schemas.neighbours import Neighbours
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
 from streams.context import EMPTY, Context, fold, is_repeat
 from streams.covisiting import MARKER as NO_ITEM
+from streams.entries import decode_value
 from streams.settings import throwaway, to_environment
-from streams.state import decode_value
 from streams.store import CONTEXT, header
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]

@@ -14,9 +14,10 @@ from streams.attribution import NONE, Exposed, Exposure
 from streams.blend import Blend
 from streams.changelog import Changelog, Update
 from streams.context import EMPTY, Context, digest, fold
+from streams.entries import context_key, decode_value, exposure_key, versions_key
 from streams.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
 from streams.errors import PartitionLost
-from streams.state import PartitionState, context_key, decode_value, exposure_key, versions_key
+from streams.state import PartitionState
 from streams.store import CONTEXT, Facts, Store, header
 
 NOW = 1_700_000_000_000

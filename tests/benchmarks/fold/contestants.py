@@ -7,8 +7,8 @@ from pathlib import Path
 
 from schemas.topics import CONTEXTS, EVENTS
 from streams.context import Context, digest
+from streams.entries import decode_value
 from streams.settings import throwaway, to_environment
-from streams.state import decode_value
 from streams.store import CONTEXT
 from tests.benchmarks.fold import environments
 from tests.benchmarks.fold.job import decode_state

@@ -1,0 +1,57 @@
+"""What stands in the state of a partition, on disk and on the changelog alike: under which keys, as which types."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from streams.attribution import Exposure
+from streams.blend import Blend
+from streams.context import Context
+from streams.erasure import Erasure, Versions
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS
+
+
+class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
+    """Which key people's pseudonyms are made with."""
+
+    fingerprint: bytes
+
+
+encode_value = msgspec.msgpack.Encoder().encode
+"""The bytes of a value, without its envelope."""
+
+_DECODE: dict[bytes, Callable[[memoryview], Any]] = {
+    CONTEXT: msgspec.msgpack.Decoder(Context).decode,
+    EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
+    BLEND: msgspec.msgpack.Decoder(Blend).decode,
+    VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
+    ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
+    KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
+}
+
+
+def decode_value(key: bytes, envelope: bytes) -> Any:
+    """The object in an envelope from the store or the changelog. Its type follows from the key's prefix."""
+    return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
+
+
+def context_key(user: str) -> bytes:
+    return CONTEXT + user.encode()
+
+
+def exposure_key(user: str) -> bytes:
+    return EXPOSURE + user.encode()
+
+
+def versions_key(user: str) -> bytes:
+    return VERSIONS + user.encode()
+
+
+def blend_key(scene: str) -> bytes:
+    return BLEND + scene.encode()
+
+
+def keys_of(user: str) -> tuple[bytes, ...]:
+    """Everything that stands under a person's name."""
+    return context_key(user), exposure_key(user), versions_key(user)
