@@ -8,18 +8,19 @@ import msgspec
 from deploy.children import Progress
 from inference.repository import weights_of
 from inference.settings import ModelSettings
-from inference.training.learner import Base, Kind, Learner
+from inference.training.learner import Base, Learner, Part
 from inference.training.walk import Pace
 from inference.weights import convert
 from schemas.items import Item
 from streams.catalogue import Catalogue
 
-PACES: dict[Kind, Pace] = {
-    "scorer": Pace(first=16, fresh=1, again=2.0),
+PACES: dict[Part, Pace] = {
+    "text": Pace(first=16, fresh=1, again=2.0),
+    "tower": Pace(first=40, fresh=2, again=12.0),
     "sasrec": Pace(first=40, fresh=2, again=12.0),
 }
-EPOCHS: dict[Kind, int] = {"scorer": 16, "sasrec": 40}
-"""SASRec begins from nothing, so it is given more passes; they are cheaper. With 2 instead of 12 it is weaker."""
+EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40}
+"""What knows items by ids alone begins from nothing, so it is given more passes; they are cheaper."""
 
 
 def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:

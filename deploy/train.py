@@ -62,6 +62,7 @@ class Base(Protocol):
         layers: int,
         rank: int,
         residuals: bool,
+        tower: int,
         forget: float,
         dropout: float,
         start: Adapter | None,
@@ -73,8 +74,9 @@ class Base(Protocol):
 @dataclass(frozen=True)
 class Options:
     """One training. `until`: the share of the stream that may be learned; the rest is never looked at. `start`: an
-    adapter to go on from, by name or folder; layers and rank are then its own. `variants`: texts of each item, of which
-    all but one have something left out. `residuals`: learn something of single items too."""
+    adapter to go on from, by name or folder; its sizes are then its own. `variants`: texts of each item, of which
+    all but one have something left out. `residuals`: learn something of single items too; `tower`: how wide
+    the part is that knows them by ids alone."""
 
     out: Path
     until: float = 0.8
@@ -82,6 +84,7 @@ class Options:
     layers: int = 2
     rank: int = 16
     residuals: bool = False
+    tower: int = 64
     variants: int = 4
     forget: float = 0.1
     dropout: float = 0.2
@@ -129,6 +132,7 @@ def train(
         layers=options.layers,
         rank=options.rank,
         residuals=options.residuals,
+        tower=options.tower,
         forget=options.forget,
         dropout=options.dropout,
         start=start,

@@ -8,7 +8,8 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from inference.item_tokens.tower import Block
 
 
 class SasRec(nn.Module):
@@ -27,7 +28,7 @@ class SasRec(nn.Module):
         self.item = nn.Embedding(items + 1, width, padding_idx=self.padding)
         self.position = nn.Embedding(length, width)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(_Block(width, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         for embedding in (self.item, self.position):
             nn.init.normal_(embedding.weight, std=1.0 / width)
@@ -57,26 +58,3 @@ class SasRec(nn.Module):
     def logits(self, states: Tensor) -> Tensor:
         """The score of every item as the next: [..., width] -> [..., items]. Item embeddings are tied."""
         return states @ self.item.weight[: self.items].T
-
-
-class _Block(nn.Module):
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads, self.dropout = heads, dropout
-        self.before_attention, self.before_inner = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mix = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        wide, narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.inner = nn.Sequential(wide, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
-
-    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """States [B, L, width], mask bool [B, 1, L, L] -> [B, L, width]."""
-        batch, size, width = states.shape
-        mixed = self.mix(self.before_attention(states)).view(batch, size, 3, self.heads, width // self.heads)
-        query, key, value = mixed.permute(2, 0, 3, 1, 4)
-        chance = self.dropout if self.training else 0.0
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=chance)
-        seen = self.out(seen.transpose(1, 2).reshape(batch, size, width))
-        states = states + functional.dropout(seen, chance)
-        inner: Tensor = self.inner(self.before_inner(states))
-        return states + inner

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from inference.errors import WeightsError
 from inference.item_tokens.context import VERSION as CONTEXT
-from inference.item_tokens.heads import Heads, Residuals, Shape
+from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.lora import ADAPTED
 from inference.item_tokens.reading import DEPTHS
 from inference.item_tokens.reading import VERSION as READER
+from inference.item_tokens.residuals import Residuals
 
 TENSORS = "adapter.safetensors"
 MANIFEST = "adapter.json"
@@ -100,8 +101,8 @@ class Adapter:
             for name, (out, into) in _linear_shapes(decoder, shape.layers if shape.rank else 0).items():
                 lora[f"{name}.down"] = torch.randn(shape.rank, into) * into**-0.5
                 lora[f"{name}.up"] = torch.randn(out, shape.rank) * 0.02
-        residuals = Residuals.empty(shape)
-        return cls(base, heads.requires_grad_(False), lora, residuals.requires_grad_(False), depths=tuple(depths),
+        residuals = Residuals.empty(shape).requires_grad_(False).eval()
+        return cls(base, heads.requires_grad_(False), lora, residuals, depths=tuple(depths),
                    version=f"random-{seed}")  # fmt: skip
 
     def check(self, decoder: Any, base: str) -> None:
@@ -148,7 +149,7 @@ def save(folder: Path, adapter: Adapter, card: str, plot: str = "") -> Path:
     """
     parts = {f"lora.{name}": tensor for name, tensor in adapter.lora.items()}
     parts |= {f"heads.{name}": tensor for name, tensor in adapter.heads.state_dict().items()}
-    if adapter.items:
+    if adapter.items or adapter.shape.tower:
         parts |= {f"residuals.{name}": tensor for name, tensor in adapter.residuals.state_dict().items()}
     tensors = {
         name: tensor.detach().to("cpu", torch.float32 if name in _EXACT else torch.float16).contiguous()
@@ -209,7 +210,7 @@ def load(folder: Path) -> Adapter:
         parts.setdefault(part, {})[rest] = tensor
     try:
         heads.load_state_dict(parts["heads"])
-        if items:
+        if items or manifest.shape.tower:
             residuals.load_state_dict(parts["residuals"])
     except RuntimeError as error:
         raise WeightsError(f"{folder}: {str(error).splitlines()[-1].strip()}; {again}") from None

@@ -50,7 +50,8 @@ class _Work:
     """One person's part of a pass: where it starts from, and what is new of the prefix (instruction and events).
 
     `marks` are one number a token of the prefix: equal numbers, equal tokens. `prefix` [new, hidden] and `candidates`
-    [N, hidden] are input embeddings, `vectors` [N, width] the candidates' own.
+    [N, hidden] are input embeddings, `vectors` [N, width] the candidates' own. `past` int64 [3, events]: what the tower
+    reads, rows of items, of feelings and of gaps.
     """
 
     place: int
@@ -61,6 +62,7 @@ class _Work:
     prefix: Tensor
     candidates: Tensor
     vectors: Tensor
+    past: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,7 @@ class ItemTokenEngine:
         self._rows = {item: row for row, item in enumerate(adapter.items, 1)}
         self._tokens = tokens
         self._settings = settings
-        self._kept = KeptItems(adapter.shape.hidden, adapter.shape.width + 1, settings.item_cache_bytes, weight.device)
+        self._kept = KeptItems(adapter.shape.hidden, adapter.shape.vector, settings.item_cache_bytes, weight.device)
         self._bucketed: BucketedTrunk | None = None
         self._prefixes = PrefixCache(settings.prefix_cache_bytes)
         self._mask = lru_cache(_MASKS)(self._make_mask)
@@ -109,7 +111,7 @@ class ItemTokenEngine:
             embedded = self._trunk.embed_tokens(torch.tensor(ids, device=self._device)).float()
             self._begin = embedded, ids
             """The embeddings of what every context begins with, and their marks: the token ids."""
-            self._average = self._heads.vectors(torch.zeros(1, adapter.shape.reading, device=self._device))
+            self._average = self._vectors(torch.zeros(1, adapter.shape.reading, device=self._device), [0])
         self.exact = quantize(self._trunk, settings.quantization, lambda: self.score([SAMPLE]))
         self.clear()
         prepack(self._trunk.layers)
@@ -208,14 +210,19 @@ class ItemTokenEngine:
         if fresh:
             texts = [compose(items[place].text, items[place].about) for place in fresh]
             readings = self._heads.centred(self._reader.read(texts).to(self._device))
-            rows = torch.tensor([self._rows.get(items[place].item, 0) for place in fresh], device=self._device)
-            learned = bool(self._rows)
+            rows = [self._rows.get(items[place].item, 0) for place in fresh]
+            told = self._residuals.tokens(torch.tensor(rows, device=self._device)) if self._rows else None
             self._kept.put(
-                [keys[place] for place in fresh],
-                self._heads.tokens(readings, self._residuals.tokens(rows) if learned else None),
-                self._heads.vectors(readings, self._residuals.vectors(rows) if learned else None),
+                [keys[place] for place in fresh], self._heads.tokens(readings, told), self._vectors(readings, rows)
             )
         return len(fresh)
+
+    def _vectors(self, readings: Tensor, rows: Sequence[int]) -> Tensor:
+        """The vectors of items by their readings and what was learned of them."""
+        learned = torch.tensor(rows, device=self._device)
+        found = self._heads.vectors(readings, self._residuals.vectors(learned) if self._rows else None)
+        tower = self._residuals.tower
+        return found if tower is None else torch.cat((found, tower.item(learned)), dim=-1)
 
     def _run(
         self,
@@ -260,6 +267,7 @@ class ItemTokenEngine:
             prefix=torch.cat((begin, events))[kept:],
             candidates=self._heads.candidates(offered),
             vectors=vectors if known.all() else torch.where(known[:, None].to(self._device), vectors, self._average),
+            past=np.stack((np.array([self._rows.get(past.item, 0) for past in history], np.int64), feelings, gaps)),
         )
 
     @torch.inference_mode()
@@ -267,7 +275,7 @@ class ItemTokenEngine:
         """Passes over the parts of several people, one where shapes are free."""
         hidden = self._packed(works) if self._bucketed is None else self._filled(works, self._bucketed)
         last = torch.stack([own[len(work.prefix) - 1] for work, own in zip(works, hidden, strict=True)])
-        vectors = self._heads.contexts(last)
+        vectors = self._beside(self._heads.contexts(last), [work.past for work in works])
         corrections = self._heads.corrections(
             torch.cat([own[len(work.prefix) :] for work, own in zip(works, hidden, strict=True)])
         )
@@ -275,6 +283,20 @@ class ItemTokenEngine:
         owner = torch.repeat_interleave(vectors, self._tensor(np.array(counts)), dim=0, output_size=sum(counts))
         scores = (torch.cat([work.vectors for work in works]) * owner).sum(-1) + corrections
         return _Passed([work.place for work in works], counts, scores, vectors)
+
+    def _beside(self, contexts: Tensor, pasts: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Context vectors with what the tower, if there is one, makes of the newest of each past beside them."""
+        tower = self._residuals.tower
+        if tower is None:
+            return contexts
+        pasts = [past[:, -tower.length :] for past in pasts]
+        lengths = np.array([past.shape[1] for past in pasts])
+        filled = np.zeros((3, len(pasts), int(lengths.max())), np.int64)
+        for row, past in enumerate(pasts):
+            filled[:, row, : past.shape[1]] = past
+        rows, feelings, gaps = self._tensor(filled)
+        found = tower(rows, feelings, gaps)[torch.arange(len(pasts), device=self._device), self._tensor(lengths)]
+        return torch.cat((contexts, found * self._heads.slope), dim=-1)
 
     def _filled(self, works: Sequence[_Work], bucketed: BucketedTrunk) -> list[Tensor]:
         """The last hidden states of each person's rows, in passes of fixed shapes."""

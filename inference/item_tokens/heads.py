@@ -6,7 +6,7 @@ retrieval logit. Calibration makes it the log-odds of a like: `slope` and `offse
 """
 
 import math
-from typing import Annotated, Self
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -27,7 +27,8 @@ INSTRUCTION = "What will this person like next?"
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sizes of an adapter. `layers` are the first of the base model; `rank` is that of LoRA in each of them."""
+    """The sizes of an adapter. `layers` are the first of the base model; `rank` is that of LoRA in each of them.
+    `tower` is the width of `inference.item_tokens.tower`; 0 is none."""
 
     hidden: Annotated[int, Meta(ge=1, le=16_384)]
     reading: Annotated[int, Meta(ge=1, le=65_536)]
@@ -36,10 +37,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     width: Annotated[int, Meta(ge=1, le=1_024)] = 128
     middle: Annotated[int, Meta(ge=1, le=4_096)] = 256
     residual: Annotated[int, Meta(ge=0, le=1_024)] = 64
+    tower: Annotated[int, Meta(ge=0, le=1_024)] = 0
+
+    @property
+    def vector(self) -> int:
+        """Numbers of an item's or a context's vector: those of the text, the bias, those of the tower."""
+        return self.width + 1 + self.tower
 
 
 class Heads(nn.Module):
-    """Everything that is learned, except LoRA and what belongs to single items (`Residuals`)."""
+    """Everything that is learned, except LoRA and what belongs to single items (`inference.item_tokens.residuals`)."""
 
     mean: Tensor
     scale: Tensor
@@ -116,35 +123,6 @@ class Heads(nn.Module):
             raise ValueError(f"a slope of {slope} would turn the order round")
         self.slope.fill_(slope)
         self.offset.fill_(offset)
-
-
-class Residuals(nn.Module):
-    """What is learned of single items, beside their text. Row 0 is all zero: an item that was not met in training."""
-
-    def __init__(self, shape: Shape, items: int) -> None:
-        super().__init__()
-        self.input = nn.Embedding(items + 1, shape.residual)
-        self.project = nn.Linear(shape.residual, shape.hidden, bias=False)
-        self.output = nn.Embedding(items + 1, shape.width + 1)
-        nn.init.normal_(self.input.weight, std=0.1)
-        nn.init.normal_(self.project.weight, std=3 / math.sqrt(shape.residual))
-        nn.init.zeros_(self.output.weight)
-        with torch.no_grad():
-            self.input.weight[0] = 0.0
-
-    @classmethod
-    def empty(cls, shape: Shape) -> Self:
-        return cls(shape, 0)
-
-    def tokens(self, rows: Tensor) -> Tensor:
-        """What is added to item tokens: rows [...] to [..., H]."""
-        found: Tensor = self.project(self.input(rows) * (rows > 0).unsqueeze(-1))
-        return found
-
-    def vectors(self, rows: Tensor) -> Tensor:
-        """What is added to item vectors: rows [...] to [..., D + 1]."""
-        found: Tensor = self.output(rows) * (rows > 0).unsqueeze(-1)
-        return found
 
 
 def feeling_rows(feelings: NDArray[np.int64]) -> NDArray[np.int64]:

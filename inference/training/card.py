@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from inference.training.course import SHORTLIST, OnLists, Trained
+from inference.training.course import SHORTLIST, OnLists, Trained, best_of
 from inference.training.validation import DEPTH, Figures
 
 LICENCES = {"smollm2-135m-instruct": "Apache-2.0"}
@@ -55,6 +55,13 @@ def card(about: About, trained: Trained) -> str:
     lines += ["", "## Figures", "", *_figures(trained), "", "## Gates", ""]
     lines += [f"- {'passed' if passed else '**not passed**'}: {name}" for name, passed in trained.gates.items()]
     lines += ["", "## Calibration", "", *_calibration(trained), "", "## Training", ""]
+    if trained.done.tower:
+        at = best_of(trained.done.tower)
+        alone = trained.done.tower[at].validation
+        lines.append(
+            f"- {len(trained.done.tower)} epochs of the tower over item ids, of which the one numbered {at + 1} was "
+            f"the best: alone it has {alone}."
+        )
     best = trained.done.best + 1
     lines.append(f"- {len(trained.done.epochs)} epochs in sequence, of which the one numbered {best} was the best.")
     if trained.lists is not None:

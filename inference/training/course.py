@@ -1,14 +1,16 @@
 """The whole course of a training: in sequence, then on lists, then calibration, judged on what came last.
 
+Where single items are learned too, the tower over their ids is trained before the rest, by itself and judged by itself.
+
 The last part of what may be learned is kept back as validation. In sequence the best epoch counts and a few without a
 better one end it; lists are kept only if they order the model's own best no worse; calibration is fitted on validation.
 In the end the newest part may be learned too, in one pass that nothing judges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -20,7 +22,7 @@ from inference.training.calibration import Calibration, calibrate
 from inference.training.checkpoint import Checkpoints, State
 from inference.training.data import Histories, Ints
 from inference.training.lists import ListRecipe, ListTrainer
-from inference.training.network import ItemTokenNetwork
+from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import DEPTH, Figures, answers, best, figures, floors, new_likes, reranked, retrieved
 from inference.training.walk import Bools, Progress, told
@@ -29,6 +31,7 @@ SHORTLIST = 100
 """Of the model's own best, how many are ordered again."""
 
 LISTS = ListRecipe()
+TOWER = Recipe(batch=32)
 
 TOLERANCE = 0.99
 """What the retrieval may keep of its NDCG for training on lists to be kept."""
@@ -37,8 +40,10 @@ TOLERANCE = 0.99
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a training goes. `validation`: the share of what may be learned that is kept back, the last in time.
     `again`: when going on from an adapter, the share of older pieces that is learned again in each epoch.
-    `judged`: tests that lists are judged by, at most. `finish`: learn the newest part as well in the end."""
+    `judged`: tests that lists are judged by, at most. `finish`: learn the newest part as well in the end.
+    `tower_epochs`: of the tower, which knows nothing to begin with."""
 
+    tower_epochs: Annotated[int, Meta(ge=1, le=1_000)] = 40
     epochs: Annotated[int, Meta(ge=1, le=1_000)] = 16
     patience: Annotated[int, Meta(ge=1, le=1_000)] = 4
     validation: Annotated[float, Meta(gt=0, lt=1)] = 0.1
@@ -70,12 +75,18 @@ class OnLists(msgspec.Struct, frozen=True, kw_only=True):
         return enough and self.reranked_after.ndcg >= self.reranked_before.ndcg
 
 
-class Done(msgspec.Struct, kw_only=True):
-    """What was done so far: epochs in sequence, the losses on lists, and the seconds that each part took."""
+Stage = Literal["tower", "in sequence", "on lists"]
 
+
+class Done(msgspec.Struct, kw_only=True):
+    """What was done so far: epochs of the tower, judged alone, and in sequence; the losses on lists; the seconds that
+    each part took. `untrained` and `begun`: validation before anything was learned, and before `epochs`."""
+
+    stage: Stage = "tower"
     untrained: Figures | None = None
+    tower: list[Epoch] = []
+    begun: Figures | None = None
     epochs: list[Epoch] = []
-    listing: bool = False
     before_lists: tuple[Figures, Figures] | None = None
     list_losses: list[float] = []
     seconds: dict[str, float] = {}
@@ -83,7 +94,7 @@ class Done(msgspec.Struct, kw_only=True):
     @property
     def best(self) -> int:
         """Which epoch, from 0, was the best; -1 before the first."""
-        return max(range(len(self.epochs)), key=lambda at: (self.epochs[at].validation.ndcg, -at), default=-1)
+        return best_of(self.epochs)
 
 
 @dataclass
@@ -124,6 +135,7 @@ class Course:
         since: int = 0,
         recipe: Recipe,
         plan: Plan,
+        tower: Recipe = TOWER,
         lists: ListRecipe = LISTS,
         seed: int = 0,
         checkpoints: Checkpoints[Done] | None = None,
@@ -134,8 +146,9 @@ class Course:
         self._network, self._histories = network, histories
         self._cut, self._since = histories.before(cut), since
         self._begin = self._validation_begin(plan)
-        self._recipe, self._plan = recipe, plan
-        self._trainer = Trainer(network, histories, recipe, seed)
+        self._plan = plan
+        self._trainer = Trainer(network.text, histories, recipe, seed)
+        self._tower = None if network.tower is None else Trainer(network.tower, histories, tower, seed)
         self._lister = ListTrainer(network, histories, lists, seed)
         self._seed = seed
         self._checkpoints, self._progress = checkpoints, progress
@@ -157,14 +170,17 @@ class Course:
         kept = self._checkpoints.load() if resume and self._checkpoints is not None else None
         if kept is not None:
             self._done, self._best = kept.done, kept.best
-            part = self._lister if kept.done.listing else self._trainer
-            kept.restore(self._network.module, part.optimizer, part.rng)
+            kept.restore(self._network.module, self._at_work.optimizer, self._at_work.rng)
         elif self._checkpoints is not None:
             self._checkpoints.clear()
         self._mark = self._clock()
+        if self._done.untrained is None:
+            self._done.untrained = self._measure(self._network)
+            self._keep()
+        self._learn_tower()
         self._in_sequence()
         lists = self._on_lists() if self._plan.list_epochs else None
-        measured = self._measure(self._tests)
+        measured = self._measure(self._network)
         calibration = self._calibrate()
         beside = floors(self._histories, self._tests)
         self._spend("judging")
@@ -184,39 +200,50 @@ class Course:
             shares={name: seconds / whole for name, seconds in self._done.seconds.items()},
         )
 
+    def _learn_tower(self) -> None:
+        if self._tower is not None and self._done.stage == "tower":
+            label = "training the tower, epoch"
+            self._epochs(self._tower, self._done.tower, self._plan.tower_epochs, label, self._tower.network, 0.0)
+
     def _in_sequence(self) -> None:
-        done, plan = self._done, self._plan
-        if done.untrained is None:
-            done.untrained = self._measure(self._tests)
+        done = self._done
+        if done.stage == "tower":
+            done.stage = "in sequence"
+            done.begun = done.untrained if self._tower is None else self._measure(self._network)
             self._keep()
-        going_on = self._recipe.later_rate if self._since else 1.0
-        while not done.listing and len(done.epochs) < plan.epochs:
-            if done.epochs and len(done.epochs) - 1 - done.best >= plan.patience:
-                break
-            epoch = len(done.epochs)
-            label = f"training in sequence, epoch {epoch + 1}, best NDCG {self._best_so_far():.4f}"
-            rate = falling(self._recipe, epoch, plan.epochs)
-            loss = self._trainer.learn(
+        if done.stage == "in sequence":
+            label = "training in sequence, epoch"
+            self._epochs(self._trainer, done.epochs, self._plan.epochs, label, self._network, _ndcg(done.begun))
+
+    def _epochs(  # noqa: PLR0917
+        self, trainer: Trainer, done: list[Epoch], most: int, label: str, judged: Network, floor: float
+    ) -> None:
+        """Train a part until it gets no better, by what `judged` says, and leave the network at its best."""
+        recipe, plan = trainer.recipe, self._plan
+        going_on = recipe.later_rate if self._since else 1.0
+        while len(done) < most and len(done) - 1 - best_of(done) < plan.patience:
+            epoch, best_so_far = len(done), max([floor, *(one.validation.ndcg for one in done)])
+            rate = falling(recipe, epoch, most)
+            loss = trainer.learn(
                 self._begin,
                 since=self._since,
                 again=plan.again if self._since else 0.0,
                 rate=lambda part, rate=rate: going_on * rate(part),  # type: ignore[misc]
-                report=told(self._progress, label, plan.epochs, epoch),
+                report=told(self._progress, f"{label} {epoch + 1}, best NDCG {best_so_far:.4f}", most, epoch),
             )
             self._spend("in sequence")
-            with self._trainer.averaged():
-                done.epochs.append(Epoch(loss, self._measure(self._tests)))
-                if done.best == epoch and done.epochs[epoch].validation.ndcg > _ndcg(done.untrained):
+            with trainer.averaged():
+                done.append(Epoch(loss, self._measure(judged)))
+                if best_of(done) == epoch and done[epoch].validation.ndcg > floor:
                     self._best = self._state()
             self._spend("judging")
             self._keep()
-        if not done.listing:
-            self._network.module.load_state_dict(dict(self._best))
+        self._network.module.load_state_dict(dict(self._best))
 
     def _on_lists(self) -> OnLists:
         done, plan = self._done, self._plan
-        if not done.listing:
-            done.listing = True
+        if done.stage != "on lists":
+            done.stage = "on lists"
             done.before_lists = self._judge_lists()
             self._spend("judging")
             self._keep()
@@ -261,19 +288,22 @@ class Course:
         heads = self._network.heads
         slope, offset = float(heads.slope), float(heads.offset)
         heads.calibrate(1.0, 0.0)
-        last = Trainer(self._network, self._histories, self._recipe, self._seed + 1)
-        last.learn(
-            self._cut,
-            since=self._begin,
-            rate=lambda part: self._recipe.later_rate * min(0.01 + 10 * part, 1.0 - 0.9 * part),
-            report=told(self._progress, "learning the newest part", 1, 0),
-        )
+        for trained in (self._tower, self._trainer):
+            if trained is None:
+                continue
+            recipe = trained.recipe
+            Trainer(trained.network, self._histories, recipe, self._seed + 1).learn(
+                self._cut,
+                since=self._begin,
+                rate=lambda part, recipe=recipe: recipe.later_rate * min(0.01 + 10 * part, 1.0 - 0.9 * part),  # type: ignore[misc]
+                report=told(self._progress, "learning the newest part", 1, 0),
+            )
         heads.calibrate(slope, offset)
         self._spend("in sequence")
 
-    def _measure(self, asked: Ints) -> Figures:
-        said = answers(self._network, self._known, self._histories, asked)
-        return figures(retrieved(said, self._histories, asked))
+    def _measure(self, network: Network) -> Figures:
+        said = answers(network, self._known, self._histories, self._tests)
+        return figures(retrieved(said, self._histories, self._tests))
 
     def _judge_lists(self) -> tuple[Figures, Figures]:
         """The judged tests by retrieval, and with the best of it scored again."""
@@ -288,15 +318,19 @@ class Course:
         wanted = max(int(self._cut * (1.0 - plan.validation)), self._since + (self._cut - self._since) // 2)
         return self._histories.before(wanted)
 
-    def _best_so_far(self) -> float:
-        return self._done.epochs[self._done.best].validation.ndcg if self._done.epochs else _ndcg(self._done.untrained)
+    @property
+    def _at_work(self) -> Trainer | ListTrainer:
+        """What trains at this stage."""
+        if self._done.stage == "on lists":
+            return self._lister
+        return self._tower if self._tower is not None and self._done.stage == "tower" else self._trainer
 
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self._network.module.state_dict().items()}
 
     def _keep(self) -> None:
         if self._checkpoints is not None:
-            part = self._lister if self._done.listing else self._trainer
+            part = self._at_work
             self._checkpoints.save(self._done, self._network.module, self._best, part.optimizer, part.rng)
 
     def _spend(self, what: str) -> None:
@@ -304,6 +338,11 @@ class Course:
         now = self._clock()
         self._done.seconds[what] = self._done.seconds.get(what, 0.0) + now - self._mark
         self._mark = now
+
+
+def best_of(epochs: Sequence[Epoch]) -> int:
+    """Which epoch, from 0, was the best; -1 where there is none."""
+    return max(range(len(epochs)), key=lambda at: (epochs[at].validation.ndcg, -at), default=-1)
 
 
 def _ndcg(found: Figures | None) -> float:

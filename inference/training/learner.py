@@ -19,22 +19,27 @@ from inference.item_tokens.trunk import cut, embedding_scale
 from inference.settings import ModelSettings
 from inference.tokens import FileTokens
 from inference.training.augmentation import variants
+from inference.training.by_ids import SasRecNetwork
+from inference.training.course import TOWER
 from inference.training.data import Histories
-from inference.training.network import ItemTokenNetwork, Network, SasRecNetwork
+from inference.training.network import ItemTokenNetwork, Network
 from inference.training.sequences import WINDOW
 from inference.training.trainer import Recipe
-from inference.training.walk import Pace, Progress, Readings, hold_out, walk
+from inference.training.walk import Lesson, Pace, Progress, Readings, hold_out, walk
 from inference.weights import load_model, name_of, read_manifest
 from schemas.scoring import Candidate
 
 Kind = Literal["scorer", "sasrec"]
+Part = Literal["text", "tower", "sasrec"]
+"""What is trained by itself: the scorer's two parts, and SASRec."""
 
 LAYERS = 2
 """Of the language model, through which a context goes. More were no better for the time that they took to train."""
 
-SCORER = Recipe()
+SCORER = Recipe(later_rate=1.0)
 SASREC = Recipe(batch=32)
-SASREC_WIDTH = 64
+WIDTH = 64
+"""Of what knows items by their ids: the scorer's tower, and SASRec."""
 
 
 class Base:
@@ -74,17 +79,20 @@ class Base:
         layers: int,
         rank: int,
         residuals: bool,
+        tower: int,
         forget: float,
         dropout: float,
         start: Adapter | None = None,
         items: Sequence[str] = (),
     ) -> ItemTokenNetwork:
-        """A network that has learned nothing yet, drawn from torch's random state; or what `start` has learned, with
-        its layers and rank, of the items with the ids `items`. Raises `WeightsError` where it does not fit."""
+        """A network that has learned nothing yet, drawn from torch's random state, with a tower of that width if it has
+        `residuals`; or what `start` has learned, with its sizes, of the items with the ids `items`. Raises
+        `WeightsError` where it does not fit."""
         decoder = load_model(self._weights, self._settings, "sdpa").base_model
         ids = torch.tensor(instruction(self.tokens), device=decoder.embed_tokens.weight.device)
         hidden = decoder.embed_tokens.weight.shape[1]
-        shape = Shape(hidden=hidden, reading=readings.shape[2] * hidden, layers=layers, rank=rank)
+        reading, tower = readings.shape[2] * hidden, tower if residuals else 0
+        shape = Shape(hidden=hidden, reading=reading, layers=layers, rank=rank, tower=tower)
         if start is not None:
             start.check(decoder, self.name)
             shape = start.shape
@@ -110,11 +118,11 @@ class Learner:
         base: Base,
         readings: NDArray[np.float32],
         *,
-        paces: dict[Kind, Pace],
-        epochs: dict[Kind, int],
+        paces: dict[Part, Pace],
+        epochs: dict[Part, int],
         seed: int = 0,
     ) -> None:
-        """`readings` of all items, as `base` makes them; `paces` and `epochs` say how much each kind is trained along a
+        """`readings` of all items, as `base` makes them; `paces` and `epochs` say how much each part is trained along a
         stream, and on all of it."""
         self._base = base
         self._readings = readings
@@ -125,13 +133,12 @@ class Learner:
         self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
     ) -> Sequence[Readings]:
         """Train at each cut on the events before it, and read the contexts from there to the next cut."""
-        network = self._network(kind)
+        network, lessons = self._network(kind)
         return walk(
             network,
+            lessons,
             streams,
             cuts,
-            recipe=_RECIPES[kind],
-            pace=self._paces[kind],
             seed=self._seed,
             label=kind,
             progress=progress,
@@ -146,25 +153,29 @@ class Learner:
         progress: Progress,
     ) -> Sequence[Readings]:
         """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
-        network = self._network(kind)
+        network, lessons = self._network(kind)
         return hold_out(
             network,
+            lessons,
             learned,
             streams,
             tests,
-            recipe=_RECIPES[kind],
-            epochs=self._epochs[kind],
             seed=self._seed,
             label=kind,
             progress=progress,
         )
 
-    def _network(self, kind: Kind) -> Network:
+    def _network(self, kind: Kind) -> tuple[Network, list[Lesson]]:
         self._base.use_threads()
         torch.manual_seed(self._seed)
         if kind == "sasrec":
-            return SasRecNetwork(SasRec(self._readings.shape[1], SASREC_WIDTH, length=WINDOW + 1))
-        return self._base.network(self._readings, layers=LAYERS, rank=16, residuals=True, forget=0.1, dropout=0.2)
+            network = SasRecNetwork(SasRec(self._readings.shape[1], WIDTH, length=WINDOW + 1))
+            return network, [self._lesson("sasrec", network, SASREC)]
+        scorer = self._base.network(
+            self._readings, layers=LAYERS, rank=16, residuals=True, tower=WIDTH, forget=0.1, dropout=0.2
+        )
+        assert scorer.tower is not None
+        return scorer, [self._lesson("text", scorer.text, SCORER), self._lesson("tower", scorer.tower, TOWER)]
 
-
-_RECIPES: dict[Kind, Recipe] = {"scorer": SCORER, "sasrec": SASREC}
+    def _lesson(self, name: Part, part: Network, recipe: Recipe) -> Lesson:
+        return Lesson(part, recipe, self._paces[name], self._epochs[name])

@@ -1,7 +1,7 @@
 """What can be trained in sequence: a network that turns what was done into context vectors, beside item vectors.
 
-ItemTokenNetwork    the scorer: item tokens through the first layers of a language model with LoRA
-SasRecNetwork       the published method that it is measured against
+ItemTokenNetwork    the scorer: item tokens through the first layers of a language model with LoRA; beside it, if single
+                    items are learned too, a tower over their ids
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from inference.item_tokens.adapter import Adapter, Cut
-from inference.item_tokens.heads import Heads, Residuals, Shape
+from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.lora import adapt
+from inference.item_tokens.residuals import Residuals
+from inference.training.by_ids import TowerNetwork
 from inference.training.packed import Lists, lay_out
 
 
@@ -47,6 +48,9 @@ class ItemTokenNetwork:
     variants of its text, of which training draws one and inference takes the first. `residuals` trains something for
     single items too, which `forget` (0 to 1) leaves out for a drawn part of them. `dropout` is that of item tokens, and
     of what each layer's attention and feed-forward part adds.
+
+    `text` and `tower` (None where `shape` has none) are its parts: each is trained by itself, as if it was alone. The
+    vectors of both stand side by side, so that the logits of the whole are their sums.
     """
 
     def __init__(
@@ -93,12 +97,26 @@ class ItemTokenNetwork:
         parts["lists"] = nn.ParameterDict({"level": self.level})
         self.module: nn.Module = nn.ModuleDict(parts)
         self.module.to(device)
+        self.text: Network = TextPart(self)
+        tower = None if self.residuals is None else self.residuals.tower
+        self.tower = None if tower is None else TowerNetwork(tower, self._rows)
 
     @property
     def device(self) -> torch.device:
         return self._readings.device
 
     def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
+        found = self.text_contexts(items, feelings, gaps)
+        if self.tower is None:
+            return found
+        return torch.cat((found, self.tower.contexts(items, feelings, gaps) * self.heads.slope), dim=-1)
+
+    def vectors(self, known: Tensor) -> Tensor:
+        found = self.text_vectors(known)
+        return found if self.tower is None else torch.cat((found, self.tower.vectors(known)), dim=-1)
+
+    def text_contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
+        """The contexts of `text`."""
         embedded = self.heads.events(self._dropout(self.tokens(items)), feelings, gaps)
         before = self._instruction.expand(len(items), -1, -1)
         states = self.states(torch.cat((before, embedded), dim=1))
@@ -132,7 +150,11 @@ class ItemTokenNetwork:
         offered = self.heads.candidates(self._dropout(self.tokens(given.candidates)))
         layout = lay_out(before.shape[1], given.lengths, events.shape[1], offered.shape[1])
         states = self.states(torch.cat((before, events, offered), dim=1), layout.mask, layout.positions)
-        contexts = self.heads.contexts(states[torch.arange(len(states), device=self.device), layout.last])
+        rows = torch.arange(len(states), device=self.device)
+        contexts = self.heads.contexts(states[rows, layout.last])
+        if self.tower is not None:
+            beside = self.tower.contexts(given.items, given.feelings, given.gaps)[rows, given.lengths]
+            contexts = torch.cat((contexts, beside * self.heads.slope), dim=-1)
         logits = torch.einsum("bd,bnd->bn", contexts, self.vectors(known)[given.candidates])
         return logits, self.heads.corrections(states[:, -offered.shape[1] :])
 
@@ -154,7 +176,7 @@ class ItemTokenNetwork:
             residuals = Residuals(shape, len(kept))
             rows = torch.from_numpy(np.concatenate(([0], kept + 1)))
             state = {name: value.cpu() for name, value in self.residuals.state_dict().items()}
-            rowed = {name: state[name][rows] for name in ("input.weight", "output.weight")}
+            rowed = {name: state[name][rows] for name in self.residuals.by_item()}
             residuals.load_state_dict({**state, **rowed})
         heads = Heads(shape)
         heads.load_state_dict({name: value.cpu() for name, value in self.heads.state_dict().items()})
@@ -169,14 +191,20 @@ class ItemTokenNetwork:
             figures=dict(figures),
         )
 
-    def vectors(self, known: Tensor) -> Tensor:
+    def text_vectors(self, known: Tensor) -> Tensor:
+        """The vectors of `text`."""
         if self.residuals is None:
             return self.heads.vectors(self._drawn())
         rows = self._rows(torch.arange(1, len(known) + 1, device=self.device)) * known
         return self.heads.vectors(self._drawn(), self.residuals.vectors(rows))
 
     def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        residuals = [] if self.residuals is None else list(self.residuals.parameters())
+        """Of both parts."""
+        return [*self.text.groups(), *(() if self.tower is None else self.tower.groups())]
+
+    def text_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """What is trained of `text`."""
+        residuals = [] if self.residuals is None else self.residuals.of_text()
         return [("lora", list(self.lora.values())), ("head", list(self.heads.parameters())), ("item", residuals)]
 
     @torch.no_grad()
@@ -185,12 +213,13 @@ class ItemTokenNetwork:
             value.copy_(start.lora[name])
         if self.residuals is None or not start.items:
             return
-        self.residuals.project.load_state_dict(start.residuals.project.state_dict())
         places = {item: row for row, item in enumerate(items, 1)}
-        for row, item in enumerate(start.items, 1):
-            if item in places:
-                self.residuals.input.weight[places[item]] = start.residuals.input.weight[row]
-                self.residuals.output.weight[places[item]] = start.residuals.output.weight[row]
+        common = [(places[item], row) for row, item in enumerate(start.items, 1) if item in places]
+        into, out = zip((0, 0), *common, strict=True)  # row 0 is the same in both
+        here, there = self.residuals.state_dict(), start.residuals.state_dict()
+        for name in self.residuals.by_item():
+            there[name] = here[name].index_copy(0, torch.tensor(into), there[name][list(out)])
+        self.residuals.load_state_dict(there)
 
     def _drawn(self) -> Tensor:
         """Each item's reading, [N, R]; in training, of a drawn variant."""
@@ -216,29 +245,16 @@ class ItemTokenNetwork:
         return found
 
 
-class SasRecNetwork:
-    """SASRec (`inference.evaluation.sasrec`) in training, with room for one position more than the longest piece.
+class TextPart:
+    """The part of an `ItemTokenNetwork` that reads items' texts with the language model, as a network of its own."""
 
-    What stands for nothing in that network begins each piece and fills it up, so that positions count from the start.
-    """
-
-    def __init__(self, module: Any) -> None:
-        self.module: nn.Module = module
-        self._nothing: int = module.padding
-        self._length: int = module.length
-        self._items: nn.Embedding = module.item
+    def __init__(self, whole: ItemTokenNetwork) -> None:
+        self._whole = whole
+        self.module: nn.Module = whole.module
+        self.contexts = whole.text_contexts
+        self.vectors = whole.text_vectors
+        self.groups = whole.text_groups
 
     @property
     def device(self) -> torch.device:
-        return self._items.weight.device
-
-    def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
-        filled = functional.pad(items, (1, self._length - 1 - items.shape[1]), value=self._nothing)
-        found: Tensor = self.module(filled)
-        return found[:, : items.shape[1] + 1]
-
-    def vectors(self, known: Tensor) -> Tensor:
-        return self._items.weight[: self._nothing]
-
-    def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        return [("head", list(self.module.parameters()))]
+        return self._whole.device

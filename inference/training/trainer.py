@@ -71,7 +71,7 @@ class Trainer:
         self.network = network
         self.known = np.zeros(len(histories.items), np.bool_)
         self._histories = histories
-        self._recipe = recipe
+        self.recipe = recipe
         self.rng = np.random.default_rng(seed)
         rates = {"lora": recipe.lora_rate}
         decays = {"lora": 0.0}
@@ -104,15 +104,15 @@ class Trainer:
         (0 to 1) of the pass is done. The mean loss, in nats; 0 where there was nothing to learn. Raises
         `TrainingDiverged`."""
         self.known = self._histories.met(cut)
-        found = pieces(self._histories, cut, self.rng, since=0 if again else since, window=self._recipe.window)
+        found = pieces(self._histories, cut, self.rng, since=0 if again else since, window=self.recipe.window)
         if again:
             found = [one for one in found if one.places.max() >= since or self.rng.random() < again]
         if share < 1.0:
             kept = self.rng.permutation(len(found))[: math.ceil(share * len(found))]
             found = [found[at] for at in kept.tolist()]
-        total, losses = math.ceil(len(found) / self._recipe.batch), 0.0
-        for at, some in enumerate(batches(found, self._recipe.batch, self.rng)):
-            losses += self._step(batch(self._histories, some, self._recipe.unliked), rate(at / total))
+        total, losses = math.ceil(len(found) / self.recipe.batch), 0.0
+        for at, some in enumerate(batches(found, self.recipe.batch, self.rng)):
+            losses += self._step(batch(self._histories, some, self.recipe.unliked), rate(at / total))
             report(at + 1, total, losses / (at + 1))
         return losses / max(1, total)
 
@@ -150,12 +150,12 @@ class Trainer:
     def _columns(self, targets: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The items of the softmax, rising, and the log of how many items each stands for."""
         candidates = torch.nonzero(known).squeeze(1)
-        if len(candidates) <= self._recipe.full_softmax:
+        if len(candidates) <= self.recipe.full_softmax:
             return candidates, torch.zeros(len(candidates), device=candidates.device)
-        drawn = torch.from_numpy(self.rng.choice(candidates.cpu().numpy(), self._recipe.sampled, replace=False))
+        drawn = torch.from_numpy(self.rng.choice(candidates.cpu().numpy(), self.recipe.sampled, replace=False))
         columns = torch.unique(torch.cat((targets, drawn.to(targets.device))))
         others = ~torch.isin(columns, targets)
-        return columns, others * math.log(len(candidates) / self._recipe.sampled)
+        return columns, others * math.log(len(candidates) / self.recipe.sampled)
 
     def _step(self, given: Batch, rate: float) -> float:
         if not (given.weights > 0).any():
@@ -170,9 +170,9 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.optimizer.param_groups:
-            torch.nn.utils.clip_grad_norm_(group["params"], self._recipe.clip)
+            torch.nn.utils.clip_grad_norm_(group["params"], self.recipe.clip)
         self.optimizer.step()
-        if self._recipe.average:
+        if self.recipe.average:
             self._average()
         return value
 
@@ -187,7 +187,7 @@ class Trainer:
                 state[MEAN] = parameter.detach().clone()
             else:
                 steps = float(state["step"])
-                mean.lerp_(parameter, 1.0 - min(self._recipe.average, (1 + steps) / (10 + steps)))
+                mean.lerp_(parameter, 1.0 - min(self.recipe.average, (1 + steps) / (10 + steps)))
 
     def _trained(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

@@ -4,7 +4,8 @@ Trained once, they are asked about several orders of the stream, which differ in
 (tie seeds): a training ends where time moves on, so what it has learned from is the same in each of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -35,6 +36,16 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     first: Annotated[int, Meta(ge=1, le=1_000)] = 12
     fresh: Annotated[int, Meta(ge=0, le=100)] = 1
     again: Annotated[float, Meta(ge=0, le=100)] = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """How one part of a network is trained: along a stream at this `pace`, on all of it in so many `epochs`."""
+
+    part: Network
+    recipe: Recipe
+    pace: Pace
+    epochs: int
 
 
 @dataclass
@@ -76,71 +87,78 @@ class Readings:
 
 def walk(
     network: Network,
+    lessons: Sequence[Lesson],
     streams: Sequence[Histories],
     cuts: Sequence[int],
     *,
-    recipe: Recipe,
-    pace: Pace,
     seed: int = 0,
     label: str = "model",
     progress: Progress = lambda label, done, total: None,
 ) -> list[Readings]:
-    """Train `network` at each of `cuts` (rising places in the stream) and let it read all up to the next one.
+    """Train `network` in its `lessons` at each of `cuts` (rising places in the stream) and let it read all up to the
+    next one.
 
     The readings of each stream, in order. Each cut is moved back to where time moves on in all of `streams`.
     """
     first = streams[0]
-    trainer = Trainer(network, first, recipe, seed)
+    taught = [(lesson, Trainer(lesson.part, first, lesson.recipe, seed)) for lesson in lessons]
     moved = sorted({min(stream.before(cut) for stream in streams) for cut in cuts})
     found = [Readings.of(len(stream), width(network, len(first.items))) for stream in streams]
     for at, cut in enumerate(moved):
         end = moved[at + 1] if at + 1 < len(moved) else len(first)
         where = f"{label}: training {at + 1} of {len(moved)}"
-        if at == 0:
-            fit(trainer, cut, recipe, pace.first, where, progress)
-        else:
-            report = told(progress, where, 1, 0)
-            for _ in range(pace.fresh):
-                trainer.learn(cut, since=moved[at - 1], rate=lambda done: recipe.later_rate, report=report)
-            left = pace.again
-            while left > 0:
-                trainer.learn(cut, share=min(1.0, left), rate=lambda done: recipe.later_rate, report=report)
-                left -= 1.0
+        for lesson, trainer in taught:
+            if at == 0:
+                fit(trainer, cut, lesson.recipe, lesson.pace.first, where, progress)
+            else:
+                go_on(trainer, cut, moved[at - 1], lesson, where, progress)
         for stream, one in zip(streams, found, strict=True):
             wanted = np.zeros(len(stream), np.bool_)
             wanted[cut:end] = stream.item[cut:end] != NO_ITEM
-            with trainer.averaged():
-                read(network, trainer.known, stream, wanted, one)
+            with averaged(trainer for _, trainer in taught):
+                read(network, first.met(cut), stream, wanted, one)
     return found
 
 
 def hold_out(
     network: Network,
+    lessons: Sequence[Lesson],
     learned: Histories,
     streams: Sequence[Histories],
     tests: Sequence[Ints],
     *,
-    recipe: Recipe,
-    epochs: int,
     seed: int = 0,
     label: str = "model",
     progress: Progress = lambda label, done, total: None,
 ) -> list[Readings]:
-    """Train `network` on `learned`, which holds no test of any stream, and read the context before each test.
+    """Train `network` in its `lessons` on `learned`, which holds no test of any stream, and read the context before
+    each test.
 
     `tests` are places in each stream.
     """
-    trainer = Trainer(network, learned, recipe, seed)
-    fit(trainer, len(learned), recipe, epochs, f"{label}: training", progress)
+    trainers = []
+    for lesson in lessons:
+        trainers.append(Trainer(lesson.part, learned, lesson.recipe, seed))
+        fit(trainers[-1], len(learned), lesson.recipe, lesson.epochs, f"{label}: training", progress)
+    known = learned.met(len(learned))
     found = []
     for stream, asked in zip(streams, tests, strict=True):
         wanted = np.zeros(len(stream), np.bool_)
         wanted[asked] = True
         one = Readings.of(len(stream), width(network, len(stream.items)))
-        with trainer.averaged():
-            read(network, trainer.known, stream, wanted, one)
+        with averaged(trainers):
+            read(network, known, stream, wanted, one)
         found.append(one)
     return found
+
+
+@contextmanager
+def averaged(trainers: Iterable[Trainer]) -> Iterator[None]:
+    """Within the block every trainer's part has the running means of its weights."""
+    with ExitStack() as stack:
+        for trainer in trainers:
+            stack.enter_context(trainer.averaged())
+        yield
 
 
 def fit(  # noqa: PLR0917
@@ -153,12 +171,26 @@ def fit(  # noqa: PLR0917
     return loss
 
 
+def go_on(  # noqa: PLR0917
+    trainer: Trainer, cut: int, since: int, lesson: Lesson, label: str, progress: Progress
+) -> None:
+    """A later training, at a point of a stream, of which the events before `since` were learned already."""
+    rate, report = lesson.recipe.later_rate, told(progress, label, 1, 0)
+    for _ in range(lesson.pace.fresh):
+        trainer.learn(cut, since=since, rate=lambda done: rate, report=report)
+    left = lesson.pace.again
+    while left > 0:
+        trainer.learn(cut, share=min(1.0, left), rate=lambda done: rate, report=report)
+        left -= 1.0
+
+
 @torch.inference_mode()
 def read(network: Network, known: Bools, stream: Histories, wanted: Bools, into: Readings) -> None:
     """Let the network read the context before each wanted event, and add it to `into` as a version of its own."""
     network.module.eval()
     into.version[wanted] = len(into.vectors)
-    into.vectors.append(network.vectors(torch.from_numpy(known).to(network.device)).float().cpu().numpy())
+    vectors = network.vectors(torch.from_numpy(known).to(network.device)).float().cpu().numpy()
+    into.vectors.append(vectors.copy())  # or they could be the weights themselves, which go on learning
     into.known.append(known)
     asked = sorted(readings(stream, wanted), key=lambda one: len(one.places))
     for start in range(0, len(asked), READ_AT_ONCE):

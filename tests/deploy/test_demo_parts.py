@@ -15,7 +15,8 @@ from deploy.stage import read
 from deploy.steps import Steps
 from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
-from inference.item_tokens.heads import Heads, Residuals, Shape
+from inference.item_tokens.heads import Heads, Shape
+from inference.item_tokens.residuals import Residuals
 from schemas.events import EventKind
 from streams.metrics import Metrics
 

@@ -95,7 +95,7 @@ def test_a_score_is_the_retrieval_logit_and_a_correction(request: ScoreRequest) 
     """Against the same context read row by row, without packing."""
     found = score(request)
     logits = matrix(ENGINE.describe(request.candidates)) @ np.array(found.vector, np.float32)
-    assert found.vector[-1] == 1.0
+    assert found.vector[tiny.SHAPE.width] == 1.0
     plain = item_token_engine(without_correction())
     bare = plain.score([request])[0]
     assert answered(bare).scores == pytest.approx(logits, abs=TOLERANCE)
@@ -241,7 +241,7 @@ def test_what_nobody_waits_for_is_skipped() -> None:
     batch = [asked(["Heat"], ["Alien"]), asked(["Fargo"], ["Alien"])]
     answers = engine.score(batch, skip=lambda place: place == 0)
     assert answers[0] is None
-    assert answered(answers[1]).scores == pytest.approx(score(batch[1]).scores, abs=TOLERANCE)
+    assert answered(answers[1]).scores == pytest.approx(score(batch[1], engine).scores, abs=TOLERANCE)
     assert "Heat" not in read
     assert engine.score([]) == []
 
@@ -249,7 +249,10 @@ def test_what_nobody_waits_for_is_skipped() -> None:
 def test_no_more_items_are_described_at_once_than_the_port_says() -> None:
     with pytest.raises(RequestRefused, match="ask in parts"):
         ENGINE.describe([Candidate(str(number)) for number in range(MAX_DESCRIBED + 1)])
-    assert matrix(ENGINE.describe([Candidate(str(number)) for number in range(MAX_DESCRIBED)])).shape == (64, 13)
+    assert matrix(ENGINE.describe([Candidate(str(number)) for number in range(MAX_DESCRIBED)])).shape == (
+        64,
+        tiny.SHAPE.width + 1 + 8,
+    )
     assert ENGINE.describe([]).values == b""
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -9,7 +10,8 @@ from inference.attention import IMPLEMENTATION
 from inference.engine import Engine
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.item_tokens.heads import Residuals, Shape
+from inference.item_tokens.heads import Shape
+from inference.item_tokens.residuals import Residuals
 from inference.settings import ModelSettings
 from schemas.scoring import Candidate, Past, ScoreRequest
 
@@ -74,15 +76,16 @@ SHAPE = Shape(hidden=32, reading=64, layers=2, rank=4, width=12, middle=24)
 
 
 def adapter(seed: int = 0, items: tuple[str, ...] = ()) -> Adapter:
-    """A random adapter of the tiny model; `items` have residuals."""
-    made = Adapter.random(model().model, "tiny", SHAPE, depths=(1, 2), seed=seed)
+    """A random adapter of the tiny model; `items` have residuals and stand in a tower."""
+    shape = msgspec.structs.replace(SHAPE, tower=8) if items else SHAPE
+    made = Adapter.random(model().model, "tiny", shape, depths=(1, 2), seed=seed)
     if not items:
         return made
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        residuals = Residuals(SHAPE, len(items))
+        residuals = Residuals(shape, len(items))
         torch.nn.init.normal_(residuals.output.weight)
-    return replace(made, residuals=residuals.requires_grad_(False), items=items)
+    return replace(made, residuals=residuals.requires_grad_(False).eval(), items=items)
 
 
 def item_token_engine(made: Adapter | None = None, **settings: object) -> ItemTokenEngine:

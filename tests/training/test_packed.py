@@ -106,7 +106,7 @@ def test_company_and_filling_change_no_score(place: int, offered: list[int], dat
         assert corrections[0, at] == pytest.approx(float(correction), abs=TOLERANCE)
 
 
-NETWORK = stirred(world.network())
+NETWORK = stirred(world.network(residuals=True))
 HISTORIES = world.histories()
 
 
@@ -119,7 +119,9 @@ def test_going_on_begins_where_training_ended() -> None:
     again.module.eval()
     places, offered = np.array([3]), [np.array([0, 2, 4])]
     told = torch.from_numpy(known)
-    network.residuals.input.weight.data[2::2] = again.residuals.input.weight.data[2::2] = 0.0  # of items not known
+    for each in (network, again):  # of items not known
+        each.residuals.input.weight.data[2::2] = 0.0
+        each.residuals.tower.item.weight.data[2::2] = 0.0
     with torch.inference_mode():
         left, right = (each.packed(gather(HISTORIES, places, offered), told) for each in (network, again))
     assert torch.allclose(left[0], right[0], atol=TOLERANCE)

@@ -8,7 +8,7 @@ import torch
 
 from inference.errors import TrainingDiverged
 from inference.evaluation.sasrec import SasRec
-from inference.training.network import SasRecNetwork
+from inference.training.by_ids import SasRecNetwork
 from inference.training.sequences import Piece, batch
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import answers, figures, new_likes, retrieved
@@ -127,6 +127,30 @@ def test_sasrec_learns_by_the_same_trainer() -> None:
     trainer = Trainer(SasRecNetwork(SasRec(24, 16, length=51)), histories, Recipe(batch=8), 0)
     losses = [trainer.learn(len(histories)) for _ in range(6)]
     assert losses[-1] < losses[0] - 0.2
+
+
+def test_the_tower_learns_by_itself_and_what_it_says_is_added() -> None:
+    histories = world.histories(60)
+    network = world.network(residuals=True)
+    assert network.tower is not None
+    before = {name: value.clone() for name, value in network.module.state_dict().items() if "tower" not in name}
+    trainer = Trainer(network.tower, histories, Recipe(batch=8, head_rate=0.01), 0)
+    losses = [trainer.learn(len(histories)) for _ in range(6)]
+    assert losses[-1] < losses[0] - 0.2
+    after = network.module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+    network.module.eval()
+    known = torch.from_numpy(np.arange(24) != 7)
+    items, feelings, gaps = torch.tensor([[3, 7, 9]]), torch.tensor([[4, 2, 0]]), torch.tensor([[11, 3, 3]])
+    with torch.inference_mode():
+        whole, text, tower = (
+            part.contexts(items, feelings, gaps) @ part.vectors(known).T
+            for part in (network, network.text, network.tower)
+        )
+        unknown = network.tower.vectors(known)[7]
+    assert torch.allclose(whole, text + tower, atol=1e-4)
+    assert torch.equal(unknown, network.residuals.tower.item.weight[0])  # type: ignore[union-attr]
 
 
 def test_what_reads_is_the_running_mean_and_training_goes_on_from_the_last() -> None:

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def network(
     ids = torch.tensor(instruction(tiny.ByteTokens()))
     torch.manual_seed(seed)
     return ItemTokenNetwork(
-        SHAPE,
+        msgspec.structs.replace(SHAPE, tower=8) if residuals else SHAPE,
         cut(decoder, 2),
         decoder.embed_tokens(ids),
         told,
@@ -102,12 +103,12 @@ class Base:
         ways = variants(items, count, seed)
         return np.stack([reader.read([compose(one.text, one.about) for one in way]).numpy() for way in ways])
 
-    def network(self, told, *, layers, rank, residuals, forget, dropout, start=None, items=()):  # type: ignore[no-untyped-def]
+    def network(self, told, *, layers, rank, residuals, tower, forget, dropout, start=None, items=()):  # type: ignore[no-untyped-def]
         decoder = tiny.model().model
         decoder.config._attn_implementation = "sdpa"
         if start is not None:
             start.check(decoder, self.name)
-        shape = Shape(hidden=32, reading=64, layers=layers, rank=rank, width=12, middle=24)
+        shape = Shape(hidden=32, reading=64, layers=layers, rank=rank, width=12, middle=24, tower=8 if residuals else 0)
         return ItemTokenNetwork(
             shape if start is None else start.shape,
             cut(decoder, layers),
