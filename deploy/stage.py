@@ -130,6 +130,15 @@ class Stage:
         pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
         return max(read(page, "ouzel_undescribed_items") for page in pages)
 
+    async def counted(self, metric: str) -> int:
+        """A counter or gauge, over all workers."""
+        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
+        return sum(read(page, metric) for page in pages)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers.values()]
+
     async def judged(self) -> dict[str, int]:
         """What the workers have judged since they started: `likes` of people with a list, and how many of these stood
         on the `list`, on the list as it would be `without_model`, and among the `popular`."""

@@ -25,6 +25,7 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import EVENTS
 from streams.settings import throwaway, to_environment
+from tests.benchmarks.load.pipeline import resident_mib
 from tests.path.pipeline import metric
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
@@ -32,8 +33,8 @@ LONG_AGO_MS = 1_700_000_000_000
 PATIENCE_SECONDS = 1_800.0
 
 
-async def produce(bootstrap: str, count: int, people: int, items: int, seed: int) -> None:
-    """Events of `people` over `items`, both with a long tail; one in three a like."""
+async def produce(bootstrap: str, count: int, people: int, items: int, seed: int, *, even: bool = False) -> None:
+    """Events of `people` over `items`, both with a long tail, or `even`ly, people in turn; one in three a like."""
     draw = random.Random(seed)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=512 * 1024)
     await producer.start()
@@ -41,7 +42,7 @@ async def produce(bootstrap: str, count: int, people: int, items: int, seed: int
     for number in range(count):
         event = Event(
             id=f"{seed}-{number}",
-            user=f"person-{int(people * draw.random() ** 2)}",
+            user=f"person-{number % people if even else int(people * draw.random() ** 2)}",
             kind=draw.choice(kinds),
             ts=LONG_AGO_MS + number,
             item=f"film-{int(items * draw.random() ** 2)}",
@@ -98,12 +99,13 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=5_000)
     parser.add_argument("--items", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=1_000)
+    parser.add_argument("--even", action="store_true", help="People in turn: with as many events, each has a context.")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="ouzel-bench-"))
     make = EmbeddedBroker if asked.broker == "embedded" else KafkaBroker
     with make(folder / "broker") as broker:
         asyncio.run(create(broker.bootstrap))
-        asyncio.run(produce(broker.bootstrap, asked.events, asked.people, asked.items, seed=1))
+        asyncio.run(produce(broker.bootstrap, asked.events, asked.people, asked.items, seed=1, even=asked.even))
         run = Run(broker, folder, asked.batch)
         first = run.until(1)
         used = run.cpu_seconds()
@@ -125,6 +127,8 @@ def main() -> None:
         records, seconds = sum(r for _, r in recovered), max(s for s, _ in recovered)
         speed = records / seconds
         print(f"recovery               {speed:8,.0f} records a second ({records:,} in {seconds:.2f} s), state lost")
+        memory = resident_mib(lost.child.pid)
+        print(f"                       {memory:8,.0f} MiB of memory after it")
         lost.child.stop()
 
 

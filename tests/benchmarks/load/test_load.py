@@ -1,0 +1,66 @@
+"""How waiting is counted, and what is drawn of it."""
+
+from itertools import islice
+from xml.etree import ElementTree
+
+from schemas.events import Event
+from schemas.recommendations import Recommendation
+from tests.benchmarks.load.driving import Answers, events
+from tests.benchmarks.load.knee import holds
+from tests.benchmarks.load.plot import Line, chart
+
+
+def asked(source: list[Event], *users: str) -> list[Event]:
+    """One event for each name, in order."""
+    return [Event(id=f"e{n}", user=user, kind=source[0].kind, ts=1, item="film-1") for n, user in enumerate(users)]
+
+
+def made(event: Event, degraded: str | None = None) -> Recommendation:
+    return Recommendation(
+        id="r", user=event.user, scene="home", ts=1, trigger=event.id, partition=0, offset=0, entries=(),
+        degraded=degraded, freshness_ms=1.0, took_ms=1.0,
+    )  # fmt: skip
+
+
+def test_a_list_answers_its_event_and_the_ones_before_it_of_the_same_person() -> None:
+    ann, other, again, later = asked(list(islice(events(5, 5, 0), 1)), "ann", "bob", "ann", "ann")
+    answers = Answers()
+    for at, event in enumerate((ann, other, again, later)):
+        answers.due(event, float(at))
+    answers.take(made(again), 10.0)
+    assert answers.waits == [10.0, 8.0]
+    assert answers.unanswered == 2
+    answers.take(made(ann), 11.0)  # a repeated or older list answers nothing more
+    assert answers.lists == 1
+    answers.take(made(other, "deadline"), 12.0)
+    answers.take(made(later), 12.0)
+    assert (answers.lists, answers.degraded, answers.unanswered) == (3, 1, 0)
+    assert answers.wait(0.5) == 10.0
+    assert not holds(answers, 20.0)
+    answers.degraded = 0
+    assert holds(answers, 20.0)
+    assert not holds(answers, 5.0)
+
+
+def test_what_was_not_answered_counts_as_never() -> None:
+    (ann,) = asked(list(islice(events(5, 5, 0), 1)), "ann")
+    answers = Answers()
+    answers.due(ann, 0.0)
+    assert answers.wait(0.5) == float("inf")
+
+
+def test_the_same_seed_draws_the_same_events() -> None:
+    first, second = (list(islice(events(100, 50, 3, ts=7), 200)) for _ in range(2))
+    assert first == second
+    assert len({event.user for event in first}) > 20
+
+
+def test_a_chart_is_a_drawing_of_all_that_is_finite() -> None:
+    drawn = chart(
+        "waits", [1.0, 10.0, 100.0], [Line("p50", [1.0, 2.0, float("inf")]), Line("none", [float("inf")] * 3)]
+    )
+    tree = ElementTree.fromstring(drawn)
+    lines = [part for part in tree.iter() if part.get("class") == "line"]
+    assert len(lines) == 1
+    assert lines[0].get("d", "").count("L") == 1
+    assert "waits" in drawn
