@@ -298,6 +298,11 @@ def create_app(
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
 
 
+def _static_member(instance: str) -> dict[str, Any]:
+    """Faust checks that an assignment which it is given back was made for its own address: let a name have one."""
+    return {"consumer_group_instance_id": instance, "canonical_url": f"http://{instance}"} if instance else {}
+
+
 def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
     return {
         "autodiscover": False,
@@ -307,6 +312,7 @@ def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
         "broker_heartbeat_interval": settings.heartbeat_s,
         "broker_request_timeout": max(90.0, settings.session_timeout_s * 2),
         "broker_commit_interval": settings.commit_interval_s,
+        **_static_member(settings.group_instance),
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": settings.fetch_max_mb * 1024 * 1024,
         "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,

@@ -6,6 +6,7 @@ text come from the same line, and so does its row in docs/settings.md (`settings
 
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -41,6 +42,8 @@ NO_SECRET = Secret("")
 ALL_DUTIES = "all"
 STATE_DIR = Path(".ouzel/state")
 MIN_TOKEN_LENGTH = 16
+INSTANCE = re.compile(r"[A-Za-z0-9._-]{0,249}")
+"""What Kafka takes for a group.instance.id; empty is none."""
 
 
 def setting(
@@ -71,6 +74,11 @@ class Settings:
     session_timeout_s: float = setting(10.0, "A worker silent for so long has lost its partitions.", low=1, high=300)
     rebalance_timeout_s: float = setting(
         30.0, "How long a worker may take to hand its partitions over.", low=1, high=600
+    )
+    group_instance: str = setting(
+        "",
+        "A name that this worker alone has, and keeps: a restart within the session timeout gives it its partitions "
+        "back and stops no other worker. For brokers with static membership, as Kafka's. Empty: none.",
     )
     heartbeat_s: float = setting(2.0, "Between two signs of life to the group.", low=0.1, high=60)
 
@@ -182,6 +190,8 @@ class Settings:
             raise BadSetting(
                 f"{PREFIX}PSEUDONYM_KEY takes {MIN_KEY_LENGTH} characters or more, and {MAX_KEY_BYTES} bytes at most."
             )
+        if not INSTANCE.fullmatch(self.group_instance):
+            raise BadSetting(f"{PREFIX}GROUP_INSTANCE takes at most 249 letters, digits, dots, dashes and underscores.")
         if self.heartbeat_s >= self.session_timeout_s:
             raise BadSetting(f"{PREFIX}HEARTBEAT_S={self.heartbeat_s} must be below {PREFIX}SESSION_TIMEOUT_S.")
         if self.patience_ms > self.list_deadline_ms:

@@ -78,8 +78,10 @@ class Plane:
         self.workers: dict[str, Child] = {}
         asyncio.run(create(self.bootstrap))
 
-    def start(self, name: str = "a") -> None:
-        settings = throwaway(self.bootstrap, state_dir=self.state_of(name), web_port=free_ports(1)[0], **self.settings)
+    def start(self, name: str = "a", **more: object) -> None:
+        settings = throwaway(
+            self.bootstrap, state_dir=self.state_of(name), web_port=free_ports(1)[0], **{**self.settings, **more}
+        )
         self.workers[name] = Child(
             f"Worker {name}", WORKER, log=self.folder / f"{name}.log", env=to_environment(settings)
         )

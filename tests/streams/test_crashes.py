@@ -90,6 +90,34 @@ def test_first_worker_leaves(own_broker: Broker, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_worker_with_a_name_of_its_own_restarts_without_stopping_the_other(
+    own_broker: Broker, tmp_path: Path, named: bool
+) -> None:
+    """Static membership: it gets its partitions back, and the other serves its own throughout."""
+    instances = {name: {"group_instance": f"worker-{name}"} if named else {} for name in ("a", "b")}
+    other = tmp_path / "a.log"
+
+    def served(name: str) -> int:
+        return (tmp_path / f"{name}.log").read_text().count("ready in")
+
+    with Plane(own_broker, tmp_path, **SMALL, session_timeout_s=30.0) as plane:
+        plane.start("a", **instances["a"])
+        plane.wait(lambda: served("a") > 0, "partitions for the first worker")
+        plane.start("b", **instances["b"])
+        plane.wait(lambda: served("b") > 0, "partitions for the second worker")
+        plane.send(traffic(1, 1_000))
+        check(plane)
+        before, shared = other.read_text().count("ready in"), served("b")
+        assert plane.stop("b") == 0, plane.log()
+        plane.start("b", **instances["b"])
+        plane.wait(lambda: served("b") >= shared + 1, "partitions for the second worker again")
+        plane.send(traffic(2, 1_000))
+        check(plane)
+        assert (other.read_text().count("ready in") == before) is named, plane.log()
+
+
+@pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
     """The broker is killed in mid-stream and comes back with its data, which the embedded one has not."""
     with Plane(own_broker, tmp_path, **SMALL) as plane:

@@ -21,6 +21,13 @@ def test_every_setting_says_what_it_is() -> None:
         assert each.metadata["doc"].endswith("."), each.name
 
 
+@pytest.mark.parametrize("name", ["a b", "x" * 250, "worker/1", "ouzel:1"])
+def test_an_instance_has_a_name_that_brokers_take(name: str) -> None:
+    assert Settings(group_instance="worker-1.b_2").group_instance == "worker-1.b_2"
+    with pytest.raises(BadSetting, match="OUZEL_GROUP_INSTANCE"):
+        Settings(group_instance=name)
+
+
 def test_defaults_are_good() -> None:
     assert read_settings({}) == Settings()
 
