@@ -67,7 +67,9 @@ class State(Protocol):
     """What the list path needs of the partition that a person lives in."""
 
     partition: int
-    open: bool
+
+    @property
+    def open(self) -> bool: ...
 
     def context(self, user: str) -> Context: ...
     def exposure(self, user: str) -> Exposure: ...

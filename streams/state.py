@@ -13,14 +13,14 @@ contexts have changed (`crowded`), it is time to gather them.
 """
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from streams.attribution import NONE, Exposure
+from streams.behind import AT_ONCE, WriteBehind
 from streams.blend import Blend
-from streams.changelog import Changelog, Update
+from streams.changelog import Changelog
 from streams.context import EMPTY, Context
 from streams.draft import Draft
 from streams.entries import (
@@ -28,20 +28,16 @@ from streams.entries import (
     blend_key,
     context_key,
     decode_value,
-    encode_value,
     exposure_key,
     keys_of,
     versions_key,
 )
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
-from streams.store import CONTEXT, ERASURE, KEY, Store, header, seal
+from streams.store import CONTEXT, ERASURE, KEY, Store, header
 
 CROWD = 5_000
 """Contexts of one partition that have changed and are too many to wait with writing them."""
-
-AT_ONCE = 500
-"""Values encoded and written in one go; what else there is to do is done in between."""
 
 _CONTEXT = CONTEXT[0]
 
@@ -49,20 +45,6 @@ _PRIOR = Blend()
 
 MAX_ERASURES = 100_000
 """Orders of the last day that a partition remembers when it is recovered; about 300 bytes each."""
-
-
-class _Put(NamedTuple):
-    """A value on its way to the changelog; None clears. The same object stands in the group and among the fresh."""
-
-    stamp: int
-    value: Any
-
-
-class _Group(NamedTuple):
-    puts: dict[bytes, _Put]
-    last: int
-    gate: asyncio.Future[None] | None
-    done: asyncio.Future[None]
 
 
 class PartitionState:
@@ -82,25 +64,26 @@ class PartitionState:
         pause: float = 0.0,
     ) -> None:
         self.partition = partition
-        self.open = True
         self.folded = -1
-        self.written = -1
         self._store = store
         self._changelog = changelog
         self._cached = cached
         self._now_ms = now_ms
-        self._pause = pause
+        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, kept=self._durable)
         self._drafts: OrderedDict[str, Draft] = OrderedDict()
         self._changed: dict[str, Draft] = {}
         self._cache: OrderedDict[bytes, Any] = OrderedDict()
-        self._fresh: dict[bytes, _Put] = {}
-        self._pending: dict[bytes, _Put] = {}
-        self._groups: deque[_Group] = deque()
-        self._wake = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
         self._erased_to = max((each.offset for each in self._erasures.values()), default=-1)
+
+    @property
+    def open(self) -> bool:
+        return self._behind.open
+
+    @property
+    def written(self) -> int:
+        return self._behind.written
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
@@ -115,7 +98,7 @@ class PartitionState:
         draft = self._changed.get(user)
         if draft is None:
             key = context_key(user)
-            put = self._fresh.get(key)
+            put = self._behind.fresh(key)
             found: Context | None = self._stored(key) if put is None else put.value
             draft = Draft(EMPTY if found is None else found)
         self._drafts[user] = draft
@@ -140,7 +123,7 @@ class PartitionState:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         written = self.seal(last)
-        self.hasten()
+        self._behind.hasten()
         return written
 
     def exposure(self, user: str) -> Exposure:
@@ -238,12 +221,12 @@ class PartitionState:
         for key, envelope in self._store.scan(max(after, prefix), limit):
             if key[:1] != prefix:
                 return
-            now = key in self._fresh or key[1:].decode() in self._changed
+            now = self._behind.fresh(key) is not None or key[1:].decode() in self._changed
             yield key, self._now_ms() if now else header(envelope).written_ms
 
     def touch(self) -> None:
         """Note on disk that the store is current."""
-        if self.open and not self._groups:
+        if self.open and self._behind.idle:
             self._changelog.touch()
 
     def seal(self, last: int = -1, gate: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
@@ -252,17 +235,7 @@ class PartitionState:
         `last` is the offset of the last event in it. With a `gate`, nothing of it is written before the gate is done;
         if the gate fails, so does everything from here on, and the partition starts over from what is durable.
         """
-        group = _Group(self._pending, last, gate, asyncio.get_running_loop().create_future())
-        # A failure is raised by `run`; whoever waits gets it too, but nobody has to.
-        group.done.add_done_callback(lambda done: None if done.cancelled() else done.exception())
-        self._pending = {}
-        self._groups.append(group)
-        self._wake.set()
-        return group.done
-
-    def hasten(self) -> None:
-        """Write what is sealed as soon as its gates allow, not when the time comes."""
-        self._hurry.set()
+        return self._behind.seal(last, gate)
 
     @property
     def crowded(self) -> bool:
@@ -271,56 +244,12 @@ class PartitionState:
 
     async def run(self) -> None:
         """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
-        try:
-            while True:
-                await self._wake.wait()
-                if not self._groups and self._pending:
-                    self.seal()
-                if not self._groups:
-                    self._wake.clear()
-                    continue
-                self._hurry.clear()
-                await self._write_ready()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause):
-                        await self._hurry.wait()
-        except Exception as error:
-            for group in self._groups:
-                group.done.set_exception(error)
-            raise
-        finally:
-            self.open = False
+        await self._behind.run()
 
     def close(self) -> None:
         """Let go of the store. Nothing put from now on is taken."""
-        self.open = False
-        for group in self._groups:
-            group.done.cancel()
+        self._behind.close()
         self._store.close()
-
-    async def _write_ready(self) -> None:
-        gate = self._groups[0].gate
-        if gate is not None:
-            await asyncio.wait([gate])
-            gate.result()
-        ready = [self._groups[0]]
-        for group in list(self._groups)[1:]:
-            if group.gate is not None and not (group.gate.done() and group.gate.exception() is None):
-                break
-            ready.append(group)
-        puts: dict[bytes, _Put] = {}
-        for group in ready:
-            puts.update(group.puts)
-        # A crash between two records of one write must not leave a context that has an event beside open lists that
-        # have not: the event would not be joined with them again. The other way round it is, with the same identity.
-        ordered = [each for each in puts.items() if each[0][0] != _CONTEXT]
-        ordered += [each for each in puts.items() if each[0][0] == _CONTEXT]
-        for start in range(0, len(ordered), AT_ONCE):
-            await self._write(ordered[start : start + AT_ONCE])
-        for group in ready:
-            self._groups.popleft()
-            self.written = max(self.written, group.last)
-            group.done.set_result(None)
 
     def _read_erasures(self) -> Iterator[Erasure]:
         for key, envelope in self._store.scan(ERASURE, MAX_ERASURES):
@@ -328,20 +257,8 @@ class PartitionState:
                 return
             yield decode_value(key, envelope)
 
-    async def _write(self, puts: Sequence[tuple[bytes, _Put]]) -> None:
-        now = self._now_ms()
-        updates: list[Update] = [
-            (key, None if put.value is None else seal(put.stamp, now, encode_value(put.value))) for key, put in puts
-        ]
-        await self._changelog.write(updates)
-        for key, put in puts:
-            if self._fresh.get(key) is put:
-                del self._fresh[key]
-                if key[0] != _CONTEXT:
-                    self._keep(key, put.value)
-
     def _get(self, key: bytes) -> Any:
-        put = self._fresh.get(key)
+        put = self._behind.fresh(key)
         if put is not None:
             return put.value
         if key in self._cache:
@@ -365,9 +282,12 @@ class PartitionState:
 
     def _put(self, key: bytes, value: Any, stamp: int) -> None:
         self._check_open()
-        self._pending[key] = self._fresh[key] = _Put(stamp, value)
+        self._behind.put(key, value, stamp)
         self._cache.pop(key, None)
-        self._wake.set()
+
+    def _durable(self, key: bytes, value: Any) -> None:
+        if key[0] != _CONTEXT:  # contexts are kept as drafts
+            self._keep(key, value)
 
     def _keep(self, key: bytes, value: Any) -> None:
         self._cache[key] = value

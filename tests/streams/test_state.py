@@ -334,7 +334,7 @@ async def test_what_is_put_is_written_at_intervals(tmp_path: Path) -> None:
             last = state.seal(offset)
             await asyncio.sleep(0)
         assert len(log.writes) == 1
-        state.hasten()
+        state._behind.hasten()
         await last
         assert [len(write) for write in log.writes] == [1, 1]
         assert log.contexts() == {context_key("ann"): context(8)}
