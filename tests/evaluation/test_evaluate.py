@@ -227,6 +227,7 @@ def test_a_report_without_tests_or_models_can_still_be_shown(shelf):
         assert list(tables(one))
 
 
+@pytest.mark.slow
 def test_in_other_processes_the_figures_are_the_same(shelf, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # the children are sent a class of these tests
     options = Options(seeds=2, protocols=("leave_last_out",), limit=500, parts=4, sasrec=False)

@@ -35,6 +35,7 @@ def test_a_short_run_reaches_every_target_and_is_accepted_by_each() -> None:
     assert all(taken.values()), taken
 
 
+@pytest.mark.slow
 def test_a_short_run_against_the_pages(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     outcomes = asyncio.run(http.run(500, 1))
