@@ -9,7 +9,7 @@ from deploy.core import Core
 from deploy.datasets import likes
 from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
 from inference.evaluation.protocol import Step, leave_last_out, prequential
-from inference.evaluation.retrieval import Readings, Retrieval, at
+from inference.evaluation.retrieval import Readings, Retrieval, among_unseen, at
 from inference.evaluation.running import Cursor, Method, Named, Outcome, run
 from schemas.events import Event
 from schemas.items import Item
@@ -69,6 +69,9 @@ def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
         numbers = {item: number for number, item in enumerate(ids)}
         wanted = [(test.at, numbers[job.events[test.at].item or ""]) for test in outcome.tests]
         outcome.unseen = [bool(told.unseen(place)[number]) for place, number in wanted]
+        places = [test.at for test, unseen in zip(outcome.tests, outcome.unseen, strict=True) if unseen]
+        for kind, found in job.learned.items():
+            outcome.among_unseen[kind] = among_unseen(found.tests or found.along, job.events, places, ids)
     return outcome
 
 

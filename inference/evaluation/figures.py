@@ -73,6 +73,9 @@ def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
 
 METRICS = ("hr10", "ndcg10")
 
+UNSEEN = ("hr10", "ndcg10", "percentile", "among_unseen")
+"""What is told of tests of items that the model had not met, in the order of a table."""
+
 
 class _Table:
     """All tests of all seeds, one after the other."""
@@ -154,11 +157,16 @@ def _unseen(table: _Table, names: Sequence[str]) -> Figures:
     left = table.left[which]
     found: Figures = {"tests": int(which.sum())}
     found["chance"] = {"hr10": _mean(np.minimum(1.0, DEPTH / np.maximum(left, 1.0))), "percentile": 0.5}
+    found["chance"]["among_unseen"] = 0.5
     for name in names:
         figures: Figures = table.among(name, which)
         places = table.places(name)[which]
         if len(places) and np.isfinite(places).all():
             figures["percentile"] = _mean(1.0 - places / np.maximum(left - 1.0, 1.0))
+        among = [share for outcome in table.outcomes for share in outcome.among_unseen.get(name, [])]
+        if among:
+            figures["among_unseen"] = _mean(among)
+            figures["among_unseen_error"] = float(np.std(among) / np.sqrt(len(among)))
         found[name] = figures
     return found
 

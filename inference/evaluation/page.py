@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from inference.evaluation.figures import UNSEEN
 from inference.evaluation.plots import Bar, bars, differences, lines
 from inference.evaluation.running import BUCKETS
 
@@ -135,12 +136,12 @@ def _unseen(found: Mapping[str, Any]) -> str:
     if not unseen["tests"]:
         return ""
     rows = [
-        (name, *(f"{figures[key]:.4f}" if key in figures else "" for key in ("hr10", "ndcg10", "percentile")))
+        (name, *(f"{figures[key]:.4f}" if key in figures else "" for key in UNSEEN))
         for name, figures in unseen.items()
         if name != "tests"
     ]
     title = f"<h3>Items that the model met in no training: {unseen['tests']:,} tests</h3>"
-    return title + _table(("method", "HR@10", "NDCG@10", "percentile"), rows)
+    return title + _table(("method", "HR@10", "NDCG@10", "percentile", "among such"), rows)
 
 
 def _signals(found: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from inference.evaluation.figures import UNSEEN
 from inference.evaluation.protocol import DEPTH
 from inference.evaluation.running import BUCKETS
 
@@ -66,10 +67,11 @@ def _unseen(found: Mapping[str, Any]) -> Table:
         "HR@10",
         "NDCG@10",
         "percentile",
+        "among such",
     )
     for method, figures in unseen.items():
         if method != "tests":
-            cells = (f"{figures[key]:.3f}" if key in figures else "" for key in ("hr10", "ndcg10", "percentile"))
+            cells = (f"{figures[key]:.3f}" if key in figures else "" for key in UNSEEN)
             shown.add_row(method, *cells)
     return shown
 

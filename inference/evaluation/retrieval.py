@@ -51,6 +51,31 @@ class Retrieval:
             self._met.setdefault(event.user, []).append(number)
 
 
+def among_unseen(
+    readings: Readings, events: Sequence[Event], tests: Sequence[int], items: Sequence[str]
+) -> list[float]:
+    """For each of `tests`, places of events on items that `readings` had not met by then: the share of the other such
+    items new to the person that it puts below, a tie counting half. By chance 0.5; a test without others is left out.
+
+    What is told of an item by nothing but its text: a model that knows of none of them cannot be above chance here, as
+    it is among all items where it puts what few people like below what it does not know.
+    """
+    numbers = {item: number for number, item in enumerate(items)}
+    met: dict[str, list[tuple[int, int]]] = {}
+    for place, event in enumerate(events):
+        if event.item in numbers:
+            met.setdefault(event.user, []).append((place, numbers[event.item]))
+    shares = []
+    for place in tests:
+        scores, others = readings.scores(place), readings.unseen(place).copy()
+        own = numbers[events[place].item or ""]
+        others[[number for earlier, number in met[events[place].user] if earlier < place] + [own]] = False
+        if scores is not None and others.any():
+            found = scores[others]
+            shares.append(float(((found < scores[own]) + 0.5 * (found == scores[own])).mean()))
+    return shares
+
+
 def at(cursor: Cursor, learning: Readings, testing: Readings | None = None) -> Callable[[], Floats | None]:
     """The scores for the step at which `cursor` stands: in a test those of `testing`, if given, else of `learning`."""
 

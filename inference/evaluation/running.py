@@ -117,7 +117,8 @@ class Outcome:
     `places`, by method: the place of each test's item, -1 if it is not listed, None if the method was not asked.
     `found`, by set of candidates: whether each test's item is in it; `sizes`: how many candidates there were in all.
     `seconds`, by method: the time of its `rank`, all that it returns together. `unseen`: whether each test's item was
-    met in no event from which the model of that time learned; empty where there is none. `events`: in the whole order.
+    met in no event from which the model of that time learned; empty where there is none. `among_unseen`, by model: see
+    `inference.evaluation.retrieval.among_unseen`. `events`: in the whole order.
     """
 
     tests: list[Asked] = field(default_factory=list)
@@ -126,6 +127,7 @@ class Outcome:
     sizes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     unseen: list[bool] = field(default_factory=list)
+    among_unseen: dict[str, list[float]] = field(default_factory=dict)
     events: int = 0
 
     def add(self, name: str, place: int) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from inference.evaluation.figures import About, summary
 from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
 from inference.evaluation.protocol import DEPTH, Rule, Step, before_tests, leave_last_out, prequential
-from inference.evaluation.retrieval import Retrieval, at
+from inference.evaluation.retrieval import Retrieval, among_unseen, at
 from inference.evaluation.running import (
     BUCKETS,
     Asked,
@@ -216,6 +216,25 @@ def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
     assert ask()[0] == 1.0
     cursor.test = False
     assert ask()[0] == 9.0
+
+
+def test_unseen_items_are_compared_with_each_other_and_not_with_what_the_person_met():
+    class Fixed:
+        tokens = 1.0
+
+        def scores(self, event_index: int) -> np.ndarray | None:
+            return None if event_index == 1 else np.array([9.0, 3.0, 1.0, 2.0, 2.0, 5.0], np.float32)
+
+        def unseen(self, event_index: int) -> np.ndarray:
+            return np.array([False, True, True, True, True, True])
+
+    told = ["ann", "bob", "ann", "bob"]
+    events = [event(n, user, item) for n, (user, item) in enumerate(zip(told, "fadd", strict=True))]
+    # Before event 2 Ann met f; of a to f, all but a are unseen. d is above c, level with e and below b.
+    assert among_unseen(Fixed(), events, [2], "abcdef") == [pytest.approx(0.5)]
+    # Bob met a, which is no rival anyway; f is one, and above.
+    assert among_unseen(Fixed(), events, [3], "abcdef") == [pytest.approx(1.5 / 4)]
+    assert among_unseen(Fixed(), events, [1], "abcdef") == []
 
 
 class Prophet(Popularity):
