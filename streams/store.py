@@ -10,6 +10,7 @@ that the next one is rebuilt from the changelog; one whose disk is full is kept.
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """
 
+import gc
 import logging
 import shutil
 import struct
@@ -104,7 +105,7 @@ class Store:
         table.set_bloom_filter(10, False)
         table.set_cache_index_and_filter_blocks(True)
         options.set_block_based_table_factory(table)
-        self._db = Rdict(str(self.folder), options)
+        self._db = _rocks(self.folder, options)
         raw = self._db.get(_META)
         self.facts = Facts() if raw is None else msgspec.msgpack.decode(raw, type=Facts)
 
@@ -135,12 +136,16 @@ class Store:
         """At most `limit` entries in key order, from the first key behind `after`. Raises `StoreFailed`."""
         at = self._db.iter()
         at.seek(max(after, _META) + b"\x00")
+        failed: StoreFailed | None = None
         for _ in range(limit):
             if not at.valid():
-                self._check(at)  # an iterator that meets a damaged block is at its end without a word
-                return
+                failed = self._failed(at)  # an iterator that meets a damaged block is at its end without a word
+                break
             yield at.key(), at.value()
             at.next()
+        del at  # it keeps the folder open, and an error keeps what was in sight where it was raised
+        if failed is not None:
+            raise failed
 
     def scrub(self, keys: Iterable[bytes]) -> None:
         """Have no byte on disk of these keys, which were deleted: neither in the write-ahead log, nor in files of older
@@ -165,7 +170,7 @@ class Store:
     def clear(self) -> None:
         """Forget everything."""
         self.close()
-        self.remove(self.folder)
+        self._delete()
         self._open()
 
     @staticmethod
@@ -181,13 +186,19 @@ class Store:
             log.warning("The state could not be closed well: %s", self._failure(error))
         if self._damaged:
             log.warning("The state in %s is damaged and is rebuilt from the changelog", self.folder)
-            self.remove(self.folder)
+            self._delete()
 
-    def _check(self, iterator: RdictIter) -> None:
+    def _delete(self) -> None:
+        gc.collect()  # see `_rocks`: RocksDB that is still open would write into the folder when it ends
+        self.remove(self.folder)
+
+    def _failed(self, iterator: RdictIter) -> StoreFailed | None:
+        """Why the iterator is at its end, if that is not because there is no more."""
         try:
             iterator.status()
         except Exception as error:
-            raise self._failure(error) from None
+            return self._failure(error)
+        return None
 
     def _failure(self, error: Exception) -> StoreFailed:
         """What to raise for an error of RocksDB. A full disk passes; damage stays."""
@@ -209,6 +220,19 @@ def failure(folder: Path, error: Exception) -> StoreFailed:
     if FULL in text:
         return StoreFailed(f"the disk of the state in {folder} is full ({FULL}); make room on it")
     return StoreFailed(f"the state in {folder} fails ({text.partition(':')[0][:80]}); look at its disk and its rights")
+
+
+def _rocks(folder: Path, options: Options) -> Rdict:
+    """RocksDB on a folder that nothing else of this process has open any more."""
+    try:
+        return Rdict(str(folder), options)
+    except Exception as error:
+        if "lock hold by current process" not in str(error):
+            raise
+    # A closed RocksDB stays open as long as an iterator of it is there, and one can hang on the traceback of the very
+    # error for which it was closed, in a cycle that Python would come upon much later.
+    gc.collect()
+    return Rdict(str(folder), options)
 
 
 def open_store(folder: Path, block_cache_mb: int) -> Store:

@@ -1,10 +1,12 @@
 """The store of a partition."""
 
+import gc
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
 import pytest
+from rocksdict import Options, Rdict
 
 from streams.errors import StoreFailed
 from streams.store import Facts, Header, Store, header, open_store, seal
@@ -67,6 +69,39 @@ def test_damage_does_not_end_a_scan_in_silence(tmp_path: Path) -> None:
     damaged_block(tmp_path / "s")
     with open_store(tmp_path / "s", 1) as store, pytest.raises(StoreFailed, match="damaged"):
         list(store.scan(b"", 1_000))
+
+
+@pytest.mark.parametrize("begin", ["anew", "cleared"])
+def test_an_iterator_that_is_forgotten_in_a_cycle_does_not_keep_the_folder(tmp_path: Path, begin: str) -> None:
+    """As one is on the traceback of an error that ended a partition; the collector of a worker comes by seldom."""
+    store = Store(tmp_path / "s")
+    store.write([(b"cann", b"1"), (b"cbob", b"2")], Facts(b"m1", 7, 8, 9))
+    scan = store.scan(b"", 10)
+    next(scan)
+    cycle: list[object] = [scan]
+    cycle.append(cycle)
+    gc.disable()
+    try:
+        del scan, cycle
+        if begin == "cleared":
+            store.clear()
+        else:
+            store.close()
+            store = open_store(tmp_path / "s", 1)
+    finally:
+        gc.enable()
+    assert store.get(b"cann") == (None if begin == "cleared" else b"1")
+    store.close()
+
+
+def test_an_error_of_a_scan_keeps_no_iterator(tmp_path: Path) -> None:
+    damaged_block(tmp_path / "s")
+    store = open_store(tmp_path / "s", 1)
+    with pytest.raises(StoreFailed, match="damaged") as held:
+        list(store.scan(b"", 1_000))
+    store.close()
+    Rdict(str(tmp_path / "s"), Options(raw_mode=True)).close()
+    assert held.value
 
 
 @pytest.mark.parametrize("moment", ["open", "write"])
