@@ -51,8 +51,8 @@ class Folded:
 
     `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
     are the accepted events in order, without repeats. `triggers` are the events that call for a list, the newest of
-    each user. `repeats` counts what was folded before; `last` is the offset of the batch's last record, -1 if it had
-    none.
+    each user; one that comes late hides none that is still of use. `repeats` counts what was folded before; `last` is
+    the offset of the batch's last record, -1 if it had none.
 
     `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
     `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
@@ -73,7 +73,7 @@ class Folded:
     last: int = -1
 
 
-def fold_batch(  # noqa: PLR0915 - one loop without calls into others: it is most of what an event costs
+def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: it is most of what an event costs
     records: Iterable[Record],
     state: LookUp,
     *,
@@ -82,8 +82,10 @@ def fold_batch(  # noqa: PLR0915 - one loop without calls into others: it is mos
     window_ms: int,
     alias: Alias = same,
     tell: bool = True,
+    oldest_ms: int = 0,
 ) -> Folded:
     """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
+    `oldest_ms`: an event from before then is too old to call for a list.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
@@ -116,7 +118,7 @@ def fold_batch(  # noqa: PLR0915 - one loop without calls into others: it is mos
                 if offset > draft.offset:
                     draft.move(offset)
                     folded.drafts[user] = draft
-                elif offset == draft.offset:
+                elif offset == draft.offset and (event.ts >= oldest_ms or user not in folded.triggers):
                     folded.triggers[user] = (event, offset)
                 folded.repeats += 1
                 continue
@@ -138,7 +140,8 @@ def fold_batch(  # noqa: PLR0915 - one loop without calls into others: it is mos
         folded.feedback.extend(feedback)
         updates.extend(pairs)
         folded.events.append(event)
-        folded.triggers[user] = (event, offset)
+        if event.ts >= oldest_ms or user not in folded.triggers:
+            folded.triggers[user] = (event, offset)
     folded.last = offset
     for user, person in people.items():
         if person.exposure is not person.before:

@@ -250,11 +250,13 @@ class Lane:
             )
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
+        now_ms = self._plane.clock.now_ms()
         folded = fold_batch(
             records,
             state,
             partition=self.partition,
-            now_ms=self._plane.clock.now_ms(),
+            now_ms=now_ms,
+            oldest_ms=now_ms - self._plane.settings.trigger_max_age_ms,
             window_ms=self._plane.settings.attribution_window_ms,
             tell=self._plane.settings.duties == ALL_DUTIES,
             alias=self._plane.alias,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,8 +57,8 @@ class State:
     def erased(self, user: str, offset: int) -> bool:
         return any(covers(each, user, offset) for each in self.erasures.values())
 
-    def take(self, *records: Record) -> Folded:
-        folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW)
+    def take(self, *records: Record, oldest_ms: int = 0) -> Folded:
+        folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW, oldest_ms=oldest_ms)
         for user in folded.cleared:
             self.read_by.pop(user, None)
             self.contexts.pop(user, None)
@@ -84,6 +85,16 @@ def test_folds_each_persons_events_in_order() -> None:
     assert [event.id for event in folded.events] == ["ann-1", "bob-1", "ann-2"]
     assert folded.triggers == {"ann": (like(2), 2), "bob": (like(1, "bob"), 1)}
     assert (folded.last, folded.repeats, folded.dead) == (2, 0, [])
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_an_event_that_comes_late_hides_none_that_calls_for_a_list(late: int) -> None:
+    """A phone that was offline sends what was done an hour ago right after what is done now."""
+    old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
+    told = [like(1), old] if late else [old, like(1)]
+    folded = State().take(*(record(at, event) for at, event in enumerate(told)), oldest_ms=NOW - 60_000)
+    assert folded.triggers == {"ann": (like(1), 1 - late)}
+    assert State().take(record(0, old), oldest_ms=NOW - 60_000).triggers == {"ann": (old, 0)}  # to be counted as stale
 
 
 def test_tells_each_items_owner_once() -> None:
