@@ -43,6 +43,9 @@ MARKER = b"m"
 FULL = "No space left on device"
 """What RocksDB says of a full disk."""
 
+LOCKED = "/LOCK: "
+"""What RocksDB says of a folder that somebody has open: the name of the file. (It says `block` of much else.)"""
+
 _META = b"!"
 """The key of the store's own facts. It sorts before every prefix above and is never on the changelog."""
 
@@ -245,7 +248,7 @@ def open_store(folder: Path, block_cache_mb: int) -> Store:
     except Exception as error:
         if FULL in str(error):
             raise failure(folder, error) from None
-        if "lock" in str(error).lower():
+        if LOCKED in str(error):
             raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
         log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
         Store.remove(folder)

@@ -1,6 +1,8 @@
 """The store of a partition."""
 
 import gc
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -63,6 +65,41 @@ def test_damage_is_raised_and_the_next_one_begins_anew(tmp_path: Path) -> None:
             [store.get(b"c%03d" % number) for number in range(400)]
     with open_store(tmp_path / "s", 1) as store:
         assert store.facts == Facts()
+
+
+def test_a_block_that_cannot_be_read_on_opening_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen with a damaged file: RocksDB says `block checksum mismatch` while it opens."""
+    with Store(tmp_path / "s") as store:
+        store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
+    opened = []
+
+    def damaged(path: str, options: Options) -> Rdict:
+        opened.append(path)
+        if len(opened) == 1:
+            raise Exception("Corruption: block checksum mismatch: stored = 1, computed = 2 in /x/000009.sst offset 0")
+        return Rdict(path, options)
+
+    monkeypatch.setattr("streams.store.Rdict", damaged)
+    with open_store(tmp_path / "s", 1) as store:
+        assert store.facts == Facts()
+
+
+def test_a_folder_that_another_has_open_is_left_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "s") as store:
+        store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
+        with pytest.raises(Exception, match="/LOCK: "):
+            open_store(tmp_path / "s", 1)
+        assert store.get(b"cann") == b"1"
+    opening = (
+        "import sys; from pathlib import Path; from streams.store import open_store; open_store(Path(sys.argv[1]), 1)"
+    )
+    with Store(tmp_path / "s"):
+        other = subprocess.run(
+            [sys.executable, "-c", opening, str(tmp_path / "s")], capture_output=True, text=True, check=False
+        )
+    assert "/LOCK: " in other.stderr
+    with Store(tmp_path / "s") as store:
+        assert store.get(b"cann") == b"1"
 
 
 def test_damage_does_not_end_a_scan_in_silence(tmp_path: Path) -> None:
