@@ -11,7 +11,8 @@ What is guaranteed, on any broker, whatever is killed and when:
 - *An old owner that does not know yet that it lost the partition (a zombie) does no harm that lasts.* It cannot commit:
   the broker fences its generation. It may still write what it had in flight. The owner sees that at its own next write,
   whose offset is then not the one expected; it reads the gap and writes its own values of those keys again. The zombie
-  sees the marker of the owner in the same way, and stops (`Superseded`). If the owner dies before its next write, the
+  sees the marker of the owner in the same way, and stops (`Superseded`); its store stays behind what the owner wrote,
+  so that it reads that if it has the partition again. If the owner dies before its next write, the
   next recovery keeps of each key the value with the highest stamp and writes it again if an older one came after it.
   The stamp of a context is its last folded offset, so the highest is the most complete.
 
@@ -67,6 +68,9 @@ class Changelog:
         self._marker = MARKER + nonce
         self._now_ms = now_ms
         self._max_age_ms = max_age_ms
+        self._next = 0
+        """The offset that our next record has, if nobody else writes."""
+        self._mending = 0
 
     async def recover(self) -> Recovered:
         """Bring the store up to everything that the changelog holds now. The first thing to do, once."""
@@ -84,6 +88,7 @@ class Changelog:
                 facts = Facts(identity=identity, position=first.offset)
             reader.seek(self._tp, facts.position)
             records, stale = await self._catch_up(reader, facts)
+        self._next = self._store.facts.position
         own = [] if identity == self._marker else [(self._marker, None)]  # the first record's key must stay
         repaired = [(key, self._store.get(key)) for key in stale]
         await self.write([*own, *repaired])
@@ -96,14 +101,24 @@ class Changelog:
         """
         if not updates:
             return
-        expected, gaps = self._store.facts.position, []
+        gaps = []
         for offset in await self._send(updates):
-            if offset > expected:
-                gaps.append((expected, offset))
-            expected = max(expected, offset + 1)
-        self._apply(updates, expected)
-        for start, end in gaps:
-            await self._mend(start, end)
+            if offset > self._next:
+                gaps.append((self._next, offset))
+            self._next = max(self._next, offset + 1)
+        # What others wrote in between is not in the store. Until it is known to be of no account, the store stays
+        # behind it, so that a recovery reads it: where we are superseded, it is the new owner's.
+        self._apply(updates, self._store.facts.position if gaps or self._mending else self._next)
+        if not gaps:
+            return
+        self._mending += 1
+        try:
+            for start, end in gaps:
+                await self._mend(start, end)
+        finally:
+            self._mending -= 1
+        if not self._mending:
+            self._apply([], self._next)
 
     def touch(self) -> None:
         """Note that the store is current, so that an idle one does not grow too old to be trusted."""

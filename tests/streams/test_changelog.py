@@ -158,6 +158,26 @@ async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path
             assert kept == {b"c1": 12, b"c2": 13, b"c3": 15}
 
 
+async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_last_write(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """It stood still, its successor wrote, it woke up and wrote once more; then it has the partition again."""
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store, at.store("b") as new_store:
+            old = at.changelog(store)
+            await old.recover()
+            await old.write([(b"cann", value(1)), (b"cbob", value(2))])
+            new = at.changelog(new_store)
+            await new.recover()
+            await new.write([(b"cbob", value(4)), (b"cann", value(5)), (b"ceve", value(6))])
+            with pytest.raises(Superseded):
+                await old.write([(b"cbob", value(3))])
+            await new.write([(b"cdan", value(7))])
+            assert (await at.changelog(store).recover()).trusted
+            assert dict(store.scan(b"", 10)) == dict(new_store.scan(b"", 10))
+            assert store.get(b"cann") == value(5)
+
+
 async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as next_store:
