@@ -22,8 +22,6 @@ class SasRec(nn.Module):
         self, items: int, width: int = 64, layers: int = 2, *, heads: int = 2, length: int = 50, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: choose a multiple")
         self.items, self.length, self.padding = items, length, items
         self.item = nn.Embedding(items + 1, width, padding_idx=self.padding)
         self.position = nn.Embedding(length, width)

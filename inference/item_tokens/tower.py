@@ -24,8 +24,6 @@ class Tower(nn.Module):
         self, items: int, width: int = 64, layers: int = 2, *, heads: int = 2, length: int = 50, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: choose a multiple")
         self.width, self.length = width, length
         self.item = nn.Embedding(items + 1, width)
         self.position = nn.Embedding(length + 1, width)
@@ -59,6 +57,8 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        if width % heads:
+            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: choose a multiple")
         self.heads, self.dropout = heads, dropout
         self.before_attention, self.before_inner = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mix = nn.Linear(width, 3 * width)
