@@ -3,10 +3,14 @@
 The plain fold says what a context is after an event. This comes to the same (a property test holds it to that) and
 makes a `Context` only when one is asked for. It is built so that an event touches little memory, whatever the person
 has done: with many people, what costs is going where nothing is in the cache. What happens seldom (steering,
-forgetting) is left to the plain fold. Pure.
+forgetting) is left to the plain fold. A draft is written as the `Context` would be, without making one. Pure.
 """
 
 from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
 
 from schemas.events import Event, EventKind
 from streams.context import (
@@ -27,18 +31,42 @@ from streams.context import (
 )
 
 _SEEN_BYTES = 8 * MAX_SEEN
+_PRINT = 0x7FFF
+"""The bits of a digest that make its print: a character, below those that Unicode keeps for pairs."""
+
 _STEER, _FORGET = EventKind.STEER, EventKind.FORGET
 _FEELING = {kind: sentiment(kind) for kind in EventKind}
 _NO_SCENE = SceneContext()
 
 
 @lru_cache(maxsize=1 << 16)
-def known(item: str) -> tuple[str, bytes]:
-    """One string for all that are equal to `item`, and the 8 bytes under which it is remembered.
+def known(item: str) -> tuple[str, bytes, str]:
+    """One string for all that are equal to `item`, the 8 bytes under which it is remembered, and their print.
 
-    At most 65,536 items are kept, about 300 bytes each.
+    At most 65,536 items are kept, about 400 bytes each.
     """
-    return item, digest(item).to_bytes(8, "little")
+    mark = digest(item)
+    return item, mark.to_bytes(8, "little"), chr(mark & _PRINT)
+
+
+def prints_of(seen: bytes) -> str:
+    """The prints of a row of digests, in order: a character is found in a string many times faster than 8 bytes are in
+    a row, and where two digests have one print the row says which."""
+    return (np.frombuffer(seen, "<u8") & _PRINT).astype("<u2").tobytes().decode("utf-16-le")
+
+
+class _Written(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag):
+    """A `Context` in the eyes of an encoder."""
+
+    offset: int
+    ts: int = 0
+    scenes: dict[str, Any] = {}
+    seen: bytes | bytearray = b""
+    ids: tuple[int, ...] = ()
+    steers: tuple[Steer, ...] = ()
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class SceneDraft:
@@ -69,8 +97,12 @@ class SceneDraft:
                 del dislikes[next(iter(dislikes))]
 
     def finish(self) -> SceneContext:
-        likes, dislikes = tuple(self.likes.values()), tuple(self.dislikes.values())
-        return SceneContext(tuple(self.recent), likes, dislikes, self.liked, self.met)
+        recent, likes, dislikes, liked, met = self.fields()
+        return SceneContext(tuple(recent), likes, dislikes, liked, met)
+
+    def fields(self) -> tuple[list[Interaction], tuple[Interaction, ...], tuple[Interaction, ...], int, int]:
+        """What a `SceneContext` is made of, in order."""
+        return self.recent, tuple(self.likes.values()), tuple(self.dislikes.values()), self.liked, self.met
 
 
 class Draft:
@@ -79,7 +111,7 @@ class Draft:
     `seen` is a row of 8-byte digests and `ids` holds digests, both oldest first.
     """
 
-    __slots__ = ("_finished", "_here", "_last", "ids", "offset", "scenes", "seen", "steers", "ts")
+    __slots__ = ("_finished", "_here", "_last", "_prints", "ids", "offset", "scenes", "seen", "steers", "ts")
     offset: int
     ts: int
     seen: bytearray
@@ -89,6 +121,9 @@ class Draft:
     _finished: Context
     _last: str | None
     """The scene that stands last, if it is a draft: `_here`."""
+
+    _prints: str
+    """`prints_of` the seen."""
 
     def __init__(self, context: Context) -> None:
         self._take(context)
@@ -106,7 +141,7 @@ class Draft:
         if event.item is None or kind is _STEER or kind is _FORGET:
             self._take(fold(self.finish(), event, offset))
             return
-        item, seen = known(event.item)
+        item, seen, its_print = known(event.item)
         ts, value, scene = event.ts, event.value, event.scene
         done = Interaction(item, kind, ts, mark, value)
         feeling = _FEELING[kind] if value is None else sentiment(kind, value)
@@ -120,10 +155,13 @@ class Draft:
         if feeling:
             here.judge(item, done, feeling)
         row = self.seen
-        if (at := row.find(seen)) < 0 or (at % 8 and find_seen(row, seen) < 0):
+        at = self._prints.find(its_print)
+        if at < 0 or (not row.startswith(seen, 8 * at) and find_seen(row, seen) < 0):
             row += seen
+            self._prints += its_print
             if len(row) > _SEEN_BYTES:
                 del row[:8]
+                self._prints = self._prints[1:]
         ids = self.ids
         ids[mark] = None
         if len(ids) > MAX_IDS:
@@ -149,6 +187,24 @@ class Draft:
             )
         return self._finished
 
+    def encode(self) -> bytes:
+        """The bytes of `finish()`."""
+        if self.offset == self._finished.offset:
+            return _encode(self._finished)
+        scenes = {
+            name: scene if isinstance(scene, SceneContext) else scene.fields() for name, scene in self.scenes.items()
+        }
+        return _encode(
+            _Written(
+                offset=self.offset,
+                ts=self.ts,
+                scenes=scenes,
+                seen=self.seen or b"",
+                ids=tuple(self.ids),
+                steers=self.steers,
+            )
+        )
+
     def _take(self, context: Context) -> None:
         self._finished = context
         self.offset = context.offset
@@ -158,6 +214,7 @@ class Draft:
         self.steers = context.steers
         self.scenes = dict(context.scenes)
         self._last = None
+        self._prints = prints_of(context.seen) if context.seen else ""
 
     def _enter(self, name: str) -> SceneDraft:
         """The draft of a scene, which stands last from now on; the first makes room for a new one."""

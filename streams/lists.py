@@ -7,11 +7,10 @@ nobody waits past the deadline for the model, and nobody waits for somebody else
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -21,13 +20,14 @@ from schemas.recommendations import Degraded, Recommendation
 from schemas.scoring import MAX_FORGOTTEN, Scorer, Scores, ScoringError
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import Exposure, expose
-from streams.blend import Blend, Remembered, learn
+from streams.blend import Blend, learn
 from streams.catalogue import Catalogue
 from streams.clock import Clock
-from streams.context import Context, sentiment
+from streams.context import Context
 from streams.errors import PartitionLost
 from streams.graph import ItemGraph
-from streams.metrics import FULL, HITS, Metrics
+from streams.judging import JUDGED, Judge, Last
+from streams.metrics import FULL, Metrics
 from streams.pseudonym import Alias, same
 from streams.publishing import Output
 from streams.ranking import (
@@ -47,9 +47,6 @@ from streams.triggers import Trigger, Waiting
 
 log = logging.getLogger(__name__)
 
-MAX_REMEMBERED = 4_096
-"""People whose last list is kept in memory to learn from; 40 bytes a candidate each."""
-
 RETRY_SECONDS = 0.5
 """Before a list is tried again that could not be published."""
 
@@ -58,9 +55,6 @@ HURRY_SECONDS = 0.02
 
 FORGET_SECONDS = 2.0
 """How long the model may take to drop what it keeps of people who are erased."""
-
-JUDGED = 10
-"""How many entries of a list the online hit ratio looks at."""
 
 
 class State(Protocol):
@@ -77,16 +71,6 @@ class State(Protocol):
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def set_blend(self, scene: str, blend: Blend) -> None: ...
     def note_version(self, user: str, name: str) -> None: ...
-
-
-class Last(NamedTuple):
-    """The last list of a person, as far as judging and learning need it."""
-
-    scene: str
-    items: tuple[str, ...]
-    without_model: tuple[str, ...]
-    popular: tuple[str, ...]
-    remembered: Remembered
 
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
@@ -124,7 +108,7 @@ class Lists:
         self._waiting = Waiting(settings.max_waiting)
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
-        self._last: OrderedDict[str, Last] = OrderedDict()
+        self._judge = Judge(metrics)
         self._wake = asyncio.Event()
 
     # What the fold calls. Nothing here waits.
@@ -140,14 +124,12 @@ class Lists:
 
     def observe(self, partition: int, event: Event) -> None:
         """Judge the person's last list by what they like next, and learn from it."""
-        state, last = self._states.get(partition), self._last.get(event.user)
-        if state is None or last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
+        state = self._states.get(partition)
+        if state is None:
             return
-        self._metrics.judged.inc()
-        for of, items in zip(HITS, (last.items, last.without_model, last.popular), strict=True):
-            if event.item in items:
-                self._metrics.hits.labels(of).inc()
-        state.set_blend(last.scene, learn(state.blend(last.scene), last.remembered, event.item))
+        last = self._judge.judge(event)
+        if last is not None and event.item is not None:
+            state.set_blend(last.scene, learn(state.blend(last.scene), last.remembered, event.item))
 
     def trigger(self, partition: int, event: Event, offset: int) -> None:
         """Ask for a list that answers `event`. An event too old to matter to anybody's screen makes none."""
@@ -184,7 +166,7 @@ class Lists:
         """Drop what is kept and what is being made of a person who is erased; what that was, as what@where."""
         found = {
             "waiting-list@worker": self._waiting.drop(user),
-            "last-list@worker": self._last.pop(user, None) is not None,
+            "last-list@worker": self._judge.drop(user),
             "list-in-the-making@worker": user in self._busy,
         }
         if user in self._busy:
@@ -334,8 +316,16 @@ class Lists:
         if trigger in self._void:
             return
         without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
-        listed = plain.candidates.numbers[without.places[:JUDGED]].tolist()
-        self._keep(trigger, context, made, tuple(catalogue.index[at] for at in listed), remember(chosen))
+        last = Last(
+            trigger.scene,
+            items=tuple(entry.item for entry in made.entries[:JUDGED]),
+            without_model=tuple(
+                catalogue.index[at] for at in plain.candidates.numbers[without.places[:JUDGED]].tolist()
+            ),
+            popular=popular(context, catalogue=catalogue, graph=graph, count=JUDGED),
+            remembered=remember(chosen),
+        )
+        self._judge.keep(trigger.user, last)
         self._count(made)
 
     async def _score(
@@ -372,22 +362,6 @@ class Lists:
     def _session(self, user: str) -> int:
         key = blake2b(user.encode(), key=self._secret, digest_size=8).digest()
         return int.from_bytes(key, "little") >> 1
-
-    def _keep(
-        self,
-        trigger: Trigger,
-        context: Context,
-        made: Recommendation,
-        without: tuple[str, ...],
-        remembered: Remembered,
-    ) -> None:
-        """Keep what the person's next like judges: this list, the items `without` the model, and the popular."""
-        top = tuple(entry.item for entry in made.entries[:JUDGED])
-        favourites = popular(context, catalogue=self._catalogue, graph=self._graph, count=JUDGED)
-        self._last[trigger.user] = Last(trigger.scene, top, without, favourites, remembered)
-        self._last.move_to_end(trigger.user)
-        if len(self._last) > MAX_REMEMBERED:
-            self._last.popitem(last=False)
 
     def _count(self, made: Recommendation) -> None:
         self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()

@@ -2,11 +2,11 @@
 
 What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
 
-Contexts are folded in place, in drafts. Whoever folds notes which have changed (`note`), and `gather`s them when all
-that followed from them is out, so that the changelog never tells of an event whose outputs may be lost. It gathers
-them now and then, not with every batch: of each person the context as it then is goes out. Other values are put one by
-one and written `pause` seconds apart, the last of each key. They can be held back as well (`seal` with a gate); what is
-put after them waits too.
+Contexts are folded in place, in drafts, and written from there as bytes. Whoever folds notes which have changed
+(`note`), and `gather`s them when all that followed from them is out, so that the changelog never tells of an event
+whose outputs may be lost. It gathers them now and then, not with every batch: of each person the context as it then is
+goes out. Other values are put one by one and written `pause` seconds apart, the last of each key. They can be held back
+as well (`seal` with a gate); what is put after them waits too.
 
 Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: when `CROWD`
 contexts have changed (`crowded`), it is time to gather them.
@@ -16,6 +16,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import msgspec
 
 from streams.attribution import NONE, Exposure
 from streams.behind import AT_ONCE, WriteBehind
@@ -27,7 +29,9 @@ from streams.entries import (
     PseudonymKey,
     blend_key,
     context_key,
+    decode_payload,
     decode_value,
+    encode_value,
     exposure_key,
     keys_of,
     versions_key,
@@ -99,7 +103,7 @@ class PartitionState:
         if draft is None:
             key = context_key(user)
             put = self._behind.fresh(key)
-            found: Context | None = self._stored(key) if put is None else put.value
+            found: Context | None = self._stored(key) if put is None else decode_payload(key, put.value)
             draft = Draft(EMPTY if found is None else found)
         self._drafts[user] = draft
         if len(self._drafts) > self._cached:
@@ -119,7 +123,7 @@ class PartitionState:
         for number, user in enumerate(list(self._changed), 1):
             draft = self._changed.pop(user, None)
             if draft is not None:
-                self._put(context_key(user), draft.finish(), draft.offset)
+                self._put(context_key(user), msgspec.Raw(draft.encode()), draft.offset)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         written = self.seal(last)
@@ -184,7 +188,7 @@ class PartitionState:
 
     def set_context(self, user: str, context: Context) -> None:
         self._drop(user)
-        self._put(context_key(user), context, context.offset)
+        self._put(context_key(user), msgspec.Raw(encode_value(context)), context.offset)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
