@@ -38,7 +38,6 @@ class WriteBehind:
     """What is not durable yet of one partition. `open` is False once nothing more is written.
 
     `written` is the last offset of which everything is durable (-1: none yet). `pause`: seconds between two writes.
-    `kept` is called with each key and value that became durable and was not put again meanwhile.
     """
 
     def __init__(
@@ -47,14 +46,12 @@ class WriteBehind:
         *,
         now_ms: Callable[[], int],
         pause: float,
-        kept: Callable[[bytes, Any], None],
     ) -> None:
         self.open = True
         self.written = -1
         self._changelog = changelog
         self._now_ms = now_ms
         self._pause = pause
-        self._kept = kept
         self._fresh: dict[bytes, Put] = {}
         self._pending: dict[bytes, Put] = {}
         self._groups: deque[_Group] = deque()
@@ -152,4 +149,3 @@ class WriteBehind:
         for key, put in puts:
             if self._fresh.get(key) is put:
                 del self._fresh[key]
-                self._kept(key, put.value)

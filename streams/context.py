@@ -9,9 +9,8 @@ Interest by attribute is not stored: it follows from the likes and dislikes (`st
 event leaves no interest behind.
 """
 
-from hashlib import blake2b
-
 import msgspec
+import xxhash
 
 from schemas.events import Event, EventKind
 
@@ -86,7 +85,7 @@ EMPTY = Context()
 
 def digest(identifier: str) -> int:
     """The 64-bit digest under which an item or event id is remembered."""
-    return int.from_bytes(blake2b(identifier.encode(), digest_size=8).digest(), "little")
+    return xxhash.xxh3_64_intdigest(identifier.encode())
 
 
 _STRENGTH = {

@@ -13,7 +13,6 @@ contexts have changed (`crowded`), it is time to gather them.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -38,12 +37,11 @@ from streams.entries import (
 )
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
+from streams.kept import Kept
 from streams.store import CONTEXT, ERASURE, KEY, Store, header
 
 CROWD = 5_000
 """Contexts of one partition that have changed and are too many to wait with writing them."""
-
-_CONTEXT = CONTEXT[0]
 
 _PRIOR = Blend()
 
@@ -71,12 +69,12 @@ class PartitionState:
         self.folded = -1
         self._store = store
         self._changelog = changelog
-        self._cached = cached
         self._now_ms = now_ms
-        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, kept=self._durable)
-        self._drafts: OrderedDict[str, Draft] = OrderedDict()
+        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause)
+        self._drafts: Kept[str, Draft] = Kept(cached)
+        self._exposures: Kept[str, Exposure] = Kept(cached)
         self._changed: dict[str, Draft] = {}
-        self._cache: OrderedDict[bytes, Any] = OrderedDict()
+        self._others: Kept[bytes, Any] = Kept(cached)
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
         self._erased_to = max((each.offset for each in self._erasures.values()), default=-1)
@@ -97,7 +95,6 @@ class PartitionState:
         """The person's context as it grows. Whoever changes it says so with `note`."""
         draft = self._drafts.get(user)
         if draft is not None:
-            self._drafts.move_to_end(user)
             return draft
         draft = self._changed.get(user)
         if draft is None:
@@ -105,9 +102,7 @@ class PartitionState:
             put = self._behind.fresh(key)
             found: Context | None = self._stored(key) if put is None else decode_payload(key, put.value)
             draft = Draft(EMPTY if found is None else found)
-        self._drafts[user] = draft
-        if len(self._drafts) > self._cached:
-            self._drafts.popitem(last=False)
+        self._drafts.keep(user, draft)
         return draft
 
     def note(self, changed: Mapping[str, Draft]) -> None:
@@ -132,8 +127,12 @@ class PartitionState:
 
     def exposure(self, user: str) -> Exposure:
         """The person's lists that wait for a reaction."""
-        found: Exposure | None = self._get(exposure_key(user))
-        return NONE if found is None else found
+        exposure = self._exposures.get(user)
+        if exposure is None:
+            found: Exposure | None = self._read(exposure_key(user))
+            exposure = NONE if found is None else found
+            self._exposures.keep(user, exposure)
+        return exposure
 
     def blend(self, scene: str) -> Blend:
         """The weights learned for a scene from the people of this partition; the prior ones at first."""
@@ -192,6 +191,7 @@ class PartitionState:
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
+        self._exposures.keep(user, exposure)
 
     def set_blend(self, scene: str, blend: Blend) -> None:
         self._put(blend_key(scene), blend, self._stamp())
@@ -262,15 +262,14 @@ class PartitionState:
             yield decode_value(key, envelope)
 
     def _get(self, key: bytes) -> Any:
+        """What is neither a context nor open lists."""
+        if key not in self._others:
+            self._others.keep(key, self._read(key))
+        return self._others[key]
+
+    def _read(self, key: bytes) -> Any:
         put = self._behind.fresh(key)
-        if put is not None:
-            return put.value
-        if key in self._cache:
-            self._cache.move_to_end(key)
-            return self._cache[key]
-        value = self._stored(key)
-        self._keep(key, value)
-        return value
+        return self._stored(key) if put is None else put.value
 
     def _stored(self, key: bytes) -> Any:
         envelope = self._store.get(key)
@@ -283,21 +282,12 @@ class PartitionState:
     def _drop(self, user: str) -> None:
         self._drafts.pop(user, None)
         self._changed.pop(user, None)
+        self._exposures.pop(user, None)
 
     def _put(self, key: bytes, value: Any, stamp: int) -> None:
         self._check_open()
         self._behind.put(key, value, stamp)
-        self._cache.pop(key, None)
-
-    def _durable(self, key: bytes, value: Any) -> None:
-        if key[0] != _CONTEXT:  # contexts are kept as drafts
-            self._keep(key, value)
-
-    def _keep(self, key: bytes, value: Any) -> None:
-        self._cache[key] = value
-        self._cache.move_to_end(key)
-        if len(self._cache) > self._cached:
-            self._cache.popitem(last=False)
+        self._others.pop(key, None)
 
     def _stamp(self) -> int:
         """The clock of what has no offset of its own: never behind anything that is stored."""
