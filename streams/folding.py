@@ -34,9 +34,14 @@ from streams.errors import StoreFailed
 from streams.pseudonym import Alias, same
 from streams.refusing import Record, dead_letter
 
+_ERASE = EventKind.ERASE  # to ask the enumeration for it costs as much as a few of the lines below
+
 
 class LookUp(Protocol):
-    """The state before the batch. The drafts grow as the batch is folded; the exposures are values."""
+    """The state before the batch. The drafts grow as the batch is folded; the exposures are values. Nobody has an event
+    behind `erased_to` that was erased."""
+
+    erased_to: int
 
     def draft(self, user: str) -> Draft: ...
     def exposure(self, user: str) -> Exposure: ...
@@ -89,8 +94,8 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
-    nothing of the batch counts. A repeat changes nothing but the stamp; where it is the newest
-    event of its user, read again after a crash or a rebalance, it triggers again, since its list may not have come out.
+    nothing of the batch counts. A repeat changes nothing but the stamp. One that is read again after a crash or a
+    rebalance triggers again, since its list may not have come out, unless it is too old and others came after it.
     `alias` gives the name under which a person is kept, and under which feedback is published; `events`, `triggers` and
     `receipts` have the id.
     """
@@ -98,15 +103,17 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     updates: list[tuple[str, Covisit]] = []
     people: dict[str, _Person] = {}
     offset = -1
+    drafts, triggers, events = folded.drafts, folded.triggers, folded.events
+    erased_to, aliased = state.erased_to, alias is not same
     for record in records:
         offset = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)
-            user = alias(event.user)
-            if event.kind is EventKind.ERASE:
+            user = alias(event.user) if aliased else event.user
+            if event.kind is _ERASE:
                 _erase(folded, people, event, offset, state, now_ms=now_ms, user=user)
                 continue
-            if state.erased(user, offset):
+            if offset <= erased_to and state.erased(user, offset):
                 folded.repeats += 1
                 continue
             person = people.get(user)
@@ -117,9 +124,9 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
             if mark in draft.ids or offset <= draft.offset:
                 if offset > draft.offset:
                     draft.move(offset)
-                    folded.drafts[user] = draft
-                elif offset == draft.offset and (event.ts >= oldest_ms or user not in folded.triggers):
-                    folded.triggers[user] = (event, offset)
+                    drafts[user] = draft
+                elif event.ts >= oldest_ms or (offset == draft.offset and user not in triggers):
+                    triggers[user] = (event, offset)
                 folded.repeats += 1
                 continue
             # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
@@ -136,12 +143,14 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
             folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
             continue
         person.exposure = exposure
-        folded.drafts[user] = draft
-        folded.feedback.extend(feedback)
-        updates.extend(pairs)
-        folded.events.append(event)
-        if event.ts >= oldest_ms or user not in folded.triggers:
-            folded.triggers[user] = (event, offset)
+        drafts[user] = draft
+        if feedback:
+            folded.feedback += feedback
+        if pairs:
+            updates += pairs
+        events.append(event)
+        if event.ts >= oldest_ms or user not in triggers:
+            triggers[user] = (event, offset)
     folded.last = offset
     for user, person in people.items():
         if person.exposure is not person.before:

@@ -52,7 +52,8 @@ MAX_ERASURES = 100_000
 class PartitionState:
     """What is known of the people of one partition. `open` is False from the moment the partition is let go of.
 
-    `folded` is the last offset that is folded in, `written` the last one of which everything is durable (-1: none yet).
+    `folded` is the last offset that is folded in, `written` the last one of which everything is durable, `erased_to`
+    that of the last order to erase somebody (-1: none yet).
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class PartitionState:
         self._others: Kept[bytes, Any] = Kept(cached)
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
-        self._erased_to = max((each.offset for each in self._erasures.values()), default=-1)
+        self.erased_to = max((each.offset for each in self._erasures.values()), default=-1)
 
     @property
     def open(self) -> bool:
@@ -150,13 +151,13 @@ class PartitionState:
 
     def erased(self, user: str, offset: int) -> bool:
         """Whether the person's event at `offset` stands before an order to erase them that was carried out."""
-        if offset > self._erased_to:
+        if offset > self.erased_to:
             return False
         return any(covers(each, user, offset) for each in self._erasures.values())
 
     def set_erasure(self, erasure: Erasure) -> None:
         self._erasures[erasure.order] = erasure
-        self._erased_to = max(self._erased_to, erasure.offset)
+        self.erased_to = max(self.erased_to, erasure.offset)
         self._put(ERASURE + erasure.order, erasure, self._stamp())
 
     def drop_erasures(self, before_ms: int) -> None:

@@ -65,6 +65,8 @@ class Target:
 class Nobody:
     """A state in which one person is known, and was erased at offset 5."""
 
+    erased_to = 5
+
     def __init__(self) -> None:
         event = Event(id="e", user="ann", kind=EventKind.LIKE, ts=NOW, item="heat")
         self._known = fold(EMPTY, event, 6)

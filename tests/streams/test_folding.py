@@ -54,6 +54,10 @@ class State:
     def erasure(self, order: bytes) -> Erasure | None:
         return self.erasures.get(order)
 
+    @property
+    def erased_to(self) -> int:
+        return max((each.offset for each in self.erasures.values()), default=-1)
+
     def erased(self, user: str, offset: int) -> bool:
         return any(covers(each, user, offset) for each in self.erasures.values())
 
@@ -154,6 +158,16 @@ def test_what_is_delivered_again_changes_nothing_but_asks_for_the_newest_list_ag
     assert (folded.drafts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
     assert folded.triggers == {"ann": (like(2), 1), "bob": (like(1, "bob"), 2)}
     assert folded.repeats == 3
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_delivered_again_an_event_that_comes_late_hides_none_either(late: int) -> None:
+    """A crash between the fold and the list must not take away the list that the one of now calls for."""
+    old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
+    records = [record(at, event) for at, event in enumerate([like(1), old] if late else [old, like(1)])]
+    state = State()
+    state.take(*records, oldest_ms=NOW - 60_000)
+    assert state.take(*records, oldest_ms=NOW - 60_000).triggers == {"ann": (like(1), 1 - late)}
 
 
 def test_joins_reactions_with_open_lists_within_the_batch() -> None:
