@@ -82,7 +82,7 @@ def decode_event(value: bytes | None, *, key: bytes | None, now_ms: int) -> Even
     """
     try:
         # What nearly every record is. Whatever is not goes the long way, which says what is wrong with it.
-        event = _EVENT(value) if value and value[0] >= 0x80 and len(value) <= MAX_MESSAGE_BYTES else _READ_EVENT(value)
+        event = _EVENT(value) if value and len(value) <= MAX_MESSAGE_BYTES else _READ_EVENT(value)
     except UNREADABLE:
         event = _READ_EVENT(value)
     user = event.user

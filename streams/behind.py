@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import msgspec
+
 from streams.changelog import Changelog, Update
 from streams.entries import encode_value
 from streams.store import CONTEXT, seal
@@ -20,7 +22,7 @@ AT_ONCE = 500
 _CONTEXT = CONTEXT[0]
 
 
-class Put(NamedTuple):
+class Put(msgspec.Struct, frozen=True):
     """A value on its way to the changelog; None clears. The same object stands in its group and among the fresh."""
 
     stamp: int

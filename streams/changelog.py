@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.errors import Superseded
-from streams.store import MARKER, Facts, Store, header
+from streams.store import MARKER, Facts, Store, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Changelog:
     def _apply(self, updates: Sequence[Update], position: int) -> None:
         facts = self._store.facts
         kept = [(key, value) for key, value in updates if not key.startswith(MARKER)]
-        high = max((header(value).stamp for _, value in kept if value is not None), default=-1)
+        high = max((stamp_of(value) for _, value in kept if value is not None), default=-1)
         self._store.write(kept, Facts(facts.identity, position, max(facts.high, high), self._now_ms()))
 
     async def _catch_up(self, reader: Any, facts: Facts) -> tuple[int, set[bytes]]:
@@ -150,9 +150,9 @@ class Changelog:
                     fresh[record.key] = None
                     stale.discard(record.key)
                     continue
-                stamp = header(record.value).stamp
+                stamp = stamp_of(record.value)
                 held = fresh[record.key] if record.key in fresh else self._store.get(record.key)
-                if held is not None and header(held).stamp > stamp:
+                if held is not None and stamp_of(held) > stamp:
                     stale.add(record.key)
                     continue
                 stale.discard(record.key)

@@ -40,7 +40,7 @@ from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
 from streams.store import CONTEXT, ERASURE, KEY, Store, header
 
-CROWD = 5_000
+CROWD = 10_000
 """Contexts of one partition that have changed and are too many to wait with writing them."""
 
 _PRIOR = Blend()
@@ -116,12 +116,15 @@ class PartitionState:
 
         Nothing is to be folded meanwhile, and everything that followed from those events is to be out.
         """
+        put = self._behind.put
+        self._check_open()
         for number, user in enumerate(list(self._changed), 1):
             draft = self._changed.pop(user, None)
             if draft is not None:
-                self._put(context_key(user), msgspec.Raw(draft.encode()), draft.offset)
+                put(context_key(user), msgspec.Raw(draft.encode()), draft.offset)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
+                self._check_open()
         written = self.seal(last)
         self._behind.hasten()
         return written

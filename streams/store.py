@@ -53,6 +53,7 @@ _NOTHING = b"!!"
 """A key that never holds anything."""
 
 _HEAD = struct.Struct(">qq")
+_STAMP = struct.Struct(">q")
 HEAD_BYTES = _HEAD.size
 
 
@@ -66,6 +67,12 @@ class Header(NamedTuple):
 def seal(stamp: int, written_ms: int, payload: bytes) -> bytes:
     """The envelope."""
     return _HEAD.pack(stamp, written_ms) + payload
+
+
+def stamp_of(value: bytes) -> int:
+    """The stamp in an envelope's head. Raises `struct.error` on what is no envelope."""
+    stamp: int = _STAMP.unpack_from(value)[0]
+    return stamp
 
 
 def header(value: bytes) -> Header:
