@@ -23,7 +23,8 @@ _CONTEXT = CONTEXT[0]
 
 
 class Put(msgspec.Struct, frozen=True):
-    """A value on its way to the changelog; None clears. The same object stands in its group and among the fresh."""
+    """A value on its way to the changelog, or its bytes; None clears. The same object stands in its group and among
+    the fresh."""
 
     stamp: int
     value: Any
@@ -144,10 +145,15 @@ class WriteBehind:
 
     async def _write(self, puts: Sequence[tuple[bytes, Put]]) -> None:
         now = self._now_ms()
-        updates: list[Update] = [
-            (key, None if put.value is None else seal(put.stamp, now, encode_value(put.value))) for key, put in puts
-        ]
+        updates: list[Update] = [(key, _envelope(put, now)) for key, put in puts]
         await self._changelog.write(updates)
         for key, put in puts:
             if self._fresh.get(key) is put:
                 del self._fresh[key]
+
+
+def _envelope(put: Put, now: int) -> bytes | None:
+    value = put.value
+    if value is None:
+        return None
+    return seal(put.stamp, now, value if isinstance(value, bytes) else encode_value(value))

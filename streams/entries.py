@@ -19,9 +19,9 @@ class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 encode_value = msgspec.msgpack.Encoder().encode
-"""The bytes of a value, without its envelope; of a `msgspec.Raw`, those that it holds."""
+"""The bytes of a value, without its envelope."""
 
-_DECODE: dict[bytes, Callable[[bytes | memoryview | msgspec.Raw], Any]] = {
+_DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
     EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
     BLEND: msgspec.msgpack.Decoder(Blend).decode,
@@ -36,7 +36,7 @@ def decode_value(key: bytes, envelope: bytes) -> Any:
     return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
 
 
-def decode_payload(key: bytes, payload: msgspec.Raw | None) -> Any:
+def decode_payload(key: bytes, payload: bytes | None) -> Any:
     """The object in bytes without an envelope; None of None."""
     return None if payload is None else _DECODE[key[:1]](payload)
 

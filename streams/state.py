@@ -16,8 +16,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from streams.attribution import NONE, Exposure
 from streams.behind import AT_ONCE, WriteBehind
 from streams.blend import Blend
@@ -121,7 +119,7 @@ class PartitionState:
         for number, user in enumerate(list(self._changed), 1):
             draft = self._changed.pop(user, None)
             if draft is not None:
-                put(context_key(user), msgspec.Raw(draft.encode()), draft.offset)
+                put(context_key(user), draft.encode(), draft.offset)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
                 self._check_open()
@@ -191,7 +189,7 @@ class PartitionState:
 
     def set_context(self, user: str, context: Context) -> None:
         self._drop(user)
-        self._put(context_key(user), msgspec.Raw(encode_value(context)), context.offset)
+        self._put(context_key(user), encode_value(context), context.offset)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
