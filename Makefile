@@ -41,7 +41,7 @@ test: dev ## run every test (real brokers and a real tritonserver where found)
 	@$(BIN)/pytest $(ARGS)
 
 unit: dev ## run the tests that need no service
-	@$(BIN)/pytest -m "not kafka and not triton and not browser and not slow" $(ARGS)
+	@$(BIN)/pytest -n auto -m "not kafka and not triton and not browser and not slow" $(ARGS)
 
 faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
 	@$(BIN)/python -m tests.faults $(ARGS)

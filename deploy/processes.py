@@ -44,22 +44,30 @@ class _Watch:
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
 
+    def begin(self) -> None:
+        """Start it, if it does not run. Before a child, so that what lies between the two is one write."""
+        with self._lock:
+            self._begun()
+
     def tell(self, line: str) -> None:
         with self._lock:
-            if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", str(Path(watchdog.__file__))],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                    text=True,
-                )
-                self._owner = os.getpid()
-            pipe = self._process.stdin
+            pipe = self._begun().stdin
             assert pipe is not None
             pipe.write(line + "\n")
             pipe.flush()
+
+    def _begun(self) -> subprocess.Popen[str]:
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(watchdog.__file__))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                text=True,
+            )
+            self._owner = os.getpid()
+        return self._process
 
     def close(self) -> None:
         """Let it end what is still on its list, and itself."""
@@ -102,6 +110,7 @@ class Child:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         self._output: IO[bytes] = log.open("ab")
+        _watch.begin()
         try:
             self._process = subprocess.Popen(
                 list(command),

@@ -100,15 +100,6 @@ def test_the_demo_makes_lists_and_ends_with_its_summary(start: Callable[..., Run
     assert run.children() == []
 
 
-def test_ctrl_c_ends_the_live_part_with_a_summary(start: Callable[..., Run]) -> None:
-    run = start("--speed", "2", "--json", "summary.json")
-    run.until(lambda: "events 1" in run.log(), 400)
-    run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(60) == 0, run.log()
-    assert json.loads((run.folder / "summary.json").read_text())["events"] > 0
-    assert run.children() == []
-
-
 def test_ctrl_c_before_the_live_part_breaks_it_off(start: Callable[..., Run]) -> None:
     run = start()
     run.until(lambda: "workers ..." in run.log(), 60)
@@ -136,8 +127,10 @@ def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
     run.until(lambda: not run.children(), 30)
 
 
-def test_a_tritonserver_outlives_nobody_who_serves_it(start: Callable[..., Run]) -> None:
-    run = start("--speed", "2")
+def test_a_tritonserver_outlives_nobody_who_serves_it_and_ctrl_c_ends_the_live_part_with_a_summary(
+    start: Callable[..., Run],
+) -> None:
+    run = start("--speed", "2", "--json", "summary.json")
     run.until(lambda: "events 1" in run.log(), 400)
     [server] = [pid for pid in run.children() if program(pid) == "tritonserver"]
     serving = int(Path(f"/proc/{server}/stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -145,3 +138,5 @@ def test_a_tritonserver_outlives_nobody_who_serves_it(start: Callable[..., Run])
     run.until(lambda: server not in run.children(), 30)
     run.process.send_signal(signal.SIGINT)
     assert run.process.wait(60) == 0, "the lists go on without it"
+    assert json.loads((run.folder / "summary.json").read_text())["events"] > 0
+    assert run.children() == []

@@ -29,11 +29,11 @@ def kill_in_the_middle(plane: Plane, more: int) -> bool:
 
 
 def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:
-    """kill -9, four times: the contexts are those of an undisturbed run."""
+    """kill -9, three times: the contexts are those of an undisturbed run."""
     draw = random.Random(4)
     middles = 0
     with Plane(own_broker, tmp_path, **SMALL) as plane:
-        for seed in range(4):
+        for seed in range(3):
             plane.send(traffic(seed, 1_500))
             middles += kill_in_the_middle(plane, draw.randrange(50, 400))
         plane.start()
@@ -42,7 +42,7 @@ def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:
         assert plane.stop() == 0, plane.log()
         ends = {record.partition: record.offset + 1 for record in plane.read(EVENTS.name)}
         assert plane.committed() == ends
-    assert middles >= 3, "the kills did not hit the middle of the stream: send more"
+    assert middles >= 2, "the kills did not hit the middle of the stream: send more"
 
 
 def test_kill_and_lose_the_disk(own_broker: Broker, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_everybody_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -
     """Whoever did something before a kill -9 gets the list that answers it after the restart, if not before."""
     with Plane(own_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
         newest: dict[str, str] = {}
-        for round_ in range(3):
+        for round_ in range(2):
             live = []
             for number in range(300):
                 user = f"person-{number}"
