@@ -71,6 +71,8 @@ class Changelog:
         self._next = 0
         """The offset that our next record has, if nobody else writes."""
         self._mending = 0
+        self._older: set[bytes] = set()
+        """Markers of recoveries that began before ours."""
 
     async def recover(self) -> Recovered:
         """Bring the store up to everything that the changelog holds now. The first thing to do, once."""
@@ -143,7 +145,10 @@ class Changelog:
                 if record.key == self._marker:
                     done = True
                     break
-                if record.key is None or record.key.startswith(MARKER):
+                if record.key is None:
+                    continue
+                if record.key.startswith(MARKER):
+                    self._older.add(record.key)
                     continue
                 count += 1
                 if record.value is None:
@@ -164,8 +169,12 @@ class Changelog:
                 return count, stale
 
     async def _mend(self, start: int, end: int) -> None:
-        """Look at what others wrote at offsets `start` to `end` (exclusive), and write our own values of it again."""
+        """Look at what others wrote at offsets `start` to `end` (exclusive), and write our own values of it again.
+
+        Where a later recovery left its mark, or records are gone that may have been one, the others are in the right.
+        """
         keys: set[bytes] = set()
+        left = end - start
         async with self._reader() as reader:
             reader.seek(self._tp, start)
             position = start
@@ -173,14 +182,18 @@ class Changelog:
                 records = (await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)).get(self._tp, ())
                 for record in records:
                     position = record.offset + 1
-                    if record.offset >= end or record.key is None:
+                    if record.offset >= end:
+                        continue
+                    left -= 1
+                    if record.key is None:
                         continue
                     if not record.key.startswith(MARKER):
                         keys.add(record.key)
-                    elif record.value is not None and record.key != self._marker:
-                        raise Superseded(
-                            f"partition {self._tp.partition} is being recovered by another worker; let go of it"
-                        )
+                    elif record.key != self._marker and record.key not in self._older:
+                        raise self._superseded()
+        # Whoever stood still for long finds only what compaction has left.
+        if left:
+            raise self._superseded()
         # Where we hold nothing, theirs is cleared: it may be of a person who was erased since.
         ours = [(key, self._store.get(key)) for key in keys]
         log.warning(
@@ -190,6 +203,9 @@ class Changelog:
             len(ours),
         )
         await self.write(ours)
+
+    def _superseded(self) -> Superseded:
+        return Superseded(f"partition {self._tp.partition} was recovered by another worker; let go of it")
 
     async def _send(self, updates: Sequence[Update]) -> list[int]:
         """Append to the topic's partition; the offset of each record, once the broker has them all."""

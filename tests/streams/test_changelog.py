@@ -33,6 +33,8 @@ class Place:
         self._producer = producer
         self._folder = folder
         self._nonces = itertools.count()
+        self.compacted: dict[bytes, bool] = {}
+        """Keys of which no reader gets a value any more; True where it still gets that they were cleared."""
 
     def store(self, name: str) -> Store:
         return Store(self._folder / f"{self.partition}-{name}")
@@ -50,7 +52,20 @@ class Place:
         )
 
     def consumer(self) -> Any:
-        return AIOKafkaConsumer(bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+        reader = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+        get = reader.getmany
+
+        async def left(*partitions: Any, **options: Any) -> Any:
+            return {
+                tp: [each for each in records if self._is_left(each)]
+                for tp, records in (await get(*partitions, **options)).items()
+            }
+
+        reader.getmany = left
+        return reader
+
+    def _is_left(self, record: Any) -> bool:
+        return record.key not in self.compacted or (record.value is None and self.compacted[record.key])
 
     async def write_as_a_stranger(self, key: bytes, value: bytes | None) -> None:
         await self._producer.send_and_wait(CONTEXTS.name, key=key, value=value, partition=self.partition)
@@ -176,6 +191,47 @@ async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_la
             assert (await at.changelog(store).recover()).trusted
             assert dict(store.scan(b"", 10)) == dict(new_store.scan(b"", 10))
             assert store.get(b"cann") == value(5)
+
+
+@pytest.mark.parametrize("left", ["the clearing of its mark", "nothing of its mark"])
+async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away(
+    broker: Broker, tmp_path: Path, left: str
+) -> None:
+    """It stood still for so long that of the recovery of its successor the broker has kept no more than this."""
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store, at.store("b") as new_store:
+            old, new = at.changelog(store), at.changelog(new_store)
+            await old.recover()
+            await old.write([(b"cann", value(1))])
+            await new.recover()
+            await new.write([(b"cann", value(5)), (b"cbob", value(6))])
+            at.compacted = {new._marker: left == "the clearing of its mark"}
+            with pytest.raises(Superseded):
+                await old.write([(b"cbob", value(2))])
+            at.compacted = {}
+            await new.write([(b"cdan", value(7))])
+            assert new_store.get(b"cann") == value(5)
+        with at.store("c") as store:
+            await at.changelog(store).recover()
+            assert {key: header(held).stamp for key, held in store.scan(b"", 10)} == {
+                b"cann": 5,
+                b"cbob": 6,
+                b"cdan": 7,
+            }
+
+
+async def test_the_mark_of_an_earlier_recovery_that_is_cleared_late_stops_nobody(
+    broker: Broker, tmp_path: Path
+) -> None:
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            await at.write_as_a_stranger(MARKER + b"the first", b"\x01")
+            await at.write_as_a_stranger(MARKER + b"a late one", b"\x01")
+            changelog = at.changelog(store)
+            await changelog.recover()
+            await at.write_as_a_stranger(MARKER + b"a late one", None)
+            await changelog.write([(b"cann", value(1))])
+            assert store.get(b"cann") == value(1)
 
 
 async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:
