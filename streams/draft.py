@@ -55,7 +55,7 @@ def prints_of(seen: bytes) -> str:
     return (np.frombuffer(seen, "<u8") & _PRINT).astype("<u2").tobytes().decode("utf-16-le")
 
 
-class _Written(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag):
+class _Written(msgspec.Struct, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag, gc=False):
     """A `Context` in the eyes of an encoder."""
 
     offset: int
@@ -85,7 +85,8 @@ class SceneDraft:
         """Put `done` among the likes or the dislikes: by what was said of an item last."""
         likes, dislikes = self.likes, self.dislikes
         likes.pop(item, None)
-        dislikes.pop(item, None)
+        if dislikes:
+            dislikes.pop(item, None)
         if feeling > 0:
             likes[item] = done
             self.liked += 1
@@ -102,7 +103,14 @@ class SceneDraft:
 
     def fields(self) -> tuple[list[Interaction], tuple[Interaction, ...], tuple[Interaction, ...], int, int]:
         """What a `SceneContext` is made of, in order."""
-        return self.recent, tuple(self.likes.values()), tuple(self.dislikes.values()), self.liked, self.met
+        likes, dislikes = self.likes, self.dislikes  # mostly, one of them is empty
+        return (
+            self.recent,
+            tuple(likes.values()) if likes else (),
+            tuple(dislikes.values()) if dislikes else (),
+            self.liked,
+            self.met,
+        )
 
 
 class Draft:
@@ -191,19 +199,10 @@ class Draft:
         """The bytes of `finish()`."""
         if self.offset == self._finished.offset:
             return _encode(self._finished)
-        scenes = {
-            name: scene if isinstance(scene, SceneContext) else scene.fields() for name, scene in self.scenes.items()
-        }
-        return _encode(
-            _Written(
-                offset=self.offset,
-                ts=self.ts,
-                scenes=scenes,
-                seen=self.seen or b"",
-                ids=tuple(self.ids),
-                steers=self.steers,
-            )
-        )
+        scenes: dict[str, Any] = {}
+        for name, scene in self.scenes.items():
+            scenes[name] = scene if isinstance(scene, SceneContext) else scene.fields()
+        return _encode(_Written(self.offset, self.ts, scenes, self.seen or b"", tuple(self.ids), self.steers))
 
     def _take(self, context: Context) -> None:
         self._finished = context
