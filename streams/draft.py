@@ -81,21 +81,14 @@ class SceneDraft:
         self.liked = scene.liked
         self.met = max(scene.met, len(scene.recent))
 
-    def judge(self, item: str, done: Interaction, feeling: int) -> None:
-        """Put `done` among the likes or the dislikes: by what was said of an item last."""
-        likes, dislikes = self.likes, self.dislikes
-        likes.pop(item, None)
-        if dislikes:
-            dislikes.pop(item, None)
-        if feeling > 0:
-            likes[item] = done
-            self.liked += 1
-            if len(likes) > MAX_LIKES:
-                del likes[next(iter(likes))]
-        else:
-            dislikes[item] = done
-            if len(dislikes) > MAX_DISLIKES:
-                del dislikes[next(iter(dislikes))]
+    def dislike(self, item: str, done: Interaction) -> None:
+        """Put `done` among the dislikes, and out of the likes: what was said of an item last counts."""
+        dislikes = self.dislikes
+        self.likes.pop(item, None)
+        dislikes.pop(item, None)
+        dislikes[item] = done
+        if len(dislikes) > MAX_DISLIKES:
+            del dislikes[next(iter(dislikes))]
 
     def finish(self) -> SceneContext:
         recent, likes, dislikes, liked, met = self.fields()
@@ -160,8 +153,17 @@ class Draft:
         if len(recent) > MAX_RECENT:
             del recent[0]
         here.met += 1
-        if feeling:
-            here.judge(item, done, feeling)
+        if feeling > 0:
+            likes = here.likes
+            likes.pop(item, None)
+            if here.dislikes:
+                here.dislikes.pop(item, None)
+            likes[item] = done
+            here.liked += 1
+            if len(likes) > MAX_LIKES:
+                del likes[next(iter(likes))]
+        elif feeling:
+            here.dislike(item, done)
         row = self.seen
         at = self._prints.find(its_print)
         if at < 0 or (not row.startswith(seen, 8 * at) and find_seen(row, seen) < 0):

@@ -55,9 +55,9 @@ class Folded:
     """What a batch comes to.
 
     `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
-    are the accepted events in order, without repeats. `triggers` are the events that call for a list, the newest of
-    each user; one that comes late hides none that is still of use. `repeats` counts what was folded before; `last` is
-    the offset of the batch's last record, -1 if it had none.
+    are the accepted events in order, without repeats, `kinds` how many of each kind. `triggers` are the events that
+    call for a list, the newest of each user; one that comes late hides none that is still of use. `repeats` counts what
+    was folded before; `last` is the offset of the batch's last record, -1 if it had none.
 
     `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
     `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
@@ -70,6 +70,7 @@ class Folded:
     feedback: list[Feedback] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    kinds: dict[EventKind, int] = field(default_factory=lambda: dict.fromkeys(EventKind, 0))
     triggers: dict[str, tuple[Event, int]] = field(default_factory=dict)
     cleared: dict[str, str] = field(default_factory=dict)
     erasures: dict[bytes, Erasure] = field(default_factory=dict)
@@ -103,7 +104,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     updates: list[tuple[str, Covisit]] = []
     people: dict[str, _Person] = {}
     offset = -1
-    drafts, triggers, events = folded.drafts, folded.triggers, folded.events
+    drafts, triggers, events, kinds = folded.drafts, folded.triggers, folded.events, folded.kinds
     erased_to, aliased = state.erased_to, alias is not same
     for record in records:
         offset = record.offset
@@ -149,6 +150,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
         if pairs:
             updates += pairs
         events.append(event)
+        kinds[event.kind] += 1
         if event.ts >= oldest_ms or user not in triggers:
             triggers[user] = (event, offset)
     folded.last = offset
@@ -210,3 +212,4 @@ def _erase(
     folded.exposures.pop(user, None)
     folded.triggers.pop(user, None)
     folded.events.append(event)
+    folded.kinds[event.kind] += 1

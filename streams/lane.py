@@ -11,10 +11,8 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,8 +39,6 @@ log = logging.getLogger(__name__)
 FETCH_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
-
-_KIND = attrgetter("kind")
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
 """Send records; return when the broker has them all."""
@@ -340,8 +336,9 @@ class Lane:
 
     def _count(self, folded: Folded, records: int, seconds: float) -> None:
         metrics = self._plane.metrics
-        for kind, count in Counter(map(_KIND, folded.events)).items():
-            metrics.events.labels(kind.value).inc(count)
+        for kind, count in folded.kinds.items():
+            if count:
+                metrics.events.labels(kind.value).inc(count)
         for letter in folded.dead:
             metrics.dead_letters.labels(letter.code.value).inc()
         for each in folded.feedback:
