@@ -6,7 +6,6 @@ has done: with many people, what costs is going where nothing is in the cache. W
 forgetting) is left to the plain fold. A draft is written as the `Context` would be, without making one. Pure.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,14 +38,22 @@ _FEELING = {kind: sentiment(kind) for kind in EventKind}
 _NO_SCENE = SceneContext()
 
 
-@lru_cache(maxsize=1 << 16)
+_MOST_KNOWN = 1 << 16
+_known: dict[str, tuple[str, bytes, str]] = {}
+
+
 def known(item: str) -> tuple[str, bytes, str]:
     """One string for all that are equal to `item`, the 8 bytes under which it is remembered, and their print.
 
-    At most 65,536 items are kept, about 400 bytes each.
+    At most 65,536 items are kept, about 400 bytes each; then it begins anew.
     """
-    mark = digest(item)
-    return item, mark.to_bytes(8, "little"), chr(mark & _PRINT)
+    found = _known.get(item)
+    if found is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        mark = digest(item)
+        found = _known[item] = item, mark.to_bytes(8, "little"), chr(mark & _PRINT)
+    return found
 
 
 def prints_of(seen: bytes) -> str:
@@ -142,7 +149,7 @@ class Draft:
         if event.item is None or kind is _STEER or kind is _FORGET:
             self._take(fold(self.finish(), event, offset))
             return
-        item, seen, its_print = known(event.item)
+        item, seen, its_print = _known.get(event.item) or known(event.item)
         ts, value, scene = event.ts, event.value, event.scene
         done = Interaction(item, kind, ts, mark, value)
         feeling = _FEELING[kind] if value is None else sentiment(kind, value)

@@ -101,11 +101,11 @@ def test_comes_to_the_plain_fold_at_every_bound(history: list[Event], gaps: list
 def test_comes_to_the_plain_fold_where_all_prints_are_one(history: list[Event], gaps: list[int], looks: int) -> None:
     """Then only the row of seen items tells them apart."""
     with patch.object(drafts, "_PRINT", 0):
-        drafts.known.cache_clear()
+        drafts._known.clear()
         try:
             agree(history, gaps, looks)
         finally:
-            drafts.known.cache_clear()
+            drafts._known.clear()
 
 
 @given(st.lists(events, max_size=20))
@@ -123,3 +123,13 @@ def test_a_finished_context_does_not_grow(history: list[Event]) -> None:
         step(draft, each, offset)
         given_out.append((draft.finish(), msgspec.msgpack.encode(draft.finish())))
     assert [msgspec.msgpack.encode(context) for context, _ in given_out] == [then for _, then in given_out]
+
+
+def test_no_more_items_are_known_than_the_bound() -> None:
+    with patch.object(drafts, "_MOST_KNOWN", 3):
+        drafts._known.clear()
+        for number in range(10):
+            item, seen, _ = drafts.known(f"film-{number}")
+            assert (item, seen) == (f"film-{number}", digest(item).to_bytes(8, "little"))
+            assert len(drafts._known) <= 3
+    assert drafts.known("film-9")[0] is drafts.known("".join(("film", "-9")))[0]
