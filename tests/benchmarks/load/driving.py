@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
@@ -95,13 +95,13 @@ async def drive(bootstrap: str, source: Iterator[Event], rate: float, seconds: f
     """Send at `rate` events a second, read the lists meanwhile, and wait `patience` seconds for the last of them."""
     answers = Answers()
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=2, acks=1)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
+    consumer = AIOKafkaConsumer(RECOMMENDATIONS.name, bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
     await producer.start()
     await consumer.start()
     try:
-        partitions = consumer.partitions_for_topic(RECOMMENDATIONS.name) or set()
-        consumer.assign([TopicPartition(RECOMMENDATIONS.name, number) for number in partitions])
         await consumer.seek_to_end()
+        for partition in consumer.assignment():
+            await consumer.position(partition)  # the end of now, not that of when the first event is sent
         reading = asyncio.create_task(_read(consumer, answers))
         begin = time.monotonic()
         while (passed := time.monotonic() - begin) < seconds:
