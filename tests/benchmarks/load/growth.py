@@ -47,7 +47,7 @@ async def growth(asked: argparse.Namespace) -> dict[str, Any]:
     for name, row in ratios.items():
         print(f"{name:12} {row['worker_seconds_per_event']:15.2f} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} "
               f"{row['worker_mib']:11.2f}")  # fmt: skip
-    names = {"worker_seconds_per_event": "processor time an event", "p50_ms": "p50", "worker_mib": "memory"}
+    names = {"worker_seconds_per_event": "processor time", "p50_ms": "p50", "worker_mib": "memory"}
     lines = [
         Line(f"{said}, {name}", [1.0, row[figure]]) for name, row in ratios.items() for figure, said in names.items()
     ]
@@ -56,5 +56,5 @@ async def growth(asked: argparse.Namespace) -> dict[str, Any]:
         "rate": asked.rate,
         "sizes": found,
         "ratios": ratios,
-        "plot": chart("Cost as a ratio, with ten times of one thing", [1.0, float(TIMES)], lines),
+        "plot": chart("The cost of an event as a ratio, with ten times of one thing", [1.0, float(TIMES)], lines),
     }
