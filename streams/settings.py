@@ -78,7 +78,8 @@ class Settings:
     group_instance: str = setting(
         "",
         "A name that this worker alone has, and keeps: a restart within the session timeout gives it its partitions "
-        "back and stops no other worker. For brokers with static membership, as Kafka's. Empty: none.",
+        "back and stops no other worker. For brokers with static membership: Kafka has it, the embedded one has not. "
+        "Empty: none.",
     )
     heartbeat_s: float = setting(2.0, "Between two signs of life to the group.", low=0.1, high=60)
 
