@@ -37,10 +37,11 @@ def mixed(seed: int, count: int, draw: random.Random) -> list[Sent]:
 
 
 def test_kills_in_the_middle_of_erasing(own_broker: Broker, tmp_path: Path) -> None:
-    """kill -9, three times, while people are erased by both ways and begin anew."""
+    """kill -9, five times, while people are erased by both ways and begin anew."""
     draw = random.Random(7)
     with Plane(own_broker, tmp_path, **SMALL) as plane:
-        for seed in range(3):
+        # Fewer rounds leave people whose ids begin like those of some who are gone, and RocksDB's index shortens keys.
+        for seed in range(5):
             plane.send(mixed(seed, 600, draw))
             plane.send(orders(seed), PRIVACY.name)
             before = len(plane.read(CONTEXTS.name))
