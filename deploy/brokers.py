@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from deploy.errors import MissingPart, StartFailed
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
+from inference.ports import free_ports
 
 READY_SECONDS = 60.0
 

@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,13 +26,6 @@ POLL_SECONDS = 0.05
 
 Probe = Callable[[], bool]
 """Whether something answers."""
-
-
-def free_ports(count: int) -> list[int]:
-    """`count` different TCP ports of 127.0.0.1 that nothing listened on a moment ago."""
-    with contextlib.ExitStack() as held:
-        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
 
 
 class _Watch:

@@ -12,9 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy import building, topics
 from deploy.brokers import Broker
 from deploy.errors import StartFailed
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
 from deploy.steps import Step
 from inference.errors import TritonNotAvailable
+from inference.ports import free_ports
 from inference.server import MODEL, find_installation
 from streams.metrics import HITS
 from streams.settings import throwaway, to_environment

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +20,7 @@ from typing import IO
 
 from inference.environment import python_of
 from inference.errors import TritonFailed, TritonNotAvailable
+from inference.ports import free_ports
 
 MODEL = "scorer"
 READY_SECONDS = 120.0
@@ -232,15 +232,6 @@ def serve(
                 raise TritonFailed(f"tritonserver ended with code {server.process.returncode}; see {log}")
     finally:
         server.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def _lay_out_backend(installation: Installation, target: Path) -> None:

@@ -1,15 +1,21 @@
 """Running a worker in the foreground until SIGTERM or SIGINT."""
 
 import gc
+import logging
+import os
+import socket
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import faust
+from aiokafka.errors import KafkaConnectionError
+
 from schemas.scoring import Scorer
 from streams.app import create_app
 from streams.errors import BadSetting
-from streams.settings import Settings, read_settings
+from streams.settings import Settings, read_settings, variable
 
 COLLECT_AFTER = 50_000, 20, 100
 """Objects more than before, and collections of each younger generation, before the collector looks at one."""
@@ -42,6 +48,33 @@ LOGGING: dict[str, Any] = {
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
 
 
+class _Foreground(faust.Worker):
+    """A worker that ends when it cannot start: Faust would wait for ever for parts to stop that never began."""
+
+    def stop_and_shutdown(self) -> None:
+        start = self._starting_fut
+        error = start.exception() if start is not None and start.done() and not start.cancelled() else None
+        if error is not None:
+            unreachable = isinstance(error, KafkaConnectionError)
+            hint = f" Check that the broker runs, and {variable('brokers')}." if unreachable else ""
+            sys.stderr.write(f"ouzel worker: could not start: {error}.{hint}\n")
+            logging.shutdown()
+            os._exit(1)
+        super().stop_and_shutdown()
+
+
+def _check_port(settings: Settings) -> None:
+    """Raise `BadSetting` if nobody can listen where the worker's pages are to be."""
+    host, port = settings.web_host, settings.web_port
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise BadSetting(
+            f"Nothing can listen on {host} port {port}: {error}. "
+            f"Set {variable('web_port')} to a free port, or {variable('web_host')} to an address of this machine."
+        ) from None
+
+
 def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """Run a worker with the settings of the environment until it is told to stop.
 
@@ -50,12 +83,13 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """
     try:
         settings = read_settings()
+        _check_port(settings)
         scorer = None if make_scorer is None else partial(make_scorer, settings)
         app = create_app(settings, make_scorer=scorer)
     except BadSetting as error:
         sys.stderr.write(f"ouzel worker: {error}\n")
         return 2
-    worker = app.Worker(loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
+    worker = _Foreground(app, loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
     # What has been imported stays. What is folded lives for long and has no cycles: looking through all of it, which
     # the collector's defaults do again and again as it grows, took a quarter of the time of the fold.
     gc.freeze()

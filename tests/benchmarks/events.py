@@ -19,8 +19,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
 from deploy.topics import create
+from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import EVENTS

@@ -12,7 +12,7 @@ import pytest
 
 from deploy import watchdog
 from deploy.errors import StartFailed
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
@@ -130,7 +130,3 @@ def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) ->
 def test_the_watchdog_reads_its_list() -> None:
     lines = ["+11\n", "+12\n", "-11\n", "x\n", "+\n", "+1\n", "+0\n", "-99\n", "+13"]
     assert watchdog.listed(lines) == {12, 13}
-
-
-def test_free_ports_are_different() -> None:
-    assert len(set(free_ports(20))) == 20

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import cli
-from deploy.processes import free_ports
+from inference.ports import free_ports
 from streams.connection import client_options, faust_options
 from streams.errors import BadSetting
 from streams.settings import Secret, Settings, read_settings, settings_table, variable

@@ -6,8 +6,9 @@ import signal
 import urllib.request
 from pathlib import Path
 
-from deploy.processes import free_ports, guard
+from deploy.processes import guard
 from inference import server
+from inference.ports import free_ports
 from inference.repository import config_pbtxt
 from inference.settings import ModelSettings
 from tests.faults import scripts

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from deploy.brokers import Broker
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
 from deploy.topics import create
+from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.topics import ITEMS
 from streams.settings import throwaway, to_environment

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from deploy.processes import free_ports
+from inference.ports import free_ports
 from streams.clock import SYSTEM
 from streams.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_LINE_BYTES, _BoundedSite, guard
 from streams.settings import Secret, Settings

@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 from inference import environment, server, wire
 from inference.client import TritonScorer
 from inference.errors import TritonFailed
+from inference.ports import free_ports
 from schemas.scoring import CircuitOpen, InvalidAnswer, ScoreRequest, Unavailable
 from tests.inference.tiny import request
 
@@ -65,7 +66,7 @@ async def test_garbage_is_refused_and_does_no_harm(triton: server.TritonServer, 
 
 
 async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tuple[Path, Path], tmp_path: Path) -> None:
-    ports = dict(zip(("grpc_port", "http_port", "metrics_port"), server.free_ports(3), strict=True))
+    ports = dict(zip(("grpc_port", "http_port", "metrics_port"), free_ports(3), strict=True))
     asked: ScoreRequest = request(HISTORY, FILMS)
     first = server.start(*exact_model, log=tmp_path / "first.log", **ports)
     scorer = TritonScorer(first.grpc)

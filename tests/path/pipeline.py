@@ -13,8 +13,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from deploy.brokers import Broker
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
 from deploy.topics import create
+from inference.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item

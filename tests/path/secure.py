@@ -11,7 +11,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from deploy.brokers import KafkaBroker
-from deploy.processes import free_ports
+from inference.ports import free_ports
 from streams.settings import Secret
 
 USER = "ouzel-worker"

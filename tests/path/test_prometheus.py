@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.brokers import Broker
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
+from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from deploy.brokers import Broker
-from deploy.processes import Child, free_ports
+from deploy.processes import Child
+from inference.ports import free_ports
 from tests.parts import need_kcat, need_triton
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.processes import free_ports
+from inference.ports import free_ports
 from streams.clock import SYSTEM
 from streams.errors import BadSetting
 from streams.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_LINE_BYTES, Bucket, _BoundedSite, allowed, guard
