@@ -19,11 +19,12 @@ from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
 from streams.connection import addresses, client_options, faust_options, paced
+from streams.counting import Counting
 from streams.covisiting import Owner
 from streams.describing import Describing
 from streams.graph import ItemGraph
 from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
-from streams.lane import Plane, folder_of
+from streams.lane import Lane, Plane, folder_of
 from streams.lanes import BatchLanes
 from streams.leftovers import set_aside
 from streams.lists import Lists
@@ -36,7 +37,7 @@ from streams.replica import Replica
 from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
-from streams.transport import BatchTransport
+from streams.transport import BatchTransport, Source
 from streams.web import add_pages
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ SEND_SECONDS = 60.0
 
 LEFTOVERS_SECONDS = 60.0
 """Between two looks for state that was left on disk."""
+
+DRAIN_SHARE = 0.4
+"""The share of the rebalance timeout that a lane may take to write what is in flight."""
 
 TAKE = 2_000
 """Records of a topic on Faust's standard path that an agent takes at once."""
@@ -69,7 +73,9 @@ class WorkerApp(faust.App):
         self.metrics = Metrics()
         self.catalogue = Catalogue()
         self.graph = ItemGraph(self.catalogue.index)
-        self.lanes = BatchLanes()
+        drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
+        self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
+        self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.publish = Publisher(self._client)
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(
@@ -82,15 +88,16 @@ class WorkerApp(faust.App):
         self.transport = BatchTransport(
             [URL(f"kafka://{each}") for each in addresses(settings)],
             self,
-            self.lanes,
-            {COVISITS.name: self.owner},
+            [self.lanes, self.counting] if self._whole else [self.lanes],
             settings.fetch_wait_ms,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load)
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
-        # Registered so that the group subscribes to it; no stream reads it, the lanes do.
-        self.topics.add(self.topic(EVENTS.name, value_type=bytes, acks=False))
+        self._plane: Plane | None = None
+        for lanes in self.transport.lanes:
+            # Registered so that the group subscribes to it; no stream reads it, the lanes do.
+            self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
             self._add_agents()
         add_pages(self, self.metrics, self.waits_for, self.refresh)
@@ -106,7 +113,7 @@ class WorkerApp(faust.App):
         await super().on_start()
         alias = alias_with(self.settings.pseudonym_key.reveal())
         lists = self._start_lists(alias) if self._whole else None
-        self.lanes.plane = Plane(
+        self._plane = Plane(
             settings=self.settings,
             clock=self.clock,
             metrics=self.metrics,
@@ -116,6 +123,13 @@ class WorkerApp(faust.App):
             warm=self._warm,
             alias=alias,
         )
+
+    def _lane(self, partition: int, source: Source) -> Lane:
+        assert self._plane is not None, "the app is started before its consumer"
+        return Lane(partition, source, self._plane)
+
+    def _counting(self, partition: int, source: Source) -> Counting:
+        return Counting(partition, source, self.owner, self.clock, self.settings.counting_interval_s)
 
     def _start_lists(self, alias: Alias) -> Lists:
         """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
@@ -170,13 +184,17 @@ class WorkerApp(faust.App):
         }
         if self._whole:
             waits["the catalogue"] = self.items.caught_up.is_set()
-            waits["the item graph"] = self.neighbours.caught_up.is_set() and self.owner.ready()
+            waits["the item graph"] = self.neighbours.caught_up.is_set() and self.counting.ready()
         return [what for what, done in waits.items() if not done]
 
     def refresh(self) -> None:
         """Set the gauges that are read rather than counted."""
         self.metrics.lag.clear()
+        self.metrics.uncounted.clear()
         self.metrics.state_bytes.clear()
+        for counting in self.counting.lanes.values():
+            if counting.lag is not None:
+                self.metrics.uncounted.labels(str(counting.partition)).set(counting.lag)
         people = 0
         for lane in self.lanes.lanes.values():
             lag, state = lane.lag, lane.state
@@ -198,12 +216,7 @@ class WorkerApp(faust.App):
             "key_serializer": "raw",
             "value_serializer": "raw",
         }
-        covisits, items, privacy = (self.topic(topic.name, **raw) for topic in (COVISITS, ITEMS, PRIVACY))
-
-        @self.agent(covisits, name="count")
-        async def count(stream: Any) -> None:
-            async for events in stream.take_events(TAKE, within=self.settings.counting_interval_s):
-                await self.owner.take([event.message for event in events])
+        items, privacy = (self.topic(topic.name, **raw) for topic in (ITEMS, PRIVACY))
 
         @self.agent(items, name="refuse-items")
         async def refuse(stream: Any) -> None:

@@ -21,7 +21,7 @@ from streams.clock import Clock
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
-from streams.refusing import Placed, dead_letter
+from streams.refusing import Record, dead_letter
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +69,10 @@ class Owner:
             if task is not None:
                 task.cancel()
 
-    def ready(self) -> bool:
-        return all(task.done() for task in self._complete.values())
+    def ready(self, partition: int) -> bool:
+        """Whether the partition is ours and everything known of it is here."""
+        task = self._complete.get(partition)
+        return task is not None and task.done() and not task.cancelled()
 
     def load(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Take in a record of `ouzel.neighbours`. One that cannot be read is passed over: its owner writes it again."""
@@ -85,17 +87,17 @@ class Owner:
         except (Refused, UnicodeDecodeError) as error:
             log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, type(error).__name__)
 
-    async def take(self, records: Sequence[Placed]) -> None:
+    async def take(self, partition: int, records: Sequence[Record]) -> None:
         """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
         dead: list[Output] = []
+        task = self._complete.get(partition)
+        if task is not None and not task.done():
+            await asyncio.wait([task])
         for number, record in enumerate(records):
             if number % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)  # counting must not hold up lists
-            task = self._complete.get(record.partition)
-            if task is not None:
-                await asyncio.wait([task])
-            if self._owns(record.partition):
-                self._count(record, dead)
+            if self.ready(partition):
+                self._count(partition, record, dead)
         await self._publish_changes(dead)
 
     async def run(self) -> None:
@@ -110,7 +112,11 @@ class Owner:
             while more:
                 changed = self._graph.take_dirty(AT_ONCE, ours=self._owns_item)
                 more = len(changed) == AT_ONCE
-                await self._publish_all(changed, others)
+                try:
+                    await self._publish_all(changed, others)
+                except asyncio.CancelledError:
+                    self._graph.not_published(changed)
+                    raise
                 others = []
 
     async def _publish_all(self, changed: Sequence[Neighbours], others: Sequence[Output]) -> None:
@@ -126,24 +132,19 @@ class Owner:
             else:
                 return
 
-    def _owns(self, partition: int) -> bool:
-        """Whether the partition is ours and everything known of it is here."""
-        task = self._complete.get(partition)
-        return task is not None and task.done() and not task.cancelled()
-
-    def _count(self, record: Placed, dead: list[Output]) -> None:
+    def _count(self, partition: int, record: Record, dead: list[Output]) -> None:
         try:
             told = decode(Covisits, record.value)
             self._graph.learn(told)
-            self._partitions[told.item] = record.partition
+            self._partitions[told.item] = partition
             self._metrics.counted.inc(len(told.updates))
         except Exception as error:
-            letter = dead_letter(COVISITS.name, record.partition, record, self._clock.now_ms(), error)
+            letter = dead_letter(COVISITS.name, partition, record, self._clock.now_ms(), error)
             self._metrics.dead_letters.labels(letter.code.value).inc()
             dead.append(Output(DEAD_LETTERS.name, record.key, encode(letter)))
 
     def _owns_item(self, item: str) -> bool:
-        return self._owns(self._partitions.get(item, -1))
+        return self.ready(self._partitions.get(item, -1))
 
     async def _catch_up(self, partition: int) -> None:
         while True:

@@ -8,7 +8,7 @@ Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `nei
 takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +113,10 @@ class ItemGraph:
         for number in numbers:
             del self._dirty[number]
         return [self.record(number) for number in numbers]
+
+    def not_published(self, records: Iterable[Neighbours]) -> None:
+        """Take back that these were published."""
+        self._dirty.update((self.index.number(record.item), None) for record in records)
 
     def record(self, number: int) -> Neighbours:
         """Everything counted about an item."""

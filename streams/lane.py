@@ -90,6 +90,10 @@ class Lane:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{partition}")
 
     @property
+    def ready(self) -> bool:
+        return self.state is not None
+
+    @property
     def committable(self) -> int:
         """The next offset to read, where everything before it is durable and answered, with its receipt if it is an
         erasure order; -1 if that is not known yet."""

@@ -1,38 +1,52 @@
-"""All lanes of a worker, as the transport sees them (`streams.transport.Lanes`)."""
+"""All lanes of one topic, as the transport sees them (`streams.transport.Lanes`)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
-from schemas.topics import EVENTS
-from streams.lane import Lane, Plane
 from streams.transport import Source
 
-DRAIN_SHARE = 0.4
-"""The share of the rebalance timeout that a lane may take to write what is in flight."""
+
+class OneLane(Protocol):
+    """A partition, from its assignment to its revocation."""
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def committable(self) -> int:
+        """The next offset to read, where everything before it is done; -1 if that is not known yet."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is being served."""
+
+    async def stop(self, deadline: float) -> None:
+        """Finish what is in flight if that is done within `deadline` seconds; else drop it."""
 
 
-class BatchLanes:
-    """A lane for each partition of `ouzel.events` that is ours. `plane` is set before the consumer starts."""
+L = TypeVar("L", bound=OneLane)
 
-    topic = EVENTS.name
 
-    def __init__(self) -> None:
-        self.plane: Plane | None = None
-        self.lanes: dict[int, Lane] = {}
+class BatchLanes(Generic[L]):
+    """A lane for each partition of `topic` that is ours, which `make` starts. Each has `drain_s` to end."""
+
+    def __init__(self, topic: str, make: Callable[[int, Source], L], drain_s: float) -> None:
+        self.topic = topic
+        self.lanes: dict[int, L] = {}
         self.joined = False
+        self._make = make
+        self._drain_s = drain_s
 
     def assign(self, partitions: Iterable[int], source: Source) -> None:
-        assert self.plane is not None, "the plane is set before the consumer starts"
         self.joined = True
         for partition in partitions:
             if partition not in self.lanes:
-                self.lanes[partition] = Lane(partition, source, self.plane)
+                self.lanes[partition] = self._make(partition, source)
 
     async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
-        assert self.plane is not None, "the plane is set before the consumer starts"
         going = [self.lanes[partition] for partition in partitions if partition in self.lanes]
-        deadline = self.plane.settings.rebalance_timeout_s * DRAIN_SHARE
-        await asyncio.gather(*(lane.stop(deadline) for lane in going))
+        await asyncio.gather(*(lane.stop(self._drain_s) for lane in going))
         for lane in going:
             if self.lanes.get(lane.partition) is lane:  # a rebalance and the worker's end can both revoke it
                 del self.lanes[lane.partition]
@@ -46,4 +60,4 @@ class BatchLanes:
 
     def ready(self) -> bool:
         """Whether the group has told us our partitions, and each is being served."""
-        return self.joined and all(lane.state is not None for lane in self.lanes.values())
+        return self.joined and all(lane.ready for lane in self.lanes.values())

@@ -39,6 +39,12 @@ class Metrics:
             "ouzel_batch_seconds", "From taking a batch to having its state written.", buckets=SECONDS, registry=reg
         )
         self.lag = Gauge("ouzel_lag_records", "Events not read yet, by partition.", ["partition"], registry=reg)
+        self.uncounted = Gauge(
+            "ouzel_uncounted_records",
+            "Records of co-visits not counted into the item graph yet, by partition.",
+            ["partition"],
+            registry=reg,
+        )
         self.state_bytes = Gauge("ouzel_state_bytes", "State on disk, by partition.", ["partition"], registry=reg)
         self.state_people = Gauge("ouzel_state_people", "People with a context in the cache.", registry=reg)
         self.recovery_seconds = Histogram(

@@ -21,7 +21,7 @@ from streams.context import Context, SceneContext, lately, strength
 from streams.diversity import diversify
 from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, evidence
-from streams.reasons import reason
+from streams.reasons import Due, reason
 from streams.signals import covisit_scores, likeness, measure
 from streams.vectors import Affinities
 
@@ -248,12 +248,12 @@ def assemble(
             values[-1] = min(values[-1], blended[explored])
             propensity[-1] = settings.exploration / len(others)
     plain = behavioural(blend, chosen.signals)
-    reach = chosen.reach.about(chosen.candidates.numbers[places])
+    due = Due(chosen.reach.about(chosen.candidates.numbers[places]), chosen.known)
     entries = []
     for at, value, chance in zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True):
         number = int(chosen.candidates.numbers[at])
         sources = named(int(chosen.candidates.sources[at]))
-        why = reason(number, sources, reach=reach, known=chosen.known, scene=scene, catalogue=catalogue)
+        why = reason(number, sources, due=due, known=chosen.known, scene=scene, catalogue=catalogue)
         entries.append(
             Entry(
                 item=catalogue.index[number],

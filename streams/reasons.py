@@ -10,11 +10,36 @@ from streams.pairs import KERNELS
 
 MAX_BECAUSE = 2
 MAX_SHARED = 2
+FADING = 0.85
+"""How much less a like counts than the one after it."""
 _LIKED = [at for at, kernel in enumerate(KERNELS) if kernel.liked]
 
 
+class Due:
+    """Which likes a candidate is due to, of one list: its pairs, and how much each of its rows counts."""
+
+    def __init__(self, reach: Reach, known: Evidence) -> None:
+        self._reach = reach
+        self._liked = reach.strength[:, _LIKED].sum(axis=1)
+        self._fading = np.zeros(len(reach.rows))
+        place = {row: at for at, row in enumerate(reach.rows.tolist())}
+        for back, like in enumerate(known.likes.tolist()):
+            self._fading[place[like]] = FADING**back
+
+    def to(self, number: int) -> list[int]:
+        """The likes that add most to the candidate's co-visits, strongest first, at most MAX_BECAUSE."""
+        pairs = np.flatnonzero(self._reach.other == number)
+        if not len(pairs):
+            return []
+        rows = self._reach.rows
+        by_row = np.bincount(self._reach.of[pairs], self._liked[pairs], minlength=len(rows)) * self._fading
+        order = np.argsort(-by_row)[:MAX_BECAUSE]
+        first = by_row[order[0]]
+        return [int(rows[at]) for at in order if by_row[at] > 0 and by_row[at] >= 0.6 * first]
+
+
 def reason(
-    number: int, sources: tuple[Source, ...], *, reach: Reach, known: Evidence, scene: str, catalogue: Catalogue
+    number: int, sources: tuple[Source, ...], *, due: Due, known: Evidence, scene: str, catalogue: Catalogue
 ) -> Reason:
     """The strongest true reason for one candidate.
 
@@ -23,7 +48,7 @@ def reason(
     """
     found = None
     if Source.COVISITED in sources:
-        found = _met(number, reach, known, catalogue)
+        found = _met(number, due, catalogue)
     if found is None and Source.ALIKE in sources:
         found = _alike(number, known, catalogue)
     if found is None and Source.NEAREST in sources:
@@ -41,8 +66,8 @@ def reason(
     return Reason(code=Source.COVISITED, text="met by people who met what you met lately")
 
 
-def _met(number: int, reach: Reach, known: Evidence, catalogue: Catalogue) -> Reason | None:
-    because = [like for like in contributors(number, reach, known) if catalogue.holds(like)]
+def _met(number: int, due: Due, catalogue: Catalogue) -> Reason | None:
+    because = [like for like in due.to(number) if catalogue.holds(like)]
     if not because:
         return None
     text = "because you liked " + " and ".join(catalogue.at(like).title for like in because)
@@ -63,23 +88,6 @@ def _nearest(number: int, known: Evidence, catalogue: Catalogue) -> Reason | Non
         return None
     text = f"close to {catalogue.at(like).title}, which you liked"
     return Reason(code=Source.NEAREST, text=text[:400], because=_ids([like], catalogue))
-
-
-def contributors(number: int, reach: Reach, known: Evidence) -> list[int]:
-    """The likes that add most to the candidate's co-visits, strongest first, at most MAX_BECAUSE."""
-    pairs = reach.other == number
-    if not pairs.any() or not len(known.likes):
-        return []
-    strength = reach.strength[pairs][:, _LIKED].sum(axis=1)
-    by_row = np.bincount(reach.of[pairs], strength, minlength=len(reach.rows))
-    age = np.full(len(reach.rows), -1)
-    place = {row: at for at, row in enumerate(reach.rows.tolist())}
-    for back, like in enumerate(known.likes.tolist()):
-        age[place[like]] = back
-    by_row = np.where(age >= 0, by_row * 0.85 ** np.maximum(age, 0), 0.0)
-    order = np.argsort(-by_row)[:MAX_BECAUSE]
-    first = by_row[order[0]]
-    return [int(reach.rows[at]) for at in order if by_row[at] > 0 and by_row[at] >= 0.6 * first]
 
 
 def _shared(number: int, known: Evidence, catalogue: Catalogue) -> tuple[list[str], int]:

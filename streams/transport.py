@@ -1,9 +1,10 @@
-"""Faust's aiokafka transport with a batch path: a topic's records, partition by partition, straight to a coroutine.
+"""Faust's aiokafka transport with a batch path: some topics' records, partition by partition, straight to a coroutine.
 
 Faust keeps what it is good at: the group, the assignment, the consumer thread, timers, agents, web. What it does for
-each single record (about 0.15 ms) is left out for the batch topic: its partitions belong to the group and are assigned
-like all others, but Faust never fetches them. Each has a *lane* (`streams.lane`), which asks for its own next records,
-as many as are there; while it is busy, aiokafka prefetches, and no more than one fetch, so a slow lane holds up nobody.
+each single record (about 0.15 ms, and turns of the event loop, for which lists stand in line) is left out for batch
+topics: their partitions belong to the group and are assigned like all others, but Faust never fetches them. Each has a
+*lane* (`streams.lane`, `streams.counting`), which asks for its own next records, as many as are there; while it is
+busy, aiokafka prefetches, and no more than one fetch, so a slow lane holds up nobody.
 
 Hand-over, in this order. Revoked: open fetches end without records; the lanes finish or drop what is in flight; what is
 durable is committed; only then the rebalance goes on. Assigned: new lanes start, each from the committed offset, once
@@ -12,7 +13,7 @@ offset is only committed by the worker that holds the partition in the group's c
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from aiokafka import TopicPartition
@@ -27,7 +28,7 @@ from streams.fetching import fetched
 
 
 class Lanes(Protocol):
-    """What the transport needs of the lanes."""
+    """What the transport needs of the lanes of one topic."""
 
     topic: str
 
@@ -58,13 +59,6 @@ class Source(Protocol):
 
     def end_offset(self, partition: int) -> int | None:
         """The end of the partition as of the last fetch, if known."""
-
-
-class Member(Protocol):
-    """Who is told, before anything of it is delivered or after everything was, what is assigned and revoked."""
-
-    def assign(self, partitions: Iterable[int]) -> None: ...
-    def revoke(self, partitions: Iterable[int]) -> None: ...
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -126,15 +120,32 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.end_fetches()
-        await super().on_partitions_revoked(revoked)
+        await self._unless_it_ends(super().on_partitions_revoked(revoked))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._fetching = True
-        await super().on_partitions_assigned(assigned, generation_id)
+        await self._unless_it_ends(super().on_partitions_assigned(assigned, generation_id))
+
+    async def _unless_it_ends(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for the main thread's part in a rebalance, or until this one is told to end.
+
+        By then all is handed over (`BatchConsumer.on_stop`). What the other part still asks of this thread is cancelled
+        or gets no answer any more, and aiokafka's consumer would wait for that for ever.
+        """
+        part = asyncio.ensure_future(work)
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._stopped, self._crashed)]
+        try:
+            await asyncio.wait([part, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if not self.should_stop:
+                await part
+        finally:
+            for each in (part, *ends):
+                each.cancel()
+            await asyncio.gather(part, *ends, return_exceptions=True)
 
 
 class BatchConsumer(driver.Consumer):
-    """Faust's consumer, which leaves the batch topic to its lanes."""
+    """Faust's consumer, which leaves the batch topics to their lanes."""
 
     _thread: BatchConsumerThread
     _between = False
@@ -144,23 +155,16 @@ class BatchConsumer(driver.Consumer):
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
-    def _lanes(self) -> Lanes:
+    def _lanes(self) -> Sequence[Lanes]:
         return cast(BatchTransport, self.transport).lanes
 
-    @property
-    def _members(self) -> Mapping[str, Member]:
-        return cast(BatchTransport, self.transport).members
-
-    def _tp(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._lanes.topic, partition)
+    def _in_lanes(self, topic: str) -> bool:
+        return any(topic == lanes.topic for lanes in self._lanes)
 
     def _others(self, tps: Iterable[TP]) -> set[TP]:
-        return {tp for tp in tps if tp.topic != self._lanes.topic}
+        return {tp for tp in tps if not self._in_lanes(tp.topic)}
 
-    def _ours(self, tps: Iterable[TP]) -> list[int]:
-        return of_topic(self._lanes.topic, tps)
-
-    # Faust fetches its active partitions; the batch topic's are never among them.
+    # Faust fetches its active partitions; those of batch topics are never among them.
 
     def _set_active_tps(self, tps: set[TP]) -> set[TP]:
         return super()._set_active_tps(self._others(tps))
@@ -169,27 +173,23 @@ class BatchConsumer(driver.Consumer):
         super().resume_partitions(self._others(tps))
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        if tp.topic != self._lanes.topic:
+        if not self._in_lanes(tp.topic):
             super().verify_event_path(now, tp)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        await self._hand_over(self._ours(revoked))
+        await self._hand_over(revoked)
         await super().on_partitions_revoked(revoked)
         self._between = True
-        for topic, member in self._members.items():
-            member.revoke(of_topic(topic, revoked))
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         for tp in assigned:  # what an agent acknowledged late, of an assignment before this one, says nothing now
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
         self._between = False
-        if not self.app.should_stop:  # else they are about to go to others
-            for topic, member in self._members.items():
-                member.assign(of_topic(topic, assigned))
         await super().on_partitions_assigned(assigned, generation_id)
-        if not self.app.should_stop:
-            self._lanes.assign(self._ours(assigned), self)
+        if not self.app.should_stop:  # else they are about to go to others
+            for lanes in self._lanes:
+                lanes.assign(of_topic(lanes.topic, assigned), TopicSource(self._thread, lanes.topic))
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         # aiokafka leaves a partition without a committed offset where it is: what was fetched during a rebalance, when
@@ -215,33 +215,42 @@ class BatchConsumer(driver.Consumer):
     async def on_stop(self) -> None:
         if not self._thread.thread_loop.is_closed():  # it is after a crash of the thread
             await self._thread.call_soon(self._thread.end_fetches())
-        await self._hand_over(self._lanes.held())
+        await self._hand_over(TP(lanes.topic, partition) for lanes in self._lanes for partition in lanes.held())
         await super().on_stop()
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
         did = await super().force_commit(topics, start_new_transaction=start_new_transaction)
-        return await self._commit_lanes(self._lanes.committable()) or bool(did)
+        return await self._commit_lanes([lanes.committable() for lanes in self._lanes]) or bool(did)
 
-    async def _hand_over(self, partitions: list[int]) -> None:
-        await self._commit_lanes(await self._lanes.revoke(partitions))
+    async def _hand_over(self, tps: Iterable[TP]) -> None:
+        tps = set(tps)
+        revoked = [lanes.revoke(of_topic(lanes.topic, tps)) for lanes in self._lanes]
+        await self._commit_lanes(await asyncio.gather(*revoked))
 
-    async def _commit_lanes(self, offsets: dict[int, int]) -> bool:
+    async def _commit_lanes(self, offsets: Sequence[Mapping[int, int]]) -> bool:
+        """Commit the offsets by partition of each topic in lanes."""
         due = {
             tp: offset
-            for partition, offset in offsets.items()
-            if (tp := TP(self._lanes.topic, partition)) and self._committed_offset[tp] != offset
+            for lanes, of in zip(self._lanes, offsets, strict=True)
+            for partition, offset in of.items()
+            if (tp := TP(lanes.topic, partition)) and self._committed_offset[tp] != offset
         }
         if not due or not await self._commit(due):
             return False
         self._committed_offset.update(due)
         return True
 
-    # What a lane asks for (`Source`).
+
+class TopicSource:
+    """The `Source` of one topic's lanes."""
+
+    def __init__(self, thread: BatchConsumerThread, topic: str) -> None:
+        self._thread = thread
+        self._topic = topic
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
-        return cast(
-            list[Any], await self._thread.call_soon(self._thread.fetch(self._tp(partition), max_records, timeout))
-        )
+        work = self._thread.fetch(self._tp(partition), max_records, timeout)
+        return cast(list[Any], await self._thread.call_soon(work))
 
     async def seek_committed(self, partition: int, at_least: int) -> int:
         return cast(int, await self._thread.call_soon(self._thread.seek_committed(self._tp(partition), at_least)))
@@ -251,6 +260,9 @@ class BatchConsumer(driver.Consumer):
             return cast(int | None, self._thread.highwater(self._tp(partition)))
         except (ConsumerNotStarted, IllegalStateError):
             return None
+
+    def _tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)
 
 
 class PacedProducer(driver.Producer):
@@ -263,19 +275,16 @@ class PacedProducer(driver.Producer):
 class BatchTransport(driver.Transport):
     """The transport of an app: `app.transport = BatchTransport(...)`.
 
-    `members` are those who go with the assignment of a topic on the standard path, by topic; `fetch_wait_ms` is how
-    long the brokers may hold back a fetch that finds nothing.
+    `lanes` are those of each batch topic; `fetch_wait_ms` is how long the brokers may hold back a fetch that finds
+    nothing.
     """
 
     Consumer = BatchConsumer
     Producer = PacedProducer
 
-    def __init__(
-        self, url: list[URL], app: AppT, lanes: Lanes, members: Mapping[str, Member], fetch_wait_ms: int
-    ) -> None:
+    def __init__(self, url: list[URL], app: AppT, lanes: Sequence[Lanes], fetch_wait_ms: int) -> None:
         super().__init__(url, app)
         self.lanes = lanes
-        self.members = members
         self.fetch_wait_ms = fetch_wait_ms
 
 

@@ -38,6 +38,11 @@ KINDS = (EventKind.VIEW, EventKind.CLICK, EventKind.LIKE, EventKind.DISLIKE, Eve
 Sent = tuple[bytes | None, bytes | None]
 
 
+def person(number: int) -> str:
+    """A user id that is not the beginning of another, nor what RocksDB's index shortens the keys of others to."""
+    return f"person-{number}."
+
+
 def traffic(seed: int, count: int, people: int = 60, items: int = 80, ts: int = NOW_MS) -> list[Sent]:
     """`count` records: events in MessagePack and JSON, producers' repeats, steering, forgetting, and garbage.
 
@@ -55,7 +60,7 @@ def traffic(seed: int, count: int, people: int = 60, items: int = 80, ts: int = 
         if roll < 0.12 and events:
             event = draw.choice(events[-50:])
         else:
-            user, name = f"person-{draw.randrange(people)}", f"{seed}-{number}"
+            user, name = person(draw.randrange(people)), f"{seed}-{number}"
             if roll < 0.15:
                 event = Event(id=name, user=user, kind=EventKind.STEER, ts=ts, text="fewer horror films, please")
             elif roll < 0.18 and events:

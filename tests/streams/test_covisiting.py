@@ -20,15 +20,14 @@ TS = 1_700_000_000_000
 
 @dataclass(frozen=True)
 class Record:
-    partition: int
     offset: int
     value: bytes | None
     key: bytes | None = b"film-1"
 
 
-def told(offset: int, *, item: str = "film-1", source: int = 0, partition: int = 0) -> Record:
+def told(offset: int, *, item: str = "film-1", source: int = 0) -> Record:
     update = Covisit(offset, TS, "home", True, (Earlier("film-0", 1, 1),))
-    return Record(partition, offset, encode(Covisits(item=item, partition=source, updates=(update,))), item.encode())
+    return Record(offset, encode(Covisits(item=item, partition=source, updates=(update,))), item.encode())
 
 
 class Bench:
@@ -55,7 +54,7 @@ class Bench:
     async def owning(self, *partitions: int) -> "Bench":
         self.complete.set()
         self.owner.assign(partitions)
-        while not self.owner.ready():  # noqa: ASYNC110 - one turn of the loop is all it takes
+        while not all(map(self.owner.ready, partitions)):  # noqa: ASYNC110 - one turn of the loop is all it takes
             await asyncio.sleep(0)
         return self
 
@@ -65,22 +64,22 @@ class Bench:
 
 async def test_counts_and_publishes_before_it_returns() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1), told(2)])
+    await bench.owner.take(0, [told(1), told(2)])
     (record,) = bench.published()
     assert (record.item, record.seen, record.counted) == ("film-1", 2.0, {0: 2})
 
 
 async def test_what_comes_again_is_counted_once() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1)])
-    await bench.owner.take([told(1), told(1)])
+    await bench.owner.take(0, [told(1)])
+    await bench.owner.take(0, [told(1), told(1)])
     assert [record.seen for record in bench.published()] == [1.0]
 
 
 async def test_counts_nothing_before_it_knows_what_was_counted() -> None:
     bench = Bench()
     bench.owner.assign([0])
-    taking = asyncio.create_task(bench.owner.take([told(5)]))
+    taking = asyncio.create_task(bench.owner.take(0, [told(5)]))
     await asyncio.sleep(0)
     before = ItemGraph(ItemIndex())
     before.learn(decode(Covisits, told(4).value))
@@ -93,46 +92,47 @@ async def test_counts_nothing_before_it_knows_what_was_counted() -> None:
 
 async def test_leaves_alone_what_is_not_its_own() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1, partition=3)])
+    await bench.owner.take(3, [told(1)])
     assert bench.sent == []
 
 
 async def test_publishes_nothing_of_a_partition_that_it_lost() -> None:
     bench = await Bench().owning(0, 1)
     bench.graph.learn(decode(Covisits, told(1).value))
-    await bench.owner.take([told(1), told(1, item="film-9", partition=1)])
+    await bench.owner.take(0, [told(1)])
+    await bench.owner.take(1, [told(1, item="film-9")])
     bench.sent.clear()
     bench.graph.learn(decode(Covisits, told(2).value))
     bench.owner.revoke([0])
-    await bench.owner.take([told(2, item="film-9", partition=1)])
+    await bench.owner.take(1, [told(2, item="film-9")])
     assert [record.item for record in bench.published()] == ["film-9"]
 
 
 async def test_an_old_owners_late_record_is_written_over() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1), told(2), told(7, source=1)])
+    await bench.owner.take(0, [told(1), told(2), told(7, source=1)])
     mine = bench.published()[-1]
     old = ItemGraph(ItemIndex())
     old.learn(decode(Covisits, told(1).value))
     bench.sent.clear()
     bench.owner.load(0, b"film-1", encode(old.take_dirty()[0]))
-    await bench.owner.take([])
+    await bench.owner.take(0, [])
     assert bench.published() == [mine]
 
 
 async def test_an_old_owner_takes_over_what_was_counted_while_it_stood_still() -> None:
     """It reads the records of the new owner before it knows that it lost the item, and gets the item back later."""
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1)])
+    await bench.owner.take(0, [told(1)])
     heir = ItemGraph(ItemIndex())
     heir.load(bench.published()[-1])
     heir.learn(decode(Covisits, told(2).value))
     (theirs,) = heir.take_dirty()
     bench.sent.clear()
     bench.owner.load(0, b"film-1", encode(theirs))
-    await bench.owner.take([])
+    await bench.owner.take(0, [])
     assert bench.published() == [], "an older record went over a newer one"
-    await bench.owner.take([told(3)])
+    await bench.owner.take(0, [told(3)])
     assert [record.seen for record in bench.published()] == [3.0]
 
 
@@ -147,30 +147,30 @@ async def test_a_late_record_is_written_over_by_whoever_gets_the_item() -> None:
     bench.owner.load(0, b"film-1", encode(newer))
     bench.owner.load(0, b"film-1", encode(older))
     await bench.owning(0)
-    await bench.owner.take([])
+    await bench.owner.take(0, [])
     assert bench.published() == [newer]
 
 
 async def test_its_own_record_read_back_changes_nothing() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1)])
+    await bench.owner.take(0, [told(1)])
     mine = bench.published()[-1]
     bench.sent.clear()
     bench.owner.load(0, b"film-1", encode(mine))
-    await bench.owner.take([])
+    await bench.owner.take(0, [])
     assert bench.sent == []
 
 
 async def test_tries_until_the_broker_has_it() -> None:
     bench = await Bench().owning(0)
     bench.failures = 1
-    await bench.owner.take([told(1)])
+    await bench.owner.take(0, [told(1)])
     assert [record.seen for record in bench.published()] == [1.0]
 
 
 async def test_garbage_becomes_a_dead_letter() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([Record(0, 4, b"\xff"), told(5)])
+    await bench.owner.take(0, [Record(4, b"\xff"), told(5)])
     (letter,) = [decode(DeadLetter, each.value) for each in bench.sent if each.topic == DEAD_LETTERS.name]
     assert (letter.value, letter.topic, letter.offset) == (b"\xff", "ouzel.covisits", 4)
     assert len(bench.published()) == 1
@@ -184,12 +184,27 @@ async def test_a_record_that_cannot_be_read_is_passed_over() -> None:
 
 async def test_what_was_counted_of_a_lost_partition_is_published_when_it_comes_back() -> None:
     bench = await Bench().owning(0)
-    await bench.owner.take([told(1)])
+    await bench.owner.take(0, [told(1)])
     bench.sent.clear()
     bench.graph.learn(decode(Covisits, told(2).value))
     bench.owner.revoke([0])
-    await bench.owner.take([])
+    await bench.owner.take(0, [])
     assert bench.sent == []
     await bench.owning(0)
-    await bench.owner.take([told(2)])
+    await bench.owner.take(0, [told(2)])
     assert [record.counted for record in bench.published()] == [{0: 2}]
+
+
+async def test_what_was_being_published_when_its_partition_went_is_published_when_it_comes_back() -> None:
+    bench = await Bench().owning(0)
+    bench.failures = 1_000
+    taking = asyncio.create_task(bench.owner.take(0, [told(1)]))
+    while bench.failures == 1_000:  # noqa: ASYNC110 - one turn of the loop is all it takes
+        await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.wait([taking])
+    bench.owner.revoke([0])
+    bench.failures = 0
+    await bench.owning(0)
+    await bench.owner.take(0, [told(1)])
+    assert [record.counted for record in bench.published()] == [{0: 1}]

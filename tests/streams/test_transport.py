@@ -2,14 +2,15 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
 
 from streams.lanes import BatchLanes
-from streams.settings import throwaway
-from streams.transport import BatchConsumer
+from streams.transport import BatchConsumer, BatchConsumerThread, Source
 
 
 class Thread:
@@ -32,7 +33,7 @@ async def test_partitions_never_committed_begin_anew() -> None:
     thread = Thread({fresh: None, known: 7, lane: None})
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
     consumer._thread = thread
-    consumer.transport = SimpleNamespace(lanes=SimpleNamespace(topic="events"))
+    consumer.transport = SimpleNamespace(lanes=[SimpleNamespace(topic="events")])
     assert await consumer.seek_to_committed() == thread.committed
     assert thread.begun == [fresh]
 
@@ -46,11 +47,44 @@ def test_what_may_not_be_done_is_not_acknowledged(between: bool, stopping: bool,
     assert consumer.ack(SimpleNamespace(generation_id=generation)) is False
 
 
+async def test_a_thread_that_is_told_to_end_waits_for_no_rebalance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is told to stop while the group is formed anew: the main thread's part may never come to an end."""
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def main_threads_part(thread: Any, *_: object) -> None:
+        await answer
+
+    for name in ("on_partitions_revoked", "on_partitions_assigned"):
+        monkeypatch.setattr(AIOKafkaConsumerThread, name, main_threads_part)
+    thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread._fetches, thread._fetching = set(), True
+    thread._stopped, thread._crashed = asyncio.Event(), asyncio.Event()
+    parts = (thread.on_partitions_revoked({TP("events", 0)}), thread.on_partitions_assigned({TP("events", 0)}))
+    both = asyncio.gather(*parts)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not both.done()
+    thread._stopped.set()
+    await asyncio.wait_for(both, 5)
+
+
+async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main_threads_part(thread: Any, revoked: set[TP]) -> None:
+        raise ValueError(revoked)
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "on_partitions_revoked", main_threads_part)
+    thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread._fetches, thread._fetching = set(), True
+    thread._stopped, thread._crashed = asyncio.Event(), asyncio.Event()
+    with pytest.raises(ValueError, match="events"):
+        await thread.on_partitions_revoked({TP("events", 0)})
+
+
 class Leaving:
     """A lane that is on its way out until it may go."""
 
     def __init__(self) -> None:
-        self.partition, self.committable = 0, 5
+        self.partition, self.committable, self.ready = 0, 5, True
         self.may_go = asyncio.Event()
 
     async def stop(self, deadline: float) -> None:
@@ -59,9 +93,9 @@ class Leaving:
 
 async def test_a_lane_is_revoked_twice_at_once() -> None:
     """A worker that ends in the middle of a rebalance: both hand the lane over."""
-    lanes: Any = BatchLanes()
-    lanes.plane = SimpleNamespace(settings=throwaway("localhost:9092"))
-    lane = lanes.lanes[0] = Leaving()
+    lane = Leaving()
+    lanes = BatchLanes("events", lambda partition, source: lane, drain_s=1.0)
+    lanes.assign([0], cast(Source, None))
     both = [asyncio.ensure_future(lanes.revoke([0])) for _ in range(2)]
     await asyncio.sleep(0)
     lane.may_go.set()

@@ -12,28 +12,34 @@ from tests.benchmarks.load.plot import Line, chart
 FINDING_SECONDS = 20.0
 FINDING_RATE = 400.0
 """Far more than two cores make lists for, so that what comes out is what they can."""
+PAST = 400
+"""Events of each person before the flood, so that contexts and item graph are as large as they become, or nearly."""
+
+PATIENCE_SECONDS = 30.0
+"""How long after the last event lists are waited for."""
 
 
 async def flood(asked: argparse.Namespace) -> dict[str, Any]:
     """The worker's memory, second by second, and whether the fold kept up."""
-    size = Size()
+    size = Size(past=PAST)
     async with pipeline(size, asked.broker) as stage:
         source = events(size.people, size.items, seed=1)
         found = await drive(stage.broker.bootstrap, source, FINDING_RATE, FINDING_SECONDS)
         capacity = found.lists / FINDING_SECONDS
         print(f"{capacity:,.0f} lists a second; now {2 * capacity:,.0f} events a second for {asked.minutes:g} minutes")
-        before = await stage.folded()
+        before = await _progress(stage)
         watching = asyncio.create_task(_watch(stage))
-        answers = await drive(stage.broker.bootstrap, source, 2 * capacity, 60 * asked.minutes)
+        answers = await drive(stage.broker.bootstrap, source, 2 * capacity, 60 * asked.minutes, PATIENCE_SECONDS)
         watching.cancel()
         samples = await watching
-        folded = await stage.folded() - before
+        folded, counted = [now - then for now, then in zip(await _progress(stage), before, strict=True)]
         shed, coalesced = [await stage.counted(f"ouzel_{name}_triggers") for name in ("shed", "coalesced")]
     fifth = max(1, len(samples) // 5)
     first, last = max(samples[fifth : 2 * fifth]), max(samples[-fifth:])
-    print(f"events    {answers.sent:,}, of which folded {folded:,}")
+    print(f"events    {answers.sent:,}, of which folded {folded:,}, counted into the item graph {counted:,}")
     print(f"lists     {answers.lists:,}, without the model {answers.degraded:,}")
-    print(f"people    {answers.unanswered:,} events that no list answers")
+    half, most = answers.wait(0.5), answers.wait(0.99)
+    print(f"people    {answers.unanswered:,} events that no list answers; wait {half:.1f} s p50, {most:.1f} s p99")
     print(f"triggers  {shed:,} shed, {coalesced:,} coalesced")
     print(f"memory    {first:,.0f} MiB in the second fifth, {last:,.0f} MiB in the last: {last / first:.3f} times")
     minutes, title = [at / 60 for at in range(len(samples))], "The worker's memory in MiB, by minutes of the flood"
@@ -44,14 +50,21 @@ async def flood(asked: argparse.Namespace) -> dict[str, Any]:
         "minutes": asked.minutes,
         "sent": answers.sent,
         "folded": folded,
+        "counted": counted,
         "lists": answers.lists,
         "without_model": answers.degraded,
         "unanswered": answers.unanswered,
+        "wait_seconds": {"p50": half, "p99": most},
         "shed": shed,
         "coalesced": coalesced,
         "worker_mib": {"second_fifth": first, "last_fifth": last, "ratio": last / first},
         "plot": chart(title, minutes, [Line("memory", samples)], log=False),
     }
+
+
+async def _progress(stage: Stage) -> tuple[int, int]:
+    """Events folded so far, and events counted into the item graph."""
+    return await stage.counted("ouzel_events"), await stage.counted("ouzel_counted_events")
 
 
 async def _watch(stage: Stage) -> list[float]:

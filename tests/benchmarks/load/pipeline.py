@@ -20,8 +20,6 @@ from streams.clock import SYSTEM
 from tests.benchmarks.load.driving import catalogue, events
 
 MODELS = Path(".ouzel/models")
-PAST_EVENTS = 10
-"""Of each person, on average, before the load begins."""
 DAY_MS = 86_400_000
 READY_SECONDS = 900.0
 BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
@@ -29,11 +27,13 @@ BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 
 @dataclass(frozen=True)
 class Size:
-    """How large a pipeline is. `partitions` are those of ouzel.events and ouzel.items."""
+    """How large a pipeline is. `partitions` are those of ouzel.events and ouzel.items; `past` is how many events came
+    before the load, of each person on average."""
 
     people: int = 2_000
     items: int = 500
     partitions: int = 4
+    past: int = 10
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def pipeline(size: Size, broker: str, workers: int = 1) -> AsyncIterator[S
             await stage.start_broker(step, size.partitions)
         with steps.step("workers") as step:
             await stage.start_workers(step, workers)
-        count = PAST_EVENTS * size.people
+        count = size.past * size.people
         with steps.step("items and past") as step:
             async with kafka_sink(stage.broker.bootstrap) as sink:
                 await send_items(sink, catalogue(size.items))

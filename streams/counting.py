@@ -1,0 +1,84 @@
+"""One lane of `ouzel.covisits`: what a partition tells, fetched by the batch and counted by the owner of its items.
+
+What was taken is published before it may be committed; what was not is counted by whoever has the partition next.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from streams.causes import describe
+from streams.clock import Clock
+from streams.covisiting import Owner
+from streams.transport import Source
+
+log = logging.getLogger(__name__)
+
+TAKE = 2_000
+"""Records that are counted, at most, before what came of them is published."""
+
+FETCH_SECONDS = 0.5
+PAUSE_SECONDS = 1.0
+"""Before a lane starts over that could not fetch."""
+
+
+class Counting:
+    """One partition, from its assignment to its revocation. Records are gathered for `interval` seconds."""
+
+    def __init__(self, partition: int, source: Source, owner: Owner, clock: Clock, interval: float) -> None:
+        self.partition = partition
+        self.committable = -1
+        self._source = source
+        self._owner = owner
+        self._clock = clock
+        self._interval = interval
+        self._stopping = False
+        owner.assign([partition])
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
+
+    @property
+    def ready(self) -> bool:
+        return self._owner.ready(self.partition)
+
+    @property
+    def lag(self) -> int | None:
+        """Records not counted yet, as of the last fetch; None if not known."""
+        end = self._source.end_offset(self.partition)
+        return None if end is None or self.committable < 0 else max(0, end - self.committable)
+
+    async def stop(self, deadline: float) -> None:
+        """Finish what is being counted if that takes no more than `deadline` seconds; else the next owner counts it."""
+        self._stopping = True
+        if not self.ready:
+            self._task.cancel()
+        await asyncio.wait([self._task], timeout=deadline)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._owner.revoke([self.partition])
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.committable = await self._source.seek_committed(self.partition, self.committable)
+                while not self._stopping:
+                    records = await self._gather()
+                    if records and not self._stopping:
+                        await self._owner.take(self.partition, records)
+                        self.committable = records[-1].offset + 1
+            except Exception as error:
+                log.error("Counting of partition %d starts over after %s", self.partition, "; ".join(describe(error)))
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _gather(self) -> list[Any]:
+        """The next records: as many as are there, and as come within the interval, up to about TAKE."""
+        records: list[Any] = []
+        left = FETCH_SECONDS
+        until = 0.0
+        while left > 0 and len(records) < TAKE and not self._stopping:
+            found = await self._source.fetch(self.partition, TAKE - len(records), left)
+            if found and not records:
+                until = self._clock.monotonic() + self._interval
+            # What was fetched ahead of a seek can begin before it.
+            records += [record for record in found if record.offset >= self.committable]
+            left = until - self._clock.monotonic()
+        return records
