@@ -126,6 +126,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self._fetching = True
         await self._unless_it_ends(super().on_partitions_assigned(assigned, generation_id))
 
+    async def on_thread_stop(self) -> None:
+        await self._end_fetcher()
+        await super().on_thread_stop()
+
+    async def _end_fetcher(self) -> None:
+        """End aiokafka's fetcher. While it lets go of partitions it swallows being cancelled: who cancels it once and
+        waits, as Faust does, waits for ever."""
+        fetcher = None if self._consumer is None else self._consumer._fetcher
+        while fetcher is not None and not fetcher._fetch_task.done():
+            fetcher._fetch_task.cancel()
+            await asyncio.wait([fetcher._fetch_task], timeout=0.1)
+
     async def _unless_it_ends(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for the main thread's part in a rebalance, or until this one is told to end.
 

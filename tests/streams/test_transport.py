@@ -80,6 +80,26 @@ async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch:
         await thread.on_partitions_revoked({TP("events", 0)})
 
 
+async def test_a_fetcher_that_swallows_being_cancelled_is_cancelled_again() -> None:
+    swallowed = 0
+
+    async def fetch() -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                swallowed += 1
+                if swallowed == 2:
+                    raise
+
+    thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_fetch_task=asyncio.create_task(fetch())))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(thread._end_fetcher(), 10)
+    assert swallowed == 2
+
+
 class Leaving:
     """A lane that is on its way out until it may go."""
 
