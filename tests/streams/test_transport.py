@@ -1,12 +1,13 @@
 """What a rebalance does to positions on the standard path; the crash tests try the whole of it on brokers."""
 
 import asyncio
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.lanes import BatchLanes
@@ -38,6 +39,32 @@ async def test_partitions_never_committed_begin_anew() -> None:
     assert thread.begun == [fresh]
 
 
+def test_a_partition_without_a_position_yet_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Faust looks at now and then, on its own path; its check asserts that there is a position."""
+    looked: list[TP] = []
+
+    def verify(consumer: Any, now: float, tp: TP) -> None:
+        looked.append(tp)
+        raise AssertionError
+
+    monkeypatch.setattr(driver.Consumer, "verify_event_path", verify)
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)
+    consumer.transport = SimpleNamespace(lanes=[SimpleNamespace(topic="events")])
+    for tp in (TP("events", 0), TP("items", 0)):
+        consumer.verify_event_path(0.0, tp)
+    assert looked == [TP("items", 0)]
+
+
+async def test_nothing_is_committed_through_a_thread_that_is_gone() -> None:
+    lanes = SimpleNamespace(topic="events")
+    consumer: Any = BatchConsumer.__new__(BatchConsumer)
+    consumer.transport = SimpleNamespace(lanes=[lanes])
+    consumer._committed_offset = defaultdict(lambda: None)
+    consumer._thread = SimpleNamespace(thread_loop=SimpleNamespace(is_closed=lambda: True))
+    assert await consumer._commit_lanes([{0: 5}]) is False
+    assert not consumer._committed_offset[TP("events", 0)]
+
+
 @pytest.mark.parametrize(("between", "stopping", "generation"), [(True, False, 3), (False, True, 3), (False, False, 2)])
 def test_what_may_not_be_done_is_not_acknowledged(between: bool, stopping: bool, generation: int) -> None:
     """Between two assignments, at the worker's end, and of an assignment before this one."""
@@ -55,7 +82,7 @@ async def test_a_thread_that_is_told_to_end_waits_for_no_rebalance(monkeypatch: 
         await answer
 
     for name in ("on_partitions_revoked", "on_partitions_assigned"):
-        monkeypatch.setattr(AIOKafkaConsumerThread, name, main_threads_part)
+        monkeypatch.setattr(driver.AIOKafkaConsumerThread, name, main_threads_part)
     thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
     thread._fetches, thread._fetching = set(), True
     thread._stopped, thread._crashed = asyncio.Event(), asyncio.Event()
@@ -72,7 +99,7 @@ async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch:
     async def main_threads_part(thread: Any, revoked: set[TP]) -> None:
         raise ValueError(revoked)
 
-    monkeypatch.setattr(AIOKafkaConsumerThread, "on_partitions_revoked", main_threads_part)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "on_partitions_revoked", main_threads_part)
     thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
     thread._fetches, thread._fetching = set(), True
     thread._stopped, thread._crashed = asyncio.Event(), asyncio.Event()
