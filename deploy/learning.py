@@ -32,6 +32,9 @@ def learner(items: Sequence[Item], work: Path, progress: Progress, processes: in
     for item in items:
         catalogue.add(item)
     texts = [catalogue.described(number) for number in range(len(items))]
-    readings = Base(weights, work / "readings", settings).readings(texts, 1, 0, progress)
-    shared = msgspec.structs.replace(settings, threads=max(1, settings.threads // processes))
+    base = Base(weights, work / "readings", settings)
+    progress(f"training in {base.chosen}", 1, 1)
+    readings = base.readings(texts, 1, 0, progress)
+    settled = base.chosen.settings
+    shared = msgspec.structs.replace(settled, threads=max(1, settled.threads // processes))
     return Learner(Base(weights, work / "readings", shared), readings, paces=PACES, epochs=EPOCHS)

@@ -50,6 +50,9 @@ class Base(Protocol):
     def version(self) -> str: ...
 
     @property
+    def chosen(self) -> object: ...
+
+    @property
     def depths(self) -> Sequence[int]: ...
 
     def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
@@ -165,7 +168,7 @@ def train(
         people=len(np.unique(histories.history)),
         items=int(histories.met(cut).sum()),
         text_only=not options.residuals,
-        settings=_settings(options, base),
+        settings={**_settings(options, base), "number format": base.chosen},
         started_from=f"{start.version}, before whose cut are {since:,} of these events" if start is not None else "",
     )
     ndcgs = [one.ndcg for one in (trained.done.untrained, *(e.validation for e in trained.done.epochs)) if one]

@@ -49,7 +49,7 @@ NICE = 10
 @click.option("--finish", is_flag=True, help="In the end, one pass over the part that judged, too.")
 @click.option("--limit", type=click.IntRange(100), help="The first events only, before --until.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda.")
-@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="On a CPU.")
+@click.option("--threads", type=click.IntRange(1, 256), help="On a CPU. [default: the cores that are there, up to 8]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn.")
 @click.option("--resume", is_flag=True, help="Go on where the same command stopped.")
 def train(
@@ -74,7 +74,7 @@ def train(
     finish: bool,
     limit: int | None,
     device: str,
-    threads: int,
+    threads: int | None,
     seed: int,
     resume: bool,
     **columns: Any,
@@ -127,7 +127,7 @@ def train(
     )
     if device == "cpu":
         os.nice(NICE)
-    settings = ModelSettings.make(device=device, threads=threads)
+    settings = ModelSettings.make(device=device, threads=threads or 0)
     terms = MOVIELENS_TERMS if events is None and feedback is None else OWN_TERMS
     try:
         with told_by_bars() as progress:

@@ -41,8 +41,12 @@ ENVIRONMENT = click.option(
 )
 @click.option("--adapter", help="Of item tokens: the folder that `ouzel train` wrote. [default: the one for smollm2]")
 @click.option("--quantization", type=click.Choice(["none", "int8"]), help="Of weights. [default: none]")
-@click.option("--dtype", type=click.Choice(["bf16", "fp32"]), help="Number format. [default: what the model's has]")
-@click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of one pass.")
+@click.option(
+    "--dtype", type=click.Choice(["auto", "bf16", "fp32"]), help="Number format. [default: auto, the faster one there]"
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads of one pass. [default: the cores that are there, up to 8]"
+)
 def triton_build(
     repository: Path,
     environment: Path,
@@ -51,7 +55,7 @@ def triton_build(
     adapter: str | None,
     quantization: str | None,
     dtype: str | None,
-    threads: int,
+    threads: int | None,
 ) -> None:
     """Convert the weights, write the model repository, make the environment. What is there already is kept."""
     from inference.repository import build
@@ -60,8 +64,14 @@ def triton_build(
 
     if strategy is None and adapter is None and source != SMOLLM2:
         strategy = "full_text"  # the adapter that comes along is for the model that comes along
-    named = {"strategy": strategy, "adapter": adapter, "quantization": quantization, "dtype": dtype}
-    chosen = {"source": source, "threads": threads, **{name: value for name, value in named.items() if value}}
+    named = {
+        "strategy": strategy,
+        "adapter": adapter,
+        "quantization": quantization,
+        "dtype": dtype,
+        "threads": threads,
+    }
+    chosen = {"source": source, **{name: value for name, value in named.items() if value}}
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress, environment=environment)
     click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")

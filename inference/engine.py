@@ -17,6 +17,7 @@ from torch import nn
 from inference.ahead import ahead
 from inference.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
 from inference.errors import RequestRefused
+from inference.number_format import Chosen, choose
 from inference.packing import Part, Prompt, pack
 from inference.prefix_cache import PrefixCache
 from inference.prompt import VERSION, PromptWriter
@@ -43,11 +44,15 @@ class Engine:
     """Scores with one model. Not thread-safe: give it one thread.
 
     `version` names the weights, their number format and the prompt: equal versions give equal scores, up to rounding.
-    `layers` are those of the model, and `exact` says which parts of them are not quantized though the settings say so.
+    `chosen` says why that number format. `layers` are those of the model, and `exact` says which parts of them are not
+    quantized though the settings say so.
     """
 
-    def __init__(self, model: Any, tokens: Tokens, settings: ModelSettings, version: str) -> None:
+    def __init__(
+        self, model: Any, tokens: Tokens, settings: ModelSettings, version: str, *, chosen: Chosen | None = None
+    ) -> None:
         check_packable(model.config, version)
+        self.chosen = chosen or Chosen(settings, "set", {})
         self.version = f"{named(version, settings.quantization)}-{VERSION}"
         self._model = model
         self._head = model.get_output_embeddings()
@@ -67,8 +72,11 @@ class Engine:
         Sets this process's number of torch threads.
         """
         manifest = read_manifest(weights)
+        chosen = choose(settings, weights)
+        settings = chosen.settings
         torch.set_num_threads(settings.threads)
-        return cls(load_model(weights, settings, IMPLEMENTATION), FileTokens(weights), settings, manifest.version)
+        version = manifest.version(settings.dtype)
+        return cls(load_model(weights, settings, IMPLEMENTATION), FileTokens(weights), settings, version, chosen=chosen)
 
     @property
     def cached_bytes(self) -> int:

@@ -1,8 +1,8 @@
-"""bf16 weights in the layout that the CPU's matrix products want, made once instead of at every product.
+"""Weights in the layout that the CPU's matrix products want, made once instead of at every product.
 
 With few rows a pass is bound by reading weights, and those laid out anew each time are read, written and read again.
-oneDNN's own layout halves that (measured on the 42 matrices of six layers of SmolLM2: a time of 0.43 with 9 rows, 0.94
-with 160).
+oneDNN's own layout saves that. Measured on the matrices of one layer of SmolLM2, one thread, as a share of the time
+without: bf16 0.52 with 9 rows and 0.73 with 512; fp32 on AVX2 0.83 and 0.91.
 """
 
 from typing import Any
@@ -30,11 +30,12 @@ class PackedLinear(nn.Module):
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether there is such a layout for weights like this one here."""
-    if weight.dtype is not torch.bfloat16 or weight.device.type != "cpu":
+    """Whether oneDNN has such a layout for weights like this one on this processor."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if weight.dtype is torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.dtype is torch.float32
 
 
 def prepack(module: Any) -> None:

@@ -13,8 +13,10 @@ MIB = 1024 * 1024
 
 
 class DType(StrEnum):
-    """The number format of weights and passes: bf16 is about twice as fast on CPUs with AVX512-BF16 or AMX."""
+    """The number format of weights and passes. `AUTO` is the faster one on the processor that the model is loaded on
+    (`inference.number_format`)."""
 
+    AUTO = "auto"
     BF16 = "bf16"
     FP32 = "fp32"
 
@@ -51,12 +53,13 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     strategy: Strategy = Strategy.ITEM_TOKENS
     adapter: str = "default"
     """Of item tokens: one in this package by its name, or a folder that `ouzel train` wrote."""
-    dtype: DType = DType.BF16
+    dtype: DType = DType.AUTO
     quantization: Quantization = Quantization.NONE
     device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
     graphs: bool = True
     """Of item tokens on a GPU: passes of fixed shapes, recorded once and replayed as CUDA graphs."""
-    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+    threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    """Of one pass on a CPU; 0 for as many as this process has cores, up to 8."""
     max_history: Annotated[int, Meta(ge=2, le=512)] = 20
     """Of full text: things of the history that are read, at most."""
     max_events: Annotated[int, Meta(ge=1, le=512)] = 50

@@ -30,12 +30,16 @@ _STEPS = 4
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the weights in a folder are. `version` names them: the model, its number format, a digest of the weights."""
+    """What the weights in a folder are: where they come from, the number format of the files, a digest of these."""
 
     source: str
     origin: str
     dtype: DType
-    version: str
+    digest: str
+
+    def version(self, dtype: DType) -> str:
+        """The name of the weights as a model runs on them: the model, the number format of its passes, the digest."""
+        return f"{name_of(self.source)}-{dtype.value}-{self.digest}"
 
 
 def silent(label: str, done: int, total: int) -> None:
@@ -53,6 +57,7 @@ def read_manifest(folder: Path) -> Manifest:
 def convert(target: Path, settings: ModelSettings, progress: Progress = silent) -> Path:
     """Have `target` hold the weights that `settings` name. Nothing is done where it does already.
 
+    They are stored in the format of the settings, `auto` in bf16: a model that then runs in fp32 has bf16's rounding.
     Raises `WeightsError`.
     """
     place, gguf = _locate(settings.source)
@@ -62,7 +67,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
     except WeightsError:
         pass
     else:
-        if (found.source, found.origin, found.dtype) == (settings.source, origin, settings.dtype):
+        if (found.source, found.origin, found.dtype) == (settings.source, origin, _stored(settings)):
             progress("weights", _STEPS, _STEPS)
             return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +77,8 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
         manifest = Manifest(
             source=settings.source,
             origin=origin,
-            dtype=settings.dtype,
-            version=f"{name_of(settings.source)}-{settings.dtype.value}-{_digest(aside)}",
+            dtype=_stored(settings),
+            digest=_digest(aside),
         )
         (aside / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
         if target.exists():
@@ -88,7 +93,10 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
 
 
 def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
-    """The transformers model in `folder`, ready to infer, with the named attention implementation."""
+    """The transformers model in `folder`, ready to infer, with the named attention implementation.
+
+    The settings name a number format, not `auto` (`inference.number_format.choose`). Raises `WeightsError`.
+    """
     import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
     import transformers  # noqa: PLC0415
 
@@ -101,6 +109,11 @@ def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{folder}: {error}; run `ouzel triton build` again") from error
     return model.train(False).requires_grad_(False).to(settings.device)
+
+
+def _stored(settings: ModelSettings) -> DType:
+    """The number format of the files."""
+    return DType.BF16 if settings.dtype is DType.AUTO else settings.dtype
 
 
 def _locate(source: str) -> tuple[str, str | None]:
@@ -138,7 +151,7 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
     import transformers  # noqa: PLC0415
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
+    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[_stored(settings)]
     extra = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"} or Path(place).is_dir()
     try:

@@ -31,6 +31,7 @@ from inference.item_tokens.adapter import Adapter, load
 from inference.item_tokens.kept_items import KeptItems
 from inference.item_tokens.reading import Reader, compose, digest
 from inference.item_tokens.trunk import adapted, states
+from inference.number_format import Chosen, choose
 from inference.packing import Layout, lay
 from inference.prefix_cache import PrefixCache
 from inference.prepacked import prepack
@@ -85,12 +86,23 @@ class ItemTokenEngine:
     """Scores with one adapter on one model. Not thread-safe: give it one thread.
 
     `version` names the weights, their number format, the adapter and how contexts are made: vectors and scores of equal
-    versions belong together, up to rounding. `layers` are those that are passed through, and `exact` says which parts
-    of them are not quantized though the settings say so. On a GPU passes have a few fixed shapes (`inference.graphs`).
+    versions belong together, up to rounding. `chosen` says why that number format. `layers` are those that are passed
+    through, and `exact` says which parts of them are not quantized though the settings say so. On a GPU passes have a
+    few fixed shapes (`inference.graphs`). `decoder` is taken over: its layers are laid out for inference.
     """
 
-    def __init__(self, decoder: Any, tokens: Tokens, adapter: Adapter, settings: ModelSettings, version: str) -> None:
+    def __init__(
+        self,
+        decoder: Any,
+        tokens: Tokens,
+        adapter: Adapter,
+        settings: ModelSettings,
+        version: str,
+        *,
+        chosen: Chosen | None = None,
+    ) -> None:
         check_packable(decoder.config, version)
+        self.chosen = chosen or Chosen(settings, "set", {})
         weight = decoder.embed_tokens.weight
         self._dtype, self._device = weight.dtype, weight.device
         self._reader = Reader(decoder, tokens, version, adapter.depths)
@@ -114,7 +126,8 @@ class ItemTokenEngine:
             self._average = self._vectors(torch.zeros(1, adapter.shape.reading, device=self._device), [0])
         self.exact = quantize(self._trunk, settings.quantization, lambda: self.score([SAMPLE]))
         self.clear()
-        prepack(self._trunk.layers)
+        for each in (self._trunk, self._reader.trunk):
+            prepack(each.layers)
         if settings.graphs and weight.is_cuda:
             self.use(BucketedTrunk(self._trunk, Ladder(), cuda_recorder(self._device)))
 
@@ -125,11 +138,13 @@ class ItemTokenEngine:
         Sets this process's number of torch threads.
         """
         manifest = read_manifest(weights)
+        chosen = choose(settings, weights)
+        settings = chosen.settings
         torch.set_num_threads(settings.threads)
         found = load(adapter)
         decoder = load_model(weights, settings, IMPLEMENTATION).base_model
         found.check(decoder, name_of(manifest.source))
-        return cls(decoder, FileTokens(weights), found, settings, manifest.version)
+        return cls(decoder, FileTokens(weights), found, settings, manifest.version(settings.dtype), chosen=chosen)
 
     def use(self, bucketed: BucketedTrunk) -> None:
         """Make passes with `bucketed` from now on, which reads every context anew: nothing of people is kept."""

@@ -55,7 +55,7 @@ class Reader:
             raise ValueError(f"readings after layers {tuple(depths)}: name layers from 1 on")
         self.version = f"{base}-{VERSION}-{'-'.join(map(str, depths))}"
         self.depths = tuple(depths)
-        self._trunk = cut(decoder, max(depths))
+        self.trunk = cut(decoder, max(depths))
         self._tokens = tokens
         self._opening = tokens.control(_OPENING)[:1]
         weight = decoder.embed_tokens.weight
@@ -86,13 +86,13 @@ class Reader:
         positions = torch.cat([torch.arange(length) for length in lengths]).to(self._device)
         taken: dict[int, Tensor] = {}
         hooks = [
-            self._trunk.layers[depth - 1].register_forward_hook(
+            self.trunk.layers[depth - 1].register_forward_hook(
                 lambda module, inputs, output, depth=depth: taken.__setitem__(depth, output)
             )
             for depth in self.depths
         ]
         try:
-            states(self._trunk, self._trunk.embed_tokens(rows), positions, Texts(lengths))
+            states(self.trunk, self.trunk.embed_tokens(rows), positions, Texts(lengths))
         finally:
             for hook in hooks:
                 hook.remove()

@@ -16,6 +16,7 @@ from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import DEPTHS, Reader, compose
 from inference.item_tokens.reading_file import read_through
 from inference.item_tokens.trunk import cut, embedding_scale
+from inference.number_format import choose
 from inference.settings import ModelSettings
 from inference.tokens import FileTokens
 from inference.training.augmentation import variants
@@ -45,15 +46,18 @@ WIDTH = 64
 class Base:
     """A language model to train on: its weights, as `inference.weights.convert` left them, and how it reads items.
 
-    `kept` is a folder in which readings are kept from one run to the next.
+    `chosen` is the number format and the threads that training takes. `kept` is a folder in which readings are kept
+    from one run to the next.
     """
 
     def __init__(self, weights: Path, kept: Path, settings: ModelSettings) -> None:
         manifest = read_manifest(weights)
-        self.name, self.version = name_of(manifest.source), manifest.version
+        self.chosen = choose(settings, weights)
+        self._settings = self.chosen.settings
+        self.name, self.version = name_of(manifest.source), manifest.version(self._settings.dtype)
         self.depths = DEPTHS
         self.tokens = FileTokens(weights)
-        self._weights, self._kept, self._settings = weights, kept, settings
+        self._weights, self._kept = weights, kept
         self.use_threads()
 
     def use_threads(self) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from inference.errors import WeightsError
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.adapter import Adapter, load, locate, save
-from schemas.scoring import Candidate
+from schemas.scoring import Candidate, Past, ScoreRequest
 from tests.inference import tiny
 
 
@@ -111,10 +111,17 @@ def test_it_belongs_to_one_language_model() -> None:
 
 def test_one_without_lora_is_the_bare_model() -> None:
     bare = Adapter.random(tiny.model().model, "tiny", msgspec.structs.replace(tiny.SHAPE, rank=0), depths=(1, 2))
-    engine = tiny.item_token_engine(bare)
-    assert engine.describe([Candidate("Heat")]).width == tiny.SHAPE.width + 1
-    for name, tensor in tiny.model().model.state_dict().items():
-        assert torch.equal(engine._trunk.state_dict()[name], tensor)
+    changes_nothing = tiny.adapter()
+    idle = {name: torch.zeros_like(part) for name, part in changes_nothing.lora.items()}
+    request = ScoreRequest(
+        session=0, scene="", history=(Past("Ronin", "like", feeling=1),), candidates=(Candidate("Heat"),)
+    )
+    scores = [
+        tiny.item_token_engine(each).score([request])
+        for each in (bare, replace(changes_nothing, heads=bare.heads, lora=idle, depths=bare.depths))
+    ]
+    assert scores[0] == scores[1]
+    assert tiny.item_token_engine(bare).describe([Candidate("Heat")]).width == tiny.SHAPE.width + 1
 
 
 def test_an_adapter_is_named_or_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

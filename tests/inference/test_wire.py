@@ -95,7 +95,7 @@ def test_described_items_have_one_finite_vector_each(values: list[float], width:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("threads", 0), ("dtype", "fp16"), ("max_history", 1), ("prefix_cache_mib", -1), ("colour", 1)]
+    ("name", "value"), [("threads", -1), ("dtype", "fp16"), ("max_history", 1), ("prefix_cache_mib", -1), ("colour", 1)]
 )
 def test_a_wrong_setting_is_named(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name):

@@ -97,6 +97,7 @@ class Base:
     """What `deploy.train` trains on, in place of `inference.training.learner.Base`."""
 
     name, version, depths = "tiny", "tiny-1", (1, 2)
+    chosen = "fp32"
 
     def readings(self, items, count, seed, progress):  # type: ignore[no-untyped-def]
         reader = Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", self.depths)
