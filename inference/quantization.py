@@ -11,6 +11,7 @@ of a middle row's length.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -58,12 +59,24 @@ _FP8_STEP = 16
 """Sizes that float8 kernels take are multiples of this."""
 
 
+@lru_cache
+def exact_weights() -> float:
+    """The greatest integer weight whose products with 8-bit inputs this processor adds up exactly.
+
+    AVX2 without VNNI adds two products in 16 bits, which saturate without a word; half the range of weights never does.
+    """
+    full = torch.full((_LEAST_INTEGER_ROWS, 64), int(_INT8), dtype=torch.int8)
+    exact = bool((torch._int_mm(full, full.t()) == int(_INT8) ** 2 * full.shape[1]).all())
+    return _INT8 if exact else 63.0
+
+
 class Int8Linear(nn.Module):
     """A linear layer with 8-bit weights: `weight` int8 [out, in], `scale` float32 [out]."""
 
-    def __init__(self, base: nn.Linear) -> None:
+    def __init__(self, base: nn.Linear, greatest: float = _INT8) -> None:
+        """`greatest`: what the greatest weight of a row is rounded to."""
         super().__init__()
-        weight, scale = _by_row(base.weight.detach(), _INT8)
+        weight, scale = _by_row(base.weight.detach(), greatest)
         self.register_buffer("weight", weight.round().to(torch.int8))
         self.register_buffer("scale", scale.squeeze(1))
         self.bias = base.bias
@@ -82,7 +95,13 @@ class Int8Linear(nn.Module):
 
 
 class Int8DynamicLinear(Int8Linear):
-    """The same weights; each row that comes in is rounded to 8 bits by its greatest number."""
+    """The same weights; each row that comes in is rounded to 8 bits by its greatest number.
+
+    On a processor that would saturate, weights have 7 bits.
+    """
+
+    def __init__(self, base: nn.Linear) -> None:
+        super().__init__(base, _INT8 if base.weight.is_cuda else exact_weights())
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and x.numel() // x.shape[-1] <= _LEAST_INTEGER_ROWS:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inference.errors import SettingsError
-from inference.quantization import FORMS, Int8Linear, harms, quantize, size
+from inference.quantization import FORMS, Int8DynamicLinear, Int8Linear, exact_weights, harms, quantize, size
 from inference.settings import Quantization
 from inference.wire import Answered
 from tests.inference import tiny
@@ -44,12 +44,13 @@ def sample(stack: nn.Module) -> torch.Tensor:
     return stack(torch.randn(9, 16, generator=torch.Generator().manual_seed(5)))
 
 
-def slack(kind: Quantization, rows: torch.Tensor) -> torch.Tensor:
-    """How far each number may be off: half a step of its row; in float8 a 16th of itself, or half the least step."""
+def slack(kind: Quantization, rows: torch.Tensor, steps: float = 127.0) -> torch.Tensor:
+    """How far each number may be off: half of `steps` steps of its row; in float8 a 16th of itself, or half the least
+    step."""
     greatest = rows.abs().amax(-1, keepdim=True)
     if kind is Quantization.FP8:
         return rows.abs() / 16 + greatest / 448 * 2.0**-10
-    return (greatest / 254).expand_as(rows)
+    return (greatest / (2 * steps)).expand_as(rows)
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,11 +64,22 @@ def test_a_rounded_layer_is_off_by_its_rounding_at_most(
     with torch.no_grad():
         got, wanted = FORMS[kind](exact)(x), exact(x)
         # Of a product (x + dx)(w + dw), all but x w is error.
-        about_w = slack(kind, exact.weight)
+        about_w = slack(kind, exact.weight, exact_weights() if kind is Quantization.INT8_DYNAMIC else 127.0)
         about_x = torch.zeros_like(x) if kind is Quantization.INT8 else slack(kind, x)
         bound = x.abs() @ about_w.t() + about_x @ (exact.weight.abs() + about_w).t()
     assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
     assert ((got - wanted).abs() <= bound + 1e-5).all()
+
+
+@pytest.mark.parametrize("rows", [1, 17, 101])
+def test_integers_are_added_up_exactly(rows: int) -> None:
+    """On AVX2 without VNNI, 8-bit weights would saturate: the greatest inputs with the greatest weights are the worst."""
+    exact = layer(576, 192, 1)
+    with torch.no_grad():
+        exact.weight.fill_(0.5)
+        x = torch.full((rows, 576), 2.0)
+        assert Int8DynamicLinear(exact)(x) == pytest.approx(exact(x), rel=1e-5)
+    assert exact_weights() in {63.0, 127.0}
 
 
 @pytest.mark.parametrize("rows", [1, 12, 13, 40])
