@@ -73,7 +73,7 @@ def test_a_rounded_layer_is_off_by_its_rounding_at_most(
 
 @pytest.mark.parametrize("rows", [1, 17, 101])
 def test_integers_are_added_up_exactly(rows: int) -> None:
-    """On AVX2 without VNNI, 8-bit weights would saturate: the greatest inputs with the greatest weights are the worst."""
+    """On AVX2 without VNNI, weights of 8 bits would saturate, most of all where all are at their greatest."""
     exact = layer(576, 192, 1)
     with torch.no_grad():
         exact.weight.fill_(0.5)
