@@ -194,7 +194,7 @@ def main() -> int:
     parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
     parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0, help="0: the cores that are there")
     parser.add_argument("--text-lists", type=int, default=40)
     parser.add_argument("--lists", type=int, default=400)
     parser.add_argument("--candidates", type=int, default=100)

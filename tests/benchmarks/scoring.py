@@ -1,6 +1,6 @@
 """What a list costs: item tokens and packed text beside naive and padded-batch scoring of the same model, same lists.
 
-    python -m tests.benchmarks.scoring [--weights FOLDER] [--adapter NAME] [--threads 2] [--json FILE] [--check]
+    python -m tests.benchmarks.scoring [--weights FOLDER] [--adapter NAME] [--dtype auto] [--json FILE] [--check]
 
 One person, 50 likes of context, 100 candidates, all of MovieLens-100K:
 
@@ -11,10 +11,11 @@ One person, 50 likes of context, 100 candidates, all of MovieLens-100K:
     in Triton       the same in a real tritonserver, asked through the client, one list at a time
     ..., kept       the same where all but the last thing of the context was read for the person's list before
 
-All scores come from one base model in bf16; those over text give the same scores, up to rounding, and the greatest
-difference is printed. Naive and padded passes are timed on some candidates of a list and scaled to all, as the table
-says. Ratios compare; seconds of a shared machine say little. With `--check` it ends with 1 unless a list inside Triton
-takes a tenth of naive or less, and 99% of lists less than 100 ms.
+All scores come from one base model. Ouzel's ways run in `--dtype`, by default what it chooses on this processor; naive
+and padded scoring in the format that naive scoring is fastest in. Those over text give the same scores, up to rounding,
+and the greatest difference is printed. Naive and padded passes are timed on some candidates of a list and scaled to
+all, as the table says. Ratios compare; seconds of a shared machine say little. With `--check` it ends with 1 unless a
+list inside Triton takes a tenth of naive or less, and 99% of lists less than 100 ms.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,11 @@ from inference.item_tokens import adapter as adapters
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.heads import Shape
+from inference.number_format import TORCH, choose, fastest
 from inference.packing import Prompt, common_length, lay, pack
 from inference.prompt import PromptWriter
 from inference.repository import build, weights_of
-from inference.settings import ModelSettings
+from inference.settings import DType, ModelSettings
 from inference.tokens import FileTokens
 from inference.weights import load_model, name_of, read_manifest
 from inference.wire import Answered
@@ -131,7 +134,7 @@ def adapter_folder(name: str, weights: Path, settings: ModelSettings, layers: in
     """The adapter named, and what it is. "random" is one that was never trained: as fast as any of its size."""
     if name != "random":
         return adapters.locate(name), name
-    decoder = load_model(weights, settings, "sdpa").base_model
+    decoder = load_model(weights, choose(settings, weights).settings, "sdpa").base_model
     hidden = decoder.config.hidden_size
     shape = Shape(hidden=hidden, reading=hidden * len(adapters.DEPTHS), layers=layers)
     made = Adapter.random(decoder, name_of(read_manifest(weights).source), shape)
@@ -142,19 +145,20 @@ def adapter_folder(name: str, weights: Path, settings: ModelSettings, layers: in
 def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreRequest], folder: Path) -> dict[str, Any]:
     """Every way but Triton."""
     settings = ModelSettings.make(
-        dtype="bf16",
+        dtype=given.dtype,
         threads=given.threads,
         max_history=given.history + 1,
         max_events=given.history,
         max_candidates=given.candidates,
         max_reads=10_000,
     )
-    torch.set_num_threads(given.threads)
-    rates = [matrix_rate()]
+    settings = choose(settings, weights).settings
+    torch.set_num_threads(settings.threads)
+    rates = [matrix_rate(TORCH[settings.dtype])]
     tokens = FileTokens(weights)
     writer = PromptWriter(tokens, settings)
     text = Engine.load(weights, settings)
-    plain = load_model(weights, settings, "sdpa")
+    plain, plain_format = fastest_naive(weights, settings, writer.write(asked[0]))
     items = ItemTokenEngine.load(weights, folder, settings)
     text.warm_up()
     items.warm_up()
@@ -169,7 +173,6 @@ def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreReques
     seconds: dict[str, list[float]] = {name: [] for name in names}
     costs: dict[str, list[tuple[int, int]]] = {name: [] for name in seconds}
     apart = 0.0
-    naive(plain, writer.write(asked[0]), 1)  # what torch sets up at the first pass is nobody's cost
     few, some = min(given.naive, given.candidates), min(given.padded, given.candidates)
     for request in asked[: given.lists]:
         prompt = writer.write(request)
@@ -198,8 +201,11 @@ def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreReques
         for name, one in ((TOKENS, whole), (TOKENS + KEPT_BEFORE, later)):
             costs[name].append(token_cost(items, plain.config, one))
             seconds[name].append(once(lambda r=one: items.score([r]))[0])
-    rates.append(matrix_rate())
-    notes = {NAIVE: f"{few} of {given.candidates} candidates timed", PADDED: f"{some} of {given.candidates} timed"}
+    rates.append(matrix_rate(TORCH[settings.dtype]))
+    notes = {
+        NAIVE: f"{plain_format.value}; {few} of {given.candidates} candidates timed",
+        PADDED: f"{plain_format.value}; {some} of {given.candidates} timed",
+    }
     ways = {
         name: Way(
             seconds=taken,
@@ -209,7 +215,28 @@ def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreReques
         )
         for name, taken in seconds.items()
     }
-    return {"ways": ways, "rate": max(rates), "apart": apart, "reading": reading, "items": len(catalogue)}
+    return {
+        "ways": ways,
+        "rate": max(rates),
+        "apart": apart,
+        "reading": reading,
+        "items": len(catalogue),
+        "settings": settings,
+        "naive_dtype": plain_format,
+    }
+
+
+def fastest_naive(weights: Path, settings: ModelSettings, prompt: Prompt) -> tuple[Any, DType]:
+    """The transformers model in the format in which naive scoring is fastest here, and that format."""
+    models = {
+        dtype: load_model(weights, msgspec.structs.replace(settings, dtype=dtype), "sdpa")
+        for dtype in (DType.BF16, DType.FP32)
+    }
+    for model in models.values():
+        naive(model, prompt, 1)  # what torch sets up at the first pass is nobody's cost
+    took = fastest({dtype: partial(naive, model, prompt, 1) for dtype, model in models.items()})
+    best = min(took, key=lambda dtype: took[dtype])
+    return models[best], best
 
 
 async def in_triton(address: str, asked: Sequence[ScoreRequest], rounds: int, together: int) -> dict[str, Any]:
@@ -253,15 +280,15 @@ def measure(weights: Path, given: argparse.Namespace, say: Callable[[str], None]
     """All ways on the same lists; plain data."""
     kept = lists(given.people, history=given.history, candidates=given.candidates, likes_only=True)
     asked = [one.request for one in kept]
-    settings = ModelSettings.make(dtype="bf16", threads=given.threads)
-    folder, what = adapter_folder(given.adapter, weights, settings, given.layers)
-    say(f"{given.threads} threads; adapter: {what}; {len(asked)} people, {given.lists} for the ways over text")
+    chosen = choose(ModelSettings.make(dtype=given.dtype, threads=given.threads), weights)
+    folder, what = adapter_folder(given.adapter, weights, chosen.settings, given.layers)
+    say(f"{chosen}; adapter: {what}; {len(asked)} people, {given.lists} for the ways over text")
     found = in_process(weights, given, asked, folder)
     ways: dict[str, Way] = found["ways"]
     together = None
     if not given.no_triton:
         served = ModelSettings.make(
-            dtype="bf16", threads=given.threads, strategy="item_tokens", adapter=str(folder.resolve()),
+            dtype=given.dtype, threads=given.threads, strategy="item_tokens", adapter=str(folder.resolve()),
             max_events=given.history, max_candidates=given.candidates,
         )  # fmt: skip
         environment = KEPT / "models" / "environment"
@@ -277,7 +304,9 @@ def measure(weights: Path, given: argparse.Namespace, say: Callable[[str], None]
     base = ways[NAIVE].median
     return {
         "adapter": what,
-        "threads": given.threads,
+        "dtype": found["settings"].dtype,
+        "naive_dtype": found["naive_dtype"],
+        "threads": found["settings"].threads,
         "matrix_flops": found["rate"],
         "greatest_difference_of_text_scores": found["apart"],
         "milliseconds_to_read_an_item": found["reading"] * 1e3,
@@ -312,7 +341,8 @@ def show(found: dict[str, Any]) -> None:
             f"{way['p99_ms']:9.1f} {way['tokens']:8.0f} {way['flops'] / 1e9:8.3g} {way['share_of_matrix_rate']:7.0%}"
             f"  {way['note'] or str(way['lists']) + ' lists'}"
         )
-    print(f"matrix rate in this run: {found['matrix_flops'] / 1e9:.0f} GFLOP/s (bf16, {found['threads']} threads)")
+    rate = found["matrix_flops"] / 1e9
+    print(f"matrix rate in this run: {rate:.0f} GFLOP/s ({found['dtype']}, {found['threads']} threads)")
     print(f"greatest difference of a score among the ways over text: {found['greatest_difference_of_text_scores']:.1e}")
     print(f"reading a new item, once: {found['milliseconds_to_read_an_item']:.1f} ms ({found['items_read']} items)")
     if found["lists_per_second_in_flight"] is not None:
@@ -341,7 +371,8 @@ def main() -> int:
     parser.add_argument("--weights", type=Path, default=weights_of(KEPT / "models" / "repository"))
     parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
     parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=[each.value for each in DType], default="auto", help="of Ouzel's ways")
+    parser.add_argument("--threads", type=int, default=0, help="0: the cores that are there")
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--people", type=int, default=25)
