@@ -15,8 +15,7 @@ MODELS = Path(__file__).parents[2] / ".ouzel" / "models"
 
 
 @pytest.fixture(scope="session")
-def model() -> tuple[Path, Path]:
-    """The model repository and the environment of its models."""
+def model() -> Path:
+    """The model repository."""
     need_triton()
-    environment = MODELS / "environment"
-    return build(MODELS / "repository", ModelSettings(), environment=environment), environment
+    return build(MODELS / "repository", ModelSettings())
