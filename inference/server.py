@@ -108,8 +108,8 @@ def start(
     """Serve the scorer of `repository` on loopback, on free ports where none is given, and wait until it answers.
 
     The model runs on this Python and its packages. The server writes to `log`. `on_started` is told its process id,
-    which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no tritonserver, and
-    `TritonFailed` where it does not get ready in time, or `stopping` is set before.
+    which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no tritonserver,
+    and `TritonFailed` where it does not get ready in time, or `stopping` is set before.
     """
     installation = find_installation()
     if not (repository / MODEL / "config.pbtxt").exists():

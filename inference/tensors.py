@@ -1,9 +1,9 @@
 """Tensors between tritonserver's Python backend and a model, as DLPack. Imported inside Triton's stub only.
 
 The backend of tritonserver 2.51 was compiled against numpy 1. Under numpy 2 its own arrays (`as_numpy`, `Tensor(name,
-array)`) are silently wrong: it reads the size of an element in the wrong place, as 0, so that every element is the first
-(python_backend PR #384). DLPack hands over address, shape and type of the memory, and no array of the backend's is looked
-at. It has no strings, so bytes travel as UINT8 (`inference.wire`).
+array)`) are silently wrong: it reads the size of an element in the wrong place, as 0, so that every element is the
+first (python_backend PR #384). DLPack hands over the address, shape and type of the memory, and no array of the
+backend's is looked at. It has no strings, so bytes travel as UINT8 (`inference.wire`).
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils
-from torch.utils.dlpack import from_dlpack, to_dlpack
+from torch.utils.dlpack import from_dlpack
 
 from inference import wire
 
@@ -50,4 +50,4 @@ def _read(tensor: Any) -> np.ndarray[Any, Any]:
 def _tensor(name: str, values: np.ndarray[Any, Any]) -> Any:
     """A tensor [1, n]: a batch of one, with a copy of `values` [n]."""
     # Not [None]: of no values that has strides of 0, which the backend takes for memory that is not contiguous.
-    return pb_utils.Tensor.from_dlpack(name, to_dlpack(torch.tensor(values).reshape(1, values.size)))
+    return pb_utils.Tensor.from_dlpack(name, torch.tensor(values).reshape(1, values.size))

@@ -1,6 +1,8 @@
 """Parts that a test may need and a machine may lack: such a test is skipped, with the reason printed.
 
-With `OUZEL_REQUIRE_ALL=1` in the environment every skip is a failure (`tests/conftest.py`).
+With `OUZEL_REQUIRE_ALL=1` in the environment every skip is a failure (`tests/conftest.py`). PyTorch, and what comes
+with it, may be lacking only with `OUZEL_WITHOUT_TORCH=1`, which `make unit-without-torch` sets: then the tests that
+need it are skipped under `OUZEL_REQUIRE_ALL=1` too.
 """
 
 import importlib.util
@@ -11,6 +13,17 @@ import pytest
 
 from deploy.brokers import find_kafka
 from deploy.errors import MissingPart
+
+INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
+"""The packages of the inference extra that nothing else needs."""
+
+WITHOUT_TORCH = "It needs PyTorch, which is not installed here. Install it: pip install -e '.[inference]'."
+
+
+def for_want_of_torch(error: BaseException | None) -> bool:
+    """Whether a test ended with `error` because PyTorch, or a package that comes with it, is left out on purpose."""
+    chosen = os.environ.get("OUZEL_WITHOUT_TORCH", "") not in ("", "0")
+    return chosen and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in INFERENCE
 
 
 def require_all() -> bool:

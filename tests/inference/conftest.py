@@ -7,11 +7,8 @@ import pytest
 from msgspec import structs
 
 from inference import server
-from inference.attention import IMPLEMENTATION
 from inference.errors import TritonNotAvailable
 from inference.installation import Installation, find_installation
-from inference.item_tokens.adapter import Adapter, save
-from inference.item_tokens.heads import Shape
 from inference.repository import build, weights_of
 from inference.settings import ModelSettings, Strategy
 from inference.weights import load_model, name_of
@@ -20,7 +17,6 @@ CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
 """Kept between runs, since building takes most of a minute; ignored by git."""
 
 SETTINGS = ModelSettings.make(strategy="full_text", dtype="fp32", max_candidates=32)
-SHAPE = Shape(hidden=576, reading=1152, layers=4)
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +42,14 @@ def triton(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def item_token_model(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights for item tokens, with an adapter that was never trained."""
+    from inference.attention import IMPLEMENTATION  # here, since it imports torch: not every test has it
+    from inference.item_tokens.adapter import Adapter, save
+    from inference.item_tokens.heads import Shape
+
+    shape = Shape(hidden=576, reading=1152, layers=4)
     target = tmp_path_factory.mktemp("item-tokens")
     decoder = load_model(weights_of(exact_model), SETTINGS, IMPLEMENTATION).base_model
-    adapter = save(target / "adapter", Adapter.random(decoder, name_of(SETTINGS.source), SHAPE), "never trained")
+    adapter = save(target / "adapter", Adapter.random(decoder, name_of(SETTINGS.source), shape), "never trained")
     weights = weights_of(target / "models")
     weights.parent.mkdir(parents=True)
     weights.symlink_to(weights_of(exact_model))

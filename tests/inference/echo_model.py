@@ -1,8 +1,8 @@
 """A model for a real tritonserver that answers with what it was asked, to see that no byte changes on the way.
 
 A question is a byte (1: answer later, from a thread), the number of scores as four bytes, and float32 numbers: the
-scores, then the vector. The version is the digest of the question and the number of questions in its batch. It runs in Triton's
-Python stub.
+scores, then the vector. The version is the digest of the question and the number of questions in its batch. It runs in
+Triton's Python stub.
 """
 
 import queue

@@ -15,7 +15,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A tritonserver with stubs for this Python, 3.8 and 3.13, on a Python with its shared library, all of empty files."""
+    """A tritonserver with stubs for this Python, 3.8 and 3.13, and a Python with its library: empty files."""
     root = tmp_path / "pytriton" / "tritonserver"
     for name in ("bin/tritonserver", "backends/python/x", *(stub(version) for version in ("3.8", "3.13", HERE))):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
