@@ -35,9 +35,10 @@ def incomplete() -> str:
         import ensurepip  # noqa: F401, PLC0415
         import venv  # noqa: F401, PLC0415
     except ImportError:
+        own = dotted(sys.version_info[:2])
         return (
             f"{sys.executable} cannot make an environment without its modules venv and ensurepip; install them (Debian "
-            f"and Ubuntu: apt-get install python{dotted(sys.version_info[:2])}-venv), or name another Python, as in: "
+            f"and Ubuntu: apt-get install python{own}-venv libpython{own}), or name another Python, as in: "
             f"make demo PYTHON={other()}"
         )
     return ""

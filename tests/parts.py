@@ -5,7 +5,6 @@ with it, may be lacking only with `OUZEL_WITHOUT_TORCH=1`, which `make unit-with
 need it are skipped under `OUZEL_REQUIRE_ALL=1` too.
 """
 
-import importlib.util
 import os
 import shutil
 
@@ -13,6 +12,8 @@ import pytest
 
 from deploy.brokers import find_kafka
 from deploy.errors import MissingPart
+from inference.errors import TritonNotAvailable
+from inference.installation import find_installation
 
 INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
 """The packages of the inference extra that nothing else needs."""
@@ -65,5 +66,7 @@ def need_chromium() -> str:
 
 
 def need_triton() -> None:
-    found = importlib.util.find_spec("pytriton") is not None
-    need(found, "tritonserver was not found. On Linux x86-64: pip install --no-deps nvidia-pytriton.")
+    try:
+        find_installation()
+    except TritonNotAvailable as missing:
+        pytest.skip(str(missing))

@@ -46,7 +46,7 @@ def test_a_python_that_cannot_make_environments_names_the_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "ensurepip", None)
-    assert f"apt-get install python{dotted(sys.version_info[:2])}-venv)" in interpreter.main(str(tmp_path))
+    assert f"apt-get install python{dotted(sys.version_info[:2])}-venv libpython" in interpreter.main(str(tmp_path))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "pip").touch()
     assert interpreter.main(str(tmp_path)) == ""

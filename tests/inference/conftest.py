@@ -7,11 +7,10 @@ import pytest
 from msgspec import structs
 
 from inference import server
-from inference.errors import TritonNotAvailable
-from inference.installation import Installation, find_installation
 from inference.repository import build, weights_of
 from inference.settings import ModelSettings, Strategy
 from inference.weights import load_model, name_of
+from tests.parts import need_triton
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
 """Kept between runs, since building takes most of a minute; ignored by git."""
@@ -20,16 +19,9 @@ SETTINGS = ModelSettings.make(strategy="full_text", dtype="fp32", max_candidates
 
 
 @pytest.fixture(scope="session")
-def installation() -> Installation:
-    try:
-        return find_installation()
-    except TritonNotAvailable as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="session")
-def exact_model(installation: Installation) -> Path:
+def exact_model() -> Path:
     """The model repository with the real weights in fp32."""
+    need_triton()
     return build(CACHE / "fp32", SETTINGS)
 
 

@@ -11,7 +11,6 @@ import pytest
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 
 from inference import server, wire
-from inference.installation import find_installation
 from inference.repository import config_pbtxt
 from inference.settings import ModelSettings
 from schemas.scoring import MAX_DESCRIBED, MAX_WIDTH
@@ -119,7 +118,6 @@ def resident(group: int) -> int:
 def test_a_numpy_that_does_not_exchange_tensors_is_refused(tmp_path: Path) -> None:
     """The guard at load: what `as_numpy` makes of a tensor under numpy 2 does not pass it."""
     need_triton()
-    find_installation()
     model = tmp_path / "repository" / server.MODEL
     (model / "1").mkdir(parents=True)
     (model / "config.pbtxt").write_text(config_pbtxt(ModelSettings()))

@@ -6,10 +6,10 @@ import pytest
 
 from inference.repository import build
 from inference.settings import ModelSettings
-from tests.inference.conftest import exact_model, installation, item_token_model, item_token_triton
+from tests.inference.conftest import exact_model, item_token_model, item_token_triton
 from tests.parts import need_triton
 
-__all__ = ["exact_model", "installation", "item_token_model", "item_token_triton", "model"]
+__all__ = ["exact_model", "item_token_model", "item_token_triton", "model"]
 
 MODELS = Path(__file__).parents[2] / ".ouzel" / "models"
 
