@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.errors import MissingPart
@@ -13,6 +14,10 @@ from tests import parts
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Property tests are about bytes and numbers, not about time: a busy machine must not fail them.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 BROKERS = [pytest.param(name, marks=pytest.mark.kafka) for name in ("embedded", "kafka")]
 
@@ -40,6 +45,10 @@ def own_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """A running broker for one test alone, one after the other the embedded one and Apache Kafka; without topics."""
     with start_broker(request.param, tmp_path_factory) as running:
         yield running
+
+
+def pytest_report_header() -> str:
+    return "without PyTorch: tests are skipped that import it or what comes with it" if parts.without_torch() else ""
 
 
 class Module(pytest.Module):

@@ -18,13 +18,19 @@ from inference.installation import find_installation
 INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
 """The packages of the inference extra that nothing else needs."""
 
-WITHOUT_TORCH = "It needs PyTorch, which is not installed here. Install it: pip install -e '.[inference]'."
+WITHOUT_TORCH = "PyTorch is left out here (OUZEL_WITHOUT_TORCH), and it imports PyTorch or what comes with it."
+
+
+def without_torch() -> bool:
+    """Whether PyTorch is left out on purpose."""
+    return os.environ.get("OUZEL_WITHOUT_TORCH", "") not in ("", "0")
 
 
 def for_want_of_torch(error: BaseException | None) -> bool:
     """Whether a test ended with `error` because PyTorch, or a package that comes with it, is left out on purpose."""
-    chosen = os.environ.get("OUZEL_WITHOUT_TORCH", "") not in ("", "0")
-    return chosen and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in INFERENCE
+    return (
+        without_torch() and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in INFERENCE
+    )
 
 
 def require_all() -> bool:
