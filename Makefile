@@ -1,27 +1,46 @@
 # `make help` lists what there is.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 ARGS ?=
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+# Whether PYTHON was named by whoever called make: then an environment of another Python is made again.
+NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo train evaluate bench test unit faults check scan format clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-install: $(VENV)/.installed ## make the environment that runs Ouzel
-dev: $(VENV)/.developed ## make it with the tools for tests and checks
+install: interpreter ## make the environment that runs Ouzel (PYTHON=python3.12)
+	@$(MAKE) --no-print-directory $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt deploy/carried.txt
-	@echo "Installing Ouzel into $(VENV) (PyTorch included; a minute or more the first time)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo]"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r deploy/carried.txt
+dev: interpreter ## make it with the tools for tests and checks
+	@$(MAKE) --no-print-directory $(VENV)/.developed
+
+interpreter:
+	@if [ -z "$(NAMED)" ] && [ -x $(BIN)/python ]; then $(BIN)/python deploy/interpreter.py; \
+	elif command -v $(PYTHON) >/dev/null; then $(PYTHON) deploy/interpreter.py $(VENV); \
+	else echo "There is no $(PYTHON) here; Ouzel needs Python 3.11 to 3.14, as in: make demo PYTHON=python3.12" >&2; exit 1; fi
+
+$(BIN)/pip:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
+	@echo "Installing Ouzel into $(VENV) (with PyTorch: minutes, and up to some GB, the first time)"
+	@$(PIP) -c constraints.txt -e ".[demo]"
+	@$(PIP) --no-deps -r deploy/carried.txt
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(VENV)/.without-torch: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
+	@echo "Installing the worker and the tools for tests into $(VENV), without PyTorch"
+	@$(PIP) -c constraints.txt -e ".[worker,test]"
+	@$(PIP) --no-deps -r deploy/carried.txt
 	@touch $@
 
 demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
@@ -43,6 +62,11 @@ test: dev ## run every test (real brokers and a real tritonserver where found)
 unit: dev ## run the tests that need no service
 	@$(BIN)/pytest -n auto -m "not kafka and not triton and not browser and not slow" $(ARGS)
 
+unit-without-torch: VENV = .venv-without-torch
+unit-without-torch: interpreter ## run those that need no PyTorch, in an environment without it (PYTHON=python3.13)
+	@$(MAKE) --no-print-directory $(VENV)/.without-torch VENV=$(VENV)
+	@OUZEL_WITHOUT_TORCH=1 $(BIN)/pytest -n auto -m "not kafka and not triton and not browser and not slow" $(ARGS)
+
 faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
 	@$(BIN)/python -m tests.faults $(ARGS)
 
@@ -59,4 +83,4 @@ format: dev ## format the code
 	@$(BIN)/ruff check --fix .
 
 clean: ## remove environments, models and caches
-	rm -rf $(VENV) .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

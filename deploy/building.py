@@ -1,8 +1,7 @@
 """Building the model in a process of its own, so that it can be ended at any time: `python -m deploy.building`.
 
-It takes the folder of the model repository, that of the model's environment ("-" for none), and the time from which on
-lists will be judged, in milliseconds: a model that has learned from anything as late is refused. It prints a line a
-step: how much is done, of how much, and what.
+It takes the folder of the model repository, and the time from which on lists will be judged, in milliseconds: a model
+that has learned from anything as late is refused. It prints a line a step: how much is done, of how much, and what.
 """
 
 import sys
@@ -27,12 +26,12 @@ def parse(line: str) -> tuple[str, int, int] | None:
     return label, int(done), int(total)
 
 
-def main(repository: str, environment: str, judged_from_ms: str) -> int:
+def main(repository: str, judged_from_ms: str) -> int:
     settings = ModelSettings()
     try:
         if settings.strategy is Strategy.ITEM_TOKENS:
             check_unseen(load(locate(settings.adapter)), int(judged_from_ms))
-        build(Path(repository), settings, report, environment=None if environment == "-" else Path(environment))
+        build(Path(repository), settings, report)
     except InferenceError as error:
         print(error, flush=True)  # noqa: T201
         return 1

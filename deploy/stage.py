@@ -15,8 +15,9 @@ from deploy.errors import StartFailed
 from deploy.processes import Child
 from deploy.steps import Step
 from inference.errors import TritonNotAvailable
+from inference.installation import find_installation
 from inference.ports import free_ports
-from inference.server import MODEL, find_installation
+from inference.server import MODEL
 from streams.metrics import HITS
 from streams.settings import throwaway, to_environment
 
@@ -45,7 +46,6 @@ class Stage:
         self.folder = folder
         self.broker = broker
         self.repository = models / "repository"
-        self.environment = models / "environment"
         self.without_triton = _why_no_triton()
         """Why this machine has no tritonserver; empty if it has one."""
         grpc, self._http, self._metrics = free_ports(3)
@@ -63,9 +63,8 @@ class Stage:
         step.say(f"{self.broker.name}, {len(made)} topics")
 
     async def build_model(self, step: Step, judged_from_ms: int) -> None:
-        """Build what is missing of the model and of its environment. `judged_from_ms`: see `deploy.building`."""
-        environment = "-" if self.without_triton else str(self.environment)
-        command = [sys.executable, "-m", "deploy.building", str(self.repository), environment, str(judged_from_ms)]
+        """Build what is missing of the model. `judged_from_ms`: see `deploy.building`."""
+        command = [sys.executable, "-m", "deploy.building", str(self.repository), str(judged_from_ms)]
         builder = self._child("The build of the model", command, "build.log")
         seen = ""
         for _ in range(int(BUILD_SECONDS / POLL_SECONDS)):
@@ -84,7 +83,7 @@ class Stage:
         """Serve the built model and wait until it answers."""
         command = [
             *(sys.executable, "-m", "deploy.cli", "triton", "serve"),
-            *("--repository", str(self.repository), "--environment", str(self.environment)),
+            *("--repository", str(self.repository)),
             *(
                 "--grpc-port",
                 self.triton.rpartition(":")[2],

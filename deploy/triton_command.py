@@ -21,18 +21,10 @@ def triton() -> None:
 REPOSITORY = click.option(
     "--repository", type=PATH, default=WORK / "models" / "repository", show_default=True, help="The model repository."
 )
-ENVIRONMENT = click.option(
-    "--environment",
-    type=PATH,
-    default=WORK / "models" / "environment",
-    show_default=True,
-    help="The Python environment of Triton's models (numpy 1.26), made beside this one.",
-)
 
 
 @triton.command("build")
 @REPOSITORY
-@ENVIRONMENT
 @click.option("--source", default="smollm2", show_default=True, help="smollm2, a folder of a model, or a hub name.")
 @click.option(
     "--strategy",
@@ -49,7 +41,6 @@ ENVIRONMENT = click.option(
 )
 def triton_build(
     repository: Path,
-    environment: Path,
     source: str,
     strategy: str | None,
     adapter: str | None,
@@ -57,7 +48,7 @@ def triton_build(
     dtype: str | None,
     threads: int | None,
 ) -> None:
-    """Convert the weights, write the model repository, make the environment. What is there already is kept."""
+    """Convert the weights and write the model repository. What is there already is kept."""
     from inference.repository import build
     from inference.settings import ModelSettings
     from inference.weights import SMOLLM2
@@ -73,13 +64,12 @@ def triton_build(
     }
     chosen = {"source": source, **{name: value for name, value in named.items() if value}}
     with told_by_bars() as progress:
-        build(repository, ModelSettings.make(**chosen), progress, environment=environment)
+        build(repository, ModelSettings.make(**chosen), progress)
     click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
 
 
 @triton.command("serve")
 @REPOSITORY
-@ENVIRONMENT
 @click.option("--grpc-port", type=int, help="Port for workers. [default: a free one]")
 @click.option("--http-port", type=int, help="Port for health checks. [default: a free one]")
 @click.option("--metrics-port", type=int, help="Port for Prometheus. [default: a free one]")
@@ -89,7 +79,6 @@ def triton_build(
 @click.option("--log", type=PATH, default=WORK / "triton.log", show_default=True, help="Where the server's log goes.")
 def triton_serve(
     repository: Path,
-    environment: Path,
     grpc_port: int | None,
     http_port: int | None,
     metrics_port: int | None,
@@ -116,7 +105,6 @@ def triton_serve(
 
     serve(
         repository,
-        environment,
         log=log,
         on_ready=tell,
         stopping=stopping,

@@ -166,8 +166,9 @@ class TritonScorer:
         return self._client
 
     async def _ask(self, request: wire.Question, timeout: float) -> tuple[wire.Answered, str]:
-        tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
-        tensor.set_data_from_numpy(np.array([[wire.encode(request)]], dtype=np.object_))
+        payload = np.frombuffer(wire.encode(request), np.uint8)[None]
+        tensor = InferInput(wire.REQUEST, list(payload.shape), "UINT8")
+        tensor.set_data_from_numpy(payload)
         outputs = [InferRequestedOutput(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION)]
         try:
             result = await self._connection().infer(
@@ -181,10 +182,10 @@ class TritonScorer:
                 raise
             raise Unavailable("this scorer was closed while it waited; make a new one") from None
         scores, vector, version = (result.as_numpy(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION))
-        if scores is None or vector is None or version is None or version.size != 1:
+        if scores is None or vector is None or version is None or version.dtype != np.uint8:
             raise InvalidAnswer("the answer lacks scores, vector or version; server and client must be of one version")
         answered = wire.Answered(tuple(scores.reshape(-1).tolist()), tuple(vector.reshape(-1).tolist()))
-        return answered, bytes(version.reshape(-1)[0]).decode(errors="replace")
+        return answered, version.tobytes().decode(errors="replace")
 
 
 def _is_cancelled() -> bool:

@@ -3,7 +3,6 @@
     InferenceError
     ├── SettingsError           a setting has no usable value
     ├── WeightsError            the weights cannot be found, read or converted
-    ├── StubEnvironmentError  the environment of Triton's Python models cannot be made
     ├── RequestRefused          one request is outside the model's bounds; the others of its batch are not touched
     ├── TrainingDiverged        the loss is no number any more
     ├── CheckpointError         a training cannot be kept, or not gone on with
@@ -24,10 +23,6 @@ class SettingsError(InferenceError):
 
 
 class WeightsError(InferenceError):
-    pass
-
-
-class StubEnvironmentError(InferenceError):
     pass
 
 

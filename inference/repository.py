@@ -11,7 +11,6 @@ import os
 import shutil
 from pathlib import Path
 
-from inference import environment as environments
 from inference import wire
 from inference.server import MODEL
 from inference.settings import ModelSettings, Strategy
@@ -29,21 +28,11 @@ __all__ = ["TritonPythonModel"]
 '''
 
 
-def build(
-    target: Path,
-    settings: ModelSettings,
-    progress: Progress = silent,
-    *,
-    environment: Path | None = None,
-    version: int = 1,
-) -> Path:
-    """Make the model repository `target`, and the model's `environment` if one is named. Returns `target`.
+def build(target: Path, settings: ModelSettings, progress: Progress = silent, *, version: int = 1) -> Path:
+    """Make the model repository `target`. Returns it.
 
-    What is there and up to date is kept, so a second build takes no time. Raises `WeightsError` and
-    `StubEnvironmentError`.
+    What is there and up to date is kept, so a second build takes no time. Raises `WeightsError`.
     """
-    if environment is not None:
-        environments.create(environment, progress)
     folder = target / MODEL / str(version)
     _place_adapter(folder / ADAPTER, settings)
     convert(folder / WEIGHTS, settings, progress)
@@ -87,17 +76,18 @@ def settings_of(repository: Path, version: int = 1) -> ModelSettings:
 def config_pbtxt(settings: ModelSettings) -> str:
     """The model's configuration.
 
-    `dynamic_batching` stays bare: any queue policy stalls requests for half a second on tritonserver 2.51 (server
-    #8870); admission control is the client's.
+    Bytes are UINT8, see `inference.tensors`. `allow_ragged_batch` lets requests of different lengths share a batch; the
+    Python backend hands each over by itself. `dynamic_batching` stays bare: any queue policy stalls requests for half a
+    second on tritonserver 2.51 (server #8870); admission control is the client's.
     """
     return f"""name: "{MODEL}"
 backend: "python"
 max_batch_size: {settings.max_batch}
-input [ {{ name: "{wire.REQUEST}" data_type: TYPE_STRING dims: [ 1 ] }} ]
+input [ {{ name: "{wire.REQUEST}" data_type: TYPE_UINT8 dims: [ -1 ] allow_ragged_batch: true }} ]
 output [
   {{ name: "{wire.SCORES}" data_type: TYPE_FP32 dims: [ -1 ] }},
   {{ name: "{wire.VECTOR}" data_type: TYPE_FP32 dims: [ -1 ] }},
-  {{ name: "{wire.VERSION}" data_type: TYPE_STRING dims: [ 1 ] }}
+  {{ name: "{wire.VERSION}" data_type: TYPE_UINT8 dims: [ -1 ] }}
 ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
 dynamic_batching {{ }}

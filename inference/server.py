@@ -4,8 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -14,12 +12,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from inference.environment import python_of
-from inference.errors import TritonFailed, TritonNotAvailable
+from inference.errors import TritonFailed
+from inference.installation import Installation, find_installation
 from inference.ports import free_ports
 
 MODEL = "scorer"
@@ -28,52 +25,6 @@ STOP_SECONDS = 8.0
 _STUB_FAILED = b"error while loading shared libraries"
 _EXIT_SECONDS = 5
 """How long tritonserver itself waits for running requests on SIGTERM."""
-
-
-@dataclass(frozen=True)
-class Installation:
-    """Where the parts of tritonserver are: the program, its Python backend, the stub for this Python, libpython."""
-
-    program: Path
-    backend: Path
-    caches: Path
-    stub: Path
-    libraries: tuple[Path, ...]
-    """Folders of libpython, and of what the wheel brings beside its package."""
-
-
-def find_installation() -> Installation:
-    """The tritonserver of the nvidia-pytriton package. Raises `TritonNotAvailable`, saying what is missing."""
-    spec = find_spec("pytriton")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    if not folders:
-        raise TritonNotAvailable(
-            "there is no tritonserver here: nvidia-pytriton is not installed (it exists for Linux on x86-64 only); "
-            "run `pip install --no-deps nvidia-pytriton==0.7.0`, or score in-process"
-        )
-    root = Path(folders[0]) / "tritonserver"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    library = Path(sysconfig.get_config_var("LIBDIR") or "") / f"libpython{version}.so.1.0"
-    found = Installation(
-        program=root / "bin" / "tritonserver",
-        backend=root / "backends" / "python",
-        caches=root / "caches",
-        stub=root / "python_backend_stubs" / version / "triton_python_backend_stub",
-        libraries=(library.parent, root.parents[1] / "nvidia_pytriton.libs"),
-    )
-    for path in (found.program, found.backend, found.stub):
-        if not path.exists():
-            raise TritonNotAvailable(f"{path} is missing: use Python 3.11 or 3.12 on Linux x86-64, or score in-process")
-    if not library.exists() and not any(Path(p, library.name).exists() for p in _system_libraries()):
-        raise TritonNotAvailable(
-            f"{library} is missing: this Python is built without its shared library; use one that has it "
-            "(--enable-shared), or score in-process"
-        )
-    return found
-
-
-def _system_libraries() -> Iterator[str]:
-    yield from ("/usr/lib", "/usr/lib64", f"/usr/lib/{os.uname().machine}-linux-gnu")
 
 
 @dataclass(frozen=True)
@@ -144,7 +95,6 @@ class TritonServer:
 
 def start(
     repository: Path,
-    environment: Path,
     *,
     log: Path,
     ready_seconds: float = READY_SECONDS,
@@ -157,9 +107,9 @@ def start(
 ) -> TritonServer:
     """Serve the scorer of `repository` on loopback, on free ports where none is given, and wait until it answers.
 
-    `environment` is the venv of the model (`inference.environment`). The server writes to `log`. `on_started` is told
-    its process id, which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no
-    tritonserver, and `TritonFailed` where it does not get ready in time, or `stopping` is set before.
+    The model runs on this Python and its packages. The server writes to `log`. `on_started` is told its process id,
+    which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no tritonserver,
+    and `TritonFailed` where it does not get ready in time, or `stopping` is set before.
     """
     installation = find_installation()
     if not (repository / MODEL / "config.pbtxt").exists():
@@ -175,7 +125,7 @@ def start(
             given or free for given, free in zip((grpc_port, http_port, metrics_port), ports, strict=True)
         )
         options = [] if tls is None else tls.options()
-        process = _launch(installation, repository, environment, backends, output, (grpc, http, metrics), options)
+        process = _launch(installation, repository, backends, output, (grpc, http, metrics), options)
     except BaseException:
         resources.close()
         raise
@@ -191,9 +141,9 @@ def start(
 
 
 @contextmanager
-def running(repository: Path, environment: Path, *, log: Path, tls: ServerTls | None = None) -> Iterator[TritonServer]:
+def running(repository: Path, *, log: Path, tls: ServerTls | None = None) -> Iterator[TritonServer]:
     """`start` as a context: stopped at its end, whatever happens inside."""
-    server = start(repository, environment, log=log, tls=tls)
+    server = start(repository, log=log, tls=tls)
     try:
         yield server
     finally:
@@ -202,7 +152,6 @@ def running(repository: Path, environment: Path, *, log: Path, tls: ServerTls | 
 
 def serve(
     repository: Path,
-    environment: Path,
     *,
     log: Path,
     on_ready: Callable[[TritonServer], None],
@@ -216,7 +165,6 @@ def serve(
     """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself or is stopped while loading."""
     server = start(
         repository,
-        environment,
         log=log,
         grpc_port=grpc_port,
         http_port=http_port,
@@ -248,7 +196,6 @@ def _lay_out_backend(installation: Installation, target: Path) -> None:
 def _launch(  # noqa: PLR0917
     installation: Installation,
     repository: Path,
-    environment: Path,
     backends: Path,
     output: IO[bytes],
     ports: tuple[int, int, int],
@@ -276,7 +223,7 @@ def _launch(  # noqa: PLR0917
     # The backend runs the first python3 on PATH and starts it through bash; PYTHONPATH would be ignored.
     variables = {
         **{k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}},
-        "PATH": f"{python_of(environment.resolve()).parent}:/usr/bin:/bin",
+        "PATH": f"{installation.python}:/usr/bin:/bin",
         "LD_LIBRARY_PATH": ":".join(map(str, installation.libraries)),
         "HF_HUB_OFFLINE": "1",
         # Threads that spin at every barrier starve each other on a shared machine: measured 5 to 30 times slower.

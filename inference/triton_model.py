@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import wire
+from inference import tensors, wire
 from inference.errors import RequestRefused
 from inference.loading import load_engine
 from inference.repository import SETTINGS, WEIGHTS
@@ -32,11 +32,7 @@ class TritonPythonModel:
     """The interface that the Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        if int(np.__version__.split(".")[0]) >= 2:
-            raise pb_utils.TritonModelException(
-                f"numpy {np.__version__} corrupts tensors in this Python backend: serve with the environment that "
-                "`ouzel triton build` makes (numpy 1.26.4), not with the worker's"
-            )
+        tensors.check()
         folder = Path(args["model_repository"]) / args["model_version"]
         config = json.loads(args["model_config"])
         self._settings = ModelSettings.read(folder / SETTINGS)
@@ -57,8 +53,7 @@ class TritonPythonModel:
         forgotten: list[tuple[int, wire.ForgetRequest]] = []
         for place, request in enumerate(requests):
             try:
-                tensor = pb_utils.get_input_tensor_by_name(request, wire.REQUEST)
-                asked = wire.decode(bytes(tensor.as_numpy().reshape(-1)[0]))
+                asked = wire.decode(tensors.payload(request))
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
                 elif isinstance(asked, wire.DescribeRequest):
@@ -73,7 +68,7 @@ class TritonPythonModel:
         for place, asked in forgotten:
             with self._turns.first():
                 self._engine.forget(asked.sessions)
-            responses[place] = _response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._engine.version)
+            responses[place] = tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._engine.version)
         return responses
 
     def finalize(self) -> None:
@@ -98,7 +93,7 @@ class TritonPythonModel:
             elif isinstance(result, RequestRefused):
                 responses[place] = _refusal(result)
             else:
-                responses[place] = _response(
+                responses[place] = tensors.response(
                     np.array(result.scores, np.float32), np.array(result.vector, np.float32), self._engine.version
                 )
 
@@ -127,17 +122,7 @@ class TritonPythonModel:
         except Exception as error:
             return _failure(error)
         values = np.frombuffer(b"".join(part.values for part in parts), "<f4").astype(np.float32)
-        return _response(np.zeros(len(items), np.float32), values, parts[0].model_version)
-
-
-def _response(scores: np.ndarray[Any, Any], vector: np.ndarray[Any, Any], version: str) -> Any:
-    return pb_utils.InferenceResponse(
-        [
-            pb_utils.Tensor(wire.SCORES, scores[None]),
-            pb_utils.Tensor(wire.VECTOR, vector[None]),
-            pb_utils.Tensor(wire.VERSION, np.array([[version.encode()]], dtype=np.object_)),
-        ]
-    )
+        return tensors.response(np.zeros(len(items), np.float32), values, parts[0].model_version)
 
 
 def _cancelled() -> Any:

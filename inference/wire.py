@@ -1,13 +1,13 @@
 """How a question and its answer travel to Triton.
 
-A question is one bytes tensor, `request`: a MessagePack map with `type` "score" and the `ScoreRequest` under `request`,
-or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`. The answer is three
-tensors:
+A question is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
+`request`, or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`. The answer
+is three tensors:
 
     scores      FP32 [n]    one a candidate; for a describe, one 0 an item
     vector      FP32 [k]    the context's vector; for a describe, the items' vectors one after the other, k = n x width;
                             of no length from a model that has no vectors
-    version     the model's version
+    version     UINT8 [m]   the model's version in UTF-8
 """
 
 import math

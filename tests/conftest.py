@@ -1,9 +1,11 @@
 """What all tests share: the brokers, and the rule for parts that are missing."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.errors import MissingPart
@@ -12,6 +14,10 @@ from tests import parts
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Property tests are about bytes and numbers, not about time: a busy machine must not fail them.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 BROKERS = [pytest.param(name, marks=pytest.mark.kafka) for name in ("embedded", "kafka")]
 
@@ -41,14 +47,38 @@ def own_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield running
 
 
+def pytest_report_header() -> str:
+    return "without PyTorch: tests are skipped that import it or what comes with it" if parts.without_torch() else ""
+
+
+class Module(pytest.Module):
+    """A module of tests, which is skipped as a whole if it imports what is missing without PyTorch."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            if parts.for_want_of_torch(error.__cause__):
+                pytest.skip(parts.WITHOUT_TORCH, allow_module_level=True)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    return Module.from_parent(parent, path=module_path)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, None]:
-    """Under OUZEL_REQUIRE_ALL=1 a skipped test has failed, whatever it was skipped for."""
+    """A test that imports what is missing without PyTorch was skipped. Under OUZEL_REQUIRE_ALL=1 a skipped test has
+    failed, whatever it was skipped for but that."""
     outcome = yield
     report = outcome.get_result()
-    if report.skipped and not hasattr(report, "wasxfail") and parts.require_all():
+    if report.failed and call.excinfo is not None and parts.for_want_of_torch(call.excinfo.value):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {parts.WITHOUT_TORCH}")
+    elif report.skipped and not hasattr(report, "wasxfail") and parts.require_all():
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and OUZEL_REQUIRE_ALL is set. {reason}"

@@ -1,9 +1,10 @@
 """Parts that a test may need and a machine may lack: such a test is skipped, with the reason printed.
 
-With `OUZEL_REQUIRE_ALL=1` in the environment every skip is a failure (`tests/conftest.py`).
+With `OUZEL_REQUIRE_ALL=1` in the environment every skip is a failure (`tests/conftest.py`). PyTorch, and what comes
+with it, may be lacking only with `OUZEL_WITHOUT_TORCH=1`, which `make unit-without-torch` sets: then the tests that
+need it are skipped under `OUZEL_REQUIRE_ALL=1` too.
 """
 
-import importlib.util
 import os
 import shutil
 
@@ -11,6 +12,25 @@ import pytest
 
 from deploy.brokers import find_kafka
 from deploy.errors import MissingPart
+from inference.errors import TritonNotAvailable
+from inference.installation import find_installation
+
+INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
+"""The packages of the inference extra that nothing else needs."""
+
+WITHOUT_TORCH = "PyTorch is left out here (OUZEL_WITHOUT_TORCH), and it imports PyTorch or what comes with it."
+
+
+def without_torch() -> bool:
+    """Whether PyTorch is left out on purpose."""
+    return os.environ.get("OUZEL_WITHOUT_TORCH", "") not in ("", "0")
+
+
+def for_want_of_torch(error: BaseException | None) -> bool:
+    """Whether a test ended with `error` because PyTorch, or a package that comes with it, is left out on purpose."""
+    return (
+        without_torch() and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in INFERENCE
+    )
 
 
 def require_all() -> bool:
@@ -52,5 +72,7 @@ def need_chromium() -> str:
 
 
 def need_triton() -> None:
-    found = importlib.util.find_spec("pytriton") is not None
-    need(found, "tritonserver was not found. On Linux x86-64: pip install --no-deps nvidia-pytriton.")
+    try:
+        find_installation()
+    except TritonNotAvailable as missing:
+        pytest.skip(str(missing))

@@ -291,9 +291,8 @@ def measure(weights: Path, given: argparse.Namespace, say: Callable[[str], None]
             dtype=given.dtype, threads=given.threads, strategy="item_tokens", adapter=str(folder.resolve()),
             max_events=given.history, max_candidates=given.candidates,
         )  # fmt: skip
-        environment = KEPT / "models" / "environment"
-        repository = build(KEPT / "benchmarks" / "repository", served, environment=environment)
-        with server.running(repository, environment, log=KEPT / "benchmarks" / "triton.log") as running:
+        repository = build(KEPT / "benchmarks" / "repository", served)
+        with server.running(repository, log=KEPT / "benchmarks" / "triton.log") as running:
             timed_there = asyncio.run(in_triton(running.grpc, asked, given.rounds, given.together))
         for ending in ("", KEPT_BEFORE):
             own = ways[TOKENS + ending]

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 from rich.console import Console
+from rich.text import Text
 
 from deploy import building, demo
+from deploy.brokers import EmbeddedBroker
 from deploy.building import check_unseen
 from deploy.errors import DeployError, MissingPart
-from deploy.stage import read
+from deploy.stage import Stage, read
 from deploy.steps import Steps
-from inference.errors import WeightsError
+from inference.errors import TritonNotAvailable, WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.residuals import Residuals
@@ -79,6 +81,28 @@ def test_a_failure_among_others_comes_out_as_itself(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(demo, "_run", broken)
     with pytest.raises(MissingPart, match=r"The lamp was not found\. Light it\."):
         demo.run(demo.Options(work=tmp_path), Console(file=io.StringIO()))
+
+
+async def test_the_reason_for_scoring_in_process_is_told_in_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However narrow the terminal is, and whatever stands beside it."""
+
+    def missing() -> None:
+        raise TritonNotAvailable("there is no tritonserver here; " + "say " * 60 + "what would change it")
+
+    async def built(*_: object) -> None:
+        pass
+
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=60)
+    monkeypatch.setattr("deploy.stage.find_installation", missing)
+    monkeypatch.setattr(Stage, "build_model", built)
+    broker = EmbeddedBroker(tmp_path / "broker")
+    with Stage(tmp_path, tmp_path / "models", broker) as stage, Steps(console) as steps:
+        await demo.Demo(demo.Options(), console, stage)._model(steps, 0)
+    plain = Text.from_ansi(out.getvalue()).plain.replace("\n", " ")
+    assert f"Scoring in-process: {stage.without_triton}" in " ".join(plain.split())
 
 
 def test_lists_are_not_judged_on_what_the_model_has_learned_from() -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
-from inference.environment import create
 from inference.errors import TritonNotAvailable
-from inference.server import find_installation
+from inference.installation import find_installation
 from tests.faults.schedule import NEED_KAFKA, NEED_MOUNT, NEED_TRITON, Fault, Kind, schedule
 from tests.faults.scorer import Scorer
 from tests.faults.session import Say, Session, play
@@ -20,7 +19,6 @@ SESSION_FAULTS = 20
 """Faults of one session, at most: after so many, what they came to is compared, and the next begins afresh."""
 
 RATE = 25.0
-ENVIRONMENT = Path(__file__).parents[2] / ".ouzel" / "models" / "environment"
 
 
 def missing_parts(say: Say) -> frozenset[Kind]:
@@ -68,14 +66,12 @@ async def run(folder: Path, options: Options, say: Say) -> list[Session]:
     """Play every session in a folder of its own; stops after the first in which a promise did not hold."""
     wanted = frozenset(options.kinds) - missing_parts(say)
     with_scorer = bool(wanted & NEED_TRITON)
-    if with_scorer:
-        await asyncio.to_thread(create, ENVIRONMENT)
     played: list[Session] = []
     for number, (name, faults) in enumerate(plan(options.seed, options.faults, options.brokers, wanted)):
         say(f"-- session {number}: {len(faults)} faults on the {name} broker")
         here = folder / f"{number}-{name}"
         with await asyncio.to_thread(_started, BROKERS[name](here / "broker")) as broker:
-            scorer = Scorer(here / "scorer", ENVIRONMENT) if with_scorer else None
+            scorer = Scorer(here / "scorer") if with_scorer else None
             async with Stage(
                 broker,
                 here,

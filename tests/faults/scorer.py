@@ -13,7 +13,10 @@ from inference.repository import config_pbtxt
 from inference.settings import ModelSettings
 from tests.faults import scripts
 
-MODEL_PY = """from tests.faults.scripted_model import TritonPythonModel
+MODEL_PY = f"""import sys
+
+sys.path.append({str(Path(__file__).parents[2])!r})
+from tests.faults.scripted_model import TritonPythonModel  # noqa: E402
 
 __all__ = ["TritonPythonModel"]
 """
@@ -22,10 +25,9 @@ __all__ = ["TritonPythonModel"]
 class Scorer:
     """The server; its address stays the same over restarts."""
 
-    def __init__(self, folder: Path, environment: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._model = folder / "repository" / server.MODEL
-        self._environment = environment
         self._ports = free_ports(3)
         self._version = 0
         self._starts = 0
@@ -44,7 +46,6 @@ class Scorer:
         self._starts += 1
         self._server = server.start(
             self._model.parent,
-            self._environment,
             log=self._folder / f"triton-{self._starts}.log",
             grpc_port=grpc,
             http_port=http,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import wire
+from inference import tensors, wire
 from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
 
 WIDTH = 8
@@ -35,8 +35,7 @@ class TritonPythonModel:
     def _answer(self, request: Any, script: str) -> Any:
         if script == FAIL:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError("scripted", pb_utils.TritonError.INTERNAL))
-        tensor = pb_utils.get_input_tensor_by_name(request, wire.REQUEST)
-        asked = wire.decode(bytes(tensor.as_numpy().reshape(-1)[0]))
+        asked = wire.decode(tensors.payload(request))
         if isinstance(asked, wire.DescribeRequest):
             scores = np.zeros(len(asked.items), np.float32)
             vectors = np.concatenate([vector_of(item.text) for item in asked.items])
@@ -48,13 +47,7 @@ class TritonPythonModel:
             scores[:1] = np.inf
         elif script == WRONG_LENGTH:
             vectors, scores = np.append(vectors, np.float32(1)), np.append(scores, np.float32(1))
-        return pb_utils.InferenceResponse(
-            [
-                pb_utils.Tensor(wire.SCORES, scores[None]),
-                pb_utils.Tensor(wire.VECTOR, vectors[None]),
-                pb_utils.Tensor(wire.VERSION, np.array([[self._version.encode()]], dtype=np.object_)),
-            ]
-        )
+        return tensors.response(scores, vectors, self._version)
 
 
 def vector_of(text: str) -> np.ndarray[Any, Any]:

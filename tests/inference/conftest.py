@@ -7,59 +7,51 @@ import pytest
 from msgspec import structs
 
 from inference import server
-from inference.attention import IMPLEMENTATION
-from inference.errors import TritonNotAvailable
-from inference.item_tokens.adapter import Adapter, save
-from inference.item_tokens.heads import Shape
 from inference.repository import build, weights_of
 from inference.settings import ModelSettings, Strategy
 from inference.weights import load_model, name_of
+from tests.parts import need_triton
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
 """Kept between runs, since building takes most of a minute; ignored by git."""
 
 SETTINGS = ModelSettings.make(strategy="full_text", dtype="fp32", max_candidates=32)
-SHAPE = Shape(hidden=576, reading=1152, layers=4)
 
 
 @pytest.fixture(scope="session")
-def installation() -> server.Installation:
-    try:
-        return server.find_installation()
-    except TritonNotAvailable as missing:
-        pytest.skip(str(missing))
+def exact_model() -> Path:
+    """The model repository with the real weights in fp32."""
+    need_triton()
+    return build(CACHE / "fp32", SETTINGS)
 
 
 @pytest.fixture(scope="session")
-def exact_model(installation: server.Installation) -> tuple[Path, Path]:
-    """The model repository with the real weights in fp32, and its environment."""
-    environment = CACHE / "environment"
-    return build(CACHE / "fp32", SETTINGS, environment=environment), environment
-
-
-@pytest.fixture(scope="session")
-def triton(exact_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.TritonServer]:
-    with server.running(*exact_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
+def triton(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[server.TritonServer]:
+    with server.running(exact_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def item_token_model(exact_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def item_token_model(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights for item tokens, with an adapter that was never trained."""
-    repository, environment = exact_model
+    from inference.attention import IMPLEMENTATION  # here, since it imports torch: not every test has it
+    from inference.item_tokens.adapter import Adapter, save
+    from inference.item_tokens.heads import Shape
+
+    shape = Shape(hidden=576, reading=1152, layers=4)
     target = tmp_path_factory.mktemp("item-tokens")
-    decoder = load_model(weights_of(repository), SETTINGS, IMPLEMENTATION).base_model
-    adapter = save(target / "adapter", Adapter.random(decoder, name_of(SETTINGS.source), SHAPE), "never trained")
+    decoder = load_model(weights_of(exact_model), SETTINGS, IMPLEMENTATION).base_model
+    adapter = save(target / "adapter", Adapter.random(decoder, name_of(SETTINGS.source), shape), "never trained")
     weights = weights_of(target / "models")
     weights.parent.mkdir(parents=True)
-    weights.symlink_to(weights_of(repository))
+    weights.symlink_to(weights_of(exact_model))
     chosen = structs.replace(SETTINGS, strategy=Strategy.ITEM_TOKENS, adapter=str(adapter), max_reads=64)
-    return build(target / "models", chosen), environment
+    return build(target / "models", chosen)
 
 
 @pytest.fixture(scope="session")
 def item_token_triton(
-    item_token_model: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+    item_token_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[server.TritonServer]:
-    with server.running(*item_token_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
+    with server.running(item_token_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
         yield running

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from inference import environment, server, wire
+from inference import server, wire
 from inference.client import TritonScorer
 from inference.errors import TritonFailed
 from inference.ports import free_ports
@@ -52,8 +51,8 @@ async def test_a_candidate_that_gives_orders_moves_nobody_else(triton: server.Tr
 )
 async def test_garbage_is_refused_and_does_no_harm(triton: server.TritonServer, payload: bytes) -> None:
     client = InferenceServerClient(triton.grpc)
-    tensor = InferInput(wire.REQUEST, [1, 1], "BYTES")
-    tensor.set_data_from_numpy(np.array([[payload]], dtype=np.object_))
+    tensor = InferInput(wire.REQUEST, [1, len(payload)], "UINT8")
+    tensor.set_data_from_numpy(np.frombuffer(payload, np.uint8)[None])
     with pytest.raises(InferenceServerException) as refused:
         await client.infer(server.MODEL, [tensor], client_timeout=60)
     assert "INVALID_ARGUMENT" in str(refused.value.status())
@@ -65,10 +64,10 @@ async def test_garbage_is_refused_and_does_no_harm(triton: server.TritonServer, 
     await scorer.close()
 
 
-async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tuple[Path, Path], tmp_path: Path) -> None:
+async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: Path, tmp_path: Path) -> None:
     ports = dict(zip(("grpc_port", "http_port", "metrics_port"), free_ports(3), strict=True))
     asked: ScoreRequest = request(HISTORY, FILMS)
-    first = server.start(*exact_model, log=tmp_path / "first.log", **ports)
+    first = server.start(exact_model, log=tmp_path / "first.log", **ports)
     scorer = TritonScorer(first.grpc)
     try:
         await scorer.score(asked, timeout=60)
@@ -81,7 +80,7 @@ async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tupl
             await scorer.score(asked, timeout=5)
     with pytest.raises(CircuitOpen):
         await scorer.score(asked, timeout=5)
-    second = await asyncio.to_thread(server.start, *exact_model, log=tmp_path / "second.log", **ports)
+    second = await asyncio.to_thread(server.start, exact_model, log=tmp_path / "second.log", **ports)
     try:
         # The rest of the breaker is over by now, since loading takes longer; the channel connects again by itself.
         async with asyncio.timeout(30):
@@ -93,21 +92,19 @@ async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: tupl
         await scorer.close()
 
 
-def test_a_model_that_cannot_load_says_why(exact_model: tuple[Path, Path], tmp_path: Path) -> None:
-    """The environment of the worker has numpy 2, which the backend corrupts tensors with: refused at load."""
+def test_a_model_that_cannot_load_says_why(exact_model: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
-    (repository / server.MODEL).mkdir(parents=True)
-    for name in ("config.pbtxt", "1"):
-        (repository / server.MODEL / name).symlink_to(exact_model[0] / server.MODEL / name)
-    worker = Path(sys.prefix)
-    assert int(environment.numpy_of(worker).split(".")[0]) >= 2
-    with pytest.raises(TritonFailed, match=r"numpy 2.* corrupts tensors"):
-        server.start(repository, worker, log=tmp_path / "server.log")
+    version = repository / server.MODEL / "1"
+    version.mkdir(parents=True)
+    for name in ("config.pbtxt", "1/model.py", "1/settings.json"):
+        (repository / server.MODEL / name).symlink_to(exact_model / server.MODEL / name)
+    with pytest.raises(TritonFailed, match=r"ouzel triton build"):
+        server.start(repository, log=tmp_path / "server.log")
 
 
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TritonFailed, match="ouzel triton build"):
-        server.start(tmp_path, tmp_path, log=tmp_path / "log")
+        server.start(tmp_path, log=tmp_path / "log")
 
 
 def processes(group: int) -> list[int]:

@@ -84,11 +84,8 @@ async def test_items_are_described_alike_whatever_their_company(scorer: TritonSc
     assert (await scorer.describe([], timeout=60)).values == b""
 
 
-async def test_it_answers_as_the_same_engine_in_process(
-    scorer: TritonScorer, item_token_model: tuple[Path, Path]
-) -> None:
-    repository, _ = item_token_model
-    local = InProcessScorer.from_weights(weights_of(repository), settings_of(repository))
+async def test_it_answers_as_the_same_engine_in_process(scorer: TritonScorer, item_token_model: Path) -> None:
+    local = InProcessScorer.from_weights(weights_of(item_token_model), settings_of(item_token_model))
     here, there = await local.score(ASKED, timeout=120), await scorer.score(ASKED, timeout=60)
     assert here.scores == pytest.approx(there.scores, abs=TOLERANCE)
     assert here.vector == pytest.approx(there.vector, abs=TOLERANCE)

