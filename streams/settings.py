@@ -108,8 +108,8 @@ class Settings:
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
     turn_ms: float = setting(
         50.0,
-        "How long the event loop works at one thing before timers, heartbeats and pages have their turn. Lists have turns "
-        "of their own, as long.",
+        "How long folding, counting and writing may hold the event loop before timers and pages have their turn. "
+        "Making lists has turns of its own, of the same length.",
         low=1,
         high=1_000,
     )

@@ -54,7 +54,8 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
     print(f"events    {asked.waiting:,} of {asked.people:,} people with {asked.past} earlier events each")
     print(f"caught up {seconds:,.1f} s, of which folded {folded:,.1f} s; {used:,.1f} s of processor time")
     for page, found in answers.items():
-        print(f"{page:9} {len(found):,} polls: " + ", ".join(f"{_name(s)} {1000 * at(found, s):,.0f} ms" for s in SHARES))
+        waited = ", ".join(f"{_name(share)} {1000 * at(found, share):,.0f} ms" for share in SHARES)
+        print(f"{page:9} {len(found):,} polls: {waited}")
     good = all(at(found, 0.99) < P99_SECONDS and at(found, 1.0) < MOST_SECONDS for found in answers.values())
     print(f"answers   {'within' if good else 'NOT within'} {P99_SECONDS:g} s p99 and {MOST_SECONDS:g} s")
     lines_drawn = [Line(page, [1000 * at(found, share) for share in SHARES]) for page, found in answers.items()]
@@ -94,7 +95,7 @@ async def _until(worker: Child, settings: Settings, count: int, name: str) -> No
     seen = 0.0
     while seen < count:
         if not worker.running() or time.monotonic() > deadline:
-            raise DeployError(f"{name} of the worker is {seen:,.0f} and not {count:,}. Its last lines:\n{worker.tail()}")
+            raise DeployError(f"{name} is {seen:,.0f} and not {count:,}. The worker's last lines:\n{worker.tail()}")
         await asyncio.sleep(WATCH_SECONDS)
         try:
             seen = metric((await asyncio.to_thread(get, settings.web_port, "/metrics"))[1], name)

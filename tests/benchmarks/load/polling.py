@@ -1,7 +1,8 @@
 """A probe and a scraper: asks a worker for its pages at a steady rate and prints what each answer took, until ended.
 
 A line of JSON for each: the page, the seconds from the moment at which it was due to its last byte, and its status (0:
-none). Counting from when it was due hides nothing where one slow answer holds up those behind it.
+none). One page is asked for once at a time: a slow answer stands for those as well that were due while it was awaited,
+each from its own moment, so that it hides nothing.
 
     python -m tests.benchmarks.load.polling PORT
 """
@@ -31,17 +32,18 @@ def get(port: int, page: str, timeout: float = TIMEOUT_SECONDS) -> tuple[int, st
 
 def poll(port: int, page: str) -> None:
     """Ask for ever."""
-    begin, number = time.monotonic(), 0
+    due = time.monotonic()
     while True:
-        due = begin + number / PER_SECOND
         time.sleep(max(0.0, due - time.monotonic()))
         try:
             status, _ = get(port, page)
         except (OSError, http.client.HTTPException):
             status = 0
-        sys.stdout.write(json.dumps([page, time.monotonic() - due, status]) + "\n")
+        answered = time.monotonic()
+        while due <= answered:
+            sys.stdout.write(json.dumps([page, answered - due, status]) + "\n")
+            due += 1 / PER_SECOND
         sys.stdout.flush()
-        number += 1
 
 
 def waits(lines: Iterable[str], page: str) -> list[float]:
