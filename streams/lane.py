@@ -143,6 +143,7 @@ class Lane:
 
     async def _live(self) -> None:
         plane, settings = self._plane, self._plane.settings
+        await plane.turns.next()  # to open a store is a unit of its own
         store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
         state: PartitionState | None = None
         try:
@@ -157,6 +158,7 @@ class Lane:
                 pause=settings.write_interval_s,
                 turns=plane.turns,
             )
+            await state.recall()
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
@@ -231,7 +233,7 @@ class Lane:
             publishing = asyncio.ensure_future(plane.publish(published)) if published else None
             if publishing is not None:
                 state.seal(gate=publishing)
-            found = self._tell_lists(folded)
+            found = await self._tell_lists(folded)
             if publishing is not None:
                 await publishing  # what a later batch publishes comes after what this one does
             if folded.receipts:
@@ -283,9 +285,9 @@ class Lane:
             state.set_exposure(user, exposure)
         return folded
 
-    def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
+    async def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
         """Tell the list path what happened; returns what it had of people who were erased."""
-        lists = self._plane.lists
+        lists, turns = self._plane.lists, self._plane.turns
         found: dict[str, tuple[str, ...]] = {}
         if lists is None:
             return found
@@ -293,8 +295,12 @@ class Lane:
             found[user] = lists.forget(user)
         try:
             for event in folded.events:
+                if turns.over():
+                    await turns.next()
                 lists.observe(self.partition, event)
             for event, offset in folded.triggers.values():
+                if turns.over():
+                    await turns.next()
                 lists.trigger(self.partition, event, offset)
         except Exception as error:
             # The fold stands whatever the list path makes of it.

@@ -78,8 +78,8 @@ class PartitionState:
         self._changed: dict[str, Draft] = {}
         self._others: Kept[bytes, Any] = Kept(cached)
         self._scrubbing: asyncio.Future[None] | None = None
-        self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
-        self.erased_to = max((each.offset for each in self._erasures.values()), default=-1)
+        self._erasures: dict[bytes, Erasure] = {}
+        self.erased_to = -1
 
     @property
     def open(self) -> bool:
@@ -88,6 +88,14 @@ class PartitionState:
     @property
     def written(self) -> int:
         return self._behind.written
+
+    async def recall(self) -> None:
+        """Read back which orders to erase somebody were carried out. The first thing to do, before anything is put."""
+        for each in self._read_erasures():
+            if self._turns.over():
+                await self._turns.next()
+            self._erasures[each.order] = each
+            self.erased_to = max(self.erased_to, each.offset)
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""

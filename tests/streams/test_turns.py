@@ -16,11 +16,14 @@ from schemas.events import Event, EventKind
 from schemas.neighbours import Covisit, Covisits, Neighbours
 from schemas.topics import COVISITS, NEIGHBOURS
 from streams import behind, lists
+from streams import state as state_module
 from streams.catalogue import ItemIndex
 from streams.changelog import Changelog, Recovered
 from streams.clock import SYSTEM, Clock
 from streams.context import EMPTY, Context, fold
 from streams.covisiting import Owner
+from streams.entries import encode_value
+from streams.erasure import Erasure
 from streams.graph import ItemGraph
 from streams.lane import Lane, Plane
 from streams.metrics import Metrics
@@ -28,7 +31,7 @@ from streams.publishing import Output
 from streams.replica import Replica
 from streams.settings import Settings
 from streams.state import PartitionState
-from streams.store import MARKER, Store, seal
+from streams.store import ERASURE, MARKER, Store, seal
 from streams.sweeping import Sweep
 from streams.turns import REST, watch
 from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand
@@ -376,6 +379,26 @@ async def test_what_was_folded_is_gathered_and_written_by_turns(
     assert state.written == 7
     writing.cancel()
     await asyncio.wait([writing])
+    state.close()
+
+
+async def test_carried_out_orders_are_read_back_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = Hand()
+    decode_value = state_module.decode_value
+
+    def costly(key: bytes, envelope: bytes) -> Any:
+        hand.work()
+        return decode_value(key, envelope)
+
+    monkeypatch.setattr(state_module, "decode_value", costly)
+    store = Store(tmp_path / "store")
+    orders = [Erasure(b"%016d" % n, b"digest", n, LONG_AGO) for n in range(40)]
+    values = [(ERASURE + each.order, seal(each.offset, LONG_AGO, encode_value(each))) for each in orders]
+    store.write(values, store.facts)
+    state = PartitionState(0, store, MemoryLog(store), cached=10, now_ms=SYSTEM.now_ms, turns=hand.turns)
+    assert await hand.longest_hold(state.recall()) <= BOUND
+    assert state.erased_to == 39
+    assert all(state.erasure(each.order) == each for each in orders)
     state.close()
 
 
