@@ -54,11 +54,13 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
     print(f"events    {asked.waiting:,} of {asked.people:,} people with {asked.past} earlier events each")
     print(f"caught up {seconds:,.1f} s, of which folded {folded:,.1f} s; {used:,.1f} s of processor time")
     for page, found in answers.items():
-        waited = ", ".join(f"{_name(share)} {1000 * at(found, share):,.0f} ms" for share in SHARES)
+        waited = ", ".join(f"{_name(share)} {1000 * value_at(found, share):,.0f} ms" for share in SHARES)
         print(f"{page:9} {len(found):,} polls: {waited}")
-    good = all(at(found, 0.99) < P99_SECONDS and at(found, 1.0) < MOST_SECONDS for found in answers.values())
+    good = all(
+        value_at(found, 0.99) < P99_SECONDS and value_at(found, 1.0) < MOST_SECONDS for found in answers.values()
+    )
     print(f"answers   {'within' if good else 'NOT within'} {P99_SECONDS:g} s p99 and {MOST_SECONDS:g} s")
-    lines_drawn = [Line(page, [1000 * at(found, share) for share in SHARES]) for page, found in answers.items()]
+    lines_drawn = [Line(page, [1000 * value_at(found, share) for share in SHARES]) for page, found in answers.items()]
     return {
         "broker": asked.broker,
         "people": asked.people,
@@ -68,7 +70,7 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
         "folded_seconds": folded,
         "worker_seconds": used,
         "answers": {
-            page: {"polls": len(found), **{f"{_name(s)}_ms": 1000 * at(found, s) for s in SHARES}}
+            page: {"polls": len(found), **{f"{_name(s)}_ms": 1000 * value_at(found, s) for s in SHARES}}
             for page, found in answers.items()
         },
         "good": good,
@@ -76,7 +78,7 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def at(ordered: list[float], share: float) -> float:
+def value_at(ordered: list[float], share: float) -> float:
     """The value below which that share of `ordered`, ascending, lies; infinite if there are none."""
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("inf")
 
