@@ -38,6 +38,7 @@ from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
 from streams.transport import BatchTransport, Source
+from streams.turns import Turns, watch
 from streams.web import add_pages
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class WorkerApp(faust.App):
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
+        self.turns = Turns(settings.turn_ms / 1000, clock.monotonic)
         self.catalogue = Catalogue()
         self.graph = ItemGraph(self.catalogue.index)
         drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
@@ -84,6 +86,7 @@ class WorkerApp(faust.App):
             mark=self._mark,
             metrics=self.metrics,
             clock=clock,
+            turns=self.turns,
         )
         self.transport = BatchTransport(
             [URL(f"kafka://{each}") for each in addresses(settings)],
@@ -122,7 +125,9 @@ class WorkerApp(faust.App):
             changelog=self._changelog,
             warm=self._warm,
             alias=alias,
+            turns=self.turns,
         )
+        self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
 
     def _lane(self, partition: int, source: Source) -> Lane:
         assert self._plane is not None, "the app is started before its consumer"
@@ -149,6 +154,7 @@ class WorkerApp(faust.App):
             clock=self.clock,
             secret=secrets.token_bytes(32),
             alias=alias,
+            turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),
@@ -226,11 +232,19 @@ class WorkerApp(faust.App):
         @self.agent(privacy, name="order-erasures")
         async def order(stream: Any) -> None:
             async for events in stream.take_events(TAKE, within=0.1):
-                erasures, letters = forward([event.message for event in events], self.clock.now_ms())
-                await self._publish_surely([*erasures, *self._letters(letters)], "Erasure orders")
+                sent: list[Output] = []
+                for event in events:
+                    await self.turns.next()
+                    erasures, letters = forward([event.message], self.clock.now_ms())
+                    sent += [*erasures, *self._letters(letters)]
+                await self._publish_surely(sent, "Erasure orders")
 
     async def _refuse(self, messages: list[Any]) -> None:
-        await self._publish_surely(self._letters(refused(messages, self.clock.now_ms())), "Refused items")
+        letters: list[DeadLetter] = []
+        for message in messages:
+            await self.turns.next()
+            letters += refused([message], self.clock.now_ms())
+        await self._publish_surely(self._letters(letters), "Refused items")
 
     def _letters(self, letters: list[DeadLetter]) -> list[Output]:
         for letter in letters:
@@ -288,7 +302,7 @@ class WorkerApp(faust.App):
         )
 
     def _replica(self, topic: str, apply: Callable[[int, bytes, bytes | None], None]) -> Replica:
-        return Replica(topic, apply, consumer=self._reader, clock=self.clock)
+        return Replica(topic, apply, consumer=self._reader, clock=self.clock, turns=self.turns)
 
     def _changelog(self, partition: int, store: Store) -> Changelog:
         return Changelog(
@@ -300,6 +314,7 @@ class WorkerApp(faust.App):
             nonce=secrets.token_bytes(16),
             now_ms=self.clock.now_ms,
             max_age_ms=self.settings.state_max_age_s * 1000,
+            turns=self.turns,
         )
 
 

@@ -15,9 +15,10 @@ import msgspec
 from streams.changelog import Changelog, Update
 from streams.entries import encode_value
 from streams.store import CONTEXT, seal
+from streams.turns import Turns
 
 AT_ONCE = 500
-"""Values encoded and written in one go; what else there is to do is done in between."""
+"""Values sent and written to the disk in one go, which takes some milliseconds; encoding them goes by turns."""
 
 _CONTEXT = CONTEXT[0]
 
@@ -49,12 +50,14 @@ class WriteBehind:
         *,
         now_ms: Callable[[], int],
         pause: float,
+        turns: Turns,
     ) -> None:
         self.open = True
         self.written = -1
         self._changelog = changelog
         self._now_ms = now_ms
         self._pause = pause
+        self._turns = turns
         self._fresh: dict[bytes, Put] = {}
         self._pending: dict[bytes, Put] = {}
         self._groups: deque[_Group] = deque()
@@ -145,7 +148,11 @@ class WriteBehind:
 
     async def _write(self, puts: Sequence[tuple[bytes, Put]]) -> None:
         now = self._now_ms()
-        updates: list[Update] = [(key, _envelope(put, now)) for key, put in puts]
+        updates: list[Update] = []
+        for key, put in puts:
+            if self._turns.over():
+                await self._turns.next()
+            updates.append((key, _envelope(put, now)))
         await self._changelog.write(updates)
         for key, put in puts:
             if self._fresh.get(key) is put:

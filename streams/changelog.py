@@ -23,18 +23,20 @@ before its next write; the person then starts anew.
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.errors import Superseded
 from streams.store import MARKER, Facts, Store, stamp_of
+from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
 Update = tuple[bytes, bytes | None]
 
-READ_RECORDS = 5_000
+READ_RECORDS = 500
+"""Records that are taken from the consumer, and written to the store, in one go: some milliseconds."""
 
 
 class Recovered(NamedTuple):
@@ -59,6 +61,7 @@ class Changelog:
         nonce: bytes,
         now_ms: Callable[[], int],
         max_age_ms: int,
+        turns: Turns | None = None,
     ) -> None:
         """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group."""
         self._tp = TopicPartition(topic, partition)
@@ -68,6 +71,7 @@ class Changelog:
         self._marker = MARKER + nonce
         self._now_ms = now_ms
         self._max_age_ms = max_age_ms
+        self._turns = Turns() if turns is None else turns
         self._next = 0
         """The offset that our next record has, if nobody else writes."""
         self._mending = 0
@@ -138,9 +142,9 @@ class Changelog:
         while True:
             fresh: dict[bytes, bytes | None] = {}
             position, high, done = facts.position, facts.high, False
-            for record in (await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)).get(
-                self._tp, ()
-            ):
+            for record in await self._next_records(reader):
+                if self._turns.over():
+                    await self._turns.next()
                 position = record.offset + 1
                 if record.key == self._marker:
                     done = True
@@ -179,8 +183,7 @@ class Changelog:
             reader.seek(self._tp, start)
             position = start
             while position < end:
-                records = (await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)).get(self._tp, ())
-                for record in records:
+                for record in await self._next_records(reader):
                     position = record.offset + 1
                     if record.offset >= end:
                         continue
@@ -203,6 +206,12 @@ class Changelog:
             len(ours),
         )
         await self.write(ours)
+
+    async def _next_records(self, reader: Any) -> Sequence[Any]:
+        """What comes next on the partition, in a turn of its own; nothing if there is none for a second."""
+        await self._turns.next()
+        found = await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)
+        return cast(Sequence[Any], found.get(self._tp, ()))
 
     def _superseded(self) -> Superseded:
         return Superseded(f"partition {self._tp.partition} was recovered by another worker; let go of it")

@@ -4,7 +4,7 @@ The fold is deterministic: the same records after the same state give the same r
 by a crash and is read again comes out the same, with the same ids on everything that it publishes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,7 +57,7 @@ class Folded:
     `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
     are the accepted events in order, without repeats, `kinds` how many of each kind. `triggers` are the events that
     call for a list, the newest of each user; one that comes late hides none that is still of use. `repeats` counts what
-    was folded before; `last` is the offset of the batch's last record, -1 if it had none.
+    was folded before; `last` is the offset of the last record that was folded, -1 if none was.
 
     `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
     `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
@@ -89,9 +89,12 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     alias: Alias = same,
     tell: bool = True,
     oldest_ms: int = 0,
+    clock: Callable[[], float] | None = None,
+    until: float = 0.0,
 ) -> Folded:
     """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
-    `oldest_ms`: an event from before then is too old to call for a list.
+    `oldest_ms`: an event from before then is too old to call for a list. With a `clock`, no record is begun once it
+    says `until`, but the first: the rest is for another call, behind `last`.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
@@ -107,6 +110,8 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     drafts, triggers, events, kinds = folded.drafts, folded.triggers, folded.events, folded.kinds
     erased_to, aliased = state.erased_to, alias is not same
     for record in records:
+        if clock is not None and offset >= 0 and clock() >= until:
+            break
         offset = record.offset
         try:
             event = decode_event(record.value, key=record.key, now_ms=now_ms)

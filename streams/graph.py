@@ -10,6 +10,7 @@ takes about 100 bytes in each direction. Likes and pairs decay with event time (
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class ItemGraph:
 
         With `ours`, only those of items for which it is true; the others stay.
         """
-        numbers = [number for number in self._dirty if ours is None or ours(self.index[number])][:limit]
+        numbers = list(islice((each for each in self._dirty if ours is None or ours(self.index[each])), limit))
         for number in numbers:
             del self._dirty[number]
         return [self.record(number) for number in numbers]

@@ -11,8 +11,9 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,7 @@ from streams.state import PartitionState
 from streams.store import Store, open_store
 from streams.sweeping import Sweep
 from streams.transport import Source
+from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Lists(Protocol):
 class Plane:
     """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
     once the catalogue and the item graph are there to make lists from; `alias` gives the name under which a person is
-    kept."""
+    kept; `turns` are shared with everything else that keeps the event loop busy."""
 
     settings: Settings
     clock: Clock
@@ -72,6 +74,7 @@ class Plane:
     changelog: Callable[[int, Store], Changelog]
     warm: Callable[[], Awaitable[None]]
     alias: Alias = same
+    turns: Turns = field(default_factory=Turns)
 
 
 class Lane:
@@ -140,6 +143,7 @@ class Lane:
 
     async def _live(self) -> None:
         plane, settings = self._plane, self._plane.settings
+        await plane.turns.next()  # to open a store is a unit of its own
         store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
         state: PartitionState | None = None
         try:
@@ -152,7 +156,9 @@ class Lane:
                 cached=settings.cached_people,
                 now_ms=plane.clock.now_ms,
                 pause=settings.write_interval_s,
+                turns=plane.turns,
             )
+            await state.recall()
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
             start = await self._source.seek_committed(self.partition, self.committable)
@@ -208,24 +214,26 @@ class Lane:
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
                 fetched = await self._source.fetch(self.partition, limit, patience)
-            records, fetched = fetched[:limit], fetched[limit:]
-            if not records:
+            if fetched and fetched[0].offset < following:
+                self._check_start(fetched[0].offset, start)
+                fetched = [record for record in fetched if record.offset >= following]
+            if not fetched:
                 continue
-            self._check_start(records[0].offset, start)
-            if records[0].offset < following:
-                records = [record for record in records if record.offset >= following]
-            if not records or self._stopping:
-                continue
+            await plane.turns.next()
+            if self._stopping:
+                break
             began = plane.clock.monotonic()
-            following = records[-1].offset + 1
-            folded = self._fold(state, records)
+            folded = self._fold(state, fetched[:limit])
+            records = bisect_right(fetched, folded.last, key=_offset)
+            following, first = folded.last + 1, fetched[0].offset
+            fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
             if folded.receipts:
-                self._owed = records[0].offset  # the orders are not committed before their receipts are out
+                self._owed = first  # the orders are not committed before their receipts are out
             published = list(outputs(folded))
             publishing = asyncio.ensure_future(plane.publish(published)) if published else None
             if publishing is not None:
                 state.seal(gate=publishing)
-            found = self._tell_lists(folded)
+            found = await self._tell_lists(folded)
             if publishing is not None:
                 await publishing  # what a later batch publishes comes after what this one does
             if folded.receipts:
@@ -235,7 +243,7 @@ class Lane:
                 gathered = following
                 await written
                 await self._settle(state, folded, found)
-            self._count(folded, len(records), plane.clock.monotonic() - began)
+            self._count(folded, records, plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
         await (await state.gather(following - 1))
 
@@ -252,7 +260,8 @@ class Lane:
             )
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
-        now_ms = self._plane.clock.now_ms()
+        """Fold as many of the records as the turn has time for, at least one."""
+        now_ms, turns = self._plane.clock.now_ms(), self._plane.turns
         folded = fold_batch(
             records,
             state,
@@ -262,6 +271,8 @@ class Lane:
             window_ms=self._plane.settings.attribution_window_ms,
             tell=self._plane.settings.duties == ALL_DUTIES,
             alias=self._plane.alias,
+            clock=turns.clock,
+            until=turns.until,
         )
         state.folded = folded.last
         # First what says that a person is erased, so that no crash leaves a gap in which they would come back.
@@ -274,9 +285,9 @@ class Lane:
             state.set_exposure(user, exposure)
         return folded
 
-    def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
+    async def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
         """Tell the list path what happened; returns what it had of people who were erased."""
-        lists = self._plane.lists
+        lists, turns = self._plane.lists, self._plane.turns
         found: dict[str, tuple[str, ...]] = {}
         if lists is None:
             return found
@@ -284,8 +295,12 @@ class Lane:
             found[user] = lists.forget(user)
         try:
             for event in folded.events:
+                if turns.over():
+                    await turns.next()
                 lists.observe(self.partition, event)
             for event, offset in folded.triggers.values():
+                if turns.over():
+                    await turns.next()
                 lists.trigger(self.partition, event, offset)
         except Exception as error:
             # The fold stands whatever the list path makes of it.
@@ -327,7 +342,8 @@ class Lane:
         )
         while True:
             await asyncio.sleep(settings.sweep_interval_s)
-            forgotten, closed = sweep.step(state, plane.clock.now_ms())
+            await plane.turns.next()
+            forgotten, closed = sweep.step(state, plane.clock.now_ms(), plane.turns.over)
             state.touch()
             plane.metrics.expired.inc(forgotten)
             if closed:
@@ -360,6 +376,10 @@ def outputs(folded: Folded) -> Iterable[Output]:
         yield Output(FEEDBACK.name, each.user.encode(), encode(each))
     for covisits in folded.covisits:
         yield Output(COVISITS.name, covisits.item.encode(), encode(covisits))
+
+
+def _offset(record: Any) -> int:
+    return int(record.offset)
 
 
 def folder_of(settings: Settings, partition: int) -> Path:

@@ -44,6 +44,7 @@ from streams.ranking import (
 )
 from streams.settings import Settings
 from streams.triggers import Trigger, Waiting
+from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Lists:
         clock: Clock,
         secret: bytes,
         alias: Alias = same,
+        turns: Turns | None = None,
     ) -> None:
         self._settings = settings
         self._ranking = ranking
@@ -104,6 +106,7 @@ class Lists:
         self._clock = clock
         self._secret = secret
         self._alias = alias
+        self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
         self._busy: dict[str, Trigger] = {}
@@ -252,6 +255,7 @@ class Lists:
             self._waiting.put_back(trigger)
 
     async def _make(self, trigger: Trigger, *, ask: bool) -> None:
+        await self._turns.next()
         state = self._states.get(trigger.partition)
         if state is None:
             return
@@ -272,6 +276,7 @@ class Lists:
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
             scores, degraded = await self._score(trigger, context, chosen)
+            await self._turns.next()
         if not state.open:
             raise PartitionLost(f"partition {trigger.partition} was let go of while a list of it was made")
         if trigger in self._void:
@@ -313,6 +318,7 @@ class Lists:
                 *(Output(FEEDBACK.name, person.encode(), encode(feedback)) for feedback in closed),
             ]
         )
+        await self._turns.next()
         if trigger in self._void:
             return
         without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)

@@ -53,6 +53,12 @@ class Metrics:
             buckets=SECONDS,
             registry=reg,
         )
+        self.loop_lag = Histogram(
+            "ouzel_loop_lag_seconds",
+            "How late the event loop runs a timer, looked at ten times a second: so long a page waits as well.",
+            buckets=SECONDS,
+            registry=reg,
+        )
         self.restarts = Counter(
             "ouzel_restarted_partitions",
             "Partitions that started over from what is durable, by cause.",

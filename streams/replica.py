@@ -9,11 +9,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.clock import Clock
+from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
-READ_RECORDS = 1_000
-AT_ONCE = 50
+READ_RECORDS = 500
+"""Records that are taken from the consumer in one go: some milliseconds."""
+
 PAUSE_SECONDS = 1.0
 
 Apply = Callable[[int, bytes, bytes | None], None]
@@ -28,13 +30,16 @@ class Replica:
     (`wait_for`). Records without a key are passed over: they cannot be withdrawn.
     """
 
-    def __init__(self, topic: str, apply: Apply, *, consumer: Callable[[], Any], clock: Clock) -> None:
+    def __init__(
+        self, topic: str, apply: Apply, *, consumer: Callable[[], Any], clock: Clock, turns: Turns | None = None
+    ) -> None:
         self.topic = topic
         self.caught_up = asyncio.Event()
         self.records = 0
         self._apply = apply
         self._new_consumer = consumer
         self._clock = clock
+        self._turns = Turns() if turns is None else turns
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
@@ -66,11 +71,12 @@ class Replica:
                     self.caught_up.set()
                     seconds = self._clock.monotonic() - began
                     log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
+                await self._turns.next()
                 batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
                 for tp, records in batches.items():
-                    for number, record in enumerate(records):
-                        if number % AT_ONCE == AT_ONCE - 1:
-                            await asyncio.sleep(0)  # a flood of records must not hold up lists
+                    for record in records:
+                        if self._turns.over():
+                            await self._turns.next()
                         self._take(record)
                     if records and records[-1].offset + 1 >= ends[tp]:
                         behind.discard(tp)

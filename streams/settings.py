@@ -106,6 +106,13 @@ class Settings:
         500, "How long a broker may hold back a fetch that finds nothing. Short where it does not wake up early.", low=1
     )
     fetch_max_mb: int = setting(4, "Bytes fetched ahead, by partition.", low=1, high=1_024)
+    turn_ms: float = setting(
+        50.0,
+        "How long folding, counting and writing may hold the event loop before timers and pages have their turn. "
+        "Making lists has turns of its own, of the same length.",
+        low=1,
+        high=1_000,
+    )
     commit_interval_s: float = setting(1.0, "Between two commits of the offsets that are written.", low=0.05, high=60)
     write_interval_s: float = setting(
         1.0, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from streams.attribution import NONE, Exposure
-from streams.behind import AT_ONCE, WriteBehind
+from streams.behind import WriteBehind
 from streams.blend import Blend
 from streams.changelog import Changelog
 from streams.context import EMPTY, Context
@@ -37,6 +37,7 @@ from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
 from streams.store import CONTEXT, ERASURE, KEY, Store, header
+from streams.turns import Turns
 
 CROWD = 10_000
 """Contexts of one partition that have changed and are too many to wait with writing them."""
@@ -63,20 +64,22 @@ class PartitionState:
         cached: int,
         now_ms: Callable[[], int],
         pause: float = 0.0,
+        turns: Turns | None = None,
     ) -> None:
         self.partition = partition
         self.folded = -1
         self._store = store
         self._changelog = changelog
         self._now_ms = now_ms
-        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause)
+        self._turns = Turns() if turns is None else turns
+        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, turns=self._turns)
         self._drafts: Kept[str, Draft] = Kept(cached)
         self._exposures: Kept[str, Exposure] = Kept(cached)
         self._changed: dict[str, Draft] = {}
         self._others: Kept[bytes, Any] = Kept(cached)
         self._scrubbing: asyncio.Future[None] | None = None
-        self._erasures: dict[bytes, Erasure] = {each.order: each for each in self._read_erasures()}
-        self.erased_to = max((each.offset for each in self._erasures.values()), default=-1)
+        self._erasures: dict[bytes, Erasure] = {}
+        self.erased_to = -1
 
     @property
     def open(self) -> bool:
@@ -85,6 +88,14 @@ class PartitionState:
     @property
     def written(self) -> int:
         return self._behind.written
+
+    async def recall(self) -> None:
+        """Read back which orders to erase somebody were carried out. The first thing to do, before anything is put."""
+        for each in self._read_erasures():
+            if self._turns.over():
+                await self._turns.next()
+            self._erasures[each.order] = each
+            self.erased_to = max(self.erased_to, each.offset)
 
     def context(self, user: str) -> Context:
         """The person's context; an empty one if they are new."""
@@ -116,13 +127,13 @@ class PartitionState:
         """
         put = self._behind.put
         self._check_open()
-        for number, user in enumerate(list(self._changed), 1):
+        for user in list(self._changed):
+            if self._turns.over():
+                await self._turns.next()
+                self._check_open()
             draft = self._changed.pop(user, None)
             if draft is not None:
                 put(context_key(user), draft.encode(), draft.offset)
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
-                self._check_open()
         written = self.seal(last)
         self._behind.hasten()
         return written

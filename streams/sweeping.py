@@ -1,9 +1,10 @@
 """Finding what has expired, in small steps: people not heard of for long, and lists whose window is over. Pure.
 
-A step looks at a bounded number of records, so that it never holds up a batch; the steps go round and round.
+A step looks at a bounded number of records, and stops early when its time is over, so that it never holds up a batch;
+the steps go round and round.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,32 +34,40 @@ class Sweep:
     _people: bytes = b""
     _lists: bytes = b""
 
-    def step(self, state: Swept, now_ms: int) -> tuple[int, list[Feedback]]:
+    def step(self, state: Swept, now_ms: int, over: Callable[[], bool] = lambda: False) -> tuple[int, list[Feedback]]:
         """Look at the next records; returns how many people were forgotten, and what became of lists nobody took from.
 
+        Once it is `over`, each of the two rounds looks at one record more.
         The changes are put into `state`; the caller seals them behind the publishing of the feedback.
         """
         state.drop_erasures(now_ms - KEPT_MS)
-        return self._forget(state, now_ms), self._close(state, now_ms)
+        return self._forget(state, now_ms, over), self._close(state, now_ms, over)
 
-    def _forget(self, state: Swept, now_ms: int) -> int:
-        seen = list(state.scan(CONTEXT, self._people, self.limit))
-        self._people = seen[-1][0] if len(seen) == self.limit else b""
-        # When it was written is when the person was last heard of: also someone whose events came late was, just now.
-        over = [key for key, written_ms in seen if now_ms - written_ms > self.expiry_ms]
-        for key in over:
-            state.forget(key[1:].decode())
-        return len(over)
+    def _forget(self, state: Swept, now_ms: int, over: Callable[[], bool]) -> int:
+        seen = state.scan(CONTEXT, self._people, self.limit)
+        forgotten, self._people = 0, b""
+        for number, (key, written_ms) in enumerate(seen, 1):
+            # When it was written is when the person was last heard of: also someone whose events came late was, now.
+            if now_ms - written_ms > self.expiry_ms:
+                state.forget(key[1:].decode())
+                forgotten += 1
+            if number == self.limit or over():
+                self._people = key
+                break
+        return forgotten
 
-    def _close(self, state: Swept, now_ms: int) -> list[Feedback]:
-        seen = [key for key, _ in state.scan(EXPOSURE, self._lists, self.limit)]
-        self._lists = seen[-1] if len(seen) == self.limit else b""
+    def _close(self, state: Swept, now_ms: int, over: Callable[[], bool]) -> list[Feedback]:
+        seen = state.scan(EXPOSURE, self._lists, self.limit)
+        self._lists = b""
         feedback: list[Feedback] = []
-        for key in seen:
+        for number, (key, _) in enumerate(seen, 1):
             user = key[1:].decode()
             before = state.exposure(user)
             after, closed = close(before, user, now_ms, self.window_ms)
             if after is not before:
                 state.set_exposure(user, after)
             feedback.extend(closed)
+            if number == self.limit or over():
+                self._lists = key
+                break
         return feedback

@@ -23,6 +23,7 @@ from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.ranking import Ranking
 from streams.settings import Settings
+from streams.turns import Turns
 from tests.path.pipeline import films
 
 PLAIN = Ranking(exploration=0.0)
@@ -61,7 +62,14 @@ class MemoryState:
 class Bench:
     """A list path with everything around it in memory."""
 
-    def __init__(self, scorer: ScriptedScorer | None, *, ranking: Ranking = PLAIN, **settings: object) -> None:
+    def __init__(
+        self,
+        scorer: ScriptedScorer | None,
+        *,
+        ranking: Ranking = PLAIN,
+        turns: Turns | None = None,
+        **settings: object,
+    ) -> None:
         self.sent: list[Output] = []
         self.metrics = Metrics()
         self.state = MemoryState()
@@ -82,6 +90,7 @@ class Bench:
             metrics=self.metrics,
             clock=SYSTEM,
             secret=b"secret",
+            turns=turns,
         )
         self.lists.assign(self.state)
 

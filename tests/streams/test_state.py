@@ -53,6 +53,7 @@ async def opened(
     store = Store(folder / "store")
     log = MemoryLog(store)
     state = PartitionState(2, store, log, cached=cached, now_ms=lambda: NOW, pause=pause)
+    await state.recall()
     writing = asyncio.create_task(state.run())
     try:
         yield state, log

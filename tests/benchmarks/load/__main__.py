@@ -3,6 +3,7 @@
     knee       how long people wait for a list as events come faster, up to where it breaks and beyond
     growth     what a list and a worker cost with ten times the people, the items, the partitions
     flood      memory under events at twice what it can make lists for
+    catch-up   how fast a worker answers its probes while it works off events that wait (the worker alone)
 
 The sender and the reader run on the same cores. Figures of one run belong to one machine; the shapes do not.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.load.catch_up import catch_up
 from tests.benchmarks.load.flood import flood
 from tests.benchmarks.load.growth import growth
 from tests.benchmarks.load.knee import knee
@@ -25,6 +27,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, An
     "knee": knee,
     "growth": growth,
     "flood": flood,
+    "catch-up": catch_up,
 }
 
 
@@ -35,13 +38,17 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("part", choices=PARTS)
-    parser.add_argument("--broker", choices=BROKERS, default="embedded")
+    parser.add_argument("--broker", choices=BROKERS, help="Default: embedded; kafka for catch-up.")
     parser.add_argument("--seconds", type=float, default=12.0, help="Of each rate (knee, growth).")
     parser.add_argument("--rate", type=float, default=20.0, help="Events a second of growth.")
     parser.add_argument("--minutes", type=float, default=10.0, help="Of flood.")
+    parser.add_argument("--people", type=int, default=1_000, help="Of catch-up.")
+    parser.add_argument("--past", type=int, default=300, help="Events of each before (catch-up).")
+    parser.add_argument("--waiting", type=int, default=300_000, help="Events that wait (catch-up).")
     parser.add_argument("--json", type=Path, help="Write the figures to this file.")
     parser.add_argument("--plot", type=Path, help="Draw them into this file, as SVG.")
     asked = parser.parse_args()
+    asked.broker = asked.broker or ("kafka" if asked.part == "catch-up" else "embedded")
     figures = asyncio.run(PARTS[asked.part](asked))
     drawn = figures.pop("plot")
     if asked.plot is not None:

@@ -1,13 +1,19 @@
 """How waiting is counted, and what is drawn of it."""
 
+import argparse
+import json
 from itertools import islice
 from xml.etree import ElementTree
 
+import pytest
+
 from schemas.events import Event
 from schemas.recommendations import Recommendation
+from tests.benchmarks.load.catch_up import catch_up, value_at
 from tests.benchmarks.load.driving import Answers, events
 from tests.benchmarks.load.knee import holds
 from tests.benchmarks.load.plot import Line, chart
+from tests.benchmarks.load.polling import PAGES, waits
 
 
 def asked(source: list[Event], *users: str) -> list[Event]:
@@ -64,3 +70,26 @@ def test_a_chart_is_a_drawing_of_all_that_is_finite() -> None:
     assert len(lines) == 1
     assert lines[0].get("d", "").count("L") == 1
     assert "waits" in drawn
+
+
+def test_a_probe_s_answers_count_from_the_first_good_one_and_a_failure_as_never() -> None:
+    polls = [("/healthz", 0.1, 0), ("/healthz", 0.3, 200), ("/metrics", 9.0, 200), ("/healthz", 0.2, 200)]
+    lines = [json.dumps(poll) for poll in polls]
+    assert waits(lines, "/healthz") == [0.2, 0.3]
+    lines.append(json.dumps(("/healthz", 0.1, 429)))
+    assert waits(lines, "/healthz") == [0.2, 0.3, float("inf")]
+    assert waits(lines, "/readyz") == []
+
+
+def test_shares_of_answers() -> None:
+    hundred = [float(n) for n in range(100)]
+    assert [value_at(hundred, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 99.0]
+    assert value_at([], 0.5) == float("inf")
+
+
+@pytest.mark.kafka
+async def test_a_small_catch_up() -> None:
+    asked = argparse.Namespace(broker="embedded", people=20, past=10, waiting=400)
+    found = await catch_up(asked)
+    assert found["waiting"] == 400
+    assert all(0 < found["answers"][page]["p50_ms"] < 60_000 for page in PAGES)

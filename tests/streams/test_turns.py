@@ -1,0 +1,457 @@
+"""Turns of the event loop: however much there is to do, and whoever does it, the loop is never held for long."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+
+from schemas.codec import decode, encode
+from schemas.events import Event, EventKind
+from schemas.neighbours import Covisit, Covisits, Neighbours
+from schemas.topics import COVISITS, NEIGHBOURS
+from streams import behind, lists
+from streams import state as state_module
+from streams.catalogue import ItemIndex
+from streams.changelog import Changelog, Recovered
+from streams.clock import SYSTEM, Clock
+from streams.context import EMPTY, Context, fold
+from streams.covisiting import Owner
+from streams.entries import encode_value
+from streams.erasure import Erasure
+from streams.graph import ItemGraph
+from streams.lane import Lane, Plane
+from streams.metrics import Metrics
+from streams.publishing import Output
+from streams.replica import Replica
+from streams.settings import Settings
+from streams.state import PartitionState
+from streams.store import ERASURE, MARKER, Store, seal
+from streams.sweeping import Sweep
+from streams.turns import REST, watch
+from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand
+from tests.streams.listing import Bench
+from tests.streams.test_state import MemoryLog
+
+LONG_AGO = 1_700_000_000_000
+LANES, RECORDS = 8, 30
+
+
+async def test_a_turn_that_lasts_is_gone_on_with_at_once() -> None:
+    hand = Hand()
+    await hand.turns.next()
+    hand.work(TURN / 2)
+    goes: list[None] = []
+    asyncio.get_running_loop().call_soon(goes.append, None)
+    await hand.turns.next()
+    assert not goes
+    hand.work(TURN / 2)
+    assert hand.turns.over()
+    await hand.turns.next()
+    assert goes
+
+
+async def test_what_takes_several_goes_of_the_loop_is_done_between_two_turns() -> None:
+    """A page: a connection, its request, a handler, each of which waits for the one before."""
+    hand = Hand()
+    await hand.turns.next()
+    hand.work(TURN)
+    page = asyncio.create_task(_goes(REST - 2))
+    await hand.turns.next()
+    assert page.done()
+
+
+async def _goes(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_all_share_a_turn_and_each_has_one() -> None:
+    hand = Hand()
+    order: list[int] = []
+
+    async def work(name: int) -> None:
+        for _ in range(12):
+            if hand.turns.over():
+                await hand.turns.next()
+            hand.work()
+            order.append(name)
+
+    async def together() -> None:
+        await asyncio.gather(*(work(name) for name in range(3)))
+
+    assert await hand.longest_hold(together()) <= BOUND
+    assert set(order[:15]) == {0, 1, 2}, "somebody had to wait until others were done"
+
+
+async def test_who_is_cancelled_in_line_holds_up_nobody() -> None:
+    hand = Hand()
+    first, second = (asyncio.create_task(hand.turns.next()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait_for(second, 10)
+    assert not hand.turns.over()
+
+
+async def test_a_timer_that_comes_late_is_seen() -> None:
+    hand, seen = Hand(), list[float]()
+    watching = asyncio.create_task(watch(seen.append, hand))
+    await asyncio.sleep(0)
+    hand.work(3.0)
+    async with asyncio.timeout(10):
+        while not seen:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert seen[0] == pytest.approx(2.9)
+
+
+class KnownLog(MemoryLog):
+    """A changelog that has nothing to recover."""
+
+    async def recover(self) -> Recovered:
+        return Recovered(0, trusted=True, repaired=0)
+
+    def touch(self) -> None:
+        pass
+
+
+class Waiting:
+    """A partition of which everything that waits comes with the first fetch."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = list(records)
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
+        found, self.records = self.records, []
+        if not found:
+            await asyncio.sleep(timeout)
+        return found
+
+    async def seek_committed(self, partition: int, at_least: int) -> int:
+        return max(0, at_least)
+
+    def end_offset(self, partition: int) -> int | None:
+        return None
+
+
+def event(number: int, lane: int) -> Event:
+    item, user = f"film-{number % 7}", f"person-{lane}-{number % 3}"
+    return Event(id=f"{lane}-{number}", user=user, kind=EventKind.LIKE, ts=LONG_AGO, item=item, scene="home")
+
+
+@dataclass
+class Fleet:
+    """Lanes with everything around them in memory but the disk."""
+
+    lanes: list[Lane]
+    logs: list[KnownLog]
+    sent: list[Output]
+
+
+@asynccontextmanager
+async def fleet(hand: Hand, folder: Path) -> AsyncIterator[Fleet]:
+    of = Fleet([], [], [])
+
+    async def publish(outputs: Sequence[Output]) -> None:
+        await asyncio.sleep(0)
+        of.sent += outputs
+
+    async def warm() -> None:
+        pass
+
+    def changelog(_: int, store: Store) -> Changelog:
+        of.logs.append(KnownLog(store))
+        return of.logs[-1]
+
+    plane = Plane(
+        settings=Settings(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
+        clock=Clock(SYSTEM.now_ms, hand),
+        metrics=Metrics(),
+        lists=None,
+        publish=publish,
+        changelog=changelog,
+        warm=warm,
+        turns=hand.turns,
+    )
+    for lane in range(LANES):
+        records = [
+            Costly(hand, number, encode(event(number, lane)), event(number, lane).user.encode(), lane)
+            for number in range(RECORDS)
+        ]
+        of.lanes.append(Lane(lane, Waiting(records), plane))
+    yield of
+    await asyncio.gather(*(lane.stop(10.0) for lane in of.lanes))
+
+
+async def test_lanes_fold_in_turns_everything_once_and_in_order(tmp_path: Path) -> None:
+    hand = Hand()
+    async with fleet(hand, tmp_path) as of:
+
+        async def folded() -> None:
+            while any(lane.committable < RECORDS for lane in of.lanes):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+
+        assert await hand.longest_hold(folded()) <= BOUND
+    for lane, log in enumerate(of.logs):
+        expected: dict[str, Context] = {}
+        for number in range(RECORDS):
+            done = event(number, lane)
+            expected[done.user] = fold(expected.get(done.user, EMPTY), done, number)
+        held = {key[1:].decode(): context for key, context in log.contexts().items() if key[:1] == b"c"}
+        assert held == expected
+    told = [decode(Covisits, each.value) for each in of.sent if each.topic == COVISITS.name]
+    offsets = [(each.partition, update.offset) for each in told for update in each.updates]
+    assert sorted(offsets) == [(lane, number) for lane in range(LANES) for number in range(RECORDS)]
+
+
+async def test_counting_goes_by_turns_also_within_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    hand, sent = Hand(), list[Output]()
+    learn = ItemGraph.learn
+
+    def costly(graph: ItemGraph, told: Covisits) -> None:
+        hand.work(UNIT * len(told.updates))
+        learn(graph, told)
+
+    async def publish(outputs: Sequence[Output]) -> None:
+        sent.extend(outputs)
+
+    async def mark(partition: int, key: bytes) -> None:
+        pass
+
+    monkeypatch.setattr(ItemGraph, "learn", costly)
+    graph = ItemGraph(ItemIndex())
+    owner = Owner(graph, publish=publish, mark=mark, metrics=Metrics(), clock=SYSTEM, turns=hand.turns)
+    owner.assign([0])
+    updates = [tuple(Covisit(40 * n + k, LONG_AGO, "home") for k in range(40)) for n in range(3)]
+    records = [
+        SimpleNamespace(offset=n, key=b"film-1", value=encode(Covisits(item="film-1", partition=0, updates=of)))
+        for n, of in enumerate(updates)
+    ]
+    assert await hand.longest_hold(owner.take(0, cast(Any, records))) <= BOUND
+    (record,) = [decode(Neighbours, each.value) for each in sent if each.topic == NEIGHBOURS.name]
+    assert (record.seen, record.counted) == (120.0, {0: 119})
+
+
+async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_next_owner() -> None:
+    hand, metrics = Hand(), Metrics()
+    graph = ItemGraph(ItemIndex())
+
+    async def publish(outputs: Sequence[Output]) -> None:
+        pass
+
+    async def mark(partition: int, key: bytes) -> None:
+        pass
+
+    owner = Owner(graph, publish=publish, mark=mark, metrics=metrics, clock=SYSTEM, turns=hand.turns)
+    owner.assign([0])
+    await asyncio.sleep(0)
+    record = Costly(
+        hand,
+        0,
+        encode(Covisits(item="film-1", partition=0, updates=tuple(Covisit(n, LONG_AGO, "home") for n in range(9)))),
+    )
+    hand.turns.until = hand.now + UNIT / 2  # reading the record takes what is left of the turn
+    taking = asyncio.create_task(owner.take(0, [record]))
+    await asyncio.sleep(0)
+    owner.revoke([0])
+    await taking
+    assert float(graph.events().sum()) == 0
+
+
+class Recorded:
+    """A consumer of one partition, as far as a recovery or a replica needs one."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = list(records)
+        self.at = 0
+        self._client = SimpleNamespace(fetch_all_metadata=self._metadata)
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def assign(self, tps: object) -> None: ...
+
+    async def _metadata(self) -> Any:
+        return SimpleNamespace(partitions_for_topic=lambda _: {0})
+
+    async def end_offsets(self, tps: Sequence[Any]) -> dict[Any, int]:
+        return dict.fromkeys(tps, len(self.records))
+
+    async def position(self, tp: object) -> int:
+        return self.at
+
+    async def seek_to_beginning(self, *tps: object) -> None:
+        self.at = 0
+
+    def seek(self, tp: object, offset: int) -> None:
+        self.at = offset
+
+    async def getone(self, tp: object) -> Any:
+        return self.records[0]
+
+    async def getmany(self, *_: object, timeout_ms: int, max_records: int) -> dict[Any, list[Any]]:
+        found = self.records[self.at : self.at + max_records]
+        self.at += len(found)
+        if not found:
+            await asyncio.sleep(timeout_ms / 1000)
+        return {TopicPartition("t", 0): found}
+
+
+async def test_recovery_goes_by_turns(tmp_path: Path) -> None:
+    hand = Hand()
+    nonce = b"0123456789abcdef"
+    records = [Costly(hand, n, seal(n, LONG_AGO, b"held"), b"c%d" % (n % 90)) for n in range(300)]
+    records.append(Costly(hand, 300, b"\x01", MARKER + nonce))
+
+    class Ours(Changelog):
+        async def _send(self, updates: Sequence[Any]) -> list[int]:
+            return [300 + n for n, _ in enumerate(updates)]
+
+    with Store(tmp_path / "store") as store:
+        changelog = Ours(
+            "t", 0, store, producer=None, consumer=lambda: Recorded(records), nonce=nonce,
+            now_ms=SYSTEM.now_ms, max_age_ms=1, turns=hand.turns,
+        )  # fmt: skip
+        found: list[Recovered] = []
+
+        async def recover() -> None:
+            found.append(await changelog.recover())
+
+        assert await hand.longest_hold(recover()) <= BOUND
+        assert found[0].records == 300
+        assert {key for key, _ in store.scan(b"", 1_000)} == {b"c%d" % n for n in range(90)}
+
+
+async def test_a_replica_takes_records_in_by_turns() -> None:
+    hand, taken = Hand(), list[bytes]()
+
+    def apply(_partition: int, key: bytes, _value: bytes | None) -> None:
+        hand.work()
+        taken.append(key)
+
+    records = [SimpleNamespace(offset=n, partition=0, key=b"%d" % n, value=b"") for n in range(120)]
+    replica = Replica("t", apply, consumer=lambda: Recorded(records), clock=SYSTEM, turns=hand.turns)
+    running = asyncio.create_task(replica.run())
+
+    async def caught_up() -> None:
+        await replica.caught_up.wait()
+
+    assert await hand.longest_hold(caught_up()) <= BOUND
+    running.cancel()
+    assert taken == [b"%d" % n for n in range(120)]
+
+
+async def test_what_was_folded_is_gathered_and_written_by_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand()
+    encode_value = behind.encode_value
+
+    def costly(value: Any) -> bytes:
+        hand.work()
+        return encode_value(value)
+
+    class Slow:
+        offset = 7
+
+        def encode(self) -> bytes:
+            hand.work()
+            return encode_value(Context(offset=7, ts=7))
+
+    monkeypatch.setattr(behind, "encode_value", costly)
+    store = Store(tmp_path / "store")
+    log = MemoryLog(store)
+    state = PartitionState(0, store, log, cached=10, now_ms=SYSTEM.now_ms, turns=hand.turns)
+    writing = asyncio.create_task(state.run())
+    state.note({f"person-{n}": cast(Any, Slow()) for n in range(40)})
+    for number in range(40):
+        state.set_blend(f"scene-{number}", state.blend("home"))
+
+    async def gathered() -> None:
+        await (await state.gather(7))
+
+    assert await hand.longest_hold(gathered()) <= BOUND
+    assert sum(map(len, log.writes)) == 80
+    assert state.written == 7
+    writing.cancel()
+    await asyncio.wait([writing])
+    state.close()
+
+
+async def test_carried_out_orders_are_read_back_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = Hand()
+    decode_value = state_module.decode_value
+
+    def costly(key: bytes, envelope: bytes) -> Any:
+        hand.work()
+        return decode_value(key, envelope)
+
+    monkeypatch.setattr(state_module, "decode_value", costly)
+    store = Store(tmp_path / "store")
+    orders = [Erasure(b"%016d" % n, b"digest", n, LONG_AGO) for n in range(40)]
+    values = [(ERASURE + each.order, seal(each.offset, LONG_AGO, encode_value(each))) for each in orders]
+    store.write(values, store.facts)
+    state = PartitionState(0, store, MemoryLog(store), cached=10, now_ms=SYSTEM.now_ms, turns=hand.turns)
+    assert await hand.longest_hold(state.recall()) <= BOUND
+    assert state.erased_to == 39
+    assert all(state.erasure(each.order) == each for each in orders)
+    state.close()
+
+
+async def test_a_sweep_stops_when_its_time_is_over_and_goes_on_behind_it() -> None:
+    hand = Hand()
+    heard = dict.fromkeys((f"person-{n:02}" for n in range(30)), 0)
+
+    class Held:
+        def drop_erasures(self, before_ms: int) -> None: ...
+
+        def forget(self, user: str) -> None:
+            hand.work()
+            del heard[user]
+
+        def scan(self, prefix: bytes, after: bytes, limit: int) -> Iterator[tuple[bytes, int]]:
+            keys = sorted(b"c" + user.encode() for user in heard) if prefix == b"c" else []
+            return iter([(key, 0) for key in keys if key > after][:limit])
+
+    sweep = Sweep(limit=500, expiry_ms=1, window_ms=1)
+    steps = 0
+    while heard:
+        await hand.turns.next()
+        began = hand.now
+        forgotten, _ = sweep.step(cast(Any, Held()), LONG_AGO, hand.turns.over)
+        assert forgotten > 0
+        assert hand.now - began <= BOUND
+        hand.work(TURN)
+        steps += 1
+    assert steps >= 30 * UNIT / TURN
+
+
+async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    hand = Hand()
+    prepare, assemble = lists.prepare, lists.assemble
+
+    def costly(work: Any) -> Any:
+        def done(*args: Any, **more: Any) -> Any:
+            hand.work(UNIT / 2)
+            return work(*args, **more)
+
+        return done
+
+    monkeypatch.setattr(lists, "prepare", costly(prepare))
+    monkeypatch.setattr(lists, "assemble", costly(assemble))
+    bench = Bench(None, turns=hand.turns, scoring_slots=64)
+    for number in range(64):
+        bench.did(f"person-{number}", "film-1")
+    running = asyncio.create_task(bench.lists.run())
+
+    async def made() -> None:
+        while len(bench.made()) < 64:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+
+    assert await hand.longest_hold(made()) <= BOUND
+    running.cancel()
+    await asyncio.wait([running])
