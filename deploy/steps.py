@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 NAME_WIDTH = 20
+TELL_SECONDS = 10.0
+"""Between two lines about a step that goes on."""
 
 
 class Step:
@@ -43,9 +45,18 @@ class Steps:
         began = time.monotonic()
         if self._bars is None:
             self._console.print(f"{name} ...", highlight=False)
-            last = [""]
-            yield Step(lambda note, _done, _total: last.__setitem__(0, note))
-            self._console.print(f"{name}: {last[0] or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False)
+            last, told = "", began
+
+            def tell(note: str, _done: int | None, _total: int | None) -> None:
+                nonlocal last, told
+                now = time.monotonic()
+                if note != last and now - told >= TELL_SECONDS:
+                    told = now
+                    self._console.print(f"{name}: {note} ...", highlight=False)
+                last = note
+
+            yield Step(tell)
+            self._console.print(f"{name}: {last or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False)
             return
         bars = self._bars
         task = bars.add_task(name, total=None, note="")
