@@ -52,11 +52,13 @@ class Steps:
                 now = time.monotonic()
                 if note != last and now - told >= TELL_SECONDS:
                     told = now
-                    self._console.print(f"{name}: {note} ...", highlight=False)
+                    self._console.print(f"{name}: {note} ...", highlight=False, soft_wrap=True)
                 last = note
 
             yield Step(tell)
-            self._console.print(f"{name}: {last or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False)
+            self._console.print(
+                f"{name}: {last or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False, soft_wrap=True
+            )
             return
         bars = self._bars
         task = bars.add_task(name, total=None, note="")

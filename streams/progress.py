@@ -14,9 +14,12 @@ class Progress:
         self._marks: deque[tuple[float, float]] = deque()
 
     def at(self, now: float, done: float) -> None:
-        """`done` is done by now; if that is less than before, the job started over."""
+        """`done` is done by now; if that is less than before, the job started over.
+
+        A time in which nothing was done, at the beginning of the window, is no part of the rate.
+        """
         marks = self._marks
-        if marks and done < marks[-1][1]:
+        if marks and (done < marks[-1][1] or done == marks[0][1]):
             marks.clear()
         if len(marks) > 1 and now - marks[-2][0] < 1.0:
             marks.pop()

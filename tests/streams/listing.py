@@ -24,6 +24,7 @@ from streams.publishing import Output
 from streams.ranking import Ranking
 from streams.settings import Settings
 from tests.path.pipeline import films
+from tests.patience import PATIENCE
 
 PLAIN = Ranking(exploration=0.0)
 
@@ -114,7 +115,7 @@ class Bench:
         return [one for one in made if user is None or one.user == user]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self.changed.clear()
                 with suppress(TimeoutError):

@@ -36,6 +36,16 @@ def test_no_time_is_told_before_it_is_known_nor_when_nothing_moves() -> None:
     assert progress.seconds_left(5) is None
 
 
+def test_a_rate_begins_when_something_is_done() -> None:
+    progress = Progress()
+    for second in range(100):
+        progress.at(float(second), 0)
+    for second in range(6):
+        progress.at(100.0 + second, 10.0 * (second + 1))
+    assert progress.seconds_left(100) == pytest.approx(10.0)
+    assert progress.rate() == pytest.approx(10.0)
+
+
 def test_a_job_that_starts_over_has_no_rate_of_before() -> None:
     progress = Progress()
     for second in range(10):
