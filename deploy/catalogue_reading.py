@@ -3,7 +3,7 @@
 from streams.progress import Progress, spoken
 
 USEFUL = 300
-"""Films: the most popular ones are read first, and these have two thirds of what people rate."""
+"""Films: the most popular are read first, and 300 of them have six of ten live ratings."""
 
 FEW, SOON_SECONDS = 50, 60.0
 """After so long these many films will do."""
