@@ -243,7 +243,7 @@ class Demo:
     async def _follow_reading(self) -> None:
         """Have the view say how far the reading is, until it is over."""
         notes = self._watch.notes
-        while (read := await self._stage.described()) < len(self._films):
+        while (read := await self._stage.described()) < len(self._films) and not notes.warning:
             notes.reading = self._reading.told(read, time.monotonic())
             await asyncio.sleep(READING_SECONDS)
         notes.reading = ""

@@ -23,6 +23,8 @@ from deploy import watchdog
 from deploy.errors import StartFailed
 
 LOG_TAIL_LINES = 12
+MAX_LINE = 500
+TABLE = ("+-", "| ")
 POLL_SECONDS = 0.05
 
 Probe = Callable[[], bool]
@@ -197,7 +199,7 @@ class Child:
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, for an error message."""
+    """The last lines of a log, for an error message: without tables, as tritonserver draws them, and cut to width."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -205,7 +207,8 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
             text = file.read().decode(errors="replace").splitlines()
     except OSError as error:
         return f"({log} cannot be read: {error.strerror})"
-    return "\n".join(text[-lines:]) or "(it wrote nothing)"
+    told = [line[:MAX_LINE] for line in text if line.strip() and not line.startswith(TABLE)]
+    return "\n".join(told[-lines:]) or "(it wrote nothing)"
 
 
 def how_it_ended(status: int | None) -> str:

@@ -327,4 +327,5 @@ def _last_error(log: Path) -> str:
 
 def _last_lines(log: Path, count: int = TAIL_LINES) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return f"The last lines of {log}:\n" + "\n".join(lines[-count:])
+    told = [line for line in lines if line.strip() and not line.startswith(("+-", "| "))]  # it draws tables of options
+    return f"The last lines of {log}:\n" + "\n".join(told[-count:])

@@ -10,7 +10,7 @@ import pytest
 
 from deploy import watchdog
 from deploy.errors import StartFailed
-from deploy.processes import Child
+from deploy.processes import Child, how_it_ended, tail
 from tests.patience import PATIENCE, until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -122,3 +122,19 @@ def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) ->
 def test_the_watchdog_reads_its_list() -> None:
     lines = ["+11\n", "+12\n", "-11\n", "x\n", "+\n", "+1\n", "+0\n", "-99\n", "+13"]
     assert watchdog.listed(lines) == {12, 13}
+
+
+def test_a_tail_has_no_tables_and_says_where_nothing_was_written(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert "cannot be read" in tail(log)
+    log.write_text("")
+    assert tail(log) == "(it wrote nothing)"
+    log.write_text("first\n+-----+\n| x   |\n\n" + "y" * 9_000 + "\nlast\n")
+    assert tail(log).splitlines()[0] == "first"
+    assert tail(log).splitlines()[-1] == "last"
+    assert max(map(len, tail(log).splitlines())) == 500
+
+
+@pytest.mark.parametrize(("status", "says"), [(-9, "was killed by signal 9"), (3, "ended with status 3")])
+def test_a_status_is_told_in_words(status: int, says: str) -> None:
+    assert how_it_ended(status) == says
