@@ -64,7 +64,8 @@ class Steps:
         task = bars.add_task(name, total=None, note="")
 
         def say(note: str, done: int | None, total: int | None) -> None:
-            bars.update(task, note=note, completed=done, total=total)
+            # One more than there is: a step is done when its block is, whatever is done within.
+            bars.update(task, note=note, completed=done, total=None if total is None else total + 1)
 
         try:
             yield Step(say)

@@ -104,12 +104,11 @@ class View:
             inside = grid
         notes = self._show.notes
         note = Text(notes.warning, style="bold red") if notes.warning else Text(notes.reading, style="cyan")
-        subtitle = Text.assemble(" ", note, " ") if note else None
         return Panel(
             inside,
             title=title,
             title_align="left",
-            subtitle=subtitle,
+            subtitle=note or None,
             subtitle_align="left",
             border_style=FRAME,
             padding=(0, 1),

@@ -57,8 +57,9 @@ class Run:
         [found] = [pid for pid in self.children() if program(pid) == name]
         return found
 
-    def worker(self) -> int:
-        [found] = [pid for pid in self.children() if b"worker" in arguments(pid)]
+    def having(self, argument: bytes) -> int:
+        """The one child that has this argument."""
+        [found] = [pid for pid in self.children() if argument in arguments(pid)]
         return found
 
     def until(self, condition: Callable[[], bool], seconds: float) -> None:
@@ -117,7 +118,7 @@ def test_the_demo_makes_lists_and_ends_with_its_summary_though_a_worker_stands_s
 ) -> None:
     run = start("--seconds", "10", "--speed", "2", "--json", "summary.json")
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
-    worker = run.worker()
+    worker = run.having(b"worker")
     os.kill(worker, signal.SIGSTOP)
     began = time.monotonic()
     run.until(lambda: time.monotonic() > began + STOPPED_SECONDS, PATIENCE)
@@ -165,7 +166,7 @@ def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
 def test_a_tritonserver_that_is_killed_before_the_lists_is_named_with_its_last_words(start: Callable[..., Run]) -> None:
     run = start()
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
-    worker = run.worker()
+    worker = run.having(b"worker")
     os.kill(worker, signal.SIGSTOP)  # so that the reading lasts
     run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
     os.kill(run.pid("tritonserver"), signal.SIGKILL)
@@ -193,12 +194,13 @@ def test_a_tritonserver_that_is_killed_amid_the_lists_is_named_and_lists_go_on(s
     assert "Traceback" not in run.log()
 
 
-@pytest.mark.parametrize("part", ["tansu", "worker"])
-def test_a_broker_or_worker_that_is_killed_ends_the_demo_and_is_named(start: Callable[..., Run], part: str) -> None:
+@pytest.mark.parametrize(("argument", "name"), [(b"--listener-url", "The embedded broker"), (b"worker", "Worker 1")])
+def test_a_broker_or_worker_that_is_killed_ends_the_demo_and_is_named(
+    start: Callable[..., Run], argument: bytes, name: str
+) -> None:
     run = start("--speed", "2")
     run.until(lambda: "events 1" in run.log(), PATIENCE)
-    os.kill(run.worker() if part == "worker" else run.pid("tansu"), signal.SIGKILL)
-    name = "Worker 1" if part == "worker" else "The embedded broker"
+    os.kill(run.having(argument), signal.SIGKILL)
     run.until(lambda: f"{name} was killed by signal 9" in run.log(), NAMED_SECONDS)
     assert run.process.wait(PATIENCE) == 1
     assert "Traceback" not in run.log()
