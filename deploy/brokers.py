@@ -16,16 +16,17 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from deploy.errors import MissingPart, StartFailed
-from deploy.processes import Child
+from deploy.processes import Child, how_it_ended
 from inference.ports import free_ports
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0
+FORMAT_SECONDS = 240.0
 
 
 def answers(port: int) -> bool:
     """Whether a Kafka broker on 127.0.0.1 answers an ApiVersions request (key 18, version 0) without an error."""
     header = struct.pack(">hhih", 18, 0, 1, -1)
-    with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection:
         connection.sendall(struct.pack(">i", len(header)) + header)
         reply = b""
         while len(reply) < 10:
@@ -59,8 +60,17 @@ class Broker(ABC):
             raise StartFailed(f"the {self.name} broker is not running; call start() first")
         return self._child.pid
 
+    @property
+    def log(self) -> Path:
+        return self.folder / "broker.log"
+
     def running(self) -> bool:
         return self._child is not None and self._child.running()
+
+    @property
+    def ended(self) -> str:
+        """How it ended, where it did so by itself; else empty."""
+        return "" if self._child is None or self._child.running() else how_it_ended(self._child.returncode)
 
     def start(self) -> Self:
         """Start it and wait until it answers; `StartFailed` or `MissingPart` if it does not."""
@@ -127,7 +137,7 @@ class EmbeddedBroker(Broker):
             raise MissingPart("The embedded broker's program (tansu)", remedy) from error
         address = f"tcp://{self.bootstrap}"
         command = [program, "broker", "--listener-url", address, "--advertised-listener-url", address]
-        return Child("The embedded broker", command, log=self.folder / "broker.log", env={"RUST_LOG": "warn"})
+        return Child("The embedded broker", command, log=self.log, env={"RUST_LOG": "warn"})
 
 
 def find_kafka() -> Path:
@@ -197,7 +207,7 @@ class KafkaBroker(Broker):
 
     def _launch(self) -> Child:
         properties = self.folder / "server.properties"
-        log = self.folder / "broker.log"
+        log = self.log
         if not properties.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             data = self.folder / "data"
@@ -212,7 +222,7 @@ class KafkaBroker(Broker):
                 *self.format_options,
             ]
             with Child("Formatting Kafka's data folder", command, log=log, env=self._env) as formatting:
-                if formatting.wait(60.0) != 0:
+                if formatting.wait(FORMAT_SECONDS) != 0:
                     properties.unlink()
                     raise StartFailed(f"Kafka's data folder {data} could not be formatted:\n{formatting.tail()}")
         command = [str(self.home / "bin" / "kafka-server-start.sh"), str(properties)]

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from deploy.bars import told_by_bars
 from deploy.column_options import chosen, column_options
@@ -17,6 +19,9 @@ from deploy.triton_command import triton
 
 WORK = Path(".ouzel")
 """Where models, logs and state go unless told otherwise."""
+
+FAULTS = WORK / "fault.log"
+"""The traceback of the last fault in the code."""
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -305,23 +310,28 @@ def demo(
 
 
 def main() -> None:
-    """The entry point: what Ouzel raises on purpose is said in one line, and nothing else is caught."""
-    from deploy.errors import DeployError
+    """The entry point, and the one place where failures become sentences: nobody is shown a traceback.
 
-    known: list[type[Exception]] = [DeployError]
-    with suppress(ImportError):
-        from inference.errors import InferenceError
+    A fault in the code is one too; its traceback is kept for the report.
+    """
+    from deploy.errors import expected
 
-        known.append(InferenceError)
-    with suppress(ImportError):
-        from streams.errors import StreamsError
-
-        known.append(StreamsError)
     try:
         cli(prog_name="ouzel")
-    except tuple(known) as error:
-        console.print(f"[red]ouzel:[/red] {error}", highlight=False, soft_wrap=True)
+    except Exception as error:
+        console.print(f"[red]ouzel:[/red] {escape(expected(error) or _fault(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _fault(error: Exception) -> str:
+    """What to say of a fault in the code."""
+    told = "".join(traceback.format_exception(error))
+    try:
+        WORK.mkdir(exist_ok=True)
+        FAULTS.write_text(told)
+    except OSError:
+        return f"this is a fault in Ouzel, please report it:\n{told}"
+    return f"{type(error).__name__}: this is a fault in Ouzel; please report it with {FAULTS}"
 
 
 if __name__ == "__main__":

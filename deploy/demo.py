@@ -9,7 +9,7 @@ import fcntl
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +17,15 @@ from typing import Any
 
 from rich.console import Console
 
-from deploy import movielens, pacing
+from deploy import movielens
 from deploy.brokers import EmbeddedBroker, KafkaBroker
-from deploy.errors import DeployError
-from deploy.replay import Pace, kafka_sink, send_history, send_items
+from deploy.catalogue_reading import Reading
+from deploy.errors import DeployError, StartFailed, TooSlow, expected
+from deploy.pacing import AdaptivePace, SteadyPace
+from deploy.replay import kafka_sink, send_history, send_items
 from deploy.stage import Stage
 from deploy.steps import Step, Steps
-from deploy.watch import Watch, on_signals, tell_summary
-from inference.client import TritonScorer
+from deploy.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
 from streams.clock import SYSTEM
 from streams.settings import Settings
@@ -32,10 +33,17 @@ from streams.settings import Settings
 PARTITIONS = 4
 FRAMES_PER_SECOND = 4
 LEARN_AT_ONCE = 500
-FOLD_SECONDS = 300.0
-DESCRIBE_SECONDS = 300.0
-IN_PROCESS_SPEED = 3.0
-"""Events a second where a worker scores in its own process and cannot be timed from here."""
+LOOK_SECONDS = 0.5
+"""Between two looks whether all parts run."""
+
+READING_SECONDS = 2.0
+"""Between two looks in the live part at how far the reading is."""
+
+STALLED_SECONDS = 300.0
+"""Without any progress."""
+
+WITHOUT_MODEL = 0.02
+"""Of the lists: more than this is explained."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Options:
     """What can be asked of the demo.
 
     `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `events_per_second`, how fast it
-    goes, None for what the model keeps up with here; `history`, the share of the ratings that is past when it begins;
+    goes, None for what lists keep up with here; `history`, the share of the ratings that is past when it begins;
     `seed` orders what happened in the same second.
     """
 
@@ -58,24 +66,20 @@ class Options:
 
 
 def run(options: Options, console: Console) -> int:
-    """Run the demo to its end; the exit status: 0 after its time or Ctrl-C in the live part, 130 after Ctrl-C before.
+    """Run the demo to its end; the exit status: 0 after its time or Ctrl-C in the live part, 130 after Ctrl-C before,
+    1 after a failure, which is told with the operator's next step before the parts are ended.
 
-    Raises `DeployError` with the operator's next step. No process is left behind in any case.
+    Raises `DeployError` where it cannot begin. No process is left behind in any case.
     """
-    try:
-        return asyncio.run(_run(options, console))
-    except* DeployError as failed:
-        first: BaseException = failed
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        cause = first
-    raise cause
+    return asyncio.run(_run(options, console))
 
 
 async def _run(options: Options, console: Console) -> int:
     with claimed(options.work / "demo") as folder:
         logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING)
         kinds = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
+        figures: dict[str, Any] | None = None
+        status = 0
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
@@ -83,10 +87,19 @@ async def _run(options: Options, console: Console) -> int:
                     figures = await demo.perform()
                 except asyncio.CancelledError:
                     console.print("stopped")
-                    return 130
+                    status = 130
+                except Exception as error:
+                    # A part that has ended is why others failed.
+                    sentence = demo.ended() or expected(error)
+                    if sentence is None:
+                        raise
+                    console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+                    status = 1
             console.print("ending all parts ...", style="grey58")
-    tell_summary(figures, console, options.json)
-    return 0
+    if figures is not None:
+        tell_summary(figures, console, options.json)
+        demo.tell_why_without_model(figures)
+    return status
 
 
 class Demo:
@@ -97,7 +110,10 @@ class Demo:
         self._console = console
         self._stage = stage
         self._films = movielens.items()
-        self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, check=stage.check)
+        speed = options.events_per_second
+        self._pace = AdaptivePace() if speed is None else SteadyPace(speed)
+        self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, on_list=self._pace.came)
+        self._reading = Reading(len(self._films))
         self._live = False
         self._task = asyncio.current_task()
 
@@ -108,23 +124,56 @@ class Demo:
             self._task.cancel()
 
     async def perform(self) -> dict[str, Any]:
-        """Prepare, replay, and return the figures."""
+        """Prepare, replay, and return the figures. Raises `DeployError`, at once if a part ends that all depends on."""
         ratings = movielens.events(self._options.seed)
         cut = round(len(ratings) * self._options.history)
         history, live = ratings[:cut], ratings[cut:]
         for film in self._films:
             self._watch.item(film)
-        with Steps(self._console) as steps:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._model(steps, live[0].ts if live else history[-1].ts))
-                tasks.create_task(self._event_plane(steps, history))
-            await self._described(steps)
-            pace = Pace(events_per_second=self._options.events_per_second or await self._speed(steps))
-        bootstrap = self._stage.broker.bootstrap
-        async with kafka_sink(bootstrap) as sink:
-            self._live = True
-            figures = await self._watch.run(bootstrap, sink, live, pace)
-        return {**figures, "history": cut, "judged": await self._stage.judged()}
+        async with beside(self._look_after()):
+            with Steps(self._console) as steps:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._model(steps, live[0].ts if live else history[-1].ts))
+                    tasks.create_task(self._event_plane(steps, history))
+                begun = await self._read_enough(steps)
+            bootstrap = self._stage.broker.bootstrap
+            async with kafka_sink(bootstrap) as sink, beside(self._follow_reading()):
+                self._live = True
+                figures = await self._watch.run(bootstrap, sink, live, self._pace)
+            read = {"of": len(self._films), "begin": begun, "end": await self._stage.described()}
+            judged = await self._stage.judged()
+        return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
+
+    def tell_why_without_model(self, figures: Mapping[str, Any]) -> None:
+        """Say what to do where more than a few lists came out without the model."""
+        if figures["degraded"] <= WITHOUT_MODEL * figures["lists"]:
+            return
+        reason = max(figures["degraded_by_reason"], key=figures["degraded_by_reason"].get)
+        if reason in {"unavailable", "circuit_open", "invalid"}:
+            step = f"tritonserver did not answer: look at {self._stage.folder / 'tritonserver.log'}."
+        else:
+            deadline = Settings().list_deadline_ms
+            step = f"the model was too slow for the deadline of {deadline:,} ms: end other programs, or use more cores."
+        share = 100 * figures["degraded"] / figures["lists"]
+        self._console.print(f"{share:.1f}% of the lists came out without the model; {step}", soft_wrap=True)
+
+    def ended(self) -> str | None:
+        """What to say of a part that has ended by itself and is needed now; None if there is none."""
+        return self._stage.ended() or (None if self._live else self._stage.triton_ended())
+
+    async def _look_after(self) -> None:
+        """Name a part that has ended within a second, in whatever the demo does then.
+
+        Without a broker or a worker there are no lists. Without tritonserver there are, once they have begun.
+        """
+        while True:
+            if (sentence := self.ended()) is not None:
+                raise StartFailed(sentence)
+            without = self._stage.triton_ended()
+            if without is not None and not self._watch.notes.warning:
+                how, _, lines = without.partition(". ")
+                self._watch.warn(f"{how}: lists go on without the model", lines)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _model(self, steps: Steps, judged_from_ms: int) -> None:
         with steps.step("model") as step:
@@ -169,49 +218,37 @@ class Demo:
             step.say("the simple methods have learned the same")
 
     async def _folded(self, step: Step, wanted: int) -> None:
-        deadline = time.monotonic() + FOLD_SECONDS
+        most, deadline = -1, 0.0
         while (done := await self._stage.folded()) < wanted:
-            self._stage.check()
-            if time.monotonic() > deadline:
-                raise DeployError(
-                    f"the workers folded {done:,} of {wanted:,} ratings in {FOLD_SECONDS:g} s; see their logs"
+            if done > most:
+                most, deadline = done, time.monotonic() + STALLED_SECONDS
+            elif time.monotonic() > deadline:
+                raise TooSlow(
+                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: one "
+                    f"hangs, or this machine is too busy. Look at the logs in {self._stage.folder}, and try again."
                 )
             step.say(f"{done:,} ratings folded and counted", done, wanted)
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
         step.say(f"{wanted:,} ratings folded and counted")
 
-    async def _described(self, steps: Steps) -> None:
-        with steps.step("item tokens") as step:
-            began = await self._stage.undescribed()
-            deadline = time.monotonic() + DESCRIBE_SECONDS
-            while left := await self._stage.undescribed():
-                self._stage.check()
-                if time.monotonic() > deadline:
-                    step.say(f"{left:,} items are not read yet; lists begin without them")
-                    return
-                step.say(f"{len(self._films) - left:,} films read", began - left, began)
+    async def _read_enough(self, steps: Steps) -> int:
+        """Wait until lists are useful; how many films are read by then. The others are read while lists go out."""
+        began = time.monotonic()
+        with steps.step("films read") as step:
+            while not self._reading.enough(read := await self._stage.described(), time.monotonic() - began):
+                step.say(self._reading.told(read, time.monotonic()), read, len(self._films))
                 await asyncio.sleep(1 / FRAMES_PER_SECOND)
-            step.say(f"{len(self._films):,} films read by the model")
+            rest = "" if read == len(self._films) else "; the rest is read while lists go out"
+            step.say(f"{read:,} of {len(self._films):,} films read by the model{rest}")
+        return read
 
-    async def _speed(self, steps: Steps) -> float:
-        """Events a second that the model can keep up with, measured where it can be asked from here."""
-        if not self._stage.triton:
-            return IN_PROCESS_SPEED
-        with steps.step("speed") as step:
-            scorer = TritonScorer(self._stage.triton)
-            try:
-                took = await pacing.seconds_a_list(scorer, self._films, step)
-            finally:
-                await scorer.close()
-            chosen = pacing.speed(took)
-            answer = "the model does not answer" if took is None else f"{took * 1000:,.0f} ms a list with the model"
-            step.say(f"{answer}: {chosen:.1f} events a second")
-            deadline = Settings().list_deadline_ms
-            if took is None or took * 1000 > deadline:
-                self._console.print(
-                    f"Too slow for the deadline of {deadline:,} ms: most lists will come without the model."
-                )
-        return chosen
+    async def _follow_reading(self) -> None:
+        """Have the view say how far the reading is, until it is over."""
+        notes = self._watch.notes
+        while (read := await self._stage.described()) < len(self._films) and not notes.warning:
+            notes.reading = self._reading.told(read, time.monotonic())
+            await asyncio.sleep(READING_SECONDS)
+        notes.reading = ""
 
     def _parts(self) -> str:
         model = "in-process scoring" if self._stage.without_triton else "Triton"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,6 +15,8 @@ from schemas.codec import decode, decode_order, encode
 from schemas.errors import Refused
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import PRIVACY, PRIVACY_RECEIPTS
+
+GRACE_SECONDS = 5.0
 
 
 async def order(
@@ -40,7 +43,10 @@ async def order(
         await receipts.seek_to_end(at)
         await receipts.position(at)  # the end is known before the order goes out
         await producer.send_and_wait(PRIVACY.name, value, key=key)
-        return await _await_receipt(receipts, at, erasure, timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout + GRACE_SECONDS):  # a client waits for brokers that are gone
+                return await _await_receipt(receipts, at, erasure, timeout)
+        return None
     except KafkaError as error:
         raise DeployError(
             f"no answer from {bootstrap}: {error!r}. Check the address, the login, and `ouzel topics list`."
@@ -55,7 +61,7 @@ async def _await_receipt(
 ) -> ErasureReceipt | None:
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
-        records = await asyncio.wait_for(receipts.getmany(at, timeout_ms=int(min(left, 0.5) * 1000) + 1), left + 5)
+        records = await receipts.getmany(at, timeout_ms=int(min(left, 0.5) * 1000) + 1)
         for record in records.get(at, ()):
             try:
                 receipt = decode(ErasureReceipt, record.value)

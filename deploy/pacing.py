@@ -1,69 +1,77 @@
-"""How fast the demo goes: as fast as lists with the model can keep up with on this machine, up to `FASTEST`."""
+"""How fast the demo goes: as fast as lists keep up here and now, up to `FASTEST`. Pure: it knows what lists took.
 
-import time
-from collections.abc import Sequence
+It begins slowly and speeds up while lists come in time, up to what they leave time for; when they fall behind, for the
+machine is small, or busy with other work or with reading the catalogue, it slows down.
+"""
+
+from collections import deque
 from statistics import median
 
-from deploy.steps import Step
-from schemas.events import EventKind
-from schemas.items import Item
-from schemas.scoring import Candidate, Past, Scorer, ScoreRequest, ScoringError
-from streams.catalogue import Catalogue
-from streams.settings import Settings
+from schemas.recommendations import Degraded, Recommendation
 
-FASTEST, SLOWEST = 20.0, 0.5
+FIRST, FASTEST, SLOWEST = 2.0, 20.0, 1.0
 """Events a second."""
 
-HISTORY, CANDIDATES = 40, Settings().rescored
-WARMING, MEASURED = 3, 7
-REQUEST_SECONDS = 20.0
-ENOUGH_SECONDS = 12.0
-"""After so long what was measured must do."""
+BEHIND_MS = 250.0
+"""A list that takes longer than this is late."""
+
+LATE = frozenset({Degraded.DEADLINE, Degraded.OVERLOADED, Degraded.CIRCUIT_OPEN})
+"""What keeps the model out of a list for want of time."""
+
+LOOKED_AT = 20
+"""Lists that say how things are; after a change, those made since."""
+
+ENOUGH = 5
+"""Lists for a step upwards, and for one downwards."""
+
+UP, DOWN = 1.25, 0.7
 
 SHARE = 0.67
 """Of the time, that lists may take: the worker needs some, and people's events come in bursts."""
 
 
-def speed(seconds_a_list: float | None) -> float:
-    """Events a second for a model that takes so long for one list; None (no answer) is the slowest.
+class SteadyPace:
+    """Events a second, the same throughout."""
 
-    Most of the time one person at a time is active, and the events that come while their list is made share the next.
-    """
-    if seconds_a_list is None or seconds_a_list <= 0:
-        return SLOWEST
-    return min(FASTEST, max(SLOWEST, SHARE / seconds_a_list))
+    def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
+        self.slowed = 0
 
+    def gap(self, _before_ms: int, _after_ms: int) -> float:
+        """Seconds from sending one event to sending the next."""
+        return 1.0 / self.per_second
 
-def request(films: Sequence[Item], number: int) -> ScoreRequest:
-    """What a worker asks for a person with a few likes; each `number` is one like more of the same person."""
-    told = [_told(film) for film in films]
-    liked = (told[at % len(told)] for at in range(HISTORY + number))
-    kind = EventKind.RATE.value
-    likes = tuple(Past(one.text, kind, one.item, one.about, feeling=1, ts=at) for at, one in enumerate(liked, 1))
-    others = tuple(told[-1 - (31 * number + at) % len(told)] for at in range(CANDIDATES))
-    return ScoreRequest(session=0, scene="default", history=likes, candidates=others)
+    def came(self, made: Recommendation) -> None:
+        """A list came out."""
 
 
-def _told(film: Item) -> Candidate:
-    """The film as a worker tells of it."""
-    catalogue = Catalogue()
-    catalogue.add(film)
-    return catalogue.described(0)
+class AdaptivePace(SteadyPace):
+    """Events a second, by what the lists of late took. `slowed` counts the steps downwards."""
 
+    def __init__(self, first: float = FIRST) -> None:
+        super().__init__(first)
+        self._took: deque[float] = deque(maxlen=LOOKED_AT)
+        self._late: deque[bool] = deque(maxlen=LOOKED_AT)
+        self._since = 0
 
-async def seconds_a_list(scorer: Scorer, films: Sequence[Item], step: Step) -> float | None:
-    """The median time of an answer, after some that warm the model up; None if it does not answer."""
-    start = time.monotonic()
-    took: list[float] = []
-    for number in range(WARMING + MEASURED):
-        step.say("warming the model up" if number < WARMING else "timing it", number, WARMING + MEASURED)
-        began = time.monotonic()
-        if took and began - start > ENOUGH_SECONDS:
-            break
-        try:
-            await scorer.score(request(films, number), timeout=REQUEST_SECONDS)
-        except ScoringError:
-            continue
-        if number >= WARMING:
-            took.append(time.monotonic() - began)
-    return median(took) if took else None
+    def came(self, made: Recommendation) -> None:
+        self._took.append(made.freshness_ms)
+        self._late.append(made.freshness_ms > BEHIND_MS or made.degraded in LATE)
+        self._since += 1
+        if self._since < ENOUGH:
+            return
+        if sum(self._late) > 0.1 * len(self._late):
+            self._step(max(SLOWEST, DOWN * self.per_second))
+        elif not self._late[-1]:
+            ceiling = min(FASTEST, max(SLOWEST, SHARE * 1000 / max(median(self._took), 1.0)))
+            wanted = min(UP * self.per_second, ceiling)
+            if wanted > self.per_second or wanted < 0.9 * self.per_second:
+                self._step(wanted)
+
+    def _step(self, per_second: float) -> None:
+        if per_second < self.per_second:
+            self.slowed += 1
+            self._took.clear()
+            self._late.clear()
+        self.per_second = per_second
+        self._since = 0

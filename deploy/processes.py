@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,6 +23,8 @@ from deploy import watchdog
 from deploy.errors import StartFailed
 
 LOG_TAIL_LINES = 12
+MAX_LINE = 500
+TABLE = ("+-", "| ")
 POLL_SECONDS = 0.05
 
 Probe = Callable[[], bool]
@@ -130,31 +133,32 @@ class Child:
     def wait_ready(self, probe: Probe, timeout: float) -> None:
         """Return when `probe` is true; raise `StartFailed` when the child ends first or `timeout` seconds are over.
 
-        A probe that raises OSError counts as not ready yet. The child is stopped before the error is raised.
+        A probe that raises OSError or HTTPException counts as not ready yet. The child is stopped before the error is
+        raised.
         """
         deadline = time.monotonic() + timeout
         while not self._is_ready(probe, timeout, deadline):
             time.sleep(POLL_SECONDS)
 
     async def until_ready(self, probe: Probe, timeout: float) -> None:
-        """`wait_ready` for an event loop; `probe` should return within some milliseconds."""
+        """`wait_ready` for an event loop; `probe` runs in a thread."""
         deadline = time.monotonic() + timeout
-        while not self._is_ready(probe, timeout, deadline):  # noqa: ASYNC110 - no event comes from another program
+        while not await asyncio.to_thread(self._is_ready, probe, timeout, deadline):  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(POLL_SECONDS)
 
     def _is_ready(self, probe: Probe, timeout: float, deadline: float) -> bool:
         if not self.running():
-            why = f"ended with status {self.returncode} before it was ready"
+            why = f"{how_it_ended(self.returncode)} before it was ready"
         else:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, HTTPException):
                 if probe():
                     return True
             if time.monotonic() < deadline:
                 return False
-            why = f"was not ready within {timeout:g} s"
-        tail = self.tail()
+            why = f"was not ready within {timeout:g} s: it hangs, or this machine is too busy for it"
+        said = self.tail()
         self.stop(grace=2.0)
-        raise StartFailed(f"{self.name} {why}. The last lines of {self.log}:\n{tail}")
+        raise StartFailed(f"{self.name} {why}. The last lines of {self.log}:\n{said}")
 
     def wait(self, timeout: float) -> int:
         """Wait for the child to end of itself; TimeoutError after `timeout` seconds."""
@@ -183,11 +187,7 @@ class Child:
 
     def tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The last lines of the log, for an error message."""
-        with self.log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 16_384))
-            text = file.read().decode(errors="replace").splitlines()
-        return "\n".join(text[-lines:])
+        return tail(self.log, lines)
 
     def __enter__(self) -> Self:
         return self
@@ -196,3 +196,23 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log, for an error message: without tables, as tritonserver draws them, and cut to width."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 16_384))
+            text = file.read().decode(errors="replace").splitlines()
+    except OSError as error:
+        return f"({log} cannot be read: {error.strerror})"
+    told = [line[:MAX_LINE] for line in text if line.strip() and not line.startswith(TABLE)]
+    return "\n".join(told[-lines:]) or "(it wrote nothing)"
+
+
+def how_it_ended(status: int | None) -> str:
+    """An exit status as `subprocess` gives it, in words."""
+    if status is not None and status < 0:
+        return f"was killed by signal {-status}"
+    return f"ended with status {status}"

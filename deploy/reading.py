@@ -7,7 +7,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, no_broker
 from deploy.topics import PLAIN
 from schemas.codec import decode
 from schemas.errors import Refused
@@ -43,10 +43,6 @@ async def read(
     consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
     try:
         await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address and the login.") from error
-    try:
         found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic.name)
         if not found:
             raise DeployError(f"there is no topic {topic.name} at {bootstrap}. `ouzel topics create` makes it.")
@@ -61,6 +57,8 @@ async def read(
                 for record in records:
                     if key is None or record.key == key.encode():
                         tell(line(topic, record))
+    except KafkaError as error:
+        raise no_broker(bootstrap, error) from error
     finally:
         await consumer.stop()
 

@@ -10,7 +10,7 @@ At most `MAX_IN_FLIGHT` records wait for the brokers; nothing else is held.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, no_broker
 from deploy.topics import PLAIN
 from schemas.codec import encode
 from schemas.events import Event
@@ -29,6 +29,9 @@ from streams.clock import SYSTEM, Clock
 MAX_IN_FLIGHT = 2_000
 CATCH_UP_SECONDS = 1.0
 """A live replay that fell behind further than this goes on from where it is and sends no burst."""
+
+END_SECONDS = 2.0
+"""For a Kafka client to say goodbye."""
 
 Sleep = Callable[[float], Any]
 
@@ -94,14 +97,28 @@ async def kafka_sink(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> A
     try:
         await producer.start()
     except KafkaError as error:
-        await producer.stop()
-        raise DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address and the login.") from error
+        await ended(producer)
+        raise no_broker(bootstrap, error) from error
     try:
         sink = KafkaSink(producer)
         yield sink
         await sink.flush()
     finally:
-        await producer.stop()
+        await ended(producer)
+
+
+async def ended(client: Any) -> None:
+    """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
+    with suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(END_SECONDS):
+            await client.stop()
+
+
+class Paced(Protocol):
+    """What says how fast live events go."""
+
+    def gap(self, before_ms: int, after_ms: int) -> float:
+        """Seconds from sending one event to sending the next, which happened at these times."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +183,7 @@ async def send_history(
 async def send_live(
     sink: Sink,
     events: Iterable[Event],
-    pace: Pace,
+    pace: Paced,
     *,
     before: Callable[[Event], None] | None = None,
     clock: Clock = SYSTEM,

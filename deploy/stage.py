@@ -1,18 +1,18 @@
 """Everything that the demo runs beside itself: a broker, a tritonserver, workers. None is left behind."""
 
 import asyncio
+import re
 import sys
-import urllib.request
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from deploy import building, topics
+from deploy import building, pages, topics
 from deploy.brokers import Broker
-from deploy.errors import StartFailed
-from deploy.processes import Child
+from deploy.errors import StartFailed, TooSlow
+from deploy.pages import Page
+from deploy.processes import Child, how_it_ended, tail
 from deploy.steps import Step
 from inference.errors import TritonNotAvailable
 from inference.installation import find_installation
@@ -21,9 +21,9 @@ from inference.server import MODEL
 from streams.metrics import HITS
 from streams.settings import throwaway, to_environment
 
-BUILD_SECONDS = 1_800.0
-TRITON_SECONDS = 180.0
-WORKER_SECONDS = 120.0
+BUILD_SECONDS = 3_600.0
+TRITON_SECONDS = 720.0
+WORKER_SECONDS = 480.0
 POLL_SECONDS = 0.25
 
 CHILDREN = {
@@ -53,6 +53,8 @@ class Stage:
         """Where workers ask tritonserver; empty if there is none."""
         self._children: list[Child] = []
         self._workers: dict[int, Child] = {}
+        self._pages: list[Page] = []
+        self._triton: Child | None = None
         self._built = asyncio.Event()
 
     async def start_broker(self, step: Step, partitions: int) -> None:
@@ -67,9 +69,12 @@ class Stage:
         command = [sys.executable, "-m", "deploy.building", str(self.repository), str(judged_from_ms)]
         builder = self._child("The build of the model", command, "build.log")
         seen = ""
-        for _ in range(int(BUILD_SECONDS / POLL_SECONDS)):
-            if not builder.running():
-                break
+        deadline = time.monotonic() + BUILD_SECONDS
+        while builder.running():
+            if time.monotonic() > deadline:
+                raise TooSlow(
+                    f"the model was not built in {BUILD_SECONDS / 60:g} min; it last said: {seen or 'nothing'}"
+                )
             last = builder.tail(1)
             if last != seen and (said := building.parse(last)) is not None:
                 step.say(*said)
@@ -95,8 +100,8 @@ class Stage:
             *("--log", str(self.folder / "tritonserver.log")),
         ]
         step.say("tritonserver loads the model", None, None)
-        triton = self._child("Triton", command, "triton.log")
-        await triton.until_ready(lambda: _ok(self._http, f"/v2/models/{MODEL}/ready"), TRITON_SECONDS)
+        self._triton = self._child("Triton", command, "triton.log")
+        await self._triton.until_ready(lambda: pages.answers(self._http, f"/v2/models/{MODEL}/ready"), TRITON_SECONDS)
         step.say("tritonserver answers")
 
     async def start_workers(self, step: Step, count: int) -> None:
@@ -114,26 +119,33 @@ class Stage:
             )
             command = [sys.executable, "-m", "deploy.cli", "worker"]
             environment = to_environment(settings)
-            self._workers[port] = self._child(f"Worker {number}", command, f"worker-{number}.log", environment)
+            worker = self._child(f"Worker {number}", command, f"worker-{number}.log", environment)
+            self._workers[port] = worker
+            self._pages.append(Page(worker.name, port, "/metrics", worker.log))
         for done, (port, worker) in enumerate(self._workers.items()):
             step.say("joining the group and reading the state", done, count)
-            await worker.until_ready(lambda port=port: _ok(port, "/readyz"), WORKER_SECONDS)  # type: ignore[misc]
+            await worker.until_ready(lambda port=port: pages.answers(port, "/readyz"), WORKER_SECONDS)  # type: ignore[misc]
         step.say("ready")
 
     async def folded(self) -> int:
         """How many events the workers have folded, and counted into the item graph, since they started."""
-        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        return min(sum(read(page, of) for page in pages) for of in ("ouzel_events", "ouzel_counted_events"))
+        read = await self._read()
+        return min(sum(pages.number(page, of) for page in read) for of in ("ouzel_events", "ouzel_counted_events"))
 
     async def undescribed(self) -> int:
         """How many items the model has not described yet to the worker that waits for most."""
-        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        return max(read(page, "ouzel_undescribed_items") for page in pages)
+        return max(pages.number(page, "ouzel_undescribed_items") for page in await self._read())
+
+    async def described(self) -> int:
+        """How many items of the catalogue the model has described to the worker that has fewest."""
+        return min(
+            pages.number(page, "ouzel_catalogue_items") - pages.number(page, "ouzel_undescribed_items")
+            for page in await self._read()
+        )
 
     async def counted(self, metric: str) -> int:
         """A counter or gauge, over all workers."""
-        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        return sum(read(page, metric) for page in pages)
+        return sum(pages.number(page, metric) for page in await self._read())
 
     @property
     def worker_pids(self) -> list[int]:
@@ -142,24 +154,48 @@ class Stage:
     async def judged(self) -> dict[str, int]:
         """What the workers have judged since they started: `likes` of people with a list, and how many of these stood
         on the `list`, on the list as it would be `without_model`, and among the `popular`."""
-        pages = await asyncio.gather(*(asyncio.to_thread(_get, port, "/metrics") for port in self._workers))
-        hits = {of: sum(read(page, "ouzel_list_hits", of=of) for page in pages) for of in HITS}
-        return {"likes": sum(read(page, "ouzel_judged_likes") for page in pages), **hits}
+        read = await self._read()
+        hits = {of: sum(pages.number(page, "ouzel_list_hits", of=of) for page in read) for of in HITS}
+        return {"likes": sum(pages.number(page, "ouzel_judged_likes") for page in read), **hits}
 
-    def check(self) -> None:
-        """Raise `StartFailed` if the broker or a worker has ended by itself. Without Triton the lists go on."""
-        if not self.broker.running():
-            raise StartFailed(f"the broker has ended; see the logs in {self.broker.folder}")
+    def ended(self) -> str | None:
+        """What to say of the broker or a worker that has ended by itself; None while all run."""
+        if self.broker.ended:
+            return _last_words(f"The {self.broker.name} broker", self.broker.ended, self.broker.log)
         for worker in self._workers.values():
             if not worker.running():
-                last = worker.tail()
-                raise StartFailed(f"{worker.name} has ended with status {worker.returncode}; see {worker.log}:\n{last}")
+                return _last_words(worker.name, how_it_ended(worker.returncode), worker.log)
+        return None
+
+    def check(self) -> None:
+        """Raise `StartFailed` if the broker or a worker has ended by itself."""
+        if (sentence := self.ended()) is not None:
+            raise StartFailed(sentence)
+
+    def triton_ended(self) -> str | None:
+        """What to say where tritonserver has ended by itself, with the tail of its log; None while it has not.
+
+        Lists go on without it, so it is the caller's to say whether that is an error.
+        """
+        if self._triton is None or self._triton.running():
+            return None
+        # `ouzel triton serve` ends when its server does, and says how that ended.
+        said = re.search(
+            r"^ouzel: tritonserver ([^.\n]+)\.", self._triton.log.read_text(errors="replace"), re.MULTILINE
+        )
+        if said is None:
+            return _last_words("`ouzel triton serve`", how_it_ended(self._triton.returncode), self._triton.log)
+        return _last_words("tritonserver", said[1], self.folder / "tritonserver.log")
 
     def close(self) -> None:
         """End everything. Idempotent."""
         for child in reversed(self._children):
             child.stop()
         self.broker.stop()
+
+    async def _read(self) -> list[str]:
+        """The metrics of every worker."""
+        return await asyncio.gather(*(page.read() for page in self._pages))
 
     def _child(self, name: str, command: list[str], log: str, environment: dict[str, str] | None = None) -> Child:
         child = Child(name, command, log=self.folder / log, env={**CHILDREN, **(environment or {})})
@@ -175,13 +211,6 @@ class Stage:
         self.close()
 
 
-def read(page: str, metric: str, **labels: str) -> int:
-    """The sum of a counter or gauge over its series with these labels, from a page of metrics."""
-    families = [family for family in text_string_to_metric_families(page) if family.name == metric]
-    samples = [s for family in families for s in family.samples if s.name in {metric, f"{metric}_total"}]
-    return int(sum(s.value for s in samples if labels.items() <= s.labels.items()))
-
-
 def _why_no_triton() -> str:
     try:
         find_installation()
@@ -190,12 +219,5 @@ def _why_no_triton() -> str:
     return ""
 
 
-def _get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2.0) as answer:
-        return str(answer.read().decode())
-
-
-def _ok(port: int, path: str) -> bool:
-    """Whether a page answers with success; the errors of urllib are OSErrors."""
-    _get(port, path)
-    return True
+def _last_words(name: str, how: str, log: Path) -> str:
+    return f"{name} {how}. Start again; if it ends again, look at {log}, whose last lines are:\n{tail(log)}"

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 NAME_WIDTH = 20
+TELL_SECONDS = 10.0
+"""Between two lines about a step that goes on."""
 
 
 class Step:
@@ -43,15 +45,27 @@ class Steps:
         began = time.monotonic()
         if self._bars is None:
             self._console.print(f"{name} ...", highlight=False)
-            last = [""]
-            yield Step(lambda note, _done, _total: last.__setitem__(0, note))
-            self._console.print(f"{name}: {last[0] or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False)
+            last, told = "", began
+
+            def tell(note: str, _done: int | None, _total: int | None) -> None:
+                nonlocal last, told
+                now = time.monotonic()
+                if note != last and now - told >= TELL_SECONDS:
+                    told = now
+                    self._console.print(f"{name}: {note} ...", highlight=False, soft_wrap=True)
+                last = note
+
+            yield Step(tell)
+            self._console.print(
+                f"{name}: {last or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False, soft_wrap=True
+            )
             return
         bars = self._bars
         task = bars.add_task(name, total=None, note="")
 
         def say(note: str, done: int | None, total: int | None) -> None:
-            bars.update(task, note=note, completed=done, total=total)
+            # One more than there is: a step is done when its block is, whatever is done within.
+            bars.update(task, note=note, completed=done, total=None if total is None else total + 1)
 
         try:
             yield Step(say)

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from deploy.errors import DeployError, TopicsDiffer
+from deploy.errors import DeployError, TopicsDiffer, no_broker
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.topics import ALL, DEAD_LETTERS, PRIVACY, Topic
 
@@ -135,12 +135,9 @@ async def admin(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> AsyncI
     """A started admin client, closed on the way out. `DeployError` if no broker answers."""
     client = AIOKafkaAdminClient(**{**connection, "bootstrap_servers": bootstrap})
     try:
-        try:
-            await client.start()
-        except KafkaError as error:
-            raise DeployError(
-                f"no broker answers at {bootstrap}: {error!r}. Check the address and the login."
-            ) from error
+        await client.start()
         yield client
+    except KafkaError as error:
+        raise no_broker(bootstrap, error) from error
     finally:
         await client.close()

@@ -4,7 +4,7 @@ Everything here only reads the `Board` and the `Judge`'s verdict; nothing is cou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich import box
@@ -24,6 +24,14 @@ QUIET = "grey58"
 LIST_SHOWN = 5
 
 
+@dataclass
+class Notes:
+    """What else to say now: how far the reading of the catalogue is, and what has gone wrong; empty for nothing."""
+
+    reading: str = ""
+    warning: str = ""
+
+
 @dataclass(frozen=True)
 class Show:
     """What a picture is made of; `parts` says what runs ("embedded broker, Triton"), `until` the seconds it runs."""
@@ -33,6 +41,7 @@ class Show:
     titles: Mapping[str, str]
     parts: str
     until: float | None
+    notes: Notes = field(default_factory=Notes)
 
 
 class View:
@@ -93,7 +102,17 @@ class View:
                 _list(person.latest, self._show.titles, room),
             )
             inside = grid
-        return Panel(inside, title=title, title_align="left", border_style=FRAME, padding=(0, 1))
+        notes = self._show.notes
+        note = Text(notes.warning, style="bold red") if notes.warning else Text(notes.reading, style="cyan")
+        return Panel(
+            inside,
+            title=title,
+            title_align="left",
+            subtitle=note or None,
+            subtitle_align="left",
+            border_style=FRAME,
+            padding=(0, 1),
+        )
 
     def _rows(self) -> list[tuple[str, float | None]]:
         return ratios(self._show.judge.verdict())
@@ -154,14 +173,16 @@ def line(show: Show, elapsed: float, now: float) -> str:
         f"{_clock(elapsed)}  events {board.events:,} ({board.events_rate.at(now):.1f}/s)  "
         f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list p50 {_ms(p50)} p95 {_ms(p95)}  "
         f"without model {board.degraded.total():,}  dead letters {board.dead_letters.total():,}  hits: {hits}"
+        + "".join(f"  {note}" for note in (show.notes.reading, show.notes.warning) if note)
     )
 
 
-def summary(board: Board, verdict: Verdict) -> dict[str, Any]:
-    """The figures of a run as plain data; a ratio or time that was not measured is null."""
+def summary(board: Board, verdict: Verdict, seconds: float) -> dict[str, Any]:
+    """The figures of a run of so many seconds as plain data; a ratio or time that was not measured is null."""
     percentiles = {f"p{p}": board.event_to_list.percentile(p) for p in (50, 95, 99)}
     return {
         "events": board.events,
+        "events_per_second": round(board.events / seconds, 2) if seconds > 0 else None,
         "lists": board.lists,
         "degraded": board.degraded.total(),
         "degraded_by_reason": dict(board.degraded),
@@ -180,10 +201,14 @@ def summary_table(figures: Mapping[str, Any]) -> RenderableType:
     share = f" ({100 * figures['degraded'] / figures['lists']:.1f}%)" if figures["lists"] else ""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(figures["degraded_by_reason"].items()))
     times = figures["event_to_list_ms"]
-    table.add_row("events in", f"{figures['events']:,}")
+    rate = figures["events_per_second"]
+    table.add_row("events in", f"{figures['events']:,}" + ("" if rate is None else f" ({rate:.1f}/s)"))
     table.add_row("lists out", f"{figures['lists']:,}")
     table.add_row("lists without the model", f"{figures['degraded']:,}{share}" + (f": {reasons}" if reasons else ""))
     table.add_row("dead letters", f"{figures['dead_letters']:,}")
+    read = figures.get("films_read")
+    if read:
+        table.add_row("films read at the beginning / end", f"{read['begin']:,} / {read['end']:,} of {read['of']:,}")
     table.add_row("event to list, p50 / p95 / p99", " / ".join(_ms(times[p]) for p in ("p50", "p95", "p99")))
     table.add_section()
     table.add_row(f"next like among the first {JUDGED}", f"share of {figures['tests']:,} tests")

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
 
 from deploy.board import Board
-from deploy.errors import DeployError
+from deploy.errors import DeployError, first_of, no_broker
 from deploy.judge import Judge
-from deploy.replay import KafkaSink, Pace, send_live
-from deploy.view import Show, View, line, summary, summary_table
+from deploy.replay import KafkaSink, Paced, ended, send_live
+from deploy.view import Notes, Show, View, line, summary, summary_table
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
@@ -45,12 +46,13 @@ class Watch:
         *,
         parts: str,
         seconds: float | None,
-        check: Callable[[], None] = lambda: None,
+        on_list: Callable[[Recommendation], None] = lambda _: None,
     ) -> None:
+        self.notes = Notes()
         self._console = console
         self._parts = parts
         self._seconds = seconds
-        self._check = check
+        self._on_list = on_list
         self._board = Board()
         self._methods = {"popularity": Popularity(), "markov": Markov(), "item_knn": ItemKnn()}
         self._judge = Judge(self._methods)
@@ -74,19 +76,27 @@ class Watch:
         self._over.set()
         return first
 
+    def warn(self, sentence: str, more: str = "") -> None:
+        """Show a sentence from now on; `more`, where it is told at once, are lines about it."""
+        self.notes.warning = sentence
+        if not self._console.is_terminal:
+            self._console.print(f"{sentence}\n{more}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+
     async def run(
-        self, bootstrap: str, sink: KafkaSink, live: Iterable[Event], pace: Pace, connection: Mapping[str, Any] = {}
+        self, bootstrap: str, sink: KafkaSink, live: Iterable[Event], pace: Paced, connection: Mapping[str, Any] = {}
     ) -> dict[str, Any]:
         """Send the live events until `seconds` are over, none is left, or `end` is called; return the figures.
 
-        Raises `DeployError` where the brokers do not answer, and what `check`, asked twice a second, raises.
+        `on_list` is called with every list. Raises `DeployError` where the brokers do not answer.
         """
-        show = Show(self._board, self._judge, self._titles, self._parts, self._seconds)
+        show = Show(self._board, self._judge, self._titles, self._parts, self._seconds, self.notes)
         async with self._drawn(show), self._received(bootstrap, connection):
-            await self._replay(sink, live, pace)
-        return summary(self._board, self._judge.verdict())
+            seconds = await self._replay(sink, live, pace)
+        return summary(self._board, self._judge.verdict(), seconds)
 
-    async def _replay(self, sink: KafkaSink, live: Iterable[Event], pace: Pace) -> None:
+    async def _replay(self, sink: KafkaSink, live: Iterable[Event], pace: Paced) -> float:
+        """For how many seconds events went out."""
+        began = time.monotonic()
         sending = asyncio.create_task(send_live(sink, live, pace, before=self._before))
         ending = asyncio.create_task(self._over.wait())
         try:
@@ -94,11 +104,13 @@ class Watch:
             if sending.done():
                 sending.result()
             self._over.set()
+            seconds = time.monotonic() - began
         finally:
             sending.cancel()
             ending.cancel()
             await asyncio.wait({sending, ending})
         await asyncio.sleep(LAST_LISTS_SECONDS)
+        return seconds
 
     def _before(self, event: Event) -> None:
         self._judge.about_to_send(event)
@@ -108,8 +120,8 @@ class Watch:
     async def _received(self, bootstrap: str, connection: Mapping[str, Any]) -> AsyncIterator[None]:
         """Lists and dead letters that are published from now on are taken in while this lasts."""
         consumer = AIOKafkaConsumer(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
-        await consumer.start()
         try:
+            await consumer.start()
             partitions = [
                 TopicPartition(topic.name, number)
                 for topic in (RECOMMENDATIONS, DEAD_LETTERS)
@@ -119,10 +131,12 @@ class Watch:
             await consumer.seek_to_end(*partitions)
             for partition in partitions:
                 await consumer.position(partition)  # the ends are known before the first event goes out
-            async with beside(self._take_in(consumer)), beside(self._look_after()):
+            async with beside(self._take_in(consumer)):
                 yield
+        except* KafkaError as failed:
+            raise no_broker(bootstrap, first_of(failed)) from failed
         finally:
-            await consumer.stop()
+            await ended(consumer)
 
     async def _take_in(self, consumer: AIOKafkaConsumer) -> None:
         async for record in consumer:
@@ -132,11 +146,7 @@ class Watch:
             made = decode(Recommendation, record.value)
             self._judge.published(made)
             self._board.came(made, time.monotonic())
-
-    async def _look_after(self) -> None:
-        while True:
-            self._check()
-            await asyncio.sleep(0.5)
+            self._on_list(made)
 
     @asynccontextmanager
     async def _drawn(self, show: Show) -> AsyncIterator[None]:

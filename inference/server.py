@@ -20,8 +20,9 @@ from inference.installation import Installation, find_installation
 from inference.ports import free_ports
 
 MODEL = "scorer"
-READY_SECONDS = 120.0
+READY_SECONDS = 600.0
 STOP_SECONDS = 8.0
+TAIL_LINES = 12
 _STUB_FAILED = b"error while loading shared libraries"
 _EXIT_SECONDS = 5
 """How long tritonserver itself waits for running requests on SIGTERM."""
@@ -177,7 +178,7 @@ def serve(
         on_ready(server)
         while not stopping.wait(0.5):
             if not server.running:
-                raise TritonFailed(f"tritonserver ended with code {server.process.returncode}; see {log}")
+                raise TritonFailed(f"tritonserver {_how_it_ended(server)}. {_last_lines(log)}")
     finally:
         server.stop()
 
@@ -243,7 +244,9 @@ def _await_ready(server: TritonServer, seconds: float, stopping: threading.Event
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not server.running:
-            raise TritonFailed(f"tritonserver ended with code {server.process.returncode}: {_last_error(server.log)}")
+            raise TritonFailed(
+                f"tritonserver {_how_it_ended(server)}. {_last_error(server.log)}. {_last_lines(server.log)}"
+            )
         if server.ready():
             return
         # The server itself waits for ever for a stub that cannot start.
@@ -251,11 +254,25 @@ def _await_ready(server: TritonServer, seconds: float, stopping: threading.Event
             break
         if stopping.wait(0.1):
             raise TritonFailed("stopped before the model was ready; start it again when it is wanted")
-    raise TritonFailed(f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server.log)}")
+    raise TritonFailed(
+        f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server.log)}. "
+        f"{_last_lines(server.log)}"
+    )
+
+
+def _how_it_ended(server: TritonServer) -> str:
+    code = server.process.returncode
+    return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
 
 
 def _last_error(log: Path) -> str:
-    """The last error line that the server wrote, and where the rest is."""
+    """The last error line that the server wrote."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     errors = [line for line in lines if line.startswith("E") or "Error" in line or "error" in line]
-    return f"{(errors or lines or ['it wrote nothing'])[-1].strip()} (the whole log is in {log})"
+    return (errors or lines or ["it wrote nothing"])[-1].strip()
+
+
+def _last_lines(log: Path, count: int = TAIL_LINES) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    told = [line for line in lines if line.strip() and not line.startswith(("+-", "| "))]  # it draws tables of options
+    return f"The last lines of {log}:\n" + "\n".join(told[-count:])

@@ -168,10 +168,12 @@ class WorkerApp(faust.App):
         if self._scorer is not None:
             describing = Describing(
                 catalogue=self.catalogue,
+                popularity=self.graph.events,
                 scorer=self._scorer,
                 batch=self.settings.describe_batch,
                 timeout_s=self.settings.describe_timeout_s,
                 metrics=self.metrics,
+                clock=self.clock,
                 busy=lists.busy,
             )
             self.add_future(describing.run())

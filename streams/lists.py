@@ -28,6 +28,7 @@ from streams.errors import PartitionLost
 from streams.graph import ItemGraph
 from streams.judging import JUDGED, Judge, Last
 from streams.metrics import FULL, Metrics
+from streams.outage import Outage
 from streams.pseudonym import Alias, same
 from streams.publishing import Output
 from streams.ranking import (
@@ -36,6 +37,7 @@ from streams.ranking import (
     arrange,
     assemble,
     hear,
+    lacking,
     popular,
     prepare,
     remember,
@@ -53,6 +55,9 @@ RETRY_SECONDS = 0.5
 
 HURRY_SECONDS = 0.02
 """Between two looks for somebody whose patience has ended."""
+
+UNREACHABLE = frozenset({Degraded.UNAVAILABLE, Degraded.CIRCUIT_OPEN})
+"""What an operator has to look after. Lists that come too late are counted only: load passes."""
 
 FORGET_SECONDS = 2.0
 """How long the model may take to drop what it keeps of people who are erased."""
@@ -112,6 +117,7 @@ class Lists:
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
         self._judge = Judge(metrics)
+        self._outage = Outage("lists are made without it", clock.monotonic)
         self._wake = asyncio.Event()
 
     # What the fold calls. Nothing here waits.
@@ -272,6 +278,10 @@ class Lists:
             settings=self._ranking,
         )
         plain = chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
+        if self._scorer is not None and catalogue.vectors.waiting:
+            catalogue.vectors.lacked(
+                lacking(plain, context, trigger.scene, catalogue=catalogue, settings=self._ranking)
+            )
         scores: Scores | None = None
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
@@ -355,12 +365,15 @@ class Lists:
             async with asyncio.timeout(left):
                 scores = await self._scorer.score(request, timeout=left)
         except ScoringError as error:
+            if error.degraded in UNREACHABLE:
+                self._outage.failed(error)
             return None, error.degraded
         except TimeoutError:
             return None, Degraded.DEADLINE
         except Exception as error:
             log.error("The scorer failed in a way it should not (%s); lists are made without it", type(error).__name__)
             return None, Degraded.INVALID
+        self._outage.over()
         self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
         self._catalogue.vectors.doubt(scores.model_version)
         return scores, None

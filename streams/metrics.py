@@ -83,6 +83,11 @@ class Metrics:
         )
         self.described = Counter("ouzel_described_items", "Items that the model gave a vector.", registry=reg)
         self.undescribed = Gauge("ouzel_undescribed_items", "Items that wait for a vector of the model.", registry=reg)
+        self.reading_seconds_left = Gauge(
+            "ouzel_reading_seconds_left",
+            "Until all items have a vector, at the rate of late; NaN: unknown.",
+            registry=reg,
+        )
         self.coalesced = Counter("ouzel_coalesced_triggers", "Triggers replaced by the person's next.", registry=reg)
         self.stale = Counter("ouzel_stale_triggers", "Events too old to make a list for.", registry=reg)
         self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)

@@ -31,6 +31,9 @@ Bools = NDArray[np.bool_]
 
 MAX_TIME = 2**53
 
+LACKING = 20
+"""Candidates of a list, and things that the person did, that the model should have read: of each, at most."""
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -166,6 +169,17 @@ def score_request(
         candidates=tuple(catalogue.described(int(number)) for number in numbers),
         steer=tuple(steer.text for steer in context.steers),
     )
+
+
+def lacking(
+    chosen: Shortlist, context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking
+) -> tuple[int, ...]:
+    """The numbers of the items that the model should have read for this list, most needed first: the candidates that it
+    scores one by one, what the person did last, and the candidates after those. Items may be named twice."""
+    numbers = chosen.candidates.numbers[chosen.order[:LACKING]].tolist()
+    found = (catalogue.index.find(one.item) for one in reversed(lately(context, scene)[-LACKING:]))
+    did = (number for number in found if number is not None)
+    return (*numbers[: settings.rescored], *did, *numbers[settings.rescored :])
 
 
 def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:

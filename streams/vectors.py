@@ -5,14 +5,14 @@ item's is the model's affinity of the two. Memory: 4 x width + 9 bytes for each 
 arrays grow by doubling: 2.3 KiB an item for a width of 577.
 """
 
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.scoring import ItemVectors
+from streams.reading_order import ReadingOrder
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -45,7 +45,7 @@ class Vectors:
         self._known = np.zeros(64, np.bool_)
         self._texts = np.zeros(64, np.int64)  # which text of the item this is; 0 for none
         self._last_text = 0
-        self._waiting: dict[int, None] = {}
+        self._order = ReadingOrder()
         self._doubted = False
 
     def want(self, number: int) -> None:
@@ -53,12 +53,12 @@ class Vectors:
         self.drop(number)
         self._last_text += 1
         self._texts[number] = self._last_text
-        self._waiting[number] = None
+        self._order.add(number)
 
     def drop(self, number: int) -> None:
         """An item was withdrawn."""
         self._reserve(number)
-        self._waiting.pop(number, None)
+        self._order.discard(number)
         self._texts[number] = 0
         self._known[number] = False
         self._values[number] = 0.0
@@ -71,14 +71,29 @@ class Vectors:
     @property
     def waiting(self) -> int:
         """How many items wait for a vector."""
-        return 0 if self.version and not self.width else len(self._waiting)
+        return 0 if self.version and not self.width else len(self._order)
+
+    def lacked(self, numbers: Iterable[int]) -> None:
+        """A list of somebody who waits is made of these items, most needed first: those without a vector go first."""
+        if self.waiting:
+            self._order.want(numbers)
+
+    def rank(self, popularity: NDArray[np.float64]) -> None:
+        """Rank what waits by its popularity now, float64 by item number. Looks at every item."""
+        if self.waiting:
+            self._order.rank(popularity, np.flatnonzero((self._texts > 0) & ~self._known))
+
+    def ranked(self) -> bool:
+        """Whether an item of the last ranking still waits."""
+        return self._order.ranked()
 
     def next(self, count: int) -> dict[int, int]:
-        """The items to describe now, longest waiting first, at most `count`, each with the mark of its text for `put`.
+        """The items to describe now, at most `count`, each with the mark of its text for `put`, in the order in which
+        they are needed (`streams.reading_order`).
 
         Where none waits but the version is in doubt, one that was described before.
         """
-        numbers = list(islice(self._waiting, count)) if self.waiting else []
+        numbers = self._order.first(count) if self.waiting else []
         if not numbers and self._doubted:
             numbers = np.flatnonzero(self._texts)[:1].tolist()
         return {number: int(self._texts[number]) for number in numbers}
@@ -97,14 +112,11 @@ class Vectors:
         self._values[numbers[same]] = rows[same]
         self._known[numbers[same]] = vectors.width > 0
         for number in numbers[same].tolist():
-            self._waiting.pop(number, None)
+            self._order.discard(number)
 
     def postpone(self, asked: Mapping[int, int]) -> None:
         """These items could not be described: they wait behind the others."""
-        for number in asked:
-            if number in self._waiting:
-                del self._waiting[number]
-                self._waiting[number] = None
+        self._order.postpone(asked)
 
     def affinity(self, vector: tuple[float, ...], version: str, count: int) -> Affinities | None:
         """The affinity of a context with the items of the first `count` numbers; None where nothing tells it: no
@@ -133,7 +145,7 @@ class Vectors:
         self.version, self.width = version, width
         self._values = np.zeros((len(self._known), width), np.float32)
         self._known[:] = False
-        self._waiting = dict.fromkeys(np.flatnonzero(self._texts).tolist())
+        self._order.restart(np.flatnonzero(self._texts).tolist())
 
     def _reserve(self, number: int) -> None:
         missing = number + 1 - len(self._known)

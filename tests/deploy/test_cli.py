@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from deploy.brokers import Broker
 from deploy.cli import cli
 from deploy.topics import create
+from tests.patience import PATIENCE
 
 EVENTS = """who,what,when,stars
 ann,heat,881250949,5
@@ -28,7 +29,7 @@ fargo,Fargo (1996),crime
 
 def ouzel(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deploy.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -5,22 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
 from rich.console import Console
 from rich.text import Text
 
 from deploy import building, demo
+from deploy import steps as steps_module
 from deploy.brokers import EmbeddedBroker
 from deploy.building import check_unseen
+from deploy.catalogue_reading import AT_LAST_SECONDS, FEW, SOON_SECONDS, USEFUL, Reading
 from deploy.errors import DeployError, MissingPart
-from deploy.stage import Stage, read
+from deploy.stage import Stage
 from deploy.steps import Steps
 from inference.errors import TritonNotAvailable, WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.residuals import Residuals
-from schemas.events import EventKind
-from streams.metrics import Metrics
 
 
 def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:
@@ -48,11 +47,22 @@ def test_steps_are_plain_lines_without_a_terminal() -> None:
     assert lines[2:] == ["broker ..."], "a step that failed is not reported as done"
 
 
+def test_a_step_that_goes_on_says_so_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps_module, "TELL_SECONDS", 0.0)
+    out = io.StringIO()
+    with Steps(Console(file=out)) as steps, steps.step("films read") as step:
+        for note in ("1 of 2", "1 of 2", "2 of 2"):
+            step.say(note)
+    assert out.getvalue().splitlines()[1:3] == ["films read: 1 of 2 ...", "films read: 2 of 2 ..."]
+
+
 def test_steps_move_in_a_terminal() -> None:
     out = io.StringIO()
     with Steps(Console(file=out, force_terminal=True, width=80)) as steps:
         with steps.step("model") as step:
-            step.say("converting", 1, 2)
+            step.say("converting", 2, 2)
+            step.say("tritonserver loads the model")
+            assert not any(task.finished for task in steps._bars.tasks)  # type: ignore[union-attr], "what is done within a step is not the step"
         with pytest.raises(ValueError, match="no"), steps.step("broker"):
             raise ValueError("no")
     last = out.getvalue().splitlines()[-3:]
@@ -67,20 +77,55 @@ def test_progress_is_read_back_from_the_builder(capsys: pytest.CaptureFixture[st
         assert building.parse(other) is None
 
 
-def test_folded_events_are_read_from_a_workers_metrics() -> None:
-    metrics = Metrics()
-    metrics.events.labels(EventKind.RATE.value).inc(41)
-    metrics.events.labels(EventKind.VIEW.value).inc()
-    assert read(generate_latest(metrics.registry).decode(), "ouzel_events") == 42
+class Broken:
+    """A demo that fails, perhaps because a part has ended."""
 
+    part: str | None = None
 
-def test_a_failure_among_others_comes_out_as_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    async def broken(*_: object) -> int:
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        pass
+
+    def ended(self) -> str | None:
+        return self.part
+
+    async def perform(self) -> None:
         raise ExceptionGroup("tasks", [ExceptionGroup("tasks", [MissingPart("The lamp", "Light it.")])])
 
-    monkeypatch.setattr(demo, "_run", broken)
-    with pytest.raises(MissingPart, match=r"The lamp was not found\. Light it\."):
-        demo.run(demo.Options(work=tmp_path), Console(file=io.StringIO()))
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [(None, "ouzel: The lamp was not found. Light it.\n"), ("Worker 1 was killed.", "ouzel: Worker 1 was killed.\n")],
+)
+def test_a_failure_is_told_before_the_parts_are_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str | None, says: str
+) -> None:
+    monkeypatch.setattr(Broken, "part", part)
+    monkeypatch.setattr(demo, "Demo", Broken)
+    out = io.StringIO()
+    assert demo.run(demo.Options(work=tmp_path), Console(file=out)) == 1
+    assert out.getvalue() == says + "ending all parts ...\n"
+
+
+def test_lists_begin_when_the_popular_films_are_read_or_after_a_while() -> None:
+    reading = Reading(1_682)
+    assert not reading.enough(USEFUL - 1, 0.0)
+    assert reading.enough(USEFUL, 0.0)
+    assert not reading.enough(FEW - 1, SOON_SECONDS)
+    assert reading.enough(FEW, SOON_SECONDS)
+    assert reading.enough(0, AT_LAST_SECONDS)
+    assert Reading(20).enough(20, 0.0)
+    assert not Reading(20).enough(19, 0.0)
+
+
+def test_the_reading_says_how_far_it_is_and_how_long_it_takes() -> None:
+    reading = Reading(1_682)
+    assert reading.told(0, 0.0) == "0 of 1,682 films read, time left unknown"
+    for second in range(1, 42):
+        told = reading.told(10 * second + 2, float(second))
+    assert told == "412 of 1,682 films read, about 2 min left"
 
 
 async def test_the_reason_for_scoring_in_process_is_told_in_full(

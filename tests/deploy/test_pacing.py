@@ -1,68 +1,70 @@
-"""The demo is no faster than the model, and the model is timed on what a worker asks it."""
+"""The demo is as fast as lists keep up: it speeds up while they come in time, and slows down when they fall behind."""
 
-import asyncio
-import io
+from collections import deque
 
 import pytest
-from rich.console import Console
 
-from deploy.pacing import FASTEST, MEASURED, SLOWEST, WARMING, request, seconds_a_list, speed
-from deploy.steps import Steps
-from schemas.items import Item
-from schemas.scoring import ScoreRequest, Scores, Unavailable
-from streams.settings import Settings
-
-FILMS = [Item(id=str(n), title=f"Film {n}", attributes=("Comedy",)) for n in range(400)]
+from deploy.pacing import BEHIND_MS, FASTEST, FIRST, SHARE, SLOWEST, AdaptivePace, SteadyPace
+from schemas.recommendations import Degraded
+from tests.deploy.test_view import made
 
 
-class Slow:
-    """Takes longer for each answer, and fails on some."""
-
-    def __init__(self, *failures: int) -> None:
-        self.asked: list[ScoreRequest] = []
-        self._failures = failures
-
-    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
-        self.asked.append(request)
-        if len(self.asked) in self._failures:
-            raise Unavailable("not yet")
-        return Scores(scores=(0.0,) * len(request.candidates), model_version="m")
-
-    async def ready(self) -> bool:
-        return True
-
-    async def close(self) -> None:
-        pass
+def after(pace: AdaptivePace, count: int, ms: float, degraded: Degraded | None = None) -> float:
+    for _ in range(count):
+        pace.came(made("ann", "i1", ms=ms, degraded=degraded))
+    return pace.per_second
 
 
-def timed(scorer: Slow) -> float | None:
-    with Steps(Console(file=io.StringIO())) as steps, steps.step("speed") as step:
-        return asyncio.run(seconds_a_list(scorer, FILMS, step))
+def test_it_speeds_up_to_what_lists_leave_time_for() -> None:
+    pace = AdaptivePace()
+    assert pace.gap(0, 0) == 1 / FIRST
+    assert FIRST < after(pace, 10, 67.0) < SHARE / 0.067
+    assert after(pace, 90, 67.0) == pytest.approx(SHARE / 0.067)
+    assert after(pace, 90, 5.0) == FASTEST
+    assert pace.slowed == 0
 
 
 @pytest.mark.parametrize(
-    ("seconds", "events"), [(0.01, FASTEST), (0.25, 2.68), (0.67, 1.0), (9.0, SLOWEST), (None, SLOWEST), (0.0, SLOWEST)]
+    ("ms", "degraded"), [(BEHIND_MS + 1, None), (10.0, Degraded.DEADLINE), (10.0, Degraded.OVERLOADED)]
 )
-def test_each_event_has_the_time_of_a_list_and_a_half(seconds: float | None, events: float) -> None:
-    assert speed(seconds) == pytest.approx(events)
+def test_it_slows_down_while_lists_fall_behind_and_recovers(ms: float, degraded: Degraded | None) -> None:
+    pace = AdaptivePace()
+    fast = after(pace, 100, 40.0)
+    assert after(pace, 5, ms, degraded) < fast
+    assert after(pace, 100, ms, degraded) == SLOWEST
+    assert pace.slowed > 1
+    assert after(pace, 100, 40.0) == fast
 
 
-def test_a_request_goes_on_where_the_last_one_was() -> None:
-    first, second = request(FILMS, 0), request(FILMS, 1)
-    assert second.history[:-1] == first.history
-    assert second.session == first.session
-    assert second.candidates != first.candidates
-    assert len(first.candidates) == Settings().rescored
-    assert first.history[0].text == "Film 0"
+def test_one_late_list_among_many_changes_nothing() -> None:
+    pace = AdaptivePace()
+    fast = after(pace, 100, 40.0)
+    after(pace, 1, 900.0)
+    assert after(pace, 30, 40.0) == fast
 
 
-def test_the_model_is_timed_once_it_is_warm() -> None:
-    scorer = Slow(1, 2)
-    took = timed(scorer)
-    assert took is not None
-    assert took < 1.0
-    assert len(scorer.asked) == WARMING + MEASURED
+def test_what_time_cannot_mend_slows_nothing_down() -> None:
+    pace = AdaptivePace()
+    assert after(pace, 30, 40.0, Degraded.UNAVAILABLE) > FIRST
 
 
-def test_a_model_that_never_answers_has_no_time() -> None:
-    assert timed(Slow(*range(1, 100))) is None
+@pytest.mark.parametrize("service_ms", [15.0, 60.0, 150.0])
+def test_a_server_that_takes_turns_is_never_overrun_for_long(service_ms: float) -> None:
+    """One list at a time, and now and then the machine is busy with something else for a second."""
+    pace, now, free = AdaptivePace(), 0.0, 0.0
+    took: deque[float] = deque()
+    while now < 300_000.0:
+        stolen = 1_000.0 if int(now / 60_000.0) != int((now - 1_000.0 / pace.per_second) / 60_000.0) else 0.0
+        free = max(free, now) + service_ms + stolen
+        took.append(free - now)
+        after(pace, 1, free - now)
+        now += 1_000.0 * pace.gap(0, 0)
+    late = sorted(took)[int(0.95 * len(took))]
+    assert late < 2 * service_ms + 200
+    assert len(took) > 300 * min(FASTEST, SHARE / service_ms * 1_000) * 0.4
+
+
+def test_a_speed_that_is_asked_for_is_kept() -> None:
+    pace = SteadyPace(7.0)
+    pace.came(made("ann", "i1", ms=5_000.0))
+    assert pace.gap(0, 0) == pytest.approx(1 / 7)

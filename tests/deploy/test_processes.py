@@ -4,15 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy import watchdog
 from deploy.errors import StartFailed
-from deploy.processes import Child
+from deploy.processes import Child, how_it_ended, tail
+from tests.patience import PATIENCE, until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 STUBBORN = [
@@ -29,13 +28,6 @@ NESTED = [
     "print(os.getpid(), inner.pid, flush=True)\n"
     "time.sleep(600)",
 ]
-
-
-def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def gone(pid: int) -> bool:
@@ -56,13 +48,13 @@ def test_stop_ends_a_child_and_reports_its_signal(tmp_path: Path) -> None:
 
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with Child("stubborn", STUBBORN, log=tmp_path / "log") as child:
-        child.wait_ready(lambda: "up" in child.tail(), timeout=20)
+        child.wait_ready(lambda: "up" in child.tail(), timeout=PATIENCE)
         assert child.stop(grace=0.1) == -signal.SIGKILL
 
 
 def test_what_a_child_started_goes_with_it(tmp_path: Path) -> None:
     with Child("nested", NESTED, log=tmp_path / "log") as child:
-        child.wait_ready(lambda: len(child.tail().split()) == 2, timeout=20)
+        child.wait_ready(lambda: len(child.tail().split()) == 2, timeout=PATIENCE)
         inner = int(child.tail().split()[1])
     until(lambda: gone(inner))
 
@@ -71,7 +63,7 @@ def test_a_child_that_ends_early_is_reported_with_its_last_words(tmp_path: Path)
     command = [sys.executable, "-c", "print('no such model'); raise SystemExit(3)"]
     child = Child("scorer", command, log=tmp_path / "log")
     with pytest.raises(StartFailed, match=r"(?s)scorer ended with status 3.*no such model"):
-        child.wait_ready(lambda: False, timeout=20)
+        child.wait_ready(lambda: False, timeout=PATIENCE)
 
 
 def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
@@ -91,7 +83,7 @@ def test_a_probe_that_cannot_connect_yet_is_not_an_error(tmp_path: Path) -> None
         return result
 
     with Child("sleeper", SLEEPER, log=tmp_path / "log") as child:
-        child.wait_ready(probe, timeout=20)
+        child.wait_ready(probe, timeout=PATIENCE)
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
@@ -130,3 +122,19 @@ def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) ->
 def test_the_watchdog_reads_its_list() -> None:
     lines = ["+11\n", "+12\n", "-11\n", "x\n", "+\n", "+1\n", "+0\n", "-99\n", "+13"]
     assert watchdog.listed(lines) == {12, 13}
+
+
+def test_a_tail_has_no_tables_and_says_where_nothing_was_written(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert "cannot be read" in tail(log)
+    log.write_text("")
+    assert tail(log) == "(it wrote nothing)"
+    log.write_text("first\n+-----+\n| x   |\n\n" + "y" * 9_000 + "\nlast\n")
+    assert tail(log).splitlines()[0] == "first"
+    assert tail(log).splitlines()[-1] == "last"
+    assert max(map(len, tail(log).splitlines())) == 500
+
+
+@pytest.mark.parametrize(("status", "says"), [(-9, "was killed by signal 9"), (3, "ended with status 3")])
+def test_a_status_is_told_in_words(status: int, says: str) -> None:
+    assert how_it_ended(status) == says

@@ -25,6 +25,7 @@ from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.topics import EVENTS, ITEMS, Topic
 from streams.clock import Clock
+from tests.patience import PATIENCE
 
 DAY_MS = 86_400_000
 
@@ -181,7 +182,7 @@ def test_items_and_events_arrive_in_order_on_the_partition_of_their_key(broker: 
         try:
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while len(items) < 50 or len(events) < 5030:
                     for where, records in (await consumer.getmany(timeout_ms=500)).items():
                         if where.topic == ITEMS.name:
@@ -220,7 +221,7 @@ def test_files_are_replayed_in_time_order_with_their_past(own_broker: Broker, tm
             where = TopicPartition(EVENTS.name, 0)
             consumer.assign([where])
             await consumer.seek_to_beginning(where)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 records = [await consumer.getone() for _ in range(10)]
         finally:
             await consumer.stop()

@@ -16,6 +16,7 @@ from streams.connection import client_options, faust_options
 from streams.errors import BadSetting
 from streams.settings import Secret, Settings, read_settings, settings_table, variable
 from tests.deploy.test_cli import commands
+from tests.patience import PATIENCE
 
 SECRETS = [each.name for each in fields(Settings) if isinstance(each.default, Secret)]
 VALUE = "hunter2-hunter2-hunter2"
@@ -64,7 +65,7 @@ def test_an_error_does_not_show_it(name: str) -> None:
             environment["OUZEL_WEB_HOST"] = "0.0.0.0"
             environment["OUZEL_WEB_PORT"] = "none"
         command = [sys.executable, "-m", "deploy.cli", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE, env=environment)
         assert done.returncode in (1, 2)
         assert done.stderr
         assert VALUE not in done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -83,6 +84,23 @@ def test_the_picture_says_what_it_must(width: int, height: int) -> None:
     assert ("rated 5: Film number 9" in text) == (height == 40), "the latest lists are shown where there is room"
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
+@pytest.mark.parametrize("show", [busy, lambda: Show(Board(), Judge({}), {}, "embedded broker", None)])
+def test_the_picture_says_how_far_the_reading_is_and_what_has_gone_wrong(
+    show: Callable[[], Show], width: int, height: int
+) -> None:
+    shown = show()
+    shown.notes.reading = "412 of 1,682 films read, about 2 min left"
+    text = "\n".join(drawn(shown, width, height))
+    assert "412 of 1,682 films read, about 2 min left" in text
+    assert "412 of 1,682 films read, about 2 min left" in line(shown, 42.0, 10.0)
+    shown.notes.warning = "tritonserver was killed by signal 9: lists go on without the model"
+    lines = drawn(shown, width, height)
+    assert any(shown.notes.warning in each for each in lines)
+    assert len(lines) <= height
+    assert shown.notes.warning in line(shown, 42.0, 10.0)
+
+
 def test_the_picture_is_all_there_in_the_smallest_terminal() -> None:
     lines = drawn(busy(), 80, 24)
     assert len(lines) == 24
@@ -99,9 +117,10 @@ def test_a_line_for_logs_has_the_same_figures() -> None:
 
 def test_the_summary_has_the_figures_that_were_measured() -> None:
     show = busy()
-    figures = summary(show.board, show.judge.verdict())
+    figures = summary(show.board, show.judge.verdict(), 4.0)
     assert json.loads(json.dumps(figures)) == {
         "events": 10,
+        "events_per_second": 2.5,
         "lists": 10,
         "degraded": 1,
         "degraded_by_reason": {"deadline": 1},
@@ -114,10 +133,15 @@ def test_the_summary_has_the_figures_that_were_measured() -> None:
     with console.capture() as capture:
         console.print(summary_table(figures))
     assert "1 (10.0%): deadline 1" in capture.get()
+    assert "10 (2.5/s)" in capture.get()
+    assert "films read" not in capture.get()
+    with console.capture() as capture:
+        console.print(summary_table({**figures, "films_read": {"of": 1_682, "begin": 300, "end": 1_682}}))
+    assert "300 / 1,682 of 1,682" in capture.get()
 
 
 def test_a_run_without_lists_has_a_summary() -> None:
-    figures = summary(Board(), Judge({"popularity": MostLiked()}).verdict())
+    figures = summary(Board(), Judge({"popularity": MostLiked()}).verdict(), 0.0)
     assert figures["event_to_list_ms"] == {"p50": None, "p95": None, "p99": None}
     assert figures["hit_ratio"] == {"ouzel": None, "popularity": None}
     console = Console(width=80)

@@ -16,12 +16,13 @@ from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
 from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
+from tests.patience import PATIENCE
 from tests.streams.plane import Expected, contexts_of, counts_of, read_all
 
 RECOVERY_SECONDS = 120.0
 """A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
 
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 2 * PATIENCE
 ANSWERED_AGE_MS = 60_000
 """Events that were younger when they came call for a list."""
 

@@ -20,6 +20,7 @@ from streams.clock import SYSTEM
 from streams.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_LINE_BYTES, _BoundedSite, guard
 from streams.settings import Secret, Settings
 from tests.fuzz.damage import damaged
+from tests.patience import PATIENCE
 
 TOKEN = "a-token-of-the-fuzzer"
 ANSWER_SECONDS = 1.0
@@ -74,12 +75,12 @@ def request(rng: random.Random) -> bytes:
     return damaged(whole, [whole], rng) if rng.random() < 0.3 else whole
 
 
-async def answered(port: int, sent: bytes) -> str:
+async def answered(port: int, sent: bytes, seconds: float = ANSWER_SECONDS) -> str:
     """The status that a request is answered with; "ended" where the connection is, "waits" where more has to come."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             first = await reader.readline()
     except ConnectionError:
         return "ended"
@@ -106,8 +107,8 @@ async def run(runs: int, seed: int) -> Counter[str]:
                 if isinstance(outcome, BaseException):
                     raise AssertionError(f"{one.hex()} after {first} of seed {seed}: {outcome!r}") from outcome
                 outcomes[outcome] += 1
-        assert await answered(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") == "200"
-        assert await answered(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") == "401"
+        assert await answered(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", PATIENCE) == "200"
+        assert await answered(port, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", PATIENCE) == "401"
     return outcomes
 
 

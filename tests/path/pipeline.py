@@ -21,10 +21,11 @@ from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.topics import ITEMS, Topic
 from streams.settings import Settings, throwaway, to_environment
+from tests.patience import PATIENCE
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-READY_SECONDS = 60.0
+READY_SECONDS = PATIENCE
 GENRES = ("comedy", "drama", "horror", "western", "musical")
 
 
@@ -71,7 +72,7 @@ class Pipeline:
 
     def page(self, path: str) -> str:
         """The body of one of the worker's own pages."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}{path}", timeout=30) as reply:
             return str(reply.read().decode())
 
     async def send(self, topic: Topic, records: Iterable[tuple[str, bytes | None]]) -> None:
@@ -85,7 +86,7 @@ class Pipeline:
             await producer.stop()
 
     async def read(
-        self, topic: Topic, message_type: type[M], enough: Callable[[list[M]], bool], timeout: float = 60.0
+        self, topic: Topic, message_type: type[M], enough: Callable[[list[M]], bool], timeout: float = PATIENCE
     ) -> list[M]:
         """Read a topic from its beginning until what was read is `enough`; TimeoutError with what came otherwise."""
         consumer = AIOKafkaConsumer(
@@ -98,7 +99,7 @@ class Pipeline:
             while not enough(read):
                 if time.monotonic() > deadline:
                     raise TimeoutError(
-                        f"{len(read)} records of {topic.name} in {timeout} s; the worker says:\n{self.log()}"
+                        f"{len(read)} records of {topic.name} in {timeout:g} s; the worker says:\n{self.log()}"
                     )
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     read += [decode(message_type, record.value) for record in records]

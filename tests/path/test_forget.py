@@ -23,6 +23,7 @@ from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.settings import to_environment
 from tests.path.pipeline import READY_SECONDS, Pipeline, click, films
+from tests.patience import PATIENCE
 from tests.streams.plane import contexts_of
 
 WORKER = """
@@ -49,7 +50,7 @@ def start(pipeline: Pipeline) -> None:
 def forget(pipeline: Pipeline, user: str, *more: str) -> ErasureReceipt:
     """The receipt that the command prints."""
     command = [sys.executable, "-m", "deploy.cli", "forget", "-", "--brokers", pipeline.broker.bootstrap, *more]
-    done = subprocess.run(command, input=user + "\n", capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, input=user + "\n", capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr + pipeline.log()
     return msgspec.json.decode(done.stdout, type=ErasureReceipt)
 
@@ -130,7 +131,7 @@ async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path:
         assert ANN not in (tmp_path / "worker.log").read_text()
 
 
-async def until(done: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
+async def until(done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not done():
         assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
@@ -169,7 +170,7 @@ async def test_the_compacted_changelog_holds_no_byte_of_a_forgotten_person(own_b
             await admin.alter_configs([resource])
         finally:
             await admin.close()
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         number = 100
         while any(holds(log, ANN) for log in logs):
             assert time.monotonic() < deadline, [(log.name, holds(log, ANN)) for log in logs]

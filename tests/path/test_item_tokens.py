@@ -12,12 +12,13 @@ from schemas.codec import encode
 from schemas.recommendations import Recommendation, Source
 from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS
 from tests.path.pipeline import Pipeline, click, films, metric
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow]
 
 CATALOGUE = films()
 NEW = films(len(CATALOGUE) + 1)[-1]
-SECONDS = 20.0
+SECONDS = PATIENCE
 """For one new item, on a machine that has other things to do; a second is usual."""
 
 
@@ -39,7 +40,7 @@ async def test_a_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_i
     with Pipeline(broker, tmp_path, triton=item_token_triton.grpc, **patient) as path:
         await path.prepare(CATALOGUE)
         path.start()
-        await described(path, len(CATALOGUE), 120.0)
+        await described(path, len(CATALOGUE), PATIENCE)
 
         await path.send(ITEMS, [(NEW.id, encode(NEW))])
         took = await described(path, len(CATALOGUE) + 1, SECONDS)

@@ -14,6 +14,7 @@ from deploy.brokers import Broker
 from deploy.processes import Child
 from inference.ports import free_ports
 from tests.parts import need_kcat, need_triton
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -59,7 +60,7 @@ def test_your_own_events(broker: Broker, tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=3 * PATIENCE,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return done.stdout
@@ -74,11 +75,11 @@ def test_your_own_events(broker: Broker, tmp_path: Path) -> None:
     run(build)
     *commands, last = send.replace("\\\n", "").splitlines()
     with background("Triton", serve) as triton:
-        triton.wait_ready(lambda: "grpc 127.0.0.1" in triton.tail(), 180.0)
+        triton.wait_ready(lambda: "grpc 127.0.0.1" in triton.tail(), 3 * PATIENCE)
         with background("The worker", worker) as working:
-            working.wait_ready(lambda: run(f"curl -sf http://127.0.0.1:{web}/readyz || true") == "ready\n", 60.0)
+            working.wait_ready(lambda: run(f"curl -sf http://127.0.0.1:{web}/readyz || true") == "ready\n", PATIENCE)
             run("\n".join(commands))
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while not (lists := run(last).splitlines()):
                 assert time.monotonic() < deadline, working.tail(40)
     made = json.loads(lists[-1])["value"]

@@ -19,6 +19,7 @@ from deploy.brokers import Broker
 from schemas import topics
 from schemas.codec import decode_event, decode_item, encode
 from tests import parts
+from tests.patience import PATIENCE
 from tests.schemas.examples import EXAMPLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
@@ -43,7 +44,7 @@ def run(command: str, bootstrap: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         env=os.environ | {"PATH": path},
     )
     assert done.returncode == 0, done.stderr
@@ -53,7 +54,7 @@ def run(command: str, bootstrap: str) -> str:
 async def records(bootstrap: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None]]:
     """The first `count` keys and values of a topic, in the order of each partition."""
     async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             return [(record.key, record.value) for record in [await consumer.getone() for _ in range(count)]]
 
 

@@ -25,6 +25,7 @@ from streams.ranking import Ranking
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.path.pipeline import films
+from tests.patience import PATIENCE
 
 PLAIN = Ranking(exploration=0.0)
 
@@ -123,7 +124,7 @@ class Bench:
         return [one for one in made if user is None or one.user == user]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not condition():
                 self.changed.clear()
                 with suppress(TimeoutError):

@@ -27,6 +27,7 @@ from streams.covisiting import MARKER as NO_ITEM
 from streams.entries import decode_value
 from streams.settings import throwaway, to_environment
 from streams.store import CONTEXT, header
+from tests.patience import PATIENCE
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 
@@ -126,11 +127,11 @@ class Plane:
     def committed(self) -> dict[int, int]:
         return asyncio.run(_committed(self.bootstrap, self.settings["app_id"]))
 
-    def wait(self, done: Callable[[], bool], what: str, timeout: float = 90.0) -> None:
+    def wait(self, done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
         deadline = time.monotonic() + timeout
         while not done():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {timeout} s. The workers say:\n{self.log()}")
+                raise TimeoutError(f"{what}: not within {timeout:g} s. The workers say:\n{self.log()}")
             time.sleep(0.1)
 
     def __enter__(self) -> Self:
@@ -232,7 +233,7 @@ async def read_all(bootstrap: str, topic: str, quiet_ms: int = 400) -> list[Any]
 
 
 async def _follow(bootstrap: str, topic: str, count: int) -> None:
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE):
         consumer = await _reader(bootstrap, topic)
         try:
             while count > 0:

@@ -14,6 +14,7 @@ from streams.covisiting import Owner
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Bench:
         pass
 
     async def until(self, *, committable: int = -1, counted: int = 0) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while self.lane.committable < committable or self.counted() < counted:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.001)
 

@@ -10,6 +10,7 @@ from deploy.topics import create
 from schemas.topics import NEIGHBOURS
 from streams.clock import SYSTEM
 from streams.replica import Replica
+from tests.patience import PATIENCE
 
 
 async def test_reads_everything_and_then_follows(own_broker: Broker) -> None:
@@ -36,7 +37,7 @@ async def test_reads_everything_and_then_follows(own_broker: Broker) -> None:
         replica = Replica(NEIGHBOURS.name, apply, consumer=consumer, clock=SYSTEM)
         following = asyncio.create_task(replica.run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 await replica.caught_up.wait()
                 for number in range(200):
                     await producer.send(NEIGHBOURS.name, b"second", key=b"item-%d" % number)

@@ -12,6 +12,7 @@ from faust.types import TP
 
 from streams.lanes import BatchLanes
 from streams.transport import BatchConsumer, BatchConsumerThread, Source
+from tests.patience import PATIENCE
 
 
 class Thread:
@@ -92,7 +93,7 @@ async def test_a_thread_that_is_told_to_end_waits_for_no_rebalance(monkeypatch: 
         await asyncio.sleep(0)
     assert not both.done()
     thread._stopped.set()
-    await asyncio.wait_for(both, 5)
+    await asyncio.wait_for(both, PATIENCE)
 
 
 async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +124,7 @@ async def test_a_fetcher_that_swallows_being_cancelled_is_cancelled_again() -> N
     thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
     thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_fetch_task=asyncio.create_task(fetch())))
     await asyncio.sleep(0)
-    await asyncio.wait_for(thread._end_fetcher(), 10)
+    await asyncio.wait_for(thread._end_fetcher(), PATIENCE)
     assert swallowed == 2
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from inference.ports import free_ports
 from streams.settings import Secret, throwaway, to_environment
+from tests.patience import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from streams import worker; raise SystemExit(worker.run())"]
 
@@ -19,7 +20,7 @@ def run(folder: Path, port: int, host: str = "127.0.0.1") -> "subprocess.Complet
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     settings = throwaway(nobody, state_dir=folder, web_host=host, web_port=port, web_token=Secret("t" * 32))
     environment = {**os.environ, **to_environment(settings)}
-    return subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=50)
+    return subprocess.run(COMMAND, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
 def test_a_port_that_is_taken_is_named_with_its_setting(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from schemas.topics import CONTEXTS, NEIGHBOURS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
 from tests.faults.watch import PARTITIONS
+from tests.patience import PATIENCE
 
 COMPACT_NOW = "min.cleanable.dirty.ratio=0.001,max.compaction.lag.ms=1000,segment.ms=1000"
-COMPACT_SECONDS = 60.0
+COMPACT_SECONDS = PATIENCE
 
 
 async def killed(stage: Stage, fault: Fault) -> float:
@@ -74,5 +75,5 @@ def _compact(broker: KafkaBroker, topic: str) -> None:
         ],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )

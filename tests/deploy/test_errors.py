@@ -1,0 +1,65 @@
+"""Every expected failure is one sentence, and a fault in the code is one too."""
+
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+
+from deploy import cli
+from deploy.errors import MissingPart, StartFailed, expected, first_of, no_broker
+from inference.errors import WeightsError
+from streams.errors import BadSetting
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MissingPart("The lamp", "Light it."), "The lamp was not found. Light it."),
+        (WeightsError("no weights"), "no weights"),
+        (BadSetting("no setting"), "no setting"),
+        (KafkaConnectionError("gone"), "the brokers failed"),
+        (TimeoutError(), "did not answer in time"),
+        (TimeoutError("the lamp is slow"), "the lamp is slow"),
+        (PermissionError(13, "Permission denied", "lamp.json"), "Permission denied: lamp.json"),
+        (ConnectionResetError("reset"), "the system refused something: reset"),
+        (ExceptionGroup("tasks", [ExceptionGroup("tasks", [StartFailed("it ended")])]), "it ended"),
+    ],
+)
+def test_an_expected_failure_is_a_sentence(error: Exception, says: str) -> None:
+    sentence = expected(error)
+    assert sentence is not None
+    assert says in sentence
+    assert "\n" not in sentence
+
+
+def test_a_fault_in_the_code_is_none() -> None:
+    assert expected(KeyError("x")) is None
+    assert expected(ExceptionGroup("tasks", [KeyError("x")])) is None
+
+
+def test_of_several_failures_the_one_on_purpose_matters() -> None:
+    wanted = StartFailed("it ended")
+    assert first_of(ExceptionGroup("a", [KeyError("x"), ExceptionGroup("b", [wanted])])) is wanted
+
+
+def test_brokers_that_refuse_are_not_said_to_be_away() -> None:
+    assert "no broker answers at b:1" in str(no_broker("b:1", KafkaConnectionError()))
+    assert "refused" in str(no_broker("b:1", TopicAuthorizationFailedError()))
+
+
+def test_a_fault_is_a_sentence_and_its_traceback_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise KeyError("[red]")
+
+    monkeypatch.setattr(cli, "cli", broken)
+    monkeypatch.setattr(cli, "WORK", tmp_path)
+    monkeypatch.setattr(cli, "FAULTS", tmp_path / "fault.log")
+    monkeypatch.setattr(cli.console, "file", None)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main()
+    told = capsys.readouterr().err
+    assert told.startswith("ouzel: KeyError: this is a fault in Ouzel; please report it with ")
+    assert told.count("\n") == 1
+    assert "KeyError: '[red]'" in (tmp_path / "fault.log").read_text()
