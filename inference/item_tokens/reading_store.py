@@ -151,7 +151,8 @@ class ReadingStore:
             ).rowcount
             connection.execute("COMMIT")
             if evicted > len(rows):  # the bound was lowered: give the space back
-                connection.execute("PRAGMA incremental_vacuum").fetchall()
+                # A script, since what vacuums is a statement of many steps without rows.
+                connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _packed(self, reading: Tensor) -> bytes:
         value = reading.to(torch.float32).contiguous().numpy().tobytes()
@@ -170,7 +171,7 @@ class ReadingStore:
         try:
             return work()
         except (OSError, sqlite3.OperationalError) as error:  # the disk, the folder, a lock: the file may be sound
-            self._failed(str(error))
+            self._failed(getattr(error, "strerror", None) or str(error))
         except sqlite3.DatabaseError as error:
             self._failed(f"it is damaged ({error}) and begun again")
             with suppress(OSError, sqlite3.Error):
