@@ -24,8 +24,8 @@ EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40}
 
 
 def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:
-    """What trains on these items, with the weights and readings that serving has under `work`; `processes` of them share
-    the threads that settings allow. Raises `WeightsError`."""
+    """What trains on these items, with the weights and the readings that serving has under `work`; `processes` of them
+    share the threads that settings allow. Raises `WeightsError`."""
     settings = ModelSettings()
     repository = work / "models" / "repository"
     weights, kept = convert(weights_of(repository), settings, progress), readings_of(repository, settings)

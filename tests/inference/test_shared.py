@@ -164,10 +164,12 @@ def test_stopping_breaks_a_pass_off_and_saves_what_was_read(tmp_path: Path) -> N
     made._readings.reader._trunk.layers[0].register_forward_pre_hook(lambda module, inputs: shared.stop())
     with pytest.raises(Stopped):
         shared.describe(FILMS)
+    made.score([LIST])
     with pytest.raises(Stopped):
-        shared._engine.score([LIST])
         shared.tend()
-    assert len(made._readings._store.get([key[:16] for key in map(made._items.key, FILMS)])) == 1  # type: ignore[union-attr]
+    again = engine(tmp_path)
+    again.describe(FILMS)
+    assert again.counts == Counts(model=2, store=1)
 
 
 async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path) -> None:
