@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.children import Progress
-from inference.repository import weights_of
+from inference.repository import readings_of, weights_of
 from inference.settings import ModelSettings
 from inference.training.learner import Base, Learner, Part
 from inference.training.walk import Pace
@@ -24,17 +24,18 @@ EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40}
 
 
 def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:
-    """What trains on these items, with weights and readings kept under `work`; `processes` of them share the threads
-    that settings allow. Raises `WeightsError`."""
+    """What trains on these items, with the weights and the readings that serving has under `work`; `processes` of them
+    share the threads that settings allow. Raises `WeightsError`."""
     settings = ModelSettings()
-    weights = convert(weights_of(work / "models" / "repository"), settings, progress)
+    repository = work / "models" / "repository"
+    weights, kept = convert(weights_of(repository), settings, progress), readings_of(repository, settings)
     catalogue = Catalogue()
     for item in items:
         catalogue.add(item)
     texts = [catalogue.described(number) for number in range(len(items))]
-    base = Base(weights, work / "readings", settings)
+    base = Base(weights, kept, settings)
     progress(f"training in {base.chosen}", 1, 1)
     readings = base.readings(texts, 1, 0, progress)
     settled = base.chosen.settings
     shared = msgspec.structs.replace(settled, threads=max(1, settled.threads // processes))
-    return Learner(Base(weights, work / "readings", shared), readings, paces=PACES, epochs=EPOCHS)
+    return Learner(Base(weights, kept, shared), readings, paces=PACES, epochs=EPOCHS)

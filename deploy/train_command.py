@@ -87,7 +87,7 @@ def train(
     from deploy import datasets
     from deploy.train import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.train import train as learn
-    from inference.repository import weights_of
+    from inference.repository import readings_of, weights_of
     from inference.settings import ModelSettings
     from inference.training.course import Plan
     from inference.training.learner import Base
@@ -131,8 +131,9 @@ def train(
     terms = MOVIELENS_TERMS if events is None and feedback is None else OWN_TERMS
     try:
         with told_by_bars() as progress:
-            whole = convert(weights_of(WORK / "models" / "repository"), settings, progress)
-            base = Base(whole, WORK / "readings", settings)
+            repository = WORK / "models" / "repository"
+            whole = convert(weights_of(repository), settings, progress)
+            base = Base(whole, readings_of(repository, settings), settings)
             _, trained = learn(dataset, options, base, weights=weights, terms=terms, progress=progress)
     except KeyboardInterrupt:
         click.echo(f"stopped; whole epochs are kept in {options.checkpoints}. The same command with --resume goes on.")

@@ -23,6 +23,7 @@ from inference.prefix_cache import PrefixCache
 from inference.prompt import VERSION, PromptWriter
 from inference.quantization import SAMPLE, named, quantize
 from inference.settings import ModelSettings
+from inference.shared import Counts
 from inference.tokens import FileTokens, Tokens
 from inference.weights import load_model, read_manifest
 from inference.wire import Answer, Answered
@@ -128,9 +129,19 @@ class Engine:
         self._run(batch, requests, skip, answers)
         return answers
 
-    def describe(self, items: Sequence[Candidate]) -> ItemVectors:
+    behind = False
+    counts = Counts()
+    """Nothing is read of items."""
+
+    def describe(self, items: Sequence[Candidate], pause: Callable[[], None] | None = None) -> ItemVectors:
         """Likelihoods of text have no vectors: those of width 0."""
         return ItemVectors(width=0, values=b"", model_version=self.version)
+
+    def tend(self, pause: Callable[[], None] | None = None) -> None:
+        """Nothing to do."""
+
+    def save(self) -> None:
+        """Nothing to do."""
 
     def _prompt(self, request: ScoreRequest) -> Prompt | RequestRefused:
         try:

@@ -1,15 +1,18 @@
-"""The `Scorer` without a server: the same engine in one worker thread of this process."""
+"""The `Scorer` without a server: the same engine in two threads of this process, one for lists and one for items."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from inference import wire
 from inference.errors import RequestRefused
 from inference.settings import ModelSettings
+from inference.shared import ScoringEngine, SharedEngine, Stopped
 from schemas.scoring import (
     Candidate,
     DeadlineExceeded,
@@ -23,45 +26,28 @@ from schemas.scoring import (
 
 T = TypeVar("T")
 
-
-class ScoringEngine(Protocol):
-    """What a scorer needs of an engine (those that `inference.loading` knows).
-
-    `skip(i)` is asked just before the work of request i: whether nobody waits for it any more. `describe` gives vectors
-    of width 0 where the model has none, and raises `RequestRefused` for items that it does not take.
-    """
-
-    @property
-    def version(self) -> str: ...
-
-    def score(
-        self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None
-    ) -> list[wire.Answer]: ...
-
-    def describe(self, items: Sequence[Candidate]) -> ItemVectors: ...
-
-    def forget(self, sessions: Sequence[int]) -> None: ...
+log = logging.getLogger(__name__)
 
 
 class InProcessScorer:
-    """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way, and one
-    `describe` beside them.
+    """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way, and describes in
+    another, one question at a time, which gives way to lists.
 
-    `load` makes the engine, in that thread, at the first `ready` or `score`. A request whose deadline passes is
-    answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end,
-    since a pass cannot be broken off.
+    `load` makes the engine, in the first thread, when it is first asked for anything. A request whose deadline passes
+    is answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end.
     """
 
     def __init__(self, load: Callable[[], ScoringEngine], *, max_in_flight: int = 32) -> None:
         if max_in_flight < 1:
             raise ValueError("max_in_flight must be at least 1")
         self._load = load
-        self._engine: ScoringEngine | None = None
+        self._engine: SharedEngine | None = None
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
         self._describing: Future[ItemVectors] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="describing")
 
     @classmethod
     def from_weights(cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32) -> "InProcessScorer":
@@ -72,7 +58,9 @@ class InProcessScorer:
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             from inference.loading import load_engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
 
-            return load_engine(weights, settings)
+            engine = load_engine(weights, settings)
+            log.info("Scoring in-process with %s in %s", engine.version, engine.chosen)
+            return engine
 
         return cls(load, max_in_flight=max_in_flight)
 
@@ -90,7 +78,7 @@ class InProcessScorer:
         self._check(timeout)
         if self._describing is not None and not self._describing.done():
             raise Overloaded("items are being described; ask again when that is answered")
-        self._describing = self._thread.submit(self._run_describe, items)
+        self._describing = self._beside.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
 
     async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
@@ -107,8 +95,11 @@ class InProcessScorer:
         return True
 
     async def close(self) -> None:
-        """Waits for the request under way; those that wait are dropped."""
+        """Waits for the list under way; items are broken off, and those that wait are dropped."""
         self._closed = True
+        if self._engine is not None:
+            self._engine.stop()
+        await asyncio.to_thread(self._beside.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
         self._engine = None
 
@@ -118,9 +109,9 @@ class InProcessScorer:
         if timeout <= 0:
             raise DeadlineExceeded("no time was left to ask the model")
 
-    def _loaded(self) -> ScoringEngine:
+    def _loaded(self) -> SharedEngine:
         if self._engine is None:
-            self._engine = self._load()
+            self._engine = SharedEngine(self._load())
         return self._engine
 
     def _run(self, request: ScoreRequest) -> Scores:
@@ -129,6 +120,8 @@ class InProcessScorer:
             (answer,) = engine.score([request])
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
+        if engine.behind:
+            self._have_tended()
         if answer is None or isinstance(answer, RequestRefused):
             raise InvalidAnswer(str(answer))
         return wire.answer(answer, len(request.candidates), engine.version)
@@ -137,13 +130,34 @@ class InProcessScorer:
         if self._engine is not None:
             self._engine.forget(sessions)
 
+    def _have_tended(self) -> None:
+        """Have the other thread read what lists lack, and save what was read."""
+        with suppress(RuntimeError):  # closed meanwhile
+            self._beside.submit(self._run_tend)
+
+    def _run_tend(self) -> None:
+        try:
+            if self._engine is not None:
+                self._engine.tend()
+        except Stopped:
+            pass
+        except Exception as error:
+            log.error("Items that lists lack could not be read: %s; those lists are made without them", error)
+
     def _run_describe(self, items: Sequence[Candidate]) -> ItemVectors:
         try:
-            vectors = self._loaded().describe(items)
+            engine = self._engine or self._thread.submit(self._loaded).result()
+            if self._closed:
+                raise Stopped
+            vectors = engine.describe(items)
         except RequestRefused as refused:
             raise InvalidAnswer(str(refused)) from None
+        except (Stopped, CancelledError):
+            raise Unavailable("this scorer was closed while it described; make a new one") from None
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
+        if engine.behind:
+            self._have_tended()
         return wire.described(vectors, len(items))
 
 

@@ -73,6 +73,11 @@ def settings_of(repository: Path, version: int = 1) -> ModelSettings:
     return ModelSettings.read(repository / MODEL / str(version) / SETTINGS)
 
 
+def readings_of(repository: Path, settings: ModelSettings) -> Path | None:
+    """The folder in which readings of items are kept, by servers, training and evaluation alike; None for no folder."""
+    return repository / settings.readings if settings.readings else None
+
+
 def config_pbtxt(settings: ModelSettings) -> str:
     """The model's configuration.
 

@@ -64,8 +64,13 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Of full text: things of the history that are read, at most."""
     max_events: Annotated[int, Meta(ge=1, le=512)] = 50
     """Of item tokens: things of the history that are read, at most."""
-    max_reads: Annotated[int, Meta(ge=0, le=10_000)] = 8
-    """Of item tokens: texts that are read in one call, at most; those beyond wait for the next."""
+    max_reads: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """Of item tokens: texts that are read within a list's call, at most. Those beyond are read between lists."""
+    readings: str = "../readings"
+    """Of item tokens: the folder in which readings are kept, seen from the model repository. Not within it, where a new
+    file has Triton load every version again. Empty: none are kept."""
+    reading_store_mib: Annotated[int, Meta(ge=1, le=1_048_576)] = 1_024
+    """The size of a file of readings, one for each base model and number format: 4.7 KB an item with SmolLM2."""
     item_cache_mib: Annotated[int, Meta(ge=16, le=1_048_576)] = 256
     """Of item tokens: what is kept of items, under 3 KB each with SmolLM2."""
     max_candidates: Annotated[int, Meta(ge=1, le=1_000)] = 100
@@ -80,6 +85,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def item_cache_bytes(self) -> int:
         return self.item_cache_mib * MIB
+
+    @property
+    def reading_store_bytes(self) -> int:
+        return self.reading_store_mib * MIB
 
     @property
     def prefix_cache_bytes(self) -> int:

@@ -1,7 +1,7 @@
 """The Python model that Triton runs. Thin: bytes in, an engine, tensors out. Imported inside Triton's stub only.
 
-Lists are answered in `execute`. Items are described a few at a time by a thread beside it, between lists, since nobody
-waits for them: their answers are sent when they are ready, which may be long after `execute` has returned.
+Lists are answered in `execute`. Items are described by a thread beside it that gives way to lists, since nobody waits
+for them: their answers are sent when they are ready, which may be long after `execute` has returned.
 """
 
 import json
@@ -19,11 +19,12 @@ from inference.errors import RequestRefused
 from inference.loading import load_engine
 from inference.repository import SETTINGS, WEIGHTS
 from inference.settings import ModelSettings
-from inference.turns import Turns
-from schemas.scoring import Candidate, ItemVectors, ScoreRequest
+from inference.shared import SharedEngine, Stopped
+from inference.triton_metrics import FormatMetrics, ReadMetrics
+from schemas.scoring import Candidate, ScoreRequest
 
-_DESCRIBED = 4
-"""Items that are described in one turn: a list waits for so many at most."""
+_TEND = object()
+"""In the place of a question: lists lacked something, or something is to be saved."""
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -36,13 +37,16 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         config = json.loads(args["model_config"])
         self._settings = ModelSettings.read(folder / SETTINGS)
-        self._engine = load_engine(folder / WEIGHTS, self._settings)
-        self._engine.warm_up()
-        self._turns = Turns()
-        self._asked: queue.SimpleQueue[tuple[Any, wire.DescribeRequest] | None] = queue.SimpleQueue()
+        engine = load_engine(folder / WEIGHTS, self._settings)
+        engine.warm_up()
+        self._engine = SharedEngine(engine)
+        self._metrics = ReadMetrics(config["name"], args["model_version"])
+        self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
+        self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        """What the describing thread does: a response sender and a question, or `_TEND`, or None for its end."""
         self._describing = threading.Thread(target=self._describe, name="describing", daemon=True)
         self._describing.start()
-        pb_utils.Logger.log_info(f"{config['name']} serves {self._engine.version}")
+        pb_utils.Logger.log_info(f"{config['name']} serves {self._engine.version} in {engine.chosen}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response a request, in order, or None for one that is sent later. Errors are responses too: a raise here
@@ -64,15 +68,17 @@ class TritonPythonModel:
             except Exception as error:
                 responses[place] = _refusal(error)
         self._score(requests, decoded, places, responses)
+        if self._engine.behind:
+            self._asked.put(_TEND)
         # After the lists of the same batch, which may have read those people.
         for place, asked in forgotten:
-            with self._turns.first():
-                self._engine.forget(asked.sessions)
+            self._engine.forget(asked.sessions)
             responses[place] = tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._engine.version)
         return responses
 
     def finalize(self) -> None:
         self._asked.put(None)
+        self._engine.stop()
         self._describing.join()
         self._engine.clear()
 
@@ -81,8 +87,7 @@ class TritonPythonModel:
         if not decoded:
             return
         try:
-            with self._turns.first():
-                results = self._engine.score(decoded, skip=lambda i: requests[places[i]].is_cancelled())
+            results = self._engine.score(decoded, skip=lambda i: requests[places[i]].is_cancelled())
         except Exception as error:
             results = []
             for place in places:
@@ -99,30 +104,30 @@ class TritonPythonModel:
 
     def _describe(self) -> None:
         """Answer what is in the queue until the model is unloaded."""
-        # Each thread has a number of its own, which is that of the cores at first.
-        import torch  # noqa: PLC0415
-
-        torch.set_num_threads(self._settings.threads)
         while (asked := self._asked.get()) is not None:
-            sender, request = asked
-            response = _cancelled() if sender.is_cancelled() else self._described(request.items)
             try:
-                sender.send(response, flags=_FINAL)
+                if asked is not _TEND:
+                    sender, request = asked
+                    response = _cancelled() if sender.is_cancelled() else self._described(request.items)
+                    sender.send(response, flags=_FINAL)
+                self._engine.tend()
+                self._metrics.report(self._engine.counts)
+            except Stopped:
+                pass
             except Exception as error:  # the thread goes on: the next one may be answered
-                pb_utils.Logger.log_error(f"an answer could not be sent: {error}")
+                pb_utils.Logger.log_error(f"an answer could not be sent, or an item not read: {error}")
 
     def _described(self, items: Sequence[Candidate]) -> Any:
-        parts: list[ItemVectors] = []
         try:
-            for begin in range(0, max(len(items), 1), _DESCRIBED):
-                with self._turns.second():
-                    parts.append(self._engine.describe(items[begin : begin + _DESCRIBED]))
+            found = self._engine.describe(items)
         except RequestRefused as refused:
             return _refusal(refused)
+        except Stopped:
+            return _cancelled()
         except Exception as error:
             return _failure(error)
-        values = np.frombuffer(b"".join(part.values for part in parts), "<f4").astype(np.float32)
-        return tensors.response(np.zeros(len(items), np.float32), values, parts[0].model_version)
+        values = np.frombuffer(found.values, "<f4").astype(np.float32)
+        return tensors.response(np.zeros(len(items), np.float32), values, found.model_version)
 
 
 def _cancelled() -> Any:

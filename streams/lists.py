@@ -375,6 +375,7 @@ class Lists:
             return None, Degraded.INVALID
         self._outage.over()
         self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
+        self._metrics.answered_by(scores.model_version)
         self._catalogue.vectors.doubt(scores.model_version)
         return scores, None
 

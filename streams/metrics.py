@@ -81,6 +81,13 @@ class Metrics:
         self.scoring_seconds = Histogram(
             "ouzel_scoring_seconds", "From asking the model to its answer.", buckets=SECONDS, registry=reg
         )
+        self.model = Gauge(
+            "ouzel_model",
+            "1 for the model version that answered last; its name says the number format.",
+            ["version"],
+            registry=reg,
+        )
+        self._model = ""
         self.described = Counter("ouzel_described_items", "Items that the model gave a vector.", registry=reg)
         self.undescribed = Gauge("ouzel_undescribed_items", "Items that wait for a vector of the model.", registry=reg)
         self.reading_seconds_left = Gauge(
@@ -113,3 +120,10 @@ class Metrics:
             self.restarts.labels(cause)
         for of in HITS:
             self.hits.labels(of)
+
+    def answered_by(self, version: str) -> None:
+        """The model answered as this version."""
+        if version != self._model:
+            self._model = version
+            self.model.clear()
+            self.model.labels(version).set(1)

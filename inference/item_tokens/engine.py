@@ -28,8 +28,10 @@ from inference.errors import RequestRefused
 from inference.graphs import BucketedTrunk, Ladder, Person, cuda_recorder
 from inference.item_tokens import context
 from inference.item_tokens.adapter import Adapter, load
-from inference.item_tokens.kept_items import KeptItems
-from inference.item_tokens.reading import Reader, compose, digest
+from inference.item_tokens.items import Items, Pause
+from inference.item_tokens.reading import Reader
+from inference.item_tokens.reading_store import ReadingStore
+from inference.item_tokens.readings import Readings
 from inference.item_tokens.trunk import adapted, states
 from inference.number_format import Chosen, choose
 from inference.packing import Layout, lay
@@ -37,6 +39,7 @@ from inference.prefix_cache import PrefixCache
 from inference.prepacked import prepack
 from inference.quantization import SAMPLE, named, quantize
 from inference.settings import ModelSettings
+from inference.shared import Counts
 from inference.tokens import FileTokens, Tokens
 from inference.weights import load_model, name_of, read_manifest
 from inference.wire import Answer, Answered
@@ -83,7 +86,8 @@ class _Passed:
 
 
 class ItemTokenEngine:
-    """Scores with one adapter on one model. Not thread-safe: give it one thread.
+    """Scores with one adapter on one model. Not thread-safe, except that `score` may be called where `describe` and
+    `tend` pause, and `save` from the thread that describes at any time: `inference.shared` does that.
 
     `version` names the weights, their number format, the adapter and how contexts are made: vectors and scores of equal
     versions belong together, up to rounding. `chosen` says why that number format. `layers` are those that are passed
@@ -100,21 +104,24 @@ class ItemTokenEngine:
         version: str,
         *,
         chosen: Chosen | None = None,
+        readings: Path | None = None,
     ) -> None:
+        """`readings` is the folder in which readings are kept; None keeps none on disk."""
         check_packable(decoder.config, version)
         self.chosen = chosen or Chosen(settings, "set", {})
         weight = decoder.embed_tokens.weight
         self._dtype, self._device = weight.dtype, weight.device
-        self._reader = Reader(decoder, tokens, version, adapter.depths)
-        self.version = named(f"{self._reader.version}-{context.VERSION}-{adapter.version}", settings.quantization)
+        self._threads = torch.get_num_threads()
+        reader = Reader(decoder, tokens, version, adapter.depths)
+        self._readings = Readings(reader, ReadingStore.of(readings, reader, settings.reading_store_bytes))
+        self._items = Items(adapter, self._readings, settings.item_cache_bytes, weight.device)
+        self.version = named(f"{reader.version}-{context.VERSION}-{adapter.version}", settings.quantization)
         self._trunk = adapted(decoder, adapter.shape.layers, adapter.lora)
         self.layers: nn.ModuleList = self._trunk.layers
         self._heads = adapter.heads.to(self._device)
         self._residuals = adapter.residuals.to(self._device)
-        self._rows = {item: row for row, item in enumerate(adapter.items, 1)}
         self._tokens = tokens
         self._settings = settings
-        self._kept = KeptItems(adapter.shape.hidden, adapter.shape.vector, settings.item_cache_bytes, weight.device)
         self._bucketed: BucketedTrunk | None = None
         self._prefixes = PrefixCache(settings.prefix_cache_bytes)
         self._mask = lru_cache(_MASKS)(self._make_mask)
@@ -123,17 +130,19 @@ class ItemTokenEngine:
             embedded = self._trunk.embed_tokens(torch.tensor(ids, device=self._device)).float()
             self._begin = embedded, ids
             """The embeddings of what every context begins with, and their marks: the token ids."""
-            self._average = self._vectors(torch.zeros(1, adapter.shape.reading, device=self._device), [0])
-        self.exact = quantize(self._trunk, settings.quantization, lambda: self.score([SAMPLE]))
+        self.exact = quantize(self._trunk, settings.quantization, lambda: self._try(SAMPLE))
         self.clear()
-        for each in (self._trunk, self._reader.trunk):
+        for each in (self._trunk, reader.trunk):
             prepack(each.layers)
         if settings.graphs and weight.is_cuda:
             self.use(BucketedTrunk(self._trunk, Ladder(), cuda_recorder(self._device)))
 
     @classmethod
-    def load(cls, weights: Path, adapter: Path, settings: ModelSettings) -> "ItemTokenEngine":
-        """Over a folder that `inference.weights.convert` made and an adapter's folder. Raises `WeightsError`.
+    def load(
+        cls, weights: Path, adapter: Path, settings: ModelSettings, readings: Path | None = None
+    ) -> "ItemTokenEngine":
+        """Over a folder that `inference.weights.convert` made, an adapter's folder, and one in which readings are kept.
+        Raises `WeightsError`.
 
         Sets this process's number of torch threads.
         """
@@ -144,7 +153,17 @@ class ItemTokenEngine:
         found = load(adapter)
         decoder = load_model(weights, settings, IMPLEMENTATION).base_model
         found.check(decoder, name_of(manifest.source))
-        return cls(decoder, FileTokens(weights), found, settings, manifest.version(settings.dtype), chosen=chosen)
+        version = manifest.version(settings.dtype)
+        return cls(decoder, FileTokens(weights), found, settings, version, chosen=chosen, readings=readings)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to `tend` or to `save`."""
+        return self._items.wanted or self._readings.unsaved
+
+    @property
+    def counts(self) -> Counts:
+        return self._readings.counts
 
     def use(self, bucketed: BucketedTrunk) -> None:
         """Make passes with `bucketed` from now on, which reads every context anew: nothing of people is kept."""
@@ -157,13 +176,13 @@ class ItemTokenEngine:
 
     def clear(self) -> None:
         """Forget what was made of items, and what was read of people."""
-        self._kept.clear()
+        self._items.clear()
         self._prefixes.clear()
 
     def warm_up(self) -> None:
         """One small request, so that the first real one does not pay for what torch sets up on first use."""
         past = Past("a", "like", feeling=1)
-        self.score([ScoreRequest(session=0, scene="default", history=(past,), candidates=(Candidate("b"),))])
+        self._try(ScoreRequest(session=0, scene="default", history=(past,), candidates=(Candidate("b"),)))
         self.clear()
         if self._bucketed is not None:
             self._bucketed.prepare(self._settings.max_events, self._settings.max_candidates)
@@ -174,7 +193,7 @@ class ItemTokenEngine:
         `skip(i)` is asked just before the pass of request i: whether nobody waits for it any more. A request out of
         bounds gets its own `RequestRefused`; the others are not touched. At most `max_reads` items are read a call, the
         newest of the histories first. Beyond that, an event whose item is not read yet is left out, and a candidate is
-        scored as the average item; the next call reads on. Where all are read, no answer depends on what else is in the
+        scored as the average item; `tend` reads them. Where all are read, no answer depends on what else is in the
         batch or on what was read before, up to rounding.
         """
         answers: list[Answer] = [None] * len(requests)
@@ -201,43 +220,34 @@ class ItemTokenEngine:
                 answers[place] = answered
         return answers
 
-    def describe(self, items: Sequence[Candidate]) -> ItemVectors:
-        """The vectors of at most `MAX_DESCRIBED` items; all that are not read yet are read. Raises `RequestRefused`."""
+    def describe(self, items: Sequence[Candidate], pause: Pause = None) -> ItemVectors:
+        """The vectors of at most `MAX_DESCRIBED` items; all that are not read yet are read. Raises `RequestRefused`.
+
+        `pause` is called between layers, and `score` may be called within it. What lists lack is read first.
+        """
         if len(items) > MAX_DESCRIBED:
             raise RequestRefused(f"{len(items)} items, at most {MAX_DESCRIBED} are described at once; ask in parts")
-        self._read(items, MAX_DESCRIBED)
-        _, vectors, _ = self._kept.take([self._key(item) for item in items])
+        torch.set_num_threads(self._threads)  # each thread has a number of its own, which is that of the cores at first
+        vectors = self._items.have(items, pause)
         values = vectors.cpu().numpy().astype("<f4").tobytes()
         return ItemVectors(width=vectors.shape[1], values=values, model_version=self.version)
+
+    def tend(self, pause: Pause = None) -> None:
+        """Read what lists lacked since the last time. `pause` is as for `describe`."""
+        torch.set_num_threads(self._threads)
+        self._items.tend(pause)
+
+    def save(self) -> None:
+        """Write to disk what was read since the last time."""
+        self._readings.save()
 
     def _history(self, request: ScoreRequest) -> Sequence[Past]:
         return request.history[-self._settings.max_events :]
 
-    def _key(self, item: Past | Candidate) -> bytes:
-        """What an item's token and vector depend on: its text, and what was learned of it."""
-        return digest(compose(item.text, item.about)) + self._rows.get(item.item, 0).to_bytes(4, "little")
-
-    @torch.inference_mode()
-    def _read(self, items: Sequence[Past | Candidate], most: int) -> int:
-        """Read those of `items` that are not read yet, the first `most` of them. How many were read."""
-        keys = [self._key(item) for item in items]
-        fresh = self._kept.lacking(keys)[:most]
-        if fresh:
-            texts = [compose(items[place].text, items[place].about) for place in fresh]
-            readings = self._heads.centred(self._reader.read(texts).to(self._device))
-            rows = [self._rows.get(items[place].item, 0) for place in fresh]
-            told = self._residuals.tokens(torch.tensor(rows, device=self._device)) if self._rows else None
-            self._kept.put(
-                [keys[place] for place in fresh], self._heads.tokens(readings, told), self._vectors(readings, rows)
-            )
-        return len(fresh)
-
-    def _vectors(self, readings: Tensor, rows: Sequence[int]) -> Tensor:
-        """The vectors of items by their readings and what was learned of them."""
-        learned = torch.tensor(rows, device=self._device)
-        found = self._heads.vectors(readings, self._residuals.vectors(learned) if self._rows else None)
-        tower = self._residuals.tower
-        return found if tower is None else torch.cat((found, tower.item(learned)), dim=-1)
+    def _try(self, request: ScoreRequest) -> None:
+        """Score a request of our own, whose items are read for it."""
+        self._items.try_out([*request.history, *request.candidates])
+        self.score([request])
 
     def _run(
         self,
@@ -253,15 +263,15 @@ class ItemTokenEngine:
             return 0
         events = [past for place in wanted for past in reversed(self._history(requests[place]))]
         candidates = [candidate for place in wanted for candidate in requests[place].candidates]
-        read = self._read([*events, *candidates], reads)
+        read = sum(self._items.read([*events, *candidates], reads))
         passes.append(self._pass([self._work(place, requests[place]) for place in wanted]))
         return read
 
     @torch.inference_mode()
     def _work(self, place: int, request: ScoreRequest) -> _Work:
         history = self._history(request)
-        keys = [self._key(past) for past in history]
-        tokens, _, known = self._kept.take(keys)
+        keys = [self._items.key(past) for past in history]
+        tokens, _, known = self._items.take(keys)
         feelings, gaps = context.feelings(history), context.gaps(history)
         begin, marks = self._begin
         marks += tuple(
@@ -272,7 +282,7 @@ class ItemTokenEngine:
         events = self._heads.events(tokens, self._tensor(feelings), self._tensor(gaps))
         events = events if known.all() else events[known]
         start, kept = self._prefixes.longest(request.session, marks[:-1])
-        offered, vectors, known = self._kept.take([self._key(candidate) for candidate in request.candidates])
+        offered, vectors, known = self._items.take([self._items.key(candidate) for candidate in request.candidates])
         return _Work(
             place=place,
             session=request.session,
@@ -281,8 +291,10 @@ class ItemTokenEngine:
             layout=lay(len(marks), [1] * len(offered), kept, len(marks)),
             prefix=torch.cat((begin, events))[kept:],
             candidates=self._heads.candidates(offered),
-            vectors=vectors if known.all() else torch.where(known[:, None].to(self._device), vectors, self._average),
-            past=np.stack((np.array([self._rows.get(past.item, 0) for past in history], np.int64), feelings, gaps)),
+            vectors=vectors
+            if known.all()
+            else torch.where(known[:, None].to(self._device), vectors, self._items.average),
+            past=np.stack((np.array([self._items.row(past) for past in history], np.int64), feelings, gaps)),
         )
 
     @torch.inference_mode()

@@ -5,6 +5,8 @@ after one opening token, which is left out of the mean: the first token of a tex
 than all others. Centring is the adapter's part.
 """
 
+import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -29,6 +31,12 @@ _CHARACTERS_A_TOKEN = 24
 """Text beyond so many characters for each token that is read is not even tokenized."""
 _PASS_TOKENS = 512
 """Tokens of one pass: more are no faster on a CPU and need more memory."""
+
+LAYER_SECONDS = 0.03
+"""How long one layer of a pass that gives way may take: what a list waits for, at most."""
+
+_FIRST_TOKENS, _FEWEST_TOKENS = 64, 32
+"""Tokens of the first pass that gives way, before any was timed, and of each one on the slowest machine."""
 
 Progress = Callable[[int, int], None]
 """Called with how many texts are read, and of how many."""
@@ -60,54 +68,92 @@ class Reader:
         self._opening = tokens.control(_OPENING)[:1]
         weight = decoder.embed_tokens.weight
         self.hidden: int = weight.shape[1]
-        self._dtype, self._device = weight.dtype, weight.device
+        self._device = weight.device
+        self._most = _FIRST_TOKENS
+        """Tokens of the next pass that gives way."""
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """What is read of `text`: the opening token and 1 to `MAX_TOKENS` others."""
         found = self._tokens.data(clean(text[: MAX_TOKENS * _CHARACTERS_A_TOKEN]) or "?")[:MAX_TOKENS]
         return (*self._opening, *(found or self._opening))
 
-    @torch.inference_mode()
     def read(self, texts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
         """Readings as float32 [texts, depths, hidden]. No text changes another's reading, up to rounding."""
-        ids = [self.tokens(text) for text in texts]
         found = torch.empty(len(texts), len(self.depths), self.hidden)
         done = 0
-        for batch in _batches(ids):
-            found[batch] = self._pass([ids[place] for place in batch])
-            done += len(batch)
+        for places, readings in self.passes(texts):
+            found[places] = readings
+            done += len(places)
             progress(done, len(texts))
         return found
 
-    def _pass(self, ids: Sequence[tuple[int, ...]]) -> Tensor:
+    def passes(
+        self, texts: Sequence[str], pause: Callable[[], None] | None = None
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """The same a pass at a time: the places of the texts that it read, and their readings.
+
+        `pause` is called before each layer, and may read other texts with this reader; what it raises ends the pass.
+        With it, a pass is of as many tokens as have a layer take `LAYER_SECONDS`, by what the passes before took.
+        """
+        ids = [self.tokens(text) for text in texts]
+        for places in _batches(ids, lambda: _PASS_TOKENS if pause is None else self._most):
+            yield places, self._pass([ids[place] for place in places], pause)
+
+    @torch.inference_mode()
+    def _pass(self, ids: Sequence[tuple[int, ...]], pause: Callable[[], None] | None) -> Tensor:
         """Readings of some texts in one pass, without padding outside of the attention."""
         lengths = [len(run) for run in ids]
         rows = torch.tensor([token for run in ids for token in run], device=self._device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(self._device)
+        attention = Texts(lengths, pause)
         taken: dict[int, Tensor] = {}
+
+        def take(depth: int, layer_kwargs: dict[str, Any], output: Any) -> None:
+            # Another pass may go through the same layers while this one pauses.
+            if layer_kwargs.get("packed") is attention:
+                taken[depth] = output[0]
+
         hooks = [
             self.trunk.layers[depth - 1].register_forward_hook(
-                lambda module, inputs, output, depth=depth: taken.__setitem__(depth, output)
+                lambda module, inputs, kwargs, output, depth=depth: take(depth, kwargs, output), with_kwargs=True
             )
             for depth in self.depths
         ]
         try:
-            states(self.trunk, self.trunk.embed_tokens(rows), positions, Texts(lengths))
+            states(self.trunk, self.trunk.embed_tokens(rows), positions, attention)
         finally:
             for hook in hooks:
                 hook.remove()
-        deep = torch.stack([taken[depth][0].float().cpu() for depth in self.depths], dim=1)
+        self._learn_pace(attention.seconds, len(rows))
+        deep = torch.stack([taken[depth].float().cpu() for depth in self.depths], dim=1)
         return torch.stack([run[1:].mean(0) for run in torch.split(deep, lengths)])
+
+    def _learn_pace(self, seconds: Sequence[float], tokens: int) -> None:
+        """From the layers of a pass that gave way. A small one says little: its time is that of the weights."""
+        if seconds and (tokens >= self._most // 2 or statistics.median(seconds) > LAYER_SECONDS):
+            fitting = int(tokens * LAYER_SECONDS / max(statistics.median(seconds), 1e-6))
+            self._most = min(max(fitting, _FEWEST_TOKENS), 2 * self._most, _PASS_TOKENS)
 
 
 class Texts:
-    """The attention of a pass over several texts, one after another: each is causal and sees itself only."""
+    """The attention of a pass over several texts, one after another: each is causal and sees itself only.
 
-    def __init__(self, lengths: list[int]) -> None:
+    It calls `pause` in each layer, and has the `seconds` that passed from one pause to the next.
+    """
+
+    def __init__(self, lengths: list[int], pause: Callable[[], None] | None = None) -> None:
         self._lengths = lengths
+        self._pause = pause
+        self._since: float | None = None
+        self.seconds: list[float] = []
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """`query` and the result are [heads, rows, size], `key` and `value` [kv heads, rows, size]."""
+        if self._pause is not None:
+            if self._since is not None:
+                self.seconds.append(time.perf_counter() - self._since)
+            self._pause()
+            self._since = time.perf_counter()
         longest = max(self._lengths)
         queries, keys, values = (
             torch.stack(
@@ -120,12 +166,12 @@ class Texts:
         return torch.cat([run[:, :length] for run, length in zip(out, self._lengths, strict=True)], dim=1)
 
 
-def _batches(ids: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
-    """Places of texts of about one length, up to `_PASS_TOKENS` tokens together."""
+def _batches(ids: Sequence[tuple[int, ...]], most: Callable[[], int]) -> Iterator[list[int]]:
+    """Places of texts of about one length, up to `most()` tokens together: it is asked for each batch."""
     batch: list[int] = []
     tokens = 0
     for place in sorted(range(len(ids)), key=lambda place: len(ids[place])):
-        if batch and tokens + len(ids[place]) > _PASS_TOKENS:
+        if batch and tokens + len(ids[place]) > most():
             yield batch
             batch, tokens = [], 0
         batch.append(place)

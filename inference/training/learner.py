@@ -14,7 +14,7 @@ from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.context import instruction
 from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import DEPTHS, Reader, compose
-from inference.item_tokens.reading_file import read_through
+from inference.item_tokens.reading_store import ReadingStore, read_through
 from inference.item_tokens.trunk import cut, embedding_scale
 from inference.number_format import choose
 from inference.settings import ModelSettings
@@ -46,11 +46,11 @@ WIDTH = 64
 class Base:
     """A language model to train on: its weights, as `inference.weights.convert` left them, and how it reads items.
 
-    `chosen` is the number format and the threads that training takes. `kept` is a folder in which readings are kept
-    from one run to the next.
+    `chosen` is the number format and the threads that training takes. `kept` is the folder in which readings are kept
+    from one run to the next (`inference.repository.readings_of`).
     """
 
-    def __init__(self, weights: Path, kept: Path, settings: ModelSettings) -> None:
+    def __init__(self, weights: Path, kept: Path | None, settings: ModelSettings) -> None:
         manifest = read_manifest(weights)
         self.chosen = choose(settings, weights)
         self._settings = self.chosen.settings
@@ -73,7 +73,8 @@ class Base:
         decoder = load_model(self._weights, self._settings, IMPLEMENTATION).base_model
         reader = Reader(decoder, self.tokens, self.version)
         texts = [[compose(one.text, one.about) for one in way] for way in variants(items, count, seed)]
-        found = read_through(self._kept, reader, [text for way in texts for text in way], told)
+        store = ReadingStore.of(self._kept, reader, self._settings.reading_store_bytes)
+        found = read_through(store, reader, [text for way in texts for text in way], told)
         return found.view(count, len(items), *found.shape[1:]).numpy()
 
     def network(

@@ -221,9 +221,9 @@ def test_few_tokens_a_pass_split_the_batch_into_several() -> None:
 
 def test_what_is_kept_of_items_is_bounded() -> None:
     engine = item_token_engine(item_cache_mib=16)
-    capacity = engine._kept.capacity
+    capacity = engine._items.capacity
     assert capacity == 16 * 1024 * 1024 // (4 * (32 + 13)) - 1
-    assert len(engine._kept) == 0
+    assert len(engine._items) == 0
 
 
 def test_a_refused_request_does_not_touch_the_others() -> None:
@@ -270,7 +270,7 @@ def test_the_version_names_all_that_scores_depend_on() -> None:
 def test_warming_up_leaves_nothing_behind() -> None:
     engine = item_token_engine()
     engine.warm_up()
-    assert len(engine._kept) == 0
+    assert len(engine._items) == 0
 
 
 def test_a_model_that_packing_does_not_follow_is_refused() -> None:
@@ -282,13 +282,14 @@ def test_a_model_that_packing_does_not_follow_is_refused() -> None:
 
 def watch(engine: ItemTokenEngine, read: list[str]) -> None:
     """Note what the engine reads."""
-    whole = engine._reader.read
+    reader = engine._readings.reader
+    whole = reader.passes
 
-    def noting(texts, progress=lambda done, total: None):  # type: ignore[no-untyped-def]
+    def noting(texts, pause=None):  # type: ignore[no-untyped-def]
         read.extend(texts)
-        return whole(texts, progress)
+        return whole(texts, pause)
 
-    engine._reader.read = noting  # type: ignore[method-assign]
+    reader.passes = noting  # type: ignore[method-assign]
 
 
 def without_correction():  # type: ignore[no-untyped-def]

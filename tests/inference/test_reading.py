@@ -1,14 +1,12 @@
 """Readings of item texts, on a tiny random model in fp32."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.errors import WeightsError
-from inference.item_tokens import reading, reading_file
+from inference.item_tokens import reading
 from inference.item_tokens.reading import MAX_TOKENS, Reader, compose
 from tests.inference import tiny
 
@@ -49,6 +47,7 @@ def test_many_texts_take_several_passes_and_the_same_readings(monkeypatch: pytes
     assert seen[-1] == (6, 6)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=1_000))
 def test_a_text_has_at_least_one_token_and_is_cut(text: str) -> None:
     tokens = reader().tokens(text)
@@ -72,32 +71,48 @@ def test_a_model_with_fewer_layers_is_refused() -> None:
         reader((1, 3))
 
 
-class Counting(Reader):
-    asked = 0
-
-    def read(self, texts, progress=lambda done, total: None):  # type: ignore[no-untyped-def]
-        self.asked += len(texts)
-        return super().read(texts, progress)
-
-
-def test_kept_readings_are_not_read_again(tmp_path: Path) -> None:
-    made = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))
-    first = reading_file.read_through(tmp_path, made, ["Heat", "Alien", "Heat"])
-    assert made.asked == 2
-    more = reading_file.read_through(tmp_path, made, ["Fargo", "Alien"])
-    assert made.asked == 3
-    assert torch.equal(first[0], first[2])
-    assert torch.equal(more[1], first[1])
-    assert torch.allclose(more, reader().read(["Fargo", "Alien"]), atol=1e-4)
-    assert len(list(tmp_path.iterdir())) == 1
-    other = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-2", (1, 2))
-    reading_file.read_through(tmp_path, other, ["Heat"])
-    assert other.asked == 1
+def test_a_pass_that_gives_way_is_as_large_as_a_layer_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the clock says: slow layers make passes small, and quick ones make them larger, twice as large each."""
+    made, asked = reader(), ["x" * 15] * 200
+    clock = Clock()
+    monkeypatch.setattr(reading, "time", clock)
+    sizes = []
+    for seconds in [1e-4] * 5 + [0.2] * 3:
+        clock.step = seconds
+        places, _ = next(made.passes(asked, lambda: None))
+        sizes.append(len(places))
+    assert sizes == [4, 8, 16, 32, 32, 32, 4, 2]
+    assert len(next(made.passes(asked))[0]) == 32
 
 
-def test_a_broken_file_is_read_anew(tmp_path: Path) -> None:
-    made = Counting(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))
-    reading_file.read_through(tmp_path, made, ["Heat"])
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:100])
-    assert torch.allclose(reading_file.read_through(tmp_path, made, ["Heat"]), reader().read(["Heat"]), atol=1e-6)
+class Clock:
+    """Time passes when it is looked at."""
+
+    step = now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_texts_that_are_read_within_a_pause_change_nothing() -> None:
+    made, asked = reader(), ["Heat", "Alien", "Fargo"]
+    expected, other = made.read(asked), made.read(["Jaws"])
+    within = []
+    found = torch.empty_like(expected)
+    for places, readings in made.passes(asked, lambda: within.append(made.read(["Jaws"]))):
+        found[places] = readings
+    assert torch.equal(found, expected)
+    assert len(within) == 2
+    assert all(torch.equal(one, other) for one in within)
+
+
+def test_what_a_pause_raises_ends_the_pass_and_leaves_no_trace() -> None:
+    made = reader()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(made.passes(["Heat"], stop))
+    assert not any(layer._forward_hooks for layer in made._trunk.layers)

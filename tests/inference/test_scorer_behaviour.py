@@ -12,6 +12,7 @@ import pytest
 from inference.client import TritonScorer
 from inference.in_process import InProcessScorer
 from inference.scripted import Script, ScriptedScorer
+from inference.shared import Counts
 from inference.wire import Answer
 from schemas.scoring import (
     MAX_DESCRIBED,
@@ -40,6 +41,8 @@ class GatedEngine:
     def __init__(self) -> None:
         self._engine = engine(max_candidates=32)
         self.version = self._engine.version
+        self.behind = False
+        self.counts = Counts()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -47,9 +50,18 @@ class GatedEngine:
         assert self.gate.wait(PATIENT)
         return self._engine.score(requests, skip)
 
-    def describe(self, items: Sequence[Candidate]) -> ItemVectors:
+    def describe(self, items: Sequence[Candidate], pause: Callable[[], None] | None = None) -> ItemVectors:
         assert self.gate.wait(PATIENT)
         return self._engine.describe(items)
+
+    def tend(self, pause: Callable[[], None] | None = None) -> None:
+        """Nothing is read."""
+
+    def save(self) -> None:
+        """Nothing is kept on disk."""
+
+    def clear(self) -> None:
+        self._engine.clear()
 
     def forget(self, sessions: Sequence[int]) -> None:
         self._engine.forget(sessions)

@@ -1,6 +1,8 @@
 """Item tokens on the real language model in the real server, with an adapter that was never trained."""
 
 import asyncio
+import re
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,10 +11,14 @@ import pytest
 from msgspec.structs import replace
 
 from inference import server
+from inference.attention import IMPLEMENTATION
 from inference.client import TritonScorer
 from inference.in_process import InProcessScorer
-from inference.repository import settings_of, weights_of
+from inference.item_tokens.adapter import Adapter, load, locate, save
+from inference.repository import build, readings_of, settings_of, weights_of
+from inference.weights import load_model, name_of
 from schemas.scoring import MAX_DESCRIBED, Candidate, InvalidAnswer, ItemVectors, Past, ScoreRequest
+from tests.inference.conftest import SETTINGS
 
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
 
@@ -115,3 +121,69 @@ async def test_lists_do_not_wait_for_items_to_be_described(scorer: TritonScorer)
         await scorer.score(replace(ASKED, session=session), timeout=60)
         assert not describing.done()
     assert matrix(await describing).shape == (MAX_DESCRIBED, 129)
+
+
+CATALOGUE = [Candidate(f"Film number {number} ({1920 + number % 100})", item=str(number)) for number in range(200)]
+PARTS = [CATALOGUE[begin : begin + MAX_DESCRIBED] for begin in range(0, len(CATALOGUE), MAX_DESCRIBED)]
+
+
+async def test_a_restarted_server_reads_no_item_again(
+    item_token_model: Path, exact_model: Path, tmp_path: Path
+) -> None:
+    """Nor does another adapter on the same base; and the vectors are the same to the bit."""
+    first, counts = await described(item_token_model, tmp_path / "first.log")
+    assert counts == {"model": len(CATALOGUE), "store": 0}
+    again, counts = await described(item_token_model, tmp_path / "again.log")
+    assert counts == {"model": 0, "store": len(CATALOGUE)}
+    assert again == first
+    other, counts = await described(another_adapter(item_token_model, exact_model, tmp_path), tmp_path / "other.log")
+    assert counts == {"model": 0, "store": len(CATALOGUE)}
+    assert other[0].values != first[0].values
+
+
+def test_the_metrics_say_which_number_format_and_why(item_token_triton: server.TritonServer) -> None:
+    with urllib.request.urlopen(f"http://{item_token_triton.metrics}/metrics", timeout=60) as page:
+        text = page.read().decode()
+    assert re.search(r'ouzel_model_number_format\{format="fp32",model="scorer",reason="set",threads="\d+",', text), text
+
+
+async def described(model: Path, log: Path) -> tuple[list[ItemVectors], dict[str, int]]:
+    """The catalogue's vectors by a server of its own; and when nothing is left to save, how many items were read."""
+    with server.running(model, log=log) as running:
+        scorer = TritonScorer(running.grpc)
+        try:
+            found = [await scorer.describe(part, timeout=120) for part in PARTS]
+            async with asyncio.timeout(60):
+                # What was read is counted when it is saved, after the answer.
+                while sum((counts := read_counts(running.metrics)).values()) < len(CATALOGUE):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            return found, counts
+        finally:
+            await scorer.close()
+
+
+def read_counts(address: str) -> dict[str, int]:
+    """`ouzel_items_read_total` by where readings came from."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    pattern = re.compile(r'ouzel_items_read_total\{from="(\w+)",model="scorer",version="1"\} (\d+)')
+    found = {match[1]: int(match[2]) for line in lines if (match := pattern.match(line))}
+    assert found.keys() == {"model", "store"}
+    return found
+
+
+def another_adapter(item_token_model: Path, exact_model: Path, target: Path) -> Path:
+    """The same model with another adapter, in a repository of its own that keeps readings where the first does."""
+    repository, settings = item_token_model, settings_of(item_token_model)
+    decoder = load_model(weights_of(exact_model), SETTINGS, IMPLEMENTATION).base_model
+    shape = load(locate(settings.adapter)).shape
+    made = Adapter.random(decoder, name_of(SETTINGS.source), shape, seed=1)
+    weights = weights_of(target / "models")
+    weights.parent.mkdir(parents=True)
+    weights.symlink_to(weights_of(repository))
+    chosen = replace(
+        settings,
+        adapter=str(save(target / "adapter", made, "never trained")),
+        readings=str(readings_of(repository, settings)),
+    )
+    return build(target / "models", chosen)

@@ -1,0 +1,67 @@
+"""Readings for serving: from the store where they are kept, from the model where not, and counted."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from inference.item_tokens.reading import Reader, digest
+from inference.item_tokens.reading_store import ReadingStore
+from inference.shared import Counts
+
+
+class Readings:
+    """Reads texts at most once, as long as `store` has room.
+
+    `save` may run beside anything; the rest is for one thread at a time.
+    """
+
+    def __init__(self, reader: Reader, store: ReadingStore | None) -> None:
+        self.reader = reader
+        self._store = store
+        self._unsaved: dict[bytes, Tensor] = {}
+        self._lock = threading.Lock()
+        """Over what is not saved yet."""
+        self._read = self._found = 0
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether `save` has something to write."""
+        return bool(self._unsaved)
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self._read, self._found, 0 if self._store is None else self._store.failures)
+
+    def kept(self, texts: Sequence[str]) -> tuple[list[int], Tensor]:
+        """The places of those texts that need no model, and their readings [n, depths, hidden]."""
+        if self._store is None or not texts:
+            return [], torch.empty(0)
+        keys = [digest(text) for text in texts]
+        # What is not saved comes first: it stays there until the store has it.
+        with self._lock:
+            found = {key: self._unsaved[key] for key in keys if key in self._unsaved}
+        found |= self._store.get([key for key in dict.fromkeys(keys) if key not in found])
+        places = [place for place, key in enumerate(keys) if key in found]
+        self._found += len(places)
+        return places, torch.stack([found[keys[place]] for place in places]) if places else torch.empty(0)
+
+    def read(self, texts: Sequence[str], pause: Callable[[], None] | None) -> Iterator[tuple[list[int], Tensor]]:
+        """Read these with the model, a pass at a time: places and readings (`Reader.passes`)."""
+        for places, readings in self.reader.passes(texts, pause):
+            self._read += len(places)
+            if self._store is not None:
+                with self._lock:
+                    self._unsaved |= {digest(texts[place]): one for place, one in zip(places, readings, strict=True)}
+            yield places, readings
+
+    def save(self) -> None:
+        """Write to disk what was read since the last time. It waits for the disk."""
+        with self._lock:
+            unsaved = dict(self._unsaved)
+        if self._store is not None and unsaved:
+            self._store.put(unsaved)
+            with self._lock:
+                for key in unsaved:
+                    del self._unsaved[key]

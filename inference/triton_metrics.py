@@ -1,0 +1,60 @@
+"""What the model tells on tritonserver's metrics port beside the server's own. Imported inside Triton's stub only."""
+
+import triton_python_backend_utils as pb_utils
+
+from inference.number_format import Chosen
+from inference.shared import Counts
+
+
+class FormatMetrics:
+    """The number format that the model runs in, why, and what each format took where it was timed."""
+
+    def __init__(self, model: str, version: str, chosen: Chosen) -> None:
+        labels = {"model": model, "version": version}
+        settings = chosen.settings
+        self._format = pb_utils.MetricFamily(
+            name="ouzel_model_number_format",
+            description="1 for the number format that the model runs in; the reason is timed, set or gpu",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        self._milliseconds = pb_utils.MetricFamily(
+            name="ouzel_model_number_format_milliseconds",
+            description="What one layer's matrix products took in each number format when the model was loaded",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        named = {"format": settings.dtype.value, "reason": chosen.reason, "threads": str(settings.threads)}
+        self._set = [self._format.Metric(labels={**labels, **named})]
+        self._set[0].set(1)
+        for dtype, took in chosen.milliseconds.items():
+            self._set.append(self._milliseconds.Metric(labels={**labels, "format": dtype.value}))
+            self._set[-1].set(took)
+
+
+class ReadMetrics:
+    """Items read, by where their readings came from, and failures of the store. For one thread."""
+
+    def __init__(self, model: str, version: str) -> None:
+        labels = {"model": model, "version": version}
+        self._items = pb_utils.MetricFamily(
+            name="ouzel_items_read_total",
+            description="Items whose readings came from the model, or from the store of what was read before",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._failures = pb_utils.MetricFamily(
+            name="ouzel_reading_store_failures_total",
+            description="Times that readings could not be looked up or kept on disk; the log says why",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._counters = (
+            self._items.Metric(labels={**labels, "from": "model"}),
+            self._items.Metric(labels={**labels, "from": "store"}),
+            self._failures.Metric(labels=labels),
+        )
+        self._told = Counts()
+
+    def report(self, counts: Counts) -> None:
+        """Have the metrics stand at `counts`."""
+        for counter, now, before in zip(self._counters, counts, self._told, strict=True):
+            if now > before:
+                counter.increment(now - before)
+        self._told = counts
