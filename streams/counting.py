@@ -14,8 +14,9 @@ from streams.transport import Source
 
 log = logging.getLogger(__name__)
 
-TAKE = 2_000
-"""Records that are counted, at most, before what came of them is published."""
+TAKE = 3_000
+"""Records that are counted, at most, before what came of them is published. In a backlog a record tells of little more
+than one event, and an item is published once for all that is counted of it."""
 
 FETCH_SECONDS = 0.5
 PAUSE_SECONDS = 1.0

@@ -11,7 +11,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.fetching import PART, _ByBatch, _unpack_by_batch, _unpacked
+from streams.fetching import _ByBatch, _unpack_by_batch
 
 TP = TopicPartition("events", 0)
 
@@ -53,11 +53,6 @@ def test_gives_what_one_by_one_gives(sizes: list[int], begin: int, limit: int) -
     assert [(r.offset, r.key, r.value) for each in lists for r in each] == plain(expected)
     assert found.next_fetch_offset == expected.next_fetch_offset == sum(sizes)
     assert all(limit <= len(each) < limit + max(sizes) for each in lists[:-1])
-
-
-@pytest.mark.parametrize("count", [0, 1, PART, PART + 1, 3 * PART])
-def test_a_large_batch_is_unpacked_whole(count: int) -> None:
-    assert _unpacked(range(count)) == list(range(count))
 
 
 def test_a_wrong_checksum_is_raised_after_what_is_good() -> None:

@@ -52,6 +52,7 @@ def test_read_from_the_environment() -> None:
         ("OUZEL_WEB_PORT", "70000"),
         ("OUZEL_COMMIT_INTERVAL_S", "nan"),
         ("OUZEL_EXPLORATION", "1.5"),
+        ("OUZEL_TURN_MS", "0"),
         ("OUZEL_SECURITY", "tls"),
         ("OUZEL_HEARTBEAT_S", "30"),
         ("OUZEL_PATIENCE_MS", "5000"),
