@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from deploy.brokers import Broker
 from deploy.cli import cli
 from deploy.topics import create
+from tests.parts import need_triton
 from tests.patience import PATIENCE
 
 EVENTS = """who,what,when,stars
@@ -70,6 +71,8 @@ def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
     ],
 )
 def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], says: str) -> None:
+    if "triton" in arguments:
+        need_triton()
     done = ouzel(*arguments)
     assert done.returncode == 1
     assert says in done.stderr
