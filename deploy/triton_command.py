@@ -43,6 +43,7 @@ ENVIRONMENT = click.option(
 @click.option("--quantization", type=click.Choice(["none", "int8"]), help="Of weights. [default: none]")
 @click.option("--dtype", type=click.Choice(["bf16", "fp32"]), help="Number format. [default: what the model's has]")
 @click.option("--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="Threads of one pass.")
+@click.option("--readings", help='Where readings of items are kept, "" for nowhere. [default: beside the repository]')
 def triton_build(
     repository: Path,
     environment: Path,
@@ -52,6 +53,7 @@ def triton_build(
     quantization: str | None,
     dtype: str | None,
     threads: int,
+    readings: str | None,
 ) -> None:
     """Convert the weights, write the model repository, make the environment. What is there already is kept."""
     from inference.repository import build
@@ -62,6 +64,8 @@ def triton_build(
         strategy = "full_text"  # the adapter that comes along is for the model that comes along
     named = {"strategy": strategy, "adapter": adapter, "quantization": quantization, "dtype": dtype}
     chosen = {"source": source, "threads": threads, **{name: value for name, value in named.items() if value}}
+    if readings is not None:
+        chosen["readings"] = str(Path(readings).resolve()) if readings else ""
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress, environment=environment)
     click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
