@@ -207,10 +207,13 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
     shared = scorer._engine
     assert shared is not None
     await asyncio.to_thread(until, lambda: shared._turns._waiting == 1)
+    order: list[str] = []
+    for name, task in (("items", describing), ("list", listing)):
+        task.add_done_callback(lambda task, name=name: order.append(name))  # type: ignore[misc]
     go.set()
-    await listing
-    assert not describing.done()
     assert len(matrix(await describing)) == 3
+    await listing
+    assert order == ["list", "items"]
     await asyncio.to_thread(until, lambda: not shared.behind)
     assert shared.counts.model == 5
     await scorer.close()
