@@ -39,6 +39,7 @@ REPOSITORY = click.option(
 @click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads of one pass. [default: the cores that are there, up to 8]"
 )
+@click.option("--readings", help='Where readings of items are kept, "" for nowhere. [default: beside the repository]')
 def triton_build(
     repository: Path,
     source: str,
@@ -47,6 +48,7 @@ def triton_build(
     quantization: str | None,
     dtype: str | None,
     threads: int | None,
+    readings: str | None,
 ) -> None:
     """Convert the weights and write the model repository. What is there already is kept."""
     from inference.repository import build
@@ -63,6 +65,8 @@ def triton_build(
         "threads": threads,
     }
     chosen = {"source": source, **{name: value for name, value in named.items() if value}}
+    if readings is not None:
+        chosen["readings"] = str(Path(readings).resolve()) if readings else ""
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress)
     click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")

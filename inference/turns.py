@@ -9,21 +9,22 @@ class Turns:
     """`first` and `second` are context managers; one body at a time runs within either.
 
     Whoever asks for a first turn waits for one body at most, or for others with first turns. A second turn comes when
-    nobody waits for a first one. A long body within it calls `give_way` often: then a first turn waits for the time
-    between two calls at most.
+    nobody waits for a first one, or after `patience` seconds, so that it comes at all. A long body within it calls
+    `give_way` often: then a first turn waits for the time between two calls at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.1) -> None:
         self._changed = threading.Condition()
+        self._patience = patience
         self._taken = False
-        self._waiting = 0
+        self._waiting = self._overdue = 0
 
     @contextmanager
     def first(self) -> Iterator[None]:
         with self._changed:
             self._waiting += 1
             try:
-                self._changed.wait_for(lambda: not self._taken)
+                self._changed.wait_for(lambda: not self._taken and not self._overdue)
             finally:
                 self._waiting -= 1
             self._taken = True
@@ -51,7 +52,10 @@ class Turns:
             self._take_second()
 
     def _take_second(self) -> None:
-        self._changed.wait_for(lambda: not self._taken and not self._waiting)
+        if not self._changed.wait_for(lambda: not self._taken and not self._waiting, self._patience):
+            self._overdue += 1
+            self._changed.wait_for(lambda: not self._taken)
+            self._overdue -= 1
         self._taken = True
 
     def _give_back(self) -> None:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from inference.graphs import BucketedTrunk, Ladder
+from inference.item_tokens.reading import Reader
 from inference.packing import Prompt
 from inference.prompt import PromptWriter
 from inference.settings import ModelSettings
 from inference.wire import Answered
-from tests.benchmarks import gpu, scoring
+from tests.benchmarks import gpu, reading, scoring
 from tests.benchmarks.quantization import best, spearman
 from tests.inference import tiny
 
@@ -90,3 +91,11 @@ def test_the_default_is_the_fastest_within_a_hundredth() -> None:
     assert best(rows) == "int8"
     unjudged = {name: {k: v for k, v in each.items() if not k.startswith("ndcg")} for name, each in rows.items()}
     assert best(unjudged) == "int8"
+
+
+def test_ways_of_reading_are_compared_with_one() -> None:
+    made = {"bf16, 24 layers": Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))}
+    found = reading.report(reading.measure(made, ["Heat", "Alien"] * 8, (8, 16), rounds=1), threads=1)
+    assert list(found["ways"]) == [reading.BASE, "bf16, 24 layers, calls of 16"]
+    assert found["ways"][reading.BASE]["times_base"] == 1.0
+    assert all(way["milliseconds_an_item"] > 0 for way in found["ways"].values())

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from inference.in_process import InProcessScorer
 from inference.item_tokens.engine import ItemTokenEngine
+from inference.item_tokens.reading import Reader, compose
+from inference.item_tokens.reading_store import ReadingStore, read_through
 from inference.settings import ModelSettings
 from inference.shared import Counts, SharedEngine, Stopped
 from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
@@ -147,6 +149,21 @@ def test_what_was_read_once_is_read_by_no_other_engine(tmp_path: Path) -> None:
     assert listed.counts == Counts(store=5)
 
 
+def test_training_finds_what_serving_read_and_the_other_way_round(tmp_path: Path) -> None:
+    served = engine(tmp_path)
+    served.describe(FILMS)
+    served.save()
+    reader = Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))
+    store = ReadingStore.of(tmp_path, reader, 2**20)
+    texts = [compose(film.text, film.about) for film in [*FILMS, Candidate("Jaws", about="sea")]]
+    told: list[tuple[int, int]] = []
+    read_through(store, reader, texts, lambda *step: told.append(step))
+    assert told == [(1, 1), (4, 4)]
+    again = engine(tmp_path)
+    again.describe([Candidate("Jaws", about="sea")])
+    assert again.counts == Counts(store=1)
+
+
 def test_a_store_that_fails_costs_only_the_next_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     made = SharedEngine(engine(tmp_path / "file" / "readings"))
@@ -190,10 +207,13 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
     shared = scorer._engine
     assert shared is not None
     await asyncio.to_thread(until, lambda: shared._turns._waiting == 1)
+    order: list[str] = []
+    for name, task in (("items", describing), ("list", listing)):
+        task.add_done_callback(lambda task, name=name: order.append(name))  # type: ignore[misc]
     go.set()
-    await listing
-    assert not describing.done()
     assert len(matrix(await describing)) == 3
+    await listing
+    assert order == ["list", "items"]
     await asyncio.to_thread(until, lambda: not shared.behind)
     assert shared.counts.model == 5
     await scorer.close()

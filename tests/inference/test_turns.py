@@ -1,12 +1,14 @@
 """Turns: one at a time, and first ones before second ones."""
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
 from inference.turns import Turns
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 def test_first_turns_go_before_second_ones() -> None:
@@ -65,3 +67,58 @@ def test_a_turn_that_fails_is_given_back(name: str) -> None:
         raise RuntimeError
     with turns.second():
         pass
+
+
+def test_whoever_gives_way_goes_on_after_those_that_wait() -> None:
+    turns, order = Turns(), []
+    threads: list[threading.Thread] = []
+
+    def first() -> None:
+        with turns.first():
+            order.append("first")
+
+    with turns.second():
+        turns.give_way()
+        for count in (1, 2):
+            threads.append(threading.Thread(target=first))
+            threads[-1].start()
+            until(lambda count=count: turns._waiting == count)  # type: ignore[misc]
+        order.append("second")
+        turns.give_way()
+        order.append("second again")
+    for thread in threads:
+        thread.join(SECONDS)
+    assert order == ["second", "first", "first", "second again"]
+
+
+def test_a_second_turn_comes_though_somebody_always_waits_for_a_first() -> None:
+    turns, over = Turns(patience=0.05), threading.Event()
+
+    def hog() -> None:
+        while not over.is_set():
+            with turns.first():
+                until(lambda: turns._waiting > 0 or over.is_set())
+
+    threads = [threading.Thread(target=hog) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: turns._waiting > 0)
+    came = threading.Event()
+
+    def second() -> None:
+        with turns.second():
+            came.set()
+
+    asking = threading.Thread(target=second)
+    asking.start()
+    assert came.wait(SECONDS)
+    over.set()
+    for thread in (*threads, asking):
+        thread.join(SECONDS)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0)
