@@ -93,7 +93,7 @@ async def _run(options: Options, console: Console) -> int:
                     sentence = demo.ended() or expected(error)
                     if sentence is None:
                         raise
-                    console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+                    demo.tell(sentence)
                     status = 1
             console.print("ending all parts ...", style="grey58")
     if figures is not None:
@@ -115,6 +115,7 @@ class Demo:
         self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, on_list=self._pace.came)
         self._reading = Reading(len(self._films))
         self._live = False
+        self._told = False
         self._task = asyncio.current_task()
 
     def interrupt(self) -> None:
@@ -157,6 +158,12 @@ class Demo:
         share = 100 * figures["degraded"] / figures["lists"]
         self._console.print(f"{share:.1f}% of the lists came out without the model; {step}", soft_wrap=True)
 
+    def tell(self, sentence: str) -> None:
+        """Say why the demo ends, the first time."""
+        if not self._told:
+            self._told = True
+            self._console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+
     def ended(self) -> str | None:
         """What to say of a part that has ended by itself and is needed now; None if there is none."""
         return self._stage.ended() or (None if self._live else self._stage.triton_ended())
@@ -168,6 +175,11 @@ class Demo:
         """
         while True:
             if (sentence := self.ended()) is not None:
+                # At once: what needs the part may take its time to give up.
+                if self._live and self._console.is_terminal:
+                    self._watch.notes.warning = sentence.partition(". ")[0]
+                else:
+                    self.tell(sentence)
                 raise StartFailed(sentence)
             without = self._stage.triton_ended()
             if without is not None and not self._watch.notes.warning:
