@@ -4,6 +4,7 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.errors import MissingPart
@@ -12,6 +13,10 @@ from tests import parts
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Property tests are about values, not about time: a busy machine must not fail them.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 BROKERS = [pytest.param(name, marks=pytest.mark.kafka) for name in ("embedded", "kafka")]
 
