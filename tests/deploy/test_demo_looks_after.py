@@ -113,19 +113,3 @@ async def test_workers_that_fold_nothing_more_end_it_in_one_sentence(monkeypatch
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(TooSlow, match=r"^the workers folded 12,000 of 80,000 ratings, .* logs.*\.$"):
                 await bench.demo._folded(step, 80_000)
-
-
-@pytest.mark.parametrize(
-    ("reasons", "says"),
-    [
-        ({}, ""),
-        ({"deadline": 2}, ""),
-        ({"deadline": 7, "unavailable": 1}, "8.0% of the lists came out without the model; the model was too slow"),
-        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: look at logs/tritonserver.log."),
-    ],
-)
-async def test_it_says_why_lists_came_out_without_the_model(reasons: dict[str, int], says: str) -> None:
-    bench = Bench()
-    bench.demo.tell_why_without_model({"lists": 100, "degraded": sum(reasons.values()), "degraded_by_reason": reasons})
-    assert says in bench.out.getvalue()
-    assert bool(says) == bool(bench.out.getvalue())
