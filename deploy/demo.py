@@ -5,12 +5,9 @@ which it happened, and every list that comes out is judged on what the person li
 """
 
 import asyncio
-import fcntl
 import logging
-import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +17,12 @@ from rich.console import Console
 from deploy import movielens
 from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.catalogue_reading import Reading
-from deploy.errors import DeployError, StartFailed, TooSlow, expected
+from deploy.errors import StartFailed, TooSlow, expected
 from deploy.pacing import AdaptivePace, SteadyPace
 from deploy.replay import kafka_sink, send_history, send_items
-from deploy.stage import Stage
+from deploy.stage import Stage, claimed
 from deploy.steps import Step, Steps
+from deploy.summary import why_without_model
 from deploy.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
 from streams.clock import SYSTEM
@@ -41,9 +39,6 @@ READING_SECONDS = 2.0
 
 STALLED_SECONDS = 300.0
 """Without any progress."""
-
-WITHOUT_MODEL = 0.02
-"""Of the lists: more than this is explained."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +88,14 @@ async def _run(options: Options, console: Console) -> int:
                     sentence = demo.ended() or expected(error)
                     if sentence is None:
                         raise
-                    console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+                    demo.tell(sentence)
                     status = 1
             console.print("ending all parts ...", style="grey58")
     if figures is not None:
         tell_summary(figures, console, options.json)
-        demo.tell_why_without_model(figures)
+        why = why_without_model(figures, Settings().list_deadline_ms, folder / "tritonserver.log")
+        if why:
+            console.print(why, soft_wrap=True, highlight=False)
     return status
 
 
@@ -115,6 +112,7 @@ class Demo:
         self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, on_list=self._pace.came)
         self._reading = Reading(len(self._films))
         self._live = False
+        self._told = False
         self._task = asyncio.current_task()
 
     def interrupt(self) -> None:
@@ -144,18 +142,11 @@ class Demo:
             judged = await self._stage.judged()
         return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
 
-    def tell_why_without_model(self, figures: Mapping[str, Any]) -> None:
-        """Say what to do where more than a few lists came out without the model."""
-        if figures["degraded"] <= WITHOUT_MODEL * figures["lists"]:
-            return
-        reason = max(figures["degraded_by_reason"], key=figures["degraded_by_reason"].get)
-        if reason in {"unavailable", "circuit_open", "invalid"}:
-            step = f"tritonserver did not answer: look at {self._stage.folder / 'tritonserver.log'}."
-        else:
-            deadline = Settings().list_deadline_ms
-            step = f"the model was too slow for the deadline of {deadline:,} ms: end other programs, or use more cores."
-        share = 100 * figures["degraded"] / figures["lists"]
-        self._console.print(f"{share:.1f}% of the lists came out without the model; {step}", soft_wrap=True)
+    def tell(self, sentence: str) -> None:
+        """Say why the demo ends, the first time."""
+        if not self._told:
+            self._told = True
+            self._console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def ended(self) -> str | None:
         """What to say of a part that has ended by itself and is needed now; None if there is none."""
@@ -168,6 +159,11 @@ class Demo:
         """
         while True:
             if (sentence := self.ended()) is not None:
+                # At once: what needs the part may take its time to give up.
+                if self._live and self._console.is_terminal:
+                    self._watch.notes.warning = sentence.partition(". ")[0]
+                else:
+                    self.tell(sentence)
                 raise StartFailed(sentence)
             without = self._stage.triton_ended()
             if without is not None and not self._watch.notes.warning:
@@ -255,17 +251,3 @@ class Demo:
         broker = {"embedded": "embedded broker", "kafka": "Apache Kafka"}[self._stage.broker.name]
         workers = f"{self._options.workers} workers" if self._options.workers > 1 else "1 worker"
         return f"MovieLens-100K · {broker} · {workers} · {model}"
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[Path]:
-    """An empty folder for this run alone. Raises `DeployError` while another run has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "demo.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DeployError(f"another demo runs in {folder.parent}. End it, or take another folder.") from None
-        shutil.rmtree(folder)
-        folder.mkdir()
-        yield folder

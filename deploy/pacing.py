@@ -12,7 +12,7 @@ from schemas.recommendations import Degraded, Recommendation
 FIRST, FASTEST, SLOWEST = 2.0, 20.0, 1.0
 """Events a second."""
 
-BEHIND_MS = 250.0
+BEHIND_MS = 200.0
 """A list that takes longer than this is late."""
 
 LATE = frozenset({Degraded.DEADLINE, Degraded.OVERLOADED, Degraded.CIRCUIT_OPEN})

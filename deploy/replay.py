@@ -30,7 +30,7 @@ MAX_IN_FLIGHT = 2_000
 CATCH_UP_SECONDS = 1.0
 """A live replay that fell behind further than this goes on from where it is and sends no burst."""
 
-END_SECONDS = 2.0
+END_SECONDS = 10.0
 """For a Kafka client to say goodbye."""
 
 Sleep = Callable[[float], Any]

@@ -1,16 +1,20 @@
 """Everything that the demo runs beside itself: a broker, a tritonserver, workers. None is left behind."""
 
 import asyncio
+import fcntl
 import re
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy import building, pages, topics
 from deploy.brokers import Broker
-from deploy.errors import StartFailed, TooSlow
+from deploy.errors import DeployError, StartFailed, TooSlow
 from deploy.pages import Page
 from deploy.processes import Child, how_it_ended, tail
 from deploy.steps import Step
@@ -209,6 +213,20 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """An empty folder for this run alone. Raises `DeployError` while another run has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DeployError(f"another demo runs in {folder.parent}. End it, or take another folder.") from None
+        shutil.rmtree(folder)
+        folder.mkdir()
+        yield folder
 
 
 def _why_no_triton() -> str:

@@ -5,9 +5,7 @@ Everything here only reads the `Board` and the `Judge`'s verdict; nothing is cou
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
@@ -82,7 +80,7 @@ class View:
         grid.add_row(
             _tile("events in", f"{board.events:,}", f"{board.events_rate.at(self._now):.1f}/s"),
             _tile("lists out", f"{board.lists:,}", f"{board.lists_rate.at(self._now):.1f}/s"),
-            _tile("event→list", f"p50 {_ms(p50)}", f"p95 {_ms(p95)}"),
+            _tile("event→list", f"p50 {milliseconds(p50)}", f"p95 {milliseconds(p95)}"),
             _tile("no model", f"{degraded:,}  {share}", _most(board.degraded), "yellow" if degraded else "green"),
             _tile("refused", f"{letters:,}", _most(board.dead_letters), "red" if letters else "green"),
         )
@@ -150,7 +148,10 @@ class View:
             did = Text("...", style=QUIET) if last is None or last.item is None else Text(_did(last, titles))
             names = ", ".join(titles.get(entry.item, entry.item) for entry in made.entries[:4])
             table.add_row(
-                did, Text("->", style=FRAME), Text(names, style=QUIET), Text(_ms(made.freshness_ms), style="cyan")
+                did,
+                Text("->", style=FRAME),
+                Text(names, style=QUIET),
+                Text(milliseconds(made.freshness_ms), style="cyan"),
             )
         for _ in range(room - len(latest)):
             table.add_row("", "", "", "")
@@ -171,59 +172,11 @@ def line(show: Show, elapsed: float, now: float) -> str:
     )
     return (
         f"{_clock(elapsed)}  events {board.events:,} ({board.events_rate.at(now):.1f}/s)  "
-        f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list p50 {_ms(p50)} p95 {_ms(p95)}  "
+        f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list "
+        f"p50 {milliseconds(p50)} p95 {milliseconds(p95)}  "
         f"without model {board.degraded.total():,}  dead letters {board.dead_letters.total():,}  hits: {hits}"
         + "".join(f"  {note}" for note in (show.notes.reading, show.notes.warning) if note)
     )
-
-
-def summary(board: Board, verdict: Verdict, seconds: float) -> dict[str, Any]:
-    """The figures of a run of so many seconds as plain data; a ratio or time that was not measured is null."""
-    percentiles = {f"p{p}": board.event_to_list.percentile(p) for p in (50, 95, 99)}
-    return {
-        "events": board.events,
-        "events_per_second": round(board.events / seconds, 2) if seconds > 0 else None,
-        "lists": board.lists,
-        "degraded": board.degraded.total(),
-        "degraded_by_reason": dict(board.degraded),
-        "dead_letters": board.dead_letters.total(),
-        "event_to_list_ms": {name: None if ms is None else round(ms, 1) for name, ms in percentiles.items()},
-        "hit_ratio": {name: verdict.ratio(name) for name in verdict.hits},
-        "tests": verdict.tests,
-    }
-
-
-def summary_table(figures: Mapping[str, Any]) -> RenderableType:
-    """The figures of `summary` for the terminal."""
-    table = Table(box=box.SIMPLE_HEAD, title="Summary", title_justify="left", title_style="bold", show_header=False)
-    table.add_column(style=QUIET)
-    table.add_column(justify="right")
-    share = f" ({100 * figures['degraded'] / figures['lists']:.1f}%)" if figures["lists"] else ""
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(figures["degraded_by_reason"].items()))
-    times = figures["event_to_list_ms"]
-    rate = figures["events_per_second"]
-    table.add_row("events in", f"{figures['events']:,}" + ("" if rate is None else f" ({rate:.1f}/s)"))
-    table.add_row("lists out", f"{figures['lists']:,}")
-    table.add_row("lists without the model", f"{figures['degraded']:,}{share}" + (f": {reasons}" if reasons else ""))
-    table.add_row("dead letters", f"{figures['dead_letters']:,}")
-    read = figures.get("films_read")
-    if read:
-        table.add_row("films read at the beginning / end", f"{read['begin']:,} / {read['end']:,} of {read['of']:,}")
-    table.add_row("event to list, p50 / p95 / p99", " / ".join(_ms(times[p]) for p in ("p50", "p95", "p99")))
-    table.add_section()
-    table.add_row(f"next like among the first {JUDGED}", f"share of {figures['tests']:,} tests")
-    for name, label in METHODS.items():
-        if name in figures["hit_ratio"]:
-            ratio = figures["hit_ratio"][name]
-            style = "bold cyan" if name == "ouzel" else ""
-            table.add_row(f"  {label}", Text("-" if ratio is None else f"{ratio:.3f}", style=style))
-    judged = figures.get("judged")
-    if judged and judged["likes"]:
-        table.add_section()
-        table.add_row("what the model adds", f"share of {judged['likes']:,} likes")
-        for of, label in (("list", "lists as published"), ("without_model", "the same lists without the model")):
-            table.add_row(f"  {label}", f"{judged[of] / judged['likes']:.3f}")
-    return table
 
 
 def _tile(title: str, big: str, small: str, style: str = "cyan") -> Panel:
@@ -255,7 +208,7 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
     if not own_line:
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     model = "without the model" if made.degraded else "with the model"
-    table.add_row("", Text(f"recommended {model} after {_ms(made.freshness_ms)}", style=QUIET))
+    table.add_row("", Text(f"recommended {model} after {milliseconds(made.freshness_ms)}", style=QUIET))
     for place, entry in enumerate(made.entries[:LIST_SHOWN], start=1):
         number, name = Text(str(place), style="bold cyan"), Text(titles.get(entry.item, entry.item), style="bold")
         reason = Text(entry.reason.text, style=QUIET)
@@ -287,7 +240,7 @@ def _most(counts: Mapping[str, int]) -> str:
     return first + (f" +{len(others)}" if others else "")
 
 
-def _ms(ms: float | None) -> str:
+def milliseconds(ms: float | None) -> str:
     if ms is None:
         return "-"
     return f"{ms:,.0f} ms" if ms < 10_000 else f"{ms / 1000:,.1f} s"

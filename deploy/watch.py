@@ -19,7 +19,8 @@ from deploy.board import Board
 from deploy.errors import DeployError, first_of, no_broker
 from deploy.judge import Judge
 from deploy.replay import KafkaSink, Paced, ended, send_live
-from deploy.view import Notes, Show, View, line, summary, summary_table
+from deploy.summary import summary, summary_table
+from deploy.view import Notes, Show, View, line
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter

@@ -15,7 +15,7 @@ from tests import parts
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# Property tests are about bytes and numbers, not about time: a busy machine must not fail them.
+# Property tests are about values, not about time: a busy machine must not fail them.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 

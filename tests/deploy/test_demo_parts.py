@@ -77,21 +77,15 @@ def test_progress_is_read_back_from_the_builder(capsys: pytest.CaptureFixture[st
         assert building.parse(other) is None
 
 
-class Broken:
+class Broken(demo.Demo):
     """A demo that fails, perhaps because a part has ended."""
 
     part: str | None = None
 
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def interrupt(self) -> None:
-        pass
-
     def ended(self) -> str | None:
         return self.part
 
-    async def perform(self) -> None:
+    async def perform(self) -> dict[str, object]:
         raise ExceptionGroup("tasks", [ExceptionGroup("tasks", [MissingPart("The lamp", "Light it.")])])
 
 

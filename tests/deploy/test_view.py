@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +13,8 @@ from rich.console import Console
 
 from deploy.board import FOLLOWED_SECONDS, PEOPLE_KEPT, Board, Rate, Times
 from deploy.judge import Judge
-from deploy.view import Show, View, line, summary, summary_table
+from deploy.summary import summary, summary_table, why_without_model
+from deploy.view import Show, View, line
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Reason, Recommendation, Source
@@ -192,3 +194,19 @@ def test_the_board_forgets_who_was_away_longest() -> None:
     for n in range(PEOPLE_KEPT + 10):
         board.history(rated(f"u{n}", "i1"))
     assert len(board._people) == PEOPLE_KEPT
+
+
+@pytest.mark.parametrize(
+    ("reasons", "says"),
+    [
+        ({}, ""),
+        ({"deadline": 2}, ""),
+        ({"deadline": 7, "unavailable": 1}, "8.0% of the lists came out without the model; the model was too slow"),
+        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: look at tritonserver.log."),
+    ],
+)
+def test_the_summary_says_why_lists_came_out_without_the_model(reasons: dict[str, int], says: str) -> None:
+    figures = {"lists": 100, "degraded": sum(reasons.values()), "degraded_by_reason": reasons}
+    told = why_without_model(figures, 1_000, Path("tritonserver.log"))
+    assert says in told
+    assert bool(says) == bool(told)
