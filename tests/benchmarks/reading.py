@@ -28,6 +28,7 @@ from deploy.datasets import films
 from inference.attention import IMPLEMENTATION
 from inference.errors import InferenceError
 from inference.item_tokens.reading import DEPTHS, Reader, compose
+from inference.prepacked import prepack
 from inference.repository import weights_of
 from inference.settings import ModelSettings
 from inference.tokens import FileTokens
@@ -52,15 +53,16 @@ def texts(count: int) -> list[str]:
 
 
 def readers(weights: Path, threads: int) -> dict[str, Reader]:
-    """By format and layers."""
+    """By format and layers, laid out as for serving."""
     torch.set_num_threads(threads)
-    tokens, version = FileTokens(weights), read_manifest(weights).version
+    tokens, manifest = FileTokens(weights), read_manifest(weights)
     found = {}
     for dtype in FORMATS:
         settings = ModelSettings.make(dtype=dtype, threads=threads)
         decoder = load_model(weights, settings, IMPLEMENTATION).base_model
+        prepack(decoder.layers)
         for depths in (DEPTHS, HALF):
-            found[f"{dtype}, {max(depths)} layers"] = Reader(decoder, tokens, version, depths)
+            found[f"{dtype}, {max(depths)} layers"] = Reader(decoder, tokens, manifest.version(settings.dtype), depths)
     return found
 
 

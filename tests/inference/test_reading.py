@@ -115,4 +115,4 @@ def test_what_a_pause_raises_ends_the_pass_and_leaves_no_trace() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         next(made.passes(["Heat"], stop))
-    assert not any(layer._forward_hooks for layer in made._trunk.layers)
+    assert not any(layer._forward_hooks for layer in made.trunk.layers)

@@ -61,7 +61,7 @@ def test_a_list_waits_for_one_layer_of_a_pass_over_items() -> None:
         order.append("list")
 
     asking = threading.Thread(target=ask)
-    layers = made._readings.reader._trunk.layers
+    layers = made._readings.reader.trunk.layers
 
     def first(module: object, inputs: object) -> None:
         if not order:
@@ -117,7 +117,7 @@ def test_lists_read_nothing_and_what_they_lack_is_read_first() -> None:
         if not read:
             made.score([LIST])
 
-    made._readings.reader._trunk.layers[0].register_forward_pre_hook(ask)
+    made._readings.reader.trunk.layers[0].register_forward_pre_hook(ask)
     shared.describe(asked)
     assert read[0] == "a"
     assert sorted(read[1:5]) == ["Alien", "Dumbo", "Heat", "Jaws"]
@@ -178,7 +178,7 @@ def test_stopping_breaks_a_pass_off_and_saves_what_was_read(tmp_path: Path) -> N
     made = engine(tmp_path)
     shared = SharedEngine(made)
     shared.describe(FILMS[:1])
-    made._readings.reader._trunk.layers[0].register_forward_pre_hook(lambda module, inputs: shared.stop())
+    made._readings.reader.trunk.layers[0].register_forward_pre_hook(lambda module, inputs: shared.stop())
     with pytest.raises(Stopped):
         shared.describe(FILMS)
     made.score([LIST])
@@ -200,7 +200,7 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
             held.set()
             assert go.wait(SECONDS)
 
-    made._readings.reader._trunk.layers[0].register_forward_pre_hook(hold)
+    made._readings.reader.trunk.layers[0].register_forward_pre_hook(hold)
     describing = asyncio.create_task(scorer.describe(FILMS, timeout=SECONDS))
     assert await asyncio.to_thread(held.wait, SECONDS)
     listing = asyncio.create_task(scorer.score(LIST, timeout=SECONDS))
