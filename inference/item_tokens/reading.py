@@ -32,7 +32,7 @@ _CHARACTERS_A_TOKEN = 24
 _PASS_TOKENS = 512
 """Tokens of one pass: more are no faster on a CPU and need more memory."""
 
-LAYER_SECONDS = 0.03
+LAYER_SECONDS = 0.04
 """How long one layer of a pass that gives way may take: what a list waits for, at most."""
 
 _FIRST_TOKENS, _FEWEST_TOKENS = 64, 32

@@ -81,7 +81,7 @@ def test_a_pass_that_gives_way_is_as_large_as_a_layer_is_short(monkeypatch: pyte
         clock.step = seconds
         places, _ = next(made.passes(asked, lambda: None))
         sizes.append(len(places))
-    assert sizes == [4, 8, 16, 32, 32, 32, 4, 2]
+    assert sizes == [4, 8, 16, 32, 32, 32, 6, 2]
     assert len(next(made.passes(asked))[0]) == 32
 
 
