@@ -18,8 +18,6 @@ import msgspec
 from inference.errors import WeightsError
 from inference.settings import DType, ModelSettings
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # transformers draws bars of its own over ours; read when it is imported
-
 Progress = Callable[[str, int, int], None]
 """Called with a label, how much is done, and of how much."""
 
