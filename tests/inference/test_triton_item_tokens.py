@@ -127,6 +127,7 @@ CATALOGUE = [Candidate(f"Film number {number} ({1920 + number % 100})", item=str
 PARTS = [CATALOGUE[begin : begin + MAX_DESCRIBED] for begin in range(0, len(CATALOGUE), MAX_DESCRIBED)]
 
 
+@pytest.mark.timeout(1200)  # three servers, one after another
 async def test_a_restarted_server_reads_no_item_again(
     item_token_model: Path, exact_model: Path, tmp_path: Path
 ) -> None:
