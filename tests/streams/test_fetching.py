@@ -55,6 +55,11 @@ def test_gives_what_one_by_one_gives(sizes: list[int], begin: int, limit: int) -
     assert all(limit <= len(each) < limit + max(sizes) for each in lists[:-1])
 
 
+def test_a_batch_of_thousands() -> None:
+    (found,) = by_batch(fetch([5_000], 10), 100)
+    assert [record.offset for record in found] == list(range(10, 5_000))
+
+
 def test_a_wrong_checksum_is_raised_after_what_is_good() -> None:
     records = fetch([2, 2, 2], 0, damage=1)
     _unpack_by_batch(records, 100)
