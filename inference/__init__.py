@@ -1,5 +1,3 @@
-
-
 import os
 
 # transformers draws bars of its own over ours. Read when tqdm is imported, which torch does.
