@@ -175,7 +175,7 @@ class Demo:
         with steps.step("model") as step:
             await self._stage.build_model(step, judged_from_ms)
             if self._stage.without_triton:
-                # A line of its own: what does not fit beside a bar is cut off.
+                # On a separate line: what does not fit beside a bar is cut off.
                 self._console.print(f"Scoring in-process: {self._stage.without_triton}", highlight=False)
                 step.say("scoring in-process")
             else:
