@@ -18,6 +18,7 @@ from schemas.topics import EVENTS, RECOMMENDATIONS
 from streams.metrics import Metrics
 from tests.parts import need_prometheus
 from tests.path.pipeline import Pipeline, click, films
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
@@ -70,7 +71,7 @@ async def test_prometheus_scrapes_a_worker_and_answers(own_broker: Broker, tmp_p
         ]
 
         def get(path: str) -> Any:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=5) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=60) as reply:
                 return json.load(reply)["data"]
 
         def ask(query: str) -> float | None:
@@ -78,7 +79,7 @@ async def test_prometheus_scrapes_a_worker_and_answers(own_broker: Broker, tmp_p
             return float(found[0]["value"][1]) if found else None
 
         with Child("Prometheus", command, log=tmp_path / "prometheus.log") as prometheus:
-            prometheus.wait_ready(lambda: ask("up") == 1.0, 60.0)
+            prometheus.wait_ready(lambda: ask("up") == 1.0, PATIENCE)
             assert ask("sum(ouzel_events_total)") == 5.0
             assert ask('sum(ouzel_events_total{kind="click"})') == 5.0
             assert ask('ouzel_dead_letters_total{code="malformed"}') == 1.0
