@@ -4,6 +4,8 @@ them."""
 import asyncio
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from deploy.brokers import Broker
 from schemas.codec import encode
 from schemas.events import Event, EventKind
@@ -25,7 +27,12 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
         await pipeline.prepare(films())
         start(pipeline)
         for number in range(3):
-            sent = [(user, encode(click(user, f"film-{number}", number))) for user in (ANN, BOB)]
+            # Feedback names its event by the id that the producer gave it.
+            clicks = {user: click(user, f"film-{number}", number) for user in (ANN, BOB)}
+            sent = [
+                (user, encode(replace(one, id=f"click-{number}-{place}")))
+                for place, (user, one) in enumerate(clicks.items())
+            ]
             await pipeline.send(EVENTS, sent)
         made = await pipeline.read(
             RECOMMENDATIONS, Recommendation, lambda made: {ANN, BOB} <= {one.user for one in made}
