@@ -95,7 +95,15 @@ def test_the_default_is_the_fastest_within_a_hundredth() -> None:
 
 def test_ways_of_reading_are_compared_with_one() -> None:
     made = {"bf16, 24 layers": Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))}
-    found = reading.report(reading.measure(made, ["Heat", "Alien"] * 8, (8, 16), rounds=1), threads=1)
+    took = reading.measure(made, ["Heat", "Alien"] * 8, (8, 16), rounds=1)
+    gained = {reading.EXACT: np.array([1.0, 0.0, 0.5, 0.5]), "bf16, 24 layers": np.array([0.5, 0.5, 0.5, 0.5])}
+    found = reading.report(took, gained, threads=1)
+    assert found["ndcg10"]["bf16, 24 layers"] == {
+        "ndcg10": 0.5,
+        "less_fp32": 0.0,
+        "error": pytest.approx(0.125**0.5 / 2),
+    }
+    assert (found["lists"], found["ndcg10"][reading.EXACT]["error"]) == (4, 0.0)
     assert list(found["ways"]) == [reading.BASE, "bf16, 24 layers, calls of 16"]
     assert found["ways"][reading.BASE]["times_base"] == 1.0
     assert all(way["milliseconds_an_item"] > 0 for way in found["ways"].values())
