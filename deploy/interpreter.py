@@ -55,7 +55,7 @@ def other() -> str:
 def asked(python: str, code: str) -> "str | None":
     """What a Python prints for `code`; None if it cannot run it."""
     try:
-        return subprocess.check_output([python, "-c", code], stderr=subprocess.DEVNULL, timeout=60).decode().strip()
+        return subprocess.check_output([python, "-c", code], stderr=subprocess.DEVNULL, timeout=240).decode().strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

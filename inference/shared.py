@@ -1,6 +1,6 @@
 """One engine for two threads: lists in the one, items in the other, which gives way between two layers of a pass.
 
-Nobody waits for an item to be read, and reading one takes longer than a list. So items are read in large passes, which
+Reading items is background work, and one takes longer than a list. So items are read in large passes, which
 are the cheapest, and a list that comes meanwhile waits for one layer of such a pass.
 """
 
@@ -22,13 +22,13 @@ class Counts(NamedTuple):
 
 
 class Stopped(Exception):
-    """The engine is being put away in the middle of a pass: nobody gets its result."""
+    """The engine is being put away in the middle of a pass, whose result is dropped."""
 
 
 class ScoringEngine(Protocol):
     """What a scorer needs of an engine (those that `inference.loading` knows).
 
-    `skip(i)` is asked just before the work of request i: whether nobody waits for it any more. `describe` gives vectors
+    `skip(i)` is asked just before the work of request i: whether its caller has given up. `describe` gives vectors
     of width 0 where the model has none, and raises `RequestRefused` for items that it does not take. `pause` is called
     between the layers of a pass over items; the engine may score meanwhile, and what it raises ends the pass.
 
@@ -95,7 +95,7 @@ class SharedEngine:
             return self._engine.describe(items, self._pause)
 
     def tend(self) -> None:
-        """Read what lists lacked, and keep on disk what was read. For when nobody waits. Raises `Stopped`."""
+        """Read what lists lacked, and keep on disk what was read. Background work. Raises `Stopped`."""
         try:
             if self._engine.behind:
                 with self._turns.second():

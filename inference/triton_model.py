@@ -1,7 +1,7 @@
 """The Python model that Triton runs. Thin: bytes in, an engine, tensors out. Imported inside Triton's stub only.
 
-Lists are answered in `execute`. Items are described by a thread beside it that gives way to lists, since nobody waits
-for them: their answers are sent when they are ready, which may be long after `execute` has returned.
+Lists are answered in `execute`. Items are described in the background by another thread, which gives way to lists:
+their answers are sent when they are ready, which may be long after `execute` has returned.
 """
 
 import json

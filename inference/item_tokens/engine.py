@@ -227,7 +227,7 @@ class ItemTokenEngine:
         """
         if len(items) > MAX_DESCRIBED:
             raise RequestRefused(f"{len(items)} items, at most {MAX_DESCRIBED} are described at once; ask in parts")
-        torch.set_num_threads(self._threads)  # each thread has a number of its own, which is that of the cores at first
+        torch.set_num_threads(self._threads)  # torch sets this per thread, and begins with the number of cores
         vectors = self._items.have(items, pause)
         values = vectors.cpu().numpy().astype("<f4").tobytes()
         return ItemVectors(width=vectors.shape[1], values=values, model_version=self.version)

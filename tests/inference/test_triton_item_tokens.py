@@ -165,7 +165,7 @@ async def described(model: Path, log: Path) -> tuple[list[ItemVectors], dict[str
 
 def read_counts(address: str) -> dict[str, int]:
     """`ouzel_items_read_total` by where readings came from."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as page:
         lines = page.read().decode().splitlines()
     pattern = re.compile(r'ouzel_items_read_total\{from="(\w+)",model="scorer",version="1"\} (\d+)')
     found = {match[1]: int(match[2]) for line in lines if (match := pattern.match(line))}
