@@ -7,12 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.topics import EVENTS
 from tests.faults.verdict import Place
 from tests.streams.plane import Sent, traffic
 
 PEOPLE, ITEMS = 60, 40
+PARTITIONS = 4
+"""Of these the load goes to; partitions that are added have users of their own."""
+
 TICK_SECONDS = 0.2
 SEND_SECONDS = 90.0
 """How long a send is tried again: longer than a broker is away."""
@@ -20,6 +24,12 @@ SEND_SECONDS = 90.0
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def partitioner(key: bytes | None, partitions: list[int], available: list[int]) -> int:
+    """Where Kafka's clients send a key while there are `PARTITIONS` partitions."""
+    first = sorted(partitions)[:PARTITIONS]
+    return int(DefaultPartitioner()(key, first, first))
 
 
 class Load:
@@ -40,6 +50,7 @@ class Load:
             linger_ms=5,
             max_request_size=2_000_000,
             request_timeout_ms=int(SEND_SECONDS * 1000),
+            partitioner=partitioner,
         )
         await self._producer.start()
         self._task = asyncio.create_task(self._run(), name="load")
@@ -56,6 +67,11 @@ class Load:
             await asyncio.wait(self._open)
         await self._producer.stop()
 
+    async def flush(self) -> None:
+        """Wait until everything that was sent before this has been accepted or given up."""
+        if self._open:
+            await asyncio.wait(set(self._open))
+
     async def burst(self, count: int) -> None:
         """`count` events of everybody at once."""
         await self.send(traffic(self._next_seed(), count, PEOPLE, ITEMS, now_ms()))
@@ -66,6 +82,20 @@ class Load:
             future = await self._producer.send(EVENTS.name, value, key=key)
             self._open.add(future)
             future.add_done_callback(self._sent)
+
+    async def send_apart(self, records: Iterable[Sent], partition: int | None = None, **options: Any) -> list[Place]:
+        """Send records through a producer with these options, to `partition` if given, and wait until they are in."""
+        async with AIOKafkaProducer(bootstrap_servers=self._bootstrap, partitioner=partitioner, **options) as producer:
+            while partition is not None and partition not in await producer.partitions_for(EVENTS.name):
+                await producer.client.force_metadata_update()
+            sent = [await producer.send(EVENTS.name, value, key=key, partition=partition) for key, value in records]
+            places = [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
+        self.accept(places)
+        return places
+
+    def accept(self, places: Iterable[Place]) -> None:
+        """The broker has had these since now."""
+        self.accepted.update(dict.fromkeys(places, time.monotonic()))
 
     def _sent(self, future: asyncio.Future[Any]) -> None:
         self._open.discard(future)

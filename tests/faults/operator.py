@@ -1,4 +1,5 @@
-"""What an operator would have been told: series that rose on /metrics, pages that did not answer, lines in the logs."""
+"""What an operator would have been told: series that rose on /metrics, pages that did not answer, lines in the logs,
+and alerts of a real Prometheus."""
 
 import asyncio
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults.monitor import Monitor
 from tests.faults.schedule import NEED_TRITON, Kind
 
 SCRAPE_SECONDS = 0.5
@@ -15,6 +17,7 @@ SCRAPE_SECONDS = 0.5
 DEGRADED = r'ouzel_lists_total\{degraded="(?:unavailable|circuit_open|deadline|overloaded|invalid)"\}'
 RECOVERED = "ouzel_recovery_seconds_count"
 NO_ANSWER = "/healthz does not answer"
+ALERT = "alert "
 STARTED_OVER = r"starting over from what is durable[^,]*"
 
 SIGNS: Mapping[Kind, tuple[str, ...]] = {
@@ -35,14 +38,24 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.POISON: (r"ouzel_dead_letters_total\{.*\}",),
     Kind.FLOOD: ("ouzel_coalesced_triggers_total", "ouzel_lag_records"),
     Kind.SCORER_SWAPPED: ("ouzel_described_items_total", DEGRADED),
+    Kind.CODEC: (r"ouzel_events_total\{.*\}",),
+    Kind.TRANSACTION: ("ouzel_lag_records",),
+    Kind.OVERSIZED: (r'ouzel_dead_letters_total\{code="too_large"\}', "too_large"),
+    Kind.RETENTION_GAP: (r"ouzel_lost_records_total(?:\{.*\})?", "gone"),
+    Kind.BROKER_MOVED: (RECOVERED, "Unable connect to node", STARTED_OVER),
+    Kind.PARTITIONS_ADDED: (),
+    Kind.TOPIC_RECREATED: (),
+    Kind.PERMISSION_REVOKED: (),
 } | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
 """Of each kind, the series and log lines (patterns) that should tell of it."""
 
 
 class Operator:
-    """Scrapes the pages of the workers as a Prometheus would, and reads their logs, between two marks."""
+    """Scrapes the pages of the workers, reads their logs and asks `monitor` for alerts, between two marks."""
 
-    def __init__(self) -> None:
+    def __init__(self, monitor: Monitor | None = None) -> None:
+        self.monitor = monitor
+        self._alerts: set[str] = set()
         self._pages: dict[str, int] = {}
         self._logs: dict[Path, int] = {}
         self._last: dict[tuple[str, str], float] = {}
@@ -55,10 +68,12 @@ class Operator:
         self._pages[name] = port
         self._last = {key: value for key, value in self._last.items() if key[0] != name}
         self._logs.setdefault(log, 0)
+        self._scrape_those()
 
     def leave(self, name: str) -> None:
         """A worker was ended on purpose and does not come back."""
         self._pages.pop(name, None)
+        self._scrape_those()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="operator")
@@ -67,9 +82,12 @@ class Operator:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        if self.monitor is not None:
+            await asyncio.to_thread(self.monitor.stop)
 
     def mark(self) -> None:
         """Forget what was told until now."""
+        self._alerts.clear()
         self._rose.clear()
         self._silent = 0
         self._logs = {log: log.stat().st_size if log.exists() else 0 for log in self._logs}
@@ -79,13 +97,29 @@ class Operator:
         lines = "\n".join(self._since(log, start) for log, start in self._logs.items())
         found: dict[str, None] = {}
         for sign in SIGNS[kind]:
-            if sign == NO_ANSWER:
+            if sign.startswith(ALERT):
+                found.update(
+                    {f"{ALERT}{name}": None for name in sorted(self._alerts) if re.fullmatch(sign, ALERT + name)}
+                )
+            elif sign == NO_ANSWER:
                 found.update({sign: None} if self._silent else {})
             elif sign.startswith("ouzel_"):
                 found.update(dict.fromkeys(name for name in sorted(self._rose) if re.fullmatch(sign, name)))
             else:
                 found.update({f"log: {match[0]}": None for match in re.finditer(sign, lines)})
         return list(found)
+
+    async def alarmed(self, kind: Kind, *, seconds: float) -> None:
+        """Wait until an alert of those that should tell of `kind` fires. TimeoutError after `seconds`."""
+        if self.monitor is None:
+            return
+        async with asyncio.timeout(seconds):
+            while not any(sign.startswith(ALERT) for sign in self.told(kind)):  # noqa: ASYNC110 - no event comes
+                await asyncio.sleep(SCRAPE_SECONDS)
+
+    def _scrape_those(self) -> None:
+        if self.monitor is not None:
+            self.monitor.scrape(list(self._pages.values()))
 
     @staticmethod
     def _since(log: Path, start: int) -> str:
@@ -100,6 +134,8 @@ class Operator:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
             for name, port in list(self._pages.items()):
                 await self._scrape(session, name, port)
+            if self.monitor is not None:
+                self._alerts |= await self.monitor.firing(session)
 
     async def _run(self) -> None:
         while True:

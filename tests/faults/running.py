@@ -1,20 +1,22 @@
 """A run from its options: which brokers and parts there are, which faults fall where, one session after the other."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
+from deploy.brokers import Broker, EmbeddedBroker
 from inference.errors import TritonNotAvailable
 from inference.installation import find_installation
+from tests.faults.cluster import FaultyKafka
 from tests.faults.schedule import NEED_KAFKA, NEED_MOUNT, NEED_TRITON, Fault, Kind, schedule
 from tests.faults.scorer import Scorer
 from tests.faults.session import Say, Session, play
 from tests.faults.stage import ALLOWED_SECONDS, Stage, mount, unmount
 
-BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
+BROKERS = {"embedded": EmbeddedBroker, "kafka": FaultyKafka}
 SESSION_FAULTS = 20
 """Faults of one session, at most: after so many, what they came to is compared, and the next begins afresh."""
 
@@ -66,6 +68,9 @@ async def run(folder: Path, options: Options, say: Say) -> list[Session]:
     """Play every session in a folder of its own; stops after the first in which a promise did not hold."""
     wanted = frozenset(options.kinds) - missing_parts(say)
     with_scorer = bool(wanted & NEED_TRITON)
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        say("without alerts: there is no prometheus here (apt-get install prometheus)")
     played: list[Session] = []
     for number, (name, faults) in enumerate(plan(options.seed, options.faults, options.brokers, wanted)):
         say(f"-- session {number}: {len(faults)} faults on the {name} broker")
@@ -79,6 +84,7 @@ async def run(folder: Path, options: Options, say: Say) -> list[Session]:
                 seed=options.seed * 1000 + number,
                 rate=options.rate,
                 allowed=options.allowed,
+                prometheus=prometheus,
             ) as stage:
                 session = await play(stage, faults, say)
         played.append(session)

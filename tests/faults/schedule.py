@@ -28,16 +28,38 @@ class Kind(StrEnum):
     SCORER_SWAPPED = "scorer_swapped"
     POISON = "poison"
     FLOOD = "flood"
+    CODEC = "codec"
+    TRANSACTION = "transaction"
+    OVERSIZED = "oversized"
+    PARTITIONS_ADDED = "partitions_added"
+    TOPIC_RECREATED = "topic_recreated"
+    RETENTION_GAP = "retention_gap"
+    BROKER_MOVED = "broker_moved"
+    PERMISSION_REVOKED = "permission_revoked"
 
 
-NEED_KAFKA = frozenset({Kind.BROKER_STOPPED, Kind.BROKER_KILLED, Kind.CHANGELOG_COMPACTED})
-"""What the embedded broker cannot do: it keeps everything in memory."""
+NEED_KAFKA = frozenset(
+    {
+        Kind.BROKER_STOPPED,
+        Kind.BROKER_KILLED,
+        Kind.BROKER_MOVED,
+        Kind.CHANGELOG_COMPACTED,
+        Kind.CODEC,
+        Kind.TRANSACTION,
+        Kind.OVERSIZED,
+        Kind.PARTITIONS_ADDED,
+        Kind.TOPIC_RECREATED,
+        Kind.RETENTION_GAP,
+        Kind.PERMISSION_REVOKED,
+    }
+)
+"""What the embedded broker cannot do: it keeps everything in memory, and knows neither rights nor transactions."""
 
 NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_"))
 NEED_MOUNT = frozenset({Kind.DISK_FULL})
 """What takes a file system of its own, small enough to be filled."""
 
-KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED}
+KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED, Kind.CODEC, Kind.OVERSIZED}
 """Faults that take nobody's worker away: lists must come within their deadline all along."""
 
 WEIGHTS = dict.fromkeys(Kind, 1) | {
@@ -57,6 +79,7 @@ HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.SCORER_SLOW: (6.5, 9.0),
     Kind.BROKER_KILLED: (0.0, 3.0),
     Kind.BROKER_STOPPED: (0.0, 3.0),
+    Kind.BROKER_MOVED: (0.0, 8.0),
 }
 """Seconds for which a fault is kept up, at least and at most. A frozen worker is given up by the group after six."""
 

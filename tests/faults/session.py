@@ -102,13 +102,14 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
 
 
 async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, str]:
-    events = await _read(stage, EVENTS)
+    events = _with_archived(stage, await _read(stage, EVENTS))
     expected = Expected(events)
     held = contexts_of(await _read(stage, CONTEXTS))
     counted = counts_of(await _read(stage, NEIGHBOURS))
     letters = [decode(DeadLetter, record.value) for record in await _read(stage, DEAD_LETTERS)]
     late = _late(stage, events, expected, outages)
-    missing = stage.load.accepted.keys() - {(record.partition, record.offset) for record in events}
+    read = {(record.partition, record.offset) for record in events}
+    missing = stage.load.accepted.keys() - stage.expired - read
     found = folds(expected.contexts, held)
     verdict = Verdict(
         accepted=len(expected.accepted),
@@ -124,6 +125,12 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
         without_list=people(late),
     )
     return verdict, _differences(expected, held, counted, late)
+
+
+def _with_archived(stage: Stage, events: Sequence[Any]) -> list[Any]:
+    """The records of a topic and those that have expired since, without those that expired before they were read."""
+    found = stage.archived | {(record.partition, record.offset): record for record in events}
+    return [found[place] for place in sorted(found) if place not in stage.expired]
 
 
 async def _read(stage: Stage, topic: Topic) -> list[Any]:

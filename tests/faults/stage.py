@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from deploy.brokers import Broker
 from deploy.processes import Child
@@ -18,11 +19,14 @@ from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.topics import ITEMS
 from streams.settings import throwaway, to_environment
+from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS as FILMS
-from tests.faults.load import Load
+from tests.faults.load import PARTITIONS, Load
+from tests.faults.monitor import Monitor
 from tests.faults.operator import Operator
 from tests.faults.pulse import Pulse
 from tests.faults.scorer import Scorer
+from tests.faults.verdict import Place
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
 from tests.path.pipeline import films
@@ -60,7 +64,10 @@ class Worker:
 
 
 class Stage:
-    """One broker with its topics, and what runs on it. `scorer` is None where there is no tritonserver."""
+    """One broker with its topics, and what runs on it.
+
+    `scorer` is None where there is no tritonserver; `prometheus` is where that program is, None where it is missing.
+    """
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class Stage:
         seed: int,
         rate: float,
         allowed: float = ALLOWED_SECONDS,
+        prometheus: str | None = None,
     ) -> None:
         self.broker = broker
         self.allowed = allowed
@@ -79,10 +87,16 @@ class Stage:
         self.workers: dict[str, Worker] = {}
         self.load = Load(broker.bootstrap, seed, rate)
         self.watch = Watch(broker.bootstrap, self.load)
-        self.operator = Operator()
+        self.operator = Operator(None if prometheus is None else Monitor(prometheus, folder / "prometheus"))
         self.pulse = Pulse()
         self.ended: list[str] = []
         """Workers that ended of themselves, and how."""
+        self.partitions = PARTITIONS
+        """How many partitions `ouzel.events` has."""
+        self.archived: dict[Place, Any] = {}
+        """Records that have expired since, by where they were."""
+        self.expired: set[Place] = set()
+        """Those that no worker had read."""
         self.states = folder / "state"
         self.mounted = False
         self._ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
@@ -90,6 +104,8 @@ class Stage:
 
     async def __aenter__(self) -> Self:
         try:
+            if self.operator.monitor is not None:
+                self.operator.monitor.start()
             await create(self.broker.bootstrap)
             await send_all(
                 self.broker.bootstrap, [(film.id.encode(), encode(film)) for film in films(FILMS)], ITEMS.name
@@ -128,11 +144,14 @@ class Stage:
     def start(self, name: str) -> Worker:
         """Start a worker on the state that one of this name left."""
         state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
+        brokers = (
+            self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
+        )
         settings = throwaway(
-            self.broker.bootstrap,
             state_dir=state,
             web_port=self._ports[name],
             triton=self.scorer.address if self.scorer else "",
+            **brokers,
             **SETTINGS,
         )
         environment = {**to_environment(settings), VARIABLE: str(clock), "OMP_NUM_THREADS": "1"}
@@ -154,6 +173,11 @@ class Stage:
 
     def signal(self, name: str, number: signal.Signals) -> None:
         os.killpg(self.workers[name].child.pid, number)
+
+    def archive(self, records: Iterable[Any], unread: Iterable[Place]) -> None:
+        """Remember records that are about to expire, and which of them no worker has read."""
+        self.archived.update({(record.partition, record.offset): record for record in records})
+        self.expired.update(unread)
 
     def free_name(self) -> str:
         return next(name for name in NAMES if name not in self.workers)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
@@ -9,10 +10,8 @@ from aiokafka import AIOKafkaConsumer
 from schemas.codec import decode
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import RECOMMENDATIONS
-from tests.faults.load import Load
-from tests.faults.verdict import Answer
-
-PARTITIONS = 4
+from tests.faults.load import PARTITIONS, Load
+from tests.faults.verdict import Answer, Place
 
 
 @dataclass
@@ -42,6 +41,7 @@ class Watch:
             bootstrap_servers=self._bootstrap,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=50,
+            metadata_max_age_ms=2_000,  # partitions are added while it reads
         )
         await self._consumer.start()
         self._task = asyncio.create_task(self._run(), name="watch")
@@ -65,7 +65,7 @@ class Watch:
         return time.monotonic()
 
     def _works(self, since: float, with_model: bool) -> bool:
-        fresh = self._fresh.values()
+        fresh = [self._fresh[partition] for partition in range(PARTITIONS)]
         model = not with_model or any(each.with_model > since for each in fresh)
         return model and all(each.any > since for each in fresh)
 
@@ -73,6 +73,13 @@ class Watch:
         """Wait until a list comes from this version of the model. TimeoutError after `seconds`."""
         async with asyncio.timeout(seconds):
             while name not in self.versions:
+                self._news.clear()
+                await self._news.wait()
+
+    async def answered(self, places: Collection[Place], *, seconds: float) -> None:
+        """Wait until each of these, or a later event of its partition, is answered. TimeoutError after `seconds`."""
+        async with asyncio.timeout(seconds):
+            while not all(any(p == a.place[0] and o <= a.place[1] for a in self.answers) for p, o in places):
                 self._news.clear()
                 await self._news.wait()
 
@@ -90,7 +97,7 @@ class Watch:
         self.degraded[made.degraded] = self.degraded.get(made.degraded, 0) + 1
         if made.model_version is not None:
             self.versions.add(made.model_version)
-        came, fresh = self._load.accepted.get(place, 0.0), self._fresh[made.partition]
+        came, fresh = self._load.accepted.get(place, 0.0), self._fresh.setdefault(made.partition, Fresh())
         fresh.any = max(fresh.any, came)
         if made.degraded is None:
             fresh.with_model = max(fresh.with_model, came)

@@ -244,7 +244,12 @@ async def _follow(bootstrap: str, topic: str, count: int) -> None:
 
 async def _reader(bootstrap: str, topic: str) -> Any:
     """A consumer of all partitions of a topic, at their beginning."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=50,
+        isolation_level="read_committed",
+    )
     await consumer.start()
     metadata = await consumer._client.fetch_all_metadata()
     partitions = [TopicPartition(topic, partition) for partition in metadata.partitions_for_topic(topic)]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.faults.schedule import Fault, Kind
 from tests.faults.stage import Stage
-from tests.faults.strikes import brokers, disks, inputs, scorers, workers
+from tests.faults.strikes import brokers, cluster, disks, inputs, records, scorers, workers
 
 Strike = Callable[[Stage, Fault], Awaitable[float]]
 
@@ -28,4 +28,11 @@ STRIKES: Mapping[Kind, Strike] = {
     Kind.SCORER_SWAPPED: scorers.swapped,
     Kind.POISON: inputs.poison,
     Kind.FLOOD: inputs.flood,
+    Kind.CODEC: records.codec,
+    Kind.TRANSACTION: records.transaction,
+    Kind.OVERSIZED: records.oversized,
+    Kind.PARTITIONS_ADDED: cluster.partitions_added,
+    Kind.RETENTION_GAP: records.retention_gap,
+    Kind.BROKER_MOVED: cluster.moved,
+    Kind.PERMISSION_REVOKED: cluster.revoked,
 }

@@ -1,0 +1,129 @@
+"""Records as other producers send them: compressed by any codec, in transactions, far too large; and records that
+retention takes away unread."""
+
+import asyncio
+import time
+from random import Random
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import RecordsToDelete
+
+from deploy.topics import admin
+from schemas.codec import encode
+from schemas.events import Event, EventKind
+from schemas.topics import CONTEXTS, COVISITS, EVENTS, FEEDBACK, RECOMMENDATIONS
+from tests.faults.cluster import FaultyKafka
+from tests.faults.load import ITEMS, now_ms, partitioner
+from tests.faults.schedule import Fault
+from tests.faults.stage import APP, Stage
+from tests.faults.verdict import Place
+from tests.streams.plane import Sent
+
+CODECS = ("gzip", "snappy", "lz4", "zstd")
+COMPRESSED = (EVENTS, CONTEXTS, COVISITS, RECOMMENDATIONS, FEEDBACK)
+LARGEST = 10 * 1024 * 1024
+
+
+def likes(name: str, count: int, users: int, draw: Random) -> list[Sent]:
+    """`count` events of `users` users of their own."""
+    events = [
+        Event(
+            id=f"{name}-{n}",
+            user=f"{name}-user-{n % users}",
+            kind=EventKind.LIKE,
+            ts=now_ms(),
+            item=f"film-{draw.randrange(ITEMS)}",
+            scene="home",
+        )
+        for n in range(count)
+    ]
+    return [(event.user.encode(), encode(event)) for event in events]
+
+
+def kafka(stage: Stage) -> FaultyKafka:
+    assert isinstance(stage.broker, FaultyKafka), "these faults are drawn on Apache Kafka alone"
+    return stage.broker
+
+
+async def codec(stage: Stage, fault: Fault) -> float:
+    """Producers with every codec, and a topic that the broker compresses itself from now on."""
+    draw = Random(fault.seed)
+    topic, kind = draw.choice(COMPRESSED), draw.choice(CODECS)
+    await asyncio.to_thread(kafka(stage).configure, topic.name, compression_type=kind)
+    for each in CODECS:
+        await stage.load.send_apart(likes(f"{each}-{fault.number}", 40, 5, draw), compression_type=each)
+    return time.monotonic()
+
+
+async def transaction(stage: Stage, fault: Fault) -> float:
+    """Events in transactions that stay open for a while: those of one are committed, those of the other are not."""
+    draw = Random(fault.seed)
+    for commit in draw.sample((True, False), 2):
+        async with AIOKafkaProducer(
+            bootstrap_servers=stage.broker.bootstrap,
+            transactional_id=f"faults-{fault.number}-{commit}",
+            partitioner=partitioner,
+        ) as producer:
+            await producer.begin_transaction()
+            records = likes(f"{'committed' if commit else 'aborted'}-{fault.number}", 24, 6, draw)
+            sent = [await producer.send(EVENTS.name, value, key=key) for key, value in records]
+            places = [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
+            await asyncio.sleep(fault.hold)
+            if commit:
+                await producer.commit_transaction()
+                stage.load.accept(places)
+            else:
+                await producer.abort_transaction()
+    return time.monotonic()
+
+
+async def oversized(stage: Stage, fault: Fault) -> float:
+    """Records of up to some MB, which the topic takes and no dead letter can hold."""
+    draw = Random(fault.seed)
+    await asyncio.to_thread(kafka(stage).configure, EVENTS.name, max_message_bytes=LARGEST)
+    sizes = [1_500_000, 3_000_000, draw.randrange(1_100_000, 6_000_000)]
+    records: list[Sent] = [(f"large-{n}".encode(), bytes(size)) for n, size in enumerate(sizes)]
+    await stage.load.send_apart(records, max_request_size=LARGEST)
+    return time.monotonic()
+
+
+async def retention_gap(stage: Stage, fault: Fault) -> float:
+    """The worker is stopped, and all that is on the topic expires before it comes back."""
+    (name,) = stage.workers
+    status = await stage.stop(name)
+    if status:
+        stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
+    await stage.load.send_apart(likes(f"expired-{fault.number}", 40, 20, Random(fault.seed)))
+    records, ends, committed = await _everything(stage)
+    lost: set[Place] = {(r.partition, r.offset) for r in records if r.offset >= committed[r.partition]}
+    stage.archive(records, lost)
+    async with admin(stage.broker.bootstrap) as client:
+        await client.delete_records(
+            {TopicPartition(EVENTS.name, partition): RecordsToDelete(end) for partition, end in ends.items()}
+        )
+    stage.start(name)
+    return time.monotonic()
+
+
+async def _everything(stage: Stage) -> tuple[list[Any], dict[int, int], dict[int, int]]:
+    """All events up to now, the end of each partition, and the next offset that the group reads of it."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=stage.broker.bootstrap,
+        group_id=APP,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    async with consumer:
+        partitions = [TopicPartition(EVENTS.name, number) for number in range(stage.partitions)]
+        consumer.assign(partitions)
+        committed = {tp.partition: await consumer.committed(tp) or 0 for tp in partitions}
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        records: list[Any] = []
+        for tp, end in ends.items():
+            while await consumer.position(tp) < end:
+                for batch in (await consumer.getmany(tp, timeout_ms=200)).values():
+                    records += [record for record in batch if record.offset < end]
+        return records, {tp.partition: end for tp, end in ends.items()}, committed
