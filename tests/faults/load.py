@@ -37,6 +37,8 @@ class Load:
 
     def __init__(self, bootstrap: str, seed: int, rate: float) -> None:
         self.accepted: dict[Place, float] = {}
+        self.bases: dict[int, int] = {}
+        """By partition, what is added to its offsets: where the topic was recreated, the old one's end."""
         self._bootstrap = bootstrap
         self._seed = seed * 1_000_000
         self._count = max(1, round(rate * TICK_SECONDS))
@@ -53,19 +55,21 @@ class Load:
             partitioner=partitioner,
         )
         await self._producer.start()
-        self._task = asyncio.create_task(self._run(), name="load")
+        self.resume()
 
     async def stop(self) -> None:
         """Send no more, and wait until everything sent has been accepted or given up."""
         if self._task is None:
             return
+        await self.pause()
+        await self._producer.stop()
+
+    async def _end(self) -> None:
+        assert self._task is not None, "it was started"
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._task = None
-        if self._open:
-            await asyncio.wait(self._open)
-        await self._producer.stop()
 
     async def flush(self) -> None:
         """Wait until everything that was sent before this has been accepted or given up."""
@@ -89,19 +93,30 @@ class Load:
             while partition is not None and partition not in await producer.partitions_for(EVENTS.name):
                 await producer.client.force_metadata_update()
             sent = [await producer.send(EVENTS.name, value, key=key, partition=partition) for key, value in records]
-            places = [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
+            places = [self.place(each) for each in await asyncio.gather(*sent)]
         self.accept(places)
         return places
+
+    def place(self, record: Any) -> Place:
+        """Where something stands that has a partition and an offset of the topic as it is now."""
+        return record.partition, record.offset + self.bases.get(record.partition, 0)
 
     def accept(self, places: Iterable[Place]) -> None:
         """The broker has had these since now."""
         self.accepted.update(dict.fromkeys(places, time.monotonic()))
 
+    async def pause(self) -> None:
+        """Send nothing more, and wait until everything sent is in, until `resume`."""
+        await self._end()
+        await self.flush()
+
+    def resume(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="load")
+
     def _sent(self, future: asyncio.Future[Any]) -> None:
         self._open.discard(future)
         if not future.cancelled() and future.exception() is None:
-            where = future.result()
-            self.accepted[where.partition, where.offset] = time.monotonic()
+            self.accept([self.place(future.result())])
 
     def _next_seed(self) -> int:
         self._seed += 1

@@ -8,8 +8,6 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from schemas.codec import decode
-from schemas.dead_letters import DeadLetter
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
 from streams.context import Context
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
@@ -106,7 +104,7 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
     expected = Expected(events)
     held = contexts_of(await _read(stage, CONTEXTS))
     counted = counts_of(await _read(stage, NEIGHBOURS))
-    letters = [decode(DeadLetter, record.value) for record in await _read(stage, DEAD_LETTERS)]
+    letters = stage.letters_of(await _read(stage, DEAD_LETTERS))
     late = _late(stage, events, expected, outages)
     read = {(record.partition, record.offset) for record in events}
     missing = stage.load.accepted.keys() - stage.expired - read
@@ -118,10 +116,7 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
         differing=found.differing,
         miscounted=miscounted(expected.seen, counted),
         refused=len(expected.refused),
-        wrong_letters=wrong_letters(
-            expected.refused,
-            [((each.partition, each.offset), each.value) for each in letters if each.topic == EVENTS.name],
-        ),
+        wrong_letters=wrong_letters(expected.refused, [*stage.letters.items(), *letters]),
         without_list=people(late),
     )
     return verdict, _differences(expected, held, counted, late)
@@ -129,7 +124,7 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
 
 def _with_archived(stage: Stage, events: Sequence[Any]) -> list[Any]:
     """The records of a topic and those that have expired since, without those that expired before they were read."""
-    found = stage.archived | {(record.partition, record.offset): record for record in events}
+    found = stage.archived | stage.placed(events)
     return [found[place] for place in sorted(found) if place not in stage.expired]
 
 

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +16,9 @@ from deploy.brokers import Broker
 from deploy.processes import Child
 from deploy.topics import create
 from inference.ports import free_ports
-from schemas.codec import encode
-from schemas.topics import ITEMS
+from schemas.codec import decode, encode
+from schemas.dead_letters import DeadLetter
+from schemas.topics import EVENTS, ITEMS
 from streams.settings import throwaway, to_environment
 from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS as FILMS
@@ -94,9 +95,13 @@ class Stage:
         self.partitions = PARTITIONS
         """How many partitions `ouzel.events` has."""
         self.archived: dict[Place, Any] = {}
-        """Records that have expired since, by where they were."""
+        """Records that have gone since, by where they were."""
         self.expired: set[Place] = set()
         """Those that no worker had read."""
+        self.letters: dict[Place, bytes | None] = {}
+        """The bytes of dead letters of a topic that has been recreated since, by where those were."""
+        self.letters_before = 0
+        """How many records of the dead letters those are."""
         self.states = folder / "state"
         self.mounted = False
         self._ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
@@ -141,8 +146,8 @@ class Stage:
 
     # Workers
 
-    def start(self, name: str) -> Worker:
-        """Start a worker on the state that one of this name left."""
+    def start(self, name: str, **more: Any) -> Worker:
+        """Start a worker on the state that one of this name left; `more` are settings for this start alone."""
         state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
         brokers = (
             self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
@@ -152,7 +157,7 @@ class Stage:
             web_port=self._ports[name],
             triton=self.scorer.address if self.scorer else "",
             **brokers,
-            **SETTINGS,
+            **(SETTINGS | more),
         )
         environment = {**to_environment(settings), VARIABLE: str(clock), "OMP_NUM_THREADS": "1"}
         child = Child(f"worker {name}", [sys.executable, "-m", "tests.faults.worker"], log=log, env=environment)
@@ -175,9 +180,19 @@ class Stage:
         os.killpg(self.workers[name].child.pid, number)
 
     def archive(self, records: Iterable[Any], unread: Iterable[Place]) -> None:
-        """Remember records that are about to expire, and which of them no worker has read."""
-        self.archived.update({(record.partition, record.offset): record for record in records})
+        """Remember records that are about to go, and which of them no worker has read."""
+        self.archived.update(self.placed(records))
         self.expired.update(unread)
+
+    def placed(self, records: Iterable[Any]) -> dict[Place, Any]:
+        """Records of `ouzel.events` by where they are, with the offsets that a worker counts them by."""
+        places = {self.load.place(record): record for record in records}
+        return {place: replace(record, offset=place[1]) for place, record in places.items()}
+
+    def letters_of(self, records: Sequence[Any]) -> list[tuple[Place, bytes | None]]:
+        """The dead letters of `ouzel.events` as it is now: where the original is, and its bytes."""
+        found = [decode(DeadLetter, record.value) for record in records[self.letters_before :]]
+        return [(self.load.place(each), each.value) for each in found if each.topic == EVENTS.name]
 
     def free_name(self) -> str:
         return next(name for name in NAMES if name not in self.workers)

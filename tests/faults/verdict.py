@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from schemas.limits import MAX_ORIGINAL_BYTES
 from streams.context import EMPTY, Context
 
 Place = tuple[int, int]
@@ -114,14 +115,19 @@ def miscounted(expected: Mapping[str, int], counted: Mapping[str, int]) -> int:
 
 
 def wrong_letters(refused: Mapping[Place, bytes | None], letters: Iterable[tuple[Place, bytes | None]]) -> int:
-    """Dead letters that are missing, without the original bytes, or without cause. The same letter may come twice."""
+    """Dead letters that are missing, without the original bytes, or without cause. The same letter may come twice, and
+    an original that is larger than any letter is left out."""
     seen: dict[Place, bytes | None] = {}
     wrong = set()
     for place, value in letters:
         seen[place] = value
-        if place not in refused or refused[place] != value:
+        if place not in refused or _sent_on(refused[place]) != value:
             wrong.add(place)
     return len(wrong | (refused.keys() - seen.keys()))
+
+
+def _sent_on(original: bytes | None) -> bytes | None:
+    return None if original is not None and len(original) > MAX_ORIGINAL_BYTES else original
 
 
 def due(at: float, outages: Sequence[Outage], deadline: float) -> float:

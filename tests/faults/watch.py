@@ -92,7 +92,7 @@ class Watch:
             self._news.set()
 
     def _take(self, made: Recommendation, at: float) -> None:
-        place = made.partition, made.offset
+        place = self._load.place(made)
         self.answers.append(Answer(made.user, place, at))
         self.degraded[made.degraded] = self.degraded.get(made.degraded, 0) + 1
         if made.model_version is not None:

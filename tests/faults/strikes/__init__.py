@@ -32,6 +32,7 @@ STRIKES: Mapping[Kind, Strike] = {
     Kind.TRANSACTION: records.transaction,
     Kind.OVERSIZED: records.oversized,
     Kind.PARTITIONS_ADDED: cluster.partitions_added,
+    Kind.TOPIC_RECREATED: cluster.topic_recreated,
     Kind.RETENTION_GAP: records.retention_gap,
     Kind.BROKER_MOVED: cluster.moved,
     Kind.PERMISSION_REVOKED: cluster.revoked,

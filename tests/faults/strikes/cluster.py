@@ -6,13 +6,14 @@ from random import Random
 
 from aiokafka.admin import NewPartitions
 
-from deploy.topics import admin
-from schemas.topics import ALL, CONTEXTS, EVENTS, FEEDBACK, ITEMS, RECOMMENDATIONS
+from deploy.topics import admin, create
+from schemas.topics import ALL, CONTEXTS, DEAD_LETTERS, EVENTS, FEEDBACK, ITEMS, RECOMMENDATIONS
 from tests.faults.cluster import Right
 from tests.faults.schedule import Fault
 from tests.faults.stage import APP, Stage
-from tests.faults.strikes.records import kafka, likes
+from tests.faults.strikes.records import everything, kafka, likes
 from tests.patience import PATIENCE
+from tests.streams.plane import read_all
 
 RIGHTS: tuple[Right, ...] = (
     ("Read", "topic", EVENTS.name),
@@ -57,6 +58,50 @@ async def partitions_added(stage: Stage, fault: Fault) -> float:
     at = time.monotonic()
     await stage.watch.answered(places, seconds=PATIENCE)
     return at
+
+
+async def topic_recreated(stage: Stage, fault: Fault) -> float:
+    """`ouzel.events` is deleted and created again under the worker; once told, the operator has it read the new one."""
+    (name,) = stage.workers
+    await stage.load.pause()
+    await _mark_ends(stage, fault)
+    await _archive(stage)
+    async with admin(stage.broker.bootstrap) as client:
+        await client.delete_topics([EVENTS.name])
+    await _created(stage)
+    stage.load.resume()
+    await stage.operator.alarmed(fault.kind, seconds=PATIENCE)
+    status = await stage.stop(name)
+    if status:
+        stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
+    stage.start(name, recreated_events="continue")
+    return time.monotonic()
+
+
+async def _mark_ends(stage: Stage, fault: Fault) -> None:
+    """Have the last event of each partition be one that is folded, so that we know from where the worker counts on."""
+    places = []
+    for partition in range(stage.partitions):
+        (last,) = likes(f"last-{fault.number}-{partition}", 1, 1, Random(fault.seed))
+        places += await stage.load.send_apart([last], partition=partition)
+    await stage.watch.answered(places, seconds=PATIENCE)
+
+
+async def _archive(stage: Stage) -> None:
+    records, ends, _ = await everything(stage)
+    stage.archive(records, ())
+    letters = await read_all(stage.broker.bootstrap, DEAD_LETTERS.name)
+    stage.letters.update(stage.letters_of(letters))
+    stage.letters_before = len(letters)
+    for partition, end in ends.items():
+        stage.load.bases[partition] = stage.load.bases.get(partition, 0) + end
+
+
+async def _created(stage: Stage) -> None:
+    """Create what is missing, as soon as the broker has let go of what was deleted."""
+    async with asyncio.timeout(PATIENCE):
+        while EVENTS.name not in await create(stage.broker.bootstrap, events_partitions=stage.partitions):
+            await asyncio.sleep(0.2)
 
 
 async def _grow(stage: Stage, topics: list[str]) -> None:

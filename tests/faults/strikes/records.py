@@ -68,7 +68,7 @@ async def transaction(stage: Stage, fault: Fault) -> float:
             await producer.begin_transaction()
             records = likes(f"{'committed' if commit else 'aborted'}-{fault.number}", 24, 6, draw)
             sent = [await producer.send(EVENTS.name, value, key=key) for key, value in records]
-            places = [(each.partition, each.offset) for each in await asyncio.gather(*sent)]
+            places = [stage.load.place(each) for each in await asyncio.gather(*sent)]
             await asyncio.sleep(fault.hold)
             if commit:
                 await producer.commit_transaction()
@@ -95,8 +95,8 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
     if status:
         stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
     await stage.load.send_apart(likes(f"expired-{fault.number}", 40, 20, Random(fault.seed)))
-    records, ends, committed = await _everything(stage)
-    lost: set[Place] = {(r.partition, r.offset) for r in records if r.offset >= committed[r.partition]}
+    records, ends, committed = await everything(stage)
+    lost: set[Place] = {stage.load.place(r) for r in records if r.offset >= committed[r.partition]}
     stage.archive(records, lost)
     async with admin(stage.broker.bootstrap) as client:
         await client.delete_records(
@@ -106,7 +106,7 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
     return time.monotonic()
 
 
-async def _everything(stage: Stage) -> tuple[list[Any], dict[int, int], dict[int, int]]:
+async def everything(stage: Stage) -> tuple[list[Any], dict[int, int], dict[int, int]]:
     """All events up to now, the end of each partition, and the next offset that the group reads of it."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=stage.broker.bootstrap,
