@@ -3,7 +3,7 @@ and alerts of a real Prometheus."""
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import aiohttp
@@ -48,6 +48,28 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.PERMISSION_REVOKED: (),
 } | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
 """Of each kind, the series and log lines (patterns) that should tell of it."""
+
+LOG = "log: "
+MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
+    Kind.CODEC: (),  # what is read as any other record is no fault
+    Kind.TRANSACTION: ("metric",),
+    Kind.OVERSIZED: ("log", "metric"),
+    Kind.RETENTION_GAP: ("log", "metric"),
+    Kind.BROKER_MOVED: ("log", "metric"),
+    Kind.PARTITIONS_ADDED: ("log", "metric", "alert"),
+    Kind.TOPIC_RECREATED: ("log", "metric", "alert"),
+    Kind.PERMISSION_REVOKED: ("log", "metric", "alert"),
+}
+"""Of some kinds, all that must tell of them; of the others, any sign will do."""
+
+
+def silent(kind: Kind, told: Collection[str], *, alerts: bool) -> list[str]:
+    """What should have told of a fault and did not; `alerts` says whether there is a Prometheus."""
+    found = {"log": LOG, "metric": "ouzel_", "alert": ALERT}
+    if kind not in MUST_TELL:
+        return [] if told else ["anything"]
+    wanted = [how for how in MUST_TELL[kind] if alerts or how != "alert"]
+    return [how for how in wanted if not any(sign.startswith(found[how]) for sign in told)]
 
 
 class Operator:
@@ -106,7 +128,7 @@ class Operator:
             elif sign.startswith("ouzel_"):
                 found.update(dict.fromkeys(name for name in sorted(self._rose) if re.fullmatch(sign, name)))
             else:
-                found.update({f"log: {match[0]}": None for match in re.finditer(sign, lines)})
+                found.update({f"{LOG}{match[0]}": None for match in re.finditer(sign, lines)})
         return list(found)
 
     async def alarmed(self, kind: Kind, *, seconds: float) -> None:
@@ -153,7 +175,7 @@ class Operator:
             if not family.name.startswith("ouzel"):
                 continue
             for sample in family.samples:
-                if not sample.name.endswith(("_total", "_count", "_records")):
+                if not sample.name.endswith(("_total", "_count", "_records", "_unserved")):
                     continue
                 labels = ",".join(f'{key}="{value}"' for key, value in sample.labels.items() if key != "partition")
                 series = f"{sample.name}{{{labels}}}" if labels else sample.name

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
 from streams.context import Context
+from tests.faults.operator import silent
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
@@ -81,7 +82,10 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     if fault.kind not in KEEP_SERVING:
         session.outages.append(Outage(began, restored))
     await stage.operator.look()
-    struck = Struck(fault, restored - lifted, tuple(stage.operator.told(fault.kind)))
+    told = stage.operator.told(fault.kind)
+    for how in silent(fault.kind, told, alerts=stage.operator.monitor is not None):
+        session.broken.append(f"fault {fault.number} ({fault.kind.value}): no {how} told of it")
+    struck = Struck(fault, restored - lifted, tuple(told))
     session.struck.append(struck)
     say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")
     return True

@@ -1,5 +1,6 @@
 """The parts of the harness that work on files and bytes."""
 
+import re
 from pathlib import Path
 from random import Random
 
@@ -7,7 +8,10 @@ import pytest
 
 from schemas.codec import decode_event
 from schemas.errors import Refused
-from tests.faults.load import now_ms
+from tests.faults.load import now_ms, partitioner
+from tests.faults.monitor import RULES, hurried
+from tests.faults.operator import silent
+from tests.faults.schedule import Kind
 from tests.faults.strikes.disks import damage
 from tests.faults.strikes.inputs import poisonous
 from tests.faults.worker import stepping
@@ -38,3 +42,27 @@ def test_a_clock_is_off_by_what_the_file_says(tmp_path: Path) -> None:
     assert stepping(file)() == 0.0
     file.write_text("-30.5")
     assert stepping(file)() == -30.5
+
+
+def test_hurried_rules_keep_what_they_ask() -> None:
+    rules = hurried(RULES.read_text())
+    assert not re.search(r"for: \d+m|\[\d+[mh]\]", rules)
+    assert rules.count("alert:") == RULES.read_text().count("alert:")
+    assert rules.count("expr:") == RULES.read_text().count("expr:")
+
+
+def test_what_must_tell_of_a_fault() -> None:
+    told = ["log: gone", "ouzel_lost_records_total"]
+    assert silent(Kind.RETENTION_GAP, told, alerts=True) == []
+    assert silent(Kind.RETENTION_GAP, told[:1], alerts=True) == ["metric"]
+    assert silent(Kind.PERMISSION_REVOKED, told, alerts=True) == ["alert"]
+    assert silent(Kind.PERMISSION_REVOKED, told, alerts=False) == []
+    assert silent(Kind.WORKER_KILLED, [], alerts=True) == ["anything"]
+    assert silent(Kind.CODEC, [], alerts=True) == []
+
+
+def test_added_partitions_get_nothing_of_the_load() -> None:
+    keys = [f"user-{n}".encode() for n in range(200)]
+    before = [partitioner(key, [0, 1, 2, 3], [0, 1, 2, 3]) for key in keys]
+    assert [partitioner(key, [5, 4, 3, 2, 1, 0], [5]) for key in keys] == before
+    assert set(before) == {0, 1, 2, 3}

@@ -100,7 +100,8 @@ async def _archive(stage: Stage) -> None:
 async def _created(stage: Stage) -> None:
     """Create what is missing, as soon as the broker has let go of what was deleted."""
     async with asyncio.timeout(PATIENCE):
-        while EVENTS.name not in await create(stage.broker.bootstrap, events_partitions=stage.partitions):
+        # No event comes from the broker.
+        while EVENTS.name not in await create(stage.broker.bootstrap, events_partitions=stage.partitions):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
 
