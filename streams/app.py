@@ -15,10 +15,12 @@ from schemas.dead_letters import DeadLetter
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
+from streams.board import Board
 from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
-from streams.connection import addresses, client_options, faust_options, paced
+from streams.conditions import CAUSES, EVERYTHING, FOLDING, Survey, assess
+from streams.connection import addresses, client_options, faust_options, paced, user_of
 from streams.counting import Counting
 from streams.covisiting import Owner
 from streams.describing import Describing
@@ -28,6 +30,7 @@ from streams.lane import Lane, Plane, folder_of
 from streams.lanes import BatchLanes
 from streams.leftovers import set_aside
 from streams.lists import Lists
+from streams.losses import report
 from streams.metrics import Metrics
 from streams.ordering import forward
 from streams.pseudonym import Alias, alias_with
@@ -37,7 +40,8 @@ from streams.replica import Replica
 from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
-from streams.transport import BatchTransport, Source
+from streams.survey import Surveyor
+from streams.transport import BatchConsumer, BatchTransport, Source, learn
 from streams.turns import Turns, watch
 from streams.web import add_pages
 
@@ -73,6 +77,17 @@ class WorkerApp(faust.App):
         self.clock = clock
         self.metrics = Metrics()
         self.turns = Turns(settings.turn_ms / 1000, clock.monotonic)
+        self.board = Board(clock.monotonic)
+        self.needs = EVERYTHING if self._whole else FOLDING
+        self.surveyor = Surveyor(
+            lambda: client_options(settings),
+            self.needs,
+            settings.app_id,
+            clock=clock,
+            tell=self._surveyed,
+            unreached=lambda conditions: self.board.found("reach", conditions),
+        )
+        self._survey = Survey()
         self.catalogue = Catalogue()
         self.graph = ItemGraph(self.catalogue.index)
         drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
@@ -103,7 +118,7 @@ class WorkerApp(faust.App):
             self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
             self._add_agents()
-        add_pages(self, self.metrics, self.waits_for, self.refresh)
+        add_pages(self, self.metrics, self.waits_for, self.unserved, self.refresh)
 
     def _new_web(self) -> Any:
         return GuardedWeb(self, max_connections=self.settings.web_max_connections)
@@ -126,7 +141,10 @@ class WorkerApp(faust.App):
             warm=self._warm,
             alias=alias,
             turns=self.turns,
+            survey=self.surveyor.fresh,
+            board=self.board,
         )
+        self.add_future(self.surveyor.run())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
 
     def _lane(self, partition: int, source: Source) -> Lane:
@@ -134,7 +152,34 @@ class WorkerApp(faust.App):
         return Lane(partition, source, self._plane)
 
     def _counting(self, partition: int, source: Source) -> Counting:
-        return Counting(partition, source, self.owner, self.clock, self.settings.counting_interval_s)
+        interval = self.settings.counting_interval_s
+        return Counting(partition, source, self.owner, self.clock, interval, lost=self.lost)
+
+    def lost(self, topic: str, partition: int, first: int, count: int) -> None:
+        """Records from offset `first` on were deleted before they were read."""
+        self.metrics.lost.labels(topic).inc(count)
+        report(topic, partition, first, count)
+
+    def _surveyed(self, survey: Survey) -> None:
+        """The brokers said how everything is."""
+        before, self._survey = self._survey, survey
+        self.board.found("survey", assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
+        for lane in self.lanes.lanes.values():
+            lane.look(survey.id_of(EVENTS.name))
+        for replica in (self.items, self.neighbours):
+            facts, known = survey.topics.get(replica.topic), before.topics.get(replica.topic)
+            if facts and known and known.partitions and (facts.id, facts.partitions) != (known.id, known.partitions):
+                log.warning("%s was recreated or has more partitions: reading it again from its start", replica.topic)
+                replica.again()
+        self.add_future(self._keep_up({name: facts.partitions for name, facts in survey.topics.items()}))
+
+    async def _keep_up(self, partitions: dict[str, int]) -> None:
+        try:
+            learn(self._client().client, partitions)
+            consumer = cast(BatchConsumer, self.consumer)
+            await consumer.keep_up(partitions)
+        except Exception as error:  # it is not started yet, or just ending
+            log.debug("The clients were not told of the survey: %s", type(error).__name__)
 
     def _start_lists(self, alias: Alias) -> Lists:
         """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
@@ -195,11 +240,20 @@ class WorkerApp(faust.App):
             waits["the item graph"] = self.neighbours.caught_up.is_set() and self.counting.ready()
         return [what for what, done in waits.items() if not done]
 
+    def unserved(self) -> list[str]:
+        """What keeps the worker from its work, a sentence each, with the next step."""
+        return [condition.text for condition in self.board.current()]
+
     def refresh(self) -> None:
         """Set the gauges that are read rather than counted."""
         self.metrics.lag.clear()
         self.metrics.uncounted.clear()
         self.metrics.state_bytes.clear()
+        self.metrics.ready.set(not self.waits_for() and not self.unserved())
+        counts = {**{("", cause): 0 for cause in CAUSES}, **self.board.counts()}
+        self.metrics.unserved.clear()
+        for (topic, cause), count in counts.items():
+            self.metrics.unserved.labels(topic, cause).set(count)
         for counting in self.counting.lanes.values():
             if counting.lag is not None:
                 self.metrics.uncounted.labels(str(counting.partition)).set(counting.lag)

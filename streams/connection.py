@@ -5,6 +5,9 @@ import ssl
 from typing import Any, TypeVar
 
 import faust
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BadSetting
 from streams.settings import Settings
@@ -12,23 +15,88 @@ from streams.settings import Settings
 PAUSE_SECONDS = 0.2
 """Between two tries to learn which brokers there are, while none answers."""
 
+SEARCH_SECONDS = 3.0
+"""How long the known addresses are asked in vain before, and between two times that, all of `OUZEL_BROKERS` are."""
+
+ADDRESS_SECONDS = 5.0
+"""How long one of these addresses may take to answer."""
+
+ANSWER_SECONDS = 15.0
+"""How long the brokers may take to say where everything is, all together."""
+
 C = TypeVar("C")
 
 
+class Search:
+    """Looking for brokers through the addresses that an aiokafka client was given, whose names are resolved again."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._since: float | None = None
+
+    def over(self) -> None:
+        self._since = None
+
+    async def updated(self, cluster: Any, topics: Any) -> bool:
+        """Whether brokers were looked for, as it is time to, and said where everything is."""
+        now = asyncio.get_running_loop().time()
+        if self._since is None:
+            self._since = now
+        if now - self._since < SEARCH_SECONDS:
+            return False
+        self._since = now
+        for host, port, _ in self._client.hosts:
+            try:
+                async with asyncio.timeout(ADDRESS_SECONDS):
+                    metadata = await self._ask(host, port, MetadataRequest(list(topics) if topics else None))
+            except (KafkaError, OSError, TimeoutError):
+                continue
+            if metadata.brokers:
+                cluster.update_metadata(metadata)
+                return True
+        return False
+
+    async def _ask(self, host: str, port: int, request: Any) -> Any:
+        client = self._client
+        connection = await create_conn(
+            host,
+            port,
+            client_id=client._client_id,
+            request_timeout_ms=client._request_timeout_ms,
+            ssl_context=client._ssl_context,
+            security_protocol=client._security_protocol,
+            sasl_mechanism=client._sasl_mechanism,
+            sasl_plain_username=client._sasl_plain_username,
+            sasl_plain_password=client._sasl_plain_password,
+        )
+        try:
+            return await connection.send(request)
+        finally:
+            connection.close()
+
+
 def paced(client: C) -> C:
-    """Have an aiokafka producer or consumer rest after it has asked for the cluster's metadata in vain.
+    """Have an aiokafka producer or consumer rest after it has asked for the cluster's metadata in vain, and after a few
+    seconds of that look for the brokers where they were found at first.
 
     Its sender asks again at once where a partition's leader is not known: while no broker answers, that takes a whole
-    core and thousands of log lines a second.
+    core and thousands of log lines a second. And it only asks the addresses that the brokers had when they last
+    answered: where all have moved, it finds none again.
     """
     inner: Any = getattr(client, "client", None) or getattr(client, "_client", None)
-    update = inner._metadata_update
+    update, search = inner._metadata_update, Search(inner)
 
     async def unhurried(cluster: Any, topics: Any) -> Any:
-        updated = await update(cluster, topics)
-        if not updated:
-            await asyncio.sleep(PAUSE_SECONDS)
-        return updated
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                updated = await update(cluster, topics)
+        except TimeoutError:
+            updated = False
+        if updated:
+            search.over()
+            return True
+        await asyncio.sleep(PAUSE_SECONDS)
+        return await search.updated(cluster, topics)
 
     inner._metadata_update = unhurried
     return client
@@ -37,6 +105,13 @@ def paced(client: C) -> C:
 def addresses(settings: Settings) -> list[str]:
     """The brokers as host:port."""
     return [address.strip() for address in settings.brokers.split(",") if address.strip()]
+
+
+def user_of(settings: Settings) -> str:
+    """Who the worker is to the brokers, for messages."""
+    if settings.security.startswith("sasl"):
+        return f"User {settings.sasl_username}"
+    return f"The owner of {settings.ssl_cert}" if settings.ssl_cert else "User ANONYMOUS"
 
 
 def client_options(settings: Settings) -> dict[str, Any]:

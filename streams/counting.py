@@ -7,9 +7,13 @@ import asyncio
 import logging
 from typing import Any
 
+from schemas.topics import COVISITS
 from streams.causes import describe
 from streams.clock import Clock
 from streams.covisiting import Owner
+from streams.errors import Rewound
+from streams.losses import Lost, report
+from streams.recreation import start_at
 from streams.transport import Source
 
 log = logging.getLogger(__name__)
@@ -26,7 +30,9 @@ PAUSE_SECONDS = 1.0
 class Counting:
     """One partition, from its assignment to its revocation. Records are gathered for `interval` seconds."""
 
-    def __init__(self, partition: int, source: Source, owner: Owner, clock: Clock, interval: float) -> None:
+    def __init__(
+        self, partition: int, source: Source, owner: Owner, clock: Clock, interval: float, *, lost: Lost = report
+    ) -> None:
         self.partition = partition
         self.committable = -1
         self._source = source
@@ -34,6 +40,8 @@ class Counting:
         self._clock = clock
         self._interval = interval
         self._stopping = False
+        self._rewound = False
+        self._lost = lost
         owner.assign([partition])
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
 
@@ -60,15 +68,45 @@ class Counting:
     async def _run(self) -> None:
         while not self._stopping:
             try:
-                self.committable = await self._source.seek_committed(self.partition, self.committable)
+                self.committable = await self._begin()
                 while not self._stopping:
                     records = await self._gather()
+                    await self._check_place(records)
                     if records and not self._stopping:
                         await self._owner.take(self.partition, records)
                         self.committable = records[-1].offset + 1
             except Exception as error:
                 log.error("Counting of partition %d starts over after %s", self.partition, "; ".join(describe(error)))
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _begin(self) -> int:
+        """Go to where the counting ended, or to the first record that is still there; the offset.
+
+        A topic that was recreated, or has lost records, is read from its beginning: what was counted is skipped.
+        """
+        first = (await self._source.available(self.partition)).first
+        committed = await self._source.committed(self.partition)
+        start, lost = start_at(committed, self.committable, -1, first)
+        if self._rewound:
+            log.error(
+                "Partition %d of %s was recreated or has lost records: reading it from offset %d, where it begins",
+                self.partition,
+                COVISITS.name,
+                first,
+            )
+            start, lost, self._rewound = first, 0, False
+        if lost:
+            self._lost(COVISITS.name, self.partition, start - lost, lost)
+        await self._source.seek(self.partition, start)
+        return start
+
+    async def _check_place(self, records: list[Any]) -> None:
+        if records and records[0].offset > self.committable:  # markers of transactions, or retention
+            first = (await self._source.available(self.partition)).first
+            if first > self.committable:
+                self._lost(
+                    COVISITS.name, self.partition, self.committable, min(first, records[0].offset) - self.committable
+                )
 
     async def _gather(self) -> list[Any]:
         """The next records: as many as are there, and as come within the interval, up to about TAKE."""
@@ -79,7 +117,9 @@ class Counting:
             found = await self._source.fetch(self.partition, TAKE - len(records), left)
             if found and not records:
                 until = self._clock.monotonic() + self._interval
-            # What was fetched ahead of a seek can begin before it.
-            records += [record for record in found if record.offset >= self.committable]
+            if found and found[0].offset < self.committable:
+                self._rewound = True
+                raise Rewound(f"offset {found[0].offset} came where {self.committable} was expected")
+            records += found
             left = until - self._clock.monotonic()
         return records

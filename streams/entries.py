@@ -9,7 +9,8 @@ from streams.attribution import Exposure
 from streams.blend import Blend
 from streams.context import Context
 from streams.erasure import Erasure, Versions
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, VERSIONS
+from streams.recreation import EventsTopic
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, TOPIC, VERSIONS
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
@@ -28,6 +29,7 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
     KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
+    TOPIC: msgspec.msgpack.Decoder(EventsTopic).decode,
 }
 
 

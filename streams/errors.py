@@ -5,10 +5,13 @@
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
+    ├── TooFewPartitions a topic lacks a partition that it must have; the partition is not served until it is added
+    ├── TopicRecreated  the state is of another `ouzel.events`; the partition is not served
+    ├── Rewound         the topic was recreated, or ends before what was read; the partition starts over (retriable)
     ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
-`retriable` says whether the same work, started over from what is durable, can succeed.
+`retriable` says whether the same work, started over from what is durable, can succeed; `cause` is the label of metrics.
 """
 
 from typing import ClassVar
@@ -18,6 +21,8 @@ class StreamsError(Exception):
     """The root of what this package raises."""
 
     retriable: ClassVar[bool] = False
+    cause: ClassVar[str] = "other"
+    """As metrics and alerts name it (`streams.conditions.CAUSES`)."""
 
 
 class BadSetting(StreamsError):
@@ -40,6 +45,28 @@ class StoreFailed(StreamsError):
     """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "disk"
+
+
+class TooFewPartitions(StreamsError):
+    """A topic has fewer partitions than another that it follows. The message says which is to grow."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "partitions"
+
+
+class TopicRecreated(StreamsError):
+    """The state is of a topic that was deleted. The message says how the new one is taken."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "recreated"
+
+
+class Rewound(StreamsError):
+    """Records come from before what was read already, or the topic has another id."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "recreated"
 
 
 class AnotherKey(StreamsError):

@@ -17,18 +17,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS
-from streams.causes import cause_of, describe
+from streams.board import Board
+from streams.causes import cause_of, describe, topic_of
 from streams.changelog import Changelog
-from streams.clock import Clock
+from streams.clock import SYSTEM, Clock
+from streams.conditions import NOT_ASKED, Condition, Survey, too_few
 from streams.erasure import receipt
-from streams.errors import AnotherKey
+from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
 from streams.folding import Folded, fold_batch
+from streams.losses import report
 from streams.metrics import Metrics
 from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
+from streams.recreation import Rebased, start_at
 from streams.settings import ALL_DUTIES, Settings
 from streams.state import PartitionState
 from streams.store import Store, open_store
@@ -41,6 +47,9 @@ log = logging.getLogger(__name__)
 FETCH_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
+
+TAKE = "continue"
+"""The setting that has a recreated topic read."""
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
 """Send records; return when the broker has them all."""
@@ -60,11 +69,20 @@ class Lists(Protocol):
         """Unlike the others, this waits: for lists in the making of people who were forgotten, and for the model."""
 
 
+UNSERVED = (AnotherKey, TooFewPartitions, TopicRecreated)
+"""Errors whose message says it all."""
+
+
+async def _not_asked() -> Survey:
+    return NOT_ASKED
+
+
 @dataclass(frozen=True)
 class Plane:
     """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
     once the catalogue and the item graph are there to make lists from; `alias` gives the name under which a person is
-    kept; `turns` are shared with everything else that keeps the event loop busy."""
+    kept; `turns` are shared with everything else that keeps the event loop busy; `survey` asks the brokers how the
+    topics are now; `board` has what cannot be served."""
 
     settings: Settings
     clock: Clock
@@ -75,6 +93,8 @@ class Plane:
     warm: Callable[[], Awaitable[None]]
     alias: Alias = same
     turns: Turns = field(default_factory=Turns)
+    survey: Callable[[], Awaitable[Survey]] = _not_asked
+    board: Board = field(default_factory=lambda: Board(SYSTEM.monotonic))
 
 
 class Lane:
@@ -83,8 +103,11 @@ class Lane:
     def __init__(self, partition: int, source: Source, plane: Plane) -> None:
         self.partition = partition
         self.state: PartitionState | None = None
-        self._source = source
+        self._direct = self._source = source
         self._plane = plane
+        self._base = 0
+        self._topic = b""
+        self._recreated = self._rewound = False
         self._next = -1
         self._owed: int | None = None
         self._stopping = False
@@ -98,8 +121,13 @@ class Lane:
 
     @property
     def committable(self) -> int:
-        """The next offset to read, where everything before it is durable and answered, with its receipt if it is an
-        erasure order; -1 if that is not known yet."""
+        """The next offset of the topic to read, where everything before it is durable and answered, with its receipt
+        if it is an erasure order; -1 if that is not known yet."""
+        return -1 if self._done < 0 else max(0, self._done - self._base)
+
+    @property
+    def _done(self) -> int:
+        """The same as the state counts offsets (`streams.recreation`)."""
         if self.state is None or self.state.written < 0:
             return self._next
         waits = None if self._plane.lists is None else self._plane.lists.first_unanswered(self.partition)
@@ -113,6 +141,11 @@ class Lane:
             return None
         return max(0, end - self.state.folded - 1)
 
+    def look(self, topic: bytes) -> None:
+        """The events' topic has this id now (empty: not known)."""
+        if self.state is not None and self._topic and topic and topic != self._topic:
+            self._recreated = True
+
     async def stop(self, deadline: float) -> None:
         """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
         self._stopping = True
@@ -121,6 +154,11 @@ class Lane:
         await asyncio.wait([self._task], timeout=deadline)
         self._task.cancel()
         await asyncio.wait([self._task])
+        self._plane.board.forget(self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"lane {self.partition}"
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -129,20 +167,30 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                self._plane.metrics.restarts.labels(cause_of(error)).inc()
-                if isinstance(error, AnotherKey):
-                    log.error("%s", error)
-                log.error(
-                    "Partition %d: starting over from what is durable, in %.1f s, after %s",
-                    self.partition,
-                    self._pause,
-                    "; ".join(describe(error)),
-                )
+                self._failed(error)
                 await asyncio.sleep(self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
+    def _failed(self, error: Exception) -> None:
+        cause = cause_of(error)
+        self._plane.metrics.restarts.labels(cause).inc()
+        if cause == "recreated":
+            self._next = -1  # it is an offset of the old topic
+            self._rewound = self._rewound or (isinstance(error, Rewound) and not self._recreated)
+        at = "" if self._next < 0 else f" at offset {self.committable}"
+        text = (
+            f"Partition {self.partition} of {EVENTS.name}: starting over from what is durable{at}, in "
+            f"{self._pause:.1f} s, after {'; '.join(describe(error))}"
+        )
+        if isinstance(error, UNSERVED):
+            text = str(error)  # it names topic, partition and the next step
+        topic = topic_of(error) or (CONTEXTS.name if cause == "partitions" else EVENTS.name)
+        self._plane.board.found(self._name, [Condition(cause, topic, text, self.partition)])
+
     async def _live(self) -> None:
         plane, settings = self._plane, self._plane.settings
+        survey = await plane.survey()
+        self._check_partitions(survey)
         await plane.turns.next()  # to open a store is a unit of its own
         store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
         state: PartitionState | None = None
@@ -161,7 +209,7 @@ class Lane:
             await state.recall()
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
-            start = await self._source.seek_committed(self.partition, self.committable)
+            start = await self._begin(state, survey)
             seconds = plane.clock.monotonic() - self._assigned
             plane.metrics.recovery_seconds.observe(seconds)
             log.info(
@@ -175,7 +223,7 @@ class Lane:
             )
             await self._serve(state, start)
         finally:
-            self._next = max(self._next, self.committable)  # asked while the list path still knows who waits
+            self._next = max(self._next, self._done)  # asked while the list path still knows who waits
             self.state, self._owed = None, None
             if state is None:
                 store.close()
@@ -184,6 +232,35 @@ class Lane:
                     plane.lists.revoke(self.partition)
                 await state.scrubbed()
                 state.close()
+
+    def _check_partitions(self, survey: Survey) -> None:
+        has = survey.partitions(CONTEXTS.name)
+        differs = too_few(survey, CONTEXTS.name, EVENTS.name)
+        if has is not None and self.partition >= has and differs is not None:
+            raise TooFewPartitions(differs.text)
+
+    async def _begin(self, state: PartitionState, survey: Survey) -> int:
+        """Go to where the state ends, or to the first record that is still there; the offset."""
+        self._topic, self._recreated = survey.id_of(EVENTS.name), False
+        take = self._plane.settings.recreated_events == TAKE
+        end = (await self._direct.available(self.partition)).end
+        self._base = state.follow(self._topic, end, rewound=self._rewound, take=take)
+        rewound, self._rewound = self._rewound, False
+        self._source = Rebased(self._direct, self._base) if self._base else self._direct
+        first = (await self._source.available(self.partition)).first
+        committed = await self._source.committed(self.partition)
+        if rewound or (self._base and state.high < self._base):
+            start, lost = first, 0  # nothing of this topic is folded: what is committed is an offset of the old one
+        else:
+            start, lost = start_at(committed, self._next, state.high, first)
+        if lost:
+            self._lost(start - lost, lost)
+        await self._source.seek(self.partition, start)
+        return start
+
+    def _lost(self, first: int, count: int) -> None:
+        self._plane.metrics.lost.labels(EVENTS.name).inc(count)
+        report(EVENTS.name, self.partition, first - self._base, count)
 
     async def _serve(self, state: PartitionState, start: int) -> None:
         self.state = state
@@ -214,11 +291,12 @@ class Lane:
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
                 fetched = await self._source.fetch(self.partition, limit, patience)
-            if fetched and fetched[0].offset < following:
-                self._check_start(fetched[0].offset, start)
-                fetched = [record for record in fetched if record.offset >= following]
+            if self._recreated:
+                raise Rewound(f"{EVENTS.name} was recreated")
             if not fetched:
+                plane.board.found(self._name, ())
                 continue
+            await self._check_place(fetched[0].offset, following)
             await plane.turns.next()
             if self._stopping:
                 break
@@ -229,7 +307,7 @@ class Lane:
             fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
             if folded.receipts:
                 self._owed = first  # the orders are not committed before their receipts are out
-            published = list(outputs(folded))
+            published = list(outputs(folded, self._base))
             publishing = asyncio.ensure_future(plane.publish(published)) if published else None
             if publishing is not None:
                 state.seal(gate=publishing)
@@ -245,19 +323,17 @@ class Lane:
                 await self._settle(state, folded, found)
             self._count(folded, records, plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
+            plane.board.found(self._name, ())
         await (await state.gather(following - 1))
 
-    def _check_start(self, offset: int, start: int) -> None:
-        if offset < start:
-            log.error(
-                "Partition %d: offset %d was read after %d was committed. If %s was made anew, delete %s and "
-                "the group's offsets too: its people are stamped with offsets of the old one.",
-                self.partition,
-                offset,
-                start,
-                EVENTS.name,
-                CONTEXTS.name,
-            )
+    async def _check_place(self, offset: int, following: int) -> None:
+        """Raise `Rewound` if a record comes from before where we are; report what is gone before it."""
+        if offset < following:
+            raise Rewound(f"offset {offset - self._base} came where {following - self._base} was expected")
+        if offset > following:  # markers of transactions, or retention
+            first = (await self._source.available(self.partition)).first
+            if first > following:
+                self._lost(following, min(first, offset) - following)
 
     def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         """Fold as many of the records as the turn has time for, at least one."""
@@ -368,9 +444,11 @@ class Lane:
         metrics.batch_seconds.observe(seconds)
 
 
-def outputs(folded: Folded) -> Iterable[Output]:
-    """What a batch publishes before its state is written."""
+def outputs(folded: Folded, base: int = 0) -> Iterable[Output]:
+    """What a batch publishes before its state is written. `base` is what was added to the topic's offsets."""
     for letter in folded.dead:
+        if base:
+            letter = msgspec.structs.replace(letter, offset=letter.offset - base)  # noqa: PLW2901 - of the topic
         yield Output(DEAD_LETTERS.name, letter.key, encode(letter))
     for each in folded.feedback:
         yield Output(FEEDBACK.name, each.user.encode(), encode(each))

@@ -10,12 +10,11 @@ from schemas.errors import Refusal
 from schemas.events import EventKind
 from schemas.feedback import Outcome
 from schemas.recommendations import Degraded
+from schemas.topics import COVISITS, EVENTS, ITEMS, PRIVACY
+from streams.conditions import CAUSES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
-
-CAUSES = ("disk", "brokers", "other")
-"""What makes a partition start over."""
 
 FULL = "none"
 """The label of a list that the model had its part in."""
@@ -64,6 +63,16 @@ class Metrics:
             "Partitions that started over from what is durable, by cause.",
             ["cause"],
             registry=reg,
+        )
+        self.ready = Gauge("ouzel_ready", "1 while the worker serves everything that is its own.", registry=reg)
+        self.unserved = Gauge(
+            "ouzel_unserved",
+            "Conditions that keep something from being served, by topic (empty: all) and cause.",
+            ["topic", "cause"],
+            registry=reg,
+        )
+        self.lost = Counter(
+            "ouzel_lost_records", "Records deleted by retention before they were read.", ["topic"], registry=reg
         )
         self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
         self.erased = Counter("ouzel_erased_people", "People cleared by an erasure order.", registry=reg)
@@ -118,6 +127,9 @@ class Metrics:
             self.feedback.labels(outcome.value)
         for cause in CAUSES:
             self.restarts.labels(cause)
+            self.unserved.labels("", cause)
+        for topic in (EVENTS, COVISITS, ITEMS, PRIVACY):
+            self.lost.labels(topic.name)
         for of in HITS:
             self.hits.labels(of)
 

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.causes import describe
 from streams.clock import Clock
 from streams.turns import Turns
 
@@ -41,14 +42,23 @@ class Replica:
         self._clock = clock
         self._turns = Turns() if turns is None else turns
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
+        self._again = False
+        self._failing = False
 
     async def run(self) -> None:
         while True:
             try:
                 await self._follow()
             except KafkaError as error:
-                log.warning("%s cannot be followed (%s); trying again from its start", self.topic, type(error).__name__)
+                if not self._failing:  # what lasts, the survey tells
+                    text = "%s cannot be followed (%s); trying again from its start until it can be"
+                    log.warning(text, self.topic, "; ".join(describe(error)))
+                self._failing = True
                 await asyncio.sleep(PAUSE_SECONDS)
+
+    def again(self) -> None:
+        """Read the topic from its start: it was recreated, or has more partitions."""
+        self._again = True
 
     def wait_for(self, key: bytes) -> asyncio.Future[None]:
         """A future that is done once a record with this key has been taken in from now on."""
@@ -66,13 +76,15 @@ class Replica:
             ends = await consumer.end_offsets(tps)
             await consumer.seek_to_beginning(*tps)
             behind = {tp for tp in tps if await consumer.position(tp) < ends[tp]}
-            while True:
+            self._again = False
+            while not self._again:
                 if not behind and not self.caught_up.is_set():
                     self.caught_up.set()
                     seconds = self._clock.monotonic() - began
                     log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
                 await self._turns.next()
                 batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
+                self._failing = False
                 for tp, records in batches.items():
                     for record in records:
                         if self._turns.over():
@@ -94,14 +106,10 @@ class Replica:
 
 
 async def _partitions(consumer: Any, topic: str) -> list[Any]:
-    """The partitions of `topic`, once the broker knows it."""
-    told = False
+    """The partitions of `topic`, once it exists and we may see it; until then the survey says what is missing."""
     while True:
         found = await consumer._client.fetch_all_metadata()
         partitions = found.partitions_for_topic(topic)
         if partitions:
             return [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        if not told:
-            log.warning("The topic %s does not exist yet: make the topics with `ouzel topics create`", topic)
-            told = True
         await asyncio.sleep(PAUSE_SECONDS)

@@ -91,6 +91,13 @@ class Settings:
         one_of=(ALL_DUTIES, "contexts"),
     )
 
+    recreated_events: str = setting(
+        "stop",
+        "What to do where ouzel.events was deleted and created again beside the old contexts. `stop`: do not serve it, "
+        "and say so. `continue`: keep the contexts and read the new topic from its beginning.",
+        one_of=("stop", "continue"),
+    )
+
     # State and batches
     state_dir: Path = setting(STATE_DIR, "Where the state is kept. A cache: safe to delete.")  # noqa: RUF009 - a field
     state_max_age_s: int = setting(

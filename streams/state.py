@@ -36,7 +36,8 @@ from streams.entries import (
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
-from streams.store import CONTEXT, ERASURE, KEY, Store, header
+from streams.recreation import EventsTopic, followed
+from streams.store import CONTEXT, ERASURE, KEY, TOPIC, Store, header
 from streams.turns import Turns
 
 CROWD = 10_000
@@ -197,6 +198,20 @@ class PartitionState:
                 "start afresh"
             )
         self._put(KEY, PseudonymKey(fingerprint), self._stamp())
+
+    @property
+    def high(self) -> int:
+        """The highest stamp; -1 if nothing was folded yet."""
+        return self._store.facts.high
+
+    def follow(self, topic: bytes, end: int, *, rewound: bool, take: bool) -> int:
+        """Note that the state is of the events' topic with this id, which ends at offset `end`; returns what is added
+        to its offsets. Raises `TopicRecreated` where it is of another one that is not to be taken (`followed`)."""
+        held: EventsTopic | None = self._get(TOPIC)
+        now = followed(held, topic, partition=self.partition, high=self.high, end=end, rewound=rewound, take=take)
+        if now != held:
+            self._put(TOPIC, now, self._stamp())
+        return now.base
 
     def set_context(self, user: str, context: Context) -> None:
         self._drop(user)

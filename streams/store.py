@@ -36,7 +36,7 @@ from streams.errors import StoreFailed
 log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
-VERSIONS, ERASURE, KEY = b"v", b"e", b"k"
+VERSIONS, ERASURE, KEY, TOPIC = b"v", b"e", b"k", b"t"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
 

@@ -14,18 +14,32 @@ offset is only committed by the worker that holds the partition in the group's c
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
+from faust.transport.drivers.aiokafka import ensure_aiokafka_TP
 from faust.types import TP, AppT
 from yarl import URL
 
+from streams.causes import describe
 from streams.connection import paced
 from streams.fetching import fetched
+from streams.recreation import Range
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 30.0
+"""How long a commit may take."""
+
+UNREAD_SECONDS = 2.0
+"""Between two tries to read what an agent reads, where that fails."""
 
 
 class Lanes(Protocol):
@@ -55,8 +69,14 @@ class Source(Protocol):
         An empty list if none come in time, or if a rebalance has begun.
         """
 
-    async def seek_committed(self, partition: int, at_least: int) -> int:
-        """Go to the committed offset, or to `at_least` if that is further, or to the first; return where that is."""
+    async def committed(self, partition: int) -> int | None:
+        """The group's offset, if it has one."""
+
+    async def available(self, partition: int) -> Range:
+        """The offsets that the brokers hold now."""
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Fetch from this offset on."""
 
     def end_offset(self, partition: int) -> int | None:
         """The end of the partition as of the last fetch, if known."""
@@ -100,16 +120,53 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if self._fetches:
             await asyncio.wait(self._fetches)
 
-    async def seek_committed(self, tp: TopicPartition, at_least: int) -> int:
+    async def committed(self, tp: TopicPartition) -> int | None:
+        return cast(int | None, await self._ensure_consumer().committed(tp))
+
+    async def available(self, tp: TopicPartition) -> Range:
         consumer = self._ensure_consumer()
-        committed = await consumer.committed(tp)
-        start = max(-1 if committed is None else committed, at_least)
-        if start < 0:
-            await consumer.seek_to_beginning(tp)
-            start = await consumer.position(tp)
-        else:
-            consumer.seek(tp, start)
-        return cast(int, start)
+        first, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
+        return Range(first[tp], end[tp])
+
+    async def seek_to(self, tp: TopicPartition, offset: int) -> None:
+        self._ensure_consumer().seek(tp, offset)
+
+    async def keep_up(self, partitions: Mapping[str, int]) -> None:
+        """Go on after what stops aiokafka for good, and learn of topics that have these numbers of partitions now.
+
+        Where partitions were added, the group forms again and assigns them. The group's coordination halts where the
+        group may not be read, until somebody takes note of the error, which Faust never does, and ends where it did not
+        expect an error.
+        """
+        consumer = self._ensure_consumer()
+        coordinator = consumer._coordinator
+        try:
+            coordinator.check_errors()
+        except Exception as error:
+            log.warning("The consumer group stopped (%s); it goes on", "; ".join(describe(error)))
+            if coordinator._coordination_task.done() and not coordinator._closing.done():
+                coordinator._coordination_task = asyncio.ensure_future(coordinator._coordination_routine())
+        learn(consumer._client, {name: count for name, count in partitions.items() if name in consumer.subscription()})
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # A commit that the brokers refuse is made again later, with all after it: no reason to end the worker.
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                return await self._try_commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("Offsets could not be committed (%s); trying again", "; ".join(describe(error)))
+            return False
+
+    async def _try_commit(self, offsets: Mapping[TP, int]) -> bool:
+        held = self.assignment()
+        due = {ensure_aiokafka_TP(tp): OffsetAndMetadata(to, "") for tp, to in offsets.items() if tp in held}
+        now = monotonic()
+        self.tp_last_committed_at.update({tp: now for tp in offsets if tp in held})
+        try:
+            await self._ensure_consumer().commit(due)
+        except (CommitFailedError, IllegalStateError):
+            return False  # the partitions went to others meanwhile, who read again from the last commit
+        return True
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         # The consumer changes its set while a fetch waits; emptied, aiokafka would take it to mean every partition.
@@ -117,7 +174,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             active_partitions = set(active_partitions)
             if not active_partitions:
                 return {}
-        return await super().getmany(active_partitions, timeout)
+        try:
+            return await super().getmany(active_partitions, timeout)
+        except KafkaError as error:
+            # It would end the worker. The survey says what is missing, and this goes on once it is there.
+            log.warning("Items and orders cannot be read (%s); trying again", "; ".join(describe(error)))
+            await asyncio.sleep(UNREAD_SECONDS)
+            return {}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.end_fetches()
@@ -163,6 +226,11 @@ class BatchConsumer(driver.Consumer):
     _thread: BatchConsumerThread
     _between = False
     """Whether partitions were revoked and none assigned since."""
+
+    async def keep_up(self, partitions: Mapping[str, int]) -> None:
+        """See `BatchConsumerThread.keep_up`."""
+        if not self._thread.thread_loop.is_closed():
+            await self._thread.call_soon(self._thread.keep_up(partitions))
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -257,6 +325,13 @@ class BatchConsumer(driver.Consumer):
         return True
 
 
+def learn(client: Any, partitions: Mapping[str, int]) -> None:
+    """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows."""
+    known = client.cluster.partitions_for_topic
+    if any(known(topic) is not None and len(known(topic)) != count for topic, count in partitions.items()):
+        client.force_metadata_update()
+
+
 class TopicSource:
     """The `Source` of one topic's lanes."""
 
@@ -268,8 +343,14 @@ class TopicSource:
         work = self._thread.fetch(self._tp(partition), max_records, timeout)
         return cast(list[Any], await self._thread.call_soon(work))
 
-    async def seek_committed(self, partition: int, at_least: int) -> int:
-        return cast(int, await self._thread.call_soon(self._thread.seek_committed(self._tp(partition), at_least)))
+    async def committed(self, partition: int) -> int | None:
+        return cast(int | None, await self._thread.call_soon(self._thread.committed(self._tp(partition))))
+
+    async def available(self, partition: int) -> Range:
+        return cast(Range, await self._thread.call_soon(self._thread.available(self._tp(partition))))
+
+    async def seek(self, partition: int, offset: int) -> None:
+        await self._thread.call_soon(self._thread.seek_to(self._tp(partition), offset))
 
     def end_offset(self, partition: int) -> int | None:
         try:

@@ -11,12 +11,16 @@ from streams.metrics import Metrics
 
 
 def add_pages(
-    app: faust.App, metrics: Metrics, waits_for: Callable[[], list[str]], refresh: Callable[[], None]
+    app: faust.App,
+    metrics: Metrics,
+    waits_for: Callable[[], list[str]],
+    unserved: Callable[[], list[str]],
+    refresh: Callable[[], None],
 ) -> None:
     """Serve the pages on `app`'s web server.
 
-    `waits_for` names what the worker still waits for ("the catalogue"); it is ready when that is nothing. `refresh`
-    sets the gauges that are read rather than counted, before each scrape.
+    `waits_for` names what the worker still waits for ("the catalogue"), `unserved` says what keeps it from its work; it
+    is ready when there is neither. `refresh` sets the gauges that are read rather than counted, before each scrape.
     """
 
     async def metrics_page(web: Any, _request: Any) -> Any:
@@ -28,8 +32,10 @@ def add_pages(
 
     async def ready_page(web: Any, _request: Any) -> Any:
         missing = waits_for()
-        if missing:
-            return web.text("waiting for " + ", ".join(missing) + "\n", status=503)
+        lines = ["waiting for " + ", ".join(missing)] if missing else []
+        lines += [f"not served: {text}" for text in unserved()]
+        if lines:
+            return web.text("\n".join(lines) + "\n", status=503)
         return web.text("ready\n")
 
     for path, page in (("/metrics", metrics_page), ("/healthz", health_page), ("/readyz", ready_page)):

@@ -14,6 +14,7 @@ from streams.covisiting import Owner
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
+from streams.recreation import Range
 from tests.patience import PATIENCE
 
 
@@ -47,8 +48,13 @@ class Partition:
         await asyncio.sleep(timeout)
         return []
 
-    async def seek_committed(self, partition: int, at_least: int) -> int:
-        return max(self.committed, at_least)
+    async def available(self, partition: int) -> Range:
+        return Range(0, 10)
+
+    async def seek(self, partition: int, offset: int) -> None: ...
+
+    async def committed(self, partition: int) -> int | None:
+        return self.committed
 
     def end_offset(self, partition: int) -> int | None:
         return 10

@@ -28,6 +28,7 @@ from streams.graph import ItemGraph
 from streams.lane import Lane, Plane
 from streams.metrics import Metrics
 from streams.publishing import Output
+from streams.recreation import Range
 from streams.replica import Replica
 from streams.settings import Settings
 from streams.state import PartitionState
@@ -132,8 +133,13 @@ class Waiting:
             await asyncio.sleep(timeout)
         return found
 
-    async def seek_committed(self, partition: int, at_least: int) -> int:
-        return max(0, at_least)
+    async def available(self, partition: int) -> Range:
+        return Range(0, 10)
+
+    async def seek(self, partition: int, offset: int) -> None: ...
+
+    async def committed(self, partition: int) -> int | None:
+        return 0
 
     def end_offset(self, partition: int) -> int | None:
         return None

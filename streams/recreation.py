@@ -1,0 +1,113 @@
+"""Whether `ouzel.events` is still the topic that a partition's state was folded from. Pure.
+
+State is stamped with offsets of the topic. A topic that was deleted and created again counts from 0, so its events
+would look like repeats. So the state says of which topic it is, by the topic's id, and each start compares. Where the
+topic was recreated and is to be read all the same, its offsets are taken to continue behind the highest stamp: `base`
+is added to each on the way in, and taken off on the way out.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from schemas.topics import CONTEXTS, COVISITS, EVENTS, NEIGHBOURS
+from streams.errors import TopicRecreated
+
+
+class EventsTopic(msgspec.Struct, frozen=True, array_like=True):
+    """The topic that a state is of: its id (empty: the broker has none), and what is added to its offsets."""
+
+    id: bytes = b""
+    base: int = 0
+
+
+class Range(NamedTuple):
+    """The offsets that the broker holds of a partition: the first, and the one behind the last."""
+
+    first: int
+    end: int
+
+
+def followed(
+    held: EventsTopic | None, now: bytes, *, partition: int, high: int, end: int, rewound: bool, take: bool
+) -> EventsTopic:
+    """The topic that a state is of, from here on.
+
+    `held` is what the state says, `now` the id that the topic has now, `high` the highest stamp (-1: none) and `end`
+    the offset behind the last record. `rewound` says that the topic does not reach as far as was read before. Raises
+    `TopicRecreated` where the state is of another topic, unless that is to be taken (`take`).
+    """
+    base = 0 if held is None else held.base
+    known = held is not None and held.id and now
+    same = held.id == now if held is not None and known else high < 0 or end + base > high
+    if same and not (rewound and high >= 0):
+        return EventsTopic(now or (b"" if held is None else held.id), base)
+    if take:
+        return EventsTopic(now, high + 1)
+    raise TopicRecreated(
+        f"Partition {partition} of {EVENTS.name} is not served: the topic was recreated or has lost records. It ends "
+        f"at offset {end}, and the state is of an older topic, up to offset {max(high - base, 0)}. To keep the "
+        "state and read the topic from its beginning, set OUZEL_RECREATED_EVENTS=continue and restart the worker. To "
+        f"start afresh, delete and create {CONTEXTS.name}, {COVISITS.name} and {NEIGHBOURS.name} too."
+    )
+
+
+def start_at(committed: int | None, at_least: int, high: int, first: int) -> tuple[int, int]:
+    """Where to read on, and how many records before that are gone unread.
+
+    `committed` is the group's offset, `at_least` what we know ourselves to have done (-1: nothing), `high` the highest
+    stamp (-1: none), `first` the first offset that the broker still holds.
+    """
+    known = max(-1 if committed is None else committed, at_least)
+    if known < 0:
+        return first, max(0, first - high - 1) if high >= 0 else 0
+    return max(known, first), max(0, first - known)
+
+
+class Inner(Protocol):
+    """A source of a topic's records, in the topic's own offsets."""
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]: ...
+    async def committed(self, partition: int) -> int | None: ...
+    async def available(self, partition: int) -> Range: ...
+    async def seek(self, partition: int, offset: int) -> None: ...
+    def end_offset(self, partition: int) -> int | None: ...
+
+
+class Moved:
+    """A record at another offset."""
+
+    __slots__ = ("_record", "offset")
+
+    def __init__(self, record: Any, base: int) -> None:
+        self._record = record
+        self.offset = record.offset + base
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._record, name)
+
+
+class Rebased:
+    """A source whose offsets are those of `inner` and `base`."""
+
+    def __init__(self, inner: Inner, base: int) -> None:
+        self._inner = inner
+        self._base = base
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
+        return [Moved(each, self._base) for each in await self._inner.fetch(partition, max_records, timeout)]
+
+    async def committed(self, partition: int) -> int | None:
+        found = await self._inner.committed(partition)
+        return None if found is None else found + self._base
+
+    async def available(self, partition: int) -> Range:
+        first, end = await self._inner.available(partition)
+        return Range(first + self._base, end + self._base)
+
+    async def seek(self, partition: int, offset: int) -> None:
+        await self._inner.seek(partition, max(0, offset - self._base))
+
+    def end_offset(self, partition: int) -> int | None:
+        end = self._inner.end_offset(partition)
+        return None if end is None else end + self._base
