@@ -5,6 +5,7 @@
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
+    ├── CodecMissing    records are compressed with a codec whose library is not installed (retriable)
     ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
@@ -40,6 +41,13 @@ class StoreFailed(StreamsError):
     """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
+
+
+class CodecMissing(StreamsError):
+    """Records cannot be read before a library is installed. The message names codec, topic, partition and offset."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "codec"
 
 
 class AnotherKey(StreamsError):

@@ -15,6 +15,7 @@ from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
 from tests.patience import PATIENCE
+from tests.streams.holding import no_letters
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Partition:
     def end_offset(self, partition: int) -> int | None:
         return 10
 
+    def past(self, partition: int) -> int:
+        return -1
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return 0
+
 
 class Bench:
     """A lane with its owner. The broker takes what is published while `open` is set."""
@@ -64,7 +71,9 @@ class Bench:
         self.source = source
         graph = ItemGraph(ItemIndex())
         self.graph = graph
-        owner = Owner(graph, publish=self._publish, mark=self._mark, metrics=Metrics(), clock=SYSTEM)
+        owner = Owner(
+            graph, publish=self._publish, mark=self._mark, rejected=no_letters, metrics=Metrics(), clock=SYSTEM
+        )
         self.lane = Counting(0, source, owner, SYSTEM, interval)
 
     async def _publish(self, outputs: Sequence[Output]) -> None:
