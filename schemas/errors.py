@@ -17,6 +17,7 @@ class Refusal(StrEnum):
     NEWER_VERSION = "newer_version"
     FUTURE = "future"
     KEY_MISMATCH = "key_mismatch"
+    UNREADABLE = "unreadable"
     FAILED = "failed"
 
 

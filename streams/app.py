@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
+import msgspec
 from yarl import URL
 
 from schemas.codec import encode
@@ -24,6 +24,8 @@ from streams.connection import addresses, client_options, faust_options, paced, 
 from streams.counting import Counting
 from streams.covisiting import Owner
 from streams.describing import Describing
+from streams.entries import check_entry
+from streams.fetching import Reader
 from streams.graph import ItemGraph
 from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
 from streams.lane import Lane, Plane, folder_of
@@ -36,13 +38,16 @@ from streams.ordering import forward
 from streams.pseudonym import Alias, alias_with
 from streams.publishing import Output, Publisher
 from streams.ranking import Ranking
-from streams.replica import Replica
+from streams.refusing import dead_letter
+from streams.rejections import Rejections
+from streams.replica import Apply, Refuse, Replica
 from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
 from streams.survey import Surveyor
 from streams.transport import BatchConsumer, BatchTransport, Source, learn
 from streams.turns import Turns, watch
+from streams.unreadable import original
 from streams.web import add_pages
 
 log = logging.getLogger(__name__)
@@ -52,6 +57,9 @@ BATCH_BYTES = 256 * 1024
 
 SEND_SECONDS = 60.0
 """How long a send is tried again before whoever waits for it starts over."""
+
+LINES_SECONDS = 10.0
+"""Between two looks for log lines that are due."""
 
 LEFTOVERS_SECONDS = 60.0
 """Between two looks for state that was left on disk."""
@@ -93,12 +101,14 @@ class WorkerApp(faust.App):
         drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
-        self.publish = Publisher(self._client)
+        self.rejections = Rejections(self.metrics)
+        self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(
             self.graph,
             publish=self.publish,
             mark=self._mark,
+            rejected=self.rejections.note,
             metrics=self.metrics,
             clock=clock,
             turns=self.turns,
@@ -109,7 +119,7 @@ class WorkerApp(faust.App):
             [self.lanes, self.counting] if self._whole else [self.lanes],
             settings.fetch_wait_ms,
         )
-        self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load)
+        self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load, refuse=self.owner.refuse)
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
         self._plane: Plane | None = None
@@ -139,12 +149,14 @@ class WorkerApp(faust.App):
             publish=self.publish,
             changelog=self._changelog,
             warm=self._warm,
+            rejected=self.rejections.note,
             alias=alias,
             turns=self.turns,
             survey=self.surveyor.fresh,
             board=self.board,
         )
         self.add_future(self.surveyor.run())
+        self.add_future(self._flush_lines())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
 
     def _lane(self, partition: int, source: Source) -> Lane:
@@ -259,9 +271,8 @@ class WorkerApp(faust.App):
                 self.metrics.uncounted.labels(str(counting.partition)).set(counting.lag)
         people = 0
         for lane in self.lanes.lanes.values():
-            lag, state = lane.lag, lane.state
-            if lag is not None:
-                self.metrics.lag.labels(str(lane.partition)).set(lag)
+            state = lane.state
+            self.metrics.lag.labels(str(lane.partition)).set(lane.lag)
             if state is not None:
                 self.metrics.state_bytes.labels(str(lane.partition)).set(state.size_bytes())
                 people += state.people()
@@ -283,7 +294,7 @@ class WorkerApp(faust.App):
         @self.agent(items, name="refuse-items")
         async def refuse(stream: Any) -> None:
             async for events in stream.take_events(TAKE, within=1.0):
-                await self._refuse([event.message for event in events])
+                await self._refuse([original(event.message) for event in events])
 
         @self.agent(privacy, name="order-erasures")
         async def order(stream: Any) -> None:
@@ -291,7 +302,7 @@ class WorkerApp(faust.App):
                 sent: list[Output] = []
                 for event in events:
                     await self.turns.next()
-                    erasures, letters = forward([event.message], self.clock.now_ms())
+                    erasures, letters = forward([original(event.message)], self.clock.now_ms())
                     sent += [*erasures, *self._letters(letters)]
                 await self._publish_surely(sent, "Erasure orders")
 
@@ -303,8 +314,7 @@ class WorkerApp(faust.App):
         await self._publish_surely(self._letters(letters), "Refused items")
 
     def _letters(self, letters: list[DeadLetter]) -> list[Output]:
-        for letter in letters:
-            self.metrics.dead_letters.labels(letter.code.value).inc()
+        self.rejections.note(letters)
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     async def _publish_surely(self, outputs: list[Output], what: str) -> None:
@@ -317,6 +327,20 @@ class WorkerApp(faust.App):
                 await asyncio.sleep(1.0)
             else:
                 return
+
+    async def _flush_lines(self) -> None:
+        while True:
+            await asyncio.sleep(LINES_SECONDS)
+            self.rejections.flush()
+
+    async def _refuse_state(self, partition: int, record: Any, error: Exception) -> None:
+        """A dead letter for a record of the changelog, without its bytes: they hold what somebody did."""
+        letter = dead_letter(CONTEXTS.name, partition, record, self.clock.now_ms(), error)
+        await self.publish(self._letters([msgspec.structs.replace(letter, key=None, value=None)]))
+
+    def _too_large_for_changelog(self, size: int) -> None:
+        self.metrics.oversized.labels(CONTEXTS.name).inc()
+        self.rejections.too_large(CONTEXTS.name, size)
 
     async def _clear_leftovers(self) -> None:
         """Remove what is left on disk of partitions that went to other workers, once it could not be trusted anyway."""
@@ -346,9 +370,9 @@ class WorkerApp(faust.App):
     def _client(self) -> Any:
         return cast(Any, self.producer)._ensure_producer()
 
-    def _reader(self) -> AIOKafkaConsumer:
+    def _reader(self) -> Reader:
         return paced(
-            AIOKafkaConsumer(
+            Reader(
                 **client_options(self.settings),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -357,8 +381,8 @@ class WorkerApp(faust.App):
             )
         )
 
-    def _replica(self, topic: str, apply: Callable[[int, bytes, bytes | None], None]) -> Replica:
-        return Replica(topic, apply, consumer=self._reader, clock=self.clock, turns=self.turns)
+    def _replica(self, topic: str, apply: Apply, **more: Refuse) -> Replica:
+        return Replica(topic, apply, consumer=self._reader, clock=self.clock, turns=self.turns, **more)
 
     def _changelog(self, partition: int, store: Store) -> Changelog:
         return Changelog(
@@ -371,6 +395,9 @@ class WorkerApp(faust.App):
             now_ms=self.clock.now_ms,
             max_age_ms=self.settings.state_max_age_s * 1000,
             turns=self.turns,
+            check=check_entry,
+            refuse=self._refuse_state,
+            oversized=self._too_large_for_changelog,
         )
 
 

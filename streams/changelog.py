@@ -21,15 +21,18 @@ before its next write; the person then starts anew.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
 
+from schemas.errors import Refused
 from streams.errors import Superseded
 from streams.store import MARKER, Facts, Store, stamp_of
 from streams.turns import Turns
+from streams.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,21 @@ Update = tuple[bytes, bytes | None]
 
 READ_RECORDS = 500
 """Records that are taken from the consumer, and written to the store, in one go: some milliseconds."""
+
+
+Check = Callable[[bytes, bytes], None]
+"""Raises on what is no value of a key."""
+
+Refuse = Callable[[int, Any, Exception], Awaitable[None]]
+"""Report a record of a partition that cannot be used, and why."""
+
+
+def _any_envelope(key: bytes, value: bytes) -> None:
+    stamp_of(value)
+
+
+async def _log_refused(partition: int, record: Any, error: Exception) -> None:
+    log.error("Partition %d: a record of the changelog cannot be used (%s)", partition, type(error).__name__)
 
 
 class Recovered(NamedTuple):
@@ -62,8 +80,18 @@ class Changelog:
         now_ms: Callable[[], int],
         max_age_ms: int,
         turns: Turns | None = None,
+        check: Check = _any_envelope,
+        refuse: Refuse = _log_refused,
+        oversized: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group."""
+        """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group.
+
+        A record that `check` raises on, or that cannot be read, is passed over in a recovery and goes to `refuse`: of
+        its key, the value before it counts. `oversized` is told the bytes of a value that the topic does not take.
+        """
+        self._check = check
+        self._refuse = refuse
+        self._oversized = oversized
         self._tp = TopicPartition(topic, partition)
         self._store = store
         self._producer = producer
@@ -93,7 +121,7 @@ class Changelog:
                 self._store.clear()
                 facts = Facts(identity=identity, position=first.offset)
             reader.seek(self._tp, facts.position)
-            records, stale = await self._catch_up(reader, facts)
+            records, stale = await self._catch_up(reader, facts, marked_at)
         self._next = self._store.facts.position
         own = [] if identity == self._marker else [(self._marker, None)]  # the first record's key must stay
         repaired = [(key, self._store.get(key)) for key in stale]
@@ -136,7 +164,7 @@ class Changelog:
         high = max((stamp_of(value) for _, value in kept if value is not None), default=-1)
         self._store.write(kept, Facts(facts.identity, position, max(facts.high, high), self._now_ms()))
 
-    async def _catch_up(self, reader: Any, facts: Facts) -> tuple[int, set[bytes]]:
+    async def _catch_up(self, reader: Any, facts: Facts, marked_at: int) -> tuple[int, set[bytes]]:
         """Apply the records up to our marker. Returns how many, and the keys whose last value was not the best one."""
         count, stale = 0, set[bytes]()
         while True:
@@ -146,6 +174,12 @@ class Changelog:
                 if self._turns.over():
                     await self._turns.next()
                 position = record.offset + 1
+                if isinstance(record, Unreadable):
+                    await self._refuse(self._tp.partition, record, Refused(record.code, record.why))
+                    if record.offset >= marked_at:  # the marker is among what cannot be read
+                        done = True
+                        break
+                    continue
                 if record.key == self._marker:
                     done = True
                     break
@@ -155,17 +189,23 @@ class Changelog:
                     self._older.add(record.key)
                     continue
                 count += 1
-                if record.value is None:
+                value = record.value
+                if value is None:
                     fresh[record.key] = None
                     stale.discard(record.key)
                     continue
-                stamp = stamp_of(record.value)
+                try:
+                    self._check(record.key, value)
+                except Exception as error:
+                    await self._refuse(self._tp.partition, record, error)
+                    continue
+                stamp = stamp_of(value)
                 held = fresh[record.key] if record.key in fresh else self._store.get(record.key)
                 if held is not None and stamp_of(held) > stamp:
                     stale.add(record.key)
                     continue
                 stale.discard(record.key)
-                fresh[record.key] = record.value
+                fresh[record.key] = value
                 high = max(high, stamp)
             facts = Facts(facts.identity, position, high, self._now_ms())
             self._store.write(fresh.items(), facts)
@@ -188,6 +228,8 @@ class Changelog:
                     if record.offset >= end:
                         continue
                     left -= 1
+                    if isinstance(record, Unreadable):  # it may have been a mark
+                        raise self._superseded()
                     if record.key is None:
                         continue
                     if not record.key.startswith(MARKER):
@@ -217,20 +259,38 @@ class Changelog:
         return Superseded(f"partition {self._tp.partition} was recovered by another worker; let go of it")
 
     async def _send(self, updates: Sequence[Update]) -> list[int]:
-        """Append to the topic's partition; the offset of each record, once the broker has them all."""
-        sent: list[tuple[Any, int]] = []
-        batch = self._producer.create_batch()
+        """Append to the topic's partition; the offset of each record, once the broker has them all.
+
+        Brokers refuse what they find too large by the batch, so each record of such a batch is tried again alone. A
+        value that is still too large is given up, so that the partition goes on: only the store has it then.
+        """
+        sent: list[tuple[Any, list[Update]]] = []
+        batch, held = self._producer.create_batch(), list[Update]()
         for key, value in updates:
             if batch.append(key=key, value=value, timestamp=None) is None:
-                sent.append((await self._submit(batch), batch.record_count()))
-                batch = self._producer.create_batch()
+                sent.append((await self._submit(batch), held))
+                batch, held = self._producer.create_batch(), []
                 batch.append(key=key, value=value, timestamp=None)
-        sent.append((await self._submit(batch), batch.record_count()))
+            held.append((key, value))
+        sent.append((await self._submit(batch), held))
         offsets: list[int] = []
-        for future, count in sent:
-            base = (await future).offset
-            offsets.extend(range(base, base + count))
-        return offsets
+        for future, held in sent:
+            try:
+                base = (await future).offset
+            except MessageSizeTooLargeError:
+                if len(held) == 1:
+                    self._give_up(*held[0])
+                else:
+                    for update in held:
+                        offsets += await self._send([update])
+            else:
+                offsets.extend(range(base, base + len(held)))
+        return sorted(offsets)
+
+    def _give_up(self, key: bytes, value: bytes | None) -> None:
+        if value is None or key.startswith(MARKER):
+            raise MessageSizeTooLargeError(f"{self._tp.topic} does not even take a mark")
+        self._oversized(len(key) + len(value))
 
     async def _submit(self, batch: Any) -> Any:
         return await self._producer.send_batch(batch, self._tp.topic, partition=self._tp.partition)

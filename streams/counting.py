@@ -75,6 +75,8 @@ class Counting:
                     if records and not self._stopping:
                         await self._owner.take(self.partition, records)
                         self.committable = records[-1].offset + 1
+                    elif not records:
+                        self.committable = max(self.committable, self._source.past(self.partition))
             except Exception as error:
                 log.error("Counting of partition %d starts over after %s", self.partition, "; ".join(describe(error)))
                 await asyncio.sleep(PAUSE_SECONDS)

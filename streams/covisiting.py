@@ -11,19 +11,20 @@ own again, and the old owner takes over what was counted while it stood still.
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
 from schemas.codec import decode, encode
-from schemas.errors import Refused
+from schemas.dead_letters import DeadLetter
 from schemas.neighbours import Covisits, Neighbours
 from schemas.topics import COVISITS, DEAD_LETTERS, NEIGHBOURS
 from streams.clock import Clock
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
-from streams.refusing import Record, dead_letter
+from streams.refusing import Placed, Record, dead_letter
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,13 @@ AT_ONCE = 50
 
 RETRY_SECONDS = 1.0
 
+MOST_REFUSED = 1_000
+"""Dead letters of a partition that are kept until it is known whose partition it is; then the oldest go."""
+
 
 class Owner:
-    """The counting of one worker. `publish` sends and waits; `mark` writes a clearing of a key to a partition of
-    `ouzel.neighbours`, and returns once the replica has read it."""
+    """The counting of one worker. `publish` sends and waits; `rejected` is told the dead letters; `mark` writes a
+    clearing of a key to a partition of `ouzel.neighbours`, and returns once the replica has read it."""
 
     def __init__(
         self,
@@ -47,10 +51,13 @@ class Owner:
         *,
         publish: Callable[[Sequence[Output]], Awaitable[None]],
         mark: Callable[[int, bytes], Awaitable[None]],
+        rejected: Callable[[Iterable[DeadLetter]], None],
         metrics: Metrics,
         clock: Clock,
         turns: Turns | None = None,
     ) -> None:
+        self._rejected = rejected
+        self._refused: dict[int, deque[DeadLetter]] = {}
         self._graph = graph
         self._publish = publish
         self._mark = mark
@@ -80,17 +87,19 @@ class Owner:
         return task is not None and task.done() and not task.cancelled()
 
     def load(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """Take in a record of `ouzel.neighbours`. One that cannot be read is passed over: its owner writes it again."""
-        try:
-            if value is None:
-                if not key.startswith(MARKER):
-                    self._graph.remove(key.decode())
-                return
-            record = decode(Neighbours, value)
-            self._partitions[record.item] = partition
-            self._graph.load(record)
-        except (Refused, UnicodeDecodeError) as error:
-            log.warning("A record of %s cannot be read: %s", NEIGHBOURS.name, type(error).__name__)
+        """Take in a record of `ouzel.neighbours`. Raises on one that cannot be used: see `refuse`."""
+        if value is None:
+            if not key.startswith(MARKER):
+                self._graph.remove(key.decode())
+            return
+        record = decode(Neighbours, value)
+        self._partitions[record.item] = partition
+        self._graph.load(record)
+
+    def refuse(self, record: Placed, error: Exception) -> None:
+        """A record of `ouzel.neighbours` cannot be used. Every worker reads it; the owner writes the dead letter."""
+        letter = dead_letter(NEIGHBOURS.name, record.partition, record, self._clock.now_ms(), error)
+        self._refused.setdefault(record.partition, deque(maxlen=MOST_REFUSED)).append(letter)
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
         """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
@@ -106,7 +115,16 @@ class Owner:
         """Publish what is to be published again without anything new being counted, until cancelled."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            await self._publish_changes([])
+            await self._publish_changes([_output(letter) for letter in self._take_refused()])
+
+    def _take_refused(self) -> list[DeadLetter]:
+        """The dead letters that are ours to write. Once our partitions are known, the others' are dropped."""
+        if not self._complete or not all(map(self.ready, self._complete)):
+            return []
+        letters = [letter for partition, of in self._refused.items() if self.ready(partition) for letter in of]
+        self._refused.clear()
+        self._rejected(letters)
+        return letters
 
     async def _publish_changes(self, others: list[Output]) -> None:
         async with self._publishing:
@@ -149,8 +167,8 @@ class Owner:
                 self._metrics.counted.inc()
         except Exception as error:
             letter = dead_letter(COVISITS.name, partition, record, self._clock.now_ms(), error)
-            self._metrics.dead_letters.labels(letter.code.value).inc()
-            dead.append(Output(DEAD_LETTERS.name, record.key, encode(letter)))
+            self._rejected([letter])
+            dead.append(_output(letter))
 
     def _owns_item(self, item: str) -> bool:
         return self.ready(self._partitions.get(item, -1))
@@ -165,3 +183,7 @@ class Owner:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
+
+
+def _output(letter: DeadLetter) -> Output:
+    return Output(DEAD_LETTERS.name, letter.key, encode(letter))

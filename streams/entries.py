@@ -10,7 +10,7 @@ from streams.blend import Blend
 from streams.context import Context
 from streams.erasure import Erasure, Versions
 from streams.recreation import EventsTopic
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, TOPIC, VERSIONS
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, TOPIC, VERSIONS, header
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +36,13 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
 def decode_value(key: bytes, envelope: bytes) -> Any:
     """The object in an envelope from the store or the changelog. Its type follows from the key's prefix."""
     return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
+
+
+def check_entry(key: bytes, envelope: bytes) -> None:
+    """Raise on what is no value of this key. A kind that is not known here is fine: a later version may write it."""
+    header(envelope)
+    if key[:1] in _DECODE:
+        decode_value(key, envelope)
 
 
 def decode_payload(key: bytes, payload: bytes | None) -> Any:

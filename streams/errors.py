@@ -8,6 +8,7 @@
     ├── TooFewPartitions a topic lacks a partition that it must have; the partition is not served until it is added
     ├── TopicRecreated  the state is of another `ouzel.events`; the partition is not served
     ├── Rewound         the topic was recreated, or ends before what was read; the partition starts over (retriable)
+    ├── CodecMissing    records are compressed with a codec whose library is not installed (retriable)
     ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
@@ -67,6 +68,13 @@ class Rewound(StreamsError):
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "recreated"
+
+
+class CodecMissing(StreamsError):
+    """Records cannot be read before a library is installed. The message names codec, topic, partition and offset."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "codec"
 
 
 class AnotherKey(StreamsError):

@@ -11,6 +11,7 @@ and lists carry an id made from what caused them, dead letters their origin), an
 
 import asyncio
 import logging
+import math
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS
 from streams.board import Board
@@ -45,6 +47,9 @@ from streams.turns import Turns
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 0.5
+LAG_SECONDS = 5.0
+"""Between two questions for the lag of a partition that is not served, and how long each may take."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
 
@@ -80,9 +85,9 @@ async def _not_asked() -> Survey:
 @dataclass(frozen=True)
 class Plane:
     """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
-    once the catalogue and the item graph are there to make lists from; `alias` gives the name under which a person is
-    kept; `turns` are shared with everything else that keeps the event loop busy; `survey` asks the brokers how the
-    topics are now; `board` has what cannot be served."""
+    once the catalogue and the item graph are there to make lists from; `rejected` is told the dead letters; `alias`
+    gives the name under which a person is kept; `turns` are shared with everything else that keeps the event loop
+    busy; `survey` asks the brokers how the topics are now; `board` has what cannot be served."""
 
     settings: Settings
     clock: Clock
@@ -91,6 +96,7 @@ class Plane:
     publish: Publish
     changelog: Callable[[int, Store], Changelog]
     warm: Callable[[], Awaitable[None]]
+    rejected: Callable[[Iterable[DeadLetter]], None]
     alias: Alias = same
     turns: Turns = field(default_factory=Turns)
     survey: Callable[[], Awaitable[Survey]] = _not_asked
@@ -112,7 +118,10 @@ class Lane:
         self._owed: int | None = None
         self._stopping = False
         self._pause = FIRST_PAUSE
-        self._assigned = plane.clock.monotonic()
+        self._following = -1
+        """The next offset to fold while the lane serves; -1 while it does not."""
+        self._behind = math.nan
+        self._measuring = asyncio.get_running_loop().create_task(self._measure(), name=f"lag-{partition}")
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{partition}")
 
     @property
@@ -134,12 +143,11 @@ class Lane:
         return min(each for each in (self.state.written + 1, waits, self._owed) if each is not None)
 
     @property
-    def lag(self) -> int | None:
-        """Events not folded yet, as of the last fetch; None if not known."""
-        end = self._source.end_offset(self.partition)
-        if end is None or self.state is None or self.state.folded < 0:
-            return None
-        return max(0, end - self.state.folded - 1)
+    def lag(self) -> float:
+        """Offsets not folded yet: as of the last fetch, or as the broker last said while the lane does not fetch. NaN
+        before that is known."""
+        end = self._source.end_offset(self.partition) if self._following >= 0 else None
+        return self._behind if end is None else max(0, end - self._following)
 
     def look(self, topic: bytes) -> None:
         """The events' topic has this id now (empty: not known)."""
@@ -149,16 +157,28 @@ class Lane:
     async def stop(self, deadline: float) -> None:
         """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
         self._stopping = True
+        self._measuring.cancel()
         if self.state is None:
             self._task.cancel()
         await asyncio.wait([self._task], timeout=deadline)
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task, self._measuring])
         self._plane.board.forget(self._name)
 
     @property
     def _name(self) -> str:
         return f"lane {self.partition}"
+
+    async def _measure(self) -> None:
+        """Ask for the lag while nothing is fetched: a partition that is not served falls behind all the same."""
+        while True:
+            if self._following < 0:
+                try:
+                    async with asyncio.timeout(LAG_SECONDS):
+                        self._behind = await self._source.behind(self.partition, self._next)
+                except Exception as error:  # the lane says what is wrong, if anything is
+                    log.debug("Partition %d: no lag (%s)", self.partition, type(error).__name__)
+            await asyncio.sleep(LAG_SECONDS)
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -189,6 +209,7 @@ class Lane:
 
     async def _live(self) -> None:
         plane, settings = self._plane, self._plane.settings
+        began = plane.clock.monotonic()
         survey = await plane.survey()
         self._check_partitions(survey)
         await plane.turns.next()  # to open a store is a unit of its own
@@ -210,7 +231,7 @@ class Lane:
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
             await plane.warm()
             start = await self._begin(state, survey)
-            seconds = plane.clock.monotonic() - self._assigned
+            seconds = plane.clock.monotonic() - began
             plane.metrics.recovery_seconds.observe(seconds)
             log.info(
                 "Partition %d: ready in %.2f s at offset %d; %s state on disk, %d changelog records read, %d repaired",
@@ -224,7 +245,7 @@ class Lane:
             await self._serve(state, start)
         finally:
             self._next = max(self._next, self._done)  # asked while the list path still knows who waits
-            self.state, self._owed = None, None
+            self.state, self._owed, self._following = None, None, -1
             if state is None:
                 store.close()
             else:
@@ -276,7 +297,7 @@ class Lane:
 
     async def _pump(self, state: PartitionState, start: int) -> None:
         plane, limit = self._plane, self._plane.settings.batch_max_events
-        following = gathered = start
+        following = gathered = self._following = start
         due = 0.0
         written: asyncio.Future[None] | None = None
         fetched: list[Any] = []
@@ -295,6 +316,7 @@ class Lane:
                 raise Rewound(f"{EVENTS.name} was recreated")
             if not fetched:
                 plane.board.found(self._name, ())
+                following = await self._pass_over(state, following)
                 continue
             await self._check_place(fetched[0].offset, following)
             await plane.turns.next()
@@ -303,7 +325,8 @@ class Lane:
             began = plane.clock.monotonic()
             folded = self._fold(state, fetched[:limit])
             records = bisect_right(fetched, folded.last, key=_offset)
-            following, first = folded.last + 1, fetched[0].offset
+            first = fetched[0].offset
+            self._following = following = folded.last + 1
             fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
             if folded.receipts:
                 self._owed = first  # the orders are not committed before their receipts are out
@@ -325,6 +348,15 @@ class Lane:
             self._pause = FIRST_PAUSE
             plane.board.found(self._name, ())
         await (await state.gather(following - 1))
+
+    async def _pass_over(self, state: PartitionState, following: int) -> int:
+        """Go behind the markers of transactions and what was aborted, where nothing else came; the next offset."""
+        past = self._source.past(self.partition)
+        if past > following:
+            await self._check_place(past, following)
+            self._following = following = past
+            state.folded = max(state.folded, following - 1)
+        return following
 
     async def _check_place(self, offset: int, following: int) -> None:
         """Raise `Rewound` if a record comes from before where we are; report what is gone before it."""
@@ -435,8 +467,7 @@ class Lane:
         for kind, count in folded.kinds.items():
             if count:
                 metrics.events.labels(kind.value).inc(count)
-        for letter in folded.dead:
-            metrics.dead_letters.labels(letter.code.value).inc()
+        self._plane.rejected(folded.dead)
         for each in folded.feedback:
             metrics.feedback.labels(each.outcome.value).inc()
         metrics.repeats.inc(folded.repeats)

@@ -10,7 +10,7 @@ from schemas.errors import Refusal
 from schemas.events import EventKind
 from schemas.feedback import Outcome
 from schemas.recommendations import Degraded
-from schemas.topics import COVISITS, EVENTS, ITEMS, PRIVACY
+from schemas.topics import ALL, COVISITS, EVENTS, ITEMS, PRIVACY
 from streams.conditions import CAUSES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -33,6 +33,12 @@ class Metrics:
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
         self.repeats = Counter("ouzel_repeated_events", "Events dropped because they were folded before.", registry=reg)
         self.dead_letters = Counter("ouzel_dead_letters", "Inputs refused, by reason code.", ["code"], registry=reg)
+        self.oversized = Counter(
+            "ouzel_oversized_records",
+            "Records not published because their topic takes none of that size, by topic.",
+            ["topic"],
+            registry=reg,
+        )
         self.batch_events = Histogram("ouzel_batch_events", "Events in one batch.", buckets=BATCH, registry=reg)
         self.batch_seconds = Histogram(
             "ouzel_batch_seconds", "From taking a batch to having its state written.", buckets=SECONDS, registry=reg
@@ -48,7 +54,7 @@ class Metrics:
         self.state_people = Gauge("ouzel_state_people", "People with a context in the cache.", registry=reg)
         self.recovery_seconds = Histogram(
             "ouzel_recovery_seconds",
-            "From a partition's assignment to its first batch.",
+            "From a partition's assignment, or from starting over, to its first batch.",
             buckets=SECONDS,
             registry=reg,
         )
@@ -121,6 +127,8 @@ class Metrics:
             self.events.labels(kind.value)
         for code in Refusal:
             self.dead_letters.labels(code.value)
+        for topic in ALL:
+            self.oversized.labels(topic.name)
         for reason in (FULL, *(d.value for d in Degraded)):
             self.lists.labels(reason)
         for outcome in Outcome:

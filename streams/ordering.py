@@ -14,6 +14,7 @@ from schemas.events import Event, EventKind
 from schemas.topics import EVENTS, PRIVACY
 from streams.publishing import Output
 from streams.refusing import Placed, dead_letter
+from streams.unreadable import Unreadable
 
 
 def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[DeadLetter]]:
@@ -25,7 +26,7 @@ def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[
     outputs: list[Output] = []
     dead: list[DeadLetter] = []
     for record in records:
-        if record.value is None:
+        if record.value is None and not isinstance(record, Unreadable):
             continue
         try:
             order = decode_order(record.value, key=record.key)

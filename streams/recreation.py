@@ -72,6 +72,8 @@ class Inner(Protocol):
     async def available(self, partition: int) -> Range: ...
     async def seek(self, partition: int, offset: int) -> None: ...
     def end_offset(self, partition: int) -> int | None: ...
+    def past(self, partition: int) -> int: ...
+    async def behind(self, partition: int, at_least: int) -> int: ...
 
 
 class Moved:
@@ -111,3 +113,10 @@ class Rebased:
     def end_offset(self, partition: int) -> int | None:
         end = self._inner.end_offset(partition)
         return None if end is None else end + self._base
+
+    def past(self, partition: int) -> int:
+        past = self._inner.past(partition)
+        return past if past < 0 else past + self._base
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return await self._inner.behind(partition, at_least if at_least < 0 else max(0, at_least - self._base))

@@ -8,8 +8,11 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas.errors import Refusal, Refused
 from streams.causes import describe
 from streams.clock import Clock
+from streams.errors import StreamsError
+from streams.refusing import Placed
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -20,7 +23,14 @@ READ_RECORDS = 500
 PAUSE_SECONDS = 1.0
 
 Apply = Callable[[int, bytes, bytes | None], None]
-"""Take in one record: its partition, key and value. A value of None withdraws. Must not raise."""
+"""Take in one record: its partition, key and value. A value of None withdraws."""
+
+Refuse = Callable[[Placed, Exception], None]
+"""Take note of a record that cannot be used, and why."""
+
+
+def _reported_elsewhere(record: Placed, error: Exception) -> None:
+    pass
 
 
 class Replica:
@@ -28,16 +38,24 @@ class Replica:
 
     `caught_up` is set once everything that was there at the start is in. It is a hint: it rests on the broker's end
     offsets, which some brokers state a batch too low. Who must not miss a record writes one and waits for it
-    (`wait_for`). Records without a key are passed over: they cannot be withdrawn.
+    (`wait_for`). What `apply` raises on, has no key or cannot be read goes to `refuse` and changes nothing.
     """
 
     def __init__(
-        self, topic: str, apply: Apply, *, consumer: Callable[[], Any], clock: Clock, turns: Turns | None = None
+        self,
+        topic: str,
+        apply: Apply,
+        *,
+        consumer: Callable[[], Any],
+        clock: Clock,
+        turns: Turns | None = None,
+        refuse: Refuse = _reported_elsewhere,
     ) -> None:
         self.topic = topic
         self.caught_up = asyncio.Event()
         self.records = 0
         self._apply = apply
+        self._refuse = refuse
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
@@ -49,7 +67,7 @@ class Replica:
         while True:
             try:
                 await self._follow()
-            except KafkaError as error:
+            except (KafkaError, StreamsError) as error:
                 if not self._failing:  # what lasts, the survey tells
                     text = "%s cannot be followed (%s); trying again from its start until it can be"
                     log.warning(text, self.topic, "; ".join(describe(error)))
@@ -85,21 +103,26 @@ class Replica:
                 await self._turns.next()
                 batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
                 self._failing = False
-                for tp, records in batches.items():
+                for records in batches.values():
                     for record in records:
                         if self._turns.over():
                             await self._turns.next()
                         self._take(record)
-                    if records and records[-1].offset + 1 >= ends[tp]:
-                        behind.discard(tp)
+                # Not the last record's offset: what stands before the end may be a marker, or compacted away.
+                behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
         finally:
             await consumer.stop()
 
     def _take(self, record: Any) -> None:
         if record.key is None:
+            missing = Refused(Refusal.KEY_MISMATCH, "the record has no key")
+            self._refuse(record, missing)
             return
         self.records += 1
-        self._apply(record.partition, record.key, record.value)
+        try:
+            self._apply(record.partition, record.key, record.value)
+        except Exception as error:
+            self._refuse(record, error)
         awaited = self._awaited.get(record.key)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)

@@ -30,10 +30,12 @@ from yarl import URL
 
 from streams.causes import describe
 from streams.connection import paced
-from streams.fetching import fetched
+from streams.fetching import COMMITTED, Fetched, fetched, tolerate
 from streams.recreation import Range
 
 log = logging.getLogger(__name__)
+
+NOTHING = Fetched([], -1)
 
 COMMIT_SECONDS = 30.0
 """How long a commit may take."""
@@ -81,28 +83,40 @@ class Source(Protocol):
     def end_offset(self, partition: int) -> int | None:
         """The end of the partition as of the last fetch, if known."""
 
+    def past(self, partition: int) -> int:
+        """The offset behind all that was fetched since the last `seek`, with markers and what was aborted;
+        -1 if that is not known."""
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        """Ask the broker how many offsets the partition has behind the committed one, or behind `at_least`."""
+
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer. The coroutines here run in its loop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._fetches: set[asyncio.Task[list[Any]]] = set()
+        self._fetches: set[asyncio.Task[Fetched]] = set()
         self._fetching = False
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))
         consumer._fetch_max_wait_ms = transport.fetch_wait_ms  # Faust has no setting for it, and 1.5 s
+        consumer._isolation_level = COMMITTED  # Faust has it in transactions of its own only
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        tolerate(self._ensure_consumer())
 
     def call_soon(self, work: Awaitable[Any]) -> Awaitable[Any]:
         """Run `work` in the thread's loop, beside its method queue: waiting for records must not hold up commits."""
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cast(Any, work), self.thread_loop))
 
-    async def fetch(self, tp: TopicPartition, max_records: int, timeout: float) -> list[Any]:
+    async def fetch(self, tp: TopicPartition, max_records: int, timeout: float) -> Fetched:
         if not self._fetching:
             await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be told
-            return []
+            return NOTHING
         fetcher = self._ensure_consumer()._fetcher
         task = asyncio.ensure_future(fetched(fetcher, tp, max_records, timeout))
         self._fetches.add(task)
@@ -110,7 +124,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await asyncio.wait([task])
         finally:
             self._fetches.discard(task)
-        return [] if task.cancelled() else task.result()
+        return NOTHING if task.cancelled() else task.result()
 
     async def end_fetches(self) -> None:
         """No fetch is open once this returns, and none begins until partitions are assigned."""
@@ -167,6 +181,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         except (CommitFailedError, IllegalStateError):
             return False  # the partitions went to others meanwhile, who read again from the last commit
         return True
+
+    async def behind(self, tp: TopicPartition, at_least: int) -> int:
+        consumer = self._ensure_consumer()
+        end = (await consumer.end_offsets([tp]))[tp]
+        start = at_least if at_least >= 0 else await consumer.committed(tp)
+        if start is None:
+            start = (await consumer.beginning_offsets([tp]))[tp]
+        return max(0, cast(int, end) - cast(int, start))
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         # The consumer changes its set while a fetch waits; emptied, aiokafka would take it to mean every partition.
@@ -338,10 +360,20 @@ class TopicSource:
     def __init__(self, thread: BatchConsumerThread, topic: str) -> None:
         self._thread = thread
         self._topic = topic
+        self._past: dict[int, int] = {}
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
         work = self._thread.fetch(self._tp(partition), max_records, timeout)
-        return cast(list[Any], await self._thread.call_soon(work))
+        records, past = cast(Fetched, await self._thread.call_soon(work))
+        if past >= 0:
+            self._past[partition] = past
+        return records
+
+    def past(self, partition: int) -> int:
+        return self._past.get(partition, -1)
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return cast(int, await self._thread.call_soon(self._thread.behind(self._tp(partition), at_least)))
 
     async def committed(self, partition: int) -> int | None:
         return cast(int | None, await self._thread.call_soon(self._thread.committed(self._tp(partition))))
@@ -350,6 +382,7 @@ class TopicSource:
         return cast(Range, await self._thread.call_soon(self._thread.available(self._tp(partition))))
 
     async def seek(self, partition: int, offset: int) -> None:
+        self._past.pop(partition, None)
         await self._thread.call_soon(self._thread.seek_to(self._tp(partition), offset))
 
     def end_offset(self, partition: int) -> int | None:

@@ -1,10 +1,11 @@
 """A clock that work moves on, and how far it moves while the event loop sees to nothing else."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.dead_letters import DeadLetter
 from streams.turns import Turns
 
 TURN, UNIT = 0.05, 0.01
@@ -52,3 +53,8 @@ class Costly:
     def value(self) -> bytes | None:
         self.hand.work()
         return self.content
+
+
+def no_letters(letters: Iterable[DeadLetter]) -> None:
+    """Take the dead letters of a test in which nothing is refused."""
+    assert not list(letters)

@@ -16,6 +16,7 @@ from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.recreation import Range
 from tests.patience import PATIENCE
+from tests.streams.holding import no_letters
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Partition:
     """A partition of co-visits: batches as they are fetched, the committed offset, and what a fetch raises."""
 
     batches: list[list[Record]]
-    committed: int = 0
+    group: int = 0
     failures: int = 0
     asked: list[int] = field(default_factory=list)
 
@@ -54,10 +55,16 @@ class Partition:
     async def seek(self, partition: int, offset: int) -> None: ...
 
     async def committed(self, partition: int) -> int | None:
-        return self.committed
+        return self.group
 
     def end_offset(self, partition: int) -> int | None:
         return 10
+
+    def past(self, partition: int) -> int:
+        return -1
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return 0
 
 
 class Bench:
@@ -70,7 +77,9 @@ class Bench:
         self.source = source
         graph = ItemGraph(ItemIndex())
         self.graph = graph
-        owner = Owner(graph, publish=self._publish, mark=self._mark, metrics=Metrics(), clock=SYSTEM)
+        owner = Owner(
+            graph, publish=self._publish, mark=self._mark, rejected=no_letters, metrics=Metrics(), clock=SYSTEM
+        )
         self.lane = Counting(0, source, owner, SYSTEM, interval)
 
     async def _publish(self, outputs: Sequence[Output]) -> None:
@@ -123,7 +132,7 @@ async def test_what_is_being_counted_when_it_stops_is_finished() -> None:
 
 
 async def test_what_was_fetched_ahead_of_its_place_is_passed_over() -> None:
-    bench = Bench(Partition([[told(number) for number in range(6)]], committed=4))
+    bench = Bench(Partition([[told(number) for number in range(6)]], group=4))
     await bench.until(committable=6)
     assert bench.counted() == 2
     await bench.lane.stop(1.0)

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter
+from schemas.errors import Refused
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.topics import DEAD_LETTERS, NEIGHBOURS
 from streams.catalogue import ItemIndex
@@ -14,6 +17,7 @@ from streams.covisiting import Owner
 from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
+from tests.patience import PATIENCE
 
 TS = 1_700_000_000_000
 
@@ -23,6 +27,11 @@ class Record:
     offset: int
     value: bytes | None
     key: bytes | None = b"film-1"
+
+
+@dataclass(frozen=True)
+class Placed(Record):
+    partition: int = 0
 
 
 def told(offset: int, *, item: str = "film-1", source: int = 0) -> Record:
@@ -39,7 +48,15 @@ class Bench:
         self.complete = asyncio.Event()
         self.marked: list[int] = []
         self.failures = 0
-        self.owner = Owner(self.graph, publish=self._publish, mark=self._mark, metrics=Metrics(), clock=SYSTEM)
+        self.rejected: list[DeadLetter] = []
+        self.owner = Owner(
+            self.graph,
+            publish=self._publish,
+            mark=self._mark,
+            rejected=self.rejected.extend,
+            metrics=Metrics(),
+            clock=SYSTEM,
+        )
 
     async def _publish(self, outputs: Sequence[Output]) -> None:
         if self.failures:
@@ -176,10 +193,24 @@ async def test_garbage_becomes_a_dead_letter() -> None:
     assert len(bench.published()) == 1
 
 
-async def test_a_record_that_cannot_be_read_is_passed_over() -> None:
+async def test_a_record_that_cannot_be_read_becomes_a_dead_letter_of_its_owner() -> None:
     bench = Bench()
-    bench.owner.load(0, b"film-1", b"\xff")
+    with pytest.raises(Refused) as refused:
+        bench.owner.load(0, b"film-1", b"\xff")
     assert bench.graph.take_dirty() == []
+    for partition in (0, 1):
+        bench.owner.refuse(Placed(7, b"\xff", b"film-1", partition), refused.value)
+    running = asyncio.create_task(bench.owner.run())
+    try:
+        await bench.owning(0)
+        async with asyncio.timeout(PATIENCE):
+            while not bench.sent:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+    (letter,) = [decode(DeadLetter, each.value) for each in bench.sent]
+    assert (letter.topic, letter.partition, letter.offset, letter.value) == (NEIGHBOURS.name, 0, 7, b"\xff")
+    assert bench.rejected == [letter]
 
 
 async def test_what_was_counted_of_a_lost_partition_is_published_when_it_comes_back() -> None:

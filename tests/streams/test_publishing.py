@@ -35,6 +35,32 @@ class Producer:
         return answer
 
 
+class Batching:
+    """A producer that sends what comes before its answers are awaited as one batch, of at most `most` bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken: list[Output] = []
+        self._batch: list[tuple[Output, asyncio.Future[None]]] = []
+
+    async def send(self, topic: str, *, key: bytes | None, value: bytes | None) -> "asyncio.Future[None]":
+        loop = asyncio.get_running_loop()
+        if not self._batch:
+            loop.call_soon(self._deliver)
+        self._batch.append((Output(topic, key, value), loop.create_future()))
+        return self._batch[-1][1]
+
+    def _deliver(self) -> None:
+        batch, self._batch = self._batch, []
+        fits = sum(len(each.value or b"") for each, _ in batch) <= self.most
+        for each, answer in batch:
+            if fits:
+                self.taken.append(each)
+                answer.set_result(None)
+            else:
+                answer.set_exception(MessageSizeTooLargeError())
+
+
 def letter(size: int) -> Output:
     original = b"\xff" * size
     dead = DeadLetter(
@@ -67,10 +93,30 @@ async def test_a_dead_letter_that_is_too_large_goes_without_the_bytes(at_once: b
     assert whole.value == b"\xff" * 10
 
 
-async def test_anything_else_that_is_too_large_is_an_error() -> None:
-    producer = Producer(10)
-    with pytest.raises(MessageSizeTooLargeError):
-        await Publisher(lambda: producer)([Output(FEEDBACK.name, b"ann", b"x" * 11)])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_what_its_topic_never_takes_is_given_up_and_said(at_once: bool, caplog: pytest.LogCaptureFixture) -> None:
+    producer, given_up = Producer(10, at_once=at_once), list[str]()
+    outputs = [Output(FEEDBACK.name, b"ann", b"x" * 11), Output(FEEDBACK.name, b"ann", b"x" * 9)]
+    await Publisher(lambda: producer, given_up.append)(outputs)
+    assert producer.taken == outputs[1:]
+    assert given_up == [FEEDBACK.name]
+    assert "14 bytes was not published: ouzel.feedback" in caplog.text
+    assert "max.message.bytes" in caplog.text
+
+
+async def test_a_dead_letter_that_its_topic_does_not_even_take_without_the_bytes_is_given_up() -> None:
+    producer, given_up = Producer(10), list[str]()
+    await Publisher(lambda: producer, given_up.append)([letter(600)])
+    assert (producer.taken, given_up) == ([], [DEAD_LETTERS.name])
+
+
+async def test_a_batch_that_is_too_large_is_sent_record_by_record() -> None:
+    """A broker refuses whole batches: three records that each fit may not fit together."""
+    producer = Batching(25)
+    outputs = [Output(FEEDBACK.name, b"ann", b"%d" % number * 10) for number in range(3)]
+    given_up = list[str]()
+    await Publisher(lambda: producer, given_up.append)(outputs)
+    assert (producer.taken, given_up) == (outputs, [])
 
 
 async def test_a_send_that_fails_is_raised() -> None:

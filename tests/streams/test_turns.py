@@ -35,7 +35,7 @@ from streams.state import PartitionState
 from streams.store import ERASURE, MARKER, Store, seal
 from streams.sweeping import Sweep
 from streams.turns import REST, watch
-from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand
+from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand, no_letters
 from tests.streams.listing import Bench
 from tests.streams.test_state import MemoryLog
 
@@ -144,6 +144,12 @@ class Waiting:
     def end_offset(self, partition: int) -> int | None:
         return None
 
+    def past(self, partition: int) -> int:
+        return -1
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return len(self.records)
+
 
 def event(number: int, lane: int) -> Event:
     item, user = f"film-{number % 7}", f"person-{lane}-{number % 3}"
@@ -182,6 +188,7 @@ async def fleet(hand: Hand, folder: Path) -> AsyncIterator[Fleet]:
         publish=publish,
         changelog=changelog,
         warm=warm,
+        rejected=no_letters,
         turns=hand.turns,
     )
     for lane in range(LANES):
@@ -231,7 +238,9 @@ async def test_counting_goes_by_turns_also_within_a_record(monkeypatch: pytest.M
 
     monkeypatch.setattr(ItemGraph, "learn", costly)
     graph = ItemGraph(ItemIndex())
-    owner = Owner(graph, publish=publish, mark=mark, metrics=Metrics(), clock=SYSTEM, turns=hand.turns)
+    owner = Owner(
+        graph, publish=publish, mark=mark, rejected=no_letters, metrics=Metrics(), clock=SYSTEM, turns=hand.turns
+    )
     owner.assign([0])
     updates = [tuple(Covisit(40 * n + k, LONG_AGO, "home") for k in range(40)) for n in range(3)]
     records = [
@@ -253,7 +262,9 @@ async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_n
     async def mark(partition: int, key: bytes) -> None:
         pass
 
-    owner = Owner(graph, publish=publish, mark=mark, metrics=metrics, clock=SYSTEM, turns=hand.turns)
+    owner = Owner(
+        graph, publish=publish, mark=mark, rejected=no_letters, metrics=metrics, clock=SYSTEM, turns=hand.turns
+    )
     owner.assign([0])
     await asyncio.sleep(0)
     record = Costly(

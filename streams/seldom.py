@@ -1,0 +1,41 @@
+"""Log lines that could come with every record: each kind at most once a minute, with how many there were."""
+
+import logging
+import time
+from collections.abc import Callable
+
+EVERY_SECONDS = 60.0
+
+
+class Seldom:
+    """The first line of a kind is shown at once; what follows within `EVERY_SECONDS` is counted, and the next line, or
+    `flush`, says how many there were. The kinds are few: the caller bounds them."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._shown: dict[str, float] = {}
+        self._held: dict[str, tuple[int, str]] = {}
+
+    def warning(self, kind: str, line: str, count: int = 1) -> None:
+        self._say(logging.WARNING, kind, line, count)
+
+    def error(self, kind: str, line: str) -> None:
+        self._say(logging.ERROR, kind, line, 1)
+
+    def flush(self) -> None:
+        """Show what was held back and is due."""
+        for kind in list(self._held):
+            if self._clock() - self._shown[kind] >= EVERY_SECONDS:
+                self._show(logging.WARNING, kind)
+
+    def _say(self, level: int, kind: str, line: str, count: int) -> None:
+        held = self._held.get(kind, (0, ""))[0]
+        self._held[kind] = (held + count, line)
+        if kind not in self._shown or self._clock() - self._shown[kind] >= EVERY_SECONDS:
+            self._show(level, kind)
+
+    def _show(self, level: int, kind: str) -> None:
+        count, line = self._held.pop(kind)
+        self._shown[kind] = self._clock()
+        self._log.log(level, "%s%s", line, "" if count == 1 else f" (the last of {count})")
