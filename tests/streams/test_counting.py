@@ -34,7 +34,7 @@ class Partition:
     """A partition of co-visits: batches as they are fetched, the committed offset, and what a fetch raises."""
 
     batches: list[list[Record]]
-    committed: int = 0
+    group: int = 0
     failures: int = 0
     asked: list[int] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class Partition:
     async def seek(self, partition: int, offset: int) -> None: ...
 
     async def committed(self, partition: int) -> int | None:
-        return self.committed
+        return self.group
 
     def end_offset(self, partition: int) -> int | None:
         return 10
@@ -123,7 +123,7 @@ async def test_what_is_being_counted_when_it_stops_is_finished() -> None:
 
 
 async def test_what_was_fetched_ahead_of_its_place_is_passed_over() -> None:
-    bench = Bench(Partition([[told(number) for number in range(6)]], committed=4))
+    bench = Bench(Partition([[told(number) for number in range(6)]], group=4))
     await bench.until(committable=6)
     assert bench.counted() == 2
     await bench.lane.stop(1.0)
