@@ -178,6 +178,10 @@ class WorkerApp(faust.App):
         self.board.found("survey", assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
         for lane in self.lanes.lanes.values():
             lane.look(survey.id_of(EVENTS.name))
+        known_id = before.id_of(COVISITS.name)
+        if known_id and survey.id_of(COVISITS.name) not in (b"", known_id):
+            for counting in self.counting.lanes.values():
+                counting.begin_again()
         for replica in (self.items, self.neighbours):
             facts, known = survey.topics.get(replica.topic), before.topics.get(replica.topic)
             if facts and known and known.partitions and (facts.id, facts.partitions) != (known.id, known.partitions):

@@ -55,6 +55,10 @@ class Counting:
         end = self._source.end_offset(self.partition)
         return None if end is None or self.committable < 0 else max(0, end - self.committable)
 
+    def begin_again(self) -> None:
+        """The topic was recreated: read it from its beginning."""
+        self._rewound = True
+
     async def stop(self, deadline: float) -> None:
         """Finish what is being counted if that takes no more than `deadline` seconds; else the next owner counts it."""
         self._stopping = True
@@ -119,9 +123,10 @@ class Counting:
             found = await self._source.fetch(self.partition, TAKE - len(records), left)
             if found and not records:
                 until = self._clock.monotonic() + self._interval
-            if found and found[0].offset < self.committable:
+            if self._rewound or (found and found[-1].offset < self.committable):
                 self._rewound = True
-                raise Rewound(f"offset {found[0].offset} came where {self.committable} was expected")
-            records += found
+                raise Rewound(f"{COVISITS.name} does not go on at offset {self.committable}")
+            # What was fetched ahead of a seek can begin before it.
+            records += [record for record in found if record.offset >= self.committable]
             left = until - self._clock.monotonic()
         return records

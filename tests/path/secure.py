@@ -5,6 +5,7 @@ Its plain port is for the test's own clients. Certificates and passwords are mad
 """
 
 import secrets
+import subprocess
 from pathlib import Path
 
 import trustme
@@ -32,8 +33,17 @@ listener.name.ssl.ssl.client.auth=required
 """  # noqa: E501 - a line of properties is one line
 
 
+AUTHORIZED = """\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""
+
+
 class SecureKafka(KafkaBroker):
     """`login` and `mutual` are its secure addresses; `ca`, `stranger`, `cert` and `key` files in PEM."""
+
+    authorized = False
+    """Whether a user needs a right for everything it does. Who comes by the plain port may do all."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -69,7 +79,21 @@ class SecureKafka(KafkaBroker):
             folder=self.folder,
         )
         del plain["listener.security.protocol.map"]
-        return "".join(f"{name}={value}\n" for name, value in plain.items()) + secure
+        lines = "".join(f"{name}={value}\n" for name, value in plain.items())
+        return lines + secure + (AUTHORIZED if self.authorized else "")
+
+    def rights(self, *arguments: str) -> None:
+        """Run `kafka-acls.sh` with these arguments for the user."""
+        command = [self.home / "bin" / "kafka-acls.sh", "--bootstrap-server", self.bootstrap, "--force", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def allow(self, *arguments: str) -> None:
+        self.rights("--add", "--allow-principal", f"User:{USER}", *arguments)
+
+    def deny(self, *arguments: str) -> None:
+        """Take a right back that was given before."""
+        self.rights("--remove", "--allow-principal", f"User:{USER}", *arguments)
 
 
 def _pkcs8(cert: trustme.LeafCert) -> bytes:
@@ -78,3 +102,9 @@ def _pkcs8(cert: trustme.LeafCert) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+class AuthorizedKafka(SecureKafka):
+    """One whose users may do nothing but what they were allowed to."""
+
+    authorized = True
