@@ -13,6 +13,7 @@ from streams.causes import describe
 from streams.clock import Clock
 from streams.errors import StreamsError
 from streams.refusing import Placed
+from streams.seldom import Seldom
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
+        self._lines = Seldom(log)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
 
     async def run(self) -> None:
@@ -67,7 +69,7 @@ class Replica:
                 await self._follow()
             except (KafkaError, StreamsError) as error:
                 why = "; ".join(describe(error))
-                log.warning("%s cannot be followed (%s); trying again from its start", self.topic, why)
+                self._lines.warning(why, f"{self.topic} cannot be followed ({why}); trying again from its start")
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def wait_for(self, key: bytes) -> asyncio.Future[None]:

@@ -14,6 +14,7 @@ offset is only committed by the worker that holds the partition in the group's c
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -25,9 +26,17 @@ from faust.types import TP, AppT
 from yarl import URL
 
 from streams.connection import paced
+from streams.errors import CodecMissing
 from streams.fetching import COMMITTED, Fetched, fetched, tolerate
+from streams.seldom import Seldom
+
+log = logging.getLogger(__name__)
 
 NOTHING = Fetched([], -1)
+
+CODEC_PAUSE_SECONDS = 0.2
+"""Before Faust's partitions are looked at again where one has records that cannot be decompressed here. Short, since
+commits stand in line behind it."""
 
 
 class Lanes(Protocol):
@@ -78,6 +87,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._fetches: set[asyncio.Task[Fetched]] = set()
         self._fetching = False
+        self._lines = Seldom(log)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))
@@ -140,6 +150,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if not active_partitions:
                 return {}
         return await super().getmany(active_partitions, timeout)
+
+    async def _fetch_records(self, *args: Any, **options: Any) -> Mapping[TP, list[Any]]:
+        # Raised here, it would end the thread and the worker; the other partitions of the path go on.
+        try:
+            return await super()._fetch_records(*args, **options)
+        except CodecMissing as error:
+            self._lines.error("codec", str(error))
+            await asyncio.sleep(CODEC_PAUSE_SECONDS)
+            return {}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.end_fetches()
