@@ -311,9 +311,7 @@ class Lane:
                 gathered, due = following, now + plane.settings.write_interval_s
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
-                fetched = await self._source.fetch(self.partition, limit, patience)
-            if self._recreated:
-                raise Rewound(f"{EVENTS.name} was recreated")
+                fetched = await self._fetch(limit, patience)
             if not fetched:
                 plane.board.found(self._name, ())
                 following = await self._pass_over(state, following)
@@ -348,6 +346,12 @@ class Lane:
             self._pause = FIRST_PAUSE
             plane.board.found(self._name, ())
         await (await state.gather(following - 1))
+
+    async def _fetch(self, limit: int, patience: float) -> list[Any]:
+        fetched = await self._source.fetch(self.partition, limit, patience)
+        if self._recreated:
+            raise Rewound(f"{EVENTS.name} was recreated")
+        return fetched
 
     async def _pass_over(self, state: PartitionState, following: int) -> int:
         """Go behind the markers of transactions and what was aborted, where nothing else came; the next offset."""

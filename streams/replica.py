@@ -13,6 +13,7 @@ from streams.causes import describe
 from streams.clock import Clock
 from streams.errors import StreamsError
 from streams.refusing import Placed
+from streams.seldom import Seldom
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -59,19 +60,17 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
+        self._lines = Seldom(log)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._again = False
-        self._failing = False
 
     async def run(self) -> None:
         while True:
             try:
                 await self._follow()
             except (KafkaError, StreamsError) as error:
-                if not self._failing:  # what lasts, the survey tells
-                    text = "%s cannot be followed (%s); trying again from its start until it can be"
-                    log.warning(text, self.topic, "; ".join(describe(error)))
-                self._failing = True
+                why = "; ".join(describe(error))
+                self._lines.warning(why, f"{self.topic} cannot be followed ({why}); trying again until it can be")
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def again(self) -> None:
@@ -102,7 +101,6 @@ class Replica:
                     log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
                 await self._turns.next()
                 batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
-                self._failing = False
                 for records in batches.values():
                     for record in records:
                         if self._turns.over():

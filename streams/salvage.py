@@ -64,7 +64,8 @@ def last_offset(raw: bytes, at: int, end: int) -> int:
     base: int = int.from_bytes(raw[at : at + 8], "big", signed=True)
     if end - at >= HEADER.size:
         header = HEADER.unpack_from(raw, at)
-        delta, count = header[6], header[12]
+        delta: int = header[6]
+        count: int = header[12]
         if delta >= 0 and count == delta + 1:
             return base + int(delta)
     return base

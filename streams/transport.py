@@ -30,8 +30,10 @@ from yarl import URL
 
 from streams.causes import describe
 from streams.connection import paced
+from streams.errors import CodecMissing
 from streams.fetching import COMMITTED, Fetched, fetched, tolerate
 from streams.recreation import Range
+from streams.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ COMMIT_SECONDS = 30.0
 
 UNREAD_SECONDS = 2.0
 """Between two tries to read what an agent reads, where that fails."""
+CODEC_PAUSE_SECONDS = 0.2
+"""Before Faust's partitions are looked at again where one has records that cannot be decompressed here. Short, since
+commits stand in line behind it."""
 
 
 class Lanes(Protocol):
@@ -98,6 +103,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._fetches: set[asyncio.Task[Fetched]] = set()
         self._fetching = False
+        self._lines = Seldom(log)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))
@@ -200,8 +206,18 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             return await super().getmany(active_partitions, timeout)
         except KafkaError as error:
             # It would end the worker. The survey says what is missing, and this goes on once it is there.
-            log.warning("Items and orders cannot be read (%s); trying again", "; ".join(describe(error)))
+            why = "; ".join(describe(error))
+            self._lines.error(why, f"Items and orders cannot be read ({why}); trying again")
             await asyncio.sleep(UNREAD_SECONDS)
+            return {}
+
+    async def _fetch_records(self, *args: Any, **options: Any) -> Mapping[TP, list[Any]]:
+        # Raised here, it would end the thread and the worker; the other partitions of the path go on.
+        try:
+            return await super()._fetch_records(*args, **options)
+        except CodecMissing as error:
+            self._lines.error("codec", str(error))
+            await asyncio.sleep(CODEC_PAUSE_SECONDS)
             return {}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

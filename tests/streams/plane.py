@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
 from streams.context import EMPTY, Context, fold, is_repeat
 from streams.covisiting import MARKER as NO_ITEM
 from streams.entries import decode_value
+from streams.fetching import Reader
 from streams.settings import throwaway, to_environment
 from streams.store import CONTEXT, header
 from tests.patience import PATIENCE
@@ -83,14 +85,16 @@ class Plane:
         self.folder = folder
         self.settings = {"app_id": "plane", **settings}
         self.workers: dict[str, Child] = {}
+        self.ports: dict[str, int] = {}
         asyncio.run(create(self.bootstrap))
 
-    def start(self, name: str = "a", **more: object) -> None:
+    def start(self, name: str = "a", *, command: Sequence[str] = WORKER, **more: object) -> None:
+        self.ports[name] = free_ports(1)[0]
         settings = throwaway(
-            self.bootstrap, state_dir=self.state_of(name), web_port=free_ports(1)[0], **{**self.settings, **more}
+            self.bootstrap, state_dir=self.state_of(name), web_port=self.ports[name], **{**self.settings, **more}
         )
         self.workers[name] = Child(
-            f"Worker {name}", WORKER, log=self.folder / f"{name}.log", env=to_environment(settings)
+            f"Worker {name}", command, log=self.folder / f"{name}.log", env=to_environment(settings)
         )
 
     def kill(self, name: str = "a") -> None:
@@ -106,6 +110,21 @@ class Plane:
 
     def lose_state(self, name: str = "a") -> None:
         shutil.rmtree(self.state_of(name))
+
+    def page(self, path: str, name: str = "a") -> str:
+        """A page of a worker; empty while it answers none, or says that it is not ready."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    def metric(self, series: str, name: str = "a") -> list[float]:
+        """The values of the series whose line on the metrics page begins so."""
+        return [float(line.split()[-1]) for line in self.page("/metrics", name).splitlines() if line.startswith(series)]
+
+    def letters(self) -> list[DeadLetter]:
+        return [decode(DeadLetter, record.value) for record in self.read(DEAD_LETTERS.name)]
 
     def log(self) -> str:
         return "\n".join(path.read_text()[-4000:] for path in sorted(self.folder.glob("*.log")))
@@ -244,12 +263,7 @@ async def _follow(bootstrap: str, topic: str, count: int) -> None:
 
 async def _reader(bootstrap: str, topic: str) -> Any:
     """A consumer of all partitions of a topic, at their beginning."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=50,
-        isolation_level="read_committed",
-    )
+    consumer = Reader(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
     await consumer.start()
     metadata = await consumer._client.fetch_all_metadata()
     partitions = [TopicPartition(topic, partition) for partition in metadata.partitions_for_topic(topic)]
