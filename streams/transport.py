@@ -364,9 +364,10 @@ class BatchConsumer(driver.Consumer):
 
 
 def learn(client: Any, partitions: Mapping[str, int]) -> None:
-    """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows."""
+    """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows: where a
+    topic was missing or not to be read, it knows of none."""
     known = client.cluster.partitions_for_topic
-    if any(known(topic) is not None and len(known(topic)) != count for topic, count in partitions.items()):
+    if any(len(known(topic) or ()) != count for topic, count in partitions.items()):
         client.force_metadata_update()
 
 

@@ -41,11 +41,34 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.CODEC: (r"ouzel_events_total\{.*\}",),
     Kind.TRANSACTION: ("ouzel_lag_records",),
     Kind.OVERSIZED: (r'ouzel_dead_letters_total\{code="too_large"\}', "too_large"),
-    Kind.RETENTION_GAP: (r"ouzel_lost_records_total(?:\{.*\})?", "gone"),
-    Kind.BROKER_MOVED: (RECOVERED, "Unable connect to node", STARTED_OVER),
-    Kind.PARTITIONS_ADDED: (),
-    Kind.TOPIC_RECREATED: (),
-    Kind.PERMISSION_REVOKED: (),
+    Kind.RETENTION_GAP: (
+        r'ouzel_lost_records_total\{topic="ouzel.events"\}',
+        "were deleted before they were read",
+        f"{ALERT}OuzelLostRecords",
+    ),
+    Kind.BROKER_MOVED: (
+        r'ouzel_unserved\{cause="brokers",.*\}',
+        "No broker answers",
+        "Unable connect to node",
+        STARTED_OVER,
+        RECOVERED,
+        f"{ALERT}OuzelUnserved",
+    ),
+    Kind.PARTITIONS_ADDED: (
+        r'ouzel_unserved\{cause="partitions",.*\}',
+        "must have",
+        f"{ALERT}OuzelUnserved",
+    ),
+    Kind.TOPIC_RECREATED: (
+        r'ouzel_unserved\{cause="recreated",.*\}',
+        "the topic was recreated",
+        f"{ALERT}OuzelUnserved",
+    ),
+    Kind.PERMISSION_REVOKED: (
+        r'ouzel_unserved\{cause="permission",.*\}',
+        "is not allowed to",
+        f"{ALERT}OuzelUnserved",
+    ),
 } | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
 """Of each kind, the series and log lines (patterns) that should tell of it."""
 
