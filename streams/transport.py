@@ -328,7 +328,7 @@ class BatchConsumer(driver.Consumer):
 def learn(client: Any, partitions: Mapping[str, int]) -> None:
     """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows."""
     known = client.cluster.partitions_for_topic
-    if any(known(topic) is not None and len(known(topic)) != count for topic, count in partitions.items()):
+    if any(len(known(topic) or ()) != count for topic, count in partitions.items() if topic in client._topics):
         client.force_metadata_update()
 
 
