@@ -1,5 +1,5 @@
-"""What a worker cannot serve, on a real Apache Kafka: said in one line with the next step, not ready meanwhile, shown in
-a metric, and over without a restart once the cause is gone."""
+"""What a worker cannot serve, on a real Apache Kafka: said in one line with the next step, not ready meanwhile, shown
+in a metric, and over without a restart once the cause is gone."""
 
 import asyncio
 import contextlib
@@ -95,8 +95,10 @@ class Bench(Pipeline):
 
     def until_listed(self, triggers: set[str]) -> None:
         """Wait for the lists that answer these events, and see that each has one."""
+
         def enough(lists: list[Recommendation]) -> bool:
             return triggers <= {each.trigger for each in lists}
+
         asyncio.run(self.read(RECOMMENDATIONS, Recommendation, enough, SECONDS))
 
     def check_log(self, *words: str, most: int = 1) -> None:
