@@ -1,6 +1,6 @@
 """Making the topics of the contract, and saying how they are on a cluster."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from deploy.errors import DeployError, TopicsDiffer, no_broker
 from schemas.limits import MAX_DEAD_LETTER_BYTES
-from schemas.topics import ALL, DEAD_LETTERS, PRIVACY, Topic
+from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY, Topic
 
 TOPIC_ALREADY_EXISTS = 36
 
@@ -66,13 +66,18 @@ async def create(
     """Make every topic of the contract that is not there yet; return the names of those made.
 
     `connection` holds further options of an aiokafka client: encryption and a login.
-    Raises `TopicsDiffer` if a topic is there with another number of partitions or another cleanup policy, and
+    A topic that must have as many partitions as one that is there gets that number. Raises `TopicsDiffer` if a topic is
+    there with another number of partitions than it needs or another cleanup policy, and
     `DeployError` if the cluster refuses one.
     """
-    wanted = {topic.name: partitions_of(topic, events_partitions, items_partitions) for topic in ALL}
     made = []
     async with admin(bootstrap, connection) as client:
-        there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
+        there = {
+            each["topic"]: len(each["partitions"]) for each in await client.describe_topics() if not each["error_code"]
+        }
+        wanted = {topic.name: partitions_of(topic, events_partitions, items_partitions) for topic in ALL}
+        for follower, leader in FOLLOWERS.items():
+            wanted[follower] = there.get(leader, wanted[follower])
         new = [
             NewTopic(topic.name, wanted[topic.name], replication, topic_configs=settings(topic))
             for topic in ALL
@@ -86,8 +91,9 @@ async def create(
                 elif code != TOPIC_ALREADY_EXISTS:
                     why = detail[0] if detail and detail[0] else for_code(code).__name__
                     raise DeployError(f"topic {name} could not be made: {why}. Check the brokers' rights and limits.")
-    for state in await describe(bootstrap, connection):
-        check(state, wanted[state.name])
+    differs = differences(await describe(bootstrap, connection), events_partitions, items_partitions)
+    if differs:
+        raise TopicsDiffer("\n".join(differs))
     return made
 
 
@@ -114,20 +120,53 @@ async def _policies(client: Any, names: list[str]) -> dict[str, str]:
     return found
 
 
-def check(state: TopicState, partitions: int) -> None:
-    """Raise `TopicsDiffer` unless the topic, if it exists, has these partitions and the contract's cleanup policy."""
+FOLLOWERS = {CONTEXTS.name: EVENTS.name, NEIGHBOURS.name: COVISITS.name, COVISITS.name: NEIGHBOURS.name}
+"""Which topic must have as many partitions as which. All others may have any number."""
+
+
+def differences(states: Iterable[TopicState], events: int, items: int) -> list[str]:
+    """What is to change before a worker can serve these topics, a sentence each.
+
+    `events` and `items` are the numbers of partitions that were asked for. None of the steps undoes another.
+    """
+    there = {state.name: state for state in states if state.partitions}
+    counts = {name: state.partitions for name, state in there.items()}
+    found = []
+    for topic, option, asked in ((EVENTS, "--events-partitions", events), (ITEMS, "--items-partitions", items)):
+        has = counts.get(topic.name, asked)
+        if has != asked:
+            found.append(
+                f"topic {topic.name} has {has} partitions and {asked} were asked for. To keep it so: {option} {has}."
+                + (_growing(topic, asked) if asked > has else "")
+            )
+    for follower, leader in ((CONTEXTS, EVENTS), (NEIGHBOURS, COVISITS), (COVISITS, NEIGHBOURS)):
+        has, needs = counts.get(follower.name), counts.get(leader.name)
+        if has is not None and needs is not None and has < needs:
+            found.append(
+                f"topic {follower.name} has {has} partitions and needs {needs}, as {leader.name} has. Add them with "
+                f"`kafka-topics.sh --alter --topic {follower.name} --partitions {needs}`; running workers take them up."
+            )
+    return [*found, *filter(None, map(_policy, there.values()))]
+
+
+def _growing(topic: Topic, asked: int) -> str:
+    """How to have more partitions, and what that costs."""
+    names = [topic.name, *(follower for follower, leader in FOLLOWERS.items() if leader == topic.name)]
+    steps = ", then ".join(f"`kafka-topics.sh --alter --topic {name} --partitions {asked}`" for name in names)
+    cost = " Users whose events move to another partition begin with a new context." if topic is EVENTS else ""
+    return f" To have {asked}: {steps}.{cost}"
+
+
+def _policy(state: TopicState) -> str:
+    """What is wrong with how the topic is cleaned up; empty if nothing is."""
     topic = next(topic for topic in ALL if topic.name == state.name)
-    if state.partitions not in (0, partitions):
-        raise TopicsDiffer(
-            f"topic {state.name} has {state.partitions} partitions and {partitions} were asked for. Adding some would "
-            f"move people to other partitions: ask for {state.partitions}, or delete the topic first."
-        )
-    if state.policy and ("compact" in state.policy) != topic.compacted:
-        policy = "compact" if topic.compacted else "delete"
-        raise TopicsDiffer(
-            f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with kafka-configs, or "
-            "delete the topic first."
-        )
+    if not state.policy or ("compact" in state.policy) == topic.compacted:
+        return ""
+    policy = "compact" if topic.compacted else "delete"
+    return (
+        f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with "
+        f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config cleanup.policy={policy}`."
+    )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
-from streams.board import Board
+from streams.board import SURVEY, Board
 from streams.catalogue import Catalogue
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
@@ -175,7 +175,7 @@ class WorkerApp(faust.App):
     def _surveyed(self, survey: Survey) -> None:
         """The brokers said how everything is."""
         before, self._survey = self._survey, survey
-        self.board.found("survey", assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
+        self.board.found(SURVEY, assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
         for lane in self.lanes.lanes.values():
             lane.look(survey.id_of(EVENTS.name))
         known_id = before.id_of(COVISITS.name)

@@ -17,8 +17,14 @@ SETTLED_SECONDS = 10.0
 ALONE = ("disk", "codec", "other")
 """Causes that each partition has by itself. The others concern the topic: they are told once for all partitions."""
 
-Subject = tuple[str, str, int | None]
-"""What a log line is about: cause, topic, and the partition where it matters."""
+SURVEY = "survey"
+"""The finder that sees topics and rights as a whole, and so says best what is missing."""
+
+Key = tuple[str, str, str, int | None]
+"""Finder, cause, topic and partition."""
+
+Subject = tuple[str, str, int | None, bool]
+"""What a log line is about: cause, topic, the partition where it matters, and whether it is of the survey."""
 
 
 @dataclass
@@ -37,7 +43,7 @@ class Board:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._entries: dict[tuple[str, str, str, int | None], _Entry] = {}
+        self._entries: dict[Key, _Entry] = {}
         self._told: dict[Subject, float] = {}
 
     def found(self, finder: str, conditions: Iterable[Condition]) -> None:
@@ -46,7 +52,7 @@ class Board:
         for key, condition in holding.items():
             entry = self._entries.setdefault(key, _Entry(condition, now))
             entry.condition, entry.gone = condition, None
-            self._tell(entry, now)
+            self._tell(key, entry, now)
         for key, entry in self._entries.items():
             if key[0] == finder and key not in holding and entry.gone is None:
                 entry.gone = now
@@ -61,7 +67,7 @@ class Board:
         """What holds now, each cause and topic once."""
         self._settle(self._monotonic())
         held: dict[tuple[str, str], Condition] = {}
-        for entry in self._entries.values():
+        for _, entry in sorted(self._entries.items(), key=lambda item: item[0][0] != SURVEY):
             if entry.gone is None:
                 held.setdefault((entry.condition.cause, entry.condition.topic), entry.condition)
         return list(held.values())
@@ -75,8 +81,8 @@ class Board:
             counts[key] = counts.get(key, 0) + 1
         return counts
 
-    def _tell(self, entry: _Entry, now: float) -> None:
-        subject = _subject(entry.condition)
+    def _tell(self, key: Key, entry: _Entry, now: float) -> None:
+        subject = _subject(key)
         told = self._told.get(subject)
         if told is None:
             log.error("%s", entry.condition.text)
@@ -90,13 +96,14 @@ class Board:
         for key, entry in list(self._entries.items()):
             if entry.gone is not None and now - entry.gone >= SETTLED_SECONDS:
                 del self._entries[key]
-        open_now = {_subject(entry.condition) for entry in self._entries.values()}
+        open_now = set(map(_subject, self._entries))
         for subject in [each for each in self._told if each not in open_now]:
             del self._told[subject]
-            cause, topic, partition = subject
+            cause, topic, partition, _ = subject
             where = "" if partition is None else f", partition {partition}"
             log.info("Resolved: %s%s%s", cause, f" of {topic}" if topic else "", where)
 
 
-def _subject(condition: Condition) -> Subject:
-    return condition.cause, condition.topic, condition.partition if condition.cause in ALONE else None
+def _subject(key: Key) -> Subject:
+    finder, cause, topic, partition = key
+    return cause, topic, partition if cause in ALONE else None, finder == SURVEY

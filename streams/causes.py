@@ -30,6 +30,11 @@ def cause_of(error: BaseException) -> str:
     return "brokers" if isinstance(error, KafkaError) else "other"
 
 
+def passes(error: BaseException) -> bool:
+    """Whether the same work can succeed later without anybody's doing here: brokers come back, rights are given."""
+    return bool(getattr(error, "retriable", False)) or isinstance(error, DENIED)
+
+
 def describe(error: BaseException) -> list[str]:
     """The kinds of the errors that came together, without what they hold, which may name a user; our own in full, and
     of a missing permission the topic or the group."""

@@ -70,10 +70,17 @@ def with_version(versions: Versions, name: str) -> Versions:
 
 
 def receipt(
-    erasure: Erasure, event: Event, partition: int, *, person: str, found: tuple[str, ...], left: tuple[str, ...]
+    erasure: Erasure,
+    event: Event,
+    partition: int,
+    *,
+    base: int = 0,
+    person: str,
+    found: tuple[str, ...],
+    left: tuple[str, ...],
 ) -> ErasureReceipt:
-    """The receipt for the order `event` about somebody who is kept as `person`. `found` are the parts cleared beside
-    the state, `left` those that were not."""
+    """The receipt for the order `event` about somebody who is kept as `person`. `base` was added to the offsets of the
+    topic as it is now. `found` are the parts cleared beside the state, `left` those that were not."""
     state = f"@ouzel.contexts/{partition}"
     return ErasureReceipt(
         order=event.id,
@@ -83,6 +90,6 @@ def receipt(
         model_versions=erasure.versions,
         remains=(*left, *(f"records@{topic}" for topic in REMAINS)),
         partition=partition,
-        offset=erasure.offset,
+        offset=erasure.offset if erasure.offset < base else erasure.offset - base,
         person=None if person == event.user else person,
     )

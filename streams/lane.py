@@ -435,6 +435,7 @@ class Lane:
                             erasure,
                             event,
                             self.partition,
+                            base=self._base,
                             person=plane.alias(event.user),
                             found=found.get(event.user, ()),
                             left=left,

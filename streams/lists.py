@@ -22,6 +22,7 @@ from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import Exposure, expose
 from streams.blend import Blend, learn
 from streams.catalogue import Catalogue
+from streams.causes import describe, passes
 from streams.clock import Clock
 from streams.context import Context
 from streams.errors import PartitionLost
@@ -50,6 +51,9 @@ from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
+TELL_SECONDS = 30.0
+"""Between two log lines about lists that cannot be published."""
+
 RETRY_SECONDS = 0.5
 """Before a list is tried again that could not be published."""
 
@@ -67,6 +71,8 @@ class State(Protocol):
     """What the list path needs of the partition that a person lives in."""
 
     partition: int
+    base: int
+    """What is added to the offsets of the topic (`streams.recreation`)."""
 
     @property
     def open(self) -> bool: ...
@@ -114,6 +120,8 @@ class Lists:
         self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
+        self._postponed = 0
+        self._told_at = float("-inf")
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
         self._judge = Judge(metrics)
@@ -240,8 +248,13 @@ class Lists:
             await self._wait_on(trigger)
         except Exception as error:
             # Not the error's text: it may name a person.
-            if getattr(error, "retriable", False):
-                log.error("A list could not be published (%s); it is tried again", type(error).__name__)
+            if passes(error):
+                self._postponed += 1
+                now = self._clock.monotonic()
+                if now - self._told_at >= TELL_SECONDS:
+                    text = "Lists could not be published (%s), %d times; they are tried again"
+                    log.error(text, "; ".join(describe(error)), self._postponed)
+                    self._told_at, self._postponed = now, 0
                 await self._wait_on(trigger)
             else:
                 log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
@@ -313,7 +326,7 @@ class Lists:
             ts=now,
             trigger=trigger.event,
             partition=trigger.partition,
-            offset=trigger.offset,
+            offset=trigger.offset - state.base,
             entries=entries,
             model_version=scores.model_version if scores else None,
             degraded=degraded,

@@ -68,6 +68,7 @@ class PartitionState:
         turns: Turns | None = None,
     ) -> None:
         self.partition = partition
+        self.base = 0
         self.folded = -1
         self._store = store
         self._changelog = changelog
@@ -211,6 +212,7 @@ class PartitionState:
         now = followed(held, topic, partition=self.partition, high=self.high, end=end, rewound=rewound, take=take)
         if now != held:
             self._put(TOPIC, now, self._stamp())
+        self.base = now.base
         return now.base
 
     def set_context(self, user: str, context: Context) -> None:

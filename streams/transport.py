@@ -367,7 +367,7 @@ def learn(client: Any, partitions: Mapping[str, int]) -> None:
     """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows: where a
     topic was missing or not to be read, it knows of none."""
     known = client.cluster.partitions_for_topic
-    if any(len(known(topic) or ()) != count for topic, count in partitions.items()):
+    if any(len(known(topic) or ()) != count for topic, count in partitions.items() if topic in client._topics):
         client.force_metadata_update()
 
 

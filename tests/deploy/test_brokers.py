@@ -1,13 +1,14 @@
 """Both brokers start, take the contract's topics, and come back after a crash."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from deploy import topics
 from deploy.brokers import Broker, find_kafka
-from deploy.errors import MissingPart, TopicsDiffer
+from deploy.errors import MissingPart
 from deploy.topics import TopicState
 from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS, PRIVACY
 
@@ -32,26 +33,52 @@ def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
 @pytest.mark.parametrize(
     ("state", "complaint"),
     [
-        (TopicState("ouzel.events", 3, "delete", False), "has 3 partitions and 4 were asked for"),
+        (
+            TopicState("ouzel.events", 3, "delete", False),
+            r"has 3 partitions and 4 were asked for\. .*--events-partitions 3",
+        ),
+        (
+            TopicState("ouzel.items", 5, "compact", False),
+            r"has 5 partitions and 4 were asked for\. .*--items-partitions 5",
+        ),
         (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact and needs delete"),
         (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete and needs compact"),
     ],
 )
-def test_topics_that_differ_are_not_used(state: TopicState, complaint: str) -> None:
-    with pytest.raises(TopicsDiffer, match=complaint):
-        topics.check(state, 4)
+def test_topics_that_differ_are_named_with_the_next_step(state: TopicState, complaint: str) -> None:
+    (said,) = topics.differences([state], 4, 4)
+    assert re.search(complaint, said)
 
 
 @pytest.mark.parametrize(
     "state",
     [
-        TopicState("ouzel.events", 4, "delete", False),
         TopicState("ouzel.events", 0, "", False),
-        TopicState("ouzel.neighbours", 4, "compact,delete", True),
+        TopicState("ouzel.events", 4, "delete", False),
+        TopicState("ouzel.privacy", 4, "compact,delete", False),
+        TopicState("ouzel.recommendations", 9, "delete", False),
     ],
 )
-def test_topics_as_asked_for_or_not_there_yet_are_fine(state: TopicState) -> None:
-    topics.check(state, 4)
+def test_topics_that_do_are_used(state: TopicState) -> None:
+    assert topics.differences([state], 4, 4) == []
+
+
+def test_the_advice_after_partitions_were_added_ends_where_it_says() -> None:
+    """Whoever does what is said comes to topics of which nothing is said."""
+    counts = dict.fromkeys([topic.name for topic in ALL], 4) | {"ouzel.events": 6, "ouzel.covisits": 5}
+    events = 4
+    for _ in range(5):
+        said = topics.differences([TopicState(name, count, "", False) for name, count in counts.items()], events, 4)
+        if not said:
+            break
+        for sentence in said:
+            assert "delete" not in sentence
+            option = re.search(r"--events-partitions (\d+)", sentence)
+            events = int(option[1]) if option else events
+            for name, count in re.findall(r"--topic (\S+) --partitions (\d+)", sentence):
+                assert int(count) > counts[name]
+                counts[name] = int(count)
+    assert (said, events, counts["ouzel.contexts"], counts["ouzel.neighbours"]) == ([], 6, 6, 5)
 
 
 def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:

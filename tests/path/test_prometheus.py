@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -16,12 +17,13 @@ from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
 from streams.metrics import Metrics
-from tests.parts import need_prometheus
+from tests.parts import need_program, need_prometheus
 from tests.path.pipeline import Pipeline, click, films
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"
+RULES_TEST = Path(__file__).with_name("alerts.yml")
 
 
 def exported() -> set[str]:
@@ -35,10 +37,49 @@ def labelled() -> set[str]:
 
 
 def test_every_series_in_a_rule_is_one_we_export() -> None:
-    expressions = [line for line in RULES.read_text().splitlines() if "expr:" in line]
-    named = set(re.findall(r"\bouzel_[a-z_]+", "\n".join(expressions)))
+    named = set(re.findall(r"\bouzel_[a-z_]+", "\n".join(expressions())))
     assert named
     assert named <= exported() | labelled()
+
+
+def expressions() -> list[str]:
+    """What the rules ask Prometheus, one line or several each."""
+    return re.findall(r"expr:((?:.|\n)*?)\n\s+(?:for:|annotations:|- )", RULES.read_text())
+
+
+def test_every_label_in_a_rule_is_one_of_its_metric() -> None:
+    labels = {family.name: set(child._labelnames) for child, family in metrics_with_labels()}
+    selected = re.findall(r"\b(ouzel_[a-z_]+?)(?:_total|_bucket)?\{([^}]*)\}", "\n".join(expressions()))
+    assert selected
+    for name, matchers in selected:
+        assert set(re.findall(r"(\w+)\s*[!=]", matchers)) <= labels[name], name
+    summed = re.findall(
+        r"\((?:increase\()?(ouzel_[a-z_]+?)(?:_total|_bucket)?(?![a-z_])[^)]*\)+ by \(([^)]*)\)",
+        "\n".join(expressions()),
+    )
+    assert {name for name, _ in summed} >= {"ouzel_unserved", "ouzel_restarted_partitions"}
+    for name, by in summed:
+        assert set(by.split(", ")) <= labels[name] | {"le", "instance"}, name
+
+
+def metrics_with_labels() -> list[tuple[Any, Any]]:
+    """Each metric with what it is as a family."""
+    return [(each, each.describe()[0]) for each in vars(Metrics()).values() if hasattr(each, "_labelnames")]
+
+
+def test_each_fault_that_lasts_has_an_alert_that_fires(tmp_path: Path) -> None:
+    promtool = need_program("promtool", "Install it: apt-get install prometheus.")
+    for each in (RULES, RULES_TEST):
+        (tmp_path / each.name).write_text(each.read_text())
+    done = subprocess.run(
+        [promtool, "test", "rules", RULES_TEST.name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.kafka

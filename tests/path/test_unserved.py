@@ -1,5 +1,5 @@
-"""What a worker cannot serve, on a real Apache Kafka: said in one line with the next step, not ready meanwhile, shown in a
-metric, and over without a restart once the cause is gone."""
+"""What a worker cannot serve, on a real Apache Kafka: said in one line with the next step, not ready meanwhile, shown
+in a metric, and over without a restart once the cause is gone."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from deploy.brokers import KafkaBroker
 from deploy.processes import Child
+from deploy.topics import admin
 from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
@@ -93,7 +95,10 @@ class Bench(Pipeline):
 
     def until_listed(self, triggers: set[str]) -> None:
         """Wait for the lists that answer these events, and see that each has one."""
-        enough: Callable[[list[Recommendation]], bool] = lambda lists: triggers <= {each.trigger for each in lists}
+
+        def enough(lists: list[Recommendation]) -> bool:
+            return triggers <= {each.trigger for each in lists}
+
         asyncio.run(self.read(RECOMMENDATIONS, Recommendation, enough, SECONDS))
 
     def check_log(self, *words: str, most: int = 1) -> None:
@@ -170,10 +175,7 @@ def test_records_that_retention_took_are_counted(kafka: KafkaBroker, tmp_path: P
         for number in range(20):
             bench.like("ann", mark=f"gone-{number}")
         partition = next(number for number, end in asyncio.run(ends(kafka.bootstrap)).items() if end)
-        (tmp_path / "delete.json").write_text(
-            f'{{"partitions": [{{"topic": "{EVENTS.name}", "partition": {partition}, "offset": 11}}], "version": 1}}'
-        )
-        bench.tool("kafka-delete-records.sh", "--offset-json-file", str(tmp_path / "delete.json"))
+        asyncio.run(delete(kafka.bootstrap, partition, 11))
         bench.start()
         bench.until(lambda: metric(bench.text("/metrics"), "ouzel_events_total") == 10, "the ten that are left")
         assert bench.series('ouzel_lost_records_total{topic="ouzel.events"}') == 10
@@ -191,6 +193,12 @@ async def ends(bootstrap: str) -> dict[int, int]:
         return {each.partition: end for each, end in found.items()}
     finally:
         await consumer.stop()
+
+
+async def delete(bootstrap: str, partition: int, before: int) -> None:
+    """Delete the partition's records before an offset, as retention does."""
+    async with admin(bootstrap) as client:
+        await client.delete_records({TopicPartition(EVENTS.name, partition): RecordsToDelete(before)})
 
 
 def recreate(bench: Bench, *topics: str) -> None:

@@ -35,6 +35,7 @@ class MemoryState:
     """A partition's state without a disk."""
 
     partition: int = 0
+    base: int = 0
     open: bool = True
     contexts: dict[str, Context] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
