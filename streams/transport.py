@@ -160,6 +160,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         consumer = self._ensure_consumer()
         coordinator = consumer._coordinator
+        if coordinator is None:
+            return  # it is about to start
         try:
             coordinator.check_errors()
         except Exception as error:
