@@ -40,8 +40,8 @@ async def read(
     """Tell every record of `topic`, oldest first in each partition, as JSON with its key and value.
 
     `connection` holds further options of an aiokafka client: encryption and a login. With `key`, only that one's. Ends
-    at the end of the topic, or with `follow` goes on until cancelled. Bytes are base64. What was not committed is left out. Raises `DeployError` where no
-    broker answers or the topic is missing."""
+    at the end of the topic, or with `follow` goes on until cancelled. What was not committed is left out. Bytes are
+    base64. Raises `DeployError` where no broker answers or the topic is missing."""
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-read"}
     consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
     try:
