@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.errors import DeployError
@@ -15,6 +15,8 @@ from schemas.codec import decode, decode_order, encode
 from schemas.errors import Refused
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import PRIVACY, PRIVACY_RECEIPTS
+from streams.errors import CodecMissing
+from streams.fetching import Reader
 
 GRACE_SECONDS = 5.0
 
@@ -33,7 +35,7 @@ async def order(
     except Refused as refused:
         raise DeployError(f"the order cannot be sent: {refused.detail}. Check the user's id.") from None
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-forget"}
-    receipts = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
+    receipts = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
     producer = AIOKafkaProducer(acks="all", **options)
     try:
         await receipts.start()
@@ -47,6 +49,8 @@ async def order(
             async with asyncio.timeout(timeout + GRACE_SECONDS):  # a client waits for brokers that are gone
                 return await _await_receipt(receipts, at, erasure, timeout)
         return None
+    except CodecMissing as error:
+        raise DeployError(str(error)) from error
     except KafkaError as error:
         raise DeployError(
             f"no answer from {bootstrap}: {error!r}. Check the address, the login, and `ouzel topics list`."

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.errors import DeployError, no_broker
@@ -12,6 +12,9 @@ from deploy.topics import PLAIN
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
+from streams.errors import CodecMissing
+from streams.fetching import Reader
+from streams.unreadable import Unreadable
 
 WAIT_MS = 500
 
@@ -37,10 +40,10 @@ async def read(
     """Tell every record of `topic`, oldest first in each partition, as JSON with its key and value.
 
     `connection` holds further options of an aiokafka client: encryption and a login. With `key`, only that one's. Ends
-    at the end of the topic, or with `follow` goes on until cancelled. Bytes are base64. Raises `DeployError` where no
-    broker answers or the topic is missing."""
+    at the end of the topic, or with `follow` goes on until cancelled. What was not committed is left out. Bytes are
+    base64. Raises `DeployError` where no broker answers or the topic is missing."""
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-read"}
-    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
+    consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
     try:
         await consumer.start()
         found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic.name)
@@ -57,6 +60,8 @@ async def read(
                 for record in records:
                     if key is None or record.key == key.encode():
                         tell(line(topic, record))
+    except CodecMissing as error:
+        raise DeployError(str(error)) from error
     except KafkaError as error:
         raise no_broker(bootstrap, error) from error
     finally:
@@ -64,7 +69,10 @@ async def read(
 
 
 def line(topic: Topic, record: Any) -> str:
-    """One record as a line of JSON; what is not of the contract says so."""
+    """One record as a line of JSON; what is not of the contract, or cannot be read, says so."""
+    if isinstance(record, Unreadable):
+        unread = {"partition": record.partition, "offset": record.first, "refused": record.detail}
+        return msgspec.json.encode(unread).decode()
     shown: dict[str, Any] = {"partition": record.partition, "offset": record.offset}
     try:
         shown["value"] = decode(topic.value, record.value) if topic.value and record.value is not None else None

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
@@ -24,10 +24,13 @@ from deploy.view import Notes, Show, View, line
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
+from schemas.errors import Refused
 from schemas.events import Event
 from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
+from streams.errors import CodecMissing
+from streams.fetching import Reader
 
 FRAMES_PER_SECOND = 4
 LINE_SECONDS = 5.0
@@ -120,7 +123,7 @@ class Watch:
     @asynccontextmanager
     async def _received(self, bootstrap: str, connection: Mapping[str, Any]) -> AsyncIterator[None]:
         """Lists and dead letters that are published from now on are taken in while this lasts."""
-        consumer = AIOKafkaConsumer(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
+        consumer = Reader(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
         try:
             await consumer.start()
             partitions = [
@@ -134,20 +137,26 @@ class Watch:
                 await consumer.position(partition)  # the ends are known before the first event goes out
             async with beside(self._take_in(consumer)):
                 yield
+        except* CodecMissing as missing:
+            raise DeployError(str(first_of(missing))) from missing
         except* KafkaError as failed:
             raise no_broker(bootstrap, first_of(failed)) from failed
         finally:
             await ended(consumer)
 
-    async def _take_in(self, consumer: AIOKafkaConsumer) -> None:
+    async def _take_in(self, consumer: Reader) -> None:
         async for record in consumer:
-            if record.topic == DEAD_LETTERS.name:
-                self._board.refused(decode(DeadLetter, record.value))
-                continue
-            made = decode(Recommendation, record.value)
-            self._judge.published(made)
-            self._board.came(made, time.monotonic())
-            self._on_list(made)
+            with contextlib.suppress(Refused):  # what cannot be read, or others wrote, is no list
+                self._take(record)
+
+    def _take(self, record: Any) -> None:
+        if record.topic == DEAD_LETTERS.name:
+            self._board.refused(decode(DeadLetter, record.value))
+            return
+        made = decode(Recommendation, record.value)
+        self._judge.published(made)
+        self._board.came(made, time.monotonic())
+        self._on_list(made)
 
     @asynccontextmanager
     async def _drawn(self, show: Show) -> AsyncIterator[None]:
@@ -184,7 +193,7 @@ def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path |
         console.print(f"written to {json_file}", style="grey58")
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+async def _partitions(consumer: Reader, topic: str) -> set[int]:
     found: set[int] | None = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
     if not found:
         raise DeployError(f"there is no topic {topic}. `ouzel topics create` makes it.")

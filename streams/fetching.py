@@ -13,30 +13,21 @@ aiokafka does around it stays: when a fetch is asked for, what is prefetched, wh
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
 from aiokafka.errors import RecordTooLargeError
 from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.errors import Refusal
+from streams.batches import Batches, ByBatch, OneByOne, missing_codec
 from streams.errors import CodecMissing
-from streams.salvage import CODEC, CODECS, CONTROL, FRAME, TRANSACTIONAL, attributes, last_offset, salvage
 from streams.unreadable import Unreadable
 
 COMMITTED = "read_committed"
 """The isolation level of every consumer: records of transactions that were aborted, or are still open, are not read."""
-
-LEAST_LENGTH = 14
-"""Bytes behind the frame of the shortest batch; less is damage."""
-
-
-SLACK = 4096
-"""By how many offsets a batch may go beyond the partition's end, which a broker may look up before the records."""
 
 
 class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
@@ -93,8 +84,8 @@ async def fetched(fetcher: Any, tp: TopicPartition, max_records: int, timeout: f
     held, records = fetcher._records.get(tp), None
     if isinstance(held, FetchResult) and held.has_more() and held.check_assignment(tp):
         records = held._partition_records
-        if isinstance(records._records_iterator, _OneByOne):
-            records._records_iterator = _ByBatch(records._records_iterator.batches, max_records)
+        if isinstance(records._records_iterator, OneByOne):
+            records._records_iterator = ByBatch(records._records_iterator.batches, max_records)
     # One "record" is a list of them now; a result that was replaced meanwhile may still give plain ones.
     found: list[Any] = (await fetcher.fetched_records([tp], max_records=1)).get(tp, [])
     if found and isinstance(found[0], list):
@@ -125,7 +116,7 @@ class _Held(OrderedDict[TopicPartition, Any]):
         raw, highwater = self._arrived.pop(tp, (b"", 0))
         if isinstance(result, FetchResult):
             records = result._partition_records
-            missing = _missing_codec(raw, 0)
+            missing = missing_codec(raw, 0)
             if missing:
                 return FetchError(
                     error=CodecMissing(
@@ -135,7 +126,7 @@ class _Held(OrderedDict[TopicPartition, Any]):
                     ),
                     backoff=result._backoff,
                 )
-            records._records_iterator = _OneByOne(Batches(records, raw, highwater))
+            records._records_iterator = OneByOne(Batches(records, raw, highwater))
         elif isinstance(result, FetchError) and isinstance(result._error, RecordTooLargeError):
             return self._too_large(tp, result)
         return result
@@ -149,159 +140,3 @@ class _Held(OrderedDict[TopicPartition, Any]):
         records = PartitionRecords(tp, MemoryRecords(b""), None, at + 1, None, None, True, fetcher._isolation_level)
         records._records_iterator = iter([Unreadable(tp.topic, tp.partition, at, at, why, code=Refusal.TOO_LARGE)])
         return FetchResult(tp, assignment=assignment, partition_records=records, backoff=error._backoff)
-
-
-class Batches:
-    """The record batches of a fetch that hold anything to read. Keeps `next_fetch_offset` of `records`, aiokafka's, as
-    its own unpacking does, but for the batch that was given last: whoever takes it does.
-
-    `raw` are the bytes that `records` was made of, `highwater` is the end of the partition.
-    """
-
-    def __init__(self, records: Any, raw: bytes, highwater: int) -> None:
-        self.of = records
-        self._raw = raw
-        self._view = memoryview(raw)
-        self._highwater = highwater
-        self._at = 0
-        self._start = records.next_fetch_offset
-        self._over = False
-
-    def next(self) -> tuple[list[Any], int] | None:
-        """The records of the next batch, from the wanted offset on, and the offset behind it; None at the end.
-
-        It ends behind a batch that cannot be read whole and before one whose codec is not installed: what follows is
-        fetched again, with what the broker knows of transactions from there on.
-        """
-        raw = self._raw
-        while not self._over and len(raw) - self._at >= FRAME:
-            at = self._at
-            length = int.from_bytes(raw[at + 8 : at + FRAME], "big", signed=True)
-            end = at + FRAME + length
-            if end > len(raw) or _missing_codec(raw, at):
-                break
-            if length < LEAST_LENGTH:
-                return self._give_up(f"the length of its batch ({length}) is impossible, so it was damaged")
-            self._at = end
-            try:
-                given = self._read(at, end)
-            except Exception:  # whatever damage or a library raises: what can be read, is
-                given = self._salvaged(at, end)
-            if given is not None:
-                return given
-        stands = not self._over and self._at > 0 and self.of.next_fetch_offset == self._start
-        self._over = True
-        if stands and self._start < self._highwater:
-            return self._give_up("the broker sends only what stands before it, so its offsets are damaged")
-        return None
-
-    def _read(self, at: int, end: int) -> tuple[list[Any], int] | None:
-        """The records of the batch in these bytes and the offset behind it; None if none of them is to be read."""
-        of, raw = self.of, self._raw
-        magic = raw[at + 16]
-        # Not from aiokafka's `MemoryRecords`: that looks ahead, and so raises on account of another batch.
-        batch = DefaultRecordBatch(self._view[at:end]) if magic == 2 else _older(raw[at:end], magic)
-        if batch is None or not batch.validate_crc():
-            return self._salvaged(at, end)
-        first, behind = of.next_fetch_offset, batch.next_offset
-        if behind > max(self._highwater, first) + SLACK:  # the first offset is the one number that no checksum is of
-            return self._give_up(f"its batch says that it ends at offset {behind}, behind the partition's end")
-        if behind <= first:
-            return None
-        flags = attributes(raw, at)
-        skip = bool(flags & CONTROL)
-        if flags & TRANSACTIONAL and of._isolation_level == READ_COMMITTED:
-            skip = self._aborted(batch, control=skip) or skip
-        if skip:
-            of.next_fetch_offset = behind
-            return None
-        # Not `list`: that is all compiled code, in which no other thread runs until it is through.
-        records = [record for record in batch]  # noqa: C416
-        # A fetch begins with the whole batch that the wanted offset stands in.
-        return records if not records or records[0].offset >= first else _from(records, first), behind
-
-    def _aborted(self, batch: Any, *, control: bool) -> bool:
-        """Whether the batch is of a transaction that was aborted. A marker ends what it is of."""
-        of = self.of
-        of._consume_aborted_up_to(batch.base_offset)
-        if control and of._contains_abort_marker(batch):
-            of._aborted_producers.discard(batch.producer_id)
-        return batch.producer_id in of._aborted_producers
-
-    def _salvaged(self, at: int, end: int) -> tuple[list[Any], int]:
-        tp, first = self.of._tp, self.of.next_fetch_offset
-        self._over = True
-        last = max(first, min(last_offset(self._raw, at, end), self._highwater - 1))
-        return list(salvage(tp.topic, tp.partition, self._raw[at:end], first, last)), last + 1
-
-    def _give_up(self, why: str) -> tuple[list[Any], int]:
-        tp, first = self.of._tp, self.of.next_fetch_offset
-        self._over = True
-        return [Unreadable(tp.topic, tp.partition, first, first, why)], first + 1
-
-
-class _OneByOne:
-    """The records of a fetch as aiokafka's consumers give them."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
-        self._left: Iterator[Any] = iter(())
-        self._behind = -1
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        of = self.batches.of
-        while True:
-            for record in self._left:
-                of.next_fetch_offset = record.offset + 1
-                return record if isinstance(record, Unreadable) else of._consumer_record(of._tp, record)
-            if self._behind >= 0:
-                of.next_fetch_offset = self._behind
-            given = self.batches.next()
-            if given is None:
-                raise StopIteration
-            records, self._behind = given
-            self._left = iter(records)
-
-
-class _ByBatch:
-    """The records of a fetch in lists that end with a record batch, each at least `max_records` long but the last."""
-
-    def __init__(self, batches: Batches, max_records: int) -> None:
-        self._batches = batches
-        self._max = max_records
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        return self
-
-    def __next__(self) -> list[Any]:
-        found: list[Any] = []
-        while len(found) < self._max and (given := self._batches.next()) is not None:
-            records, self._batches.of.next_fetch_offset = given
-            found += records
-        if not found:
-            raise StopIteration
-        return found
-
-
-def _from(records: list[Any], offset: int) -> list[Any]:
-    return [record for record in records if record.offset >= offset]
-
-
-def _missing_codec(raw: bytes, at: int) -> str:
-    """The codec of the batch at `at` if its library is not installed; else empty."""
-    if len(raw) - at <= FRAME + LEAST_LENGTH:
-        return ""
-    name, there, _ = CODECS.get(attributes(raw, at) & CODEC, ("", _always, None))
-    return "" if there() else name
-
-
-def _older(raw: bytes, magic: int) -> Any:
-    """A message of the formats before 2; None if it is of a later one."""
-    return MemoryRecords(raw).next_batch() if magic < 2 else None
-
-
-def _always() -> bool:
-    return True

@@ -165,6 +165,8 @@ def contexts_of(records: Iterable[Any]) -> dict[str, Context]:
     """What changelog records come to: of each key the value with the highest stamp, the last of equals."""
     best: dict[bytes, bytes | None] = {}
     for record in records:
+        if record.key is None:  # nothing of ours, or what cannot be read
+            continue
         held = best.get(record.key)
         if record.key[:1] == CONTEXT and (
             held is None or record.value is None or header(record.value).stamp >= header(held).stamp
@@ -175,7 +177,7 @@ def contexts_of(records: Iterable[Any]) -> dict[str, Context]:
 
 def counts_of(records: Iterable[Any]) -> dict[str, int]:
     """How many events of each item the records of `ouzel.neighbours` tell of."""
-    latest = {record.key: record.value for record in records if not record.key.startswith(NO_ITEM)}
+    latest = {record.key: record.value for record in records if not (record.key or NO_ITEM).startswith(NO_ITEM)}
     rows = [decode(Neighbours, value) for value in latest.values() if value is not None]
     return {row.item: round(row.seen) for row in rows}
 

@@ -24,8 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import Refusal
+from streams.batches import SLACK, Batches, ByBatch, OneByOne
 from streams.errors import CodecMissing
-from streams.fetching import SLACK, Batches, _ByBatch, _Held, _OneByOne
+from streams.fetching import _Held
 from streams.unreadable import Unreadable
 
 TP = TopicPartition("events", 0)
@@ -81,7 +82,7 @@ def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None 
         while at > before and (rest := _from(raw, at)):
             records = records_of(rest, at, aborted)
             batches = Batches(records, rest, end)
-            found.extend(_OneByOne(batches) if one_by_one else (each for of in _ByBatch(batches, 3) for each in of))
+            found.extend(OneByOne(batches) if one_by_one else (each for of in ByBatch(batches, 3) for each in of))
             before, at = at, records.next_fetch_offset
     assert list(map(seen, plain)) == list(map(seen, by_batch))
     return plain
@@ -128,7 +129,7 @@ def test_gives_what_one_by_one_gives(sizes: list[int], begin: int, limit: int) -
     begin = min(begin, sizes[0] - 1)  # a fetch begins with the batch that the wanted offset stands in
     expected, _ = fetch(sizes, begin)
     found, raw = fetch(sizes, begin)
-    lists = list(_ByBatch(Batches(found, raw, 100), limit))
+    lists = list(ByBatch(Batches(found, raw, 100), limit))
     assert [(r.offset, r.key, r.value) for each in lists for r in each] == [
         (r.offset, r.key, r.value) for r in expected
     ]
@@ -141,13 +142,13 @@ def test_gives_aiokafkas_records_one_by_one(sizes: list[int], begin: int) -> Non
     begin = min(begin, sizes[0] - 1)
     expected, _ = fetch(sizes, begin)
     found, raw = fetch(sizes, begin)
-    assert list(_OneByOne(Batches(found, raw, 100))) == list(expected)
+    assert list(OneByOne(Batches(found, raw, 100))) == list(expected)
     assert found.next_fetch_offset == expected.next_fetch_offset
 
 
 def test_a_batch_of_thousands() -> None:
     records, raw = fetch([5_000], 10)
-    (found,) = _ByBatch(Batches(records, raw, 5_000), 100)
+    (found,) = ByBatch(Batches(records, raw, 5_000), 100)
     assert [record.offset for record in found] == list(range(10, 5_000))
 
 
@@ -169,7 +170,7 @@ def test_what_a_transaction_aborted_is_passed_over() -> None:
     aborted = [(PRODUCER, 2)]
     assert list(map(seen, unpack(raw, aborted=aborted))) == [*good(0, 1), *good(4, 4), *good(6, 7)]
     records = records_of(raw, 0, aborted)
-    list(_ByBatch(Batches(records, raw, 9), 100))
+    list(ByBatch(Batches(records, raw, 9), 100))
     assert records.next_fetch_offset == 9, "the lag is 0 behind a marker"
 
 
@@ -252,7 +253,7 @@ def test_no_further_than_the_partition_goes() -> None:
 
     raw = batch(0, 2, damage=far, checked=False)
     records = records_of(raw)
-    (found,) = _OneByOne(Batches(records, raw, 2))
+    (found,) = OneByOne(Batches(records, raw, 2))
     assert (found.first, found.offset, records.next_fetch_offset) == (0, 1, 2)
 
 
@@ -263,7 +264,7 @@ def test_whatever_is_damaged_the_reader_gets_on(data: st.DataObject) -> None:
         raw[data.draw(st.integers(8, len(raw) - 1))] = data.draw(st.integers(0, 255))
     records = records_of(bytes(raw))
     if records._records.has_next():
-        for record in _OneByOne(Batches(records, bytes(raw), 6)):
+        for record in OneByOne(Batches(records, bytes(raw), 6)):
             assert record.offset < 6 + SLACK
         assert records.next_fetch_offset > 0 or int.from_bytes(raw[8:12], "big", signed=True) > len(raw) - 12
 
