@@ -14,11 +14,13 @@ import logging
 import math
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
@@ -187,6 +189,9 @@ class Lane:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
+                    with suppress(KafkaError):
+                        await self._plane.survey()
                 self._failed(error)
                 await asyncio.sleep(self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
