@@ -165,7 +165,8 @@ def _policy(state: TopicState) -> str:
     policy = "compact" if topic.compacted else "delete"
     return (
         f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with "
-        f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config cleanup.policy={policy}`."
+        f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config "
+        f"cleanup.policy={policy}`."
     )
 
 

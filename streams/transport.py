@@ -31,6 +31,7 @@ from yarl import URL
 from streams.causes import describe
 from streams.connection import paced
 from streams.fetching import fetched
+from streams.losses import Lost, report
 from streams.recreation import Range
 
 log = logging.getLogger(__name__)
@@ -278,10 +279,22 @@ class BatchConsumer(driver.Consumer):
         # aiokafka leaves a partition without a committed offset where it is: what was fetched during a rebalance, when
         # nothing is delivered, would never come again.
         committed = await super().seek_to_committed()
+        await self._report_losses(committed)
         never = self._others(tp for tp, offset in committed.items() if not offset)
         if never:
             await self._thread.seek_to_beginning(*never)
         return committed
+
+    async def _report_losses(self, committed: Mapping[TP, int]) -> None:
+        """Report what retention deleted before an agent could read it."""
+        known = self._others(tp for tp, offset in committed.items() if offset)
+        if not known:
+            return
+        first = await self.earliest_offsets(*known)
+        for tp in sorted(known):
+            lost = first.get(tp, 0) - committed[tp]
+            if lost > 0:
+                cast(BatchTransport, self.transport).lost(tp.topic, tp.partition, committed[tp], lost)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # Faust counts the record just delivered as part of the gap before it, and so as done.
@@ -373,16 +386,19 @@ class BatchTransport(driver.Transport):
     """The transport of an app: `app.transport = BatchTransport(...)`.
 
     `lanes` are those of each batch topic; `fetch_wait_ms` is how long the brokers may hold back a fetch that finds
-    nothing.
+    nothing; `lost` takes note of records that were deleted before they were read.
     """
 
     Consumer = BatchConsumer
     Producer = PacedProducer
 
-    def __init__(self, url: list[URL], app: AppT, lanes: Sequence[Lanes], fetch_wait_ms: int) -> None:
+    def __init__(
+        self, url: list[URL], app: AppT, lanes: Sequence[Lanes], fetch_wait_ms: int, *, lost: Lost = report
+    ) -> None:
         super().__init__(url, app)
         self.lanes = lanes
         self.fetch_wait_ms = fetch_wait_ms
+        self.lost = lost
 
 
 def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -19,6 +20,9 @@ from streams.settings import Settings, read_settings, variable
 
 COLLECT_AFTER = 50_000, 20, 100
 """Objects more than before, and collections of each younger generation, before the collector looks at one."""
+
+END_SECONDS = 17.0
+"""From the signal to the end at the latest: a worker is gone within 20 s."""
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -48,8 +52,24 @@ LOGGING: dict[str, Any] = {
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
 
 
+def _give_up() -> None:
+    sys.stderr.write(
+        f"ouzel worker: what it waits for did not answer within {END_SECONDS:g} s of the signal; it ends now. What was "
+        "not committed is read again by the next worker.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
+
+
 class _Foreground(faust.Worker):
     """A worker that ends when it cannot start: Faust would wait for ever for parts to stop that never began."""
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        # Everything has a deadline of its own; this holds whatever is unavailable, and whatever waits for it.
+        timer = threading.Timer(END_SECONDS, _give_up)
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
 
     def stop_and_shutdown(self) -> None:
         start = self._starting_fut
@@ -79,7 +99,7 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """Run a worker with the settings of the environment until it is told to stop.
 
     `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
-    the exit status: 0 after a signal, 1 after a crash, 2 if a setting cannot be used.
+    the exit status: 0 after a signal, 1 after a crash or where it could not end well in time, 2 if a setting cannot be used.
     """
     try:
         settings = read_settings()
