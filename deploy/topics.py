@@ -140,8 +140,10 @@ def differences(states: Iterable[TopicState], events: int, items: int) -> list[s
                 + (_growing(topic, asked) if asked > has else "")
             )
     for follower, leader in ((CONTEXTS, EVENTS), (NEIGHBOURS, COVISITS), (COVISITS, NEIGHBOURS)):
-        has, needs = counts.get(follower.name), counts.get(leader.name)
-        if has is not None and needs is not None and has < needs:
+        if follower.name not in counts or leader.name not in counts:
+            continue
+        has, needs = counts[follower.name], counts[leader.name]
+        if has < needs:
             found.append(
                 f"topic {follower.name} has {has} partitions and needs {needs}, as {leader.name} has. Add them with "
                 f"`kafka-topics.sh --alter --topic {follower.name} --partitions {needs}`; running workers take them up."

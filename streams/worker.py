@@ -99,7 +99,8 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """Run a worker with the settings of the environment until it is told to stop.
 
     `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
-    the exit status: 0 after a signal, 1 after a crash or where it could not end well in time, 2 if a setting cannot be used.
+    the exit status: 0 after a signal, 1 after a crash or where it could not end
+    in time by itself, 2 if a setting cannot be used.
     """
     try:
         settings = read_settings()
