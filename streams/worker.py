@@ -24,16 +24,23 @@ COLLECT_AFTER = 50_000, 20, 100
 END_SECONDS = 17.0
 """From the signal to the end at the latest: a worker is gone within 20 s."""
 
+RETRYING = ("streams.transport", "streams.counting", "streams.covisiting", "streams.publishing")
+"""Modules that try again what failed, and say so each time."""
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
-    "filters": {"repeats": {"()": "streams.repeats.Repeats"}},
+    "filters": {
+        "repeats": {"()": "streams.repeats.Repeats"},
+        # What goes on for as long as a condition lasts, of which `streams.board` tells the cause.
+        **{name: {"()": "streams.repeats.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["repeats"],
+            "filters": ["repeats", *RETRYING],
             "stream": "ext://sys.stderr",
         }
     },
