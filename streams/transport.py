@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS = 30.0
 """How long a commit may take."""
 
+LAST_COMMIT_SECONDS = 5.0
+"""How long one may take when the worker ends."""
+
 UNREAD_SECONDS = 2.0
 """Between two tries to read what an agent reads, where that fails."""
 
@@ -152,7 +155,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # A commit that the brokers refuse is made again later, with all after it: no reason to end the worker.
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(LAST_COMMIT_SECONDS if self.consumer.app.should_stop else COMMIT_SECONDS):
                 return await self._try_commit(offsets)
         except (KafkaError, TimeoutError) as error:
             log.warning("Offsets could not be committed (%s); trying again", "; ".join(describe(error)))
