@@ -42,6 +42,9 @@ COMMIT_SECONDS = 30.0
 LAST_COMMIT_SECONDS = 5.0
 """How long one may take when the worker ends."""
 
+FLUSH_SECONDS = 2.0
+"""How long a rebalance waits for what is still being sent."""
+
 UNREAD_SECONDS = 2.0
 """Between two tries to read what an agent reads, where that fails."""
 
@@ -379,7 +382,13 @@ class TopicSource:
 
 
 class PacedProducer(driver.Producer):
-    """Faust's producer, which rests while no broker answers."""
+    """Faust's producer, which rests while no broker answers, and does not hold up a rebalance or the end meanwhile."""
+
+    async def flush(self) -> None:
+        # Whoever needs to know that something was written waits for that alone.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await super().flush()
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:
         return paced(super()._new_producer(transactional_id))

@@ -46,8 +46,8 @@ async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker:
     async with admin(own_broker.bootstrap) as client:
         await client.delete_topics([EVENTS.name])
     async with asyncio.timeout(PATIENCE):
-        while EVENTS.name not in await made(own_broker.bootstrap):
-            await asyncio.sleep(0.2)  # noqa: ASYNC110 - nobody tells
+        while EVENTS.name not in await made(own_broker.bootstrap):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.2)
     after = await seen(look, before.id_of(EVENTS.name))
     assert after.id_of(ITEMS.name) == before.id_of(ITEMS.name)
     assert [told[0], told[-1]] == [missing, after]
@@ -57,8 +57,10 @@ async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker:
 async def seen(look: Surveyor, other: bytes) -> Survey:
     """What the brokers say once they all know of the events' topic, under another id than this."""
     async with asyncio.timeout(PATIENCE):
-        while (survey := await look.fresh()).id_of(EVENTS.name) in (b"", other) or not survey.partitions(ITEMS.name):
+        survey = await look.fresh()
+        while survey.id_of(EVENTS.name) in (b"", other) or not survey.partitions(ITEMS.name):
             await asyncio.sleep(0.1)
+            survey = await look.fresh()
     return survey
 
 
