@@ -140,8 +140,10 @@ def differences(states: Iterable[TopicState], events: int, items: int) -> list[s
                 + (_growing(topic, asked) if asked > has else "")
             )
     for follower, leader in ((CONTEXTS, EVENTS), (NEIGHBOURS, COVISITS), (COVISITS, NEIGHBOURS)):
-        has, needs = counts.get(follower.name), counts.get(leader.name)
-        if has is not None and needs is not None and has < needs:
+        if follower.name not in counts or leader.name not in counts:
+            continue
+        has, needs = counts[follower.name], counts[leader.name]
+        if has < needs:
             found.append(
                 f"topic {follower.name} has {has} partitions and needs {needs}, as {leader.name} has. Add them with "
                 f"`kafka-topics.sh --alter --topic {follower.name} --partitions {needs}`; running workers take them up."
@@ -165,7 +167,8 @@ def _policy(state: TopicState) -> str:
     policy = "compact" if topic.compacted else "delete"
     return (
         f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with "
-        f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config cleanup.policy={policy}`."
+        f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config "
+        f"cleanup.policy={policy}`."
     )
 
 

@@ -118,6 +118,7 @@ class WorkerApp(faust.App):
             self,
             [self.lanes, self.counting] if self._whole else [self.lanes],
             settings.fetch_wait_ms,
+            lost=self.lost,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load, refuse=self.owner.refuse)
         self._make_scorer = make_scorer

@@ -94,6 +94,8 @@ def paced(client: C) -> C:
             updated = False
         if updated:
             search.over()
+            if topics and any(cluster.partitions_for_topic(topic) is None for topic in topics):
+                await asyncio.sleep(PAUSE_SECONDS)  # a topic that is gone is asked for again and again as well
             return True
         await asyncio.sleep(PAUSE_SECONDS)
         return await search.updated(cluster, topics)

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-EVERY_SECONDS = 5.0
+EVERY_SECONDS = 30.0
 MAX_KNOWN = 256
 
 

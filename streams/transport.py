@@ -32,6 +32,7 @@ from streams.causes import describe
 from streams.connection import paced
 from streams.errors import CodecMissing
 from streams.fetching import COMMITTED, Fetched, fetched, tolerate
+from streams.losses import Lost, report
 from streams.recreation import Range
 from streams.seldom import Seldom
 
@@ -42,8 +43,15 @@ NOTHING = Fetched([], -1)
 COMMIT_SECONDS = 30.0
 """How long a commit may take."""
 
+LAST_COMMIT_SECONDS = 5.0
+"""How long one may take when the worker ends."""
+
+FLUSH_SECONDS = 2.0
+"""How long a rebalance waits for what is still being sent."""
+
 UNREAD_SECONDS = 2.0
 """Between two tries to read what an agent reads, where that fails."""
+
 CODEC_PAUSE_SECONDS = 0.2
 """Before Faust's partitions are looked at again where one has records that cannot be decompressed here. Short, since
 commits stand in line behind it."""
@@ -173,7 +181,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # A commit that the brokers refuse is made again later, with all after it: no reason to end the worker.
         try:
-            async with asyncio.timeout(COMMIT_SECONDS):
+            async with asyncio.timeout(LAST_COMMIT_SECONDS if self.consumer.app.should_stop else COMMIT_SECONDS):
                 return await self._try_commit(offsets)
         except (KafkaError, TimeoutError) as error:
             log.warning("Offsets could not be committed (%s); trying again", "; ".join(describe(error)))
@@ -318,10 +326,22 @@ class BatchConsumer(driver.Consumer):
         # aiokafka leaves a partition without a committed offset where it is: what was fetched during a rebalance, when
         # nothing is delivered, would never come again.
         committed = await super().seek_to_committed()
+        await self._report_losses(committed)
         never = self._others(tp for tp, offset in committed.items() if not offset)
         if never:
             await self._thread.seek_to_beginning(*never)
         return committed
+
+    async def _report_losses(self, committed: Mapping[TP, int]) -> None:
+        """Report what retention deleted before an agent could read it."""
+        known = self._others(tp for tp, offset in committed.items() if offset)
+        if not known:
+            return
+        first = await self.earliest_offsets(*known)
+        for tp in sorted(known):
+            lost = first.get(tp, 0) - committed[tp]
+            if lost > 0:
+                cast(BatchTransport, self.transport).lost(tp.topic, tp.partition, committed[tp], lost)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         # Faust counts the record just delivered as part of the gap before it, and so as done.
@@ -415,7 +435,13 @@ class TopicSource:
 
 
 class PacedProducer(driver.Producer):
-    """Faust's producer, which rests while no broker answers."""
+    """Faust's producer, which rests while no broker answers, and does not hold up a rebalance or the end meanwhile."""
+
+    async def flush(self) -> None:
+        # Whoever needs to know that something was written waits for that alone.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await super().flush()
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:
         return paced(super()._new_producer(transactional_id))
@@ -425,16 +451,19 @@ class BatchTransport(driver.Transport):
     """The transport of an app: `app.transport = BatchTransport(...)`.
 
     `lanes` are those of each batch topic; `fetch_wait_ms` is how long the brokers may hold back a fetch that finds
-    nothing.
+    nothing; `lost` takes note of records that were deleted before they were read.
     """
 
     Consumer = BatchConsumer
     Producer = PacedProducer
 
-    def __init__(self, url: list[URL], app: AppT, lanes: Sequence[Lanes], fetch_wait_ms: int) -> None:
+    def __init__(
+        self, url: list[URL], app: AppT, lanes: Sequence[Lanes], fetch_wait_ms: int, *, lost: Lost = report
+    ) -> None:
         super().__init__(url, app)
         self.lanes = lanes
         self.fetch_wait_ms = fetch_wait_ms
+        self.lost = lost
 
 
 def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:

@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,16 +21,26 @@ from streams.settings import Settings, read_settings, variable
 COLLECT_AFTER = 50_000, 20, 100
 """Objects more than before, and collections of each younger generation, before the collector looks at one."""
 
+END_SECONDS = 17.0
+"""From the signal to the end at the latest: a worker is gone within 20 s."""
+
+RETRYING = ("streams.transport", "streams.counting", "streams.covisiting", "streams.publishing")
+"""Modules that try again what failed, and say so each time."""
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
-    "filters": {"repeats": {"()": "streams.repeats.Repeats"}},
+    "filters": {
+        "repeats": {"()": "streams.repeats.Repeats"},
+        # What goes on for as long as a condition lasts, of which `streams.board` tells the cause.
+        **{name: {"()": "streams.repeats.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["repeats"],
+            "filters": ["repeats", *RETRYING],
             "stream": "ext://sys.stderr",
         }
     },
@@ -48,8 +59,24 @@ LOGGING: dict[str, Any] = {
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
 
 
+def _give_up() -> None:
+    sys.stderr.write(
+        f"ouzel worker: what it waits for did not answer within {END_SECONDS:g} s of the signal; it ends now. What was "
+        "not committed is read again by the next worker.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)
+
+
 class _Foreground(faust.Worker):
     """A worker that ends when it cannot start: Faust would wait for ever for parts to stop that never began."""
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        # Everything has a deadline of its own; this holds whatever is unavailable, and whatever waits for it.
+        timer = threading.Timer(END_SECONDS, _give_up)
+        timer.daemon = True
+        timer.start()
+        super()._schedule_shutdown(signal)
 
     def stop_and_shutdown(self) -> None:
         start = self._starting_fut
@@ -79,7 +106,8 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     """Run a worker with the settings of the environment until it is told to stop.
 
     `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
-    the exit status: 0 after a signal, 1 after a crash, 2 if a setting cannot be used.
+    the exit status: 0 after a signal, 1 after a crash or where it could not end
+    in time by itself, 2 if a setting cannot be used.
     """
     try:
         settings = read_settings()

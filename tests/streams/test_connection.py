@@ -2,8 +2,13 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
+from typing import Any
 
-from streams.connection import paced
+import pytest
+
+from streams import connection
+from streams.connection import Search, paced
 from streams.repeats import Repeats
 from streams.worker import LOGGING
 
@@ -39,6 +44,40 @@ async def test_asking_in_vain_takes_its_time() -> None:
     waiting.pop().cancel()
 
 
+class Lost:
+    """An aiokafka client whose brokers have moved, as a search sees it."""
+
+    hosts = [("old.example", 9092, None), ("new.example", 9093, None)]
+
+
+class Cluster:
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def update_metadata(self, metadata: Any) -> None:
+        self.heard.append(metadata)
+
+
+async def test_brokers_are_looked_for_at_every_address_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Searching(Search):
+        async def _ask(self, host: str, port: int, request: Any) -> Any:
+            asked.append((host, port))
+            if host == "old.example":
+                raise OSError("the name has no address")
+            return SimpleNamespace(brokers=[host])
+
+    monkeypatch.setattr(connection, "SEARCH_SECONDS", 0.0)
+    search, cluster = Searching(Lost()), Cluster()
+    assert await search.updated(cluster, {"ouzel.events"})
+    assert asked == [("old.example", 9092), ("new.example", 9093)]
+    assert [each.brokers for each in cluster.heard] == [["new.example"]]
+    monkeypatch.setattr(connection, "SEARCH_SECONDS", 60.0)
+    assert not await search.updated(cluster, {"ouzel.events"})
+    assert len(asked) == 2, "the known addresses have their turn first"
+
+
 def line(name: str, number: int, text: str = "no %s", *args: object) -> logging.LogRecord:
     return logging.LogRecord(name, logging.ERROR, "x.py", number, text, args or ("broker",), None)
 
@@ -56,5 +95,5 @@ def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
 
 
 def test_a_worker_logs_so() -> None:
-    assert LOGGING["handlers"]["stderr"]["filters"] == ["repeats"]
+    assert LOGGING["handlers"]["stderr"]["filters"][0] == "repeats"
     assert LOGGING["filters"]["repeats"]["()"] == "streams.repeats.Repeats"
