@@ -5,7 +5,9 @@
     ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
     ├── PartitionLost   the partition was revoked while something waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
-    ├── CodecMissing    records are compressed with a codec whose library is not installed (retriable)
+    ├── CannotRead      records cannot be read for now; none is skipped (retriable)
+    │   ├── CodecMissing    they are compressed with a codec whose library is not installed
+    │   └── LogDamaged      the broker cannot read its own log
     ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
@@ -43,11 +45,21 @@ class StoreFailed(StreamsError):
     retriable: ClassVar[bool] = True
 
 
-class CodecMissing(StreamsError):
-    """Records cannot be read before a library is installed. The message names codec, topic, partition and offset."""
+class CannotRead(StreamsError):
+    """Records cannot be read for now, and none is skipped. The message names topic, partition, offset and remedy."""
 
     retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "brokers"
+
+
+class CodecMissing(CannotRead):
+    """They are compressed with a codec whose library is not installed."""
+
     cause: ClassVar[str] = "codec"
+
+
+class LogDamaged(CannotRead):
+    """The broker cannot read its own log there."""
 
 
 class AnotherKey(StreamsError):
