@@ -15,7 +15,7 @@ from schemas.codec import decode, decode_order, encode
 from schemas.errors import Refused
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import PRIVACY, PRIVACY_RECEIPTS
-from streams.errors import CodecMissing
+from streams.errors import CannotRead
 from streams.fetching import Reader
 
 GRACE_SECONDS = 5.0
@@ -49,7 +49,7 @@ async def order(
             async with asyncio.timeout(timeout + GRACE_SECONDS):  # a client waits for brokers that are gone
                 return await _await_receipt(receipts, at, erasure, timeout)
         return None
-    except CodecMissing as error:
+    except CannotRead as error:
         raise DeployError(str(error)) from error
     except KafkaError as error:
         raise DeployError(

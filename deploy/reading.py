@@ -12,7 +12,7 @@ from deploy.topics import PLAIN
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
-from streams.errors import CodecMissing
+from streams.errors import CannotRead
 from streams.fetching import Reader
 from streams.unreadable import Unreadable
 
@@ -60,7 +60,7 @@ async def read(
                 for record in records:
                     if key is None or record.key == key.encode():
                         tell(line(topic, record))
-    except CodecMissing as error:
+    except CannotRead as error:
         raise DeployError(str(error)) from error
     except KafkaError as error:
         raise no_broker(bootstrap, error) from error

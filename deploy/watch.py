@@ -29,7 +29,7 @@ from schemas.events import Event
 from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
-from streams.errors import CodecMissing
+from streams.errors import CannotRead
 from streams.fetching import Reader
 
 FRAMES_PER_SECOND = 4
@@ -137,7 +137,7 @@ class Watch:
                 await consumer.position(partition)  # the ends are known before the first event goes out
             async with beside(self._take_in(consumer)):
                 yield
-        except* CodecMissing as missing:
+        except* CannotRead as missing:
             raise DeployError(str(first_of(missing))) from missing
         except* KafkaError as failed:
             raise no_broker(bootstrap, first_of(failed)) from failed

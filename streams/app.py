@@ -243,6 +243,7 @@ class WorkerApp(faust.App):
 
     async def on_stop(self) -> None:
         await super().on_stop()
+        self.rejections.flush(all_of_it=True)
         if self._scorer is not None:
             await self._scorer.close()
 

@@ -3,6 +3,7 @@
 `Batches` takes the place of aiokafka's own unpacking, for a consumer (`OneByOne`) or for a lane (`ByBatch`).
 """
 
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,11 @@ from streams.unreadable import Unreadable
 
 LEAST_LENGTH = 14
 """Bytes behind the frame of the shortest batch; less is damage."""
+
+PREFIX = struct.Struct(">qiibIhi")
+"""What a batch begins with: base offset, length, leader's epoch, magic, checksum, attributes, last offset delta."""
+
+NOT_PLAIN = CONTROL | TRANSACTIONAL
 
 SLACK = 4096
 """By how many offsets a batch may go beyond the partition's end, which a broker may look up before the records."""
@@ -42,18 +48,22 @@ class Batches:
         It ends behind a batch that cannot be read whole and before one whose codec is not installed: what follows is
         fetched again, with what the broker knows of transactions from there on.
         """
-        raw = self._raw
-        while not self._over and len(raw) - self._at >= FRAME:
+        raw, size = self._raw, len(self._raw)
+        while not self._over and size - self._at >= PREFIX.size:
             at = self._at
-            length = int.from_bytes(raw[at + 8 : at + FRAME], "big", signed=True)
+            base, length, _, magic, _, flags, delta = PREFIX.unpack_from(raw, at)
             end = at + FRAME + length
-            if end > len(raw) or missing_codec(raw, at):
-                break
+            if end > size or ((magic != 2 or flags & CODEC) and missing_codec(raw, at)):
+                self._over = True
+                return None
             if length < LEAST_LENGTH:
                 return self._give_up(f"the length of its batch ({length}) is impossible, so it was damaged")
             self._at = end
             try:
-                given = self._read(at, end)
+                if magic == 2:
+                    given = self._read(DefaultRecordBatch(self._view[at:end]), at, flags, base, base + delta + 1)
+                else:
+                    given = self._read_older(at, magic)
             except Exception:  # whatever damage or a library raises: what can be read, is
                 given = self._salvaged(at, end)
             if given is not None:
@@ -64,35 +74,41 @@ class Batches:
             return self._give_up("the broker sends only what stands before it, so its offsets are damaged")
         return None
 
-    def _read(self, at: int, end: int) -> tuple[list[Any], int] | None:
-        """The records of the batch in these bytes and the offset behind it; None if none of them is to be read."""
-        of, raw = self.of, self._raw
-        magic = raw[at + 16]
-        # Not from aiokafka's `MemoryRecords`: that looks ahead, and so raises on account of another batch.
-        batch = DefaultRecordBatch(self._view[at:end]) if magic == 2 else _older(raw[at:end], magic)
-        if batch is None or not batch.validate_crc():
-            return self._salvaged(at, end)
-        first, behind = of.next_fetch_offset, batch.next_offset
-        if behind > max(self._highwater, first) + SLACK:  # the first offset is the one number that no checksum is of
+    def _read(self, batch: Any, at: int, flags: int, base: int, behind: int) -> tuple[list[Any], int] | None:
+        """The records of a batch that ends before offset `behind`, and that offset; None if none is to be read."""
+        of = self.of
+        first = of.next_fetch_offset
+        if not batch.validate_crc():
+            return self._salvaged(at, self._at)
+        if behind > self._highwater + SLACK and behind > first + SLACK:
+            # The first offset is the one number that no checksum is of.
             return self._give_up(f"its batch says that it ends at offset {behind}, behind the partition's end")
         if behind <= first:
             return None
-        flags = attributes(raw, at)
-        skip = bool(flags & CONTROL)
-        if flags & TRANSACTIONAL and of._isolation_level == READ_COMMITTED:
-            skip = self._aborted(batch, control=skip) or skip
-        if skip:
-            of.next_fetch_offset = behind
-            return None
+        if flags & NOT_PLAIN:
+            skip = bool(flags & CONTROL)
+            if flags & TRANSACTIONAL and of._isolation_level == READ_COMMITTED:
+                skip = self._aborted(batch, base, control=skip) or skip
+            if skip:
+                of.next_fetch_offset = behind
+                return None
         # Not `list`: that is all compiled code, in which no other thread runs until it is through.
         records = [record for record in batch]  # noqa: C416
         # A fetch begins with the whole batch that the wanted offset stands in.
-        return records if not records or records[0].offset >= first else _from(records, first), behind
+        return records if base >= first else _from(records, first), behind
 
-    def _aborted(self, batch: Any, *, control: bool) -> bool:
+    def _read_older(self, at: int, magic: int) -> tuple[list[Any], int] | None:
+        """A message of the formats before 2."""
+        if not 0 <= magic < 2:
+            return self._salvaged(at, self._at)
+        # Of these bytes alone: aiokafka's `MemoryRecords` looks ahead, and so raises on account of another batch.
+        batch = MemoryRecords(self._raw[at : self._at]).next_batch()
+        return self._read(batch, at, 0, batch.base_offset, batch.next_offset)
+
+    def _aborted(self, batch: Any, base: int, *, control: bool) -> bool:
         """Whether the batch is of a transaction that was aborted. A marker ends what it is of."""
         of = self.of
-        of._consume_aborted_up_to(batch.base_offset)
+        of._consume_aborted_up_to(base)
         if control and of._contains_abort_marker(batch):
             of._aborted_producers.discard(batch.producer_id)
         return batch.producer_id in of._aborted_producers
@@ -165,11 +181,6 @@ def missing_codec(raw: bytes, at: int) -> str:
         return ""
     name, there, _ = CODECS.get(attributes(raw, at) & CODEC, ("", _always, None))
     return "" if there() else name
-
-
-def _older(raw: bytes, magic: int) -> Any:
-    """A message of the formats before 2; None if it is of a later one."""
-    return MemoryRecords(raw).next_batch() if magic < 2 else None
 
 
 def _always() -> bool:

@@ -8,7 +8,9 @@
     ├── TooFewPartitions a topic lacks a partition that it must have; the partition is not served until it is added
     ├── TopicRecreated  the state is of another `ouzel.events`; the partition is not served
     ├── Rewound         the topic was recreated, or ends before what was read; the partition starts over (retriable)
-    ├── CodecMissing    records are compressed with a codec whose library is not installed (retriable)
+    ├── CannotRead      records cannot be read for now; none is skipped (retriable)
+    │   ├── CodecMissing    they are compressed with a codec whose library is not installed
+    │   └── LogDamaged      the broker cannot read its own log
     ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker numbers
 
@@ -70,11 +72,21 @@ class Rewound(StreamsError):
     cause: ClassVar[str] = "recreated"
 
 
-class CodecMissing(StreamsError):
-    """Records cannot be read before a library is installed. The message names codec, topic, partition and offset."""
+class CannotRead(StreamsError):
+    """Records cannot be read for now, and none is skipped. The message names topic, partition, offset and remedy."""
 
     retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "brokers"
+
+
+class CodecMissing(CannotRead):
+    """They are compressed with a codec whose library is not installed."""
+
     cause: ClassVar[str] = "codec"
+
+
+class LogDamaged(CannotRead):
+    """The broker cannot read its own log there."""
 
 
 class AnotherKey(StreamsError):

@@ -4,7 +4,7 @@ A damaged batch, an unknown codec or a header whose name is not UTF-8 raises in 
 fetch: the partition stands still, and what was taken of other partitions in the same call is lost. Here nothing of
 that is raised. `tolerate` replaces how a fetch is unpacked: a batch that aiokafka cannot read is read record by record
 (`streams.salvage`), and an `Unreadable` takes the place of what cannot be. Only a codec whose library is not installed
-is an error (`CodecMissing`): those records are read once it is.
+is an error (`CodecMissing`), or a log that the broker itself cannot read (`LogDamaged`): nothing is skipped then.
 
 aiokafka makes an object of eleven fields of each record, one by one, which costs more than to read it. `fetched` gives
 a lane the records as they lie in their batches instead, each with its offset, key and value, unpacked in one go. What
@@ -17,14 +17,17 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchError, FetchResult, PartitionRecords
-from aiokafka.errors import RecordTooLargeError
+from aiokafka.errors import CorruptRecordException, RecordTooLargeError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.errors import Refusal
 from streams.batches import Batches, ByBatch, OneByOne, missing_codec
-from streams.errors import CodecMissing
+from streams.errors import CodecMissing, LogDamaged
 from streams.unreadable import Unreadable
+
+PAUSE_SECONDS = 0.1
+"""Before a partition is fetched again that the broker could not read."""
 
 COMMITTED = "read_committed"
 """The isolation level of every consumer: records of transactions that were aborted, or are still open, are not read."""
@@ -33,7 +36,7 @@ COMMITTED = "read_committed"
 class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """aiokafka's consumer as Ouzel reads with it: committed records, and `Unreadable` for what cannot be read.
 
-    Raises `CodecMissing` where records cannot be read before a library is installed.
+    Raises `CannotRead` where records cannot be read for now.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -105,9 +108,13 @@ class _Held(OrderedDict[TopicPartition, Any]):
         """Note the bytes of a response; aiokafka makes results of them before anything else comes."""
         self._arrived.clear()
         for topic, partitions in response.topics:
-            for partition, _, highwater, *_, raw in partitions:
-                if raw:
-                    self._arrived[TopicPartition(topic, partition)] = (raw, highwater)
+            for partition, error, highwater, *_, raw in partitions:
+                tp = TopicPartition(topic, partition)
+                if error == CorruptRecordException.errno and tp not in self:
+                    # aiokafka would ask again for ever, and tell nobody.
+                    super().__setitem__(tp, FetchError(error=self._damaged(tp), backoff=PAUSE_SECONDS))
+                elif raw:
+                    self._arrived[tp] = (raw, highwater)
 
     def __setitem__(self, tp: TopicPartition, result: Any) -> None:
         super().__setitem__(tp, self._unpacked(tp, result))
@@ -130,6 +137,14 @@ class _Held(OrderedDict[TopicPartition, Any]):
         elif isinstance(result, FetchError) and isinstance(result._error, RecordTooLargeError):
             return self._too_large(tp, result)
         return result
+
+    def _damaged(self, tp: TopicPartition) -> LogDamaged:
+        at = self._fetcher._subscriptions.subscription.assignment.state_value(tp).position
+        return LogDamaged(
+            f"{tp.topic} partition {tp.partition} offset {at}: the broker cannot read its own log there. Have another "
+            "replica lead the partition, or let the group begin behind the damage (kafka-consumer-groups.sh "
+            "--reset-offsets)"
+        )
 
     def _too_large(self, tp: TopicPartition, error: FetchError) -> FetchResult:
         """A result that says of the record at the current offset, which aiokafka steps over, that it did not fit."""

@@ -49,6 +49,6 @@ class Rejections:
             f"only. Raise max.message.bytes of {topic}",
         )
 
-    def flush(self) -> None:
-        """Log what was counted and not said yet."""
-        self._lines.flush()
+    def flush(self, *, all_of_it: bool = False) -> None:
+        """Log what was counted, is due and not said yet; or all of it, at the end."""
+        self._lines.flush(all_of_it=all_of_it)

@@ -23,10 +23,10 @@ class Seldom:
     def error(self, kind: str, line: str) -> None:
         self._say(logging.ERROR, kind, line, 1)
 
-    def flush(self) -> None:
-        """Show what was held back and is due."""
+    def flush(self, *, all_of_it: bool = False) -> None:
+        """Show what was held back and is due, or all of it."""
         for kind in list(self._held):
-            if self._clock() - self._shown[kind] >= EVERY_SECONDS:
+            if all_of_it or self._clock() - self._shown[kind] >= EVERY_SECONDS:
                 self._show(logging.WARNING, kind)
 
     def _say(self, level: int, kind: str, line: str, count: int) -> None:

@@ -30,7 +30,7 @@ from yarl import URL
 
 from streams.causes import describe
 from streams.connection import paced
-from streams.errors import CodecMissing
+from streams.errors import CannotRead
 from streams.fetching import COMMITTED, Fetched, fetched, tolerate
 from streams.losses import Lost, report
 from streams.recreation import Range
@@ -52,9 +52,9 @@ FLUSH_SECONDS = 2.0
 UNREAD_SECONDS = 2.0
 """Between two tries to read what an agent reads, where that fails."""
 
-CODEC_PAUSE_SECONDS = 0.2
-"""Before Faust's partitions are looked at again where one has records that cannot be decompressed here. Short, since
-commits stand in line behind it."""
+UNREAD_PAUSE_SECONDS = 0.2
+"""Before Faust's partitions are looked at again where one cannot be read for now. Short: commits stand in line behind
+it."""
 
 
 class Lanes(Protocol):
@@ -225,9 +225,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         # Raised here, it would end the thread and the worker; the other partitions of the path go on.
         try:
             return await super()._fetch_records(*args, **options)
-        except CodecMissing as error:
-            self._lines.error("codec", str(error))
-            await asyncio.sleep(CODEC_PAUSE_SECONDS)
+        except CannotRead as error:
+            self._lines.error(error.cause, str(error))
+            await asyncio.sleep(UNREAD_PAUSE_SECONDS)
             return {}
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

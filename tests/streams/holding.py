@@ -1,9 +1,12 @@
 """A clock that work moves on, and how far it moves while the event loop sees to nothing else."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
+
+from aiokafka import TopicPartition
 
 from schemas.dead_letters import DeadLetter
 from streams.turns import Turns
@@ -58,3 +61,41 @@ class Costly:
 def no_letters(letters: Iterable[DeadLetter]) -> None:
     """Take the dead letters of a test in which nothing is refused."""
     assert not list(letters)
+
+
+class Recorded:
+    """A consumer of one partition, as far as a recovery or a replica needs one."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = list(records)
+        self.at = 0
+        self._client = SimpleNamespace(fetch_all_metadata=self._metadata)
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def assign(self, tps: object) -> None: ...
+
+    async def _metadata(self) -> Any:
+        return SimpleNamespace(partitions_for_topic=lambda _: {0})
+
+    async def end_offsets(self, tps: Sequence[Any]) -> dict[Any, int]:
+        return dict.fromkeys(tps, len(self.records))
+
+    async def position(self, tp: object) -> int:
+        return self.at
+
+    async def seek_to_beginning(self, *tps: object) -> None:
+        self.at = 0
+
+    def seek(self, tp: object, offset: int) -> None:
+        self.at = offset
+
+    async def getone(self, tp: object) -> Any:
+        return self.records[0]
+
+    async def getmany(self, *_: object, timeout_ms: int, max_records: int) -> dict[Any, list[Any]]:
+        found = self.records[self.at : self.at + max_records]
+        self.at += len(found)
+        if not found:
+            await asyncio.sleep(timeout_ms / 1000)
+        return {TopicPartition("t", 0): found}

@@ -77,6 +77,12 @@ def traffic(seed: int, count: int, people: int = 60, items: int = 80, ts: int = 
     return records
 
 
+def like(number: int, name: str, item: str = "film-1", ts: int = NOW_MS) -> Sent:
+    """The record of a like by `person(number)`; `name` is its id."""
+    event = Event(id=name, user=person(number), kind=EventKind.LIKE, ts=ts, item=item)
+    return event.user.encode(), encode(event)
+
+
 class Plane:
     """Topics on a broker and the workers on it, by name."""
 

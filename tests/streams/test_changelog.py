@@ -5,17 +5,24 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from deploy.brokers import Broker
 from deploy.topics import create
 from schemas.topics import CONTEXTS
 from streams.changelog import Changelog
+from streams.context import EMPTY
+from streams.entries import check_entry, encode_value
 from streams.errors import Superseded
 from streams.store import MARKER, Facts, Store, header, seal
+from streams.unreadable import Unreadable
+from tests.patience import PATIENCE
+from tests.streams.holding import Recorded
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
@@ -39,7 +46,7 @@ class Place:
     def store(self, name: str) -> Store:
         return Store(self._folder / f"{self.partition}-{name}")
 
-    def changelog(self, store: Store) -> Changelog:
+    def changelog(self, store: Store, **more: Any) -> Changelog:
         return Changelog(
             CONTEXTS.name,
             self.partition,
@@ -49,6 +56,7 @@ class Place:
             nonce=b"%08d" % next(self._nonces),
             now_ms=lambda: self.now_ms,
             max_age_ms=HOUR,
+            **more,
         )
 
     def consumer(self) -> Any:
@@ -280,3 +288,105 @@ async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broke
             with at.store("c") as third:
                 await at.changelog(third).recover()
                 assert {one.facts.identity, other.facts.identity, third.facts.identity} == {third.facts.identity}
+
+
+async def test_what_is_no_value_of_its_key_is_passed_over_and_reported(broker: Broker, tmp_path: Path) -> None:
+    """Of its key, the value before it counts. A kind that a later version may write is kept."""
+    refused: list[int] = []
+
+    async def refuse(partition: int, record: Any, error: Exception) -> None:
+        refused.append(record.offset)
+
+    async with place(broker, tmp_path) as at:
+        with at.store("a") as store:
+            changelog = at.changelog(store)
+            await changelog.recover()
+            context = seal(3, NOW, encode_value(EMPTY))
+            await changelog.write([(b"cann", context), (b"?later", value(4, "what this is, a later version knows"))])
+        for junk in (b"", b"short", seal(2**62, NOW, b"\xc1"), seal(9, NOW, b"[1,2]")):
+            await at.write_as_a_stranger(b"cann", junk)
+        with at.store("b") as store:
+            await at.changelog(store, check=check_entry, refuse=refuse).recover()
+            assert store.get(b"cann") == context
+            assert store.get(b"?later") is not None
+            assert store.facts.high == 4, "no stamp of what is refused"
+    assert len(refused) == 4
+
+
+class Log:
+    """A changelog in memory, whose topic takes batches of at most `most` bytes."""
+
+    def __init__(self, most: int = 1_000_000) -> None:
+        self.most = most
+        self.records: list[Any] = []
+        self.client = SimpleNamespace()
+
+    def create_batch(self) -> Any:
+        held: list[Any] = []
+
+        def append(*, key: bytes, value: bytes | None, timestamp: None) -> object:
+            held.append((key, value))
+            return held
+
+        return SimpleNamespace(append=append, held=held)
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if sum(len(key) + len(value or b"") for key, value in batch.held) > self.most:
+            answer.set_exception(MessageSizeTooLargeError())
+            return answer
+        answer.set_result(SimpleNamespace(offset=len(self.records)))
+        for key, value in batch.held:
+            self.records.append(SimpleNamespace(offset=len(self.records), partition=0, key=key, value=value))
+        return answer
+
+    def changelog(self, store: Store, nonce: bytes, **more: Any) -> Changelog:
+        return Changelog(
+            "t", 0, store, producer=self, consumer=lambda: Recorded(self.records), nonce=nonce,
+            now_ms=lambda: NOW, max_age_ms=HOUR, **more,
+        )  # fmt: skip
+
+
+async def test_a_value_that_the_topic_never_takes_is_on_the_disk_only(tmp_path: Path) -> None:
+    """The rest of its batch is written all the same, and the partition goes on."""
+    log, given_up = Log(most=60), list[int]()
+    with Store(tmp_path / "a") as store:
+        changelog = log.changelog(store, b"1" * 16, oversized=given_up.append)
+        await changelog.recover()
+        large = value(1, "x" * 100)
+        await changelog.write([(b"c1", value(1, "a")), (b"c2", large), (b"c3", value(1, "b"))])
+        assert {record.key for record in log.records if not record.key.startswith(MARKER)} == {b"c1", b"c3"}
+        assert store.get(b"c2") == large
+    assert given_up == [len(b"c2") + len(large)]
+
+
+@pytest.mark.parametrize("at", ["first", "amid", "marker"])
+async def test_a_recovery_ends_though_something_cannot_be_read(tmp_path: Path, at: str) -> None:
+    log, refused = Log(), list[Any]()
+
+    async def refuse(partition: int, record: Any, error: Exception) -> None:
+        refused.append(record)
+
+    with Store(tmp_path / "a") as store:
+        changelog = log.changelog(store, b"1" * 16)
+        await changelog.recover()
+        for number in range(4):
+            await changelog.write([(b"c%d" % number, value(number))])
+
+    class Damaged(Recorded):
+        """The record at one place cannot be read, whenever it is fetched."""
+
+        def __init__(self) -> None:
+            place = {"first": 0, "amid": 2, "marker": len(log.records) - 1}[at]
+            records = list(log.records)
+            records[place] = Unreadable("t", 0, place, place, "it is damaged")
+            super().__init__(records)
+
+    with Store(tmp_path / "b") as store:
+        changelog = log.changelog(store, b"2" * 16, refuse=refuse)
+        changelog._new_consumer = Damaged
+        async with asyncio.timeout(PATIENCE):
+            await changelog.recover()
+        lost = {"first": set(), "amid": {b"c1"}, "marker": set()}[at]
+        assert {key for key, _ in store.scan(b"c", 10)} == {b"c0", b"c1", b"c2", b"c3"} - lost
+    assert [type(record) for record in refused] == [Unreadable]

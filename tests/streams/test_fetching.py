@@ -16,7 +16,7 @@ from aiokafka.consumer.fetcher import (
     FetchResult,
     PartitionRecords,
 )
-from aiokafka.errors import RecordTooLargeError
+from aiokafka.errors import CorruptRecordException, RecordTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import Refusal
 from streams.batches import SLACK, Batches, ByBatch, OneByOne
-from streams.errors import CodecMissing
+from streams.errors import CodecMissing, LogDamaged
 from streams.fetching import _Held
 from streams.unreadable import Unreadable
 
@@ -304,6 +304,14 @@ def test_a_codec_that_is_not_installed_is_an_error_that_names_it(
         result.check_raise()
     monkeypatch.undo()
     assert list(map(seen, put(held, fetcher, raw, 7)._partition_records)) == good(7, 8), "nothing was skipped"
+
+
+def test_a_log_that_the_broker_cannot_read_is_an_error_that_says_where() -> None:
+    fetcher = Fetcher(5)
+    held = _Held(fetcher)
+    held.arrived(SimpleNamespace(topics=[(TP.topic, [(TP.partition, CorruptRecordException.errno, -1, -1, [], b"")])]))
+    with pytest.raises(LogDamaged, match=r"events partition 0 offset 5: .*--reset-offsets"):
+        held[TP].check_raise()
 
 
 def test_a_record_that_no_fetch_holds_is_stepped_over() -> None:

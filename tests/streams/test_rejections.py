@@ -44,8 +44,12 @@ def test_one_line_a_minute_of_each_kind(caplog: pytest.LogCaptureFixture) -> Non
     now.now += 60
     rejections.flush()
     assert len(caplog.records) == 4, "nothing is new"
+    rejections.note([letter(60)])
+    rejections.note([letter(61)])
+    rejections.flush(all_of_it=True)
+    assert "offset 61" in caplog.records[-1].getMessage(), "what is held back is said at the end"
     assert "ann" not in caplog.text
-    assert metrics.registry.get_sample_value("ouzel_dead_letters_total", {"code": "invalid"}) == 98
+    assert metrics.registry.get_sample_value("ouzel_dead_letters_total", {"code": "invalid"}) == 100
 
 
 class Record:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiokafka import TopicPartition
 
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
@@ -35,7 +34,7 @@ from streams.state import PartitionState
 from streams.store import ERASURE, MARKER, Store, seal
 from streams.sweeping import Sweep
 from streams.turns import REST, watch
-from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand, no_letters
+from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand, Recorded, no_letters
 from tests.streams.listing import Bench
 from tests.streams.test_state import MemoryLog
 
@@ -278,44 +277,6 @@ async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_n
     owner.revoke([0])
     await taking
     assert float(graph.events().sum()) == 0
-
-
-class Recorded:
-    """A consumer of one partition, as far as a recovery or a replica needs one."""
-
-    def __init__(self, records: Sequence[Any]) -> None:
-        self.records = list(records)
-        self.at = 0
-        self._client = SimpleNamespace(fetch_all_metadata=self._metadata)
-
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def assign(self, tps: object) -> None: ...
-
-    async def _metadata(self) -> Any:
-        return SimpleNamespace(partitions_for_topic=lambda _: {0})
-
-    async def end_offsets(self, tps: Sequence[Any]) -> dict[Any, int]:
-        return dict.fromkeys(tps, len(self.records))
-
-    async def position(self, tp: object) -> int:
-        return self.at
-
-    async def seek_to_beginning(self, *tps: object) -> None:
-        self.at = 0
-
-    def seek(self, tp: object, offset: int) -> None:
-        self.at = offset
-
-    async def getone(self, tp: object) -> Any:
-        return self.records[0]
-
-    async def getmany(self, *_: object, timeout_ms: int, max_records: int) -> dict[Any, list[Any]]:
-        found = self.records[self.at : self.at + max_records]
-        self.at += len(found)
-        if not found:
-            await asyncio.sleep(timeout_ms / 1000)
-        return {TopicPartition("t", 0): found}
 
 
 async def test_recovery_goes_by_turns(tmp_path: Path) -> None:

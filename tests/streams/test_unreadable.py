@@ -16,7 +16,6 @@ from deploy.brokers import Broker
 from deploy.topics import partitions_of, settings
 from schemas.codec import encode
 from schemas.errors import Refusal
-from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.topics import (
     ALL,
@@ -32,7 +31,7 @@ from schemas.topics import (
 )
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
-from tests.streams.plane import NOW_MS, Plane, Sent, check, person, traffic
+from tests.streams.plane import Plane, Sent, check, like, person, traffic
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 
@@ -49,11 +48,6 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Apache Kafka: the embedded broker knows no transactions, no topic's own limits, and keeps nothing on disk."""
     with start_broker(request.param, tmp_path_factory) as running:
         yield running
-
-
-def like(number: int, name: str, item: str = "film-1", ts: int = NOW_MS) -> Sent:
-    event = Event(id=name, user=person(number), kind=EventKind.LIKE, ts=ts, item=item)
-    return event.user.encode(), encode(event)
 
 
 def film(name: str) -> Sent:

@@ -1,0 +1,150 @@
+"""The lag of a partition, from its assignment on: also while its state is read, and while it starts over."""
+
+import asyncio
+import itertools
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.clock import SYSTEM, Clock
+from streams.lane import Lane, Plane
+from streams.metrics import Metrics
+from streams.publishing import Output
+from streams.settings import Settings
+from streams.store import Store
+from tests.patience import PATIENCE
+from tests.streams.holding import no_letters
+from tests.streams.plane import like
+from tests.streams.test_turns import KnownLog
+
+
+@dataclass
+class Partition:
+    """A partition of which the broker says how much is behind. Its fetches give these in turn: records, and the offset
+    behind what was taken."""
+
+    fetches: list[tuple[list[Any], int]] = field(default_factory=list)
+    end: int | None = None
+    left: int = 7
+    asked: list[int] = field(default_factory=list)
+    at: int = -1
+
+    async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
+        if not self.fetches:
+            await asyncio.sleep(timeout)
+            return []
+        records, self.at = self.fetches.pop(0)
+        return records
+
+    async def seek_committed(self, partition: int, at_least: int) -> int:
+        return max(0, at_least)
+
+    def end_offset(self, partition: int) -> int | None:
+        return self.end
+
+    def past(self, partition: int) -> int:
+        return self.at
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        self.asked.append(at_least)
+        return self.left
+
+
+@dataclass(frozen=True)
+class Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+def record(offset: int) -> Record:
+    return Record(offset, *like(offset, str(offset)))
+
+
+class Bench:
+    """A lane of one partition whose state is opened once `open` is set. `fails` recoveries fail."""
+
+    def __init__(self, folder: Path, source: Partition, clock: Clock = SYSTEM, fails: int = 0) -> None:
+        self.open = asyncio.Event()
+        self.fails = fails
+
+        async def publish(outputs: Sequence[Output]) -> None:
+            pass
+
+        async def warm() -> None:
+            await self.open.wait()
+            if self.fails:
+                self.fails -= 1
+                raise ConnectionError("the broker is gone")
+
+        def changelog(_: int, store: Store) -> Any:
+            return KnownLog(store)
+
+        plane = Plane(
+            settings=Settings(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
+            clock=clock,
+            metrics=Metrics(),
+            lists=None,
+            publish=publish,
+            changelog=changelog,
+            warm=warm,
+            rejected=no_letters,
+        )
+        self.lane = Lane(0, source, plane)
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not done():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+
+    async def close(self) -> None:
+        self.open.set()
+        await self.lane.stop(10.0)
+
+
+async def test_the_broker_is_asked_while_the_state_is_read(tmp_path: Path) -> None:
+    source = Partition()
+    bench = Bench(tmp_path, source)
+    assert math.isnan(bench.lane.lag), "it is there, and not known yet"
+    await bench.until(lambda: bench.lane.lag == 7)
+    assert not bench.lane.ready
+    bench.open.set()
+    await bench.until(lambda: bench.lane.ready)
+    assert bench.lane.lag == 7, "until the first fetch says more"
+    source.end = 5
+    assert bench.lane.lag == 5, "nothing was folded yet"
+    await bench.close()
+
+
+async def test_what_is_folded_and_what_is_passed_over_is_no_lag(tmp_path: Path) -> None:
+    """Behind the records stand the markers of transactions, which no fetch gives."""
+    source = Partition([([record(0), record(1)], 3), ([], 4)], end=4)
+    bench = Bench(tmp_path, source)
+    bench.open.set()
+    await bench.until(lambda: bench.lane.lag == 0)
+    await bench.until(lambda: bench.lane.committable == 4)
+    await bench.close()
+    assert bench.lane.committable == 4
+
+
+async def test_it_is_known_while_a_lane_starts_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And "ready in" counts from there, not from the assignment."""
+    ticks = itertools.count(0, 1)
+    caplog.set_level(logging.INFO)
+    source = Partition(end=9)
+    bench = Bench(tmp_path, source, Clock(SYSTEM.now_ms, lambda: float(next(ticks))), fails=1)
+    bench.open.set()
+    await bench.until(lambda: "starting over" in caplog.text)
+    await bench.until(lambda: bench.lane.lag == 7)
+    for _ in range(1_000):
+        next(ticks)
+    await bench.until(lambda: bench.lane.ready)
+    (ready,) = [each.getMessage() for each in caplog.records if "ready in" in each.getMessage()]
+    assert float(ready.split("ready in ")[1].split(" s")[0]) < 1_000
+    assert bench.lane.lag == 9
+    await bench.close()
