@@ -56,12 +56,13 @@ def start_at(committed: int | None, at_least: int, high: int, first: int) -> tup
     """Where to read on, and how many records before that are gone unread.
 
     `committed` is the group's offset, `at_least` what we know ourselves to have done (-1: nothing), `high` the highest
-    stamp (-1: none), `first` the first offset that the broker still holds.
+    stamp (-1: none), `first` the first offset that the broker still holds. What was folded is not gone, though it may
+    be read again for the list that it calls for.
     """
     known = max(-1 if committed is None else committed, at_least)
-    if known < 0:
-        return first, max(0, first - high - 1) if high >= 0 else 0
-    return max(known, first), max(0, first - known)
+    if known < 0 and high < 0:
+        return first, 0
+    return max(known, first), max(0, first - max(known, high + 1))
 
 
 class Inner(Protocol):

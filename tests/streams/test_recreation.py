@@ -62,6 +62,7 @@ def test_a_topic_that_is_recreated_again_goes_on_behind_the_first() -> None:
         (7, -1, 6, 0, (7, 0)),
         (7, 9, 6, 0, (9, 0)),
         (3, -1, 2, 13, (13, 10)),  # ten are gone
+        (3, -1, 9, 13, (13, 3)),  # seven of those are folded, and wait for their lists only
         (None, -1, 6, 13, (13, 6)),  # the group's offset is gone too; the state knows
     ],
 )

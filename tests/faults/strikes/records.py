@@ -13,12 +13,13 @@ from deploy.topics import admin
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import CONTEXTS, COVISITS, EVENTS, FEEDBACK, RECOMMENDATIONS
+from streams.store import CONTEXT, header
 from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS, now_ms, partitioner
 from tests.faults.schedule import Fault
 from tests.faults.stage import APP, Stage
 from tests.faults.verdict import Place
-from tests.streams.plane import Sent
+from tests.streams.plane import Sent, read_all
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 COMPRESSED = (EVENTS, CONTEXTS, COVISITS, RECOMMENDATIONS, FEEDBACK)
@@ -96,7 +97,14 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
         stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
     await stage.load.send_apart(likes(f"expired-{fault.number}", 40, 20, Random(fault.seed)))
     records, ends, committed = await everything(stage)
-    lost: set[Place] = {stage.load.place(r) for r in records if r.offset >= committed[r.partition]}
+    folded = await _folded(stage)
+    lost: set[Place] = {
+        place
+        for record in records
+        if (place := stage.load.place(record))
+        and record.offset >= committed[record.partition]
+        and place[1] > folded.get(record.partition, -1)
+    }
     stage.archive(records, lost)
     async with admin(stage.broker.bootstrap) as client:
         await client.delete_records(
@@ -104,6 +112,15 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
         )
     stage.start(name)
     return time.monotonic()
+
+
+async def _folded(stage: Stage) -> dict[int, int]:
+    """By partition, the last event that is in a context: a worker can have folded more than it has committed."""
+    last: dict[int, int] = {}
+    for record in await read_all(stage.broker.bootstrap, CONTEXTS.name):
+        if record.value is not None and record.key[:1] == CONTEXT:
+            last[record.partition] = max(last.get(record.partition, -1), header(record.value).stamp)
+    return last
 
 
 async def everything(stage: Stage) -> tuple[list[Any], dict[int, int], dict[int, int]]:
