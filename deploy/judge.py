@@ -3,16 +3,19 @@
 The rule, the same for every method: just before a live event is sent in which a person likes an item that they have not
 met before, and if a list has been published for them, that is one test. A method has a hit if the item is among its
 first `JUDGED` for the person at that moment. Ouzel's are the first entries of the person's latest list then; the others
-rank with everything that happened up to then, the history included. Items that the person has met are left out by all.
+rank with everything that happened up to then, the history included; the place among items of one score is drawn. Items
+that the person has met are left out by all.
 
 A published list lags behind the events by the time that it takes to make it, and the others do not: in this they are
 favoured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from inference.evaluation.draws import TIES_KEY, drawn
+from inference.evaluation.running import Ranked
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from streams.context import sentiment
@@ -22,11 +25,11 @@ OUZEL = "ouzel"
 
 
 class Ranker(Protocol):
-    """A method that learns from each event as it happens. `rank` gives the `k` best items that the user has not met."""
+    """A method that learns from each event as it happens. `order` ranks the items that the user has not met."""
 
     def learn(self, user: str, item: str, liked: bool) -> None: ...
 
-    def rank(self, user: str, k: int) -> Sequence[str]: ...
+    def order(self, user: str) -> Ranked: ...
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,14 @@ class Judge:
         new = event.item not in self._met.get(event.user, ())
         if event.item is not None and latest is not None and new and sentiment(event.kind, event.value) > 0:
             self.tests += 1
-            self._count(OUZEL, event.item, latest)
+            self._count(OUZEL, event.item in latest)
+            draw = drawn(event, TIES_KEY)
             for name, ranker in self.rankers.items():
-                self._count(name, event.item, ranker.rank(event.user, JUDGED))
+                self._count(name, 0 <= ranker.order(event.user).place(event.item, draw) < JUDGED)
         self.learn(event)
 
     def verdict(self) -> Verdict:
         return Verdict(self.tests, {name: self._hits.get(name, 0) for name in (OUZEL, *self.rankers)})
 
-    def _count(self, method: str, item: str, ranked: Sequence[str]) -> None:
-        self._hits[method] = self._hits.get(method, 0) + (item in ranked[:JUDGED])
+    def _count(self, method: str, hit: bool) -> None:
+        self._hits[method] = self._hits.get(method, 0) + hit

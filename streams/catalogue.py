@@ -141,10 +141,10 @@ class Catalogue:
         at = np.searchsorted(self._marks, seen).clip(max=len(self._marks) - 1)
         return np.asarray(self._marked[at[self._marks[at] == seen]], np.int64)
 
-    def marks(self, numbers: Ints) -> NDArray[np.uint64]:
-        """The digests under which contexts remember these items, uint64 [len(numbers)]."""
+    def marks(self) -> NDArray[np.uint64]:
+        """The digests under which contexts remember items, by number, uint64 [len(index)]."""
         self._mark()
-        return np.frombuffer(self._digests, np.uint64)[numbers]
+        return np.frombuffer(self._digests, np.uint64)
 
     def published(self) -> Ints:
         """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""

@@ -5,7 +5,7 @@
     Markov              what most often came right after the person's last item
     ItemKnn             cosine of co-occurrence with the person's last likes
 
-All rank the full catalogue that they have met, and leave out what the person has met. Ties go to what was met first.
+All rank the full catalogue that they have met, and leave out what the person has met. Ties are in no order.
 """
 
 from collections.abc import Sequence
@@ -38,17 +38,6 @@ class _Floor:
         number = self._number(item)
         self._count(user, number, liked, ts)
         self._met.setdefault(user, []).append(number)
-
-    def rank(self, user: str, k: int, ts: int = 0) -> Sequence[str]:
-        """The `k` best items that the user has not met, best first, as of `ts`."""
-        scores = self.order(user, ts).scores
-        k = min(k, len(scores))
-        if k < 1:
-            return ()
-        line = np.partition(scores, len(scores) - k)[len(scores) - k]  # the k-th best: everything tied with it is kept
-        kept = np.flatnonzero((scores >= line) & np.isfinite(scores))
-        best = kept[np.argsort(-scores[kept], kind="stable")][:k]
-        return [self._items[number] for number in best.tolist()]
 
     def order(self, user: str, ts: int = 0) -> Scored:
         """All items as of `ts`; what the user has met is left out."""

@@ -5,18 +5,25 @@ prequential approach", JRSS A 147(2), 1984). **Leave-last-out**: each person's l
 learned first.
 
 Events are in order of time, those of one moment in a drawn order (a "tie seed"). In a test each method ranks the full
-catalogue without what the person has met, and scores by the place of the item that comes. Nothing is sampled, and no
-method is told the item before its order stands.
+catalogue without what the person has met, and scores by the place of the item that comes; among items of one score the
+place is drawn. Nothing is sampled, and no method is told the item before its order stands.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from inference.evaluation.draws import TESTS_KEY, drawn
 from schemas.events import Event
 
 DEPTH = 10
 """How many places of a list count."""
+
+RANKED = (
+    f"Full catalogue, items that the person has met left out, the place among items of one score drawn, the same draw "
+    f"for every method; HR@{DEPTH} and NDCG@{DEPTH}; no sampling. Mean and spread (greatest less least) over the tie "
+    "seeds."
+)
 
 Likes = Callable[[Event], bool]
 
@@ -31,17 +38,18 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """Which events are tests in the prequential protocol."""
+    """Which events are tests in the prequential protocol: of those after the warm-up a `share`, drawn for each event by
+    a hash of its user, item and time under the tie `seed`. So tests do not follow from turns that users take."""
 
     warm_up: float = 0.2
-    every: int = 4
+    share: float = 0.25
+    seed: int = 0
 
     def __str__(self) -> str:
         return (
             f"Prequential: test, then learn, in order of time; events of one second in a drawn order (tie seed). The "
-            f"first {self.warm_up:.0%} of events warm up; then every {self.every}th event, if it is a like of an item "
-            f"new to its person, is a test. Full catalogue, items that the person has met left out; HR@{DEPTH} and "
-            f"NDCG@{DEPTH}; no sampling. Mean and spread (greatest less least) over the tie seeds."
+            f"first {self.warm_up:.0%} of events warm up; then a like of an item new to its person is a test if a hash "
+            f"of its user, item and time, under the tie seed, falls in the first {self.share:.0%}. {RANKED}"
         )
 
 
@@ -49,8 +57,7 @@ LAST_OUT = (
     "Leave-last-out: the test of each person is their last like of an item new to them, in order of time, events of "
     "one second in a drawn order (tie seed); people without an event before it have none. What they did after it is "
     "left out. All other events are learned first, in order of time, other people's later ones included, as is usual "
-    f"in this protocol; lists are as of the end of the stream. Full catalogue, items that the person has met left out; "
-    f"HR@{DEPTH} and NDCG@{DEPTH}; no sampling. Mean and spread (greatest less least) over the tie seeds."
+    f"in this protocol; lists are as of the end of the stream. {RANKED}"
 )
 
 
@@ -63,7 +70,8 @@ def prequential(events: Sequence[Event], likes: Likes, rule: Rule = Rule()) -> l
         if event.item is None:
             continue
         pair = (event.user, event.item)
-        steps.append(Step(at, at >= begin and at % rule.every == 0 and pair not in met and likes(event), True))
+        test = at >= begin and pair not in met and likes(event) and drawn(event, TESTS_KEY + rule.seed) < rule.share
+        steps.append(Step(at, test, True))
         met.add(pair)
     return steps
 

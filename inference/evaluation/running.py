@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.draws import TIES_KEY, drawn
 from inference.evaluation.protocol import DEPTH, Likes, Step
 from schemas.events import Event
 
@@ -28,26 +29,27 @@ class Moment:
 class Ranked(Protocol):
     """An order of the catalogue that stands."""
 
-    def place(self, item: str) -> int:
-        """How many items come before this one; -1 if it is not listed."""
+    def place(self, item: str, draw: float) -> int:
+        """How many items come before this one; -1 if it is not listed. `draw`, 0 to below 1, decides among ties."""
 
 
 @dataclass(frozen=True)
 class Scored:
     """Every item by its score: `scores` [items] by the numbers that `find` gives, -inf for what is left out.
 
-    Of two that are equal, the lower number comes first.
+    Items of one score are in no order: each place among them is as likely. By number, an item that is met later would
+    come later, and the order would tell of the future.
     """
 
     scores: NDArray[np.floating]
     find: Callable[[str], int | None]
 
-    def place(self, item: str) -> int:
+    def place(self, item: str, draw: float) -> int:
         number = self.find(item)
         if number is None or number >= len(self.scores) or not np.isfinite(self.scores[number]):
             return -1
         own = self.scores[number]
-        return int((self.scores > own).sum() + (self.scores[:number] == own).sum())
+        return int((self.scores > own).sum()) + int(draw * int((self.scores == own).sum()))
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,13 @@ def run(
     *,
     likes: Likes,
     items: int = 0,
+    seed: int = 0,
     cursor: Cursor | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     clock: Callable[[], float] = perf_counter,
 ) -> Outcome:
-    """Carry out `steps` over `events`. `items` is how many the catalogue has; `progress` gets (done, total) steps.
+    """Carry out `steps` over `events`. `items` is how many the catalogue has; ties are drawn under `seed`;
+    `progress` gets (done, total) steps.
 
     A test that is not learned in its turn (leave-last-out) is asked as of the last event. `cursor` is moved along.
     """
@@ -170,8 +174,11 @@ def run(
         if step.test:
             outcome.tests.append(Asked(step.at, event.user, liked_by.get(event.user, 0), items - len(known)))
             moment = Moment(event.user, event.scene, event.ts if step.learn else end)
+            draw = drawn(event, TIES_KEY + seed)
             for method in methods:
-                _ask(method, moment, event.item, outcome, clock)
+                begun = clock()
+                ranked = method.rank(moment, DEPTH)
+                _judge(ranked, event.item, draw, clock() - begun, outcome)
         if step.learn:
             liked = likes(event)
             known.add(event.item)
@@ -184,10 +191,9 @@ def run(
     return outcome
 
 
-def _ask(method: Method, moment: Moment, item: str, outcome: Outcome, clock: Callable[[], float]) -> None:
-    begun = clock()
-    ranked = method.rank(moment, DEPTH)
-    taken = clock() - begun
+def _judge(
+    ranked: Mapping[str, Ranked | Pool | Sequence[str]], item: str, draw: float, taken: float, outcome: Outcome
+) -> None:
     for name, one in ranked.items():
         if isinstance(one, Pool):
             outcome.found.setdefault(name, []).append(item in one.items)
@@ -196,5 +202,5 @@ def _ask(method: Method, moment: Moment, item: str, outcome: Outcome, clock: Cal
         if isinstance(one, Sequence):
             outcome.add(name, one.index(item) if item in one else -1)
         else:
-            outcome.add(name, one.place(item))
+            outcome.add(name, one.place(item, draw))
         outcome.seconds[name] = outcome.seconds.get(name, 0.0) + taken

@@ -1,9 +1,11 @@
 """One rule for every method: the tests, what counts as a hit, and who knows what when."""
 
 from collections import Counter
-from collections.abc import Sequence
+
+import numpy as np
 
 from deploy.judge import JUDGED, OUZEL, Judge
+from inference.evaluation.running import Scored
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Reason, Recommendation, Source
 
@@ -20,9 +22,13 @@ class MostLiked:
         self.likes[item] += liked
         self.met.add((user, item))
 
-    def rank(self, user: str, k: int) -> Sequence[str]:
+    def order(self, user: str) -> Scored:
         self.asked.append((user, self.likes.total()))
-        return [item for item, _ in self.likes.most_common() if (user, item) not in self.met][:k]
+        items = [item for item in self.likes if (user, item) not in self.met]
+        return Scored(
+            np.array([float(self.likes[item]) for item in items]),
+            lambda item: items.index(item) if item in items else None,
+        )
 
 
 def rated(user: str, item: str | None, value: float = 5.0) -> Event:

@@ -60,14 +60,14 @@ def preq(events: Sequence[Event], *methods: Method, rule: Rule) -> Outcome:
 
 def test_each_test_comes_before_its_event_is_learned_and_names_no_item():
     spy = Spy()
-    outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, every=1))
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, share=1.0))
     moments = [Moment("ann", "default", n) for n in (2, 3)]
     expected = [("e0", True), ("e1", True), (moments[0], DEPTH), ("e2", True), (moments[1], DEPTH), ("e3", True)]
     assert spy.log == expected
     assert [test.at for test in outcome.tests] == [2, 3]
 
 
-def test_only_every_nth_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
+def test_only_a_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b"),
@@ -75,12 +75,53 @@ def test_only_every_nth_like_of_an_item_new_to_the_person_after_the_warm_up_is_a
         event(3, "bob", "a"),
         event(4, "ann", "a"),  # met before
         event(5, "ann", None, EventKind.STEER),
-        event(6, "ann", "d"),  # the test
-        event(7, "ann", "e"),  # not every second
+        event(6, "ann", "d"),
     ]
-    steps = prequential(events, liked, Rule(warm_up=0.2, every=2))
-    assert [step.at for step in steps if step.test] == [6]
-    assert [step.at for step in steps if step.learn] == [0, 1, 2, 3, 4, 6, 7]
+    steps = prequential(events, liked, Rule(warm_up=0.3, share=1.0))
+    assert [step.at for step in steps if step.test] == [3, 6]
+    assert [step.at for step in steps if step.learn] == [0, 1, 2, 3, 4, 6]
+
+
+def test_users_who_take_turns_are_all_tested():
+    events = [event(n, f"u{n % 4}", f"i{n}") for n in range(4_000)]
+    tested = [events[step.at].user for step in prequential(events, liked, Rule(warm_up=0.0)) if step.test]
+    assert set(tested) == {"u0", "u1", "u2", "u3"}
+    assert 0.22 < len(tested) / len(events) < 0.28
+    assert all(0.15 < tested.count(user) / 1_000 < 0.35 for user in set(tested))
+
+
+@given(st.randoms(use_true_random=False))
+def test_which_events_are_tests_follows_from_each_alone_and_the_tie_seed(random):
+    events = [event(n, f"u{n % 3}", f"i{n}", ts=5) for n in range(60)]
+    shuffled = [event(900 + n, one.user, one.item, ts=one.ts) for n, one in enumerate(events)]  # rows of another file
+    random.shuffle(shuffled)
+
+    def tested(stream: Sequence[Event], seed: int) -> set[str | None]:
+        return {stream[step.at].item for step in prequential(stream, liked, Rule(0.0, seed=seed)) if step.test}
+
+    assert tested(events, 0) == tested(shuffled, 0) != tested(events, 1)
+
+
+def test_where_items_come_in_the_order_of_the_catalogue_popularity_is_at_chance():
+    """Nobody else likes anything, so all that is left is tied: an order by number would know what comes next."""
+    events = [event(n, "ann", f"i{n}") for n in range(400)]
+    popularity = Popularity()
+    popularity.offer([f"i{n}" for n in range(400)])
+    steps = prequential(events, liked, Rule(share=1.0))
+    outcome = run(events, steps, [Named("popularity", popularity)], likes=liked, items=400)
+    found = summary([outcome], About(rule="r", ours="none"))["methods"]["popularity"]["hr10"]["mean"]
+    chance = np.mean([min(1.0, DEPTH / test.left) for test in outcome.tests])
+    assert abs(found - chance) < 0.06, (found, chance)  # 320 tests: three standard errors
+
+
+def test_every_method_has_the_same_draw_among_ties():
+    events = [event(n, "ann", f"i{n}") for n in range(40)]
+    methods = [Popularity(), ItemKnn()]
+    for method in methods:
+        method.offer([f"i{n}" for n in range(40)])
+    named = [Named(str(number), method) for number, method in enumerate(methods)]
+    outcome = run(events[:1], [Step(0, True, True)] * 1, named, likes=liked, seed=3)
+    assert outcome.row("0") == outcome.row("1")
 
 
 def test_leave_last_out_learns_all_but_what_comes_from_each_persons_last_like_on():
@@ -138,7 +179,7 @@ def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_
 def test_the_figures_are_those_worked_out_by_hand():
     events = [event(n, "ann", f"i{n}") for n in range(5)]
     spy = Spy(["i1", "x"], ["x", "i2"], ["x"], [f"x{n}" for n in range(10)] + ["i4"])
-    outcome = preq(events, spy, rule=Rule(warm_up=0.2, every=1))
+    outcome = preq(events, spy, rule=Rule(warm_up=0.2, share=1.0))
     assert outcome.row("spy") == [0, 1, -1, 10]
     figures = summary([outcome], About(rule="r"))["methods"]["spy"]
     assert figures["hr10"]["mean"] == 0.5
@@ -167,13 +208,14 @@ def test_people_are_told_apart_by_their_likes(likes, bucket):
 
 
 @given(st.lists(st.sampled_from([-math.inf, 0.0, 1.0, 2.0]), max_size=8))
-def test_a_place_in_an_order_by_scores_is_that_of_a_stable_sort(scores):
+def test_a_place_in_an_order_by_scores_is_after_what_is_better_and_anywhere_among_what_is_level(scores):
     array = np.array(scores, np.float32)
-    order = [number for number in np.argsort(-array, kind="stable").tolist() if np.isfinite(array[number])]
     ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None)
-    for number in range(len(scores)):
-        assert ranked.place(str(number)) == (order.index(number) if number in order else -1)
-    assert ranked.place("nothing") == ranked.place("99") == -1
+    for number, score in enumerate(scores):
+        better, level = sum(other > score for other in scores), scores.count(score)
+        expected = list(range(better, better + level)) if np.isfinite(score) else [-1] * level
+        assert [ranked.place(str(number), (at + 0.5) / level) for at in range(level)] == expected
+    assert ranked.place("nothing", 0.0) == ranked.place("99", 0.0) == -1
 
 
 def test_a_set_of_candidates_counts_towards_recall_only():
@@ -183,7 +225,7 @@ def test_a_set_of_candidates_counts_towards_recall_only():
 
         def learn(self, one: Event, is_like: bool) -> None: ...
 
-    outcome = preq([event(n, "ann", f"i{n}") for n in range(3)], Candidates(), rule=Rule(warm_up=0.3, every=1))
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(3)], Candidates(), rule=Rule(warm_up=0.3, share=1.0))
     found = summary([outcome], About(rule="r"))
     assert found["recall"]["pool"] == {"recall": pytest.approx(1 / 3), "size": 2.0}
     assert found["methods"] == {}
@@ -206,7 +248,7 @@ def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
 
     events = [event(n, "ann", item) for n, item in enumerate("abc")]
     cursor, along = Cursor(), Fixed({2: [9.0, 8.0, 1.0]})
-    steps = prequential(events, liked, Rule(warm_up=0.0, every=1))
+    steps = prequential(events, liked, Rule(warm_up=0.0, share=1.0))
     outcome = run(events, steps, [Retrieval("scorer", at(cursor, along), "abc")], likes=liked, cursor=cursor)
     assert along.asked == [0, 1, 2]
     assert outcome.row("scorer") == [None, None, 0]
@@ -261,7 +303,7 @@ def peeks(make: Callable[[Sequence[Event]], object], events: Sequence[Event], cu
     for stream in (events, other):
         method = make(stream)
         method.offer(items)
-        steps = [step for step in prequential(stream, liked, Rule(warm_up=0.0, every=1)) if step.at < cut]
+        steps = [step for step in prequential(stream, liked, Rule(warm_up=0.0, share=1.0)) if step.at < cut]
         rows.append(run(stream, steps, [Named("m", method)], likes=liked).row("m"))
     return rows[0] != rows[1]
 
