@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy import sources
+from deploy.bars import Bars
 from deploy.errors import BadSource
 from deploy.ordering import Ordered
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
@@ -74,7 +75,7 @@ async def replay_files(
     age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
     watch = Watch(console, parts=f"replay to {bootstrap}", seconds=seconds) if watched else None
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    bars = Progress(*columns, TimeRemainingColumn(), console=console)
+    bars = Bars(*columns, TimeRemainingColumn(), console=console)
     with bars:
         async with kafka_sink(bootstrap, connection) as sink:
             if files.items is not None:

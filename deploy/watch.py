@@ -179,7 +179,6 @@ def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path |
     """Print the figures, and write them as JSON where a file is named."""
     console.print(summary_table(figures))
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
         console.print(f"written to {json_file}", style="grey58")
 
