@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.recommendations import Entry, Source
 from schemas.scoring import Past, ScoreRequest, Scores
+from schemas.seen import PLAIN, SeenRule, SeenRules
 from streams.blend import Blend, Remembered, behavioural, weighed
 from streams.candidates import Candidates, Sizes, gather, named, widen
 from streams.catalogue import Catalogue
@@ -29,8 +30,6 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MAX_TIME = 2**53
-
 LACKING = 20
 """Candidates of a list, and things that the person did, that the model should have read: of each, at most."""
 
@@ -43,7 +42,7 @@ class Ranking:
     context's vector only. `diversity`: the strength of MMR, in units of blended score. With probability `exploration`
     the last place goes to one of the next `explored` candidates, each as likely. The model reads the last `history`
     things that the person did, at most; where they begin moves on by `history_step` at a time, so that requests in
-    between share their beginning.
+    between share their beginning. `seen` says what is off the lists of a scene because the person has seen it.
     """
 
     length: int = 10
@@ -53,6 +52,7 @@ class Ranking:
     explored: int = 20
     history: int = 50
     history_step: int = 25
+    seen: SeenRules = PLAIN
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -109,7 +109,7 @@ def prepare(
     reach = graph.reach(known.items())
     covisited = covisit_scores(reach, known, len(catalogue.index))
     alike, trend = likeness(known, catalogue), graph.trend(scene, now_ms)
-    allowed = catalogue.allowed(context, now_ms)
+    allowed = catalogue.allowed(context, now_ms, settings.seen.of(scene))
     allowed[known.dislikes] = False
     found = gather(
         allowed,
@@ -322,8 +322,10 @@ def remember(chosen: Shortlist) -> Remembered:
     return Remembered(chosen.marks, chosen.signals.astype(np.float16), model)
 
 
-def popular(context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int) -> tuple[str, ...]:
-    """The most liked items that the person has not seen: what a list has to beat."""
-    allowed = np.flatnonzero(catalogue.allowed(context, MAX_TIME))
+def popular(
+    context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int, now_ms: int, rule: SeenRule
+) -> tuple[str, ...]:
+    """The most liked items that may be shown to the person now: what a list has to beat."""
+    allowed = np.flatnonzero(catalogue.allowed(context, now_ms, rule))
     order = best_first(graph.likes()[allowed], catalogue.marks()[allowed])[:count]
     return tuple(catalogue.index[int(number)] for number in allowed[order])
