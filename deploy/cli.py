@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.markup import escape
 from deploy.bars import telling, told_by_bars
 from deploy.column_options import chosen, column_options
 from deploy.parameters import OutFile, Real
+from deploy.seen_options import seen_chosen, seen_options
 from deploy.train_command import train
 from deploy.triton_command import triton
 
@@ -175,6 +177,7 @@ def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> Non
 )
 @click.option("--seconds", type=Real(min=1), help="With --watch: how long. [default: all events]")
 @click.option("--json", "json_file", type=OutFile(), help="With --watch: also write the summary here.")
+@seen_options
 def replay(
     brokers: str,
     items: Path | None,
@@ -185,6 +188,8 @@ def replay(
     watch: bool,
     seconds: float | None,
     json_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
     **columns: Any,
 ) -> None:
     """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
@@ -206,6 +211,7 @@ def replay(
         item_columns=item_columns,
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
+        seen=seen_chosen(seen_again, seen_kinds),
     )
     out = Console()
     sent = asyncio.run(replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds))
@@ -231,6 +237,7 @@ def replay(
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
 @click.option("--json", "json_file", type=OutFile(), help="Also write the report here.")
 @click.option("--html", "html_file", type=OutFile(), help="Also write it here as a page with plots.")
+@seen_options
 def evaluate(
     events: Path | None,
     items: Path | None,
@@ -242,6 +249,8 @@ def evaluate(
     no_sasrec: bool,
     json_file: Path | None,
     html_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
     **columns: Any,
 ) -> None:
     """Measure the lists offline beside the methods that they have to beat; models are trained on the past only.
@@ -251,6 +260,7 @@ def evaluate(
     # Read when numpy and torch are imported: threads that wait by spinning take the cores from those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from deploy.core import SETTINGS
     from deploy.datasets import films, from_files
     from deploy.evaluate import Options
     from deploy.evaluate import evaluate as measure
@@ -268,6 +278,7 @@ def evaluate(
         limit=limit,
         model=not without_model,
         sasrec=not (no_sasrec or without_model),
+        settings=replace(SETTINGS, seen=seen_chosen(seen_again, seen_kinds)),
     )
     with telling(f"reading {events or 'MovieLens-100K'}"):
         dataset = films() if events is None else from_files(events, items, *chosen(columns))
@@ -302,6 +313,7 @@ cli.add_command(triton)
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of ratings that carry the same second."
 )
 @click.option("--json", "json_file", type=OutFile(), help="Also write the summary here.")
+@seen_options
 def demo(
     seconds: float | None,
     speed: float | None,
@@ -310,6 +322,8 @@ def demo(
     broker: str,
     seed: int,
     json_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
 ) -> None:
     """Replay real people's film ratings through a broker, a worker and a tritonserver, and watch the lists."""
     from deploy.demo import Options, run
@@ -323,7 +337,10 @@ def demo(
         seed=seed,
         work=WORK,
         json=json_file,
+        seen_again=seen_again,
+        seen_kinds=seen_kinds,
     )
+    seen_chosen(seen_again, seen_kinds)
     sys.exit(run(options, Console()))
 
 

@@ -27,6 +27,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.items import Item
 from schemas.recommendations import Recommendation
+from schemas.seen import PLAIN, SeenRules
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 
 FRAMES_PER_SECOND = 4
@@ -47,6 +48,7 @@ class Watch:
         *,
         parts: str,
         seconds: float | None,
+        seen: SeenRules = PLAIN,
         on_list: Callable[[Recommendation], None] = lambda _: None,
     ) -> None:
         self.notes = Notes()
@@ -56,7 +58,7 @@ class Watch:
         self._on_list = on_list
         self._board = Board()
         self._methods = {"popularity": Popularity(), "markov": Markov(), "item_knn": ItemKnn()}
-        self._judge = Judge(self._methods)
+        self._judge = Judge(self._methods, seen)
         self._titles: dict[str, str] = {}
         self._over = asyncio.Event()
 

@@ -35,7 +35,7 @@ def day_of(ts: int) -> int:
     return min(ts // DAY_MS, LAST_DAY)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SeenRule:
     """Events of `kinds` make an item seen: for good where `days` is None, not at all where it is 0."""
 
@@ -55,8 +55,13 @@ class SeenRule:
         """When an item that was last met on `day` may come again. Not for rules that say never."""
         return (day + 1 + self.days) * DAY_MS if self.days else 0
 
+    def __repr__(self) -> str:
+        again = NEVER if self.days is None else f"after {self.days} days" if self.days else ALWAYS
+        kinds = ALL if len(self.kinds) == len(KINDS) else "+".join(kind for kind in KINDS if kind in self.kinds)
+        return f"{again} ({kinds})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class SeenRules:
     """The rule of each scene that has one of its own, and of all others."""
 
@@ -65,6 +70,9 @@ class SeenRules:
 
     def of(self, scene: str) -> SeenRule:
         return self.scenes.get(scene, self.default)
+
+    def __repr__(self) -> str:
+        return ", ".join([repr(self.default), *(f"{scene} {rule!r}" for scene, rule in self.scenes.items())])
 
     @property
     def plain(self) -> bool:

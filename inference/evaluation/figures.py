@@ -47,6 +47,10 @@ def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
         "rule": about.rule,
         "seeds": len(outcomes),
         "tests": [len(outcome.tests) for outcome in outcomes],
+        "likes": [outcome.likes for outcome in outcomes],
+        "left_out": {
+            why: [outcome.left_out[why] for outcome in outcomes] for why in (outcomes[0].left_out if outcomes else ())
+        },
         "notes": dict(about.notes),
         "retrained_at": [
             {"event": at, "share": at / max(1, outcomes[0].events) if outcomes else 0.0} for at in about.retrained_at

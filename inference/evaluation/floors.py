@@ -5,7 +5,7 @@
     Markov              what most often came right after the person's last item
     ItemKnn             cosine of co-occurrence with the person's last likes
 
-All rank the full catalogue that they have met, and leave out what the person has met. Ties are in no order.
+All rank the full catalogue that they have met, and leave out what the person has seen. Ties are in no order.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,11 @@ class _Floor:
         self._count(user, number, liked, ts)
         self._met.setdefault(user, []).append(number)
 
-    def order(self, user: str, ts: int = 0) -> Scored:
-        """All items as of `ts`; what the user has met is left out."""
+    def order(self, user: str, ts: int = 0, hidden: frozenset[str] | None = None) -> Scored:
+        """All items as of `ts`; `hidden` is left out, or else what the user has met."""
         scores = self._scores(user, ts).copy()
-        scores[self._met.get(user, [])] = -np.inf
+        out = self._met.get(user, []) if hidden is None else [self._numbers[item] for item in hidden]
+        scores[out] = -np.inf
         return Scored(scores, self._numbers.get)
 
     def _number(self, item: str) -> int:

@@ -271,6 +271,43 @@ def test_where_there_is_one_user_there_is_no_interval_and_screen_page_and_json_s
     assert 'class="whisker"' not in page
 
 
+def test_in_a_shop_a_purchase_after_a_view_is_a_test_and_lists_show_what_was_viewed(tmp_path):
+    """Everybody views an item and then buys it: where a view counts, nothing is left to be tested."""
+    rows = [
+        (
+            f"u{n % 40}",
+            f"i{(n // 40 + 3 * n) % 60}",
+            1_600_000_000 + 600 * n + 60 * bought,
+            ("view", "purchase")[bought],
+        )
+        for n in range(1_200)
+        for bought in (0, 1)
+    ]
+    lines = [",".join(map(str, row)) for row in sorted(rows, key=lambda row: row[2])]
+    lines += lines[-1:]  # there twice
+    (tmp_path / "shop.csv").write_text("\n".join(["user_id,item_id,timestamp,event", *lines]) + "\n")
+    found = {}
+    for kinds in ("all", "purchase"):
+        json_file = tmp_path / f"{kinds}.json"
+        told = CliRunner().invoke(
+            cli,
+            [
+                *("evaluate", "--events", str(tmp_path / "shop.csv"), "--without-model", "--seeds", "1"),
+                *("--protocols", "prequential", "--json", str(json_file), "--seen-kinds", kinds),
+            ],
+        )
+        assert told.exit_code == 0, told.output
+        found[kinds] = json.loads(json_file.read_text())
+        assert "1 events have the user, item, kind, value and time of another" in " ".join(told.output.split())
+        assert "of items that the user had seen" in " ".join(told.output.split())
+    everything, purchases = (found[kinds]["protocols"]["prequential"] for kinds in ("all", "purchase"))
+    assert everything["tests"] == [0]
+    assert everything["left_out"]["seen"][0] > 900
+    assert purchases["tests"][0] > 150
+    assert purchases["methods"]["ouzel_without_model"]["hr10"]["mean"] > 0.5, "what was viewed is on the lists"
+    assert found["purchase"]["duplicates"] == 1
+
+
 def test_in_other_processes_the_figures_are_the_same(shelf, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # the children are sent a class of these tests
     options = Options(seeds=2, protocols=("leave_last_out",), limit=500, parts=4, sasrec=False)
