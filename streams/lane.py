@@ -23,7 +23,7 @@ from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, P
 from streams.causes import cause_of, describe
 from streams.changelog import Changelog
 from streams.clock import Clock
-from streams.context import MAX_SEEN
+from streams.dropped import Dropped
 from streams.erasure import receipt
 from streams.errors import AnotherKey
 from streams.folding import Folded, fold_batch
@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-TELL_UNSEEN_SECONDS = 60.0
-"""Between two log lines about seen items that are forgotten."""
-
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
@@ -91,7 +88,7 @@ class Lane:
         self._plane = plane
         self._next = -1
         self._owed: int | None = None
-        self._told_unseen: float | None = None
+        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._assigned = plane.clock.monotonic()
@@ -369,23 +366,9 @@ class Lane:
         for each in folded.feedback:
             metrics.feedback.labels(each.outcome.value).inc()
         metrics.repeats.inc(folded.repeats)
-        if folded.unseen:
-            self._tell_unseen(folded.unseen)
+        self._dropped.tell(self.partition, folded.unseen)
         metrics.batch_events.observe(records)
         metrics.batch_seconds.observe(seconds)
-
-    def _tell_unseen(self, dropped: int) -> None:
-        """Count marks of seen items that were dropped, and say so now and then."""
-        self._plane.metrics.unseen.inc(dropped)
-        now = self._plane.clock.monotonic()
-        if self._told_unseen is None or now - self._told_unseen >= TELL_UNSEEN_SECONDS:
-            self._told_unseen = now
-            log.warning(
-                "Partition %d: a user has met items in more than %d ways. What they met longest ago counts as unseen, "
-                "and may be on their lists again; ouzel_dropped_seen_marks_total counts it.",
-                self.partition,
-                MAX_SEEN,
-            )
 
 
 def outputs(folded: Folded) -> Iterable[Output]:

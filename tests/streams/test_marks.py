@@ -7,14 +7,20 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.seen import DAY_MS, KINDS, SeenRule, day_of
+from streams import draft as drafts
 from streams.catalogue import Catalogue
 from streams.context import EMPTY, MAX_CONTEXT_BYTES, MAX_SEEN, Context, digest, fold
 from streams.draft import Draft
+from streams.dropped import Dropped
+from streams.folding import fold_batch
 from streams.marks import AS_BYTES, CODES, as_of, find_seen, hidden, see, seen_as
+from streams.metrics import Metrics
 from tests.ranking.world import NOW, World, done, item
+from tests.streams.test_folding import Record, State
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.sampled_from(KINDS), st.integers(0, 40), st.integers(0, DAY_MS - 1)),
@@ -157,3 +163,30 @@ def test_a_digest_across_two_others_is_not_found():
     row = b"\x01\x02\x03\x04" + mark + b"\x05\x06\x07\x08"
     assert find_seen(row, mark) == -1
     assert find_seen(row + mark, mark) == 16
+
+
+def test_what_is_dropped_of_a_batch_is_told_once_and_the_draft_counts_again(monkeypatch):
+    monkeypatch.setattr(drafts, "_SEEN_BYTES", 8 * 5)
+    state = State()
+    records = [Record(number, b"u", encode(done("u", f"i{number}"))) for number in range(12)]
+    folded = fold_batch(records[:9], state, partition=3, now_ms=NOW, window_ms=1)
+    assert folded.unseen == 4
+    assert folded.drafts["u"].dropped == 0
+    assert fold_batch(records[:2], State(), partition=3, now_ms=NOW, window_ms=1).unseen == 0
+
+
+def test_marks_that_are_dropped_are_counted_and_logged_now_and_then_without_names(caplog):
+    metrics, now = Metrics(), 100.0
+    dropped = Dropped(metrics.unseen, lambda: now)
+    with caplog.at_level("WARNING"):
+        dropped.tell(3, 0)
+        assert not caplog.records
+        for _ in range(4):
+            dropped.tell(3, 2)
+        now += 60.0
+        dropped.tell(3, 1)
+    assert metrics.registry.get_sample_value("ouzel_dropped_seen_marks_total") == 9
+    assert [record.getMessage().startswith("Partition 3: a user has more than 16384") for record in caplog.records] == [
+        True,
+        True,
+    ]
