@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.bars import told_by_bars
+from deploy.bars import telling, told_by_bars
 from deploy.column_options import chosen, column_options
+from deploy.parameters import OutFile, Real
+from deploy.seen_options import seen_chosen, seen_options
 from deploy.train_command import train
 from deploy.triton_command import triton
 
@@ -23,7 +26,7 @@ WORK = Path(".ouzel")
 FAULTS = WORK / "fault.log"
 """The traceback of the last fault in the code."""
 
-PATH = click.Path(path_type=Path)
+PARTITIONS = click.IntRange(1, 10_000)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 console = Console(stderr=True)
 
@@ -58,9 +61,23 @@ BROKERS = click.option(
 
 @topics.command("create")
 @BROKERS
-@click.option("--events-partitions", default=4, show_default=True, help="How many workers can share the people.")
-@click.option("--items-partitions", default=4, show_default=True, help="How many can share the counting of items.")
-@click.option("--replication", default=1, show_default=True, help="Copies of each record; 3 in production.")
+@click.option(
+    "--events-partitions", type=PARTITIONS, default=4, show_default=True, help="How many workers can share the people."
+)
+@click.option(
+    "--items-partitions",
+    type=PARTITIONS,
+    default=4,
+    show_default=True,
+    help="How many can share the counting of items.",
+)
+@click.option(
+    "--replication",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="Copies of each record; 3 in production.",
+)
 def topics_create(brokers: str, events_partitions: int, items_partitions: int, replication: int) -> None:
     """Make every topic that is not there yet. The number of partitions cannot be changed later."""
     from deploy.topics import create
@@ -122,7 +139,7 @@ def pseudonym(user: str) -> None:
 @click.argument("user")
 @BROKERS
 @click.option("--order", "order_id", help="The order's id: again with the same one, it does no harm. [default: drawn]")
-@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", type=Real(min=0), default=60.0, show_default=True, help="Seconds to wait.")
 def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> None:
     """Have the workers clear everything of USER, and print the receipt as a line of JSON.
 
@@ -151,15 +168,16 @@ def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> Non
 @BROKERS
 @click.option("--items", type=FILE, help="The catalogue: CSV, TSV or Parquet.")
 @click.option("--events", type=FILE, help="What people did: CSV, TSV or Parquet.")
-@click.option("--speed", type=click.FloatRange(min=0.01), help="Events a second.")
-@click.option("--factor", type=click.FloatRange(min=0.01), help="Times as fast as it happened. [default: at once]")
-@click.option("--history", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share sent as past.")
+@click.option("--speed", type=Real(min=0.01), help="Events a second.")
+@click.option("--factor", type=Real(min=0.01), help="Times as fast as it happened. [default: at once]")
+@click.option("--history", type=Real(0, 1), default=0.0, show_default=True, help="Share sent as past.")
 @column_options
 @click.option(
     "--watch", is_flag=True, help="Show the live part and its lists as the demo does, judged beside baselines."
 )
-@click.option("--seconds", type=click.FloatRange(min=1), help="With --watch: how long. [default: all events]")
-@click.option("--json", "json_file", type=PATH, help="With --watch: also write the summary here.")
+@click.option("--seconds", type=Real(min=1), help="With --watch: how long. [default: all events]")
+@click.option("--json", "json_file", type=OutFile(), help="With --watch: also write the summary here.")
+@seen_options
 def replay(
     brokers: str,
     items: Path | None,
@@ -170,6 +188,8 @@ def replay(
     watch: bool,
     seconds: float | None,
     json_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
     **columns: Any,
 ) -> None:
     """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
@@ -191,6 +211,7 @@ def replay(
         item_columns=item_columns,
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
+        seen=seen_chosen(seen_again, seen_kinds),
     )
     out = Console()
     sent = asyncio.run(replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds))
@@ -214,8 +235,9 @@ def replay(
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="At work at once.")
 @click.option("--without-model", is_flag=True, help="Train nothing: the blend alone and the simple methods.")
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
-@click.option("--json", "json_file", type=PATH, help="Also write the report here.")
-@click.option("--html", "html_file", type=PATH, help="Also write it here as a page with plots.")
+@click.option("--json", "json_file", type=OutFile(), help="Also write the report here.")
+@click.option("--html", "html_file", type=OutFile(), help="Also write it here as a page with plots.")
+@seen_options
 def evaluate(
     events: Path | None,
     items: Path | None,
@@ -227,6 +249,8 @@ def evaluate(
     no_sasrec: bool,
     json_file: Path | None,
     html_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
     **columns: Any,
 ) -> None:
     """Measure the lists offline beside the methods that they have to beat; models are trained on the past only.
@@ -236,6 +260,7 @@ def evaluate(
     # Read when numpy and torch are imported: threads that wait by spinning take the cores from those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from deploy.core import SETTINGS
     from deploy.datasets import films, from_files
     from deploy.evaluate import Options
     from deploy.evaluate import evaluate as measure
@@ -253,8 +278,10 @@ def evaluate(
         limit=limit,
         model=not without_model,
         sasrec=not (no_sasrec or without_model),
+        settings=replace(SETTINGS, seen=seen_chosen(seen_again, seen_kinds)),
     )
-    dataset = films() if events is None else from_files(events, items, *chosen(columns))
+    with telling(f"reading {events or 'MovieLens-100K'}"):
+        dataset = films() if events is None else from_files(events, items, *chosen(columns))
     learner = None
     with told_by_bars(by_label=True) as progress:
         if options.kinds:
@@ -277,13 +304,16 @@ cli.add_command(triton)
 
 
 @cli.command()
-@click.option("--seconds", type=click.FloatRange(min=1), help="How long to replay live. [default: until Ctrl-C]")
-@click.option("--speed", type=click.FloatRange(min=0.1), help="Live events a second. [default: as the model can]")
-@click.option("--history", type=click.FloatRange(0, 0.99), default=0.8, show_default=True, help="Share sent as past.")
+@click.option("--seconds", type=Real(min=1), help="How long to replay live. [default: until Ctrl-C]")
+@click.option("--speed", type=Real(min=0.1), help="Live events a second. [default: as the model can]")
+@click.option("--history", type=Real(0, 0.99), default=0.8, show_default=True, help="Share sent as past.")
 @click.option("--workers", type=click.IntRange(1, 16), default=1, show_default=True, help="Workers to start.")
 @click.option("--broker", type=click.Choice(["embedded", "kafka"]), default="embedded", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Order of ratings that carry the same second.")
-@click.option("--json", "json_file", type=PATH, help="Also write the summary here.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of ratings that carry the same second."
+)
+@click.option("--json", "json_file", type=OutFile(), help="Also write the summary here.")
+@seen_options
 def demo(
     seconds: float | None,
     speed: float | None,
@@ -292,6 +322,8 @@ def demo(
     broker: str,
     seed: int,
     json_file: Path | None,
+    seen_again: str,
+    seen_kinds: str,
 ) -> None:
     """Replay real people's film ratings through a broker, a worker and a tritonserver, and watch the lists."""
     from deploy.demo import Options, run
@@ -305,7 +337,10 @@ def demo(
         seed=seed,
         work=WORK,
         json=json_file,
+        seen_again=seen_again,
+        seen_kinds=seen_kinds,
     )
+    seen_chosen(seen_again, seen_kinds)
     sys.exit(run(options, Console()))
 
 

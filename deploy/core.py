@@ -19,7 +19,7 @@ from streams.catalogue import Catalogue
 from streams.context import EMPTY, Context, fold
 from streams.covisits import covisits, messages
 from streams.graph import Counting, ItemGraph
-from streams.ranking import Prepared, Ranking, Shortlist, arrange, prepare, remember, shortlist
+from streams.ranking import Prepared, Ranking, Shortlist, arrange, best_first, prepare, remember, shortlist
 from streams.signals import SIGNALS
 from streams.vectors import Affinities
 
@@ -71,7 +71,7 @@ class Core:
         chosen = made.get(WITH, made[WITHOUT])
         for column, signal in enumerate(SIGNALS):
             values = chosen.signals[:, column]
-            order = np.argsort(-values, kind="stable")[:k] if values.any() else np.zeros(0, np.int64)
+            order = best_first(values, chosen.marks)[:k] if values.any() else np.zeros(0, np.int64)
             found[f"signal:{signal}"] = self._ids(chosen.candidates.numbers[order])
         return found
 

@@ -19,12 +19,13 @@ from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.catalogue_reading import Reading
 from deploy.errors import StartFailed, TooSlow, expected
 from deploy.pacing import AdaptivePace, SteadyPace
-from deploy.replay import kafka_sink, send_history, send_items
+from deploy.replay import kafka_sink, send_history, send_items, shifted
 from deploy.stage import Stage, claimed
 from deploy.steps import Step, Steps
 from deploy.summary import why_without_model
 from deploy.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
+from schemas.seen import ALL, NEVER, seen_rules
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
@@ -47,7 +48,7 @@ class Options:
 
     `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `events_per_second`, how fast it
     goes, None for what lists keep up with here; `history`, the share of the ratings that is past when it begins;
-    `seed` orders what happened in the same second.
+    `seed` orders what happened in the same second; `seen_again` and `seen_kinds` are as the settings of a worker.
     """
 
     seconds: float | None = None
@@ -58,6 +59,8 @@ class Options:
     broker: str = "embedded"
     work: Path = Path(".ouzel")
     json: Path | None = None
+    seen_again: str = NEVER
+    seen_kinds: str = ALL
 
 
 def run(options: Options, console: Console) -> int:
@@ -76,6 +79,7 @@ async def _run(options: Options, console: Console) -> int:
         figures: dict[str, Any] | None = None
         status = 0
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
+            stage.seen = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
                 try:
@@ -109,7 +113,13 @@ class Demo:
         self._films = movielens.items()
         speed = options.events_per_second
         self._pace = AdaptivePace() if speed is None else SteadyPace(speed)
-        self._watch = Watch(console, parts=self._parts(), seconds=options.seconds, on_list=self._pace.came)
+        self._watch = Watch(
+            console,
+            parts=self._parts(),
+            seconds=options.seconds,
+            seen=seen_rules(options.seen_again, options.seen_kinds),
+            on_list=self._pace.came,
+        )
         self._reading = Reading(len(self._films))
         self._live = False
         self._told = False
@@ -209,7 +219,7 @@ class Demo:
             for start in range(0, len(history), LEARN_AT_ONCE):
                 step.say(f"{start:,} ratings learned", start, len(history))
                 for event in history[start : start + LEARN_AT_ONCE]:
-                    self._watch.past(event)
+                    self._watch.past(shifted(event, ends_ms - history[-1].ts))
                 await asyncio.sleep(0)
             step.say("the simple methods have learned the same")
 

@@ -79,6 +79,7 @@ def evaluate(
             [item.id for item in dataset.items],
             parts=options.parts,
             last_out=LEAVE_LAST_OUT in options.protocols,
+            seen=options.settings.seen,
             processes=options.processes,
             progress=progress,
         )
@@ -105,6 +106,7 @@ def evaluate(
         "events": len(streams[0]),
         "items": len(dataset.items),
         "people": len({event.user for event in streams[0]}),
+        "duplicates": len(streams[0]) - len({(e.user, e.item, e.kind, e.value, e.ts) for e in streams[0]}),
         "minutes": {"training": (trained - begun) / 60, "judging": (monotonic() - trained) / 60},
         "protocols": {
             protocol: summary(

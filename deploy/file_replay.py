@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy import sources
+from deploy.bars import Bars
 from deploy.errors import BadSource
 from deploy.ordering import Ordered
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
@@ -18,6 +19,7 @@ from deploy.topics import PLAIN
 from deploy.watch import Watch, on_signals
 from schemas.events import Event
 from schemas.items import Item
+from schemas.seen import SeenRules
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
@@ -27,7 +29,7 @@ class Files:
     """What to replay, and how. `history` is the share of the events, from 0 to 1, that is sent at full speed as past.
 
     The past ends `history_age_ms` ago, so that no event of it is young enough to be answered with a list; None for what
-    a worker takes for too old unless told otherwise.
+    a worker takes for too old unless told otherwise. `seen`: as the workers have it, for judging.
     """
 
     events: Path | None = None
@@ -37,6 +39,7 @@ class Files:
     pace: Pace = field(default_factory=Pace)
     history: float = 0.0
     history_age_ms: int | None = None
+    seen: SeenRules = field(default_factory=SeenRules)
 
 
 @dataclass
@@ -72,9 +75,9 @@ async def replay_files(
         raise BadSource(f"the history is a share of the events from 0 to 1, not {files.history:g}.")
     report = Replayed()
     age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
-    watch = Watch(console, parts=f"replay to {bootstrap}", seconds=seconds) if watched else None
+    watch = Watch(console, parts=f"replay to {bootstrap}", seconds=seconds, seen=files.seen) if watched else None
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
-    bars = Progress(*columns, TimeRemainingColumn(), console=console)
+    bars = Bars(*columns, TimeRemainingColumn(), console=console)
     with bars:
         async with kafka_sink(bootstrap, connection) as sink:
             if files.items is not None:

@@ -1,20 +1,25 @@
 """Judging published lists on the very events that follow them, beside simple methods on the same events. Pure.
 
 The rule, the same for every method: just before a live event is sent in which a person likes an item that they have not
-met before, and if a list has been published for them, that is one test. A method has a hit if the item is among its
-first `JUDGED` for the person at that moment. Ouzel's are the first entries of the person's latest list then; the others
-rank with everything that happened up to then, the history included. Items that the person has met are left out by all.
+seen before (by the rule of the scene, as in lists), and if a list has been published for them, that is one test. A
+method has a hit if the item is among its first `JUDGED` for the person at that moment. Ouzel's are the first entries of
+the person's latest list then; the others rank with everything that happened up to then, the history included; the place
+among items of one score is drawn. Items that the person has seen are left out by all.
 
 A published list lags behind the events by the time that it takes to make it, and the others do not: in this they are
 favoured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from inference.evaluation.draws import TIES_KEY, drawn
+from inference.evaluation.met import Met
+from inference.evaluation.running import Ranked
 from schemas.events import Event
 from schemas.recommendations import Recommendation
+from schemas.seen import PLAIN, SeenRules
 from streams.context import sentiment
 
 JUDGED = 10
@@ -22,19 +27,20 @@ OUZEL = "ouzel"
 
 
 class Ranker(Protocol):
-    """A method that learns from each event as it happens. `rank` gives the `k` best items that the user has not met."""
+    """A method that learns from each event as it happens. `order` ranks all items but those that are `hidden`."""
 
     def learn(self, user: str, item: str, liked: bool) -> None: ...
 
-    def rank(self, user: str, k: int) -> Sequence[str]: ...
+    def order(self, user: str, *, hidden: frozenset[str]) -> Ranked: ...
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many tests there were, and of how many each method had a hit."""
+    """How many tests there were, of how many each method had a hit, and how many likes were none: of `seen` items."""
 
     tests: int
     hits: Mapping[str, int]
+    seen: int = 0
 
     def ratio(self, method: str) -> float | None:
         """The share of tests with a hit; None before the first test."""
@@ -46,17 +52,21 @@ class Judge:
     """Keeps the latest list of each person, and what each has met; `rankers` are judged beside Ouzel."""
 
     rankers: Mapping[str, Ranker]
+    rules: SeenRules = PLAIN
     tests: int = 0
+    seen: int = 0
     _hits: dict[str, int] = field(default_factory=dict)
     _latest: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _met: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._met = Met(self.rules)
 
     def learn(self, event: Event) -> None:
         """Take in an event without judging: the history. An event without an item says nothing."""
         if event.item is None:
             return
         liked = sentiment(event.kind, event.value) > 0
-        self._met.setdefault(event.user, set()).add(event.item)
+        self._met.learn(event)
         for ranker in self.rankers.values():
             ranker.learn(event.user, event.item, liked)
 
@@ -67,16 +77,20 @@ class Judge:
     def about_to_send(self, event: Event) -> None:
         """Judge all methods on a live event if it is a test, then take it in."""
         latest = self._latest.get(event.user)
-        new = event.item not in self._met.get(event.user, ())
-        if event.item is not None and latest is not None and new and sentiment(event.kind, event.value) > 0:
+        liked = event.item is not None and sentiment(event.kind, event.value) > 0
+        if liked and latest is not None and self._met.hides(event):
+            self.seen += 1
+        elif event.item is not None and liked and latest is not None:
             self.tests += 1
-            self._count(OUZEL, event.item, latest)
+            hidden = self._met.hidden(event.user, event.scene, event.ts)
+            self._count(OUZEL, event.item in latest)
+            draw = drawn(event, TIES_KEY)
             for name, ranker in self.rankers.items():
-                self._count(name, event.item, ranker.rank(event.user, JUDGED))
+                self._count(name, 0 <= ranker.order(event.user, hidden=hidden).place(event.item, draw) < JUDGED)
         self.learn(event)
 
     def verdict(self) -> Verdict:
-        return Verdict(self.tests, {name: self._hits.get(name, 0) for name in (OUZEL, *self.rankers)})
+        return Verdict(self.tests, {name: self._hits.get(name, 0) for name in (OUZEL, *self.rankers)}, self.seen)
 
-    def _count(self, method: str, item: str, ranked: Sequence[str]) -> None:
-        self._hits[method] = self._hits.get(method, 0) + (item in ranked[:JUDGED])
+    def _count(self, method: str, hit: bool) -> None:
+        self._hits[method] = self._hits.get(method, 0) + hit

@@ -8,11 +8,12 @@ from deploy.children import Advance
 from deploy.core import Core
 from deploy.datasets import likes
 from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
-from inference.evaluation.protocol import Step, leave_last_out, prequential
+from inference.evaluation.protocol import Plan, Rule, leave_last_out, prequential
 from inference.evaluation.retrieval import Readings, Retrieval, among_unseen, at
 from inference.evaluation.running import Cursor, Method, Named, Outcome, run
 from schemas.events import Event
 from schemas.items import Item
+from schemas.seen import SeenRules
 from streams.graph import Counting
 from streams.ranking import Ranking
 
@@ -48,7 +49,7 @@ class Job:
 def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
     """Every method on one order of events."""
     cursor = Cursor()
-    steps = planned(job.protocol, job.events)
+    plan = planned(job.protocol, job.events, job.seed, job.settings.seen)
     ids = [item.id for item in job.items]
     readings = {kind: at(cursor, found.along, found.tests) for kind, found in job.learned.items()}
     model = readings.get("scorer")
@@ -63,7 +64,18 @@ def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
         floor.offer(ids)
     methods: list[Method] = [core, *(Retrieval(kind, scores, ids) for kind, scores in readings.items())]
     methods += [Named(name, floor) for name, floor in floors.items()]
-    outcome = run(job.events, steps, methods, likes=likes, items=len(ids), cursor=cursor, progress=progress)
+    outcome = run(
+        job.events,
+        plan.steps,
+        methods,
+        likes=likes,
+        items=len(ids),
+        seed=job.seed,
+        seen=job.settings.seen,
+        cursor=cursor,
+        progress=progress,
+    )
+    outcome.likes, outcome.left_out = plan.likes, dict(plan.left_out)
     if "scorer" in job.learned:
         told = job.learned["scorer"].tests or job.learned["scorer"].along
         numbers = {item: number for number, item in enumerate(ids)}
@@ -75,6 +87,8 @@ def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
     return outcome
 
 
-def planned(protocol: str, events: Sequence[Event]) -> list[Step]:
-    """The steps of a protocol over one order of events."""
-    return prequential(events, likes) if protocol == PREQUENTIAL else leave_last_out(events, likes)
+def planned(protocol: str, events: Sequence[Event], seed: int, seen: SeenRules) -> Plan:
+    """The plan of a protocol over the order of events that `seed` drew."""
+    if protocol == PREQUENTIAL:
+        return prequential(events, likes, Rule(seed=seed), seen)
+    return leave_last_out(events, likes, seen)

@@ -60,6 +60,7 @@ class Stage:
         self._pages: list[Page] = []
         self._triton: Child | None = None
         self._built = asyncio.Event()
+        self.seen: dict[str, str] = {}
 
     async def start_broker(self, step: Step, partitions: int) -> None:
         """Start the broker and make the topics."""
@@ -120,6 +121,7 @@ class Stage:
                 triton=self.triton,
                 model_repository=str(self.repository),
                 web_port=port,
+                **self.seen,
             )
             command = [sys.executable, "-m", "deploy.cli", "worker"]
             environment = to_environment(settings)

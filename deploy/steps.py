@@ -1,4 +1,5 @@
-"""What is being made ready, a line for each step: moving in a terminal, plain lines elsewhere."""
+"""What is being made ready, a line for each step: moving in a terminal, elsewhere plain lines, of a long step one now
+and then."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +10,9 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from deploy.bars import Beat, clock
+
 NAME_WIDTH = 20
-TELL_SECONDS = 10.0
-"""Between two lines about a step that goes on."""
 
 
 class Step:
@@ -30,6 +31,8 @@ class Steps:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: Progress | None = None
+        self._under_way: dict[str, tuple[float, str]] = {}
+        self._beat = Beat(self._tell)
         if console.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(finished_text="[green]✓"),
@@ -45,17 +48,15 @@ class Steps:
         began = time.monotonic()
         if self._bars is None:
             self._console.print(f"{name} ...", highlight=False)
-            last, told = "", began
+            self._under_way[name] = began, ""
 
-            def tell(note: str, _done: int | None, _total: int | None) -> None:
-                nonlocal last, told
-                now = time.monotonic()
-                if note != last and now - told >= TELL_SECONDS:
-                    told = now
-                    self._console.print(f"{name}: {note} ...", highlight=False, soft_wrap=True)
-                last = note
+            def keep(note: str, _done: int | None, _total: int | None) -> None:
+                self._under_way[name] = began, note
 
-            yield Step(tell)
+            try:
+                yield Step(keep)
+            finally:
+                _, last = self._under_way.pop(name)
             self._console.print(
                 f"{name}: {last or 'ready'} ({time.monotonic() - began:.1f} s)", highlight=False, soft_wrap=True
             )
@@ -76,12 +77,16 @@ class Steps:
         bars.update(task, total=1, completed=1, note=f"{note} ({time.monotonic() - began:.1f} s)")
 
     def __enter__(self) -> Self:
-        if self._bars is not None:
-            self._bars.start()
+        (self._beat if self._bars is None else self._bars).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
+        (self._beat if self._bars is None else self._bars).stop()
+
+    def _tell(self) -> None:
+        """A line about each step that goes on."""
+        for name, (began, note) in list(self._under_way.items()):
+            told = ", ".join(part for part in (note, f"{clock(time.monotonic() - began)} so far") if part)
+            self._console.print(f"{name}: {told}", highlight=False, soft_wrap=True)

@@ -30,6 +30,7 @@ def summary(board: Board, verdict: Verdict, seconds: float) -> dict[str, Any]:
         "event_to_list_ms": {name: None if ms is None else round(ms, 1) for name, ms in percentiles.items()},
         "hit_ratio": {name: verdict.ratio(name) for name in verdict.hits},
         "tests": verdict.tests,
+        "likes_of_seen_items": verdict.seen,
     }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from deploy.bars import told_by_bars
+from deploy.bars import telling, told_by_bars
 from deploy.column_options import chosen, column_options
+from deploy.parameters import OutFolder, Real
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-PATH = click.Path(path_type=Path)
 WORK = Path(".ouzel")
 NICE = 10
 
@@ -24,12 +24,12 @@ NICE = 10
 @column_options
 @click.option(
     "--until",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Real(0, 1, min_open=True),
     default=0.8,
     show_default=True,
     help="Share of the events, the oldest, to learn from. The rest is never looked at.",
 )
-@click.option("--out", type=PATH, default=WORK / "adapter", show_default=True, help="The adapter's folder.")
+@click.option("--out", type=OutFolder(), default=WORK / "adapter", show_default=True, help="The adapter's folder.")
 @click.option("--start", help="An adapter to go on from: a name or a folder.")
 @click.option("--residuals/--text-only", help="Learn something of single items too. [default: text only]")
 @click.option("--layers", type=click.IntRange(1, 256), default=2, show_default=True, help="Of the language model.")
@@ -40,12 +40,8 @@ NICE = 10
 @click.option("--list-epochs", type=click.IntRange(0), default=2, show_default=True, help="On lists, after that.")
 @click.option("--lists", type=click.IntRange(1), default=2_048, show_default=True, help="Lists of such an epoch.")
 @click.option("--variants", type=click.IntRange(1, 64), default=4, show_default=True, help="Texts of each item.")
-@click.option(
-    "--dropout", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Of item tokens and in layers."
-)
-@click.option(
-    "--again", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="With --start: share of the old."
-)
+@click.option("--dropout", type=Real(0, 0.9), default=0.2, show_default=True, help="Of item tokens and in layers.")
+@click.option("--again", type=Real(0, 1), default=0.2, show_default=True, help="With --start: share of the old.")
 @click.option("--finish", is_flag=True, help="In the end, one pass over the part that judged, too.")
 @click.option("--limit", type=click.IntRange(100), help="The first events only, before --until.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda.")
@@ -103,12 +99,13 @@ def train(
         raise click.UsageError("--receipts needs --feedback")
     event_columns, item_columns = chosen(columns)
     weights = None
-    if feedback is not None and items is not None:
-        dataset, weights = from_feedback(feedback, items, item_columns, receipts)
-    elif events is not None:
-        dataset = datasets.from_files(events, items, event_columns, item_columns)
-    else:
-        dataset = datasets.films()
+    with telling(f"reading {feedback or events or 'MovieLens-100K'}"):
+        if feedback is not None and items is not None:
+            dataset, weights = from_feedback(feedback, items, item_columns, receipts)
+        elif events is not None:
+            dataset = datasets.from_files(events, items, event_columns, item_columns)
+        else:
+            dataset = datasets.films()
     options = Options(
         out=out,
         until=until,

@@ -17,6 +17,7 @@ from inference.evaluation.protocol import before_tests
 from inference.evaluation.retrieval import Readings
 from inference.training.data import Histories
 from schemas.events import Event
+from schemas.seen import SeenRules
 
 
 class Learner(Protocol):
@@ -67,6 +68,7 @@ def train(
     *,
     parts: int,
     last_out: bool,
+    seen: SeenRules,
     processes: int,
     progress: Progress,
 ) -> tuple[list[dict[Kind, Learned]], list[int]]:
@@ -80,7 +82,8 @@ def train(
     cuts = sorted({histories[0].before(total * part // parts) for part in range(1, parts)} - {0})
     jobs: list[Along | HeldOut] = [Along(learner, kind, histories, cuts) for kind in kinds]
     if last_out:
-        tests = [np.array([s.at for s in planned(LEAVE_LAST_OUT, stream) if s.test], np.int64) for stream in streams]
+        plans = [planned(LEAVE_LAST_OUT, stream, seed, seen) for seed, stream in enumerate(streams)]
+        tests = [np.array([step.at for step in plan.steps if step.test], np.int64) for plan in plans]
         rest = Histories.of(before_tests(streams, [one.tolist() for one in tests]), items, feeling)
         jobs += [HeldOut(learner, kind, histories, rest, tests) for kind in kinds]
     said = in_children(_train, jobs, processes=processes, progress=progress)

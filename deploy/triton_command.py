@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from deploy.bars import told_by_bars
+from deploy.parameters import OutFile, OutFolder
 
-PATH = click.Path(path_type=Path)
+PORT = click.IntRange(1, 65_535)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 WORK = Path(".ouzel")
 
@@ -18,13 +19,13 @@ def triton() -> None:
     """Build the model that scores lists, and serve it with the tritonserver of the nvidia-pytriton package."""
 
 
-REPOSITORY = click.option(
-    "--repository", type=PATH, default=WORK / "models" / "repository", show_default=True, help="The model repository."
-)
+REPOSITORY = WORK / "models" / "repository"
 
 
 @triton.command("build")
-@REPOSITORY
+@click.option(
+    "--repository", type=OutFolder(), default=REPOSITORY, show_default=True, help="The model repository to write."
+)
 @click.option("--source", default="smollm2", show_default=True, help="smollm2, a folder of a model, or a hub name.")
 @click.option(
     "--strategy",
@@ -73,14 +74,26 @@ def triton_build(
 
 
 @triton.command("serve")
-@REPOSITORY
-@click.option("--grpc-port", type=int, help="Port for workers. [default: a free one]")
-@click.option("--http-port", type=int, help="Port for health checks. [default: a free one]")
-@click.option("--metrics-port", type=int, help="Port for Prometheus. [default: a free one]")
+@click.option(
+    "--repository",
+    type=click.Path(path_type=Path),
+    default=REPOSITORY,
+    show_default=True,
+    help="The model repository.",
+)
+@click.option("--grpc-port", type=PORT, help="Port for workers. [default: a free one]")
+@click.option("--http-port", type=PORT, help="Port for health checks. [default: a free one]")
+@click.option("--metrics-port", type=PORT, help="Port for Prometheus. [default: a free one]")
 @click.option("--tls-cert", type=FILE, help="Encrypt gRPC: the certificate with its chain, in PEM.")
 @click.option("--tls-key", type=FILE, help="Its key, in PEM.")
 @click.option("--tls-client-ca", type=FILE, help="Ask workers for a certificate of these authorities.")
-@click.option("--log", type=PATH, default=WORK / "triton.log", show_default=True, help="Where the server's log goes.")
+@click.option(
+    "--log",
+    type=OutFile(make_folder=True),
+    default=WORK / "triton.log",
+    show_default=True,
+    help="Where the server's log goes.",
+)
 def triton_serve(
     repository: Path,
     grpc_port: int | None,

@@ -28,6 +28,7 @@ from schemas.errors import Refused
 from schemas.events import Event
 from schemas.items import Item
 from schemas.recommendations import Recommendation
+from schemas.seen import PLAIN, SeenRules
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.errors import CannotRead
 from streams.fetching import Reader
@@ -50,6 +51,7 @@ class Watch:
         *,
         parts: str,
         seconds: float | None,
+        seen: SeenRules = PLAIN,
         on_list: Callable[[Recommendation], None] = lambda _: None,
     ) -> None:
         self.notes = Notes()
@@ -59,7 +61,7 @@ class Watch:
         self._on_list = on_list
         self._board = Board()
         self._methods = {"popularity": Popularity(), "markov": Markov(), "item_knn": ItemKnn()}
-        self._judge = Judge(self._methods)
+        self._judge = Judge(self._methods, seen)
         self._titles: dict[str, str] = {}
         self._over = asyncio.Event()
 
@@ -188,7 +190,6 @@ def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path |
     """Print the figures, and write them as JSON where a file is named."""
     console.print(summary_table(figures))
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
         console.print(f"written to {json_file}", style="grey58")
 

@@ -207,6 +207,7 @@ class WorkerApp(faust.App):
                 length=self.settings.list_length,
                 rescored=self.settings.rescored,
                 exploration=self.settings.exploration,
+                seen=self.settings.seen_rules(),
             ),
             catalogue=self.catalogue,
             graph=self.graph,

@@ -11,6 +11,8 @@ from streams.vectors import Affinities
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Marks = NDArray[np.uint64]
+"""Digests of items. Ties are broken by them: by number, an item that comes later would stand behind every other."""
 
 SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST)
 """Bit k of a candidate's sources stands for SOURCES[k]."""
@@ -43,6 +45,7 @@ def gather(
     likes: NDArray[np.float64],
     published: Ints,
     alike: Floats,
+    marks: Marks,
     sizes: Sizes,
 ) -> Candidates:
     """The candidates of a person without a model. Every array is by item number; `allowed` says which may be shown.
@@ -62,31 +65,37 @@ def gather(
             (alike, sizes.alike),
         )
     ):
-        sources[top(score, allowed & (score > 0), most)] |= 1 << bit
+        sources[top(score, allowed & (score > 0), most, marks)] |= 1 << bit
     numbers = np.flatnonzero(sources)
     if not len(numbers):  # nothing is known of any item: any that may be shown will do
-        numbers = np.flatnonzero(allowed)[: sizes.trending]
+        numbers = np.sort(top(np.zeros(len(allowed)), allowed, sizes.trending, marks))
         sources[numbers] = 1 << SOURCES.index(Source.FRESH)
     return Candidates(numbers, sources[numbers])
 
 
-def widen(found: Candidates, allowed: Bools, affinities: Affinities, sizes: Sizes) -> Candidates:
+def widen(found: Candidates, allowed: Bools, affinities: Affinities, marks: Marks, sizes: Sizes) -> Candidates:
     """The candidates and, beside them, the items for which the model has most affinity: the source `nearest`."""
     count = len(allowed)
     sources = np.zeros(count, np.uint8)
     sources[found.numbers] = found.sources
-    near = top(affinities.scores[:count], allowed & affinities.known[:count], sizes.nearest)
+    near = top(affinities.scores[:count], allowed & affinities.known[:count], sizes.nearest, marks)
     sources[near] |= 1 << SOURCES.index(Source.NEAREST)
     numbers = np.flatnonzero(sources)
     return Candidates(numbers, sources[numbers])
 
 
-def top(score: NDArray[np.generic], among: Bools, most: int) -> Ints:
-    """The numbers of the `most` best scores among those marked, in no order. Ties go to the lower number."""
+def top(score: NDArray[np.generic], among: Bools, most: int, marks: Marks) -> Ints:
+    """The numbers of the `most` best scores among those marked, in no order. Ties go to the lower of `marks`."""
     numbers = np.flatnonzero(among)
     if len(numbers) <= most:
         return numbers
-    return np.asarray(numbers[np.argpartition(-score[numbers].astype(np.float64), most - 1)[:most]])
+    if most < 1:
+        return numbers[:0]
+    values = score[numbers].astype(np.float64)
+    line = np.partition(values, len(values) - most)[len(values) - most]
+    better, level = numbers[values > line], numbers[values == line]
+    rest = most - len(better)
+    return np.concatenate((better, level[np.argpartition(marks[level], rest - 1)[:rest]]))
 
 
 def named(bits: int) -> tuple[Source, ...]:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from schemas.items import Item
 from schemas.limits import MAX_ATTRIBUTES
 from schemas.scoring import MAX_ABOUT, Candidate
+from schemas.seen import SeenRule
 from streams.context import Context, digest
 from streams.errors import IndexFull
 from streams.likeness import Likeness
+from streams.marks import as_of, hidden
 from streams.vectors import Vectors
 
 Ints = NDArray[np.int64]
@@ -124,27 +126,27 @@ class Catalogue:
         """The item as the model plane is told of it."""
         return Candidate(self.text(number), self.index[number], self.about(number))
 
-    def allowed(self, context: Context, now_ms: int) -> Bools:
+    def allowed(self, context: Context, now_ms: int, rule: SeenRule) -> Bools:
         """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""
         count = len(self.index)
         self._reserve(count)
         allowed: Bools = self._live[:count] & (self._published[:count] <= now_ms)
-        allowed[self.seen(context)] = False
+        allowed[self.seen(context, now_ms, rule)] = False
         return allowed
 
-    def seen(self, context: Context) -> Ints:
-        """The numbers of what the person has seen and this catalogue has met."""
+    def seen(self, context: Context, now_ms: int, rule: SeenRule) -> Ints:
+        """The numbers of what the person has seen by a rule and this catalogue has met."""
         self._mark()
-        seen = np.frombuffer(context.seen, "<u8")
+        seen = hidden(context.seen, as_of(context.seen, context.seen_as, context.ts), rule, now_ms)
         if not len(self._marks) or not len(seen):
             return np.zeros(0, np.int64)
         at = np.searchsorted(self._marks, seen).clip(max=len(self._marks) - 1)
         return np.asarray(self._marked[at[self._marks[at] == seen]], np.int64)
 
-    def marks(self, numbers: Ints) -> NDArray[np.uint64]:
-        """The digests under which contexts remember these items, uint64 [len(numbers)]."""
+    def marks(self) -> NDArray[np.uint64]:
+        """The digests under which contexts remember items, by number, uint64 [len(index)]."""
         self._mark()
-        return np.frombuffer(self._digests, np.uint64)[numbers]
+        return np.frombuffer(self._digests, np.uint64)
 
     def published(self) -> Ints:
         """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""

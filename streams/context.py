@@ -1,9 +1,9 @@
 """A person's rolling context, and how one event changes it. Pure: no clock, no network, no global.
 
 A context is bounded whatever the person does: at most `MAX_SCENES` scenes, each with `MAX_RECENT` interactions of any
-kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` seen items at 8 bytes each; `MAX_IDS` event ids at 9;
-`MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the most that one takes on the changelog, with every identifier at its
-greatest length in four-byte characters.
+kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` marks of seen items (`streams.marks`), one an item and
+kind of event, at 11 bytes each; `MAX_IDS` event ids at 9; `MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the most that
+one takes on the changelog, with every identifier at its greatest length in four-byte characters.
 
 Interest by attribute is not stored: it follows from the likes and dislikes (`streams.interests`), so that a forgotten
 event leaves no interest behind.
@@ -13,15 +13,16 @@ import msgspec
 import xxhash
 
 from schemas.events import Event, EventKind
+from streams.marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
 
 MAX_SCENES = 4
 MAX_RECENT = 50
 MAX_LIKES = 50
 MAX_DISLIKES = 20
-MAX_SEEN = 1024
+MAX_SEEN = 16_384
 MAX_IDS = 32
 MAX_STEERS = 3
-MAX_CONTEXT_BYTES = 320_000
+MAX_CONTEXT_BYTES = 480_000
 
 LIKED_RATING = 4.0
 DISLIKED_RATING = 2.0
@@ -68,8 +69,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """Everything kept of one person.
 
     `offset` is the last offset of the person's partition of `ouzel.events` that is folded in: what comes again at or
-    before it changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` is a
-    row of 8-byte item digests, oldest first.
+    before it changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` and
+    `seen_as` are the marks of what was seen, as `streams.marks` has them.
     """
 
     offset: int = -1
@@ -78,6 +79,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     seen: bytes = b""
     ids: tuple[int, ...] = ()
     steers: tuple[Steer, ...] = ()
+    seen_as: bytes = b""
 
 
 EMPTY = Context()
@@ -129,14 +131,16 @@ def fold(context: Context, event: Event, offset: int) -> Context:
     if mark in context.ids:
         return msgspec.structs.replace(context, offset=offset)
     scenes, seen, steers = context.scenes, context.seen, context.steers
+    told = as_of(seen, context.seen_as, context.ts)
     if event.kind is EventKind.FORGET:
-        scenes, seen, steers = _forget(context, digest(event.target or ""))
+        scenes, seen, told, steers = _forget(context, told, digest(event.target or ""))
     elif event.kind is EventKind.STEER:
         steers = (*steers, Steer(event.text or "", event.ts, mark))[-MAX_STEERS:]
     elif event.item is not None:
         done = Interaction(event.item, event.kind, event.ts, mark, event.value)
         scenes = _with_scene(scenes, event.scene, _add(scenes.get(event.scene, SceneContext()), done))
-        seen = _see(seen, event.item)
+        mark_of_item = digest(event.item).to_bytes(8, "little")
+        seen, told = see(seen, told, mark_of_item, seen_as(event.kind, event.ts), MAX_SEEN)
     return Context(
         offset=offset,
         ts=max(context.ts, event.ts),
@@ -144,6 +148,7 @@ def fold(context: Context, event: Event, offset: int) -> Context:
         seen=seen,
         ids=(*context.ids, mark)[-MAX_IDS:],
         steers=steers,
+        seen_as=told,
     )
 
 
@@ -192,21 +197,10 @@ def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext)
     return {**others, name: scene}  # the scene last used stands last, so the first is the one to drop
 
 
-def _see(seen: bytes, item: str) -> bytes:
-    mark = digest(item).to_bytes(8, "little")
-    return seen if find_seen(seen, mark) >= 0 else (seen + mark)[-8 * MAX_SEEN :]
-
-
-def find_seen(seen: bytes | bytearray, mark: bytes) -> int:
-    """Where the digest `mark` (8 bytes) begins in `seen`, or -1."""
-    at = seen.find(mark)
-    while at % 8 and at > 0:  # a match across two digests is no match
-        at = seen.find(mark, at + 1)
-    return at
-
-
-def _forget(context: Context, mark: int) -> tuple[dict[str, SceneContext], bytes, tuple[Steer, ...]]:
-    gone = {x.item for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
+def _forget(
+    context: Context, told: bytes, mark: int
+) -> tuple[dict[str, SceneContext], bytes, bytes, tuple[Steer, ...]]:
+    gone = {(x.item, x.kind) for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
     scenes = {
         name: SceneContext(
             tuple(x for x in scene.recent if x.event != mark),
@@ -217,13 +211,24 @@ def _forget(context: Context, mark: int) -> tuple[dict[str, SceneContext], bytes
         )
         for name, scene in context.scenes.items()
     }
-    kept = {x.item for scene in scenes.values() for x in _all(scene)}
+    kept = [x for scene in scenes.values() for x in _all(scene)]
     seen = context.seen
-    for item in gone - kept:
-        at = find_seen(seen, digest(item).to_bytes(8, "little"))
-        if at >= 0:
-            seen = seen[:at] + seen[at + 8 :]
-    return scenes, seen, tuple(x for x in context.steers if x.event != mark)
+    for item, kind in gone:
+        of_item = digest(item).to_bytes(8, "little")
+        if all(x.item != item for x in kept):
+            seen, told = _unsee(seen, told, of_item, ANY)
+        rest = [x.ts for x in kept if (x.item, x.kind) == (item, kind)]
+        at = find_mark(seen, told, of_item, code_of(kind))
+        if rest and at >= 0:
+            told = told[: AS_BYTES * at] + seen_as(kind, max(rest)) + told[AS_BYTES * (at + 1) :]
+        else:
+            seen, told = _unsee(seen, told, of_item, code_of(kind))
+    return scenes, seen, told, tuple(x for x in context.steers if x.event != mark)
+
+
+def _unsee(seen: bytes, told: bytes, mark: bytes, code: int) -> tuple[bytes, bytes]:
+    at = find_mark(seen, told, mark, code)
+    return without(seen, told, at) if at >= 0 else (seen, told)
 
 
 def _all(scene: SceneContext) -> tuple[Interaction, ...]:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from schemas.events import Event, EventKind
+from schemas.seen import DAY_MS
 from streams.context import (
     MAX_DISLIKES,
     MAX_IDS,
@@ -24,17 +25,22 @@ from streams.context import (
     SceneContext,
     Steer,
     digest,
-    find_seen,
     fold,
     sentiment,
 )
+from streams.marks import AS_BYTES, CODES, as_of, find_mark, later, seen_as, tails
 
 _SEEN_BYTES = 8 * MAX_SEEN
 _PRINT = 0x7FFF
 """The bits of a digest that make its print: a character, below those that Unicode keeps for pairs."""
 
+_APART = 0x0E35
+"""What keeps the prints of an item apart by the code of the kind."""
+
 _STEER, _FORGET = EventKind.STEER, EventKind.FORGET
-_FEELING = {kind: sentiment(kind) for kind in EventKind}
+_OF_KIND = {kind: (sentiment(kind), tails[kind]) for kind in EventKind}
+"""What an event of a kind says without a value, and what it leaves beside a digest, by day: one look for both."""
+
 _NO_SCENE = SceneContext()
 
 
@@ -43,23 +49,27 @@ _known: dict[str, tuple[str, bytes, str]] = {}
 
 
 def known(item: str) -> tuple[str, bytes, str]:
-    """One string for all that are equal to `item`, the 8 bytes under which it is remembered, and their print.
+    """One string for all that are equal to `item`, the 8 bytes under which it is remembered, and the prints of its
+    marks, by the code of the kind.
 
-    At most 65,536 items are kept, about 400 bytes each; then it begins anew.
+    At most 65,536 items are kept, about 500 bytes each; then it begins anew.
     """
     found = _known.get(item)
     if found is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         mark = digest(item)
-        found = _known[item] = item, mark.to_bytes(8, "little"), chr(mark & _PRINT)
+        prints = "".join(chr((mark ^ _APART * code) & _PRINT) for code in range(len(CODES) + 1))
+        found = _known[item] = item, mark.to_bytes(8, "little"), prints
     return found
 
 
-def prints_of(seen: bytes) -> str:
-    """The prints of a row of digests, in order: a character is found in a string many times faster than 8 bytes are in
-    a row, and where two digests have one print the row says which."""
-    return (np.frombuffer(seen, "<u8") & _PRINT).astype("<u2").tobytes().decode("utf-16-le")
+def prints_of(seen: bytes | bytearray, told: bytes | bytearray) -> str:
+    """The prints of marks, in order: a character is found in a string many times faster than 8 bytes are in a row, and
+    where two marks have one print the rows say which."""
+    codes = np.frombuffer(told, np.uint8)[::AS_BYTES].astype(np.uint64)
+    prints = (np.frombuffer(seen, "<u8") ^ _APART * codes) & np.uint64(_PRINT)
+    return prints.astype("<u2").tobytes().decode("utf-16-le")
 
 
 class _Written(msgspec.Struct, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag, gc=False):
@@ -71,6 +81,7 @@ class _Written(msgspec.Struct, omit_defaults=True, tag_field="v", tag=Context.__
     seen: bytes | bytearray = b""
     ids: tuple[int, ...] = ()
     steers: tuple[Steer, ...] = ()
+    seen_as: bytes | bytearray = b""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -116,13 +127,28 @@ class SceneDraft:
 class Draft:
     """A `Context` that grows in place. `scenes` holds those that were touched as drafts, the others as they were.
 
-    `seen` is a row of 8-byte digests and `ids` holds digests, both oldest first.
+    `seen` and `seen_as` are the marks (`streams.marks`), and `ids` holds digests, oldest first. `dropped` counts the
+    marks that were dropped for want of room, until whoever reads it sets it to 0.
     """
 
-    __slots__ = ("_finished", "_here", "_last", "_prints", "ids", "offset", "scenes", "seen", "steers", "ts")
+    __slots__ = (
+        "_finished",
+        "_here",
+        "_last",
+        "_prints",
+        "dropped",
+        "ids",
+        "offset",
+        "scenes",
+        "seen",
+        "seen_as",
+        "steers",
+        "ts",
+    )
     offset: int
     ts: int
     seen: bytearray
+    seen_as: bytearray
     ids: dict[int, None]
     scenes: dict[str, SceneContext | SceneDraft]
     steers: tuple[Steer, ...]
@@ -131,9 +157,10 @@ class Draft:
     """The scene that stands last, if it is a draft: `_here`."""
 
     _prints: str
-    """`prints_of` the seen."""
+    """`prints_of` the marks."""
 
     def __init__(self, context: Context) -> None:
+        self.dropped = 0
         self._take(context)
 
     def move(self, offset: int) -> None:
@@ -149,10 +176,14 @@ class Draft:
         if event.item is None or kind is _STEER or kind is _FORGET:
             self._take(fold(self.finish(), event, offset))
             return
-        item, seen, its_print = _known.get(event.item) or known(event.item)
+        item, seen, prints = _known.get(event.item) or known(event.item)
         ts, value, scene = event.ts, event.value, event.scene
         done = Interaction(item, kind, ts, mark, value)
-        feeling = _FEELING[kind] if value is None else sentiment(kind, value)
+        feeling, by_day = _OF_KIND[kind]
+        if value is not None:
+            feeling = sentiment(kind, value)
+        how = by_day.get(ts // DAY_MS) or seen_as(kind, ts)
+        its_print = prints[how[0]]
         # From here on nothing fails.
         here = self._here if scene == self._last else self._enter(scene)
         recent = here.recent
@@ -173,12 +204,15 @@ class Draft:
             here.dislike(item, done)
         row = self.seen
         at = self._prints.find(its_print)
-        if at < 0 or (not row.startswith(seen, 8 * at) and find_seen(row, seen) < 0):
+        if at < 0:
             row += seen
+            self.seen_as += how
             self._prints += its_print
             if len(row) > _SEEN_BYTES:
-                del row[:8]
-                self._prints = self._prints[1:]
+                self._drop(0)
+                self.dropped += 1
+        elif not row.startswith(seen, 8 * at) or not self.seen_as.startswith(how, 3 * at):
+            self._see(seen, how, its_print)
         ids = self.ids
         ids[mark] = None
         if len(ids) > MAX_IDS:
@@ -201,6 +235,7 @@ class Draft:
                 seen=bytes(self.seen),
                 ids=tuple(self.ids),
                 steers=self.steers,
+                seen_as=bytes(self.seen_as),
             )
         return self._finished
 
@@ -211,18 +246,39 @@ class Draft:
         scenes: dict[str, Any] = {}
         for name, scene in self.scenes.items():
             scenes[name] = scene if isinstance(scene, SceneContext) else scene.fields()
-        return _encode(_Written(self.offset, self.ts, scenes, self.seen or b"", tuple(self.ids), self.steers))
+        ids, told = tuple(self.ids), self.seen_as or b""
+        return _encode(_Written(self.offset, self.ts, scenes, self.seen or b"", ids, self.steers, told))
 
     def _take(self, context: Context) -> None:
         self._finished = context
         self.offset = context.offset
         self.ts = context.ts
         self.seen = bytearray(context.seen)
+        self.seen_as = bytearray(as_of(context.seen, context.seen_as, context.ts))
         self.ids = dict.fromkeys(context.ids)
         self.steers = context.steers
         self.scenes = dict(context.scenes)
         self._last = None
-        self._prints = prints_of(context.seen) if context.seen else ""
+        self._prints = prints_of(self.seen, self.seen_as) if self.seen else ""
+
+    def _see(self, seen: bytes, how: bytes, its_print: str) -> None:
+        """Mark an item whose print is there: it was met on another day, or it is another item."""
+        at = find_mark(self.seen, self.seen_as, seen, how[0])
+        if at >= 0:
+            if not later(how, self.seen_as[AS_BYTES * at : AS_BYTES * (at + 1)]):
+                return
+            self._drop(at)
+        self.seen += seen
+        self.seen_as += how
+        self._prints += its_print
+        if len(self.seen) > _SEEN_BYTES:
+            self._drop(0)
+            self.dropped += 1
+
+    def _drop(self, at: int) -> None:
+        del self.seen[8 * at : 8 * at + 8]
+        del self.seen_as[AS_BYTES * at : AS_BYTES * (at + 1)]
+        self._prints = self._prints[:at] + self._prints[at + 1 :]
 
     def _enter(self, name: str) -> SceneDraft:
         """The draft of a scene, which stands last from now on; the first makes room for a new one."""

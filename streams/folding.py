@@ -57,7 +57,8 @@ class Folded:
     `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
     are the accepted events in order, without repeats, `kinds` how many of each kind. `triggers` are the events that
     call for a list, the newest of each user; one that comes late hides none that is still of use. `repeats` counts what
-    was folded before; `last` is the offset of the last record that was folded, -1 if none was.
+    was folded before, `unseen` the marks of seen items that were dropped for want of room; `last` is the offset of the
+    last record that was folded, -1 if none was.
 
     `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
     `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
@@ -76,6 +77,7 @@ class Folded:
     erasures: dict[bytes, Erasure] = field(default_factory=dict)
     receipts: list[tuple[Event, Erasure]] = field(default_factory=list)
     repeats: int = 0
+    unseen: int = 0
     last: int = -1
 
 
@@ -162,6 +164,9 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     for user, person in people.items():
         if person.exposure is not person.before:
             folded.exposures[user] = person.exposure
+        if person.draft.dropped:
+            folded.unseen += person.draft.dropped
+            person.draft.dropped = 0
     folded.covisits = messages(partition, updates)
     return folded
 

@@ -31,6 +31,7 @@ from streams.causes import cause_of, describe, topic_of
 from streams.changelog import Changelog
 from streams.clock import SYSTEM, Clock
 from streams.conditions import NOT_ASKED, Condition, Survey, too_few
+from streams.dropped import Dropped
 from streams.erasure import receipt
 from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
 from streams.folding import Folded, fold_batch
@@ -118,6 +119,7 @@ class Lane:
         self._recreated = self._rewound = False
         self._next = -1
         self._owed: int | None = None
+        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._following = -1
@@ -481,6 +483,7 @@ class Lane:
         for each in folded.feedback:
             metrics.feedback.labels(each.outcome.value).inc()
         metrics.repeats.inc(folded.repeats)
+        self._dropped.tell(self.partition, folded.unseen)
         metrics.batch_events.observe(records)
         metrics.batch_seconds.observe(seconds)
 

@@ -351,7 +351,14 @@ class Lists:
             without_model=tuple(
                 catalogue.index[at] for at in plain.candidates.numbers[without.places[:JUDGED]].tolist()
             ),
-            popular=popular(context, catalogue=catalogue, graph=graph, count=JUDGED),
+            popular=popular(
+                context,
+                catalogue=catalogue,
+                graph=graph,
+                count=JUDGED,
+                now_ms=now,
+                rule=self._ranking.seen.of(trigger.scene),
+            ),
             remembered=remember(chosen),
         )
         self._judge.keep(trigger.user, last)

@@ -32,6 +32,11 @@ class Metrics:
         reg = self.registry
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
         self.repeats = Counter("ouzel_repeated_events", "Events dropped because they were folded before.", registry=reg)
+        self.unseen = Counter(
+            "ouzel_dropped_seen_marks",
+            "Marks of seen items dropped because a user has too many: those items may be on their lists again.",
+            registry=reg,
+        )
         self.dead_letters = Counter("ouzel_dead_letters", "Inputs refused, by reason code.", ["code"], registry=reg)
         self.oversized = Counter(
             "ouzel_oversized_records",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.recommendations import Entry, Source
 from schemas.scoring import Past, ScoreRequest, Scores
+from schemas.seen import PLAIN, SeenRule, SeenRules
 from streams.blend import Blend, Remembered, behavioural, weighed
 from streams.candidates import Candidates, Sizes, gather, named, widen
 from streams.catalogue import Catalogue
@@ -29,8 +30,6 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-MAX_TIME = 2**53
-
 LACKING = 20
 """Candidates of a list, and things that the person did, that the model should have read: of each, at most."""
 
@@ -43,7 +42,7 @@ class Ranking:
     context's vector only. `diversity`: the strength of MMR, in units of blended score. With probability `exploration`
     the last place goes to one of the next `explored` candidates, each as likely. The model reads the last `history`
     things that the person did, at most; where they begin moves on by `history_step` at a time, so that requests in
-    between share their beginning.
+    between share their beginning. `seen` says what is off the lists of a scene because the person has seen it.
     """
 
     length: int = 10
@@ -53,6 +52,7 @@ class Ranking:
     explored: int = 20
     history: int = 50
     history_step: int = 25
+    seen: SeenRules = PLAIN
     sizes: Sizes = field(default_factory=Sizes)
 
 
@@ -98,7 +98,7 @@ class Shortlist:
     def under(self, blend: Blend) -> "Shortlist":
         """The same candidates as another blend orders them."""
         scores = weighed(blend, self.signals)
-        return replace(self, scores=scores, order=np.argsort(-scores, kind="stable"))
+        return replace(self, scores=scores, order=best_first(scores, self.marks))
 
 
 def prepare(
@@ -109,7 +109,7 @@ def prepare(
     reach = graph.reach(known.items())
     covisited = covisit_scores(reach, known, len(catalogue.index))
     alike, trend = likeness(known, catalogue), graph.trend(scene, now_ms)
-    allowed = catalogue.allowed(context, now_ms)
+    allowed = catalogue.allowed(context, now_ms, settings.seen.of(scene))
     allowed[known.dislikes] = False
     found = gather(
         allowed,
@@ -118,6 +118,7 @@ def prepare(
         likes=graph.likes(),
         published=catalogue.published(),
         alike=alike,
+        marks=catalogue.marks(),
         sizes=settings.sizes,
     )
     return Prepared(found, known, reach, covisited, alike, trend, allowed, now_ms, settings)
@@ -132,7 +133,9 @@ def shortlist(
     """
     found = prepared.found
     if affinities is not None:
-        found = widen(found, prepared.allowed, affinities, prepared.settings.sizes)
+        found = widen(
+            found, prepared.allowed, affinities, catalogue.marks()[: len(prepared.allowed)], prepared.settings.sizes
+        )
     signals = measure(
         found.numbers,
         prepared.known,
@@ -144,15 +147,15 @@ def shortlist(
         graph=graph,
         now_ms=prepared.now_ms,
     )
-    scores = weighed(blend, signals)
+    scores, marks = weighed(blend, signals), catalogue.marks()[found.numbers]
     return Shortlist(
         candidates=found,
         signals=signals,
         scores=scores,
-        order=np.argsort(-scores, kind="stable"),
+        order=best_first(scores, marks),
         known=prepared.known,
         reach=prepared.reach,
-        marks=catalogue.marks(found.numbers),
+        marks=marks,
         logits=None if affinities is None else affinities.of(found.numbers),
     )
 
@@ -229,6 +232,11 @@ def hear(
     return replace(chosen, logits=logits, model=_standard(added, places, len(chosen.order)))
 
 
+def best_first(scores: NDArray[np.floating], marks: NDArray[np.uint64]) -> Ints:
+    """The places of `scores` [n], the greatest first, ties by `marks` [n], which say nothing of when an item came."""
+    return np.lexsort((marks, -scores))
+
+
 def _standard(added: NDArray[np.float64], places: Ints, count: int) -> Floats:
     """Mean 0 and deviation 1 over the places, at most 4 either way; 0 for the other places, and where it is NaN."""
     model = np.zeros(count, np.float32)
@@ -299,7 +307,7 @@ def arrange(chosen: Shortlist, *, catalogue: Catalogue, blend: Blend, settings: 
     """Blend and diversify. What is withdrawn by now is left out."""
     blended = chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
     numbers = chosen.candidates.numbers
-    held = (at for at in np.argsort(-blended, kind="stable").tolist() if catalogue.holds(int(numbers[at])))
+    held = (at for at in best_first(blended, chosen.marks).tolist() if catalogue.holds(int(numbers[at])))
     pool = np.array(list(islice(held, settings.length + max(settings.explored, settings.length))), np.int64)
     vectors = catalogue.likeness.vectors()[numbers[pool]]
     picked, values = diversify(blended[pool], vectors, settings.length, settings.diversity)
@@ -314,8 +322,10 @@ def remember(chosen: Shortlist) -> Remembered:
     return Remembered(chosen.marks, chosen.signals.astype(np.float16), model)
 
 
-def popular(context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int) -> tuple[str, ...]:
-    """The most liked items that the person has not seen: what a list has to beat."""
-    allowed = np.flatnonzero(catalogue.allowed(context, MAX_TIME))
-    order = np.argsort(-graph.likes()[allowed], kind="stable")[:count]
+def popular(
+    context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int, now_ms: int, rule: SeenRule
+) -> tuple[str, ...]:
+    """The most liked items that may be shown to the person now: what a list has to beat."""
+    allowed = np.flatnonzero(catalogue.allowed(context, now_ms, rule))
+    order = best_first(graph.likes()[allowed], catalogue.marks()[allowed])[:count]
     return tuple(catalogue.index[int(number)] for number in allowed[order])

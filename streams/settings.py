@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.scoring import MAX_DESCRIBED
+from schemas.seen import ALL, NEVER, SeenRules, seen_rules
 from streams.errors import BadSetting
 from streams.pseudonym import MAX_KEY_BYTES, MIN_KEY_LENGTH
 
@@ -107,7 +108,11 @@ class Settings:
         low=0,
     )
     block_cache_mb: int = setting(16, "Block cache of one partition's store.", low=1, high=65_536)
-    cached_people: int = setting(20_000, "Contexts kept decoded, by partition; about 20 KiB each at most.", low=1)
+    cached_people: int = setting(
+        20_000,
+        "Contexts kept decoded, by partition; about 20 KiB each, with thousands of seen items 200 KiB at most.",
+        low=1,
+    )
     batch_max_events: int = setting(2_000, "Events of a partition folded at once, at most.", low=1, high=100_000)
     fetch_wait_ms: int = setting(
         500, "How long a broker may hold back a fetch that finds nothing. Short where it does not wake up early.", low=1
@@ -159,6 +164,16 @@ class Settings:
         low=0,
         high=100,
     )
+    seen_again: str = setting(
+        NEVER,
+        "When an item that a user has seen may be on their lists again: `never`, `always`, or after a number of days. "
+        "For every scene, then with commas for some: `never, music=always, news=7`.",
+    )
+    seen_kinds: str = setting(
+        ALL,
+        "Which kinds of events make an item seen: `all`, or names joined by plus signs. For every scene, then with "
+        "commas for some: `all, shop=purchase+dislike`.",
+    )
     exploration: float = setting(0.02, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
 
     # The model
@@ -207,10 +222,18 @@ class Settings:
             )
         if not INSTANCE.fullmatch(self.group_instance):
             raise BadSetting(f"{PREFIX}GROUP_INSTANCE takes at most 249 letters, digits, dots, dashes and underscores.")
+        self.seen_rules()
         if self.heartbeat_s >= self.session_timeout_s:
             raise BadSetting(f"{PREFIX}HEARTBEAT_S={self.heartbeat_s} must be below {PREFIX}SESSION_TIMEOUT_S.")
         if self.patience_ms > self.list_deadline_ms:
             raise BadSetting(f"{PREFIX}PATIENCE_MS={self.patience_ms} must be at most {PREFIX}LIST_DEADLINE_MS.")
+
+    def seen_rules(self) -> SeenRules:
+        """What counts as seen in each scene."""
+        try:
+            return seen_rules(self.seen_again, self.seen_kinds)
+        except ValueError as error:
+            raise BadSetting(f"{PREFIX}SEEN_AGAIN and {PREFIX}SEEN_KINDS: {error}.") from None
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:

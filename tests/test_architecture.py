@@ -32,6 +32,7 @@ PURE = [
     "pseudonym",
     "interests",
     "likeness",
+    "marks",
     "catalogue",
     "covisits",
     "pairs",

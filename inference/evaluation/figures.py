@@ -47,6 +47,10 @@ def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
         "rule": about.rule,
         "seeds": len(outcomes),
         "tests": [len(outcome.tests) for outcome in outcomes],
+        "likes": [outcome.likes for outcome in outcomes],
+        "left_out": {
+            why: [outcome.left_out[why] for outcome in outcomes] for why in (outcomes[0].left_out if outcomes else ())
+        },
         "notes": dict(about.notes),
         "retrained_at": [
             {"event": at, "share": at / max(1, outcomes[0].events) if outcomes else 0.0} for at in about.retrained_at
@@ -111,12 +115,12 @@ class _Table:
         gain = np.ones_like(places) if metric == "hr10" else 1.0 / np.log2(places + 2.0)
         return np.asarray(np.where(np.isnan(places), np.nan, np.where(places < DEPTH, gain, 0.0)))
 
-    def by_seed(self, name: str, metric: str) -> dict[str, float]:
+    def by_seed(self, name: str, metric: str) -> Figures:
         values = self.values(name, metric)
         asked = ~np.isnan(values)
         means = [_mean(values[asked & (self.seed == seed)]) for seed in range(len(self.outcomes))]
-        low, high, _ = interval(values[asked], self.people[asked])
-        return {"mean": _mean(means), "spread": max(means) - min(means), "low": low, "high": high}
+        low, high, _, missing = interval(values[asked], self.people[asked])
+        return {"mean": _mean(means), "spread": max(means) - min(means), "low": low, "high": high, **_missing(missing)}
 
     def among(self, name: str, which: NDArray[np.bool_]) -> dict[str, float]:
         """The figures over some of the tests, all seeds together."""
@@ -148,7 +152,8 @@ def _against(table: _Table, ours: str, other: str) -> Figures:
     for metric in METRICS:
         difference = table.values(ours, metric) - table.values(other, metric)
         both = ~np.isnan(difference)
-        found[metric] = interval(difference[both], table.people[both])._asdict()
+        low, high, mean, missing = interval(difference[both], table.people[both])
+        found[metric] = {"low": low, "high": high, "mean": mean, **_missing(missing)}
     return {**found["hr10"], **found}
 
 
@@ -195,6 +200,11 @@ def _along(table: _Table, names: Sequence[str]) -> Figures:
             for name in names
         },
     }
+
+
+def _missing(why: str | None) -> dict[str, str]:
+    """Why there is no interval, where there is none."""
+    return {} if why is None else {"no_interval": why}
 
 
 def _mean(values: Any) -> float:

@@ -5,7 +5,7 @@
     Markov              what most often came right after the person's last item
     ItemKnn             cosine of co-occurrence with the person's last likes
 
-All rank the full catalogue that they have met, and leave out what the person has met. Ties go to what was met first.
+All rank the full catalogue that they have met, and leave out what the person has seen. Ties are in no order.
 """
 
 from collections.abc import Sequence
@@ -39,21 +39,11 @@ class _Floor:
         self._count(user, number, liked, ts)
         self._met.setdefault(user, []).append(number)
 
-    def rank(self, user: str, k: int, ts: int = 0) -> Sequence[str]:
-        """The `k` best items that the user has not met, best first, as of `ts`."""
-        scores = self.order(user, ts).scores
-        k = min(k, len(scores))
-        if k < 1:
-            return ()
-        line = np.partition(scores, len(scores) - k)[len(scores) - k]  # the k-th best: everything tied with it is kept
-        kept = np.flatnonzero((scores >= line) & np.isfinite(scores))
-        best = kept[np.argsort(-scores[kept], kind="stable")][:k]
-        return [self._items[number] for number in best.tolist()]
-
-    def order(self, user: str, ts: int = 0) -> Scored:
-        """All items as of `ts`; what the user has met is left out."""
+    def order(self, user: str, ts: int = 0, hidden: frozenset[str] | None = None) -> Scored:
+        """All items as of `ts`; `hidden` is left out, or else what the user has met."""
         scores = self._scores(user, ts).copy()
-        scores[self._met.get(user, [])] = -np.inf
+        out = self._met.get(user, []) if hidden is None else [self._numbers[item] for item in hidden]
+        scores[out] = -np.inf
         return Scored(scores, self._numbers.get)
 
     def _number(self, item: str) -> int:

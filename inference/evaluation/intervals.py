@@ -15,23 +15,34 @@ SHARE = 0.95
 Floats = NDArray[np.float64]
 
 
-class Interval(NamedTuple):
-    """The mean over all tests, and the bounds between which `SHARE` of the drawn means lie."""
+NO_TESTS = "no tests"
+ONE_USER = "the tests are of one user, and an interval over users needs several"
+ALL_ALIKE = "it is the same for every user, so that drawing users says nothing of how sure it is"
 
-    low: float
-    high: float
+
+class Interval(NamedTuple):
+    """The mean over all tests, and the bounds between which `SHARE` of the drawn means lie.
+
+    Where no bounds can be computed they are None, and `missing` says why: an interval is never of zero width.
+    """
+
+    low: float | None
+    high: float | None
     mean: float
+    missing: str | None = None
 
 
 def interval(values: Floats, people: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> Interval:
     """The interval of the mean of `values` [tests], which belong to `people` [tests], numbered from 0.
 
-    For a paired comparison, give the differences. Memory is 8 bytes a person. All zero where there are no tests.
+    For a paired comparison, give the differences. Memory is 8 bytes a person.
     """
     if not len(values):
-        return Interval(0.0, 0.0, 0.0)
+        return Interval(None, None, 0.0, NO_TESTS)
     _, of = np.unique(people, return_inverse=True)
     count = int(of.max()) + 1
+    if count == 1:
+        return Interval(None, None, float(values.mean()), ONE_USER)
     sums = np.bincount(of, values, minlength=count)
     tests = np.bincount(of, minlength=count)
     random = np.random.default_rng(seed)
@@ -40,4 +51,6 @@ def interval(values: Floats, people: NDArray[np.int64], *, draws: int = DRAWS, s
         times = np.bincount(random.integers(0, count, count), minlength=count)
         means[at] = (times @ sums) / (times @ tests)
     low, high = np.quantile(means, ((1 - SHARE) / 2, (1 + SHARE) / 2))
+    if high - low < 1e-12:
+        return Interval(None, None, float(values.mean()), ALL_ALIKE)
     return Interval(float(low), float(high), float(values.mean()))

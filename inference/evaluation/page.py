@@ -6,6 +6,7 @@ from typing import Any
 
 from inference.evaluation.figures import UNSEEN
 from inference.evaluation.plots import Bar, bars, differences, lines
+from inference.evaluation.report import duplicates, left_out, without_interval
 from inference.evaluation.running import BUCKETS
 
 STYLE = """
@@ -32,7 +33,7 @@ def page(report: Mapping[str, Any]) -> str:
     """The whole page."""
     parts = [
         f"<p>{escape(report['data'])}. {report['events']:,} events, {report['people']:,} people, ",
-        f"{report['items']:,} items.</p>",
+        f"{report['items']:,} items. {escape(duplicates(report))}</p>",
     ]
     for name, found in report["protocols"].items():
         parts += _protocol(name, found)
@@ -48,6 +49,8 @@ def _protocol(name: str, found: Mapping[str, Any]) -> Iterable[str]:
     tests = found["tests"]
     yield f"<h2>{_words(name)}</h2><p class='dim'>{escape(found['rule'])}</p>"
     yield f"<p>{found['seeds']} tie seeds, {min(tests):,} to {max(tests):,} tests each.</p>"
+    yield f"<p>{escape(left_out(found))}</p>"
+    yield from (f"<p><b>{escape(sentence)}</b></p>" for sentence in without_interval(found))
     yield from (_methods(found), _bars(found), _against(found), _by_history(found))
     if name == "prequential":
         yield _along(found)

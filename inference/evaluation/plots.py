@@ -14,18 +14,18 @@ COLOURS = 8
 
 
 class Bar(NamedTuple):
-    """A figure with its interval; `strong` stands out."""
+    """A figure with its interval, if there is one; `strong` stands out."""
 
     name: str
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     strong: bool = False
 
 
 def bars(rows: Sequence[Bar], label: str) -> str:
     """Horizontal bars from 0, each with its interval and its figure. `label` says what is drawn, for screen readers."""
-    top = _ceiling([row.high for row in rows])
+    top = _ceiling([row.mean if row.high is None else row.high for row in rows])
     span, right = WIDTH - NAMES - 70, 70
     parts = []
     for at, row in enumerate(rows):
@@ -40,16 +40,20 @@ def bars(rows: Sequence[Bar], label: str) -> str:
             f"{escape(row.name)}</text>"
             f'<rect x="{NAMES}" y="{y}" width="{x(row.mean) - NAMES:.1f}" height="18" rx="2"'
             f' fill="var(--{"c0" if row.strong else "bar"})"/>'
-            f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}M{x(row.low):.1f} {middle - 4}v8'
-            f'M{x(row.high):.1f} {middle - 4}v8" class="whisker"/>'
-            f'<text x="{WIDTH - right + 62}" y="{middle + 4}" text-anchor="end">{row.mean:.4f}</text>'
         )
+        if row.low is not None and row.high is not None:
+            parts.append(
+                f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}M{x(row.low):.1f} {middle - 4}v8'
+                f'M{x(row.high):.1f} {middle - 4}v8" class="whisker"/>'
+            )
+        parts.append(f'<text x="{WIDTH - right + 62}" y="{middle + 4}" text-anchor="end">{row.mean:.4f}</text>')
     return _svg(len(rows) * ROW + 8, label, parts)
 
 
 def differences(rows: Sequence[Bar], label: str) -> str:
     """Differences as points with their intervals, beside a line at 0."""
-    low, high = min(0.0, *(row.low for row in rows)), max(0.0, *(row.high for row in rows))
+    ends = [value for row in rows for value in (row.low, row.mean, row.high) if value is not None]
+    low, high = min(0.0, *ends), max(0.0, *ends)
     span = WIDTH - NAMES - 160
 
     def x(value: float) -> float:
@@ -59,11 +63,14 @@ def differences(rows: Sequence[Bar], label: str) -> str:
     parts = [f'<path d="M{x(0):.1f} 0V{height}" class="axis"/>']
     for at, row in enumerate(rows):
         middle = at * ROW + 13
+        line, told = "", "no interval"
+        if row.low is not None and row.high is not None:
+            line = f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}" stroke="var(--c0)" stroke-width="2"/>'
+            told = f"{row.low:+.4f} to {row.high:+.4f}"
         parts.append(
-            f'<text x="{NAMES - 10}" y="{middle + 4}" text-anchor="end">{escape(row.name)}</text>'
-            f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}" stroke="var(--c0)" stroke-width="2"/>'
+            f'<text x="{NAMES - 10}" y="{middle + 4}" text-anchor="end">{escape(row.name)}</text>{line}'
             f'<circle cx="{x(row.mean):.1f}" cy="{middle}" r="4" fill="var(--c0)"/>'
-            f'<text x="{WIDTH - 8}" y="{middle + 4}" text-anchor="end">{row.low:+.4f} to {row.high:+.4f}</text>'
+            f'<text x="{WIDTH - 8}" y="{middle + 4}" text-anchor="end">{told}</text>'
         )
     return _svg(height, label, parts)
 

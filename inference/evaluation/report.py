@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inference.evaluation.figures import UNSEEN
-from inference.evaluation.protocol import DEPTH
+from inference.evaluation.protocol import DEPTH, WHY_LEFT_OUT
 from inference.evaluation.running import BUCKETS
 
 METRICS = (("hr10", f"HR@{DEPTH}"), ("ndcg10", f"NDCG@{DEPTH}"))
@@ -24,11 +24,13 @@ def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
         if found["recall"]:
             yield _recall(found)
         yield _signals(found)
+        yield from (Text(sentence, style="bold") for sentence in without_interval(found))
+        yield Text(left_out(found), style="dim")
         yield Text(found["rule"], style="dim")
         for note in found["notes"].values():
             yield Text(f"- {note}", style="dim")
     minutes = report["minutes"]
-    yield Text(f"Data: {report['data']}", style="dim")
+    yield Text(f"Data: {report['data']}. {duplicates(report)}", style="dim")
     yield Text(f"{minutes['training']:.0f} min of training, {minutes['judging']:.0f} of judging", style="dim")
 
 
@@ -43,10 +45,51 @@ def _methods(name: str, found: Mapping[str, Any]) -> Table:
             cell for metric, _ in METRICS for cell in (_bold(found, method, metric), f"{figures[metric]['spread']:.3f}")
         ]
         against = found["against"].get(method)
-        difference = f"{against['low']:+.4f} to {against['high']:+.4f}" if against else ""
+        difference = between(against) if against else ""
         tokens = f"{figures['tokens_a_list']:.0f}" if "tokens_a_list" in figures else ""
         shown.add_row(method, *cells, Text(difference), tokens, f"{figures['ms_a_list']:.2f}")
     return shown
+
+
+def between(figures: Mapping[str, Any]) -> str:
+    """The bounds of an interval, or that there is none: of what use a mean is without one, each reader may judge."""
+    if figures["low"] is None:
+        return f"{figures['mean']:+.4f}, no interval"
+    return f"{figures['low']:+.4f} to {figures['high']:+.4f}"
+
+
+def left_out(found: Mapping[str, Any]) -> str:
+    """Of how many likes how many are tests, on the first tie seed, and why the others are not."""
+    if not found["likes"]:
+        return "No likes."
+    parts = ", ".join(f"{counts[0]:,} {WHY_LEFT_OUT[why]}" for why, counts in found["left_out"].items() if counts[0])
+    return f"Of {found['likes'][0]:,} likes {found['tests'][0]:,} are tests" + (
+        f"; no tests are {parts}." if parts else "."
+    )
+
+
+def duplicates(report: Mapping[str, Any]) -> str:
+    """How many events are the same as another; they are learned all the same."""
+    count = report["duplicates"]
+    return (
+        f"{count:,} events have the user, item, kind, value and time of another."
+        if count
+        else "No event is there twice."
+    )
+
+
+def without_interval(found: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each reason for which intervals of a protocol could not be computed."""
+    figures = [(name, one[metric]) for name, one in found["methods"].items() for metric, _ in METRICS]
+    figures += [
+        (f"the difference from {name}", one[metric]) for name, one in found["against"].items() for metric, _ in METRICS
+    ]
+    names: dict[str, dict[str, None]] = {}
+    for name, one in figures:
+        if "no_interval" in one:
+            names.setdefault(one["no_interval"], {})[name] = None
+    for why, which in names.items():
+        yield f"No 95% interval of {', '.join(which)}: {why}."
 
 
 def _by_history(found: Mapping[str, Any]) -> Table:

@@ -1,4 +1,4 @@
-"""A trained model as a method of its own: the full catalogue by its scores, what the person has met left out."""
+"""A trained model as a method of its own: the full catalogue by its scores, what the person has seen left out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -42,7 +42,9 @@ class Retrieval:
         if scores is None:
             return {}
         kept = scores.copy()
-        kept[self._met.get(moment.user, [])] = -np.inf
+        hidden = moment.hidden
+        met = self._met.get(moment.user, [])
+        kept[met if hidden is None else [self._numbers[one] for one in hidden if one in self._numbers]] = -np.inf
         return {self._name: Scored(kept, self._numbers.get)}
 
     def learn(self, event: Event, liked: bool) -> None:

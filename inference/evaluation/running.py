@@ -9,8 +9,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.draws import TIES_KEY, drawn
+from inference.evaluation.met import Met
 from inference.evaluation.protocol import DEPTH, Likes, Step
 from schemas.events import Event
+from schemas.seen import PLAIN, SeenRules
 
 BUCKETS = {"0-2": 2, "3-9": 9, "10-30": 30, "31+": None}
 """People by how many likes of theirs came before the test: name -> the most of them."""
@@ -18,36 +21,41 @@ BUCKETS = {"0-2": 2, "3-9": 9, "10-30": 30, "31+": None}
 
 @dataclass(frozen=True)
 class Moment:
-    """Whom a list is for, where and when. It is all that a method is told of a test."""
+    """Whom a list is for, where and when, and what is off it. It is all that a method is told of a test.
+
+    `hidden`: the items that the user has seen by the rule of the scene; None for all that they have met.
+    """
 
     user: str
     scene: str
     ts: int
+    hidden: frozenset[str] | None = field(default=None, compare=False)
 
 
 class Ranked(Protocol):
     """An order of the catalogue that stands."""
 
-    def place(self, item: str) -> int:
-        """How many items come before this one; -1 if it is not listed."""
+    def place(self, item: str, draw: float) -> int:
+        """How many items come before this one; -1 if it is not listed. `draw`, 0 to below 1, decides among ties."""
 
 
 @dataclass(frozen=True)
 class Scored:
     """Every item by its score: `scores` [items] by the numbers that `find` gives, -inf for what is left out.
 
-    Of two that are equal, the lower number comes first.
+    Items of one score are in no order: each place among them is as likely. By number, an item that is met later would
+    come later, and the order would tell of the future.
     """
 
     scores: NDArray[np.floating]
     find: Callable[[str], int | None]
 
-    def place(self, item: str) -> int:
+    def place(self, item: str, draw: float) -> int:
         number = self.find(item)
         if number is None or number >= len(self.scores) or not np.isfinite(self.scores[number]):
             return -1
         own = self.scores[number]
-        return int((self.scores > own).sum() + (self.scores[:number] == own).sum())
+        return int((self.scores > own).sum()) + int(draw * int((self.scores == own).sum()))
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Ranker(Protocol):
 
     def learn(self, user: str, item: str, liked: bool, ts: int = 0) -> None: ...
 
-    def order(self, user: str, ts: int = 0) -> Ranked: ...
+    def order(self, user: str, ts: int = 0, hidden: frozenset[str] | None = None) -> Ranked: ...
 
 
 class Named:
@@ -82,7 +90,7 @@ class Named:
         self._name, self._ranker = name, ranker
 
     def rank(self, moment: Moment, k: int) -> Mapping[str, Ranked]:
-        return {self._name: self._ranker.order(moment.user, moment.ts)}
+        return {self._name: self._ranker.order(moment.user, moment.ts, moment.hidden)}
 
     def learn(self, event: Event, liked: bool) -> None:
         if event.item is not None:
@@ -129,6 +137,8 @@ class Outcome:
     unseen: list[bool] = field(default_factory=list)
     among_unseen: dict[str, list[float]] = field(default_factory=dict)
     events: int = 0
+    likes: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, place: int) -> None:
         """The place of the last test's item under a method."""
@@ -149,32 +159,39 @@ def run(
     *,
     likes: Likes,
     items: int = 0,
+    seed: int = 0,
+    seen: SeenRules = PLAIN,
     cursor: Cursor | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     clock: Callable[[], float] = perf_counter,
 ) -> Outcome:
-    """Carry out `steps` over `events`. `items` is how many the catalogue has; `progress` gets (done, total) steps.
+    """Carry out `steps` over `events`. `items` is how many the catalogue has; ties are drawn under `seed`;
+    what `seen` says is off the lists. `progress` gets (done, total) steps.
 
     A test that is not learned in its turn (leave-last-out) is asked as of the last event. `cursor` is moved along.
     """
     outcome = Outcome(events=len(events))
     cursor = cursor or Cursor()
-    met: dict[str, set[str]] = {}
+    met = Met(seen)
     liked_by: dict[str, int] = {}
     end = events[-1].ts if events else 0
     for done, step in enumerate(steps):
         event = events[step.at]
         assert event.item is not None
         cursor.at, cursor.test = step.at, step.test
-        known = met.setdefault(event.user, set())
         if step.test:
-            outcome.tests.append(Asked(step.at, event.user, liked_by.get(event.user, 0), items - len(known)))
-            moment = Moment(event.user, event.scene, event.ts if step.learn else end)
+            now = event.ts if step.learn else end
+            hidden = met.hidden(event.user, event.scene, now)
+            outcome.tests.append(Asked(step.at, event.user, liked_by.get(event.user, 0), items - len(hidden)))
+            moment = Moment(event.user, event.scene, now, None if seen.plain else hidden)
+            draw = drawn(event, TIES_KEY + seed)
             for method in methods:
-                _ask(method, moment, event.item, outcome, clock)
+                begun = clock()
+                ranked = method.rank(moment, DEPTH)
+                _judge(ranked, event.item, draw, clock() - begun, outcome)
         if step.learn:
             liked = likes(event)
-            known.add(event.item)
+            met.learn(event)
             liked_by[event.user] = liked_by.get(event.user, 0) + liked
             for method in methods:
                 method.learn(event, liked)
@@ -184,10 +201,9 @@ def run(
     return outcome
 
 
-def _ask(method: Method, moment: Moment, item: str, outcome: Outcome, clock: Callable[[], float]) -> None:
-    begun = clock()
-    ranked = method.rank(moment, DEPTH)
-    taken = clock() - begun
+def _judge(
+    ranked: Mapping[str, Ranked | Pool | Sequence[str]], item: str, draw: float, taken: float, outcome: Outcome
+) -> None:
     for name, one in ranked.items():
         if isinstance(one, Pool):
             outcome.found.setdefault(name, []).append(item in one.items)
@@ -196,5 +212,5 @@ def _ask(method: Method, moment: Moment, item: str, outcome: Outcome, clock: Cal
         if isinstance(one, Sequence):
             outcome.add(name, one.index(item) if item in one else -1)
         else:
-            outcome.add(name, one.place(item))
+            outcome.add(name, one.place(item, draw))
         outcome.seconds[name] = outcome.seconds.get(name, 0.0) + taken

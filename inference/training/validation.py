@@ -17,6 +17,9 @@ DEPTH = 10
 CHUNK = 32
 """Lists of one pass."""
 
+TIES_SEED = 0x7469_6573
+"""What the place of an item among those of one score is drawn with."""
+
 
 class Figures(msgspec.Struct, frozen=True):
     """The share of `tests` whose item is among the first ten, and the mean of 1 / log2(place + 1) of those."""
@@ -72,19 +75,24 @@ def scored(readings: Readings, histories: Histories, asked: Ints) -> Iterator[tu
 
 
 def retrieved(readings: Readings, histories: Histories, asked: Ints) -> Ints:
-    """At which place, from 0, each asked event's item stands among all items that its person has not met."""
+    """At which place, from 0, each asked event's item stands among all items that its person has not met.
+
+    Among items of one score the place is drawn, by event.
+    """
+    draws = _draws(histories)
     found = np.full(len(histories), -1, np.int64)
     for places, scores in scored(readings, histories, asked):
         own = scores[np.arange(len(places)), histories.item[places]]
-        found[places] = (scores > own[:, None]).sum(1)
+        found[places] = (scores > own[:, None]).sum(1) + (draws[places] * (scores == own[:, None]).sum(1)).astype(int)
     return found[asked]
 
 
 def best(readings: Readings, histories: Histories, asked: Ints, count: int) -> list[Ints]:
     """The `count` best items that the person has not met before each asked event, best first."""
     found: dict[int, Ints] = {}
+    ties = np.random.default_rng(TIES_SEED).random(len(histories.items))
     for places, scores in scored(readings, histories, asked):
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+        order = np.lexsort((np.broadcast_to(ties, scores.shape), -scores))[:, :count]
         for place, row, line in zip(places.tolist(), order, scores, strict=True):
             found[place] = row[np.isfinite(line[row])]
     return [found[place] for place in asked.tolist()]
@@ -97,6 +105,7 @@ def reranked(
     """At which place each asked event's item stands in its shortlist by the packed scores; -1 if it is not on it."""
     network.module.eval()
     told = torch.from_numpy(known).to(network.device)
+    draws = _draws(histories)
     found = np.full(len(asked), -1, np.int64)
     for start in range(0, len(asked), CHUNK):
         here = slice(start, start + CHUNK)
@@ -105,7 +114,8 @@ def reranked(
         for row, (place, some) in enumerate(zip(asked[here].tolist(), shortlists[here], strict=True)):
             at = np.flatnonzero(some == histories.item[place])
             if len(at):
-                found[start + row] = (scores[row, : len(some)] > scores[row, at[0]]).sum()
+                given, own = scores[row, : len(some)], scores[row, at[0]]
+                found[start + row] = (given > own).sum() + int(draws[place] * (given == own).sum())
     return found
 
 
@@ -117,11 +127,16 @@ def floors(histories: Histories, asked: Ints) -> dict[str, Figures]:
     found: dict[str, list[int]] = {name: [] for name in methods}
     wanted: NDArray[np.bool_] = np.zeros(len(histories), np.bool_)
     wanted[asked] = True
-    with_item = np.flatnonzero(histories.item >= 0)
+    with_item, draws = np.flatnonzero(histories.item >= 0), _draws(histories)
     for place in with_item[: np.searchsorted(with_item, asked[-1], side="right") if len(asked) else 0].tolist():
         user, item = str(histories.history[place]), histories.items[histories.item[place]]
         for name, method in methods.items():
             if wanted[place]:
-                found[name].append(method.order(user, int(histories.ts[place])).place(item))
+                found[name].append(method.order(user, int(histories.ts[place])).place(item, draws[place]))
             method.learn(user, item, bool(histories.feeling[place] > 0), int(histories.ts[place]))
     return {name: figures(np.array(places, np.int64)) for name, places in found.items()}
+
+
+def _draws(histories: Histories) -> NDArray[np.float64]:
+    """How ties fall in a test of each event, from 0 to below 1, the same for every method. float64 [events]."""
+    return np.random.default_rng(TIES_SEED).random(len(histories))

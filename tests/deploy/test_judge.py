@@ -1,11 +1,14 @@
 """One rule for every method: the tests, what counts as a hit, and who knows what when."""
 
 from collections import Counter
-from collections.abc import Sequence
+
+import numpy as np
 
 from deploy.judge import JUDGED, OUZEL, Judge
+from inference.evaluation.running import Scored
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Reason, Recommendation, Source
+from schemas.seen import PLAIN, seen_rules
 
 
 class MostLiked:
@@ -20,9 +23,13 @@ class MostLiked:
         self.likes[item] += liked
         self.met.add((user, item))
 
-    def rank(self, user: str, k: int) -> Sequence[str]:
+    def order(self, user: str, *, hidden: frozenset[str]) -> Scored:
         self.asked.append((user, self.likes.total()))
-        return [item for item, _ in self.likes.most_common() if (user, item) not in self.met][:k]
+        items = [item for item in self.likes if item not in hidden]
+        return Scored(
+            np.array([float(self.likes[item]) for item in items]),
+            lambda item: items.index(item) if item in items else None,
+        )
 
 
 def rated(user: str, item: str | None, value: float = 5.0) -> Event:
@@ -71,6 +78,22 @@ def test_only_likes_of_new_items_by_people_with_a_list_are_tests() -> None:
     judge.about_to_send(Event(id="s", user="ann", kind=EventKind.STEER, ts=1, text="less noise"))
     assert judge.verdict().tests == 0
     assert judge.verdict().ratio(OUZEL) is None
+
+
+def test_a_purchase_after_a_view_is_a_test_where_only_purchases_count() -> None:
+    def event(kind: EventKind, ts: int) -> Event:
+        return Event(id=f"{kind}{ts}", user="ann", kind=kind, ts=ts, item="a", scene="shop")
+
+    shop = seen_rules("never", "all, shop=purchase")
+    for rules, tests, hits, seen in ((PLAIN, 0, 0, 2), (shop, 1, 1, 1)):
+        judge = Judge({"popularity": MostLiked()}, rules)
+        judge.learn(rated("bob", "a"))
+        judge.learn(event(EventKind.VIEW, 1))
+        judge.published(published("ann", "a"))
+        judge.about_to_send(event(EventKind.PURCHASE, 2))
+        judge.about_to_send(event(EventKind.PURCHASE, 3))
+        verdict = judge.verdict()
+        assert (verdict.tests, verdict.hits, verdict.seen) == (tests, {OUZEL: hits, "popularity": hits}, seen)
 
 
 def test_every_method_knows_all_before_the_event_and_nothing_of_it() -> None:

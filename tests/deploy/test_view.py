@@ -130,6 +130,7 @@ def test_the_summary_has_the_figures_that_were_measured() -> None:
         "event_to_list_ms": {name: pytest.approx(120.0, rel=0.01) for name in ("p50", "p95", "p99")},
         "hit_ratio": {"ouzel": 1.0, "item_knn": 0.0, "markov": 0.0, "popularity": 0.0},
         "tests": 9,
+        "likes_of_seen_items": 0,
     }
     console = Console(width=80)
     with console.capture() as capture:

@@ -1,6 +1,7 @@
 """The evaluation as a whole: the data, every method under both protocols, and the report."""
 
 import gzip
+import io
 import json
 import re
 from dataclasses import replace
@@ -20,9 +21,11 @@ from deploy.evaluate import Options, evaluate
 from deploy.judging import Job, judge
 from deploy.sources import EventColumns, ItemColumns
 from inference.evaluation.figures import About, summary
+from inference.evaluation.intervals import ONE_USER
 from inference.evaluation.page import page
 from inference.evaluation.report import tables
-from schemas.events import EventKind
+from schemas.events import Event, EventKind
+from schemas.items import Item
 from tests import parts
 from tests.evaluation import synthetic
 
@@ -123,9 +126,12 @@ def test_the_report_has_its_shape_in_both_protocols(judged):
         assert found["against"].keys() == found["methods"].keys() - {"ouzel"}
         for figures in found["methods"].values():
             for metric in ("hr10", "ndcg10"):
-                assert figures[metric]["low"] <= figures[metric]["mean"] <= figures[metric]["high"]
+                low, high = figures[metric]["low"], figures[metric]["high"]
+                assert (low is None) == (high is None) == ("no_interval" in figures[metric])
+                assert low is None or low <= figures[metric]["mean"] <= high
         for against in found["against"].values():
-            assert against["low"] == against["hr10"]["low"] <= against["hr10"]["mean"] <= against["hr10"]["high"]
+            assert against["low"] == against["hr10"]["low"]
+            assert against["low"] is None or against["low"] <= against["hr10"]["mean"] <= against["hr10"]["high"]
         for one in ("scorer", "ouzel"):
             assert found["methods"][one]["tokens_a_list"] == 5.0
         buckets = found["by_history"].values()
@@ -228,6 +234,80 @@ def test_a_report_without_tests_or_models_can_still_be_shown(shelf):
 
 
 @pytest.mark.slow
+def of_one_user(count: int) -> Dataset:
+    """Somebody goes through a shelf in the order in which it stands, and nobody else does anything."""
+    events = tuple(
+        Event(id=f"e{n}", user="ann", item=f"i{n}", kind=EventKind.LIKE, ts=1_600_000_000_000 + 60_000 * n)
+        for n in range(count)
+    )
+    return Dataset(tuple(Item(id=f"i{n}", title=f"i{n}") for n in range(count)), events, "one user")
+
+
+def test_where_nothing_tells_items_apart_every_ranking_is_at_chance():
+    """A catalogue made from the events stands in the order in which it is met: to go by it would tell the future."""
+    options = Options(seeds=3, protocols=("prequential",), processes=1, model=False, sasrec=False)
+    methods = evaluate(of_one_user(600), options)["protocols"]["prequential"]["methods"]
+    chance = 0.05  # the mean of 10 / n where n falls from 480 to 1
+    for name, figures in methods.items():
+        if name != "markov":
+            assert figures["hr10"]["mean"] < 4 * chance, name
+
+
+def test_where_there_is_one_user_there_is_no_interval_and_screen_page_and_json_say_so(tmp_path):
+    options = Options(seeds=1, protocols=("prequential",), processes=1, model=False, sasrec=False)
+    out = Console(file=io.StringIO(), width=100)
+    json_file, page_file = tmp_path / "r.json", tmp_path / "r.html"
+    evaluate(of_one_user(400), options, json=json_file, html=page_file, console=out)
+    found = json.loads(json_file.read_text())["protocols"]["prequential"]
+    told = [found["methods"]["popularity"]["hr10"], found["against"]["popularity"]["ndcg10"]]
+    for figures in told:
+        assert (figures["low"], figures["high"], figures["no_interval"]) == (None, None, ONE_USER)
+    screen = " ".join(out.file.getvalue().split())
+    assert "No 95% interval of ouzel_without_model, popularity" in screen
+    assert "the tests are of one user" in screen
+    page = page_file.read_text()
+    assert ONE_USER in page
+    assert "no interval</text>" in page
+    assert 'class="whisker"' not in page
+
+
+def test_in_a_shop_a_purchase_after_a_view_is_a_test_and_lists_show_what_was_viewed(tmp_path):
+    """Everybody views an item and then buys it: where a view counts, nothing is left to be tested."""
+    rows = [
+        (
+            f"u{n % 40}",
+            f"i{(n // 40 + 3 * n) % 60}",
+            1_600_000_000 + 600 * n + 60 * bought,
+            ("view", "purchase")[bought],
+        )
+        for n in range(1_200)
+        for bought in (0, 1)
+    ]
+    lines = [",".join(map(str, row)) for row in sorted(rows, key=lambda row: row[2])]
+    lines += lines[-1:]  # there twice
+    (tmp_path / "shop.csv").write_text("\n".join(["user_id,item_id,timestamp,event", *lines]) + "\n")
+    found = {}
+    for kinds in ("all", "purchase"):
+        json_file = tmp_path / f"{kinds}.json"
+        told = CliRunner().invoke(
+            cli,
+            [
+                *("evaluate", "--events", str(tmp_path / "shop.csv"), "--without-model", "--seeds", "1"),
+                *("--protocols", "prequential", "--json", str(json_file), "--seen-kinds", kinds),
+            ],
+        )
+        assert told.exit_code == 0, told.output
+        found[kinds] = json.loads(json_file.read_text())
+        assert "1 events have the user, item, kind, value and time of another" in " ".join(told.output.split())
+        assert "of items that the user had seen" in " ".join(told.output.split())
+    everything, purchases = (found[kinds]["protocols"]["prequential"] for kinds in ("all", "purchase"))
+    assert everything["tests"] == [0]
+    assert everything["left_out"]["seen"][0] > 900
+    assert purchases["tests"][0] > 150
+    assert purchases["methods"]["ouzel_without_model"]["hr10"]["mean"] > 0.5, "what was viewed is on the lists"
+    assert found["purchase"]["duplicates"] == 1
+
+
 def test_in_other_processes_the_figures_are_the_same(shelf, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2])  # the children are sent a class of these tests
     options = Options(seeds=2, protocols=("leave_last_out",), limit=500, parts=4, sasrec=False)

@@ -14,6 +14,13 @@ EVENTS = st.lists(
 )
 
 
+def best(method, user, k):
+    """The `k` best items that the user has not met; ties by id."""
+    order = method.order(user)
+    items = [item for item in method._numbers if order.place(item, 0.0) >= 0]
+    return sorted(items, key=lambda item: (order.place(item, 0.0), item))[:k]
+
+
 def told(method, events):
     for at, (user, item, liked) in enumerate(events):
         method.learn(user, item, liked, at * 1000)
@@ -26,7 +33,7 @@ def test_a_list_holds_each_item_once_and_none_that_the_person_has_met(kind, even
     method = told(kind(), events)
     met = {item for user, item, _ in events if user == "ann"}
     known = {item for _, item, _ in events}
-    ranked = list(method.rank("ann", k))
+    ranked = best(method, "ann", k)
     assert len(ranked) == len(set(ranked)) == min(k, len(known - met))
     assert set(ranked) <= known - met
 
@@ -35,10 +42,10 @@ def test_a_list_holds_each_item_once_and_none_that_the_person_has_met(kind, even
 def test_the_offered_catalogue_is_ranked_too_and_ranking_changes_nothing(kind):
     method = kind()
     method.offer(["a", "b", "c"])
-    assert list(method.rank("ann", 3)) == ["a", "b", "c"]
+    assert best(method, "ann", 3) == ["a", "b", "c"]
     method.learn("bob", "c", True)
-    assert list(method.rank("ann", 3)) == list(method.rank("ann", 3))
-    assert method.rank("ann", 1) == ["c"]
+    assert best(method, "ann", 3) == best(method, "ann", 3)
+    assert best(method, "ann", 1) == ["c"]
 
 
 @given(EVENTS)
@@ -46,7 +53,7 @@ def test_popularity_is_the_number_of_likes(events):
     likes = {item: 0 for _, item, _ in events}
     for _, item, liked in events:
         likes[item] += liked
-    ranked = told(Popularity(), events).rank("nobody", 8)
+    ranked = best(told(Popularity(), events), "nobody", 8)
     assert [likes[item] for item in ranked] == sorted(likes.values(), reverse=True)
 
 
@@ -55,10 +62,8 @@ def test_decayed_popularity_forgets():
     for n in range(3):
         method.learn(f"u{n}", "old", True, 0)
     method.learn("u9", "new", True, 2 * DAY_MS)
-    assert list(method.rank("ann", 2)) == ["new", "old"]
-    assert list(told(Popularity(), [("u", "old", True), ("u", "old", True), ("v", "new", True)]).rank("ann", 1)) == [
-        "old"
-    ]
+    assert best(method, "ann", 2) == ["new", "old"]
+    assert best(told(Popularity(), [("u", "old", True), ("u", "old", True), ("v", "new", True)]), "ann", 1) == ["old"]
 
 
 def test_markov_follows_the_last_item():
@@ -66,9 +71,9 @@ def test_markov_follows_the_last_item():
     method.learn("x", "c", True)
     method.learn("x", "d", True)
     method.learn("ann", "a", False)
-    assert method.rank("ann", 1) == ["b"]
+    assert best(method, "ann", 1) == ["b"]
     method.learn("ann", "c", False)
-    assert method.rank("ann", 1) == ["d"]
+    assert best(method, "ann", 1) == ["d"]
 
 
 @given(EVENTS)
@@ -85,7 +90,7 @@ def test_item_knn_is_the_shrunk_cosine_summed_over_the_last_likes(events):
         pairs = [(len(people[item] & people[like]), like) for like in liked.get("ann", [])[-10:]]
         return sum(both / (math.sqrt(len(people[item]) * len(people[like])) + 20.0) for both, like in pairs)
 
-    ranked = told(ItemKnn(), events).rank("ann", 8)
+    ranked = best(told(ItemKnn(), events), "ann", 8)
     scores = [score(item) for item in ranked]
     assert scores == pytest.approx(sorted((score(i) for i in people if i not in met.get("ann", [])), reverse=True))
 
@@ -96,5 +101,5 @@ def test_items_beyond_the_bound_are_ranked_by_how_many_met_them(kind):
     for n in range(80):
         method.learn(f"u{n % 5}", f"i{n}", True)
     method.learn("v", "i79", True)
-    assert len(method.rank("ann", 100)) == 80
-    assert method.rank("ann", 1) == ["i79"]
+    assert len(best(method, "ann", 100)) == 80
+    assert best(method, "ann", 1) == ["i79"]

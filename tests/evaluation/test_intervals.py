@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from inference.evaluation.intervals import interval
+from inference.evaluation.intervals import ALL_ALIKE, NO_TESTS, ONE_USER, interval
 
 
 def test_for_one_test_a_person_it_is_the_interval_of_a_mean():
@@ -41,6 +41,9 @@ def test_who_is_numbered_how_does_not_matter_and_one_seed_gives_one_interval():
     assert interval(values, np.array([0, 0, 1, 1]), seed=1) == interval(values, np.array([0, 0, 1, 1]), seed=1)
 
 
-def test_no_tests_and_one_person_are_no_error():
-    assert interval(np.zeros(0), np.zeros(0, np.int64)) == (0.0, 0.0, 0.0)
-    assert interval(np.array([1.0, 0.0]), np.array([3, 3])) == (0.5, 0.5, 0.5)
+def test_what_has_no_interval_says_why_instead_of_having_one_of_no_width():
+    assert interval(np.zeros(0), np.zeros(0, np.int64)) == (None, None, 0.0, NO_TESTS)
+    assert interval(np.array([1.0, 0.0] * 40), np.full(80, 3)) == (None, None, 0.5, ONE_USER)
+    assert interval(np.zeros(80), np.arange(80)) == (None, None, 0.0, ALL_ALIKE)
+    assert interval(np.array([1.0, 0.0] * 40), np.repeat(np.arange(40), 2)) == (None, None, 0.5, ALL_ALIKE)
+    assert interval(np.array([1.0, 0.0]), np.array([3, 4])) == (0.0, 1.0, 0.5, None)

@@ -25,6 +25,7 @@ from inference.evaluation.running import (
     run,
 )
 from schemas.events import Event, EventKind
+from schemas.seen import seen_rules
 
 VIEW = EventKind.VIEW
 
@@ -55,19 +56,19 @@ class Spy:
 
 
 def preq(events: Sequence[Event], *methods: Method, rule: Rule) -> Outcome:
-    return run(events, prequential(events, liked, rule), methods, likes=liked)
+    return run(events, prequential(events, liked, rule).steps, methods, likes=liked)
 
 
 def test_each_test_comes_before_its_event_is_learned_and_names_no_item():
     spy = Spy()
-    outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, every=1))
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, share=1.0))
     moments = [Moment("ann", "default", n) for n in (2, 3)]
     expected = [("e0", True), ("e1", True), (moments[0], DEPTH), ("e2", True), (moments[1], DEPTH), ("e3", True)]
     assert spy.log == expected
     assert [test.at for test in outcome.tests] == [2, 3]
 
 
-def test_only_every_nth_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
+def test_only_a_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b"),
@@ -75,12 +76,111 @@ def test_only_every_nth_like_of_an_item_new_to_the_person_after_the_warm_up_is_a
         event(3, "bob", "a"),
         event(4, "ann", "a"),  # met before
         event(5, "ann", None, EventKind.STEER),
-        event(6, "ann", "d"),  # the test
-        event(7, "ann", "e"),  # not every second
+        event(6, "ann", "d"),
     ]
-    steps = prequential(events, liked, Rule(warm_up=0.2, every=2))
-    assert [step.at for step in steps if step.test] == [6]
-    assert [step.at for step in steps if step.learn] == [0, 1, 2, 3, 4, 6, 7]
+    steps = prequential(events, liked, Rule(warm_up=0.3, share=1.0)).steps
+    assert [step.at for step in steps if step.test] == [3, 6]
+    assert [step.at for step in steps if step.learn] == [0, 1, 2, 3, 4, 6]
+
+
+DAY = 86_400_000
+SHOPPING = [
+    event(0, "ann", "a", VIEW, ts=0),
+    event(1, "ann", "a", EventKind.PURCHASE, ts=DAY),  # after a view
+    event(2, "ann", "a", EventKind.PURCHASE, ts=2 * DAY),  # again
+    event(3, "ann", "a", EventKind.PURCHASE, ts=40 * DAY),  # a month later
+]
+
+
+@pytest.mark.parametrize(
+    ("again", "kinds", "tests"),
+    [
+        ("never", "all", []),
+        ("never", "purchase", [1]),
+        ("30", "all", [3]),
+        ("30", "purchase", [1, 3]),
+        ("always", "all", [1, 2, 3]),
+        ("never, default=always", "all", [1, 2, 3]),
+        ("always, other=never", "all", [1, 2, 3]),
+    ],
+)
+def test_what_counts_as_seen_says_which_likes_are_tests(again, kinds, tests):
+    def bought(one: Event) -> bool:
+        return one.kind is EventKind.PURCHASE
+
+    rules = seen_rules(again, kinds)
+    plan = prequential(SHOPPING, bought, Rule(warm_up=0.0, share=1.0), rules)
+    assert [step.at for step in plan.steps if step.test] == tests
+    assert plan.likes == 3
+    assert plan.left_out == {"warm_up": 0, "seen": 3 - len(tests), "not_drawn": 0}
+    last = leave_last_out(SHOPPING, bought, rules)
+    assert [step.at for step in last.steps if step.test] == tests[-1:]
+    assert last.left_out == {"first": 0, "seen": 3 - len(tests), "not_last": max(0, len(tests) - 1)}
+
+
+def test_every_like_is_a_test_or_left_out_for_one_reason():
+    events = [event(n, f"u{n % 7}", f"i{n % 50}") for n in range(600)]
+    for plan in (prequential(events, liked), leave_last_out(events, liked)):
+        assert sum(step.test for step in plan.steps) + sum(plan.left_out.values()) == plan.likes == 600
+
+
+def test_methods_are_told_what_is_hidden_and_rank_the_rest():
+    popularity = Popularity()
+    popularity.offer("ab")
+    rules = seen_rules("never", "purchase")
+    steps = prequential(SHOPPING, liked, Rule(warm_up=0.0, share=1.0), rules).steps
+    spy = Spy()
+    like = event(9, "ann", "b", ts=50 * DAY)
+    steps = [*steps, Step(4, True, True)]
+    run([*SHOPPING, like], steps, [spy, Named("popularity", popularity)], likes=liked, items=2, seen=rules)
+    (moment,) = [one[0] for one in spy.log if isinstance(one[0], Moment)]
+    assert moment.hidden == {"a"}
+    viewed = Popularity()
+    viewed.learn("ann", "a", False)
+    assert viewed.order("ann").place("a", 0.0) == -1
+    assert viewed.order("ann", hidden=frozenset()).place("a", 0.0) == 0
+
+
+def test_users_who_take_turns_are_all_tested():
+    events = [event(n, f"u{n % 4}", f"i{n}") for n in range(4_000)]
+    tested = [events[step.at].user for step in prequential(events, liked, Rule(warm_up=0.0)).steps if step.test]
+    assert set(tested) == {"u0", "u1", "u2", "u3"}
+    assert 0.22 < len(tested) / len(events) < 0.28
+    assert all(0.15 < tested.count(user) / 1_000 < 0.35 for user in set(tested))
+
+
+@given(st.randoms(use_true_random=False))
+def test_which_events_are_tests_follows_from_each_alone_and_the_tie_seed(random):
+    events = [event(n, f"u{n % 3}", f"i{n}", ts=5) for n in range(60)]
+    shuffled = [event(900 + n, one.user, one.item, ts=one.ts) for n, one in enumerate(events)]  # rows of another file
+    random.shuffle(shuffled)
+
+    def tested(stream: Sequence[Event], seed: int) -> set[str | None]:
+        return {stream[step.at].item for step in prequential(stream, liked, Rule(0.0, seed=seed)).steps if step.test}
+
+    assert tested(events, 0) == tested(shuffled, 0) != tested(events, 1)
+
+
+def test_where_items_come_in_the_order_of_the_catalogue_popularity_is_at_chance():
+    """Nobody else likes anything, so all that is left is tied: an order by number would know what comes next."""
+    events = [event(n, "ann", f"i{n}") for n in range(400)]
+    popularity = Popularity()
+    popularity.offer([f"i{n}" for n in range(400)])
+    steps = prequential(events, liked, Rule(share=1.0)).steps
+    outcome = run(events, steps, [Named("popularity", popularity)], likes=liked, items=400)
+    found = summary([outcome], About(rule="r", ours="none"))["methods"]["popularity"]["hr10"]["mean"]
+    chance = np.mean([min(1.0, DEPTH / test.left) for test in outcome.tests])
+    assert abs(found - chance) < 0.06, (found, chance)  # 320 tests: three standard errors
+
+
+def test_every_method_has_the_same_draw_among_ties():
+    events = [event(n, "ann", f"i{n}") for n in range(40)]
+    methods = [Popularity(), ItemKnn()]
+    for method in methods:
+        method.offer([f"i{n}" for n in range(40)])
+    named = [Named(str(number), method) for number, method in enumerate(methods)]
+    outcome = run(events[:1], [Step(0, True, True)] * 1, named, likes=liked, seed=3)
+    assert outcome.row("0") == outcome.row("1")
 
 
 def test_leave_last_out_learns_all_but_what_comes_from_each_persons_last_like_on():
@@ -96,7 +196,7 @@ def test_leave_last_out_learns_all_but_what_comes_from_each_persons_last_like_on
         event(8, "cy", "c"),  # cy's
         event(9, "bob", None, EventKind.STEER),
     ]
-    steps = leave_last_out(events, liked)
+    steps = leave_last_out(events, liked).steps
     assert [step.at for step in steps if step.learn] == [0, 4, 5, 6, 7]
     assert [step.at for step in steps if step.test] == [1, 8]
     assert not any(step.test and step.learn for step in steps)
@@ -119,7 +219,7 @@ def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_
     for _ in range(2):
         random.shuffle(events)
         stream = sorted(events, key=lambda one: one.ts)
-        steps = leave_last_out(stream, liked)
+        steps = leave_last_out(stream, liked).steps
         asked = {stream[step.at].user: step.at for step in steps if step.test}
         assert len(asked) == sum(step.test for step in steps)
         for step in steps:
@@ -138,7 +238,7 @@ def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_
 def test_the_figures_are_those_worked_out_by_hand():
     events = [event(n, "ann", f"i{n}") for n in range(5)]
     spy = Spy(["i1", "x"], ["x", "i2"], ["x"], [f"x{n}" for n in range(10)] + ["i4"])
-    outcome = preq(events, spy, rule=Rule(warm_up=0.2, every=1))
+    outcome = preq(events, spy, rule=Rule(warm_up=0.2, share=1.0))
     assert outcome.row("spy") == [0, 1, -1, 10]
     figures = summary([outcome], About(rule="r"))["methods"]["spy"]
     assert figures["hr10"]["mean"] == 0.5
@@ -167,13 +267,14 @@ def test_people_are_told_apart_by_their_likes(likes, bucket):
 
 
 @given(st.lists(st.sampled_from([-math.inf, 0.0, 1.0, 2.0]), max_size=8))
-def test_a_place_in_an_order_by_scores_is_that_of_a_stable_sort(scores):
+def test_a_place_in_an_order_by_scores_is_after_what_is_better_and_anywhere_among_what_is_level(scores):
     array = np.array(scores, np.float32)
-    order = [number for number in np.argsort(-array, kind="stable").tolist() if np.isfinite(array[number])]
     ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None)
-    for number in range(len(scores)):
-        assert ranked.place(str(number)) == (order.index(number) if number in order else -1)
-    assert ranked.place("nothing") == ranked.place("99") == -1
+    for number, score in enumerate(scores):
+        better, level = sum(other > score for other in scores), scores.count(score)
+        expected = list(range(better, better + level)) if np.isfinite(score) else [-1] * level
+        assert [ranked.place(str(number), (at + 0.5) / level) for at in range(level)] == expected
+    assert ranked.place("nothing", 0.0) == ranked.place("99", 0.0) == -1
 
 
 def test_a_set_of_candidates_counts_towards_recall_only():
@@ -183,7 +284,7 @@ def test_a_set_of_candidates_counts_towards_recall_only():
 
         def learn(self, one: Event, is_like: bool) -> None: ...
 
-    outcome = preq([event(n, "ann", f"i{n}") for n in range(3)], Candidates(), rule=Rule(warm_up=0.3, every=1))
+    outcome = preq([event(n, "ann", f"i{n}") for n in range(3)], Candidates(), rule=Rule(warm_up=0.3, share=1.0))
     found = summary([outcome], About(rule="r"))
     assert found["recall"]["pool"] == {"recall": pytest.approx(1 / 3), "size": 2.0}
     assert found["methods"] == {}
@@ -206,7 +307,7 @@ def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
 
     events = [event(n, "ann", item) for n, item in enumerate("abc")]
     cursor, along = Cursor(), Fixed({2: [9.0, 8.0, 1.0]})
-    steps = prequential(events, liked, Rule(warm_up=0.0, every=1))
+    steps = prequential(events, liked, Rule(warm_up=0.0, share=1.0)).steps
     outcome = run(events, steps, [Retrieval("scorer", at(cursor, along), "abc")], likes=liked, cursor=cursor)
     assert along.asked == [0, 1, 2]
     assert outcome.row("scorer") == [None, None, 0]
@@ -261,7 +362,7 @@ def peeks(make: Callable[[Sequence[Event]], object], events: Sequence[Event], cu
     for stream in (events, other):
         method = make(stream)
         method.offer(items)
-        steps = [step for step in prequential(stream, liked, Rule(warm_up=0.0, every=1)) if step.at < cut]
+        steps = [step for step in prequential(stream, liked, Rule(warm_up=0.0, share=1.0)).steps if step.at < cut]
         rows.append(run(stream, steps, [Named("m", method)], likes=liked).row("m"))
     return rows[0] != rows[1]
 
@@ -281,7 +382,7 @@ def test_a_method_that_sees_what_is_later_is_found_out():
 def test_progress_is_told_and_ends_at_the_end():
     told: list[tuple[int, int]] = []
     events = [event(n, "ann", f"i{n}") for n in range(3)]
-    run(events, prequential(events, liked), [], likes=liked, progress=lambda done, of: told.append((done, of)))
+    run(events, prequential(events, liked).steps, [], likes=liked, progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (3, 3)
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from schemas.events import EventKind
 from schemas.items import Item
+from schemas.seen import SeenRule
 from streams.catalogue import Catalogue, ItemIndex
 from streams.context import EMPTY, fold
 from streams.errors import IndexFull
@@ -29,7 +30,7 @@ def test_it_allows_what_is_held_and_not_seen(steps):
         else:
             context = fold(context, done("ann", name, EventKind.VIEW, at=offset), offset)
             seen.add(name)
-        allowed = catalogue.allowed(context, NOW)
+        allowed = catalogue.allowed(context, NOW, SeenRule())
         assert {catalogue.index[int(n)] for n in np.flatnonzero(allowed)} == held - seen
         assert len(catalogue) == len(held)
 
@@ -37,8 +38,8 @@ def test_it_allows_what_is_held_and_not_seen(steps):
 def test_an_item_is_not_shown_before_it_is_published():
     catalogue = Catalogue()
     catalogue.add(item("soon", published=NOW + 1))
-    assert not catalogue.allowed(EMPTY, NOW).any()
-    assert catalogue.allowed(EMPTY, NOW + 1).all()
+    assert not catalogue.allowed(EMPTY, NOW, SeenRule()).any()
+    assert catalogue.allowed(EMPTY, NOW + 1, SeenRule()).all()
 
 
 def test_a_new_version_of_an_item_replaces_the_old():

@@ -11,8 +11,9 @@ import pytest
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
+from schemas.seen import SeenRule
 from streams.blend import Blend, learn
-from streams.context import EMPTY, SceneContext, Steer, fold
+from streams.context import EMPTY, Context, SceneContext, Steer, fold
 from streams.ranking import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
 from tests.ranking.world import NOW, PLAIN, World, done, item
 
@@ -215,12 +216,15 @@ def test_what_is_remembered_is_enough_to_learn_and_small(world):
 
 def test_popular_is_the_most_liked_that_the_person_has_not_seen(world):
     world.tell(*(done(f"x{n}", "f20", at=9000 + n) for n in range(20)), done("x0", "f21", at=9100))
-    top = popular(world.people["ann"], catalogue=world.catalogue, graph=world.graph, count=3)
-    assert top[0] == "f20"
-    assert not {"f03", "f04"} & set(
-        popular(world.people["ann"], catalogue=world.catalogue, graph=world.graph, count=30)
-    )
-    assert popular(EMPTY, catalogue=world.catalogue, graph=world.graph, count=1) == ("f20",)
+
+    def best(context: Context, count: int) -> tuple[str, ...]:
+        return popular(
+            context, catalogue=world.catalogue, graph=world.graph, count=count, now_ms=NOW + 9999, rule=SeenRule()
+        )
+
+    assert best(world.people["ann"], 3)[0] == "f20"
+    assert not {"f03", "f04"} & set(best(world.people["ann"], 30))
+    assert best(EMPTY, 1) == ("f20",)
 
 
 class TestReasons:

@@ -208,7 +208,8 @@ def test_affinity_orders_like_any_signal_and_an_item_without_a_vector_has_the_me
     known = numbers < 58
     assert (np.diff(column[known]) > 0).all()
     assert column.mean() == pytest.approx(0.0, abs=1e-5)
-    assert column[~known].tolist() == pytest.approx([0.0], abs=1e-5)
+    assert not known.all()
+    assert column[~known] == pytest.approx(0.0, abs=1e-5)
     strong = msgspec.structs.replace(Blend(), weights=tuple(float(name == AFFINITY) for name in SIGNALS))
     assert world.ids(chosen.under(strong))[0] == "f056"
     assert behavioural(strong, chosen.signals) == pytest.approx(0.0)
@@ -253,7 +254,7 @@ def test_an_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
     by_item = {entry.item: entry for entry in entries}
     assert [by_item[world.catalogue.index[int(n)]].model for n in first] == [90.0, 91.0]
     assert by_item["f050"].model == 50.0
-    assert by_item["f050"].sources == (Source.NEAREST,)
+    assert Source.NEAREST in by_item["f050"].sources
     assert by_item["f050"].reason.text == "close to Film 57, which you liked"
     assert (by_item["f050"].reason.code, by_item["f050"].reason.because) == (Source.NEAREST, ("f057",))
     assert by_item["f001"].reason.code is Source.COVISITED

@@ -59,6 +59,7 @@ def test_bounds_hold_and_bytes_round_trip(events: list[Event]) -> None:
     assert len(context.ids) <= ctx.MAX_IDS
     assert len(context.steers) <= ctx.MAX_STEERS
     assert len(context.seen) <= 8 * ctx.MAX_SEEN
+    assert len(context.seen_as) * 8 == len(context.seen) * 3
     for scene in context.scenes.values():
         assert len(scene.recent) <= ctx.MAX_RECENT
         assert len(scene.likes) <= ctx.MAX_LIKES
@@ -120,15 +121,18 @@ def test_forgetting_an_event_removes_what_it_brought() -> None:
 def test_forgetting_keeps_an_item_seen_that_another_event_saw() -> None:
     context = run([event(1, item="a"), event(2, EventKind.VIEW, item="a")])
     after = fold(context, Event(id="f", user="u", kind=EventKind.FORGET, ts=9, target="e1"), 2)
-    assert after.seen == context.seen
+    assert (after.seen, after.seen_as) == (context.seen[8:], context.seen_as[3:])  # the view's mark
     assert after.scenes["default"].likes == ()
 
 
-def test_a_digest_across_two_others_is_not_found() -> None:
-    mark = ctx.digest("a").to_bytes(8, "little")
-    row = b"\x01\x02\x03\x04" + mark + b"\x05\x06\x07\x08"
-    assert ctx.find_seen(row, mark) == -1
-    assert ctx.find_seen(row + mark, mark) == 16
+def test_forgetting_the_later_of_two_events_leaves_the_day_of_the_earlier() -> None:
+    day = 86_400_000
+    first = Event(id="1", user="u", kind=EventKind.LIKE, ts=5 * day, item="a")
+    once = run([first])
+    twice = fold(once, Event(id="2", user="u", kind=EventKind.LIKE, ts=9 * day, item="a"), 1)
+    assert twice.seen_as != once.seen_as
+    after = fold(twice, Event(id="f", user="u", kind=EventKind.FORGET, ts=9 * day, target="2"), 2)
+    assert (after.seen, after.seen_as) == (once.seen, once.seen_as)
 
 
 def test_the_least_recently_used_scene_is_dropped() -> None:

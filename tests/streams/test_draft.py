@@ -45,7 +45,7 @@ events = st.builds(
     number=st.integers(0, 30),
     item=st.sampled_from(items),
     scene=st.sampled_from(["home", "cart", "up-next"]),
-    ts=st.integers(0, 9),
+    ts=st.integers(0, 9).map(lambda thirds: 28_800_000 * thirds),
     value=st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]),
 )
 offsets = st.lists(st.integers(0, 3), min_size=60, max_size=60)

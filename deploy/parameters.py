@@ -1,0 +1,69 @@
+"""Types of what is typed on the command line, so that what cannot work is refused before any work begins."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class OutFile(click.ParamType):
+    """A file to write: its folder is there and may be written to, and so may the file if there is one.
+
+    With `make_folder` what runs makes the folders that are missing.
+    """
+
+    name = "path"
+
+    def __init__(self, *, make_folder: bool = False) -> None:
+        self._make_folder = make_folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if path.is_dir():
+            self.fail(f"{path} is a folder; name a file in it.", param, ctx)
+        if path.exists():
+            if not os.access(path, os.W_OK):
+                self.fail(f"{path} may not be written to; change its permissions, or name another file.", param, ctx)
+            return path
+        folder = path.parent
+        if not folder.exists() and not self._make_folder:
+            self.fail(f"there is no folder {folder}; make it, or name a file elsewhere.", param, ctx)
+        if why := unwritable(folder):
+            self.fail(why, param, ctx)
+        return path
+
+
+class OutFolder(click.ParamType):
+    """A folder to write to: it may be written to, or made where it is not there yet."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if why := unwritable(path):
+            self.fail(why, param, ctx)
+        return path
+
+
+class Real(click.FloatRange):
+    """A number in a range: neither infinite nor "nan", which every comparison lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a number to count with.", param, ctx)
+        return found
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why files cannot be written to `folder`, which is made if it is missing; None if they can."""
+    at = folder
+    while not at.exists() and at != at.parent:
+        at = at.parent
+    if not at.is_dir():
+        return f"{at} is a file; name another folder than {folder}."
+    if not os.access(at, os.W_OK | os.X_OK):
+        return f"the folder {at} may not be written to; change its permissions, or name another."
+    return None

@@ -1,0 +1,130 @@
+"""What counts as seen, and when it may come again: a rule for each scene, the same for lists and where they are judged.
+
+An item is seen by a user from an event of a kind that counts. It is off the lists of a scene for good ("never" again),
+until the first midnight (UTC) after a number of full days have passed since the last such event, or not at all
+("always" again).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.events import EventKind
+
+DAY_MS = 86_400_000
+MAX_DAYS = 36_500
+LAST_DAY = 65_535
+"""Days since 1970 that are told apart: until the year 2149."""
+
+KINDS = (
+    EventKind.VIEW,
+    EventKind.CLICK,
+    EventKind.LIKE,
+    EventKind.DISLIKE,
+    EventKind.CART,
+    EventKind.PURCHASE,
+    EventKind.RATE,
+    EventKind.DISMISS,
+)
+"""The kinds of events about an item."""
+
+NEVER, ALWAYS, ALL = "never", "always", "all"
+
+
+def day_of(ts: int) -> int:
+    """The day of a time in milliseconds, since 1970, at most `LAST_DAY`."""
+    return min(ts // DAY_MS, LAST_DAY)
+
+
+@dataclass(frozen=True, repr=False)
+class SeenRule:
+    """Events of `kinds` make an item seen: for good where `days` is None, not at all where it is 0."""
+
+    kinds: frozenset[EventKind] = frozenset(KINDS)
+    days: int | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether everything that the user has met is seen for good."""
+        return self.days is None and len(self.kinds) == len(KINDS)
+
+    def hides(self, kind: EventKind, ts: int, now_ms: int) -> bool:
+        """Whether an item is off the list at `now_ms` by the last event of that kind on it, at `ts`."""
+        return kind in self.kinds and (self.days is None or now_ms < self.back_ms(day_of(ts)))
+
+    def back_ms(self, day: int) -> int:
+        """When an item that was last met on `day` may come again. Not for rules that say never."""
+        return (day + 1 + self.days) * DAY_MS if self.days else 0
+
+    def __repr__(self) -> str:
+        again = NEVER if self.days is None else f"after {self.days} days" if self.days else ALWAYS
+        kinds = ALL if len(self.kinds) == len(KINDS) else "+".join(kind for kind in KINDS if kind in self.kinds)
+        return f"{again} ({kinds})"
+
+
+@dataclass(frozen=True, repr=False)
+class SeenRules:
+    """The rule of each scene that has one of its own, and of all others."""
+
+    default: SeenRule = SeenRule()
+    scenes: Mapping[str, SeenRule] = field(default_factory=dict)
+
+    def of(self, scene: str) -> SeenRule:
+        return self.scenes.get(scene, self.default)
+
+    def __repr__(self) -> str:
+        return ", ".join([repr(self.default), *(f"{scene} {rule!r}" for scene, rule in self.scenes.items())])
+
+    @property
+    def plain(self) -> bool:
+        return self.default.plain and all(rule.plain for rule in self.scenes.values())
+
+
+PLAIN = SeenRules()
+
+
+def seen_rules(again: str, kinds: str) -> SeenRules:
+    """The rules that two settings say, each a list with commas: first for every scene, then `scene=...` for some.
+
+    `again`: never, always, or days ("never, music=always, news=7"). `kinds`: all, or names joined by plus signs
+    ("all, shop=purchase+dislike"). Raises `ValueError` with a sentence that says what is taken.
+    """
+    days, known = _by_scene(again, NEVER), _by_scene(kinds, ALL)
+    scenes = (days.keys() | known.keys()) - {""}
+    return SeenRules(
+        SeenRule(_kinds(known[""]), _days(days[""])),
+        {
+            scene: SeenRule(_kinds(known.get(scene, known[""])), _days(days.get(scene, days[""])))
+            for scene in sorted(scenes)
+        },
+    )
+
+
+def _by_scene(text: str, default: str) -> dict[str, str]:
+    """What a setting says for each scene that it names, and under "" for all others."""
+    found = {"": default}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        scene, equals, value = (each.strip() for each in part.rpartition("="))
+        if bool(equals) != bool(scene):
+            raise ValueError(f"{part!r} names no scene before =; say scene=value, or a value for every scene")
+        if scene and scene in found:
+            raise ValueError(f"the scene {scene} is named twice")
+        found[scene] = value
+    return found
+
+
+def _days(text: str) -> int | None:
+    if text in {NEVER, ALWAYS}:
+        return None if text == NEVER else 0
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_DAYS:
+        raise ValueError(f"{text!r} is not never, always, or a number of days from 1 to {MAX_DAYS:,}")
+    return int(text)
+
+
+def _kinds(text: str) -> frozenset[EventKind]:
+    if text == ALL:
+        return frozenset(KINDS)
+    names = [each.strip() for each in text.split("+")]
+    wrong = [name for name in names if name not in KINDS]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not {ALL} or kinds joined by +, of {', '.join(KINDS)}")
+    return frozenset(EventKind(name) for name in names)
