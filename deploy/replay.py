@@ -23,6 +23,7 @@ from deploy.topics import PLAIN
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.items import Item
+from schemas.limits import OLDEST_EVENT_MS
 from schemas.topics import EVENTS, ITEMS, Topic
 from streams.clock import SYSTEM, Clock
 
@@ -144,8 +145,8 @@ class Pace:
 
 
 def shifted(event: Event, by_ms: int) -> Event:
-    """The event `by_ms` milliseconds later, at 1970 at the earliest."""
-    return msgspec.structs.replace(event, ts=max(0, event.ts + by_ms))
+    """The event `by_ms` milliseconds later, at the oldest time that workers accept at the earliest."""
+    return msgspec.structs.replace(event, ts=max(OLDEST_EVENT_MS, event.ts + by_ms))
 
 
 async def send_items(sink: Sink, items: Iterable[Item], *, on_sent: Callable[[Item], None] | None = None) -> int:
