@@ -182,9 +182,12 @@ async def topic_states(client: Any, names: Iterable[str]) -> dict[str, int]:
 
 async def ended(client: Any) -> None:
     """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
-    with suppress(TimeoutError, kafka.KafkaError, OSError):
-        async with asyncio.timeout(END_SECONDS):
-            await (client.close() if hasattr(client, "close") else client.stop())
+    stopping = asyncio.ensure_future(client.close() if hasattr(client, "close") else client.stop())
+    # In a task of its own: a client that is interrupted may raise what its own tasks were cancelled with.
+    await asyncio.wait({stopping}, timeout=END_SECONDS)
+    stopping.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await stopping
 
 
 async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping[str, str]) -> DeployError | None:

@@ -58,7 +58,7 @@ async def read(
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
-            looked = 0.0
+            looked, over = 0.0, False
             while True:
                 batches = await consumer.getmany(timeout_ms=WAIT_MS)
                 for records in batches.values():
@@ -66,11 +66,12 @@ async def read(
                     for record in records:
                         if key is None or record.key == key.encode():
                             tell(line(topic, record))
-                if batches:
-                    continue
-                if not follow and await _at(consumer, ends):
-                    return
-                if follow and asyncio.get_running_loop().time() - looked > LOOK_SECONDS:
+                if not follow:
+                    # One more look behind the end: a broker may be late to say where that is. Others may go on writing.
+                    if over:
+                        return
+                    over = await _at(consumer, ends)
+                elif not batches and asyncio.get_running_loop().time() - looked > LOOK_SECONDS:
                     # No record says nothing of the brokers: a consumer waits for those that are gone without a word.
                     with suppress(KafkaError):
                         await check_topics(consumer, bootstrap, connection, rights)

@@ -22,7 +22,7 @@ super.users=User:ANONYMOUS
 
 
 class GuardedKafka(KafkaBroker):
-    """`bootstrap` lets everything through; `login` asks for a name; `wrong` advertises `silent`, where nobody answers."""
+    """`bootstrap` lets all through; `login` asks for a name; `wrong` advertises `silent`, where nobody answers."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
