@@ -12,7 +12,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST)
+SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST, Source.EXPLORED)
 """Bit k of a candidate's sources stands for SOURCES[k]."""
 
 
@@ -66,7 +66,7 @@ def gather(
     numbers = np.flatnonzero(sources)
     if not len(numbers):  # nothing is known of any item: any that may be shown will do
         numbers = np.flatnonzero(allowed)[: sizes.trending]
-        sources[numbers] = 1 << SOURCES.index(Source.FRESH)
+        sources[numbers] = 1 << SOURCES.index(Source.EXPLORED)
     return Candidates(numbers, sources[numbers])
 
 
