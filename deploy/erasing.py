@@ -7,8 +7,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from deploy.asking import PLAIN, PROBE_SECONDS, asking, check_topics, ended
+from deploy.asking import PLAIN, PROBE_SECONDS, asking, ended
 from deploy.errors import DeployError
+from deploy.rights import check_topics
 from schemas.codec import decode, decode_order, encode
 from schemas.errors import Refused
 from schemas.privacy import ErasureOrder, ErasureReceipt

@@ -9,8 +9,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, check_topics, ended
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
 from deploy.errors import DeployError
+from deploy.rights import check_topics
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic

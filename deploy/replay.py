@@ -19,7 +19,8 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, check_topics, ended
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
+from deploy.rights import check_topics
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.items import Item

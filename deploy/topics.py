@@ -9,8 +9,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended, not_allowed, topic_states, user_of
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
 from deploy.errors import DeployError, TopicsDiffer
+from deploy.rights import not_allowed, topic_states, user_of
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.topics import ALL, DEAD_LETTERS, PRIVACY, Topic
 

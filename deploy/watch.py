@@ -14,10 +14,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.live import Live
 
-from deploy.asking import TIMEOUT_SECONDS, asking, check_topics, ended
+from deploy.asking import TIMEOUT_SECONDS, asking, ended
 from deploy.board import Board
 from deploy.judge import Judge
 from deploy.replay import KafkaSink, Paced, send_live
+from deploy.rights import check_topics
 from deploy.summary import summary, summary_table
 from deploy.view import Notes, Show, View, line
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
