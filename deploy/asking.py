@@ -21,7 +21,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import collect_hosts
 
 from deploy.errors import DeployError, first_of
-from deploy.rights import check_topics, not_allowed, user_of
+from deploy.rights import check_topics, leaderless, not_allowed, user_of
 
 PLAIN: Mapping[str, Any] = {}
 """No further options of an aiokafka client: neither encryption nor a login."""
@@ -92,7 +92,8 @@ async def explained(  # noqa: PLR0911 - one cause a paragraph
     """The sentence for a failure: what the error says itself, else what a look at the brokers shows."""
     who = user_of(connection)
     if isinstance(error, kafka.TopicAuthorizationFailedError):
-        topics = [topic for topic in rights if topic in str(error)] or list(rights)
+        named = {name for each in error.args for name in ([each] if isinstance(each, str) else each)}
+        topics = [topic for topic in rights if topic in named] or list(rights)
         return not_allowed(bootstrap, who, {topic: rights[topic] for topic in topics})
     if isinstance(error, kafka.ClusterAuthorizationFailedError):
         return DeployError(
@@ -149,10 +150,15 @@ async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping
             if away:
                 return DeployError(
                     f"the brokers at {bootstrap} give {', '.join(away)} as their address, and nothing answers there: "
-                    "set advertised.listeners of the brokers to what can be reached from here."
+                    "set advertised.listeners of the brokers to what can be reached from here, or start that broker."
                 )
             if rights:
                 await check_topics(client, bootstrap, connection, rights)
+                idle = await leaderless(client, rights)
+                if idle:
+                    return DeployError(
+                        f"no broker at {bootstrap} serves {', '.join(idle[:8])}: start the brokers that hold it."
+                    )
     except DeployError as found:
         return found
     except (kafka.KafkaError, TimeoutError, OSError):

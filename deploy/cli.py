@@ -93,9 +93,11 @@ def topics_list(brokers: str, timeout: float) -> None:
     """Show each topic with its partitions and how it is kept."""
     from deploy.topics import describe
 
+    unknown = "? (that needs the right DescribeConfigs)"
     for topic in asyncio.run(describe(brokers, _connection(), timeout)):
         partitions = f"{topic.partitions} partitions" if topic.partitions else "missing: `ouzel topics create` makes it"
-        click.echo(f"{topic.name:28} {partitions:16} {topic.policy or '?':8} {'internal' if topic.internal else ''}")
+        policy = topic.policy or (unknown if topic.partitions else "?")
+        click.echo(f"{topic.name:28} {partitions:16} {policy:8} {'internal' if topic.internal else ''}")
 
 
 @cli.command()

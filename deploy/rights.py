@@ -12,8 +12,11 @@ _UNKNOWN_TOPIC, _NOT_ALLOWED = 3, 29
 
 
 def user_of(connection: Mapping[str, Any]) -> str:
-    """The name that rights are granted to: that of the login; a certificate's is the brokers' to say."""
-    return str(connection.get("sasl_plain_username") or "ANONYMOUS")
+    """The name that rights are granted to: that of the login; which one a certificate stands for, the brokers know."""
+    of_certificate = connection.get("security_protocol") == "SSL"
+    return str(
+        connection.get("sasl_plain_username") or ("<that of the certificate>" if of_certificate else "ANONYMOUS")
+    )
 
 
 def not_allowed(bootstrap: str, who: str, rights: Mapping[str, str]) -> DeployError:
@@ -47,24 +50,37 @@ async def check_topics(
 async def topic_states(client: Any, names: Iterable[str]) -> dict[str, int]:
     """For each topic its number of partitions; 0 if it does not exist, and -29 if it may not be described.
 
-    Raises `KafkaError` where no broker answers, or a partition has no leader.
+    Raises `KafkaError` where no broker answers.
     """
-    inner = getattr(client, "client", None) or getattr(client, "_client", None) or client
-    nodes = [broker.nodeId for broker in inner.cluster.brokers()] or ["bootstrap"]
     wanted = list(names)
-    error: BaseException = kafka.NodeNotReadyError()
-    for node in nodes:
-        try:
-            reply = await inner.send(node, MetadataRequest(wanted, False))
-            break
-        except (kafka.KafkaError, OSError) as failed:
-            error = failed
-    else:
-        raise error
     states = dict.fromkeys(wanted, 0)
-    for code, name, *_, partitions in reply.topics:
+    for code, name, *_, partitions in await _described(client, wanted):
         if code not in (0, _UNKNOWN_TOPIC, _NOT_ALLOWED):
             raise kafka.for_code(code)(name)
         if name in states:
             states[name] = len(partitions) if code == 0 else -_NOT_ALLOWED if code == _NOT_ALLOWED else 0
     return states
+
+
+async def leaderless(client: Any, names: Iterable[str]) -> list[str]:
+    """The partitions of these topics that no broker serves, as topic/number. Raises as `topic_states` does."""
+    return [
+        f"{name}/{number}"
+        for _, name, *_, partitions in await _described(client, list(names))
+        for _, number, leader, *_ in partitions
+        if leader == -1
+    ]
+
+
+async def _described(client: Any, names: list[str]) -> list[Any]:
+    """What the first broker that answers says of the topics; it makes none of them."""
+    inner = getattr(client, "client", None) or getattr(client, "_client", None) or client
+    error: BaseException = kafka.NodeNotReadyError()
+    for node in [broker.nodeId for broker in inner.cluster.brokers()] or ["bootstrap"]:
+        try:
+            reply = await inner.send(node, MetadataRequest(names, False))
+        except (kafka.KafkaError, OSError) as failed:
+            error = failed
+        else:
+            return list(reply.topics)
+    raise error
