@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `ouzel --help` is instant."""
 
 import asyncio
+import logging
 import os
 import sys
 import traceback
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.bars import telling, told_by_bars
+from deploy.broker_options import BROKERS, TIMEOUT, WithSettings
 from deploy.column_options import chosen, column_options
 from deploy.parameters import OutFile, Real
 from deploy.seen_options import seen_chosen, seen_options
@@ -33,17 +35,23 @@ console = Console(stderr=True)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ouzel", prog_name="ouzel")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Ouzel: live, explainable recommendations from Kafka events.
 
     Start with `ouzel demo`. For your own events: `ouzel topics create`, `ouzel triton serve`, `ouzel worker`, and
     producers that write to ouzel.events; lists come out on ouzel.recommendations.
     """
+    if context.invoked_subcommand != "worker":
+        # A worker's log is for its operator; whoever types a command is told what matters, in a sentence.
+        for name in ("aiokafka", "asyncio"):
+            logging.getLogger(name).addHandler(logging.NullHandler())
+            logging.getLogger(name).propagate = False
 
 
-@cli.command()
+@cli.command(cls=WithSettings)
 def worker() -> None:
-    """Run one worker, until SIGTERM or Ctrl-C. Its settings are environment variables: see docs/settings.md."""
+    """Run one worker, until SIGTERM or Ctrl-C. Its settings are environment variables."""
     from deploy.worker import run
 
     sys.exit(run())
@@ -52,11 +60,6 @@ def worker() -> None:
 @cli.group()
 def topics() -> None:
     """Make Ouzel's topics, or list how they are."""
-
-
-BROKERS = click.option(
-    "--brokers", envvar="OUZEL_BROKERS", default="127.0.0.1:9092", show_default=True, help="host:port, comma-separated."
-)
 
 
 @topics.command("create")
@@ -78,7 +81,10 @@ BROKERS = click.option(
     show_default=True,
     help="Copies of each record; 3 in production.",
 )
-def topics_create(brokers: str, events_partitions: int, items_partitions: int, replication: int) -> None:
+@TIMEOUT
+def topics_create(
+    brokers: str, events_partitions: int, items_partitions: int, replication: int, timeout: float
+) -> None:
     """Make every topic that is not there yet. The number of partitions cannot be changed later."""
     from deploy.topics import create
 
@@ -89,6 +95,7 @@ def topics_create(brokers: str, events_partitions: int, items_partitions: int, r
             items_partitions=items_partitions,
             replication=replication,
             connection=_connection(),
+            timeout=timeout,
         )
     )
     for name in made:
@@ -98,13 +105,16 @@ def topics_create(brokers: str, events_partitions: int, items_partitions: int, r
 
 @topics.command("list")
 @BROKERS
-def topics_list(brokers: str) -> None:
+@TIMEOUT
+def topics_list(brokers: str, timeout: float) -> None:
     """Show each topic with its partitions and how it is kept."""
     from deploy.topics import describe
 
-    for topic in asyncio.run(describe(brokers, _connection())):
+    unknown = "? (that needs the right DescribeConfigs)"
+    for topic in asyncio.run(describe(brokers, _connection(), timeout)):
         partitions = f"{topic.partitions} partitions" if topic.partitions else "missing: `ouzel topics create` makes it"
-        click.echo(f"{topic.name:28} {partitions:16} {topic.policy or '?':8} {'internal' if topic.internal else ''}")
+        policy = topic.policy or (unknown if topic.partitions else "?")
+        click.echo(f"{topic.name:28} {partitions:16} {policy:8} {'internal' if topic.internal else ''}")
 
 
 @cli.command()
@@ -112,12 +122,15 @@ def topics_list(brokers: str) -> None:
 @BROKERS
 @click.option("--key", help="Only the records of this key: a user's or an item's id.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-def read(topic: str, brokers: str, key: str | None, follow: bool) -> None:
+@TIMEOUT
+def read(topic: str, brokers: str, key: str | None, follow: bool, timeout: float) -> None:
     """Print what is on TOPIC (recommendations, feedback, dead-letters, ...), a line of JSON a record."""
     from deploy.reading import named, read
 
     with suppress(KeyboardInterrupt):
-        asyncio.run(read(brokers, named(topic), click.echo, key=key, follow=follow, connection=_connection()))
+        asyncio.run(
+            read(brokers, named(topic), click.echo, key=key, follow=follow, connection=_connection(), timeout=timeout)
+        )
 
 
 @cli.command()
@@ -178,6 +191,7 @@ def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> Non
 @click.option("--seconds", type=Real(min=1), help="With --watch: how long. [default: all events]")
 @click.option("--json", "json_file", type=OutFile(), help="With --watch: also write the summary here.")
 @seen_options
+@TIMEOUT
 def replay(
     brokers: str,
     items: Path | None,
@@ -190,6 +204,7 @@ def replay(
     json_file: Path | None,
     seen_again: str,
     seen_kinds: str,
+    timeout: float,
     **columns: Any,
 ) -> None:
     """Send a catalogue and recorded events from files to any brokers, in time order, at any speed.
@@ -214,7 +229,9 @@ def replay(
         seen=seen_chosen(seen_again, seen_kinds),
     )
     out = Console()
-    sent = asyncio.run(replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds))
+    sent = asyncio.run(
+        replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds, timeout=timeout)
+    )
     if sent.figures is not None:
         tell_summary(sent.figures, out, json_file)
     click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")

@@ -40,15 +40,6 @@ class BadSource(DeployError):
     """A file of events or items cannot be read as asked."""
 
 
-def no_broker(bootstrap: str, error: BaseException) -> DeployError:
-    """What to raise where a Kafka client fails."""
-    from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError  # noqa: PLC0415 - most commands need none
-
-    if isinstance(error, (KafkaConnectionError, KafkaTimeoutError)):
-        return DeployError(f"no broker answers at {bootstrap}: {error!r}. Check the address and the login.")
-    return DeployError(f"the brokers at {bootstrap} refused: {error!r}. Check the login and its rights.")
-
-
 def first_of(error: BaseException) -> BaseException:
     """The failure that matters of a group: the first that this project raises on purpose, else the first."""
     if not isinstance(error, BaseExceptionGroup):

@@ -10,16 +10,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy import sources
+from deploy.asking import PLAIN, TIMEOUT_SECONDS
 from deploy.bars import Bars
 from deploy.errors import BadSource
 from deploy.ordering import Ordered
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
 from deploy.sources import EventColumns, ItemColumns, Tally
-from deploy.topics import PLAIN
 from deploy.watch import Watch, on_signals
 from schemas.events import Event
 from schemas.items import Item
 from schemas.seen import SeenRules
+from schemas.topics import EVENTS, ITEMS
 from streams.clock import SYSTEM
 from streams.settings import Settings
 
@@ -62,6 +63,7 @@ async def replay_files(
     *,
     watched: bool = False,
     seconds: float | None = None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Replayed:
     """Send the items, then the events in time order, those of one time in the file's order.
 
@@ -75,11 +77,17 @@ async def replay_files(
         raise BadSource(f"the history is a share of the events from 0 to 1, not {files.history:g}.")
     report = Replayed()
     age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
-    watch = Watch(console, parts=f"replay to {bootstrap}", seconds=seconds, seen=files.seen) if watched else None
+    watch = (
+        Watch(console, parts=f"replay to {bootstrap}", seconds=seconds, seen=files.seen, timeout=timeout)
+        if watched
+        else None
+    )
     columns = (TextColumn("{task.description:<16}"), BarColumn(), TaskProgressColumn(), MofNCompleteColumn())
     bars = Bars(*columns, TimeRemainingColumn(), console=console)
     with bars:
-        async with kafka_sink(bootstrap, connection) as sink:
+        named = [(files.items, ITEMS), (files.events, EVENTS)]
+        rights = {topic.name: "Write" for file, topic in named if file is not None}
+        async with kafka_sink(bootstrap, connection, timeout=timeout, rights=rights) as sink:
             if files.items is not None:
                 bar = bars.add_task("items", total=None)
 

@@ -1,22 +1,26 @@
 """`ouzel read`: what is on a topic, a line of JSON a record, for people and for `jq`."""
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from deploy.errors import DeployError, no_broker
-from deploy.topics import PLAIN
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
+from deploy.errors import DeployError
+from deploy.rights import check_topics
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
-from streams.errors import CannotRead
 from streams.fetching import Reader
 from streams.unreadable import Unreadable
 
 WAIT_MS = 500
+LOOK_SECONDS = 1.0
+"""Between two looks, while nothing comes, at whether the brokers still answer."""
 
 
 def named(name: str) -> Topic:
@@ -36,36 +40,51 @@ async def read(
     key: str | None = None,
     follow: bool = False,
     connection: Mapping[str, Any] = PLAIN,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> None:
     """Tell every record of `topic`, oldest first in each partition, as JSON with its key and value.
 
     `connection` holds further options of an aiokafka client: encryption and a login. With `key`, only that one's. Ends
     at the end of the topic, or with `follow` goes on until cancelled. What was not committed is left out. Bytes are
-    base64. Raises `DeployError` where no broker answers or the topic is missing."""
+    base64. Raises `DeployError` where no broker answers for `timeout` seconds, or the topic is missing or may not be
+    read."""
+    rights = {topic.name: "Read"}
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-read"}
-    consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
-    try:
-        await consumer.start()
-        found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic.name)
-        if not found:
-            raise DeployError(f"there is no topic {topic.name} at {bootstrap}. `ouzel topics create` makes it.")
-        partitions = [TopicPartition(topic.name, number) for number in sorted(found)]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        quiet = False
-        while follow or not quiet:
-            batches = await consumer.getmany(timeout_ms=WAIT_MS)
-            quiet = not batches
-            for records in batches.values():
-                for record in records:
-                    if key is None or record.key == key.encode():
-                        tell(line(topic, record))
-    except CannotRead as error:
-        raise DeployError(str(error)) from error
-    except KafkaError as error:
-        raise no_broker(bootstrap, error) from error
-    finally:
-        await consumer.stop()
+    async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
+        consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
+        try:
+            await consumer.start()
+            count = (await check_topics(consumer, bootstrap, connection, rights))[topic.name]
+            partitions = [TopicPartition(topic.name, number) for number in range(count)]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            ends = await consumer.end_offsets(partitions)
+            looked, over = 0.0, False
+            while True:
+                batches = await consumer.getmany(timeout_ms=WAIT_MS)
+                for records in batches.values():
+                    deadline.extend()
+                    for record in records:
+                        if key is None or record.key == key.encode():
+                            tell(line(topic, record))
+                if not follow:
+                    # One more look behind the end: a broker may be late to say where that is. Others may go on writing.
+                    if over:
+                        return
+                    over = await _at(consumer, ends)
+                elif not batches and asyncio.get_running_loop().time() - looked > LOOK_SECONDS:
+                    # No record says nothing of the brokers: a consumer waits for those that are gone without a word.
+                    with suppress(KafkaError):
+                        await check_topics(consumer, bootstrap, connection, rights)
+                        deadline.extend()
+                    looked = asyncio.get_running_loop().time()
+        finally:
+            await ended(consumer)
+
+
+async def _at(consumer: Any, ends: Mapping[TopicPartition, int]) -> bool:
+    """Whether everything before these offsets has been read."""
+    return all([await consumer.position(partition) >= end for partition, end in ends.items()])
 
 
 def line(topic: Topic, record: Any) -> str:

@@ -10,19 +10,21 @@ At most `MAX_IN_FLIGHT` records wait for the brokers; nothing else is held.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from deploy.errors import DeployError, no_broker
-from deploy.topics import PLAIN
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
+from deploy.rights import check_topics
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.items import Item
+from schemas.limits import OLDEST_EVENT_MS
 from schemas.topics import EVENTS, ITEMS, Topic
 from streams.clock import SYSTEM, Clock
 
@@ -30,8 +32,8 @@ MAX_IN_FLIGHT = 2_000
 CATCH_UP_SECONDS = 1.0
 """A live replay that fell behind further than this goes on from where it is and sends no burst."""
 
-END_SECONDS = 10.0
-"""For a Kafka client to say goodbye."""
+RIGHTS: Mapping[str, str] = {ITEMS.name: "Write", EVENTS.name: "Write"}
+"""What a replay does with which topic."""
 
 Sleep = Callable[[float], Any]
 
@@ -45,7 +47,7 @@ class Sink(Protocol):
 
 
 class KafkaSink:
-    """Records to Kafka-protocol brokers, acknowledged by all replicas. Raises `DeployError` when one was refused."""
+    """Records to Kafka-protocol brokers, acknowledged by all replicas. Raises `KafkaError` when one was refused."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
@@ -57,10 +59,10 @@ class KafkaSink:
         self._check()
         try:
             future = await self._producer.send(topic.name, key=key.encode(), value=encode(message))
-        except KafkaError as error:
+        except KafkaError:
             self._room.release()
-            raise _refused(error) from error
-        future.add_done_callback(self._arrived)
+            raise
+        future.add_done_callback(partial(self._arrived, topic.name))
 
     async def flush(self) -> None:
         await self._producer.flush()
@@ -70,48 +72,43 @@ class KafkaSink:
             self._room.release()
         self._check()
 
-    def _arrived(self, future: "asyncio.Future[Any]") -> None:
+    def _arrived(self, topic: str, future: "asyncio.Future[Any]") -> None:
         self._room.release()
-        if not future.cancelled() and future.exception() is not None:
-            self._failed = future.exception()
+        if not future.cancelled() and (error := future.exception()) is not None:
+            denied = isinstance(error, TopicAuthorizationFailedError)
+            self._failed = TopicAuthorizationFailedError(topic) if denied else error
 
     def _check(self) -> None:
         if self._failed is not None:
-            raise _refused(self._failed) from self._failed
-
-
-def _refused(error: BaseException) -> DeployError:
-    return DeployError(
-        f"the brokers did not take a record: {error!r}. Check that they run and that the topics are there."
-    )
+            raise self._failed
 
 
 @asynccontextmanager
-async def kafka_sink(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> AsyncIterator[KafkaSink]:
-    """A sink on these brokers; everything has arrived when the block ends. `DeployError` if they do not answer.
+async def kafka_sink(
+    bootstrap: str,
+    connection: Mapping[str, Any] = PLAIN,
+    *,
+    timeout: float = TIMEOUT_SECONDS,
+    rights: Mapping[str, str] = RIGHTS,
+) -> AsyncIterator[KafkaSink]:
+    """A sink on these brokers; everything has arrived when the block ends.
 
-    `connection` holds further options of an aiokafka client: encryption and a login.
+    `connection` holds further options of an aiokafka client: encryption and a login. `rights` are the topics that the
+    block needs, and what it does with them. Raises `DeployError` if the brokers do not answer, or do not take a record,
+    for `timeout` seconds, or a topic is missing or may not be written to.
     """
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-replay"}
-    producer = AIOKafkaProducer(acks="all", linger_ms=5, **options)
-    try:
-        await producer.start()
-    except KafkaError as error:
-        await ended(producer)
-        raise no_broker(bootstrap, error) from error
-    try:
-        sink = KafkaSink(producer)
-        yield sink
-        await sink.flush()
-    finally:
-        await ended(producer)
-
-
-async def ended(client: Any) -> None:
-    """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
-    with suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(END_SECONDS):
-            await client.stop()
+    async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
+        producer = AIOKafkaProducer(acks="all", linger_ms=5, request_timeout_ms=int(timeout * 1000), **options)
+        try:
+            await producer.start()
+            await check_topics(producer, bootstrap, connection, rights)
+            deadline.lift()  # from here on, each record has its own
+            sink = KafkaSink(producer)
+            yield sink
+            await sink.flush()
+        finally:
+            await ended(producer)
 
 
 class Paced(Protocol):
@@ -144,8 +141,8 @@ class Pace:
 
 
 def shifted(event: Event, by_ms: int) -> Event:
-    """The event `by_ms` milliseconds later, at 1970 at the earliest."""
-    return msgspec.structs.replace(event, ts=max(0, event.ts + by_ms))
+    """The event `by_ms` milliseconds later, at the oldest time that workers accept at the earliest."""
+    return msgspec.structs.replace(event, ts=max(OLDEST_EVENT_MS, event.ts + by_ms))
 
 
 async def send_items(sink: Sink, items: Iterable[Item], *, on_sent: Callable[[Item], None] | None = None) -> int:

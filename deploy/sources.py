@@ -199,7 +199,7 @@ def _event(row: Row, names: EventColumns, prefix: str) -> Event:
         scene=names.scene,
         value=value,
     )
-    return decode_event(encode(event), key=event.user.encode(), now_ms=LAST_MILLISECOND)
+    return decode_event(encode(event), key=event.user.encode(), now_ms=LAST_MILLISECOND, accepted_from_ms=0)
 
 
 def _item(row: Row, names: ItemColumns) -> Item:

@@ -7,16 +7,16 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
-from deploy.errors import DeployError, TopicsDiffer, no_broker
+from deploy.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
+from deploy.errors import DeployError, TopicsDiffer
+from deploy.rights import not_allowed, topic_states, user_of
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY, Topic
 
-TOPIC_ALREADY_EXISTS = 36
-
-PLAIN: Mapping[str, Any] = {}
-"""No further options of an aiokafka client: neither encryption nor a login."""
+TOPIC_ALREADY_EXISTS, NOT_ALLOWED, NOT_ALLOWED_HERE = 36, 29, 31
+"""Errors that brokers answer with; the last is of the cluster as a whole."""
 
 COMPACTED = {
     "cleanup.policy": "compact",
@@ -62,49 +62,58 @@ async def create(
     items_partitions: int = 4,
     replication: int = 1,
     connection: Mapping[str, Any] = PLAIN,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> list[str]:
     """Make every topic of the contract that is not there yet; return the names of those made.
 
-    `connection` holds further options of an aiokafka client: encryption and a login.
-    A topic that must have as many partitions as one that is there gets that number. Raises `TopicsDiffer` if a topic is
-    there with another number of partitions than it needs or another cleanup policy, and
+    `connection` holds further options of an aiokafka client: encryption and a login; `timeout` is how many seconds all
+    of it may take. A topic that must have as many partitions as one that is there gets that number. Raises
+    `TopicsDiffer` if a topic is there with another number of partitions than it needs or another cleanup policy, and
     `DeployError` if the cluster refuses one.
     """
     made = []
-    async with admin(bootstrap, connection) as client:
-        there = {
-            each["topic"]: len(each["partitions"]) for each in await client.describe_topics() if not each["error_code"]
-        }
+    async with admin(bootstrap, connection, timeout) as client:
         wanted = {topic.name: partitions_of(topic, events_partitions, items_partitions) for topic in ALL}
+        there = await topic_states(client, wanted)
         for follower, leader in FOLLOWERS.items():
-            wanted[follower] = there.get(leader, wanted[follower])
+            if there[leader] > 0:
+                wanted[follower] = there[leader]
         new = [
             NewTopic(topic.name, wanted[topic.name], replication, topic_configs=settings(topic))
             for topic in ALL
-            if topic.name not in there
+            if there[topic.name] <= 0
         ]
         if new:
-            reply = await client.create_topics(new)
+            reply = await client.create_topics(new, timeout_ms=int(timeout * 1000))
+            denied = [name for name, code, *_ in reply.topic_errors if code in (NOT_ALLOWED, NOT_ALLOWED_HERE)]
+            if denied:
+                raise not_allowed(bootstrap, user_of(connection), dict.fromkeys(denied, "Create"))
             for name, code, *detail in reply.topic_errors:
                 if code == 0:
                     made.append(name)
                 elif code != TOPIC_ALREADY_EXISTS:
                     why = detail[0] if detail and detail[0] else for_code(code).__name__
-                    raise DeployError(f"topic {name} could not be made: {why}. Check the brokers' rights and limits.")
-    differs = differences(await describe(bootstrap, connection), events_partitions, items_partitions)
+                    raise DeployError(
+                        f"topic {name} could not be made at {bootstrap}: {why} Check the brokers' limits, and "
+                        "--replication: it takes as many brokers."
+                    )
+    differs = differences(await describe(bootstrap, connection, timeout), events_partitions, items_partitions)
     if differs:
         raise TopicsDiffer("\n".join(differs))
     return made
 
 
-async def describe(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> list[TopicState]:
-    """How each topic of the contract is on the cluster, in the contract's order."""
-    async with admin(bootstrap, connection) as client:
-        found = {
-            each["topic"]: len(each["partitions"]) for each in await client.describe_topics() if not each["error_code"]
-        }
-        policies = await _policies(client, [topic.name for topic in ALL if topic.name in found])
-    return [TopicState(t.name, found.get(t.name, 0), policies.get(t.name, ""), t.internal) for t in ALL]
+async def describe(
+    bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
+) -> list[TopicState]:
+    """How each topic of the contract is on the cluster, in the contract's order. Raises `DeployError`."""
+    async with admin(bootstrap, connection, timeout) as client:
+        found = await topic_states(client, [topic.name for topic in ALL])
+        denied = [name for name, state in found.items() if state < 0]
+        if denied:
+            raise not_allowed(bootstrap, user_of(connection), dict.fromkeys(denied, "Describe"))
+        policies = await _policies(client, [name for name, state in found.items() if state])
+    return [TopicState(t.name, found[t.name], policies.get(t.name, ""), t.internal) for t in ALL]
 
 
 async def _policies(client: Any, names: list[str]) -> dict[str, str]:
@@ -173,13 +182,14 @@ def _policy(state: TopicState) -> str:
 
 
 @asynccontextmanager
-async def admin(bootstrap: str, connection: Mapping[str, Any] = PLAIN) -> AsyncIterator[Any]:
-    """A started admin client, closed on the way out. `DeployError` if no broker answers."""
-    client = AIOKafkaAdminClient(**{**connection, "bootstrap_servers": bootstrap})
-    try:
-        await client.start()
-        yield client
-    except KafkaError as error:
-        raise no_broker(bootstrap, error) from error
-    finally:
-        await client.close()
+async def admin(
+    bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
+) -> AsyncIterator[Any]:
+    """A started admin client, closed on the way out. `DeployError` if no broker answers within `timeout` seconds."""
+    async with asking(bootstrap, connection, seconds=timeout, rights={}):
+        client = AIOKafkaAdminClient(**{**connection, "bootstrap_servers": bootstrap})
+        try:
+            await client.start()
+            yield client
+        finally:
+            await ended(client)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.live import Live
 
+from deploy.asking import TIMEOUT_SECONDS, asking, ended
 from deploy.board import Board
-from deploy.errors import DeployError, first_of, no_broker
 from deploy.judge import Judge
-from deploy.replay import KafkaSink, Paced, ended, send_live
+from deploy.replay import KafkaSink, Paced, send_live
+from deploy.rights import check_topics
 from deploy.summary import summary, summary_table
 from deploy.view import Notes, Show, View, line
 from inference.evaluation.floors import ItemKnn, Markov, Popularity
@@ -30,8 +30,10 @@ from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
-from streams.errors import CannotRead
 from streams.fetching import Reader
+
+RIGHTS = {RECOMMENDATIONS.name: "Read", DEAD_LETTERS.name: "Read"}
+"""What a watch does with which topic."""
 
 FRAMES_PER_SECOND = 4
 LINE_SECONDS = 5.0
@@ -53,7 +55,9 @@ class Watch:
         seconds: float | None,
         seen: SeenRules = PLAIN,
         on_list: Callable[[Recommendation], None] = lambda _: None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
+        self._timeout = timeout
         self.notes = Notes()
         self._console = console
         self._parts = parts
@@ -125,26 +129,21 @@ class Watch:
     @asynccontextmanager
     async def _received(self, bootstrap: str, connection: Mapping[str, Any]) -> AsyncIterator[None]:
         """Lists and dead letters that are published from now on are taken in while this lasts."""
-        consumer = Reader(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
-        try:
-            await consumer.start()
-            partitions = [
-                TopicPartition(topic.name, number)
-                for topic in (RECOMMENDATIONS, DEAD_LETTERS)
-                for number in sorted(await _partitions(consumer, topic.name))
-            ]
-            consumer.assign(partitions)
-            await consumer.seek_to_end(*partitions)
-            for partition in partitions:
-                await consumer.position(partition)  # the ends are known before the first event goes out
-            async with beside(self._take_in(consumer)):
-                yield
-        except* CannotRead as missing:
-            raise DeployError(str(first_of(missing))) from missing
-        except* KafkaError as failed:
-            raise no_broker(bootstrap, first_of(failed)) from failed
-        finally:
-            await ended(consumer)
+        async with asking(bootstrap, connection, seconds=self._timeout, rights=RIGHTS) as deadline:
+            consumer = Reader(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
+            try:
+                await consumer.start()
+                counts = await check_topics(consumer, bootstrap, connection, RIGHTS)
+                partitions = [TopicPartition(name, number) for name in counts for number in range(counts[name])]
+                consumer.assign(partitions)
+                await consumer.seek_to_end(*partitions)
+                for partition in partitions:
+                    await consumer.position(partition)  # the ends are known before the first event goes out
+                deadline.lift()  # what is sent has deadlines of its own
+                async with beside(self._take_in(consumer)):
+                    yield
+            finally:
+                await ended(consumer)
 
     async def _take_in(self, consumer: Reader) -> None:
         async for record in consumer:
@@ -192,13 +191,6 @@ def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path |
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
         console.print(f"written to {json_file}", style="grey58")
-
-
-async def _partitions(consumer: Reader, topic: str) -> set[int]:
-    found: set[int] | None = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
-    if not found:
-        raise DeployError(f"there is no topic {topic}. `ouzel topics create` makes it.")
-    return found
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ value of another version means, `schemas.reader` says.
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.events import Event, EventKind
+from schemas.explaining import misnamed
 from schemas.feedback import Feedback
 from schemas.items import Item
 from schemas.limits import (
@@ -24,16 +26,21 @@ from schemas.limits import (
     MAX_DEAD_LETTER_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_RECORD_BYTES,
+    OLDEST_EVENT_MS,
 )
 from schemas.models import ModelStatus
 from schemas.neighbours import Covisits, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
-from schemas.reader import UNREADABLE, M, Reader
+from schemas.reader import UNREADABLE, M, Reader, plain_of
 from schemas.recommendations import Recommendation
+from schemas.times import unit_of
+
+HOUR_MS = 3_600_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _RATE, _STEER, _FORGET, _ERASE = EventKind.RATE, EventKind.STEER, EventKind.FORGET, EventKind.ERASE
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -73,12 +80,15 @@ def decode(message_type: type[M], value: bytes | None) -> M:
     return message
 
 
-def decode_event(value: bytes | None, *, key: bytes | None, now_ms: int) -> Event:
+def decode_event(
+    value: bytes | None, *, key: bytes | None, now_ms: int, accepted_from_ms: int = OLDEST_EVENT_MS
+) -> Event:
     """The event in the value of a record of `ouzel.events` with this key, at `now_ms` of the worker's clock.
 
     Raises `Refused`. Beside form and bounds: the key is the user (a record without one would land on any partition, and
-    so out of the person's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future; it has what its kind needs;
-    the strings that its kind uses hold no control characters. A field that its kind does not use is ignored.
+    so out of the person's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future, and not from before
+    `accepted_from_ms`; it has what its kind needs; the strings that its kind uses hold no control characters. A field
+    that its kind does not use is ignored.
     """
     try:
         # What nearly every record is. Whatever is not goes the long way, which says what is wrong with it.
@@ -89,15 +99,11 @@ def decode_event(value: bytes | None, *, key: bytes | None, now_ms: int) -> Even
     item = event.item
     kind = event.kind
     if item is None or kind is _RATE or kind is _STEER or kind is _FORGET:
-        _check_kind(event)
-    if event.ts > now_ms + MAX_CLOCK_SKEW_MS:
-        raise Refused(
-            Refusal.FUTURE,
-            f"{event.ts - now_ms} ms in the future, {MAX_CLOCK_SKEW_MS} at most: set the producer's clock, and send "
-            "milliseconds since 1970 - at `$.ts`",
-        )
+        _check_kind(event, value)
+    if not accepted_from_ms <= event.ts <= now_ms + MAX_CLOCK_SKEW_MS:
+        _refuse_time(event, now_ms, accepted_from_ms)
     if key != user.encode():
-        _refuse_key(key, "user")
+        _refuse_key(key, "user", user)
     if not (event.id.isprintable() and user.isprintable() and event.scene.isprintable()):
         _check_control(event.id, user, event.scene)
     if item is not None and not item.isprintable():
@@ -115,10 +121,13 @@ def decode_item(value: bytes | None, *, key: bytes | None) -> Item:
     """
     item = _READ_ITEM(value)
     if key != item.id.encode():
-        _refuse_key(key, "id")
+        _refuse_key(key, "id", item.id)
     _check_control(item.id, item.title, *item.attributes)
     if _CONTROL_BUT_LINES.search(item.text):
         raise Refused(Refusal.INVALID, "a control character other than a tab or line break - at `$.text`")
+    # Whole hours may well be of the first months of 1970; for any other time there, seconds are the likelier cause.
+    if item.published and item.published % HOUR_MS and unit_of(item.published) == "seconds":
+        raise Refused(Refusal.INVALID, "looks like seconds; send milliseconds - at `$.published`")
     return item
 
 
@@ -126,37 +135,82 @@ def decode_order(value: bytes | None, *, key: bytes | None) -> ErasureOrder:
     """The erasure order in the value of a record of `ouzel.privacy` with this key, the user. Raises `Refused`."""
     order = _READ_ORDER(value)
     if key != order.user.encode():
-        _refuse_key(key, "user")
+        _refuse_key(key, "user", order.user)
     _check_control(order.id, order.user)
     return order
 
 
-def _check_kind(event: Event) -> None:
-    """Refuse an event that lacks what its kind needs."""
+def _refuse_time(event: Event, now_ms: int, accepted_from_ms: int) -> None:
+    """Refuse an event for its time; but one that erases may be of any, so that no clock keeps a user."""
+    if event.kind is _ERASE:
+        return
+    unit = unit_of(event.ts)
+    if event.ts > now_ms:
+        ahead = f"looks like {unit}" if unit else f"{event.ts - now_ms} ms in the future, {MAX_CLOCK_SKEW_MS} at most"
+        remedy = "send milliseconds" if unit else "set the producer's clock, and send milliseconds since 1970"
+        raise Refused(Refusal.FUTURE, f"{ahead}; {remedy} - at `$.ts`")
+    if unit:
+        raise Refused(Refusal.INVALID, f"looks like {unit}; send milliseconds - at `$.ts`")
+    oldest = (_EPOCH + timedelta(milliseconds=accepted_from_ms)).date()
+    raise Refused(
+        Refusal.INVALID,
+        f"before {oldest}, the oldest that is accepted (OUZEL_OLDEST_EVENT); send milliseconds since 1970 - at `$.ts`",
+    )
+
+
+def _check_kind(event: Event, value: bytes | None) -> None:
+    """Refuse an event that lacks what its kind needs; `value` is what it was read from."""
     kind = event.kind
     if kind is _STEER:
         if event.text is None:
-            raise Refused(Refusal.INVALID, "a steer event needs a sentence - at `$.text`")
+            raise Refused(Refusal.INVALID, _lacks(value, "text", "a steer event needs a sentence"))
         _check_control(event.text)
     elif kind is _FORGET:
         if event.target is None:
-            raise Refused(Refusal.INVALID, "a forget event needs the id of the event to forget - at `$.target`")
+            raise Refused(
+                Refusal.INVALID, _lacks(value, "target", "a forget event needs the id of the event to forget")
+            )
         _check_control(event.target)
     elif kind is _ERASE:
         return
     elif event.item is None:
-        raise Refused(Refusal.INVALID, f"a {kind.value} event needs an item - at `$.item`")
+        raise Refused(Refusal.INVALID, _lacks(value, "item", f"a {kind.value} event needs an item"))
     elif kind is _RATE and event.value is None:
-        raise Refused(Refusal.INVALID, "a rate event needs a value from 0 to 5 - at `$.value`")
+        raise Refused(Refusal.INVALID, _lacks(value, "value", "a rate event needs a value from 0 to 5"))
 
 
-def _refuse_key(key: bytes | None, field: str) -> NoReturn:
+def _lacks(value: bytes | None, field: str, needed: str) -> str:
+    return f"{needed}{misnamed(field, plain_of(value), Event)} - at `$.{field}`"
+
+
+def _refuse_key(key: bytes | None, field: str, wanted: str) -> NoReturn:
     if not key:
         raise Refused(
             Refusal.KEY_MISMATCH,
             f"the record has no key: send the `{field}` as its key (kcat: -K '|', lines KEY|VALUE)",
         )
-    raise Refused(Refusal.KEY_MISMATCH, f"the record's key is not the `{field}` of its value: send that as the key")
+    raise Refused(
+        Refusal.KEY_MISMATCH,
+        f"the record's key is not the `{field}` of its value{_of_key(key, wanted)}: send that as the key",
+    )
+
+
+def _of_key(key: bytes, wanted: str) -> str:
+    """What a key is that should be `wanted`, if that can be told without saying what stands in it."""
+    if key[:1] == b'"':
+        return ", but text in quotes (a JSON serializer; use one for strings)"
+    if key[:1] == b"{":
+        return ", but a JSON object (a struct; use the field itself)"
+    if key[0] == 0:
+        number = len(key) in (4, 8) and key[1] == 0
+        found = "a binary number" if number else "with a schema registry prefix"
+        return f", but {found} (use a string serializer)"
+    text = key.decode("utf-8", "replace")
+    if text.strip() == wanted.strip():
+        return ", but differs in white space"
+    if text.casefold() == wanted.casefold():
+        return ", but differs in capitals"
+    return "" if "\ufffd" not in text else ", and is not UTF-8"
 
 
 def _check_control(*strings: str) -> None:

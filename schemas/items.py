@@ -5,20 +5,21 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.limits import MAX_ATTRIBUTES, Attribute, Id, Millis, Text, Title, Vector
+from schemas.limits import MAX_ATTRIBUTES, Attribute, Id, Published, Text, Title, Vector
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """One thing that can be recommended.
 
     `attributes` are short labels ("comedy", "red", "by Agatha Christie"); `published` is when the item may first be
-    shown (milliseconds since 1970). `image` and `audio` are optional embedding vectors of at most 2,048 numbers.
+    shown (milliseconds since 1970, below 0 for what is older). `image` and `audio` are optional embedding vectors of at
+    most 2,048 numbers.
     """
 
     id: Id
     title: Title
     text: Text = ""
     attributes: Annotated[tuple[Attribute, ...], Meta(max_length=MAX_ATTRIBUTES)] = ()
-    published: Millis | None = None
+    published: Published | None = None
     image: Vector | None = None
     audio: Vector | None = None

@@ -25,7 +25,13 @@ MAX_CLOCK_SKEW_MS = 5 * 60 * 1000
 """How far in the future of the worker's clock an event may lie."""
 
 MIN_TIMESTAMP_MS = 0
-"""Events before 1970 are refused."""
+"""No time before 1970 is a time of an event."""
+
+OLDEST_EVENT_MS = 315_532_800_000
+"""1980-01-01. Events before it are refused unless a worker is told otherwise: mostly, they are sent in seconds."""
+
+MIN_PUBLISHED_MS, MAX_PUBLISHED_MS = -62_135_596_800_000, 253_402_300_799_999
+"""When an item may have been published: in the years 1 to 9999. A film may well be older than 1970."""
 
 MAX_LIST_ENTRIES = 100
 """Entries of one recommendation list."""
@@ -51,6 +57,7 @@ Attribute = Annotated[str, Meta(min_length=1, max_length=64)]
 Sentence = Annotated[str, Meta(min_length=1, max_length=280)]
 Rating = Annotated[float, Meta(ge=0.0, le=5.0)]
 Millis = Annotated[int, Meta(ge=MIN_TIMESTAMP_MS, le=2**53)]
+Published = Annotated[int, Meta(ge=MIN_PUBLISHED_MS, le=MAX_PUBLISHED_MS)]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]

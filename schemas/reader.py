@@ -1,6 +1,7 @@
 """Reading values of several versions: bytes to a message, or a refusal that says why.
 
-A reader of version n reads n and n-1, and ignores fields that it does not know. A value without `v` is version 1.
+A reader of version n reads n and n-1, and ignores fields that it does not know. A value without `v` is version 1. A
+field that is null is absent, in every map. Values with nulls are read twice, those without pay nothing for it.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ import msgspec
 from msgspec import Meta
 
 from schemas.errors import Refusal, Refused
+from schemas.explaining import explained
+from schemas.findings import of_bytes, of_json, of_mark
 from schemas.limits import MAX_DETAIL_LENGTH
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-_JSON_STARTS = b"{ \t\r\n"
+_JSON_SPACE = b" \t\r\n"
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -60,7 +63,8 @@ class Reader(Generic[M]):
     def read(self, value: bytes | None) -> M:
         """The message in `value`, or `Refused`."""
         if not value:
-            raise Refused(Refusal.EMPTY, "no value: send a MessagePack map or a JSON object")
+            found = "null" if value is None else "empty"
+            raise Refused(Refusal.EMPTY, f"no value ({found}): send a MessagePack map or a JSON object")
         if len(value) > self.max_bytes:
             raise Refused(Refusal.TOO_LARGE, f"{len(value)} bytes, of which at most {self.max_bytes} are read")
         try:
@@ -72,12 +76,23 @@ class Reader(Generic[M]):
         return message  # type: ignore[no-any-return]
 
     def _second_try(self, value: bytes, error: Exception) -> Any:
-        """The message if it is of the previous version and does not say so; else `Refused`, with the cause."""
+        """The message if it holds nulls, which are absent, or is of the previous version and does not say so; else
+        `Refused`, with the cause."""
         binary = value[0] >= 0x80
+        plain = plain_of(value)
+        bare = without_nulls(plain) if isinstance(plain, dict) else plain
+        if bare is not plain:
+            try:
+                value = (msgspec.msgpack.encode if binary else msgspec.json.encode)(bare)
+                return (self._msgpack if binary else self._json)(value)
+            except UNREADABLE as second:
+                error = second
+            except (OverflowError, TypeError):
+                pass  # what holds such numbers or keys is refused for what it is
         try:
             version = _READ_VERSION[0 if binary else 1](value).v
         except UNREADABLE:
-            _refuse(value, error)
+            self._refuse(value, error, plain)
         version = 1 if version is None else version
         if version > self.version:
             raise Refused(
@@ -90,27 +105,59 @@ class Reader(Generic[M]):
                 f"version {version} is older than {self.oldest}, the oldest read here: upgrade what writes it",
             ) from None
         if self._previous is None or version == self.version:
-            _refuse(value, error)
+            self._refuse(value, error, plain)
         decode = msgspec.msgpack.decode if binary else msgspec.json.decode
         try:
             return decode(value, type=self._previous)
         except UNREADABLE as second:
-            _refuse(value, second)
+            self._refuse(value, second, plain)
+
+    def _refuse(self, value: bytes, error: Exception, plain: Any) -> NoReturn:
+        """Raise the refusal that `error` stands for; `plain` is the value as plain data, or None.
+
+        The detail holds field names, never what stands in the fields.
+        """
+        no_object = value[0] < 0x80 and value.lstrip(_JSON_SPACE)[:1] != b"{"
+        if no_object or 0x90 <= value[0] < 0xDE or value[0] > 0xDF or of_mark(value) is not None:
+            self._no_map(of_bytes(value))
+        if isinstance(error, RecursionError):
+            raise Refused(Refusal.MALFORMED, "nested too deeply") from None
+        if isinstance(error, UnicodeDecodeError):
+            raise Refused(Refusal.MALFORMED, "a string is not UTF-8: write text as UTF-8") from None
+        if isinstance(error, msgspec.ValidationError):
+            raise Refused(Refusal.INVALID, explained(str(error), plain, self.current)[:MAX_DETAIL_LENGTH]) from None
+        found = of_json(value, str(error)) if value[0] < 0x80 else of_bytes(value)
+        detail = str(error) if found is None else f"{str(error).partition(':')[0]}: {found}"
+        raise Refused(Refusal.MALFORMED, detail[:MAX_DETAIL_LENGTH]) from None
+
+    def _no_map(self, found: str | None) -> NoReturn:
+        detail = "neither a MessagePack map nor a JSON object"
+        raise Refused(
+            Refusal.MALFORMED, (detail if found is None else f"{detail}: found {found}")[:MAX_DETAIL_LENGTH]
+        ) from None
 
 
-def _refuse(value: bytes, error: Exception) -> NoReturn:
-    """Raise the refusal that `error` stands for. The detail holds field names, never what stands in the fields."""
-    if (value[0] < 0x80 and value[0] not in _JSON_STARTS) or 0x90 <= value[0] < 0xDE or value[0] > 0xDF:
-        raise Refused(Refusal.MALFORMED, "neither a MessagePack map nor a JSON object") from None
-    if isinstance(error, RecursionError):
-        raise Refused(Refusal.MALFORMED, "nested too deeply") from None
-    if isinstance(error, UnicodeDecodeError):
-        raise Refused(Refusal.MALFORMED, "a string is not UTF-8") from None
-    code = Refusal.INVALID if isinstance(error, msgspec.ValidationError) else Refusal.MALFORMED
-    detail = str(error)
-    if detail.startswith("Invalid enum value"):
-        detail = "Not one of the values known here" + detail[detail.rfind(" - at ") :]
-    raise Refused(code, detail[:MAX_DETAIL_LENGTH]) from None
+def plain_of(value: bytes | None) -> Any:
+    """The value as plain data, None where it cannot be read. For saying what is wrong with it, not for reading it."""
+    try:
+        return msgspec.msgpack.decode(value or b"") if value and value[0] >= 0x80 else msgspec.json.decode(value or b"")
+    except (*UNREADABLE, ValueError, TypeError):
+        return None
+
+
+def without_nulls(data: Any) -> Any:
+    """The data without the fields that are null, in maps within maps and lists too; the same object if there are none.
+
+    The data was read from bytes, so how deep it is has a bound.
+    """
+    if isinstance(data, dict):
+        inner = {name: without_nulls(held) for name, held in data.items() if held is not None}
+        same = len(inner) == len(data) and all(inner[name] is held for name, held in data.items())
+        return data if same else inner
+    if isinstance(data, list):
+        items = [without_nulls(held) for held in data]
+        return data if all(one is held for one, held in zip(items, data, strict=True)) else items
+    return data
 
 
 def _version_of(message_type: type[msgspec.Struct]) -> int:

@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 Marks = NDArray[np.uint64]
 """Digests of items. Ties are broken by them: by number, an item that comes later would stand behind every other."""
 
-SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST)
+SOURCES = (Source.COVISITED, Source.TRENDING, Source.FRESH, Source.ALIKE, Source.NEAREST, Source.EXPLORED)
 """Bit k of a candidate's sources stands for SOURCES[k]."""
 
 
@@ -69,7 +69,7 @@ def gather(
     numbers = np.flatnonzero(sources)
     if not len(numbers):  # nothing is known of any item: any that may be shown will do
         numbers = np.sort(top(np.zeros(len(allowed)), allowed, sizes.trending, marks))
-        sources[numbers] = 1 << SOURCES.index(Source.FRESH)
+        sources[numbers] = 1 << SOURCES.index(Source.EXPLORED)
     return Candidates(numbers, sources[numbers])
 
 

@@ -14,6 +14,7 @@ from schemas.codec import decode_event
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, EventKind
 from schemas.feedback import Feedback
+from schemas.limits import OLDEST_EVENT_MS
 from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.attribution import NONE, Exposure, attribute
@@ -91,12 +92,13 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     alias: Alias = same,
     tell: bool = True,
     oldest_ms: int = 0,
+    accepted_from_ms: int = OLDEST_EVENT_MS,
     clock: Callable[[], float] | None = None,
     until: float = 0.0,
 ) -> Folded:
     """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
-    `oldest_ms`: an event from before then is too old to call for a list. With a `clock`, no record is begun once it
-    says `until`, but the first: the rest is for another call, behind `last`.
+    `oldest_ms`: an event from before then is too old to call for a list; one from before `accepted_from_ms` is refused.
+    With a `clock`, no record is begun once it says `until`, but the first: the rest is for another call, behind `last`.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
@@ -116,7 +118,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
             break
         offset = record.offset
         try:
-            event = decode_event(record.value, key=record.key, now_ms=now_ms)
+            event = decode_event(record.value, key=record.key, now_ms=now_ms, accepted_from_ms=accepted_from_ms)
             user = alias(event.user) if aliased else event.user
             if event.kind is _ERASE:
                 _erase(folded, people, event, offset, state, now_ms=now_ms, user=user)

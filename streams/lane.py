@@ -387,6 +387,7 @@ class Lane:
             partition=self.partition,
             now_ms=now_ms,
             oldest_ms=now_ms - self._plane.settings.trigger_max_age_ms,
+            accepted_from_ms=self._plane.settings.oldest_event_ms,
             window_ms=self._plane.settings.attribution_window_ms,
             tell=self._plane.settings.duties == ALL_DUTIES,
             alias=self._plane.alias,

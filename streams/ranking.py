@@ -22,7 +22,7 @@ from streams.context import Context, SceneContext, lately, strength
 from streams.diversity import diversify
 from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, evidence
-from streams.reasons import Due, reason
+from streams.reasons import LATELY, Due, reason
 from streams.signals import covisit_scores, likeness, measure
 from streams.vectors import Affinities
 
@@ -61,7 +61,7 @@ class Prepared:
     """What a person's lists are made from now, whatever the blend and the model. By item number, for those there were:
 
     `covisited`, float32 [len(COVISITS), n]; `alike`, float32 [n]; `trend`, float64 [n]; `allowed`, bool [n]: what may
-    be shown to the person.
+    be shown to the person; `met`, bool [n]: what the person has met.
     """
 
     found: Candidates
@@ -71,6 +71,7 @@ class Prepared:
     alike: Floats
     trend: NDArray[np.float64]
     allowed: Bools
+    met: Bools
     now_ms: int
     settings: Ranking
 
@@ -80,7 +81,8 @@ class Shortlist:
     """The candidates of one person now, by number.
 
     `signals` is float32 [n, len(SIGNALS)]; `scores`, the score by them, float32 [n]; `order`, their places, best first;
-    `marks`, their digests, uint64 [n]. Where a model had its say: `logits`, its own score of each, NaN for those that
+    `marks`, their digests, uint64 [n]; `lately`, which are liked lately in the scene, and `met`, which the person has
+    met, bool [n]. Where a model had its say: `logits`, its own score of each, NaN for those that
     it does not know; `model`, what its scores of the candidates that it was asked about add to that, standardized over
     those and 0 for the others. Both float32 [n], or None.
     """
@@ -92,6 +94,8 @@ class Shortlist:
     known: Evidence
     reach: Reach
     marks: NDArray[np.uint64]
+    lately: Bools
+    met: Bools
     logits: Floats | None = None
     model: Floats | None = None
 
@@ -111,6 +115,9 @@ def prepare(
     alike, trend = likeness(known, catalogue), graph.trend(scene, now_ms)
     allowed = catalogue.allowed(context, now_ms, settings.seen.of(scene))
     allowed[known.dislikes] = False
+    met = np.zeros(len(allowed), np.bool_)
+    for numbers in (catalogue.seen(context, now_ms, SeenRule()), known.met, known.likes, known.dislikes):
+        met[numbers] = True
     found = gather(
         allowed,
         covisited=covisited,
@@ -121,7 +128,7 @@ def prepare(
         marks=catalogue.marks(),
         sizes=settings.sizes,
     )
-    return Prepared(found, known, reach, covisited, alike, trend, allowed, now_ms, settings)
+    return Prepared(found, known, reach, covisited, alike, trend, allowed, met, now_ms, settings)
 
 
 def shortlist(
@@ -156,6 +163,8 @@ def shortlist(
         known=prepared.known,
         reach=prepared.reach,
         marks=marks,
+        lately=prepared.trend[found.numbers] >= LATELY,
+        met=prepared.met[found.numbers],
         logits=None if affinities is None else affinities.of(found.numbers),
     )
 
@@ -275,7 +284,16 @@ def assemble(
     for at, value, chance in zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True):
         number = int(chosen.candidates.numbers[at])
         sources = named(int(chosen.candidates.sources[at]))
-        why = reason(number, sources, due=due, known=chosen.known, scene=scene, catalogue=catalogue)
+        why = reason(
+            number,
+            sources,
+            due=due,
+            known=chosen.known,
+            scene=scene,
+            catalogue=catalogue,
+            lately=bool(chosen.lately[at]),
+            mine=bool(chosen.met[at]),
+        )
         entries.append(
             Entry(
                 item=catalogue.index[number],
@@ -283,7 +301,7 @@ def assemble(
                 behavioural=float(plain[at]),
                 model=None if chosen.logits is None or np.isnan(chosen.logits[at]) else float(chosen.logits[at]),
                 propensity=chance,
-                sources=(*sources, Source.EXPLORED) if at == explored else sources,
+                sources=tuple(dict.fromkeys((*sources, Source.EXPLORED))) if at == explored else sources,
                 reason=why,
             )
         )

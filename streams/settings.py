@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,11 @@ class Settings:
     scoring_slots: int = setting(4, "Lists made at the same time: requests in flight to the model.", low=1, high=1_024)
     max_waiting: int = setting(2_000, "People who wait for a list, at most; then the oldest trigger is dropped.", low=1)
     trigger_max_age_ms: int = setting(60_000, "An older event is folded but makes no list (replays, backfills).", low=0)
+    oldest_event: str = setting(
+        "1980-01-01",
+        "An event from before this day (UTC) is refused as `invalid`: mostly, its time is in seconds. Earliest: "
+        "1970-01-01.",
+    )
     attribution_window_ms: int = setting(1_800_000, "A reaction counts for a list for so long.", low=1)
     rescored: int = setting(
         8,
@@ -202,12 +208,21 @@ class Settings:
     web_max_per_second: float = setting(50.0, "Requests a second that are answered, at most.", low=1, high=10_000)
     web_max_connections: int = setting(64, "Connections, at most; one more ends the oldest.", low=1, high=10_000)
 
+    @property
+    def oldest_event_ms(self) -> int:
+        """The oldest time of an event that is accepted, milliseconds since 1970."""
+        return int(datetime.fromisoformat(self.oldest_event).replace(tzinfo=UTC).timestamp() * 1000)
+
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each, getattr(self, each.name))
         for name in ("ssl", "triton"):
             if bool(getattr(self, f"{name}_cert")) != bool(getattr(self, f"{name}_key")):
                 raise BadSetting(f"{PREFIX}{name.upper()}_CERT and {PREFIX}{name.upper()}_KEY go together: set both.")
+        if not _is_day_since_1970(self.oldest_event):
+            raise BadSetting(
+                f"{PREFIX}OLDEST_EVENT={self.oldest_event} is no day from 1970-01-01 on: write 1980-01-01."
+            )
         token = self.web_token.reveal()
         if token and (len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token):
             raise BadSetting(f"{PREFIX}WEB_TOKEN takes {MIN_TOKEN_LENGTH} visible ASCII characters or more.")
@@ -254,6 +269,13 @@ def to_environment(settings: Settings) -> dict[str, str]:
     """The variables that `read_settings` turns into `settings`: for starting a worker as a child. Holds the secrets."""
     values = {each.name: getattr(settings, each.name) for each in fields(settings)}
     return {variable(name): v.reveal() if isinstance(v, Secret) else str(v) for name, v in values.items()}
+
+
+def _is_day_since_1970(text: str) -> bool:
+    try:
+        return text.count("-") == 2 and date.fromisoformat(text) >= date(1970, 1, 1)
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

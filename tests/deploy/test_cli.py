@@ -10,9 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from deploy.broker_options import MAIN_SETTINGS
 from deploy.brokers import Broker
 from deploy.cli import cli
 from deploy.topics import create
+from streams.settings import variable
 from tests.parts import need_triton
 from tests.patience import PATIENCE
 
@@ -77,6 +79,39 @@ def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], s
     assert done.returncode == 1
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in commands(cli) if "--brokers" in CliRunner().invoke(cli, [*path, "-h"]).output]
+)
+def test_the_help_shows_the_brokers_that_would_be_asked(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OUZEL_BROKERS", raising=False)
+    assert "[default: 127.0.0.1:9092]" in " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
+    monkeypatch.setenv("OUZEL_BROKERS", "broker.example:9093")
+    told = " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
+    assert "[default: broker.example:9093]" in told
+    assert "127.0.0.1:9092" not in told
+
+
+def test_the_help_of_the_worker_names_its_settings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUZEL_BROKERS", "broker.example:9093")
+    monkeypatch.setenv("OUZEL_PSEUDONYM_KEY", "0123456789abcdefghij")
+    told = " ".join(CliRunner().invoke(cli, ["worker", "-h"]).output.split())
+    for name in MAIN_SETTINGS:
+        assert variable(name) in told
+    assert "[broker.example:9093]" in told
+    assert "docs/settings.md" in told
+    assert "0123456789" not in told
+    monkeypatch.setenv("OUZEL_WEB_PORT", "none")
+    assert CliRunner().invoke(cli, ["worker", "-h"]).exit_code == 0
+
+
+@pytest.mark.parametrize("address", ["kafka://b:9092", "b:port", "b:0", "b:70000", ":9092", "b:1,,"])
+def test_an_address_that_is_none_is_refused_in_a_line(address: str) -> None:
+    done = ouzel("topics", "list", "--brokers", address)
+    assert done.returncode == 1
+    assert "host:port" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_worker_with_a_bad_setting_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

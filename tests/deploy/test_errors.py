@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError
 
 from deploy import cli
-from deploy.errors import MissingPart, StartFailed, expected, first_of, no_broker
+from deploy.errors import MissingPart, StartFailed, expected, first_of
 from inference.errors import WeightsError
 from streams.errors import BadSetting
 
@@ -40,11 +40,6 @@ def test_a_fault_in_the_code_is_none() -> None:
 def test_of_several_failures_the_one_on_purpose_matters() -> None:
     wanted = StartFailed("it ended")
     assert first_of(ExceptionGroup("a", [KeyError("x"), ExceptionGroup("b", [wanted])])) is wanted
-
-
-def test_brokers_that_refuse_are_not_said_to_be_away() -> None:
-    assert "no broker answers at b:1" in str(no_broker("b:1", KafkaConnectionError()))
-    assert "refused" in str(no_broker("b:1", TopicAuthorizationFailedError()))
 
 
 def test_a_fault_is_a_sentence_and_its_traceback_is_kept(

@@ -23,6 +23,7 @@ from inference.ports import free_ports
 from schemas.codec import decode_event, decode_item
 from schemas.events import Event, EventKind
 from schemas.items import Item
+from schemas.limits import OLDEST_EVENT_MS
 from schemas.topics import EVENTS, ITEMS, Topic
 from streams.clock import Clock
 from tests.patience import PATIENCE
@@ -76,7 +77,7 @@ def replayed(events: list[Event], pace: Pace, recorder: Recorder) -> list[Event]
 @given(st.lists(st.integers(0, 10 * DAY_MS), min_size=1, max_size=30).map(sorted), st.integers(0, 2**41))
 def test_history_ends_now_and_keeps_its_gaps(times: list[int], now: int) -> None:
     recorder = Recorder()
-    now += 10 * DAY_MS
+    now += OLDEST_EVENT_MS + 10 * DAY_MS
     history = [event(n, ts) for n, ts in enumerate(times)]
     count = asyncio.run(send_history(recorder, history, last_ms=times[-1], ends_ms=now))
     moved = [e.ts for e in recorder.sent]
@@ -85,8 +86,8 @@ def test_history_ends_now_and_keeps_its_gaps(times: list[int], now: int) -> None
     assert [b - a for a, b in pairwise(moved)] == [b - a for a, b in pairwise(times)]
 
 
-def test_a_shift_stops_at_1970() -> None:
-    assert shifted(event(1, 5), -10).ts == 0
+def test_a_shift_stops_at_the_oldest_time_that_is_accepted() -> None:
+    assert shifted(event(1, OLDEST_EVENT_MS + 5), -10).ts == OLDEST_EVENT_MS
 
 
 def test_live_events_carry_the_time_they_are_sent_at_an_even_rate() -> None:

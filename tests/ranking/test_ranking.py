@@ -256,8 +256,8 @@ class TestReasons:
         for n in range(5):
             world.tell(done(f"p{n}", "a", at=n), done(f"p{n}", "x", at=n))
         world.tell(done("ann", "a", EventKind.VIEW, at=100))
-        assert "liked A" not in self.reasons(world)["x"].reason.text
-        assert self.reasons(world)["x"].reason.because == ()
+        assert self.reasons(world)["x"].reason.text == "met together with A"
+        assert self.reasons(world)["x"].reason.because == ("a",)
 
     def test_an_item_that_is_only_alike_names_what_is_shared(self):
         films = [item("a", "A", ["noir", "film"]), item("b", "B", ["noir", "film"])]

@@ -15,7 +15,7 @@ from schemas.codec import decode_event, decode_item, decode_order, encode
 from schemas.errors import Refusal, Refused
 from schemas.events import Event, EventKind
 from schemas.items import Item
-from schemas.limits import MAX_CLOCK_SKEW_MS
+from schemas.limits import MAX_CLOCK_SKEW_MS, OLDEST_EVENT_MS
 from schemas.privacy import ErasureOrder
 from tests.schemas.examples import EXAMPLES, NOW
 from tests.schemas.strategies import PRINTED_TEXT, messages
@@ -97,7 +97,7 @@ def test_what_does_not_change_an_event(value):
         (msgpack.packb("ann"), Refusal.MALFORMED, "neither"),
         (b'["ann"]', Refusal.MALFORMED, "neither"),
         (b"{", Refusal.MALFORMED, "truncated"),
-        (b"  ", Refusal.MALFORMED, "truncated"),
+        (b"  ", Refusal.MALFORMED, "white space"),
         (msgpack.packb(LIKE)[:-1], Refusal.MALFORMED, "truncated"),
         (msgpack.packb(LIKE) + b"\x00", Refusal.MALFORMED, "trailing"),
         (as_json(LIKE) + b"{}", Refusal.MALFORMED, "trailing"),
@@ -110,7 +110,7 @@ def test_what_does_not_change_an_event(value):
         (b'{"value":NaN}', Refusal.MALFORMED, ""),
         (b'{"value":1e999}', Refusal.INVALID, "out of range"),
         (msgpack.packb({1: 2}), Refusal.INVALID, "key"),
-        (msgpack.packb(LIKE | {"kind": "ann@example.org - at `home`"}), Refusal.INVALID, "known here - at `$.kind`"),
+        (msgpack.packb(LIKE | {"kind": "ann@example.org - at `home`"}), Refusal.INVALID, "forget, erase - at `$.kind`"),
     ],
     ids=lambda part: repr(part)[:32],
 )
@@ -156,7 +156,46 @@ def test_an_event_may_be_a_little_ahead_of_the_clock_and_no_more():
     value = msgpack.packb(LIKE)
     assert decode_event(value, key=b"ann", now_ms=NOW - MAX_CLOCK_SKEW_MS).ts == NOW
     assert refusal(value, now_ms=NOW - MAX_CLOCK_SKEW_MS - 1).code is Refusal.FUTURE
-    assert decode_event(msgpack.packb(LIKE | {"ts": 0}), key=b"ann", now_ms=NOW).ts == 0
+
+
+def test_an_event_from_before_1980_is_refused_unless_it_is_to_be_accepted():
+    for ts in (0, OLDEST_EVENT_MS - 1):
+        value = msgpack.packb(LIKE | {"ts": ts})
+        assert "OUZEL_OLDEST_EVENT" in refusal(value).detail
+        assert decode_event(value, key=b"ann", now_ms=NOW, accepted_from_ms=0).ts == ts
+    assert decode_event(msgpack.packb(LIKE | {"ts": OLDEST_EVENT_MS}), key=b"ann", now_ms=NOW).ts == OLDEST_EVENT_MS
+
+
+@pytest.mark.parametrize(
+    ("ts", "code", "unit"),
+    [
+        (NOW // 1_000, Refusal.INVALID, "seconds"),
+        (NOW / 1_000, Refusal.INVALID, "seconds"),
+        (NOW * 1_000, Refusal.FUTURE, "microseconds"),
+        (NOW * 1_000_000, Refusal.INVALID, "nanoseconds"),
+        (NOW * 10_000 + 621_355_968_000_000_000, Refusal.INVALID, ".NET ticks"),
+    ],
+)
+def test_a_time_in_another_unit_is_refused_with_its_name(ts, code, unit):
+    for dump in (msgpack.packb, as_json):
+        refused = refusal(dump(LIKE | {"ts": ts}))
+        assert refused.code is code
+        assert f"looks like {unit}; send milliseconds" in refused.detail
+
+
+def test_an_erasure_is_carried_out_whatever_its_clock_says():
+    for ts in (0, 2**53):
+        assert decode_event(as_json(LIKE | {"kind": "erase", "ts": ts}), key=b"ann", now_ms=NOW).ts == ts
+
+
+def test_an_item_may_be_older_than_1970_and_its_time_in_seconds_is_told():
+    film = {"id": "m", "title": "M"}
+    for published in (-1_222_300_800_000, 0, 2_678_400_000, NOW):  # 1931, 1970, 1970-02-01, now
+        assert decode_item(as_json(film | {"published": published}), key=b"m").published == published
+    for published, unit in ((NOW // 1_000 + 1, "seconds"), (NOW * 1_000, "microseconds")):
+        with pytest.raises(Refused, match=f"looks like {unit}; send milliseconds") as refused:
+            decode_item(as_json(film | {"published": published}), key=b"m")
+        assert refused.value.code is Refusal.INVALID
 
 
 NEEDS = {

@@ -4,6 +4,7 @@ Not on the embedded broker: the librdkafka 2.0.2 of Debian's kcat cannot parse i
 """
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from tests.patience import PATIENCE
 from tests.schemas.examples import EXAMPLES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
-SEND_EVENT, SEND_ITEM, READ_LISTS = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+SEND_EVENT, SEND_ITEM, READ_LISTS, READ_DEAD = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 AFTER_NOW_MS = 2**53
 
 pytestmark = [pytest.mark.kafka, pytest.mark.parametrize("broker", ["kafka"], indirect=True, scope="module")]
@@ -82,3 +83,17 @@ def test_the_lists_that_kcat_reads_are_those_that_were_published(bootstrap):
     asyncio.run(publish())
     [line] = run(READ_LISTS, bootstrap).splitlines()
     assert json.loads(line)["entries"][0]["item"] == "brazil"
+
+
+def test_the_dead_letters_that_are_read_are_those_that_were_published(bootstrap):
+    made = EXAMPLES["dead_letter.full"]
+
+    async def publish() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+            await producer.send_and_wait(topics.DEAD_LETTERS.name, encode(made), key=made.key)
+
+    asyncio.run(publish())
+    [line] = run(READ_DEAD, bootstrap).splitlines()
+    value = json.loads(line)["value"]
+    assert value["code"] == made.code
+    assert base64.b64decode(value["value"]) == made.value

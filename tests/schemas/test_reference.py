@@ -2,6 +2,8 @@
 
 import json
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,14 @@ def test_the_bounds_in_the_text_are_the_bounds():
     assert MAX_CLOCK_SKEW_MS == 5 * 60_000
     assert f"{MAX_MESSAGE_BYTES:,} bytes" in PAGE
     assert f"{MAX_DETAIL_LENGTH} characters" in PAGE
+
+
+def test_what_the_page_runs_in_python_is_installed_with_the_project():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    installed = {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]} | set(sys.stdlib_module_names)
+    imported = re.findall(r"^import (.+)$", PAGE, re.MULTILINE)
+    assert imported
+    assert {name.strip() for line in imported for name in line.split(",")} <= installed
 
 
 def test_the_values_that_the_page_sends_with_kcat_are_accepted():

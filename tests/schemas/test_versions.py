@@ -98,7 +98,7 @@ def test_a_version_of_many_digits_is_refused_in_few_words(digits):
 
 
 @pytest.mark.parametrize("dump", DUMPS)
-@pytest.mark.parametrize("version", ["1", 1.5, True, None, [1], 2**63])
+@pytest.mark.parametrize("version", ["1", 1.5, True, [1], 2**63])
 def test_a_version_is_a_small_whole_number(dump, version):
     with pytest.raises(Refused):
         FIRST.read(dump({"v": version, "text": "a b"}))
