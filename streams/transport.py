@@ -156,6 +156,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         first, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
         return Range(first[tp], end[tp])
 
+    async def first_offsets(self, tps: Iterable[TP]) -> Mapping[TP, int]:
+        return cast(
+            Mapping[TP, int], await self._ensure_consumer().beginning_offsets(list(map(ensure_aiokafka_TP, tps)))
+        )
+
     async def seek_to(self, tp: TopicPartition, offset: int) -> None:
         self._ensure_consumer().seek(tp, offset)
 
@@ -272,8 +277,14 @@ class BatchConsumer(driver.Consumer):
     """Faust's consumer, which leaves the batch topics to their lanes."""
 
     _thread: BatchConsumerThread
+    _counted: dict[TP, int]
+    """The committed offset behind which lost records were reported, by partition: it is seeked to more than once."""
     _between = False
     """Whether partitions were revoked and none assigned since."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._counted = {}
+        super().__init__(*args, **kwargs)
 
     async def keep_up(self, partitions: Mapping[str, int]) -> None:
         """See `BatchConsumerThread.keep_up`."""
@@ -334,13 +345,18 @@ class BatchConsumer(driver.Consumer):
 
     async def _report_losses(self, committed: Mapping[TP, int]) -> None:
         """Report what retention deleted before an agent could read it."""
-        known = self._others(tp for tp, offset in committed.items() if offset)
+        known = {tp for tp in self._others(committed) if committed[tp] and self._counted.get(tp) != committed[tp]}
         if not known:
             return
-        first = await self.earliest_offsets(*known)
+        try:
+            first = await self._thread.call_soon(self._thread.first_offsets(known))
+        except KafkaError as error:
+            log.warning("Whether records are gone is not known (%s)", "; ".join(describe(error)))
+            return
         for tp in sorted(known):
             lost = first.get(tp, 0) - committed[tp]
             if lost > 0:
+                self._counted[tp] = committed[tp]
                 cast(BatchTransport, self.transport).lost(tp.topic, tp.partition, committed[tp], lost)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:

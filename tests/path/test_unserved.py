@@ -23,7 +23,7 @@ from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
-from schemas.topics import ALL, CONTEXTS, DEAD_LETTERS, EVENTS, ITEMS, RECOMMENDATIONS
+from schemas.topics import ALL, CONTEXTS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
 from streams.settings import to_environment
 from tests.parts import need_kafka
 from tests.path.pipeline import Pipeline, metric
@@ -171,14 +171,23 @@ def test_records_that_retention_took_are_counted(kafka: KafkaBroker, tmp_path: P
         asyncio.run(bench.prepare())
         bench.start()
         bench.until_listed(bench.like("ann"))
+        order = [("ann", b"no order at all")]
+        asyncio.run(bench.send(PRIVACY, order))
+        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_dead_letters_total") == 1, "a dead letter")
         bench.stop()
+        asyncio.run(bench.send(PRIVACY, order * 3))
         for number in range(20):
             bench.like("ann", mark=f"gone-{number}")
         partition = next(number for number, end in asyncio.run(ends(kafka.bootstrap)).items() if end)
-        asyncio.run(delete(kafka.bootstrap, partition, 11))
+        asyncio.run(delete(kafka.bootstrap, EVENTS.name, partition, 11))
+        asyncio.run(delete(kafka.bootstrap, PRIVACY.name, partition, 3))
         bench.start()
         bench.until(lambda: metric(bench.text("/metrics"), "ouzel_events_total") == 10, "the ten that are left")
         assert bench.series('ouzel_lost_records_total{topic="ouzel.events"}') == 10
+        bench.until(
+            lambda: bench.series('ouzel_lost_records_total{topic="ouzel.privacy"}') == 2, "the two orders that are gone"
+        )
+        bench.check_log("ERROR", f"Partition {partition} of ouzel.privacy", "2 records", "offsets 1 to 2")
         bench.check_log(
             "ERROR", f"Partition {partition} of ouzel.events", "10 records", "offsets 1 to 10", "retention.ms"
         )
@@ -195,10 +204,10 @@ async def ends(bootstrap: str) -> dict[int, int]:
         await consumer.stop()
 
 
-async def delete(bootstrap: str, partition: int, before: int) -> None:
+async def delete(bootstrap: str, topic: str, partition: int, before: int) -> None:
     """Delete the partition's records before an offset, as retention does."""
     async with admin(bootstrap) as client:
-        await client.delete_records({TopicPartition(EVENTS.name, partition): RecordsToDelete(before)})
+        await client.delete_records({TopicPartition(topic, partition): RecordsToDelete(before)})
 
 
 def recreate(bench: Bench, *topics: str) -> None:

@@ -28,6 +28,12 @@ class Thread:
     async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
         self.begun += partitions
 
+    async def first_offsets(self, tps: set[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 9)
+
+    def call_soon(self, work: Any) -> Any:
+        return work
+
 
 async def test_partitions_never_committed_begin_anew() -> None:
     """A partition of which nothing was committed is read from its beginning again; the lanes' own are left to them."""
@@ -35,9 +41,14 @@ async def test_partitions_never_committed_begin_anew() -> None:
     thread = Thread({fresh: None, known: 7, lane: None})
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
     consumer._thread = thread
-    consumer.transport = SimpleNamespace(lanes=[SimpleNamespace(topic="events")])
+    consumer._counted = {}
+    lost: list[tuple[Any, ...]] = []
+    consumer.transport = SimpleNamespace(lanes=[SimpleNamespace(topic="events")], lost=lambda *args: lost.append(args))
     assert await consumer.seek_to_committed() == thread.committed
     assert thread.begun == [fresh]
+    assert lost == [("counts", 1, 7, 2)]
+    await consumer.seek_to_committed()
+    assert len(lost) == 1, "what is lost is counted once"
 
 
 def test_a_partition_without_a_position_yet_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
