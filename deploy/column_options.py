@@ -91,6 +91,7 @@ def chosen(given: Mapping[str, Any]) -> tuple[EventColumns, ItemColumns]:
     )
     items = ItemColumns(
         item=given["items_id_column"],
+        item_in_events=given["item_column"],
         title=given["title_column"],
         text=given["text_column"],
         attributes=given["attribute_column"] or None,

@@ -1,13 +1,12 @@
 """What can be evaluated: events and the items that they name, from MovieLens-100K or from files of one's own."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy import movielens
 from deploy.errors import BadSource
-from deploy.event_checks import NO_LIKES
+from deploy.event_checks import NO_LIKES, by_kind, liked
 from deploy.event_files import EventFile
 from deploy.file_report import Tell, untold
 from deploy.item_files import items as read_items
@@ -83,15 +82,9 @@ def from_files(
             kept = tuple(file)
             held = {event.item: Item(id=event.item, title=event.item) for event in kept if event.item is not None}
         read = f"{events.name}: {file.tally}"
-    if not any(likes(event) for event in kept):
+    counts = Counter((event.kind.value, event.value) for event in kept)
+    if not liked(counts):
         raise BadSource(f"{events}: {NO_LIKES}")
     note = f"{read}; {file.total - len(kept):,} of them on items that are not in the catalogue"
     note += f"; items: {item_rows}" if items is not None else "; no items were given, so titles are ids"
-    return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {_likes(kept)}")
-
-
-def _likes(events: Sequence[Event]) -> str:
-    """How many of each kind of event are likes, for people to check."""
-    kinds = Counter(event.kind for event in events)
-    liked = Counter(event.kind for event in events if likes(event))
-    return ", ".join(f"{liked[kind]:,} of {count:,} {kind.value}" for kind, count in kinds.most_common())
+    return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {by_kind(counts)}")

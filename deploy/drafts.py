@@ -7,7 +7,6 @@ from deploy.sources import EventColumns, Report, Tally
 from deploy.tables import Table
 
 GUESS_ROWS = 10_000
-BLANKS = "' \t\r\n\u00a0'"
 
 
 @dataclass
@@ -21,11 +20,12 @@ class Draft:
     report: Report = field(default_factory=Report)
     reasons: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
+    source: str = "raw"
 
     def __post_init__(self) -> None:
         there = [role for role, column in self.columns.items() if column is not None]
-        self.table.keep("raw", [str(self.columns[role]) for role in there])
-        self._text = {role: f"trim(c{at}, {BLANKS})" for at, role in enumerate(there)}
+        self.table.choose("raw", [str(self.columns[role]) for role in there])
+        self._text = {role: f"c{at}" for at, role in enumerate(there)}
 
     def has(self, role: str) -> bool:
         return role in self._text
@@ -36,6 +36,11 @@ class Draft:
 
     def where(self, role: str) -> str:
         return f"the column {self.columns[role]!r}"
+
+    def derive(self, name: str, sql: str) -> str:
+        """Compute a column once, from the others, for all that is said of it later; returns its name."""
+        self.source = f"(SELECT *, {sql} AS {name} FROM {self.source})"
+        return name
 
     def refuse(self, condition: str, reason: str) -> None:
         """Rows of which this is true, and of no earlier condition, are not used. The reason names the option."""
@@ -53,11 +58,11 @@ class Draft:
 
     def count(self, condition: str) -> int:
         """How many rows fulfil a condition."""
-        return self._count(condition, "raw")
+        return self._count(condition, self.source)
 
     def count_first(self, condition: str) -> int:
         """How many of the first rows do."""
-        return self._count(condition, f"(FROM raw LIMIT {GUESS_ROWS})")
+        return self._count(condition, f"(FROM {self.source} LIMIT {GUESS_ROWS})")
 
     def _count(self, condition: str, source: str) -> int:
         return int(self.table.query(f"SELECT count(*) FILTER (WHERE {condition}) FROM {source}")[0][0])

@@ -37,8 +37,6 @@ class EventFile:
             self.tally, self.report = draft.tally, draft.report
             for what, meaning in table.described.items():
                 self.report.guess(what, meaning, FORM_OPTIONS.get(what, ""))
-            for problem, rows in table.unreadable.items():
-                self.tally.refuse(f"{problem} (--delimiter, --encoding)", rows)
             convert(draft)
             self.report.guess("rows", str(self.tally))
             for kind, value, rows in table.query("SELECT kind, value, count(*) FROM told WHERE why = 0 GROUP BY ALL"):
@@ -101,7 +99,7 @@ class EventFile:
 
     def _events(self, order: str) -> Iterator[Event]:
         rows = self._table.stream(
-            "SELECT coalesce(id, printf('%016x', key) || CASE WHEN again > 0 THEN '-' || again ELSE '' END), "
+            "SELECT coalesce(id, printf('%015x', key >> 4) || CASE WHEN again > 0 THEN '-' || again ELSE '' END), "
             f"usr, item, kind, value, ts FROM told WHERE why = 0 ORDER BY {order}"
         )
         shared: dict[str, str] = {}  # one string for a user or an item, however many events name it

@@ -17,19 +17,26 @@ ORDERS = ("order", "invoice", "quantity", "price", "purchase", "transaction")
 IGNORE = ""
 
 
-def kind_and_value(draft: Draft) -> tuple[str, str]:
-    """SQL for the kind of a row and for its rating from 0 to 5. Raises `BadSource` where no kind is known."""
+def kind_and_value(draft: Draft) -> None:
+    """Derive `kind`, and `value`, the rating from 0 to 5. Raises `BadSource` where no kind is known."""
     fixed = draft.wanted.fixed
+    words = _words(draft) if draft.has("kind") else None
+    if draft.has("rating"):
+        draft.derive("rating", f"try_cast(replace({draft.text('rating')}, ',', '.') AS DOUBLE)")
     if fixed is not None:
         draft.report.guess("(all rows)", f"kind: {fixed.value}", "--kind")
-        return quoted(fixed.value), _value(draft, "true") if fixed is EventKind.RATE else "NULL::DOUBLE"
-    words = _words(draft) if draft.has("kind") else None
-    if words is not None:
-        kind = _from_words(draft, words)
-        value = _value(draft, f"{kind} = 'rate'")
-        return kind, f"CASE WHEN {kind} = 'rate' THEN {value} END"
-    if draft.has("rating"):
-        return quoted("rate"), _value(draft, "true")
+        draft.derive("kind", quoted(fixed.value))
+    elif words is not None:
+        _from_words(draft, words)
+    elif draft.has("rating"):
+        draft.derive("kind", quoted("rate"))
+    else:
+        _implied(draft)
+    _value(draft)
+
+
+def _implied(draft: Draft) -> None:
+    """Of a file of users and items alone: what those who keep such a file record."""
     bought = any(word in plain(name) for name in draft.table.names for word in ORDERS)
     implied = (EventKind.PURCHASE if bought else EventKind.CLICK).value
     draft.report.guess("(no kind or rating)", f"kind: {implied}", "--kind")
@@ -37,29 +44,29 @@ def kind_and_value(draft: Draft) -> tuple[str, str]:
         f"no column holds a kind or a rating, so every row counts as a {implied}: --kind says another, --kind-column "
         "and --rating-column name a column."
     )
-    return quoted(implied), "NULL::DOUBLE"
+    draft.derive("kind", quoted(implied))
 
 
-def _from_words(draft: Draft, words: dict[str, str | None]) -> str:
-    """SQL for the kind by the words of a column; where the word is missing, a rating makes a rate event."""
+def _from_words(draft: Draft, words: dict[str, str | None]) -> None:
+    """Derive the kind by the words of a column; where the word is missing, a rating makes a rate event."""
     text, where = draft.text("kind"), draft.where("kind")
     cases = " ".join(f"WHEN {quoted(word)} THEN {quoted(kind)}" for word, kind in words.items() if kind)
     blank = f"lower(coalesce({text}, '')) IN ({', '.join(map(quoted, MISSING))})"
     kind = f"CASE {text} {cases} END" if cases else "NULL::VARCHAR"
     if draft.has("rating"):
-        kind = f"CASE WHEN {blank} AND isfinite({_number(draft)}) THEN 'rate' ELSE {kind} END"
-    draft.refuse(f"{blank} AND {kind} IS NULL", f"no kind in {where} (--kind-column, --kind)")
+        kind = f"CASE WHEN {blank} AND isfinite(rating) THEN 'rate' ELSE {kind} END"
+    draft.derive("kind", kind)
+    draft.refuse(f"{blank} AND kind IS NULL", f"no kind in {where} (--kind-column, --kind)")
     ignored = [word for word, to in words.items() if to == IGNORE]
     if ignored:
         draft.refuse(f"{text} IN ({', '.join(map(quoted, ignored))})", "a kind that --map-kind ignores")
     unknown = _unknown(words)
     if unknown:
-        draft.refuse(f"{kind} IS NULL", f"a kind that is not known in {where} ({_mapping(unknown)})")
+        draft.refuse("kind IS NULL", f"a kind that is not known in {where} ({_mapping(unknown)})")
         draft.report.warn(
             f"some kinds in {where} are not known, and their rows are left out: say what they mean "
             f"({_mapping(unknown)})."
         )
-    return f"({kind})"
 
 
 def _words(draft: Draft) -> dict[str, str | None] | None:
@@ -102,30 +109,30 @@ def _mapping(words: list[str]) -> str:
     return ", ".join(f"--map-kind '{word[:30]}=KIND'" for word in words[:5]) + more
 
 
-def _number(draft: Draft) -> str:
-    return f"try_cast(replace({draft.text('rating')}, ',', '.') AS DOUBLE)"
-
-
-def _value(draft: Draft, when: str) -> str:
-    """SQL for the rating from 0 to 5, of the rows for which `when` is true; those that have none are refused."""
+def _value(draft: Draft) -> None:
+    """Derive the rating from 0 to 5 of `rate` events; those that have none are refused."""
     if not draft.has("rating"):
-        draft.refuse(when, "a rate event without a rating (--rating-column)")
-        return "NULL::DOUBLE"
-    where, number = draft.where("rating"), _number(draft)
-    best = draft.wanted.rating_max or _best(draft, number)
+        draft.refuse("kind = 'rate'", "a rate event without a rating (--rating-column)")
+        draft.derive("value", "NULL::DOUBLE")
+        return
+    where = draft.where("rating")
+    best = draft.wanted.rating_max or _best(draft)
     draft.guess("rating", f"rating, the best is {best:g}", "--rating-max")
-    draft.refuse(f"{when} AND NOT coalesce(isfinite({number}), false)", f"no rating in {where} (--rating-column)")
-    draft.refuse(f"{when} AND {number} < 0", f"a rating below 0 in {where} (--rating-column, --kind)")
-    draft.refuse(f"{when} AND {number} > {best!r}", f"a rating above {best:g} in {where} (--rating-max)")
-    return f"{number} * {5.0 / best!r}"
+    draft.refuse("kind = 'rate' AND NOT coalesce(isfinite(rating), false)", f"no rating in {where} (--rating-column)")
+    draft.refuse("kind = 'rate' AND rating < 0", f"a rating below 0 in {where} (--rating-column, --kind)")
+    draft.refuse(f"kind = 'rate' AND rating > {best!r}", f"a rating above {best:g} in {where} (--rating-max)")
+    draft.derive("value", f"CASE WHEN kind = 'rate' THEN least(5.0, rating * 5.0 / {best!r}) END")
 
 
-def _best(draft: Draft, number: str) -> float:
+def _best(draft: Draft) -> float:
     """The scale that all ratings but a few fit. Raises `BadSource` where there is none."""
     where = draft.where("rating")
-    top, total = draft.table.query(f"SELECT max(n), count(n) FROM (SELECT {number} AS n FROM raw) WHERE isfinite(n)")[0]
-    for scale in SCALES:
-        if draft.count(f"isfinite({number}) AND {number} > {scale!r}") * OUTLIERS <= total:
+    above = ", ".join(f"count(*) FILTER (WHERE rating > {scale!r})" for scale in SCALES)
+    top, total, *outliers = draft.table.query(
+        f"SELECT max(rating), count(*), {above} FROM {draft.source} WHERE kind = 'rate' AND isfinite(rating)"
+    )[0]
+    for scale, count in zip(SCALES, outliers, strict=True):
+        if count * OUTLIERS <= total:
             if scale != SCALES[0]:
                 draft.report.warn(
                     f"ratings up to {scale:g} in {where}: if that is the scale, say --rating-max {scale:g}; else give "

@@ -12,6 +12,7 @@ ROW_ORDER_FROM_MS = 946_684_800_000
 """Row n of a file without times happened n seconds after the year 2000 began."""
 
 DROPPED = -1
+NAMES = {"user": "usr", "item": "item"}
 
 
 def convert(draft: Draft) -> None:
@@ -20,23 +21,29 @@ def convert(draft: Draft) -> None:
     `key` is a digest of what the row says, the same in every file, and `again` how many rows before it say the same.
     """
     wanted, table = draft.wanted, draft.table
-    user, item = (_identifier(draft, role) for role in ("user", "item"))
-    kind, value = kind_and_value(draft)
-    ts = _time(draft)
+    for role, name in NAMES.items():
+        _identifier(draft, role, name)
+    kind_and_value(draft)
+    _time(draft)
     own = draft.text("id") if draft.has("id") else "NULL"
     if draft.has("id"):
         draft.guess("id", "id of the event")
         draft.refuse(f"coalesce({own}, '') = ''", f"no id in {draft.where('id')} ({OPTIONS['id']})")
         draft.refuse(_unfit(own), f"{_unfit_reason} for the id in {draft.where('id')} ({OPTIONS['id']})")
-    # Without times, the order of the rows is none of what they say.
-    said = f"usr, item, kind, value, {'ts' if draft.has('time') else 'NULL'}, {quoted(wanted.scene)}"
+    # Without times, the order of the rows is none of what they say. What would be ambiguous here is refused.
+    said = f"usr, item, kind, value, {quoted(wanted.scene)}{', ts' if draft.has('time') else ''}"
     table.query(
-        "CREATE TABLE told AS SELECT row, usr, item, kind, value, ts, id, why, 0::INTEGER AS again, "
-        f"md5_number_lower(to_json([{said.replace(', ', '::VARCHAR, ')}])::VARCHAR) AS key FROM (SELECT row, "
-        f"{user} AS usr, {item} AS item, {kind} AS kind, {value} AS value, {ts} AS ts, {own}::VARCHAR AS id, "
-        f"{draft.why} AS why FROM raw)"
+        "CREATE TABLE told AS SELECT row, usr, item, kind, value, ts, id, why, 0::INTEGER AS again, usr_pointed, item_pointed, "
+        f"md5_number_lower(concat_ws(chr(31), {said})) AS key FROM (SELECT row, usr, item, kind, value, ts, usr_pointed, item_pointed, "
+        f"{own}::VARCHAR AS id, {draft.why} AS why FROM {draft.source})"
     )
-    table.query("DROP TABLE raw")
+    table.count_rejects()
+    for problem, rows in table.unreadable.items():
+        draft.tally.refuse(f"{problem} (--delimiter, --encoding)", rows)
+    for role, name in NAMES.items():
+        written = table.query(f"SELECT count(*) FILTER (WHERE {name}_pointed AND why = 0) FROM told")[0][0]
+        if written:
+            draft.tally.note(f"with the {role} written like 1.0, read as 1", written)
     _number_repeats(draft)
     for why, rows, first in table.query("SELECT why, count(*), min(row) FROM told GROUP BY why ORDER BY why"):
         if why == 0:
@@ -47,17 +54,18 @@ def convert(draft: Draft) -> None:
             draft.tally.refuse(draft.reasons[why - 1], rows, table.number(first))
 
 
-def _identifier(draft: Draft, role: str) -> str:
-    """SQL for a user or an item; a whole number has no decimal point."""
+def _identifier(draft: Draft, role: str, name: str) -> None:
+    """Derive a user or an item; a whole number has no decimal point."""
     text, where, option = draft.text(role), draft.where(role), OPTIONS[role]
     draft.guess(role, role)
-    pointed = f"regexp_full_match({text}, '-?\\d+\\.0+')"
-    whole = f"CASE WHEN {pointed} THEN split_part({text}, '.', 1) ELSE {text} END"
+    pointed = f"(contains({text}, '.') AND regexp_full_match({text}, '-?\\d+\\.0+'))"
+    draft.derive(f"{name}_pointed", pointed)
+    draft.derive(name, f"CASE WHEN {name}_pointed THEN split_part({text}, '.', 1) ELSE {text} END")
     draft.refuse(f"coalesce({text}, '') = ''", f"no {role} in {where} ({option})")
     if not draft.wanted.keep_missing:
         words = ", ".join(quoted(word) for word in MISSING if word)
         draft.refuse(
-            f"lower({whole}) IN ({words}) OR regexp_full_match({text}, '[0-]{{36}}')",
+            f"lower({name}) IN ({words}) OR {text} = '00000000-0000-0000-0000-000000000000'",
             f"a word for a missing {role} in {where}, like nan or NULL (--keep-missing)",
         )
     draft.refuse(
@@ -65,9 +73,6 @@ def _identifier(draft: Draft, role: str) -> str:
         f"an object or list for the {role} in {where} ({option})",
     )
     draft.refuse(_unfit(text), f"{_unfit_reason} for the {role} in {where} ({option})")
-    if written := draft.count(pointed):
-        draft.tally.note(f"with the {role} written like 1.0, read as 1", written)
-    return whole
 
 
 def _unfit(text: str) -> str:
@@ -77,8 +82,8 @@ def _unfit(text: str) -> str:
 _unfit_reason = f"more than {MAX_ID} characters, or control characters,"
 
 
-def _time(draft: Draft) -> str:
-    """SQL for the milliseconds since 1970."""
+def _time(draft: Draft) -> None:
+    """Derive `ts`, milliseconds since 1970."""
     wanted, report = draft.wanted, draft.report
     if not draft.has("time"):
         report.guess("(row order)", "time", "--time-column")
@@ -87,17 +92,17 @@ def _time(draft: Draft) -> str:
                 "no column holds the time, so rows are taken in the order of the file, a second apart: --time-column "
                 "names one, and --row-order says that this is right."
             )
-        return f"({ROW_ORDER_FROM_MS} + row * 1000)::BIGINT"
+        draft.derive("ts", f"({ROW_ORDER_FROM_MS} + row * 1000)::BIGINT")
+        return
     where, text = draft.where("time"), draft.text("time")
     form = wanted.time_format or times.guess(text, draft.count_first, draft.count, f"{where} of {draft.table.path}")
     zone = "" if form in times.UNITS else f", {wanted.time_zone} where no zone is named"
     draft.guess("time", f"time, {times.described(form)}{zone}", "--time-format")
-    ts = f"({times.milliseconds(text, form)})"
+    ts = draft.derive("ts", times.milliseconds(text, form))
     draft.refuse(f"coalesce({text}, '') = ''", f"no time in {where} (--time-column)")
     draft.refuse(f"{ts} IS NULL", f"a time in {where} that is not {times.described(form)} (--time-format)")
     draft.refuse(f"{ts} < 0", f"a time before 1970 in {where} (--time-format)")
     draft.refuse(f"{ts} > {times.LATEST_MS}", f"a time after 2100 in {where} (--time-format)")
-    return ts
 
 
 def _number_repeats(draft: Draft) -> None:

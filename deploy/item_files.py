@@ -42,7 +42,8 @@ class ItemFile:
     def __post_init__(self) -> None:
         table, wanted = self.table, self.wanted
         self.columns: dict[str, str | None] = {}
-        for role, asked in (("item id", wanted.item), ("title", wanted.title), ("text", wanted.text)):
+        identifier = wanted.item or (wanted.item_in_events if wanted.item_in_events in table.names else None)
+        for role, asked in (("item id", identifier), ("title", wanted.title), ("text", wanted.text)):
             taken = set(self.columns.values())
             self.columns[role] = named(table, role, asked) if asked else usual(table, role, taken)
         for role in ("item id", "title"):
@@ -65,13 +66,15 @@ class ItemFile:
     def __iter__(self) -> Iterator[Item]:
         """The items in the order of the file. Text is cut, and labels that are too long are left out: both counted."""
         single = [column for column in self.columns.values() if column is not None]
-        self.table.keep("raw", [*single, *self.labels])
+        self.table.choose("raw", [*single, *self.labels])
         at = {role: single.index(column) + 1 for role, column in self.columns.items() if column is not None}
         when = self._published(f"c{at['published'] - 1}") if "published" in at else "NULL"
+        self.table.query("CREATE TABLE kept AS FROM raw")
+        self.table.count_rejects()
         for problem, rows in self.table.unreadable.items():
-            self.tally.refuse(f"{problem} (--delimiter, --encoding)", rows)
+            self.tally.refuse(f"{problem} (--items-delimiter, --items-encoding)", rows)
         seen: set[str] = set()
-        for *row, published in self.table.stream(f"SELECT *, {when} FROM raw ORDER BY row"):
+        for *row, published in self.table.stream(f"SELECT *, {when} FROM kept ORDER BY row"):
             number = self.table.number(row[0])
             item = self._item(
                 number, {role: row[place] for role, place in at.items()}, row[len(single) + 1 :], published

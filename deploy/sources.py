@@ -37,9 +37,13 @@ class EventColumns:
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Which column of a catalogue is what; None as above. An attribute column holds labels between `separator`s."""
+    """Which column of a catalogue is what; None as above. An attribute column holds labels between `separator`s.
+
+    `item_in_events` is what the events call the item: tried where `item` is None.
+    """
 
     item: str | None = None
+    item_in_events: str | None = None
     title: str | None = None
     text: str | None = None
     attributes: tuple[str, ...] | None = None

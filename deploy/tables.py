@@ -18,10 +18,10 @@ from deploy.errors import BadSource, MissingPart
 from deploy.formats import GUESSED, SHOWN, Asked, look, opened
 from deploy.nested_columns import paths, quoted, top_names, typed
 
-MEMORY = "192MB"
+MEMORY = "80MB"
 THREADS = 2
 BATCH = 8_192
-LONGEST_LINE = 8 << 20
+LONGEST_LINE = 1 << 20
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
 NAMES = {"utf-8-sig": "utf-8", "cp1252": "windows-1252 (latin-1)"}
 
@@ -86,11 +86,10 @@ class Table:
         finally:
             cursor.close()
 
-    def keep(self, name: str, columns: Sequence[str]) -> None:
-        """Read the file once: make the table `name` with `row` and, as `c0`, `c1` ..., the text of these columns."""
-        chosen = "".join(f", {self.text(column)} AS c{at}" for at, column in enumerate(columns))
-        self.query(f"CREATE OR REPLACE TABLE {name} AS SELECT row{chosen} FROM rows")
-        self._count_rejects()
+    def choose(self, name: str, columns: Sequence[str]) -> None:
+        """Make the view `name` with `row` and, as `c0`, `c1` ..., the text of these columns, without outer blanks."""
+        chosen = "".join(f", trim({self.text(column)}) AS c{at}" for at, column in enumerate(columns))
+        self.query(f"CREATE OR REPLACE VIEW {name} AS SELECT row{chosen} FROM rows")
 
     def number(self, row: int) -> int:
         """The number in the file of the readable row `row`: rows that cannot be read count too."""
@@ -188,7 +187,7 @@ class Table:
                 source.write_text(stream.read().decode(encoding, "replace"), encoding="utf-8")
         self._objects(
             f"read_json_objects({quoted(str(source))}, format='auto', compression={quoted(compression)}, "
-            f"maximum_object_size={LONGEST_LINE * 4})",
+            f"maximum_object_size={LONGEST_LINE * 32})",
             "json::VARCHAR",
         )
 
@@ -223,8 +222,8 @@ class Table:
                 self._twice.add(name)
             self._expressions[name] = expression
 
-    def _count_rejects(self) -> None:
-        """Count what DuckDB rejected: lines with too many or too few fields."""
+    def count_rejects(self) -> None:
+        """Count what DuckDB rejected, after a query that read the whole file: too many or too few fields."""
         if self._rejects_counted or self.form.kind != "delimited":
             return
         self._rejects_counted = True
@@ -258,13 +257,14 @@ def _connected(folder: Path) -> Any:
     except ImportError as error:
         raise MissingPart("DuckDB, which reads files,", "Run: pip install duckdb.") from error
     sql = duckdb.connect(
+        str(folder / "rows.duckdb"),
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "memory_limit": MEMORY,
             "threads": str(THREADS),
             "temp_directory": str(folder / "spill"),
-        }
+        },
     )
     sql.execute("SET GLOBAL TimeZone = 'UTC'")
     return sql

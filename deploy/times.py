@@ -36,6 +36,9 @@ EITHER = tuple(
 )
 """Pairs that most dates fit both of: the month first, or the day."""
 
+EARLIEST_MS = -2_208_988_800_000
+"""1900: no format is guessed by which times come out earlier."""
+
 LATEST_MS = 4_102_444_800_000
 """2100: what comes out later was read in the wrong unit."""
 
@@ -53,8 +56,7 @@ def described(form: str) -> str:
 def milliseconds(text: str, form: str) -> str:
     """SQL for the milliseconds, NULL for what is not of the format. Times without a zone are in that of the session."""
     if form in UNITS:
-        number = f"try_cast({text} AS DOUBLE) * {UNITS[form][1]!r}"
-        return f"CASE WHEN isfinite({number}) AND abs({number}) < 9e15 THEN round({number})::BIGINT END"
+        return f"try_cast(try_cast({text} AS DOUBLE) * {UNITS[form][1]!r} AS BIGINT)"
     if form == ISO:
         return f"epoch_ms(try_cast({text} AS TIMESTAMPTZ))"
     if form in DIGITS:
@@ -71,23 +73,28 @@ def guess(text: str, count: Count, whole: Count, where: str) -> str:
     advice = "Give it with --time-format: s, ms, us, ns, iso, or like '%d.%m.%Y %H:%M'; --time-column takes another."
     if total == 0:
         raise BadSource(f"{where} is empty. {advice}")
+
+    def fits(form: str) -> str:
+        # A year of two digits is no year of four.
+        return f"{milliseconds(text, form)} > {EARLIEST_MS}"
+
     numbers = f"try_cast({text} AS DOUBLE)"
     if count(f"isfinite({numbers})") * 2 >= total:
         for form, digits in DIGITS.items():
-            fits = f"regexp_full_match({text}, '(19[5-9]\\d|20\\d\\d)\\d{{{digits - 4}}}(\\.0+)?')"
-            if count(f"{fits} AND {milliseconds(text, form)} IS NOT NULL") >= 0.95 * total:
+            digital = f"regexp_full_match({text}, '(19[5-9]\\d|20\\d\\d)\\d{{{digits - 4}}}(\\.0+)?')"
+            if count(f"{digital} AND {fits(form)}") >= 0.95 * total:
                 return form
         return next(unit for unit, least in UNIT_FROM if count(f"abs({numbers}) >= {least}") * 2 > total)
-    if count(f"{milliseconds(text, ISO)} IS NOT NULL") * 2 >= total:
+    if count(fits(ISO)) * 2 >= total:
         return ISO
     for form in WRITTEN:
-        if count(f"{milliseconds(text, form)} IS NOT NULL") * 2 >= total:
+        if count(fits(form)) * 2 >= total:
             return form
     for pair in EITHER:
-        month_first, day_first = (count(f"{milliseconds(text, form)} IS NOT NULL") for form in pair)
+        month_first, day_first = (count(fits(form)) for form in pair)
         if max(month_first, day_first) * 10 < total * 9:
             continue
-        month_first, day_first = (whole(f"{milliseconds(text, form)} IS NOT NULL") for form in pair)
+        month_first, day_first = (whole(fits(form)) for form in pair)
         if month_first == day_first:
             raise BadSource(
                 f"{where} holds dates that may begin with the month or with the day. "
