@@ -14,7 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO
 
-from deploy.formats import Form
+from deploy.formats import Form, split
 
 CHUNK = 1 << 20
 SEPARATOR = "\x1f"
@@ -160,18 +160,22 @@ def _closed(
 ) -> tuple[str, list[tuple[int, str | None]]]:
     """The text of a record whose first line opens a quotation, and the lines that were read and do not belong to it."""
     more: list[tuple[int, str | None]] = []
-    rows = 0
+    rows, place = 0, len(split(line, form.delimiter, True)) - 1
     for found in islice(source, MOST_LINES):
         more.append(found)
         if found[1] is None:
             break
-        rows += len(_literal(found[1], form)) == width
-        if found[1].count('"') & 1:
-            text = "\n".join([line, *(each[1] or "" for each in more)])
-            fields = _strict(text, form)
-            if fields is not None and len(fields) == width and rows * 2 <= len(more):
-                return text, []
-            break
+        whole = len(_literal(found[1], form)) == width
+        if not found[1].count('"') & 1:
+            rows += whole
+            continue
+        # What closes the field is a row of its own if the mark stands in it where the first line opened one.
+        rows += whole and 0 < place == found[1].partition('"')[0].count(form.delimiter)
+        text = "\n".join([line, *(each[1] or "" for each in more)])
+        fields = _strict(text, form)
+        if fields is not None and len(fields) == width and rows * 2 <= len(more):
+            return text, []
+        break
     return line, more
 
 

@@ -38,7 +38,7 @@ class EventFile:
             for what, meaning in table.described.items():
                 self.report.guess(what, meaning, FORM_OPTIONS.get(what, ""))
             convert(draft)
-            self.report.guess("rows", str(self.tally))
+            self.report.tell_rows(self.tally)
             for kind, value, rows in table.query("SELECT kind, value, count(*) FROM told WHERE why = 0 GROUP BY ALL"):
                 self.counts[kind, value] = rows
             warn(draft, self.counts)

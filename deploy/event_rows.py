@@ -33,9 +33,10 @@ def convert(draft: Draft) -> None:
     # Without times, the order of the rows is none of what they say. What would be ambiguous here is refused.
     said = f"usr, item, kind, value, {quoted(wanted.scene)}{', ts' if draft.has('time') else ''}"
     table.query(
-        "CREATE TABLE told AS SELECT row, usr, item, kind, value, ts, id, why, 0::INTEGER AS again, usr_pointed, item_pointed, "
-        f"md5_number_lower(concat_ws(chr(31), {said})) AS key FROM (SELECT row, usr, item, kind, value, ts, usr_pointed, item_pointed, "
-        f"{own}::VARCHAR AS id, {draft.why} AS why FROM {draft.source})"
+        "CREATE TABLE told AS SELECT row, usr, item, kind, value, ts, id, why, 0::INTEGER AS again, "
+        "usr_pointed, item_pointed, "
+        f"md5_number_lower(concat_ws(chr(31), {said})) AS key FROM (SELECT row, usr, item, kind, value, ts, "
+        f"usr_pointed, item_pointed, {own}::VARCHAR AS id, {draft.why} AS why FROM {draft.source})"
     )
     table.count_rejects()
     for problem, rows in table.unreadable.items():

@@ -24,6 +24,8 @@ def shown(console: Console) -> Tell:
         for guess in report.guesses:
             table.add_row(escape(guess.what), escape(guess.meaning), escape(guess.option))
         console.print(table)
+        for line in report.rows:
+            console.print(escape(line), highlight=False, soft_wrap=True)
         for warning in report.warnings:
             console.print(f"[yellow]warning:[/yellow] {escape(warning)}", highlight=False, soft_wrap=True)
 

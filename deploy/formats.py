@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -156,7 +156,7 @@ def _encoding(path: Path, head: bytes, asked: str | None) -> str | None:
         except LookupError:
             raise BadSource(f"--encoding {asked} is not known. Try utf-8, latin-1, cp1252, utf-16, gbk.") from None
     marked = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
-    if marked or head.count(0) < len(head) // 5:
+    if marked or head.count(0) * 5 <= len(head):
         return marked
     for name, at in (("utf-16-le", 1), ("utf-16-be", 0)):
         if head[at::2].count(0) > len(head) // 4 and head[1 - at :: 2].count(0) < len(head) // 20:
@@ -175,8 +175,8 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
     delimiter = NAMED_DELIMITERS.get(asked.delimiter or "", asked.delimiter) or _delimiter(lines)
     quoted = delimiter in {",", ";"} or (len(delimiter) == 1 and _all_quoted(lines, delimiter))
     escape = "\\" if quoted and '\\"' in text and '""' not in text.replace(f'{delimiter}""', "") else '"'
-    table = [_split(line, delimiter, quoted, escape) for line in lines]
-    names = [name.strip() for name in _split(lines[0].lstrip("\ufeff"), delimiter, quoted, escape)]
+    table = [split(line, delimiter, quoted, escape) for line in lines]
+    names = [name.strip() for name in split(lines[0].lstrip("\ufeff"), delimiter, quoted, escape)]
     header = _is_header(names) if asked.header is None else asked.header
     width = Counter(len(row) for row in table).most_common(1)[0][0]
     if not header:
@@ -211,8 +211,9 @@ def _delimiter(lines: list[str]) -> str:
 
     def score(delimiter: str) -> tuple[float, int]:
         if len(delimiter) == 1:
-            shapes = [[len(_split(line, delimiter, True)) for line in lines]]
-            shapes.append([len(row) for row in csv.reader(lines, delimiter=delimiter)])
+            shapes = [[len(split(line, delimiter, True)) for line in lines]]
+            with suppress(csv.Error):
+                shapes.append([len(row) for row in csv.reader(lines, delimiter=delimiter)])
         else:
             shapes = [[line.count(delimiter) + 1 for line in lines]]
         return max((round(sum(n == shape[0] for n in shape) / len(shape), 1), shape[0]) for shape in shapes if shape)
@@ -231,7 +232,8 @@ def _all_quoted(lines: list[str], delimiter: str) -> bool:
     return bool(fields) and all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields)
 
 
-def _split(line: str, delimiter: str, quoted: bool, escape: str = '"') -> list[str]:
+def split(line: str, delimiter: str, quoted: bool, escape: str = '"') -> list[str]:
+    """The fields of one line, whatever its quotation marks are like."""
     if len(delimiter) > 1 or not quoted:
         return line.split(delimiter)
     escaped = {"escapechar": escape, "doublequote": False} if escape != '"' else {}

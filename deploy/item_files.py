@@ -86,7 +86,7 @@ class ItemFile:
             seen.add(item.id)
             self.tally.used += 1
             yield item
-        self.report.guess("rows", str(self.tally))
+        self.report.tell_rows(self.tally)
         if self.tally.bad:
             self.report.warn(
                 f"{self.tally.bad:,} of {self.tally.rows:,} rows of {self.table.path.name} are rejected: the reasons "

@@ -118,10 +118,19 @@ class Report:
     """What was understood of a file, and what looks wrong. A warning names the option that would change it."""
 
     guesses: list[Guess] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def guess(self, what: str, meaning: str, option: str = "") -> None:
         self.guesses.append(Guess(what, meaning, option))
+
+    def tell_rows(self, tally: "Tally") -> None:
+        """Report how many rows were used, and one line for each reason why others were not."""
+        dropped = f", {tally.dropped:,} duplicates left out" if tally.dropped else ""
+        rejected = f", {tally.bad:,} rejected" if tally.bad else ""
+        self.guess("rows", f"{tally.used:,} used{rejected}{dropped}")
+        self.rows += [f"rejected, {reason}" for reason in tally.left_out.values()]
+        self.rows += [f"{rows:,} {what}" for what, rows in tally.notes.items()]
 
     def warn(self, sentence: str) -> None:
         self.warnings.append(sentence)

@@ -1,6 +1,6 @@
 """A file as a DuckDB table: every column as text, rows in the file's order with their numbers.
 
-`Table` is opened on a file of any form (`deploy.formats`). Nothing is downloaded, and what does not fit in `MEMORY`
+`Table` is opened on a file of any form (`deploy.formats`). Nothing is downloaded, and what does not fit in memory
 goes to a temporary folder. Rows that cannot be read are counted in `unreadable`; none is lost.
 """
 
@@ -14,14 +14,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from deploy.clean_copies import SEPARATOR, Survey, clean, survey
-from deploy.errors import BadSource, MissingPart
+from deploy.engine import LONGEST_LINE, connected, csv_rows
+from deploy.errors import BadSource
 from deploy.formats import GUESSED, SHOWN, Asked, look, opened
 from deploy.nested_columns import paths, quoted, top_names, typed
 
-MEMORY = "80MB"
-THREADS = 2
 BATCH = 8_192
-LONGEST_LINE = 1 << 20
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
 NAMES = {"utf-8-sig": "utf-8", "cp1252": "windows-1252 (latin-1)"}
 
@@ -43,7 +41,7 @@ class Table:
         self._twice: set[str] = set()
         self._folder = Path(tempfile.mkdtemp(prefix="ouzel-"))
         try:
-            self._sql = _connected(self._folder)
+            self._sql = connected(self._folder)
             self.form = look(path, asked)
             {"parquet": self._parquet, "array": self._array}.get(self.form.kind, self._text)()
         except BaseException:
@@ -145,7 +143,7 @@ class Table:
         if direct:
             compression = READ_DIRECTLY[form.compression]
             marked = {"quote": '"', "escape": form.escape} if marks else {"quote": "", "escape": ""}
-            source = _csv(self.path, compression, columns, delimiter=delimiter, skip=skip, **marked)
+            source = csv_rows(self.path, compression, columns, delimiter=delimiter, skip=skip, **marked)
             direct = not marks or self._conserves(source, found.lines - skip)
         if not direct:
             copy = self._folder / "clean"
@@ -155,7 +153,7 @@ class Table:
                         self.unreadable[problem] += 1
                         self._bad_lines.append(number - skip)
             inside = SEPARATOR if columns > 1 else "\x1e"
-            source = _csv(copy, "none", columns, delimiter=inside, quote="", escape="", skip=0)
+            source = csv_rows(copy, "none", columns, delimiter=inside, quote="", escape="", skip=0)
         if delimited:
             self._view(source)
             self._name([(name or f"column {at + 1}", f"v{at}") for at, name in enumerate(form.names)])
@@ -195,7 +193,8 @@ class Table:
         self.query(
             "CREATE TABLE objects AS SELECT line, j, "
             "json_type(CASE WHEN json_valid(j) THEN j ELSE '0' END) = 'OBJECT' AS good "
-            f"FROM (SELECT row_number() OVER () AS line, {column} AS j FROM {source}{self._limited})"
+            f"FROM (SELECT row_number() OVER () AS line, {column} AS j FROM {source}) "
+            f"WHERE trim(j) <> ''{self._limited}"
         )
         self._bad_lines += [line for (line,) in self.query("SELECT line FROM objects WHERE NOT good ORDER BY line")]
         if self._bad_lines:
@@ -240,31 +239,3 @@ class Table:
                 break
             self._bad_lines.append(number)
             self.unreadable[told.get(problem, problem.lower())] += 1
-
-
-def _csv(path: Path, compression: str, columns: int, *, delimiter: str, quote: str, escape: str, skip: int) -> str:
-    names = ", ".join(f"'v{at}': 'VARCHAR'" for at in range(columns))
-    return (
-        f"read_csv({quoted(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quoted(delimiter)}, "
-        f"quote={quoted(quote)}, escape={quoted(escape)}, columns={{{names}}}, nullstr='', "
-        f"compression={quoted(compression)}, max_line_size={LONGEST_LINE}, ignore_errors=true, store_rejects=true)"
-    )
-
-
-def _connected(folder: Path) -> Any:
-    try:
-        import duckdb  # noqa: PLC0415 - an optional part
-    except ImportError as error:
-        raise MissingPart("DuckDB, which reads files,", "Run: pip install duckdb.") from error
-    sql = duckdb.connect(
-        str(folder / "rows.duckdb"),
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "memory_limit": MEMORY,
-            "threads": str(THREADS),
-            "temp_directory": str(folder / "spill"),
-        },
-    )
-    sql.execute("SET GLOBAL TimeZone = 'UTC'")
-    return sql

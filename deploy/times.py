@@ -84,7 +84,7 @@ def guess(text: str, count: Count, whole: Count, where: str) -> str:
             digital = f"regexp_full_match({text}, '(19[5-9]\\d|20\\d\\d)\\d{{{digits - 4}}}(\\.0+)?')"
             if count(f"{digital} AND {fits(form)}") >= 0.95 * total:
                 return form
-        return next(unit for unit, least in UNIT_FROM if count(f"abs({numbers}) >= {least}") * 2 > total)
+        return next(unit for unit, least in UNIT_FROM if count(f"abs({numbers}) >= {least}") * 2 > total or unit == "s")
     if count(fits(ISO)) * 2 >= total:
         return ISO
     for form in WRITTEN:

@@ -79,7 +79,7 @@ def test_usual_names_are_found_whatever_their_case(tmp_path, header):
 
 def test_a_column_that_is_not_found_names_the_option(tmp_path):
     path = written(tmp_path, "e.csv", ratings("user_id,thing,rating,timestamp"))
-    with pytest.raises(BadSource, match="no column that looks like the item.*user_id, thing.*--item-column"):
+    with pytest.raises(BadSource, match=r"no column that looks like the item.*user_id, thing.*--item-column"):
         Read(path)
     with pytest.raises(BadSource, match="no column 'nope' for --item-column"):
         Read(path, item="nope")
@@ -141,7 +141,8 @@ def test_a_time_format_and_a_zone_can_be_given(tmp_path):
 
 def test_times_that_come_out_early_or_late_are_not_silent(tmp_path):
     read = Read(written(tmp_path, "e.csv", ratings(time="7")))
-    assert "all times are before 1980" in read.warnings and "--time-format" in read.warnings
+    assert "all times are before 1980" in read.warnings
+    assert "--time-format" in read.warnings
     late = Read(written(tmp_path, "l.csv", ratings() + f"u1,i1,5,{T}000\n"))
     assert "after 2100 in the column 'timestamp' (--time-format), first in row 31" in str(late.tally)
 
@@ -150,7 +151,8 @@ def test_without_times_rows_are_in_order_and_the_report_says_so(tmp_path):
     path = written(tmp_path, "e.csv", "user,item,rating\nu,a,5\nu,b,4\nu,c,5\n")
     read = Read(path)
     assert [e.item for e in sorted(read.events, key=lambda e: e.ts)] == ["a", "b", "c"]
-    assert "--time-column" in read.warnings and "--row-order" in read.warnings
+    assert "--time-column" in read.warnings
+    assert "--row-order" in read.warnings
     assert not Read(path, row_order=True).report.warnings
     timed = written(tmp_path, "t.csv", ratings())
     assert [e.ts for e in Read(timed, row_order=True).events][:2] == [946684801000, 946684802000]
@@ -200,7 +202,8 @@ def test_words_for_a_missing_id_are_no_ids(tmp_path, role):
     path = written(tmp_path, "e.csv", f"user,item,rating,time\nu1,i1,5,{T}\n{lines}")
     read = Read(path)
     assert (read.tally.used, read.tally.bad) == (1, len(MISSING))
-    assert "--keep-missing" in str(read.tally) and f"the column '{role}'" in str(read.tally)
+    assert "--keep-missing" in str(read.tally)
+    assert f"the column '{role}'" in str(read.tally)
     assert "most rows are rejected" in read.warnings
     kept = Read(path, keep_missing=True)
     assert (kept.tally.used, kept.tally.bad) == (len(MISSING), 1), "an empty id is none"
@@ -245,7 +248,7 @@ def test_other_words_are_named_with_the_option(tmp_path):
     mapped = Read(path, kinds={"teleport": EventKind.LIKE, "buy": None})
     assert [e.kind for e in mapped.events] == [EventKind.LIKE]
     assert "--map-kind ignores" in str(mapped.tally)
-    with pytest.raises(BadSource, match="--map-kind 'teleport=KIND'.*--kind-column.*--kind"):
+    with pytest.raises(BadSource, match=r"--map-kind 'teleport=KIND'.*--kind-column.*--kind"):
         Read(written(tmp_path, "n.csv", f"user,item,event,time\nu,i,teleport,{T}\n"))
 
 
@@ -265,13 +268,15 @@ def test_rows_of_users_and_items_alone_are_clicks_or_purchases_and_that_is_said(
     orders = Read(written(tmp_path, "o.csv", f"CustomerID,StockCode,InvoiceDate,Quantity\n17.0,i,{T},6\n"))
     assert (clicks.events[0].kind, orders.events[0].kind) == (EventKind.CLICK, EventKind.PURCHASE)
     assert orders.events[0].user == "17"
-    assert "--kind says another" in clicks.warnings and "--rating-column" in clicks.warnings
+    assert "--kind says another" in clicks.warnings
+    assert "--rating-column" in clicks.warnings
 
 
 def test_nothing_that_counts_as_a_like_is_said(tmp_path):
     path = written(tmp_path, "e.csv", "user,item,rating,time\n" + "".join(f"u{n},i,{n % 2},{T}\n" for n in range(40)))
     with EventFile(path) as file:
-        assert "nothing counts as a like" in file.report.warnings[0] and "--rating-max" in file.report.warnings[0]
+        assert "nothing counts as a like" in file.report.warnings[0]
+        assert "--rating-max" in file.report.warnings[0]
         with pytest.raises(BadSource, match="nothing counts as a like"):
             file.check(file.total)
         file.check(file.total, likes=False)
@@ -281,14 +286,17 @@ def test_nothing_that_counts_as_a_like_is_said(tmp_path):
 def test_one_user_with_most_rows_and_rows_without_items_are_said(tmp_path):
     lines = "".join(f"me,{'' if n % 2 else n},5,{T + n}\n" for n in range(60))
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"))
-    assert "one user has 30 of 30 rows" in read.warnings and "--user-column" in read.warnings
-    assert "30 of 60 rows have no item" in read.warnings and "--item-column" in read.warnings
+    assert "one user has 30 of 30 rows" in read.warnings
+    assert "--user-column" in read.warnings
+    assert "30 of 60 rows have no item" in read.warnings
+    assert "--item-column" in read.warnings
 
 
 def test_events_whose_items_the_catalogue_lacks_are_counted(tmp_path):
     with EventFile(written(tmp_path, "e.csv", ratings())) as file:
         assert file.compare({"i0", "i1"}, tmp_path / "items.csv", file.tally) == 10
-        assert "20 of 30 events" in file.report.warnings[0] and "--items-id-column" in file.report.warnings[0]
+        assert "20 of 30 events" in file.report.warnings[0]
+        assert "--items-id-column" in file.report.warnings[0]
         with pytest.raises(BadSource, match="--item-column"):
             file.check(0, tmp_path / "items.csv")
 
@@ -340,7 +348,8 @@ def test_files_without_names_are_told_by_their_content(tmp_path):
     assert [(e.user, e.item, e.kind.value) for e in shop.events[:2]] == [("1", "100", "view"), ("2", "101", "purchase")]
     films = Read(written(tmp_path, "f.dat", film))
     assert [(e.user, e.item, e.value, e.ts) for e in films.events[:1]] == [("1", "100", 1.0, T * 1000)]
-    assert films.guesses["delimiter"] == "::" and films.guesses["first line"] == "a row"
+    assert films.guesses["delimiter"] == "::"
+    assert films.guesses["first line"] == "a row"
     session = Read(written(tmp_path, "c.dat", clicks))
     assert [(e.user, e.item, e.ts) for e in session.events[:1]] == [("1", "214536500", 1396867860277)]
     assert len(shop.events) == len(films.events) == len(session.events) == 40
@@ -353,5 +362,6 @@ def test_values_of_a_file_are_never_in_what_is_told_of_it(tmp_path):
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"), rating_max=5)
     assert (read.tally.used, read.tally.bad) == (1, 5)
     told = f"{read.tally} {read.report}"
-    assert "secret" not in told and "yesterday" not in told
+    assert "secret" not in told
+    assert "yesterday" not in told
     assert "row 3" not in str(read.tally).partition("fewer")[0]

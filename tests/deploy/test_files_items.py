@@ -55,7 +55,11 @@ def test_labels_however_they_are_written(tmp_path, genres, found):
 
 
 def test_an_object_is_no_list_of_labels(tmp_path):
-    rows = [{"business_id": f"b{n}", "name": f"P {n}", "categories": ["Cafes"], "attributes": {"wifi": {"free": True}} if n else {}} for n in range(9)]  # fmt: skip
+    wifi = {"wifi": {"free": True}}
+    rows = [
+        {"business_id": f"b{n}", "name": f"P {n}", "categories": ["Cafes"], "attributes": wifi if n else {}}
+        for n in range(9)
+    ]
     read = Read(tmp_path, "".join(json.dumps(row) + "\n" for row in rows))
     assert {item.attributes for item in read.items} == {("Cafes",)}
     assert len(read.items) == 9
@@ -65,11 +69,13 @@ def test_an_object_is_no_list_of_labels(tmp_path):
 def test_long_labels_are_split_or_left_out_and_counted_and_the_item_stays(tmp_path):
     long = "Action, Adventure, Comedy, Drama, Sci-Fi, Space, Mystery, Shounen, Military, Magic"
     read = Read(tmp_path, f'item_id,title,genres\ni0,T,"{long}"\ni1,T,"{"x" * 70}|short"\n', separator="|")
-    assert read.items[0].attributes[:2] == ("Action", "Adventure") and len(read.items[0].attributes) == 10
+    assert read.items[0].attributes[:2] == ("Action", "Adventure")
+    assert len(read.items[0].attributes) == 10
     assert read.items[1].attributes == ("short",)
     assert "1 labels longer than 64 characters left out" in str(read.tally)
     many = Read(tmp_path, f"item_id,title,genres\ni0,T,{'|'.join(map(str, range(40)))}\n")
-    assert len(many.items[0].attributes) == 32 and "more than 32 labels" in str(many.tally)
+    assert len(many.items[0].attributes) == 32
+    assert "more than 32 labels" in str(many.tally)
 
 
 def test_keys_of_later_lines_count(tmp_path):
@@ -115,7 +121,7 @@ def test_what_cannot_be_used_is_counted_and_what_is_too_long_is_cut(tmp_path):
     ):
         assert part in told
     assert "5 of 7 rows" in read.report.warnings[0]
-    assert [i.id for i in Read(tmp_path, text, keep_missing=True).items][0] == "nan"
+    assert next(i.id for i in Read(tmp_path, text, keep_missing=True).items) == "nan"
 
 
 def test_the_time_of_publishing(tmp_path):
