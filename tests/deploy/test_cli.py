@@ -108,7 +108,7 @@ def test_files_go_in_and_topics_come_out(broker: Broker, tmp_path: Path) -> None
     sent = ouzel("replay", "--brokers", broker.bootstrap, *files, *columns)
     assert sent.returncode == 0, sent.stderr
     assert "2 items, 0 events as past, 3 live" in sent.stdout
-    assert "rejected, 1: no rating in the column 'stars' (--rating-column), first in row 4" in sent.stdout
+    assert "rejected, 1: no item in the column 'what' (--item-column), first in row 4" in sent.stdout
 
     items = ouzel("read", "items", "--brokers", broker.bootstrap, "--key", "heat")
     (item,) = [json.loads(line)["value"] for line in items.stdout.splitlines()]
