@@ -38,4 +38,10 @@ def connected(folder: Path) -> Any:
         },
     )
     sql.execute("SET GLOBAL TimeZone = 'UTC'")
+    return quiet(sql)
+
+
+def quiet(sql: Any) -> Any:
+    """The same connection, which prints no progress bar: DuckDB's would be in what a command prints."""
+    sql.execute("SET enable_progress_bar = false")
     return sql

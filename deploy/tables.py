@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from deploy.clean_copies import SEPARATOR, Survey, clean, survey
-from deploy.engine import LONGEST_LINE, connected, csv_rows
+from deploy.engine import LONGEST_LINE, connected, csv_rows, quiet
 from deploy.errors import BadSource
 from deploy.formats import GUESSED, SHOWN, Asked, look, opened
 from deploy.nested_columns import paths, quoted, top_names, typed
@@ -76,7 +76,7 @@ class Table:
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query, `BATCH` in memory."""
-        cursor = self._sql.cursor()
+        cursor = quiet(self._sql.cursor())
         try:
             cursor.execute(sql)
             while batch := cursor.fetchmany(BATCH):

@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HEAD = "import json, resource, sys, time\nbegun = time.perf_counter()\nfrom pathlib import Path\npath = Path(sys.argv[1])\n"
+HEAD = (
+    "import json, resource, sys, time\nfrom pathlib import Path\nbegun, path = time.perf_counter(), Path(sys.argv[1])\n"
+)
 TAIL = (
     "\nused = resource.getrusage(resource.RUSAGE_SELF)\n"
     "print(json.dumps({'events': events, 'seconds': time.perf_counter() - begun, "
