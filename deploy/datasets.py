@@ -80,9 +80,10 @@ def from_files(
         else:
             file.check(file.total)
             kept = tuple(file)
-            held = {event.item: Item(id=event.item, title=event.item) for event in kept if event.item is not None}
+            met = dict.fromkeys(event.item for event in kept if event.item is not None)
+            held = {item: Item(id=item, title=item) for item in met}
         read = f"{events.name}: {file.tally}"
-    counts = Counter((event.kind.value, event.value) for event in kept)
+    counts = file.counts if items is None else Counter((str(event.kind), event.value) for event in kept)
     if not liked(counts):
         raise BadSource(f"{events}: {NO_LIKES}")
     note = f"{read}; {file.total - len(kept):,} of them on items that are not in the catalogue"

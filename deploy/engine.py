@@ -38,6 +38,7 @@ def connected(folder: Path) -> Any:
         },
     )
     sql.execute("SET GLOBAL TimeZone = 'UTC'")
+    sql.execute("PRAGMA force_compression = 'uncompressed'")  # the database lives for minutes
     return quiet(sql)
 
 

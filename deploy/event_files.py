@@ -98,25 +98,27 @@ class EventFile:
         self.close()
 
     def _events(self, order: str) -> Iterator[Event]:
-        rows = self._table.stream(
-            "SELECT coalesce(id, printf('%015x', key >> 4) || CASE WHEN again > 0 THEN '-' || again ELSE '' END), "
-            f"usr, item, kind, value, ts FROM told WHERE why = 0 ORDER BY {order}"
-        )
         shared: dict[str, str] = {}  # one string for a user or an item, however many events name it
         same = shared.setdefault
         kinds = {kind.value: kind for kind in EventKind}
         values: dict[float | None, float | None] = {}
         scene = self._scene
-        for identifier, user, item, kind, value, ts in rows:
-            yield Event(
-                id=identifier,
-                user=same(user, user),
-                kind=kinds[kind],
-                ts=ts,
-                item=same(item, item),
-                scene=scene,
-                value=values.setdefault(value, value),
-            )
+        for batch in self._table.batches(
+            "SELECT coalesce(id, printf('%015x', key >> 4) || CASE WHEN again > 0 THEN '-' || again ELSE '' END), "
+            f"usr, item, kind, value, ts FROM told WHERE why = 0 ORDER BY {order}"
+        ):
+            yield from [
+                Event(
+                    id=identifier,
+                    user=same(user, user),
+                    kind=kinds[kind],
+                    ts=ts,
+                    item=same(item, item),
+                    scene=scene,
+                    value=values.setdefault(value, value),
+                )
+                for identifier, user, item, kind, value, ts in batch
+            ]
 
 
 def _roles(table: Table, wanted: EventColumns) -> dict[str, str | None]:

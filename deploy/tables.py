@@ -75,12 +75,17 @@ class Table:
         return found
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, `BATCH` in memory."""
+        """The rows of a query, a batch in memory."""
+        for batch in self.batches(sql):
+            yield from batch
+
+    def batches(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query, `BATCH` at a time."""
         cursor = quiet(self._sql.cursor())
         try:
             cursor.execute(sql)
             while batch := cursor.fetchmany(BATCH):
-                yield from batch
+                yield batch
         finally:
             cursor.close()
 

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deploy.errors import BadSource
+from deploy.errors import BadSource, MissingPart
 from deploy.event_files import EventFile
 from deploy.formats import Asked
 from deploy.sources import EventColumns
@@ -236,3 +237,19 @@ def test_json_lines_that_are_no_objects_are_counted(tmp_path):
     with EventFile(put(tmp_path, "e.jsonl", lines)) as file:
         assert (file.tally.used, file.tally.bad) == (20, 5)
         assert "5: not a JSON object" in str(file.tally)
+
+
+def test_without_the_reader_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(MissingPart, match="Run: pip install duckdb"):
+        EventFile(put(tmp_path, "e.csv", CSV))
+
+
+def test_nothing_is_downloaded_and_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with EventFile(put(tmp_path, "e.csv", CSV)) as file:
+        settings = dict(file._table.query("SELECT name, value FROM duckdb_settings()"))
+        assert settings["autoinstall_known_extensions"] == settings["autoload_known_extensions"] == "false"
+        assert list((tmp_path / "temporary").iterdir())
+    assert not list((tmp_path / "temporary").iterdir())
