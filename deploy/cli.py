@@ -17,6 +17,7 @@ from rich.markup import escape
 from deploy.bars import telling, told_by_bars
 from deploy.broker_options import BROKERS, TIMEOUT, WithSettings
 from deploy.column_options import chosen, column_options
+from deploy.inspect_command import inspect_file
 from deploy.parameters import OutFile, Real
 from deploy.seen_options import seen_chosen, seen_options
 from deploy.train_command import train
@@ -179,11 +180,12 @@ def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> Non
 
 @cli.command()
 @BROKERS
-@click.option("--items", type=FILE, help="The catalogue: CSV, TSV or Parquet.")
-@click.option("--events", type=FILE, help="What people did: CSV, TSV or Parquet.")
+@click.option("--items", type=FILE, help="The catalogue: CSV, JSON or Parquet, see docs/files.md.")
+@click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet.")
 @click.option("--speed", type=Real(min=0.01), help="Events a second.")
 @click.option("--factor", type=Real(min=0.01), help="Times as fast as it happened. [default: at once]")
 @click.option("--history", type=Real(0, 1), default=0.0, show_default=True, help="Share sent as past.")
+@click.option("--limit", type=click.IntRange(1), help="The first rows of the events only.")
 @column_options
 @click.option(
     "--watch", is_flag=True, help="Show the live part and its lists as the demo does, judged beside baselines."
@@ -199,6 +201,7 @@ def replay(
     speed: float | None,
     factor: float | None,
     history: float,
+    limit: int | None,
     watch: bool,
     seconds: float | None,
     json_file: Path | None,
@@ -227,6 +230,7 @@ def replay(
         pace=Pace(events_per_second=speed, factor=factor),
         history=history,
         seen=seen_chosen(seen_again, seen_kinds),
+        limit=limit,
     )
     out = Console()
     sent = asyncio.run(
@@ -235,20 +239,17 @@ def replay(
     if sent.figures is not None:
         tell_summary(sent.figures, out, json_file)
     click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
-    for what, rows in (("items", sent.item_rows), ("events", sent.event_rows)):
-        if rows.bad:
-            click.echo(f"{what}: {rows}")
 
 
 @cli.command()
-@click.option("--events", type=FILE, help="What people did: CSV, TSV, JSON lines or Parquet. [default: MovieLens-100K]")
+@click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/files.md. [default: MovieLens-100K]")
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(
     "--seeds", type=click.IntRange(1, 20), default=3, show_default=True, help="Orders of ties to average over."
 )
 @click.option("--protocols", default="prequential,leave_last_out", show_default=True, help="Which, with commas.")
-@click.option("--limit", type=click.IntRange(100), help="The first events only.")
+@click.option("--limit", type=click.IntRange(100), help="The first events only; of a file its first rows.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="At work at once.")
 @click.option("--without-model", is_flag=True, help="Train nothing: the blend alone and the simple methods.")
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
@@ -281,6 +282,7 @@ def evaluate(
     from deploy.datasets import films, from_files
     from deploy.evaluate import Options
     from deploy.evaluate import evaluate as measure
+    from deploy.file_report import shown
     from deploy.judging import PROTOCOLS
 
     named = tuple(protocol for protocol in PROTOCOLS if protocol in protocols.split(","))
@@ -297,8 +299,9 @@ def evaluate(
         sasrec=not (no_sasrec or without_model),
         settings=replace(SETTINGS, seen=seen_chosen(seen_again, seen_kinds)),
     )
+    tell = shown(Console())
     with telling(f"reading {events or 'MovieLens-100K'}"):
-        dataset = films() if events is None else from_files(events, items, *chosen(columns))
+        dataset = films() if events is None else from_files(events, items, *chosen(columns), limit=limit, tell=tell)
     learner = None
     with told_by_bars(by_label=True) as progress:
         if options.kinds:
@@ -316,6 +319,7 @@ def _connection() -> dict[str, Any]:
     return client_options(read_settings())
 
 
+cli.add_command(inspect_file)
 cli.add_command(train)
 cli.add_command(triton)
 

@@ -1,23 +1,23 @@
 """What can be evaluated: events and the items that they name, from MovieLens-100K or from files of one's own."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import movielens, sources
+from deploy import movielens
 from deploy.errors import BadSource
+from deploy.event_checks import NO_LIKES, by_kind, liked
+from deploy.event_files import EventFile
+from deploy.file_report import Tell, untold
+from deploy.item_files import items as read_items
 from deploy.ordering import drawn
-from deploy.sources import EventColumns, ItemColumns, Tally
+from deploy.sources import USUAL_COLUMNS, USUAL_ITEM_COLUMNS, EventColumns, ItemColumns, Report, Tally
 from schemas.events import Event
 from schemas.items import Item
 from streams.context import strength
 
 MAX_EVENTS = 1_000_000
 """At about 1 KiB an event, in each process of an evaluation."""
-
-EVENT_COLUMNS, ITEM_COLUMNS = EventColumns(), ItemColumns()
-"""Columns with usual names."""
 
 
 def feeling(event: Event) -> int:
@@ -51,32 +51,41 @@ def films() -> Dataset:
 def from_files(
     events: Path,
     items: Path | None = None,
-    event_columns: EventColumns = EVENT_COLUMNS,
-    item_columns: ItemColumns = ITEM_COLUMNS,
+    event_columns: EventColumns = USUAL_COLUMNS,
+    item_columns: ItemColumns = USUAL_ITEM_COLUMNS,
+    *,
+    limit: int | None = None,
+    tell: Tell = untold,
 ) -> Dataset:
-    """Events and items of one's own. Events of items that the catalogue does not have are left out, and counted.
+    """Events and items of the user's own. Events of items that the catalogue does not have are left out, and counted.
 
-    Without `items` an item's title is its id, which says nothing to a language model. Of items with one id the last is
-    taken. Raises `BadSource` where a file cannot be read, nothing of it can be used, or it has more than `MAX_EVENTS`.
+    With a `limit` only the first rows of events are read. Without `items` an item's title is its id, which says nothing
+    to a language model. Of items with one id the last is taken. `tell` gets what was guessed of each file. Raises
+    `BadSource` where a file cannot be read, nothing of it can be used or is a like, or it has more than `MAX_EVENTS`.
     """
-    event_rows, item_rows = Tally(), Tally()
-    told = list(sources.events(events, event_columns, event_rows))
-    if len(told) > MAX_EVENTS:
-        raise BadSource(f"{events} has {len(told):,} events, and {MAX_EVENTS:,} is the most: cut it.")
-    if items is None:
-        held = {event.item: Item(id=event.item, title=event.item) for event in told if event.item is not None}
-    else:
-        held = {item.id: item for item in sources.items(items, item_columns, item_rows)}
-    kept = tuple(event for event in told if event.item in held)
-    if not kept:
-        raise BadSource(f"no event of {events} can be used with these items: {event_rows}. Check the item columns.")
-    note = f"{events.name}: {event_rows}; {len(told) - len(kept):,} of them on items that are not in the catalogue"
+    with EventFile(events, event_columns, limit) as file:
+        if file.total > MAX_EVENTS:
+            raise BadSource(
+                f"{events} has {file.total:,} events, and {MAX_EVENTS:,} is the most: --limit takes the first."
+            )
+        item_rows, item_report = Tally(), Report()
+        if items is not None:
+            held = {item.id: item for item in read_items(items, item_columns, item_rows, item_report)}
+            known = file.compare(held, items, item_rows)
+        tell(events, file.report)
+        if items is not None:
+            tell(items, item_report)
+            file.check(known, items)
+            kept = tuple(event for event in file if event.item in held)
+        else:
+            file.check(file.total)
+            kept = tuple(file)
+            met = dict.fromkeys(event.item for event in kept if event.item is not None)
+            held = {item: Item(id=item, title=item) for item in met}
+        read = f"{events.name}: {file.tally}"
+    counts = file.counts if items is None else Counter((str(event.kind), event.value) for event in kept)
+    if not liked(counts):
+        raise BadSource(f"{events}: {NO_LIKES}")
+    note = f"{read}; {file.total - len(kept):,} of them on items that are not in the catalogue"
     note += f"; items: {item_rows}" if items is not None else "; no items were given, so titles are ids"
-    return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {_likes(kept)}")
-
-
-def _likes(events: Sequence[Event]) -> str:
-    """How many of each kind of event are likes, for people to check."""
-    kinds = Counter(event.kind for event in events)
-    liked = Counter(event.kind for event in events if likes(event))
-    return ", ".join(f"{liked[kind]:,} of {count:,} {kind.value}" for kind, count in kinds.most_common())
+    return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {by_kind(counts)}")

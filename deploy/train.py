@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from deploy.children import Progress
 from deploy.datasets import Dataset, feeling
 from deploy.errors import BadSource
+from deploy.item_files import items as read_items
 from deploy.sources import ItemColumns, Tally
-from deploy.sources import items as read_items
 from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
 from inference.training.card import About, card, numbers

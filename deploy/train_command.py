@@ -17,7 +17,7 @@ NICE = 10
 
 
 @click.command("train")
-@click.option("--events", type=FILE, help="What people did: CSV, TSV, JSON lines or Parquet. [default: MovieLens-100K]")
+@click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/files.md. [default: MovieLens-100K]")
 @click.option("--feedback", type=FILE, help="Instead of events: the lines of `ouzel read feedback`.")
 @click.option("--receipts", type=FILE, help="With feedback: the lines of `ouzel read privacy-receipts`, to leave out.")
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
@@ -43,7 +43,9 @@ NICE = 10
 @click.option("--dropout", type=Real(0, 0.9), default=0.2, show_default=True, help="Of item tokens and in layers.")
 @click.option("--again", type=Real(0, 1), default=0.2, show_default=True, help="With --start: share of the old.")
 @click.option("--finish", is_flag=True, help="In the end, one pass over the part that judged, too.")
-@click.option("--limit", type=click.IntRange(100), help="The first events only, before --until.")
+@click.option(
+    "--limit", type=click.IntRange(100), help="The first events only, before --until; of a file its first rows."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, or cuda.")
 @click.option("--threads", type=click.IntRange(1, 256), help="On a CPU. [default: the cores that are there, up to 8]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn.")
@@ -80,7 +82,10 @@ def train(
     On MovieLens-100K, or on events and items of your own. After each epoch a checkpoint is kept, so that Ctrl-C loses
     at most one epoch.
     """
+    from rich.console import Console
+
     from deploy import datasets
+    from deploy.file_report import shown
     from deploy.train import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.train import train as learn
     from inference.repository import readings_of, weights_of
@@ -99,11 +104,12 @@ def train(
         raise click.UsageError("--receipts needs --feedback")
     event_columns, item_columns = chosen(columns)
     weights = None
+    tell = shown(Console())
     with telling(f"reading {feedback or events or 'MovieLens-100K'}"):
         if feedback is not None and items is not None:
             dataset, weights = from_feedback(feedback, items, item_columns, receipts)
         elif events is not None:
-            dataset = datasets.from_files(events, items, event_columns, item_columns)
+            dataset = datasets.from_files(events, items, event_columns, item_columns, limit=limit, tell=tell)
         else:
             dataset = datasets.films()
     options = Options(

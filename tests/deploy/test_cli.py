@@ -60,7 +60,19 @@ def test_every_command_and_option_says_what_it_does(path: tuple[str, ...]) -> No
 
 def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
     names = {path[0] for path in commands(cli)}
-    assert names == {"demo", "worker", "replay", "read", "forget", "pseudonym", "topics", "triton", "train", "evaluate"}
+    assert names == {
+        "demo",
+        "worker",
+        "replay",
+        "read",
+        "forget",
+        "pseudonym",
+        "topics",
+        "triton",
+        "train",
+        "evaluate",
+        "inspect-file",
+    }
 
 
 @pytest.mark.parametrize(
@@ -131,7 +143,7 @@ def test_files_go_in_and_topics_come_out(broker: Broker, tmp_path: Path) -> None
     sent = ouzel("replay", "--brokers", broker.bootstrap, *files, *columns)
     assert sent.returncode == 0, sent.stderr
     assert "2 items, 0 events as past, 3 live" in sent.stdout
-    assert "1 not (row 4" in sent.stdout
+    assert "rejected, 1: no item in the column 'what' (--item-column), first in row 4" in sent.stdout
 
     items = ouzel("read", "items", "--brokers", broker.bootstrap, "--key", "heat")
     (item,) = [json.loads(line)["value"] for line in items.stdout.splitlines()]

@@ -108,7 +108,7 @@ def test_events_of_unknown_items_are_left_out_and_counted(tmp_path):
     assert {event.item for event in found.events} == {"s0-0"}
     assert f"{1260 - len(found.events):,} of them on items that are not in the catalogue" in found.note
     items.write_text("what,title\nother,Another\n")
-    with pytest.raises(BadSource, match="item columns"):
+    with pytest.raises(BadSource, match="--items-id-column"):
         from_files(events, items, EVENTS, ITEMS)
     alone = from_files(events, None, EVENTS)
     assert {item.title for item in alone.items} == {event.item for event in alone.events}

@@ -15,9 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from deploy.errors import BadSource
-from deploy.sources import EventColumns, ItemColumns, Tally
-from deploy.sources import events as file_events
-from deploy.sources import items as file_items
+from deploy.event_files import EventFile
+from deploy.item_files import item_file
 from inference import wire
 from inference.errors import RequestRefused
 from inference.training import feedback
@@ -198,13 +197,9 @@ def filed(value: bytes) -> str:
     with tempfile.TemporaryDirectory(prefix="ouzel-fuzz-") as folder:
         path = Path(folder) / f"given{kinds[(value[0] if value else 0) % 4]}"
         path.write_bytes(value[1:])
-        rows = Tally()
         try:
-            found = (
-                list(file_events(path, EventColumns(), rows))
-                if (value[0] if value else 0) < 128
-                else list(file_items(path, ItemColumns(), rows))
-            )
+            with EventFile(path) if (value[0] if value else 0) < 128 else item_file(path) as file:
+                found = list(file)
         except BadSource:
             return "refused"
     return "read" if found else "empty"

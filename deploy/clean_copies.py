@@ -1,0 +1,203 @@
+"""Text that DuckDB would not read row by row, copied so that it does.
+
+DuckDB reads a plain file fast and well. Where a quotation mark is not closed, it takes thousands of rows for one field;
+and it knows few encodings and compressions. `survey` says in one pass whether a file is plain. If not, `clean` writes a
+UTF-8 copy with a field separator that nothing contains. There a stray quotation mark costs no row: if what it opens
+swallows rows, it is a mark like any other.
+"""
+
+import codecs
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO
+
+from deploy.formats import Form, split
+
+CHUNK = 1 << 20
+SEPARATOR = "\x1f"
+MOST_LINES = 500
+"""Of one quoted field. A mark that is not closed by then opened nothing."""
+
+Record = tuple[int, list[str] | None, str]
+"""The number of its first line, its fields or None, and why there are none."""
+
+
+@dataclass
+class Survey:
+    """What one pass over the bytes found. `foreign` lines are not UTF-8, and `wide` ones are, beyond ASCII."""
+
+    lines: int = 0
+    foreign: int = 0
+    wide: int = 0
+    odd: int = 0
+    quotes: bool = False
+    c1: bool = False
+    carriage: bool = False
+
+    @property
+    def encoding(self) -> str:
+        """UTF-8, if a few lines are damaged too; else what Western Windows writes, of which Latin-1 is part."""
+        return "utf-8-sig" if not self.foreign or self.wide > 9 * self.foreign else "cp1252"
+
+
+def survey(stream: IO[bytes], most: int | None = None) -> Survey:
+    """Look at every byte, or at about `most` lines."""
+    found, tail, crlf, cr = Survey(), b"", 0, 0
+    while chunk := stream.read(CHUNK):
+        cut = (tail + chunk).rfind(b"\n") + 1
+        block, tail = (tail + chunk)[:cut], (tail + chunk)[cut:]
+        cr, crlf = cr + chunk.count(b"\r"), crlf + block.count(b"\r\n")
+        _count(block, found)
+        if most is not None and found.lines > most:
+            tail = b""
+            crlf = cr = 0 if crlf in {0, found.lines} else 1
+            break
+    _count(tail, found)
+    # Lines that end in one way throughout are plain.
+    ends = {0, found.lines, found.lines - 1}
+    found.carriage = found.carriage or cr - crlf > 0 or (most is None and crlf not in ends)
+    return found
+
+
+def _count(block: bytes, found: Survey) -> None:
+    if not block:
+        return
+    found.lines += block.count(b"\n") + (not block.endswith(b"\n"))
+    found.carriage = found.carriage or b"\0" in block
+    lines: list[bytes] = []
+    if not block.isascii():
+        lines = block.split(b"\n")
+        for line in lines:
+            if not line.isascii():
+                try:
+                    line.decode()
+                    found.wide += 1
+                except UnicodeDecodeError:
+                    found.foreign += 1
+    if b'"' in block:
+        found.quotes = True
+        found.odd += sum(line.count(b'"') & 1 for line in lines or block.split(b"\n"))
+
+
+def clean(stream: IO[bytes], form: Form, encoding: str, copy: Path, limit: int | None = None) -> Iterator[Record]:
+    """Write the copy, one record a line, while the records are asked for; those without fields are not written."""
+    lines = _lines(stream, encoding)
+    records: Iterable[Record]
+    if form.kind == "delimited":
+        records = _records(lines, form)
+    else:
+        records = ((number, None if line is None else [line], "not UTF-8") for number, line in lines)
+    with copy.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records if limit is None else islice(records, limit):
+            if record[1] is not None:
+                file.write(SEPARATOR.join(map(_flat, record[1])) + "\n")
+            yield record
+
+
+def _flat(field: str) -> str:
+    return field.translate(_SPACES) if not field.isprintable() else field
+
+
+_SPACES = {ord("\n"): " ", ord("\r"): " ", 0: "\x02", ord(SEPARATOR): "\x02"}
+
+
+def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, str | None]]:
+    """The lines, numbered from 1, without their ends; None for one that is not of the encoding. No blank ones."""
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    source: Iterable[bytes] = _transcoded(stream, encoding) if wide else stream
+    name = "utf-8" if wide or encoding == "utf-8-sig" else encoding
+    number = 0
+    for raw in source:
+        parts = raw.split(b"\r") if b"\r" in raw.rstrip(b"\r\n") and b'"' not in raw else [raw]
+        for part in parts:
+            number += 1
+            if number == 1:
+                part = part.removeprefix(codecs.BOM_UTF8)  # noqa: PLW2901
+            try:
+                line: str | None = part.decode(name, "replace" if name == "cp1252" else "strict").rstrip("\r\n")
+            except UnicodeDecodeError:
+                line = None
+            if line is None or line.strip():
+                yield number, line
+
+
+def _transcoded(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
+    decoder, tail = codecs.getincrementaldecoder(encoding)("replace"), ""
+    while chunk := stream.read(CHUNK):
+        *whole, tail = (tail + decoder.decode(chunk)).split("\n")
+        yield from (f"{line}\n".encode() for line in whole)
+    if tail := tail + decoder.decode(b"", True):
+        yield tail.encode()
+
+
+def _records(lines: Iterator[tuple[int, str | None]], form: Form) -> Iterator[Record]:
+    """The rows below the header."""
+    width = len(form.names)
+    source: Iterator[tuple[int, str | None]] = lines
+    if form.header:
+        next(source, None)
+    while (found := next(source, None)) is not None:
+        number, line = found
+        if line is None:
+            yield number, None, "not in the encoding of the file"
+            continue
+        if not form.quoted:
+            yield _fit(number, line.split(form.delimiter), width)
+            continue
+        text = line
+        if line.count('"') & 1 and form.escape == '"':
+            text, back = _closed(line, source, form, width)
+            source = chain(back, source)
+        fields = _strict(text, form)
+        yield _fit(number, fields if fields is not None else _literal(line, form), width)
+
+
+def _closed(
+    line: str, source: Iterator[tuple[int, str | None]], form: Form, width: int
+) -> tuple[str, list[tuple[int, str | None]]]:
+    """The text of a record whose first line opens a quotation, and the lines that were read and do not belong to it."""
+    more: list[tuple[int, str | None]] = []
+    rows, place = 0, len(split(line, form.delimiter, True)) - 1
+    for found in islice(source, MOST_LINES):
+        more.append(found)
+        if found[1] is None:
+            break
+        whole = len(_literal(found[1], form)) == width
+        if not found[1].count('"') & 1:
+            rows += whole
+            continue
+        # What closes the field is a row of its own if the mark stands in it where the first line opened one.
+        rows += whole and 0 < place == found[1].partition('"')[0].count(form.delimiter)
+        text = "\n".join([line, *(each[1] or "" for each in more)])
+        fields = _strict(text, form)
+        if fields is not None and len(fields) == width and rows * 2 <= len(more):
+            return text, []
+        break
+    return line, more
+
+
+def _strict(text: str, form: Form) -> list[str] | None:
+    """The fields, if the quotation marks are as they should be."""
+    if len(form.delimiter) > 1:
+        return None
+    escaped = {"escapechar": form.escape, "doublequote": False} if form.escape != '"' else {}
+    try:
+        rows = list(csv.reader([text], delimiter=form.delimiter, strict=True, **escaped))  # type: ignore[arg-type]
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def _literal(line: str, form: Form) -> list[str]:
+    """The fields with quotation marks taken as they are, but for those around a whole field."""
+    fields = line.split(form.delimiter)
+    return [each[1:-1] if len(each) > 1 and each[0] == each[-1] == '"' else each for each in fields]
+
+
+def _fit(number: int, fields: list[str], width: int) -> Record:
+    if len(fields) == width:
+        return number, fields, ""
+    return number, None, f"{'more' if len(fields) > width else 'fewer'} fields than columns ({width})"
