@@ -23,10 +23,10 @@ from inference.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
-from schemas.topics import ALL, CONTEXTS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
+from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
 from streams.settings import to_environment
 from tests.parts import need_kafka
-from tests.path.pipeline import Pipeline, metric
+from tests.path.pipeline import Pipeline, films, metric
 from tests.path.secure import USER, AuthorizedKafka
 from tests.patience import until
 
@@ -265,23 +265,27 @@ def test_a_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBro
         assert metric(bench.text("/metrics"), "ouzel_events_total") == 2 * len(PEOPLE)
 
 
-class MovingKafka(KafkaBroker):
-    """An Apache Kafka that can come back under another address."""
-
-    def move(self) -> None:
-        self.stop()
-        (port,) = free_ports(1)
-        properties = self.folder / "server.properties"
-        properties.write_text(properties.read_text().replace(f"127.0.0.1:{self.port}", f"127.0.0.1:{port}"))
-        self.port = port
-        self.start()
+def test_other_topics_that_change_are_taken_as_they_are(kafka: KafkaBroker, tmp_path: Path) -> None:
+    with Bench(kafka, tmp_path, triton="") as bench:
+        asyncio.run(bench.prepare(films(8)))
+        bench.start()
+        bench.until_listed(bench.like("ann", "bob", mark="a", item="film-1"))
+        bench.until_listed(bench.like("ann", "bob", mark="b", item="film-2"))
+        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_counted_events_total") == 4, "co-visits")
+        recreate(bench, COVISITS.name)
+        bench.until_ready()
+        bench.until_listed(bench.like("ann", "bob", mark="c", item="film-3"))
+        bench.until(
+            lambda: metric(bench.text("/metrics"), "ouzel_counted_events_total") >= 6, "co-visits of the new topic"
+        )
+        bench.tool("kafka-topics.sh", "--alter", "--topic", ITEMS.name, "--partitions", "7")
+        asyncio.run(bench.send(ITEMS, ((item.id, encode(item)) for item in films(60))))
+        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_catalogue_items") == 60, "items of new partitions")
 
 
 def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
     need_kafka()
-    first, second = free_ports(2)
-    with MovingKafka(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
-        del first, second
+    with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
         (port,) = free_ports(1)
         bench.settings = type(bench.settings)(
