@@ -33,6 +33,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.bars import telling
 from inference.engine import Engine
 from inference.errors import InferenceError
 from inference.item_tokens import adapter as adapters
@@ -205,7 +206,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     try:
-        found = measure(given)
+        with telling("measuring"):
+            found = measure(given)
     except InferenceError as error:
         print(error, file=sys.stderr)
         return 2

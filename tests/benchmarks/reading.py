@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploy.bars import telling
 from deploy.datasets import films
 from inference.attention import IMPLEMENTATION
 from inference.errors import InferenceError
@@ -160,8 +161,9 @@ def main() -> int:
     except InferenceError as error:
         print(error, file=sys.stderr)
         return 2
-    took = measure(made, texts(max(CALLS)), CALLS, given.rounds)
-    found = report(took, worth(given.weights, made, given.lists) if given.lists else {}, given.threads)
+    with telling("measuring"):
+        took = measure(made, texts(max(CALLS)), CALLS, given.rounds)
+        found = report(took, worth(given.weights, made, given.lists) if given.lists else {}, given.threads)
     print(f"{'':28} {'ms an item':>11} {'x base':>7}   ({found['processor']}, {given.threads} threads)")
     for name, way in found["ways"].items():
         print(f"{name:28} {way['milliseconds_an_item']:11.2f} {way['times_base']:7.2f}")

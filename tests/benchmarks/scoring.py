@@ -36,6 +36,7 @@ import msgspec
 import numpy as np
 import torch
 
+from deploy.bars import telling
 from inference import server
 from inference.arithmetic import flops
 from inference.client import TritonScorer
@@ -385,7 +386,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     try:
-        found = measure(given.weights, given)
+        with telling("measuring"):
+            found = measure(given.weights, given)
     except InferenceError as error:
         print(error, file=sys.stderr)
         return 2
