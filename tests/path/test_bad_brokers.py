@@ -255,7 +255,7 @@ def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) ->
     async def run(broker: GuardedKafka) -> dict[str, Ended]:
         environment = {"OUZEL_BROKERS": broker.bootstrap}
         # `forget` waits for as long as it is told to: long enough to be interrupted.
-        seconds = {"forget": 60}
+        seconds = {"forget": 40}
         running = {name: await start(folder, name, environment, seconds.get(name, TIMEOUT)) for name in names}
         await asyncio.to_thread(
             until_read, broker.bootstrap, "privacy", lambda values: any(v["user"] == "zoe-4711" for v in values)
@@ -271,7 +271,7 @@ def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) ->
         ended = asyncio.run(run(broker))
         patient = {"forget": ended.pop("forget")}
         check(ended, f"no broker answers at {broker.bootstrap}")
-        check(patient, f"no broker answers at {broker.bootstrap}", "is sent, and no receipt was read", within=60)
+        check(patient, f"no broker answers at {broker.bootstrap}", "is sent, and no receipt was read", within=40)
 
 
 def until_read(bootstrap: str, topic: str, enough: Callable[[list[dict[str, object]]], bool]) -> None:

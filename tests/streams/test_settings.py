@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.limits import OLDEST_EVENT_MS
 from streams.errors import BadSetting
 from streams.settings import Secret, Settings, read_settings, settings_table, throwaway, to_environment, variable
 
@@ -60,12 +61,22 @@ def test_read_from_the_environment() -> None:
         ("OUZEL_SEEN_KINDS", "all, shop=purchase, shop=view"),
         ("OUZEL_SECURITY", "tls"),
         ("OUZEL_HEARTBEAT_S", "30"),
+        ("OUZEL_OLDEST_EVENT", "1969-12-31"),
+        ("OUZEL_OLDEST_EVENT", "1980"),
+        ("OUZEL_OLDEST_EVENT", "19800101"),
+        ("OUZEL_OLDEST_EVENT", "yesterday"),
         ("OUZEL_PATIENCE_MS", "5000"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(BadSetting, match=name):
         read_settings({name: text})
+
+
+def test_the_oldest_event_is_a_day_in_utc() -> None:
+    assert Settings().oldest_event_ms == OLDEST_EVENT_MS
+    assert Settings(oldest_event="1970-01-01").oldest_event_ms == 0
+    assert Settings(oldest_event="1970-01-02").oldest_event_ms == 86_400_000
 
 
 def test_there_and_back() -> None:
