@@ -79,7 +79,8 @@ GUESSED = Asked()
 
 @dataclass(frozen=True)
 class Form:
-    """What a file is. `encoding`: None where the whole of the text has to say. `names` are those of delimited text."""
+    """What a file is. `encoding`: None where the whole of the text has to say. `names` are those of delimited text, below
+    `preamble` lines of comment."""
 
     kind: Literal["parquet", "lines", "array", "delimited"]
     compression: str = ""
@@ -89,6 +90,7 @@ class Form:
     escape: str = '"'
     header: bool = True
     names: tuple[str, ...] = ()
+    preamble: int = 0
 
 
 @contextmanager
@@ -172,6 +174,9 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         return Form("array", form.compression, form.encoding)
     if first.startswith("{"):
         return _json(path, lines, form)
+    comments = [bool(re.match(r"# |sep=.$", line.lstrip("\ufeff"))) for line in lines]
+    preamble = comments.index(False) if False in comments else 0
+    lines = lines[preamble:]
     delimiter = NAMED_DELIMITERS.get(asked.delimiter or "", asked.delimiter) or _delimiter(lines)
     quoted = delimiter in {",", ";"} or (len(delimiter) == 1 and _all_quoted(lines, delimiter))
     escape = "\\" if quoted and '\\"' in text and '""' not in text.replace(f'{delimiter}""', "") else '"'
@@ -183,8 +188,10 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         names = [str(number) for number in range(1, width + 1)]
     elif width == len(names) + 1 and all(len(row) != width or not row[-1].strip() for row in table[1:]):
         names.append("")  # every line ends with a delimiter
+    elif width == len(names) + 1 and all(len(row) != width or row[0].strip('" ').isdecimal() for row in table[1:]):
+        names.insert(0, "row")  # as R writes tables
     names = [re.sub(r":\w+$", "", name) for name in names]
-    return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names))
+    return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names), preamble)
 
 
 def _json(path: Path, lines: list[str], form: Form) -> Form:
