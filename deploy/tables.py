@@ -16,8 +16,9 @@ from typing import Any, Self
 from deploy.clean_copies import SEPARATOR, Survey, clean, survey
 from deploy.engine import LONGEST_LINE, connected, csv_rows, quiet
 from deploy.errors import BadSource
-from deploy.formats import GUESSED, SHOWN, Asked, look, opened
+from deploy.formats import GUESSED, SHOWN, Asked, look
 from deploy.nested_columns import paths, quoted, top_names, typed
+from deploy.packed_files import opened
 
 BATCH = 8_192
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
