@@ -137,7 +137,7 @@ def _records(lines: Iterator[tuple[int, str | None]], form: Form) -> Iterator[Re
     """The rows below the header."""
     width = len(form.names)
     source: Iterator[tuple[int, str | None]] = lines
-    if form.header:
+    for _ in range(form.preamble + form.header):
         next(source, None)
     while (found := next(source, None)) is not None:
         number, line = found

@@ -8,6 +8,7 @@ from deploy.roles import OPTIONS
 from deploy.words import MISSING
 
 MAX_ID = 128
+UNFIT = f"more than {MAX_ID} characters, or control characters,"
 ROW_ORDER_FROM_MS = 946_684_800_000
 """Row n of a file without times happened n seconds after the year 2000 began."""
 
@@ -29,7 +30,7 @@ def convert(draft: Draft) -> None:
     if draft.has("id"):
         draft.guess("id", "id of the event")
         draft.refuse(f"coalesce({own}, '') = ''", f"no id in {draft.where('id')} ({OPTIONS['id']})")
-        draft.refuse(_unfit(own), f"{_unfit_reason} for the id in {draft.where('id')} ({OPTIONS['id']})")
+        draft.refuse(_unfit(own), f"{UNFIT} for the id in {draft.where('id')} ({OPTIONS['id']})")
     # Without times, the order of the rows is none of what they say. What would be ambiguous here is refused.
     said = f"usr, item, kind, value, {quoted(wanted.scene)}{', ts' if draft.has('time') else ''}"
     table.query(
@@ -73,14 +74,11 @@ def _identifier(draft: Draft, role: str, name: str) -> None:
         f"starts_with({text}, '{{') OR starts_with({text}, '[')",
         f"an object or list for the {role} in {where} ({option})",
     )
-    draft.refuse(_unfit(text), f"{_unfit_reason} for the {role} in {where} ({option})")
+    draft.refuse(_unfit(text), f"{UNFIT} for the {role} in {where} ({option})")
 
 
 def _unfit(text: str) -> str:
     return f"length({text}) > {MAX_ID} OR regexp_matches({text}, '\\p{{Cc}}')"
-
-
-_unfit_reason = f"more than {MAX_ID} characters, or control characters,"
 
 
 def _time(draft: Draft) -> None:

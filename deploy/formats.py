@@ -3,23 +3,18 @@
 The name decides nothing. What the options say is taken as it is; the rest is guessed from the first `SAMPLE` bytes.
 """
 
-import bz2
 import codecs
 import csv
-import gzip
 import json
-import lzma
 import re
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Literal
 
-from deploy.errors import BadSource, MissingPart
+from deploy.errors import BadSource
+from deploy.packed_files import COMPRESSIONS, opened
 from deploy.words import KINDS, known_column, plain
 
 SAMPLE = 256 * 1024
@@ -36,14 +31,6 @@ NAMED_DELIMITERS = {
 }
 SHOWN = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space", "\x01": "\\x01"}
 
-COMPRESSIONS = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bz2",
-    b"\xfd7zXZ\x00": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"PK\x03\x04": "zip",
-}
 FOREIGN = {
     b"SQLite format 3": "an SQLite database: export the table as CSV",
     b"\x89HDF": "an HDF5 file: save the table as Parquet",
@@ -62,7 +49,6 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +65,10 @@ GUESSED = Asked()
 
 @dataclass(frozen=True)
 class Form:
-    """What a file is. `encoding`: None where the whole of the text has to say. `names` are those of delimited text."""
+    """What a file is. `encoding`: None where the whole of the text has to say. `names` are those of delimited text.
+
+    They are below `preamble` lines of comment.
+    """
 
     kind: Literal["parquet", "lines", "array", "delimited"]
     compression: str = ""
@@ -89,38 +78,7 @@ class Form:
     escape: str = '"'
     header: bool = True
     names: tuple[str, ...] = ()
-
-
-@contextmanager
-def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed. Raises `BadSource` where they end too early or are damaged."""
-    try:
-        with _reader(path, compression) as stream:
-            yield stream
-    except DAMAGED as error:
-        if not compression or isinstance(error, UnicodeError):
-            raise
-        what = "is cut short" if isinstance(error, EOFError) or "end" in str(error).lower() else "is damaged"
-        raise BadSource(f"{path} {what}: its {compression} data cannot be read to the end. Copy it again.") from error
-
-
-def _reader(path: Path, compression: str) -> IO[bytes]:
-    if compression in {"zstd", "lz4"}:
-        try:
-            import pyarrow  # noqa: PLC0415 - an optional part
-        except ImportError as error:
-            raise MissingPart(f"pyarrow, which reads {compression} files,", "Run: pip install pyarrow.") from error
-        return cast(IO[bytes], pyarrow.input_stream(str(path), compression=compression))
-    if compression == "zip":
-        archive = zipfile.ZipFile(path)
-        inside = [each for each in archive.namelist() if not each.endswith("/") and not each.startswith("__MACOSX")]
-        if "[Content_Types].xml" in inside:
-            raise BadSource(f"{path} is an Excel workbook. Save the sheet as CSV.")
-        if len(inside) != 1:
-            raise BadSource(f"{path} is a zip archive of {len(inside)} files. Unpack it and name one of them.")
-        return archive.open(inside[0])
-    openers: dict[str, Any] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open, "": open}
-    return cast(IO[bytes], openers[compression](path, "rb"))
+    preamble: int = 0
 
 
 def look(path: Path, asked: Asked) -> Form:
@@ -172,6 +130,9 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         return Form("array", form.compression, form.encoding)
     if first.startswith("{"):
         return _json(path, lines, form)
+    comments = [bool(re.match(r"# |sep=.$", line.lstrip("\ufeff"))) for line in lines]
+    preamble = comments.index(False) if False in comments else 0
+    lines = lines[preamble:]
     delimiter = NAMED_DELIMITERS.get(asked.delimiter or "", asked.delimiter) or _delimiter(lines)
     quoted = delimiter in {",", ";"} or (len(delimiter) == 1 and _all_quoted(lines, delimiter))
     escape = "\\" if quoted and '\\"' in text and '""' not in text.replace(f'{delimiter}""', "") else '"'
@@ -183,8 +144,10 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         names = [str(number) for number in range(1, width + 1)]
     elif width == len(names) + 1 and all(len(row) != width or not row[-1].strip() for row in table[1:]):
         names.append("")  # every line ends with a delimiter
+    elif width == len(names) + 1 and all(len(row) != width or row[0].strip('" ').isdecimal() for row in table[1:]):
+        names.insert(0, "row")  # as R writes tables
     names = [re.sub(r":\w+$", "", name) for name in names]
-    return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names))
+    return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names), preamble)
 
 
 def _json(path: Path, lines: list[str], form: Form) -> Form:

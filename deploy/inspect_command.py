@@ -21,7 +21,7 @@ def inspect_file(file: Path, what: str | None, limit: int | None, **columns: Any
     """Print what FILE is taken for and its first ten rows as Ouzel would send them. Nothing is sent.
 
     For a file of items too, its form is told by --delimiter, --encoding and --no-header. Ends with 1 where nothing can
-    be used, or no event counts as a like.
+    be used.
     """
     import msgspec
     from rich.console import Console
@@ -40,7 +40,7 @@ def inspect_file(file: Path, what: str | None, limit: int | None, **columns: Any
             tell(file, events.report)
             for event in islice(events, ROWS):
                 click.echo(msgspec.json.encode(event).decode())
-            events.check(events.total)
+            events.check(events.total, likes=False)
         return
     with item_file(file, item_columns, limit) as items:
         first = []

@@ -46,6 +46,9 @@ class ItemFile:
         for role, asked in (("item id", identifier), ("title", wanted.title), ("text", wanted.text)):
             taken = set(self.columns.values())
             self.columns[role] = named(table, role, asked) if asked else usual(table, role, taken)
+        if table.form.kind == "delimited" and not table.form.header and len(table.names) > 1:
+            for role, name in zip(("item id", "title"), table.names, strict=False):
+                self.columns[role] = self.columns[role] or name
         for role in ("item id", "title"):
             if self.columns[role] is None:
                 raise needed(table, role)
@@ -54,6 +57,8 @@ class ItemFile:
             self.labels = [named(table, "attributes", name) for name in wanted.attributes]
         else:
             self.labels = self._labels()
+            if not self.labels and not table.form.header and len(table.names) == 3:
+                self.labels = [name for name in table.names if name not in self.columns.values()][:1]
         self.separator = wanted.separator or self._separator()
         for what, meaning in table.described.items():
             self.report.guess(what, meaning, {"delimiter": "--delimiter", "encoding": "--encoding"}.get(what, ""))

@@ -50,6 +50,7 @@ def usual(table: Table, role: str, taken: Collection[str | None] = ()) -> str | 
     for name in free:
         by_name.setdefault(plain(name), name)
     for name in free:
+        by_name.setdefault(plain(name.split(".$")[0]), name)  # {"$oid": ...}, as MongoDB exports ids
         if "." in name:
             by_name.setdefault(plain(name.rpartition(".")[2]), name) if plain(name.rpartition(".")[2]) != "id" else None
     return next((by_name[word] for word in words if word in by_name), None)

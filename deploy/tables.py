@@ -16,8 +16,9 @@ from typing import Any, Self
 from deploy.clean_copies import SEPARATOR, Survey, clean, survey
 from deploy.engine import LONGEST_LINE, connected, csv_rows, quiet
 from deploy.errors import BadSource
-from deploy.formats import GUESSED, SHOWN, Asked, look, opened
+from deploy.formats import GUESSED, SHOWN, Asked, look
 from deploy.nested_columns import paths, quoted, top_names, typed
+from deploy.packed_files import opened
 
 BATCH = 8_192
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
@@ -143,7 +144,7 @@ class Table:
         delimiter, skip = (form.delimiter, int(form.header)) if delimited else (SEPARATOR, 0)
         columns = len(form.names) if delimited else 1
         marks = delimited and form.quoted and found.quotes
-        damaged = found.carriage or found.foreign or (marks and found.odd)
+        damaged = form.preamble or found.carriage or found.foreign or (marks and found.odd)
         source, direct = "", encoding == "utf-8-sig" and form.compression in READ_DIRECTLY and not damaged
         if direct:
             compression = READ_DIRECTLY[form.compression]
@@ -156,7 +157,7 @@ class Table:
                 for number, fields, problem in clean(stream, form, encoding, copy, self.limit):
                     if fields is None:
                         self.unreadable[problem] += 1
-                        self._bad_lines.append(number - skip)
+                        self._bad_lines.append(number - skip - form.preamble)
             inside = SEPARATOR if columns > 1 else "\x1e"
             source = csv_rows(copy, "none", columns, delimiter=inside, quote="", escape="", skip=0)
         if delimited:

@@ -68,6 +68,10 @@ FORMS = {
     "e.dat": CSV.replace(",", "::"),
     "hive": CSV.replace(",", "\x01"),
     "spaces": CSV.replace(",", " "),
+    "comment.csv": "# exported on Monday\n# twice\n" + CSV,
+    "excel.csv": "sep=;\n" + CSV.replace(",", ";"),
+    "r.csv": "\n".join(f"{n},{line}" if n else line for n, line in enumerate(CSV.splitlines())),
+    "index.csv": "\n".join(f"{n or ''},{line}" for n, line in enumerate(CSV.splitlines())),
     "windows.csv": CSV.replace("\n", "\r\n"),
     "mac.csv": CSV.replace("\n", "\r"),
     "mixed.csv": CSV.replace("\n", "\r\n", 7),
@@ -158,6 +162,11 @@ def test_nested_objects_are_columns(tmp_path):
         assert [(e.user, e.item) for e in events(each)[:2]] == [("u0", "0"), ("u1", "1")]
         with pytest.raises(BadSource, match=r"'user' of .* holds objects.*--user-column user.id"):
             EventFile(each, EventColumns(user="user"))
+
+
+def test_ids_as_mongodb_exports_them(tmp_path):
+    lines = [{"userId": {"$oid": f"u{n}"}, "item": "i", "rating": 5, "time": T + n} for n in range(20)]
+    assert events(put(tmp_path, "e.jsonl", "".join(json.dumps(line) + "\n" for line in lines)))[1].user == "u1"
 
 
 def test_keys_of_later_lines_count(tmp_path):

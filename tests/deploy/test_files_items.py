@@ -127,3 +127,11 @@ def test_what_cannot_be_used_is_counted_and_what_is_too_long_is_cut(tmp_path):
 def test_the_time_of_publishing(tmp_path):
     read = Read(tmp_path, "item_id,title,out\ni,T,2020-01-02\nj,U,\n", published="out")
     assert [item.published for item in read.items] == [1577923200000, None]
+
+
+def test_a_catalogue_without_names_is_an_id_a_title_and_labels(tmp_path):
+    read = Read(tmp_path, "".join(f"{n}::Film {n} (1995)::Animation|Children's\n" for n in range(1, 9)))
+    assert [(i.id, i.title, i.attributes) for i in read.items[:1]] == [
+        ("1", "Film 1 (1995)", ("Animation", "Children's"))
+    ]
+    assert len(read.items) == 8
