@@ -125,6 +125,8 @@ def _encoding(path: Path, head: bytes, asked: str | None) -> str | None:
 def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Form:
     lines = [line for line in text.replace("\r\n", "\n").split("\n" if "\n" in text else "\r") if line.strip()]
     lines = (lines if whole or len(lines) == 1 else lines[:-1])[:SAMPLE_LINES]
+    if not lines:
+        raise BadSource(f"{path} holds no text. It must hold a table; --encoding says how it is written.")
     first = lines[0].lstrip("\ufeff").strip()
     if first.startswith("[") and (first == "[" or first[1:].lstrip().startswith(("{", "]"))):
         return Form("array", form.compression, form.encoding)

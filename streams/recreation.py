@@ -6,12 +6,14 @@ topic was recreated and is to be read all the same, its offsets are taken to con
 is added to each on the way in, and taken off on the way out.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from schemas.topics import CONTEXTS, COVISITS, EVENTS, NEIGHBOURS
 from streams.errors import TopicRecreated
+from streams.unreadable import Unreadable
 
 
 class EventsTopic(msgspec.Struct, frozen=True, array_like=True):
@@ -90,6 +92,13 @@ class Moved:
         return getattr(self._record, name)
 
 
+def moved(record: Any, base: int) -> Any:
+    """The record, or what stands for records that cannot be read, at offsets that are greater by `base`."""
+    if isinstance(record, Unreadable):
+        return replace(record, first=record.first + base, offset=record.offset + base)
+    return Moved(record, base)
+
+
 class Rebased:
     """A source whose offsets are those of `inner` and `base`."""
 
@@ -98,7 +107,7 @@ class Rebased:
         self._base = base
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
-        return [Moved(each, self._base) for each in await self._inner.fetch(partition, max_records, timeout)]
+        return [moved(each, self._base) for each in await self._inner.fetch(partition, max_records, timeout)]
 
     async def committed(self, partition: int) -> int | None:
         found = await self._inner.committed(partition)
