@@ -15,6 +15,7 @@ from streams.clock import SYSTEM, Clock
 from streams.lane import Lane, Plane
 from streams.metrics import Metrics
 from streams.publishing import Output
+from streams.recreation import Range
 from streams.settings import Settings
 from streams.store import Store
 from tests.patience import PATIENCE
@@ -41,8 +42,13 @@ class Partition:
         records, self.at = self.fetches.pop(0)
         return records
 
-    async def seek_committed(self, partition: int, at_least: int) -> int:
-        return max(0, at_least)
+    async def committed(self, partition: int) -> int | None:
+        return None
+
+    async def available(self, partition: int) -> Range:
+        return Range(0, 10)
+
+    async def seek(self, partition: int, offset: int) -> None: ...
 
     def end_offset(self, partition: int) -> int | None:
         return self.end
