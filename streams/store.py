@@ -10,6 +10,7 @@ that the next one is rebuilt from the changelog; one whose disk is full is kept.
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """
 
+import fcntl
 import gc
 import logging
 import shutil
@@ -32,6 +33,7 @@ from rocksdict import (
 )
 
 from streams.errors import StoreFailed
+from streams.manifest import whole
 
 log = logging.getLogger(__name__)
 
@@ -250,13 +252,26 @@ def open_store(folder: Path, block_cache_mb: int) -> Store:
 
     Raises `StoreFailed` where the disk is full: what is there is good again once there is room.
     """
+    if whole(folder) or _held(folder):
+        try:
+            return Store(folder, block_cache_mb=block_cache_mb)
+        except Exception as error:
+            if FULL in str(error):
+                raise failure(folder, error) from None
+            if LOCKED in str(error):
+                raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
+    log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
+    Store.remove(folder)
+    return Store(folder, block_cache_mb=block_cache_mb)
+
+
+def _held(folder: Path) -> bool:
+    """Whether another process has the store open, and may be writing what looks damaged."""
     try:
-        return Store(folder, block_cache_mb=block_cache_mb)
-    except Exception as error:
-        if FULL in str(error):
-            raise failure(folder, error) from None
-        if LOCKED in str(error):
-            raise  # another process still holds it: a matter of seconds, after a rebalance on one machine
-        log.warning("The state in %s cannot be read and is rebuilt from the changelog", folder)
-        Store.remove(folder)
-        return Store(folder, block_cache_mb=block_cache_mb)
+        with (folder / "LOCK").open("rb+") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
