@@ -94,6 +94,7 @@ class WorkerApp(faust.App):
             clock=clock,
             tell=self._surveyed,
             unreached=lambda conditions: self.board.found("reach", conditions),
+            failed=self.metrics.failed_looks.inc,
         )
         self._survey = Survey()
         self.catalogue = Catalogue()

@@ -82,6 +82,9 @@ class Metrics:
             ["topic", "cause"],
             registry=reg,
         )
+        self.failed_looks = Counter(
+            "ouzel_failed_looks", "Looks at the brokers, every three seconds, that they did not answer.", registry=reg
+        )
         self.lost = Counter(
             "ouzel_lost_records", "Records deleted by retention before they were read.", ["topic"], registry=reg
         )

@@ -30,7 +30,8 @@ AWAY_SECONDS = 5.0
 
 
 class Surveyor:
-    """Looks at `topics` and `group`. `options` are those of an aiokafka client; `tell` takes each new survey."""
+    """Looks at `topics` and `group`. `options` are those of an aiokafka client; `tell` takes each new survey; `failed` is
+    called for each look that nothing came of."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Surveyor:
         clock: Clock,
         tell: Callable[[Survey], object],
         unreached: Callable[[list[Condition]], object],
+        failed: Callable[[], object] = lambda: None,
     ) -> None:
         self._options = options
         self._topics = list(topics)
@@ -48,6 +50,7 @@ class Surveyor:
         self._clock = clock
         self._tell = tell
         self._unreached = unreached
+        self._failed = failed
         self._client: AIOKafkaClient | None = None
         self._looking = asyncio.Lock()
         self._latest = Survey()
@@ -77,6 +80,7 @@ class Surveyor:
                     survey = await self._look()
             except (KafkaError, OSError, TimeoutError, ValueError, AssertionError) as error:
                 await self._close()
+                self._failed()
                 self._say_unreached(error)
                 raise error if isinstance(error, KafkaError) else NodeNotReadyError(type(error).__name__) from error
             self._began, self._latest = began, survey

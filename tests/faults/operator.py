@@ -32,8 +32,8 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
         RECOVERED,
     ),
     Kind.CLOCK_STEPPED: ("ouzel_stale_triggers_total", r'ouzel_dead_letters_total\{code="future"\}'),
-    Kind.BROKER_STOPPED: ("Unable connect to node", RECOVERED, STARTED_OVER),
-    Kind.BROKER_KILLED: ("Unable connect to node", RECOVERED, STARTED_OVER),
+    Kind.BROKER_STOPPED: ("ouzel_failed_looks_total", "Unable connect to node", RECOVERED, STARTED_OVER),
+    Kind.BROKER_KILLED: ("ouzel_failed_looks_total", "Unable connect to node", RECOVERED, STARTED_OVER),
     Kind.CHANGELOG_COMPACTED: (NO_ANSWER, "rebuilt the state", RECOVERED),
     Kind.POISON: (r"ouzel_dead_letters_total\{.*\}",),
     Kind.FLOOD: ("ouzel_coalesced_triggers_total", "ouzel_lag_records"),
@@ -48,6 +48,7 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     ),
     Kind.BROKER_MOVED: (
         r'ouzel_unserved\{cause="brokers",.*\}',
+        "ouzel_failed_looks_total",
         "No broker answers",
         "Unable connect to node",
         STARTED_OVER,
