@@ -30,8 +30,8 @@ AWAY_SECONDS = 5.0
 
 
 class Surveyor:
-    """Looks at `topics` and `group`. `options` are those of an aiokafka client; `tell` takes each new survey; `failed` is
-    called for each look that nothing came of."""
+    """Looks at `topics` and `group`. `options` are those of an aiokafka client; `tell` takes each new survey, and
+    `failed` is called for each look that nothing came of."""
 
     def __init__(
         self,
