@@ -83,6 +83,8 @@ class Board:
 
     def _tell(self, key: Key, entry: _Entry, now: float) -> None:
         subject = _subject(key)
+        if (*subject[:-1], True) in self._told and not subject[-1]:
+            return  # the survey has said it, and what to do
         told = self._told.get(subject)
         if told is None:
             log.error("%s", entry.condition.text)
