@@ -40,20 +40,14 @@ async def test_brokers_and_workers_that_stand_still(tmp_path: Path) -> None:
 
 async def test_records_of_other_producers(tmp_path: Path) -> None:
     parts.need_kafka()
-    kinds = (Kind.CODEC, Kind.TRANSACTION, Kind.OVERSIZED)
-    await hold(tmp_path, Options(faults=3, brokers=["kafka"], kinds=kinds, seed=5))
+    kinds = (Kind.TRANSACTION, Kind.OVERSIZED)
+    await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
 
 
 async def test_what_operators_do_to_a_cluster(tmp_path: Path) -> None:
     parts.need_kafka()
-    kinds = (
-        Kind.PARTITIONS_ADDED,
-        Kind.TOPIC_RECREATED,
-        Kind.RETENTION_GAP,
-        Kind.BROKER_MOVED,
-        Kind.PERMISSION_REVOKED,
-    )
-    await hold(tmp_path, Options(faults=5, brokers=["kafka"], kinds=kinds, seed=5))
+    kinds = (Kind.TOPIC_RECREATED, Kind.RETENTION_GAP)
+    await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
 
 
 @pytest.mark.triton

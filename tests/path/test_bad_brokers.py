@@ -40,7 +40,7 @@ COMMANDS = {
 }
 """Every command that talks to brokers, in each way that it does."""
 
-WITHOUT_BROKERS = {"demo", "evaluate", "pseudonym", "train", "triton build", "triton serve"}
+WITHOUT_BROKERS = {"inspect-file", "demo", "evaluate", "pseudonym", "train", "triton build", "triton serve"}
 """These talk to none, or start their own."""
 
 RUNS_ON = {"worker"}
