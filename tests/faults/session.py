@@ -115,6 +115,8 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
     read = {(record.partition, record.offset) for record in events}
     missing = stage.load.accepted.keys() - stage.expired - read
     found = folds(expected.contexts, held)
+    given = [*stage.letters.items(), *letters]
+    wrong = wrong_letters(expected.refused, given)
     verdict = Verdict(
         accepted=len(expected.accepted),
         lost=found.lost + len(missing),
@@ -122,10 +124,15 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
         differing=found.differing,
         miscounted=miscounted(expected.seen, counted),
         refused=len(expected.refused),
-        wrong_letters=wrong_letters(expected.refused, [*stage.letters.items(), *letters]),
+        wrong_letters=len(wrong),
         without_list=people(late),
     )
-    return verdict, _differences(expected, held, counted, late)
+    odd = [
+        f"letter at {place}: refused {repr(expected.refused.get(place, 'no'))[:80]}, "
+        f"given {[repr(value)[:80] for at, value in given if at == place]}, load.bases {stage.load.bases}"
+        for place in sorted(wrong)
+    ]
+    return verdict, "\n".join([*odd, _differences(expected, held, counted, late)])
 
 
 def _with_archived(stage: Stage, events: Sequence[Any]) -> list[Any]:

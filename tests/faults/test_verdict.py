@@ -86,9 +86,9 @@ def test_items_counted_too_often_or_too_seldom() -> None:
 
 def test_letters_that_are_missing_without_their_bytes_or_without_cause() -> None:
     refused = {(0, 1): b"x", (0, 2): None}
-    assert wrong_letters(refused, [((0, 1), b"x"), ((0, 2), None), ((0, 2), None)]) == 0
-    assert wrong_letters(refused, [((0, 1), b"x")]) == 1
-    assert wrong_letters(refused, [((0, 1), b"y"), ((0, 2), None), ((1, 1), b"good")]) == 2
+    assert len(wrong_letters(refused, [((0, 1), b"x"), ((0, 2), None), ((0, 2), None)])) == 0
+    assert len(wrong_letters(refused, [((0, 1), b"x")])) == 1
+    assert len(wrong_letters(refused, [((0, 1), b"y"), ((0, 2), None), ((1, 1), b"good")])) == 2
 
 
 def accepted(offset: int, at: float, user: str = "ann") -> Accepted:

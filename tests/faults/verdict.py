@@ -114,8 +114,8 @@ def miscounted(expected: Mapping[str, int], counted: Mapping[str, int]) -> int:
     return sum(expected.get(item, 0) != counted.get(item, 0) for item in expected.keys() | counted.keys())
 
 
-def wrong_letters(refused: Mapping[Place, bytes | None], letters: Iterable[tuple[Place, bytes | None]]) -> int:
-    """Dead letters that are missing, without the original bytes, or without cause. The same letter may come twice, and
+def wrong_letters(refused: Mapping[Place, bytes | None], letters: Iterable[tuple[Place, bytes | None]]) -> set[Place]:
+    """Where dead letters are missing, without the original bytes, or without cause. The same letter may come twice, and
     an original that is larger than any letter is left out."""
     seen: dict[Place, bytes | None] = {}
     wrong = set()
@@ -123,7 +123,7 @@ def wrong_letters(refused: Mapping[Place, bytes | None], letters: Iterable[tuple
         seen[place] = value
         if place not in refused or _sent_on(refused[place]) != value:
             wrong.add(place)
-    return len(wrong | (refused.keys() - seen.keys()))
+    return wrong | (refused.keys() - seen.keys())
 
 
 def _sent_on(original: bytes | None) -> bytes | None:
