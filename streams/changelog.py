@@ -298,8 +298,8 @@ class Changelog:
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[Any]:
         reader: AIOKafkaConsumer = self._new_consumer()
-        await reader.start()
         try:
+            await reader.start()
             reader.assign([self._tp])
             yield reader
         finally:

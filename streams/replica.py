@@ -85,8 +85,8 @@ class Replica:
 
     async def _follow(self) -> None:
         consumer = self._new_consumer()
-        await consumer.start()
         try:
+            await consumer.start()
             tps = await _partitions(consumer, self.topic)
             consumer.assign(tps)
             began = self._clock.monotonic()
