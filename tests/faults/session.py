@@ -108,14 +108,13 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
     expected = Expected(events)
     held = contexts_of(await _read(stage, CONTEXTS))
     counted = counts_of(await _read(stage, NEIGHBOURS))
-    letters = stage.letters_of(await _read(stage, DEAD_LETTERS))
+    letters = [*stage.letters.items(), *stage.letters_of(await _read(stage, DEAD_LETTERS))]
     # Of the last records before a gap it is not known which were read.
-    letters = [(place, value) for place, value in letters if place not in stage.expired]
+    given = [(place, value) for place, value in letters if place not in stage.expired]
     late = _late(stage, events, expected, outages)
     read = {(record.partition, record.offset) for record in events}
     missing = stage.load.accepted.keys() - stage.expired - read
     found = folds(expected.contexts, held)
-    given = [*stage.letters.items(), *letters]
     wrong = wrong_letters(expected.refused, given)
     verdict = Verdict(
         accepted=len(expected.accepted),
