@@ -40,7 +40,8 @@ def test_used_and_rejected_and_dropped_are_all_rows(
         assert file.tally.rows == len(rows)
         assert len({event.id for event in events}) == len(events)
         for event in events:
-            assert decode_event(encode(event), key=event.user.encode(), now_ms=2**53) == event
+            key = event.user.encode()
+            assert decode_event(encode(event), key=key, now_ms=2**53, accepted_from_ms=0) == event
 
 
 RAGGED = st.lists(st.sampled_from(["u", 'i"', '"5', "5", "1600000000", "x", '"']), min_size=1, max_size=6)

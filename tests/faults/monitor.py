@@ -69,10 +69,11 @@ class Monitor:
         aside.replace(self._folder / "workers.json")
 
     async def firing(self, session: aiohttp.ClientSession) -> set[str]:
-        """The names of the alerts that fire; none while Prometheus is not up."""
+        """The alerts that fire, each with its cause if it has one; none while Prometheus is not up."""
         try:
             async with session.get(f"http://127.0.0.1:{self._port}/api/v1/alerts") as reply:
                 alerts = (await reply.json())["data"]["alerts"]
         except (aiohttp.ClientError, TimeoutError):
             return set()
-        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+        labels = [alert["labels"] for alert in alerts if alert["state"] == "firing"]
+        return {f"{each['alertname']} {each.get('cause', '')}".strip() for each in labels}

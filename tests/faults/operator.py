@@ -53,22 +53,22 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
         "Unable connect to node",
         STARTED_OVER,
         RECOVERED,
-        f"{ALERT}OuzelUnserved",
+        f"{ALERT}OuzelUnserved brokers",
     ),
     Kind.PARTITIONS_ADDED: (
         r'ouzel_unserved\{cause="partitions",.*\}',
         "must have",
-        f"{ALERT}OuzelUnserved",
+        f"{ALERT}OuzelUnserved partitions",
     ),
     Kind.TOPIC_RECREATED: (
         r'ouzel_unserved\{cause="recreated",.*\}',
         "the topic was recreated",
-        f"{ALERT}OuzelUnserved",
+        f"{ALERT}OuzelUnserved recreated",
     ),
     Kind.PERMISSION_REVOKED: (
         r'ouzel_unserved\{cause="permission",.*\}',
         "is not allowed to",
-        f"{ALERT}OuzelUnserved",
+        f"{ALERT}OuzelUnserved permission",
     ),
 } | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
 """Of each kind, the series and log lines (patterns) that should tell of it."""

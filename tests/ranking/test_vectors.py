@@ -246,7 +246,7 @@ def test_what_packed_scores_add_to_the_affinity_is_what_the_model_s_weight_is_fo
 
 
 def test_an_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
-    settings = replace(PLAIN, length=60, rescored=2)
+    settings = replace(PLAIN, length=60, rescored=2, sizes=replace(PLAIN.sizes, alike=0))
     asked = world.shortlist("ann", settings=settings)
     first = asked.candidates.numbers[asked.order[:2]]
     chosen = heard(world, told(1.0, 0.0, scores=(90.0, 91.0)), settings)
