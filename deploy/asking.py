@@ -124,7 +124,7 @@ async def explained(  # noqa: PLR0911 - one cause a paragraph
 async def ended(client: Any) -> None:
     """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
     stopping = asyncio.ensure_future(client.close() if hasattr(client, "close") else client.stop())
-    # In a task of its own: a client that is interrupted may raise what its own tasks were cancelled with.
+    # In a separate task: an interrupted client may raise whatever its own tasks were cancelled with.
     await asyncio.wait({stopping}, timeout=END_SECONDS)
     stopping.cancel()
     with suppress(asyncio.CancelledError, Exception):

@@ -44,7 +44,7 @@ def cli(context: click.Context) -> None:
     producers that write to ouzel.events; lists come out on ouzel.recommendations.
     """
     if context.invoked_subcommand != "worker":
-        # A worker's log is for its operator; whoever types a command is told what matters, in a sentence.
+        # A worker's log is for its operator; a user of a command is told what matters, in a sentence.
         for name in ("aiokafka", "asyncio"):
             logging.getLogger(name).addHandler(logging.NullHandler())
             logging.getLogger(name).propagate = False

@@ -139,7 +139,7 @@ class Watch:
                 await consumer.seek_to_end(*partitions)
                 for partition in partitions:
                     await consumer.position(partition)  # the ends are known before the first event goes out
-                deadline.lift()  # what is sent has deadlines of its own
+                deadline.lift()  # each send has its own deadline
                 async with beside(self._take_in(consumer)):
                     yield
             finally:
