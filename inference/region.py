@@ -7,6 +7,7 @@ that starts on this machine, in whatever container, removes what dead ones left 
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,8 @@ from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108 - where the backend puts them, not where we would
 MAPS = Path("/proc/self/maps")
-_START = "ouzel-"
 _LOCK = "lock"
+_PREFIX = re.compile(r"ouzel-[0-9a-f]{16}-")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Regions:
 def claimed(folder: Path = FOLDER) -> Iterator[Regions]:
     """Names for one server's regions, which are removed at the end; those of dead servers are removed before."""
     sweep(folder)
-    prefix = f"{_START}{secrets.token_hex(8)}-"
+    prefix = f"ouzel-{secrets.token_hex(8)}-"
     lock = _claim(folder / f"{prefix}{_LOCK}")
     try:
         yield Regions(prefix, lock)
@@ -46,17 +47,20 @@ def claimed(folder: Path = FOLDER) -> Iterator[Regions]:
 
 def sweep(folder: Path = FOLDER) -> None:
     """Remove the regions of servers none of whose processes lives any more. What is somebody else's stays."""
-    for path in folder.glob(f"{_START}*-{_LOCK}"):
+    for path in folder.glob(f"ouzel-*-{_LOCK}"):
+        # Anybody may make files here: a name of another form would have it remove what lives.
+        if not _PREFIX.fullmatch(prefix := path.name.removesuffix(_LOCK)):
+            continue
         try:
-            lock = os.open(path, os.O_RDWR)
+            lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue  # another user's, or gone by now
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # it lives
-        else:
-            _remove(folder, path.name.removesuffix(_LOCK))
+            if os.fstat(lock).st_uid == os.geteuid():
+                _remove(folder, prefix)
+        except BlockingIOError:
+            pass  # it lives
         finally:
             os.close(lock)
 
@@ -84,7 +88,8 @@ def _claim(path: Path) -> int:
 
 
 def _remove(folder: Path, prefix: str) -> None:
-    """The lock last: regions without one would be nobody's for good."""
+    """The lock last: regions without one would be nobody's for good. What others put there stays."""
     lock = folder / f"{prefix}{_LOCK}"
     for path in [*(each for each in folder.glob(f"{prefix}*") if each != lock), lock]:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()

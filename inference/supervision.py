@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from inference.errors import TritonFailed
+from inference.errors import InferenceError, TritonFailed
 
 FIRST_SECONDS = 1.0
 MOST_SECONDS = 60.0
@@ -46,15 +46,17 @@ def serve(
     """Serve until `stopping` is set.
 
     `start` is given how often the server was started again (0 at first) and returns it when it is ready; `on_end` is
-    told how it ended and what comes next. Raises `TritonFailed` if it cannot be started at first or is stopped while it
-    starts and, without `restart`, if it ends.
+    told how it ended and what comes next. Raises what `start` raises at first, and once `stopping` is set, and
+    `TritonFailed` where a server ends without `restart`.
     """
     restarts, wait = 0, 0.0
     while True:
-        began = clock()
+        began: float | None = None
         try:
-            ended = _ended(start(restarts), on_ready, stopping)
-        except TritonFailed as error:
+            server = start(restarts)
+            began = clock()
+            ended = _ended(server, on_ready, stopping)
+        except (InferenceError, OSError) as error:
             if restarts == 0 or stopping.is_set():
                 raise
             ended = str(error)
@@ -62,7 +64,7 @@ def serve(
             return
         if not restart:
             raise TritonFailed(ended)
-        up = clock() - began
+        up = 0.0 if began is None else clock() - began
         wait = pause(wait, up)
         restarts += 1
         on_end(f"{ended}\nIt lasted {up:.0f} s and is started again in {wait:.0f} s, for the {restarts}. time")

@@ -12,7 +12,8 @@ def of_group(group: int) -> list[Path]:
             state = (entry / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(state[2]) == group and state[0] != "Z":
+        # Of a process that was killed the first thread may be gone before the others, which hold its files.
+        if int(state[2]) == group and (state[0] != "Z" or int(state[17]) > 1):
             found.append(entry)
     assert Path(f"/proc/{os.getpid()}") not in found
     return found

@@ -22,7 +22,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_a_dead_one_left_goes_and_what_lives_or_is_others_stays(tmp_path: Path) -> None:
-    for name in ("triton_python_backend_shm_region_1", "ouzel-", "else"):
+    for name in ("triton_python_backend_shm_region_1", "ouzel-", "ouzel-*-lock", "else"):
         (tmp_path / name).touch()
     before = names(tmp_path)
     command = [sys.executable, "-c", HOLD, tmp_path]
@@ -37,6 +37,17 @@ def test_what_a_dead_one_left_goes_and_what_lives_or_is_others_stays(tmp_path: P
     assert {f"{theirs}a", f"{theirs}lock"} | before == names(tmp_path)
     region.sweep(tmp_path)
     assert names(tmp_path) == before
+
+
+def test_a_lock_that_somebody_makes_up_removes_nothing(tmp_path: Path) -> None:
+    with region.claimed(tmp_path) as ours:
+        (tmp_path / f"{ours.prefix}c5ccc662-aa9e").touch()
+        (tmp_path / f"{ours.prefix}c5ccc662-lock").touch()
+        (tmp_path / f"ouzel-{'0' * 16}-lock").symlink_to(tmp_path / f"{ours.prefix}c5ccc662-aa9e")
+        os.mkfifo(tmp_path / "ouzel-*-lock")
+        before = names(tmp_path)
+        region.sweep(tmp_path)
+        assert names(tmp_path) == before
 
 
 def test_it_lives_as_long_as_any_process_that_holds_its_lock(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Fake:
 class Bench:
     """Servers, one for each start; an error is one that does not start. After the last it is told to stop."""
 
-    servers: list[Fake | TritonFailed]
+    servers: list[Fake | Exception]
     clock: Clock = field(default_factory=Clock)
     ready: list[Fake] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Bench:
     def start(self, restarts: int) -> Fake:
         self.starts.append(restarts)
         server = self.servers[restarts]
-        if isinstance(server, TritonFailed):
+        if isinstance(server, Exception):
             raise server
         return server
 
@@ -105,7 +105,7 @@ class Bench:
 
 def test_each_end_is_told_and_each_server_stopped() -> None:
     steady = int(STEADY_SECONDS / supervision.LOOK_SECONDS) + 1
-    servers = [Fake(5), Fake(0), TritonFailed("no port. Free it.\nlast lines"), Fake(steady), Fake(0)]
+    servers = [Fake(5), Fake(0), OSError(28, "disk full"), Fake(steady), Fake(0)]
     bench = Bench(list(servers))
     bench.serve()
     assert bench.starts == [0, 1, 2, 3, 4]
@@ -117,7 +117,7 @@ def test_each_end_is_told_and_each_server_stopped() -> None:
         "It lasted 1 s and is started again in 1 s, for the 1. time",
     ]
     assert bench.told[2].splitlines()[-1] == "It lasted 0 s and is started again in 4 s, for the 3. time"
-    assert "Free it" in bench.told[2]
+    assert "disk full" in bench.told[2]
 
 
 def test_a_first_start_that_fails_is_an_error() -> None:
