@@ -86,6 +86,11 @@ def guard(group: int) -> None:
     _watch.tell(f"+{group}")
 
 
+def release(group: int) -> None:
+    """The group has ended: whoever gets its number next is not ours."""
+    _watch.tell(f"-{group}")
+
+
 class Child:
     """One running child process; its output goes to the end of `log`.
 

@@ -21,7 +21,6 @@ from deploy.steps import Step
 from inference.errors import TritonNotAvailable
 from inference.installation import find_installation
 from inference.ports import free_ports
-from inference.server import MODEL
 from streams.metrics import HITS
 from streams.settings import throwaway, to_environment
 
@@ -52,7 +51,7 @@ class Stage:
         self.repository = models / "repository"
         self.without_triton = _why_no_triton()
         """Why this machine has no tritonserver; empty if it has one."""
-        grpc, self._http, self._metrics = free_ports(3)
+        grpc, self._metrics = free_ports(2)
         self.triton = "" if self.without_triton else f"127.0.0.1:{grpc}"
         """Where workers ask tritonserver; empty if there is none."""
         self._children: list[Child] = []
@@ -94,19 +93,14 @@ class Stage:
         command = [
             *(sys.executable, "-m", "deploy.cli", "triton", "serve"),
             *("--repository", str(self.repository)),
-            *(
-                "--grpc-port",
-                self.triton.rpartition(":")[2],
-                "--http-port",
-                str(self._http),
-                "--metrics-port",
-                str(self._metrics),
-            ),
+            *("--grpc-port", self.triton.rpartition(":")[2], "--metrics-port", str(self._metrics)),
+            "--no-restart",  # a demo names the part that has ended
             *("--log", str(self.folder / "tritonserver.log")),
         ]
         step.say("tritonserver loads the model", None, None)
         self._triton = self._child("Triton", command, "triton.log")
-        await self._triton.until_ready(lambda: pages.answers(self._http, f"/v2/models/{MODEL}/ready"), TRITON_SECONDS)
+        # Its ports open when the model is loaded.
+        await self._triton.until_ready(lambda: pages.answers(self._metrics, "/metrics"), TRITON_SECONDS)
         step.say("tritonserver answers")
 
     async def start_workers(self, step: Step, count: int) -> None:

@@ -1,5 +1,6 @@
 """`ouzel triton` as it is typed. What it needs is imported when it runs."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -82,11 +83,29 @@ def triton_build(
     help="The model repository.",
 )
 @click.option("--grpc-port", type=PORT, help="Port for workers. [default: a free one]")
-@click.option("--http-port", type=PORT, help="Port for health checks. [default: a free one]")
+@click.option("--http-port", type=PORT, help="Port for health checks over HTTP. [default: HTTP is off]")
 @click.option("--metrics-port", type=PORT, help="Port for Prometheus. [default: a free one]")
 @click.option("--tls-cert", type=FILE, help="Encrypt gRPC: the certificate with its chain, in PEM.")
 @click.option("--tls-key", type=FILE, help="Its key, in PEM.")
 @click.option("--tls-client-ca", type=FILE, help="Ask workers for a certificate of these authorities.")
+@click.option(
+    "--model-control/--no-model-control",
+    show_default=True,
+    help="Let clients that have the key load and unload models, which is to run code. Without, nobody can.",
+)
+@click.option(
+    "--control-key",
+    type=OutFile(make_folder=True),
+    default=WORK / "triton-control.key",
+    show_default=True,
+    help="With --model-control: the file of the key, made if it is missing. OUZEL_TRITON_CONTROL_KEY goes before it.",
+)
+@click.option(
+    "--restart/--no-restart",
+    default=True,
+    show_default=True,
+    help="Start the server again when it ends by itself, after a pause that grows to a minute.",
+)
 @click.option(
     "--log",
     type=OutFile(make_folder=True),
@@ -102,32 +121,54 @@ def triton_serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_client_ca: Path | None,
+    model_control: bool,
+    control_key: Path,
+    restart: bool,
     log: Path,
 ) -> None:
     """Serve the built model on loopback until SIGTERM or Ctrl-C."""
-    from deploy.processes import guard
-    from inference.server import ServerTls, TritonServer, serve
+    from deploy.processes import guard, release
+    from inference import server
+    from inference.control import VARIABLE, find_key
+    from inference.ports import free_ports
+    from inference.supervision import serve
 
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
         raise click.UsageError("--tls-cert and --tls-key go together, and --tls-client-ca with them")
-    tls = None if tls_cert is None or tls_key is None else ServerTls(tls_cert, tls_key, tls_client_ca)
+    tls = None if tls_cert is None or tls_key is None else server.ServerTls(tls_cert, tls_key, tls_client_ca)
+    key = find_key(control_key, os.environ) if model_control else None
+    grpc, metrics = free_ports(2)
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
 
-    def tell(server: TritonServer) -> None:
-        click.echo(f"grpc {server.grpc}  http {server.http}  metrics {server.metrics}  log {log}")
-        click.echo(f"workers find it by OUZEL_TRITON={server.grpc}; Ctrl-C stops it")
+    def start(restarts: int) -> server.TritonServer:
+        return server.start(
+            repository,
+            log=log,
+            grpc_port=grpc_port or grpc,
+            http_port=http_port,
+            metrics_port=metrics_port or metrics,
+            tls=tls,
+            control_key=key,
+            restarts=restarts,
+            on_started=guard,
+            on_stopped=release,
+            stopping=stopping,
+        )
+
+    def tell(ready: server.TritonServer) -> None:
+        http = f"  http {ready.http}" if ready.http else ""
+        click.echo(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
+        if key is not None:
+            click.echo(f"whoever has the key may swap its model ({VARIABLE}, else {control_key})")
+        click.echo(f"workers find it by OUZEL_TRITON={ready.grpc}; Ctrl-C stops it")
 
     serve(
-        repository,
-        log=log,
+        start,
         on_ready=tell,
+        on_end=lambda told: click.echo(f"ouzel: {told}", err=True),
         stopping=stopping,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        tls=tls,
-        on_started=guard,
+        restart=restart,
     )

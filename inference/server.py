@@ -3,18 +3,20 @@
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from inference import control, region
+from inference.environment import RESTARTS, passed_on
 from inference.errors import TritonFailed
 from inference.installation import Installation, find_installation
 from inference.ports import free_ports
@@ -26,6 +28,8 @@ TAIL_LINES = 12
 _STUB_FAILED = b"error while loading shared libraries"
 _EXIT_SECONDS = 5
 """How long tritonserver itself waits for running requests on SIGTERM."""
+_MOST_BYTES = 65_536
+"""Of a log, from either end."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,18 @@ class ServerTls:
 
 @dataclass(eq=False)
 class TritonServer:
-    """A running tritonserver. Addresses are host:port; it ends with `stop`, and none of its processes outlives it."""
+    """A running tritonserver. Addresses are host:port; it ends with `stop`, and none of its processes outlives it.
+
+    `http` is empty where it was not asked for. `log` is written to from the byte `log_from` on. What it shares with its
+    model lies in /dev/shm under names that begin with `shared`.
+    """
 
     grpc: str
     http: str
     metrics: str
     log: Path
+    log_from: int
+    shared: str
     process: subprocess.Popen[bytes]
     _resources: ExitStack
     _stopped: bool = False
@@ -70,12 +80,17 @@ class TritonServer:
         return self.process.poll() is None
 
     def ready(self) -> bool:
-        """Whether the scorer answers. (The server's own readiness stays false after any failed load.)"""
+        """Whether it serves the scorer: all its ports open once that is loaded, and metrics are asked since gRPC may
+        want a certificate, and HTTP be off."""
         try:
-            with urllib.request.urlopen(f"http://{self.http}/v2/models/{MODEL}/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (OSError, urllib.error.HTTPError):
+            with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=2) as answer:
+                return f'model="{MODEL}"'.encode() in answer.read()
+        except OSError:
             return False
+
+    def last_words(self) -> str:
+        """How it ended by itself, and the tail of its log."""
+        return f"tritonserver {_how_it_ended(self)}. {_last_lines(self)}"
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """SIGTERM, then SIGKILL after `seconds`; then what is left of its group. Idempotent."""
@@ -103,34 +118,51 @@ def start(
     http_port: int | None = None,
     metrics_port: int | None = None,
     tls: ServerTls | None = None,
+    control_key: str | None = None,
+    restarts: int = 0,
     on_started: Callable[[int], None] | None = None,
+    on_stopped: Callable[[int], None] | None = None,
     stopping: threading.Event | None = None,
 ) -> TritonServer:
-    """Serve the scorer of `repository` on loopback, on free ports where none is given, and wait until it answers.
+    """Serve the scorer of `repository` on loopback, and wait until it answers.
 
-    The model runs on this Python and its packages. The server writes to `log`. `on_started` is told its process id,
-    which is also its process group's, as soon as it runs. Raises `TritonNotAvailable` where there is no tritonserver,
-    and `TritonFailed` where it does not get ready in time, or `stopping` is set before.
+    gRPC and metrics get free ports where none is given; HTTP is off without one. Clients with `control_key` may swap
+    the model; without a key nobody may. The model runs on this Python and its packages, with little of this process's
+    environment (`inference.environment`).
+
+    The server writes to `log`, to its end if `restarts` is above 0: how often it was started again, which its metrics
+    say. `on_started` is told its process id, which is also its process group's, as soon as it runs, and `on_stopped`
+    when none of the group runs any more. Raises `TritonNotAvailable` where there is no tritonserver, and `TritonFailed`
+    where it does not get ready in time, or `stopping` is set before.
     """
     installation = find_installation()
     if not (repository / MODEL / "config.pbtxt").exists():
         raise TritonFailed(f"{repository} holds no model named {MODEL}; run `ouzel triton build`")
     resources = ExitStack()
     try:
+        regions = resources.enter_context(region.claimed())
         backends = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="ouzel-triton-")))
         _lay_out_backend(installation, backends / "python")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        output = resources.enter_context(log.open("wb"))
-        ports = free_ports(3)
-        grpc, http, metrics = (
-            given or free for given, free in zip((grpc_port, http_port, metrics_port), ports, strict=True)
-        )
-        options = [] if tls is None else tls.options()
-        process = _launch(installation, repository, backends, output, (grpc, http, metrics), options)
+        output = resources.enter_context(_open_log(log, anew=restarts == 0))
+        log_from = output.tell()
+        grpc, metrics = (given or free for given, free in zip((grpc_port, metrics_port), free_ports(2), strict=True))
+        options = [
+            *_addresses(grpc, http_port, metrics),
+            *control.server_options(MODEL, control_key),
+            *regions.options(),
+            *([] if tls is None else tls.options()),
+        ]
+        variables = {**_environment(installation), RESTARTS: str(restarts)}
+        process = _launch(installation, repository, backends, output, options, variables, regions.lock)
     except BaseException:
         resources.close()
         raise
-    server = TritonServer(f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}", log, process, resources)
+    if on_stopped is not None:
+        resources.callback(on_stopped, process.pid)
+    http = "" if http_port is None else f"127.0.0.1:{http_port}"
+    server = TritonServer(
+        f"127.0.0.1:{grpc}", http, f"127.0.0.1:{metrics}", log, log_from, regions.prefix, process, resources
+    )
     try:
         if on_started is not None:
             on_started(server.pid)
@@ -142,43 +174,18 @@ def start(
 
 
 @contextmanager
-def running(repository: Path, *, log: Path, tls: ServerTls | None = None) -> Iterator[TritonServer]:
-    """`start` as a context: stopped at its end, whatever happens inside."""
-    server = start(repository, log=log, tls=tls)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def serve(
+def running(
     repository: Path,
     *,
     log: Path,
-    on_ready: Callable[[TritonServer], None],
-    stopping: threading.Event,
-    grpc_port: int | None = None,
     http_port: int | None = None,
-    metrics_port: int | None = None,
     tls: ServerTls | None = None,
-    on_started: Callable[[int], None] | None = None,
-) -> None:
-    """Serve until `stopping` is set. Raises `TritonFailed` if the server ends by itself or is stopped while loading."""
-    server = start(
-        repository,
-        log=log,
-        grpc_port=grpc_port,
-        http_port=http_port,
-        metrics_port=metrics_port,
-        tls=tls,
-        on_started=on_started,
-        stopping=stopping,
-    )
+    control_key: str | None = None,
+) -> Iterator[TritonServer]:
+    """`start` as a context: stopped at its end, whatever happens inside."""
+    server = start(repository, log=log, http_port=http_port, tls=tls, control_key=control_key)
     try:
-        on_ready(server)
-        while not stopping.wait(0.5):
-            if not server.running:
-                raise TritonFailed(f"tritonserver {_how_it_ended(server)}. {_last_lines(log)}")
+        yield server
     finally:
         server.stop()
 
@@ -194,42 +201,57 @@ def _lay_out_backend(installation: Installation, target: Path) -> None:
     stub.chmod(0o755)
 
 
+def _open_log(log: Path, *, anew: bool) -> IO[bytes]:
+    """For its owner alone, also where the file is there with other rights."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if anew else os.O_APPEND), 0o600), "wb")
+    if stat.S_ISREG(os.fstat(output.fileno()).st_mode):
+        os.fchmod(output.fileno(), 0o600)
+        output.seek(0, os.SEEK_END)
+    return output
+
+
+def _addresses(grpc: int, http: int | None, metrics: int) -> list[str]:
+    return [
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={grpc}",
+        *(["--allow-http=false"] if http is None else ["--http-address=127.0.0.1", f"--http-port={http}"]),
+        "--metrics-address=127.0.0.1",
+        f"--metrics-port={metrics}",
+    ]
+
+
+def _environment(installation: Installation) -> dict[str, str]:
+    # The backend runs the first python3 on PATH and starts it through bash; PYTHONPATH would be ignored.
+    return {
+        # Threads that spin at every barrier starve each other on a shared machine: measured 5 to 30 times slower.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **passed_on(os.environ),
+        "PATH": f"{installation.python}:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": ":".join(map(str, installation.libraries)),
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
 def _launch(  # noqa: PLR0917
     installation: Installation,
     repository: Path,
     backends: Path,
     output: IO[bytes],
-    ports: tuple[int, int, int],
     options: Sequence[str],
+    variables: Mapping[str, str],
+    lock: int,
 ) -> subprocess.Popen[bytes]:
-    grpc, http, metrics = ports
     command = [
         str(installation.program),
         f"--model-repository={repository.resolve()}",
         f"--backend-directory={backends}",
         f"--cache-directory={installation.caches}",
-        "--model-control-mode=explicit",
-        f"--load-model={MODEL}",
         "--allow-gpu-metrics=false",
         f"--exit-timeout-secs={_EXIT_SECONDS}",
         "--metrics-config=summary_latencies=true",
-        "--http-address=127.0.0.1",
-        "--grpc-address=127.0.0.1",
-        "--metrics-address=127.0.0.1",
-        f"--http-port={http}",
-        f"--grpc-port={grpc}",
-        f"--metrics-port={metrics}",
         *options,
     ]
-    # The backend runs the first python3 on PATH and starts it through bash; PYTHONPATH would be ignored.
-    variables = {
-        **{k: v for k, v in os.environ.items() if k not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}},
-        "PATH": f"{installation.python}:/usr/bin:/bin",
-        "LD_LIBRARY_PATH": ":".join(map(str, installation.libraries)),
-        "HF_HUB_OFFLINE": "1",
-        # Threads that spin at every barrier starve each other on a shared machine: measured 5 to 30 times slower.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
     return subprocess.Popen(  # noqa: S603
         command,
         env=variables,
@@ -237,6 +259,7 @@ def _launch(  # noqa: PLR0917
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=[lock],
     )
 
 
@@ -244,19 +267,17 @@ def _await_ready(server: TritonServer, seconds: float, stopping: threading.Event
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not server.running:
-            raise TritonFailed(
-                f"tritonserver {_how_it_ended(server)}. {_last_error(server.log)}. {_last_lines(server.log)}"
-            )
+            raise TritonFailed(f"tritonserver {_how_it_ended(server)}. {_last_error(server)}. {_last_lines(server)}")
         if server.ready():
             return
         # The server itself waits for ever for a stub that cannot start.
-        if _STUB_FAILED in server.log.read_bytes():
+        if _STUB_FAILED in _said(server):
             break
         if stopping.wait(0.1):
             raise TritonFailed("stopped before the model was ready; start it again when it is wanted")
     raise TritonFailed(
-        f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server.log)}. "
-        f"{_last_lines(server.log)}"
+        f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server)}. "
+        f"{_last_lines(server)}"
     )
 
 
@@ -265,14 +286,26 @@ def _how_it_ended(server: TritonServer) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
 
 
-def _last_error(log: Path) -> str:
+def _said(server: TritonServer) -> bytes:
+    """What it wrote since it was started, the first and the last of it if that is much."""
+    try:
+        with server.log.open("rb") as log:
+            log.seek(server.log_from)
+            first = log.read(_MOST_BYTES)
+            log.seek(max(log.tell(), log.seek(0, os.SEEK_END) - _MOST_BYTES))
+            return first + log.read()
+    except OSError as error:
+        return f"(its log cannot be read: {error.strerror})".encode()
+
+
+def _last_error(server: TritonServer) -> str:
     """The last error line that the server wrote."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    lines = _said(server).decode(errors="replace").splitlines()
     errors = [line for line in lines if line.startswith("E") or "Error" in line or "error" in line]
     return (errors or lines or ["it wrote nothing"])[-1].strip()
 
 
-def _last_lines(log: Path, count: int = TAIL_LINES) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+def _last_lines(server: TritonServer, count: int = TAIL_LINES) -> str:
+    lines = _said(server).decode(errors="replace").splitlines()
     told = [line for line in lines if line.strip() and not line.startswith(("+-", "| "))]  # it draws tables of options
-    return f"The last lines of {log}:\n" + "\n".join(told[-count:])
+    return f"The last lines of {server.log}:\n" + "\n".join(told[-count:])

@@ -17,8 +17,15 @@ from inference import wire
 
 
 def payload(request: Any) -> bytes:
-    """The bytes of a Triton request's `wire.REQUEST`."""
-    return _read(pb_utils.get_input_tensor_by_name(request, wire.REQUEST)).tobytes()
+    """The bytes of a Triton request's `wire.REQUEST`, which is emptied: a second call gives zeros.
+
+    The tensor lies in the region of /dev/shm that the backend shares with its stub. Freed there, it would stay readable
+    until something else happens to take its place: titles, and what people wrote, though they were erased.
+    """
+    view = _read(pb_utils.get_input_tensor_by_name(request, wire.REQUEST))
+    found = view.tobytes()
+    view.fill(0)
+    return found
 
 
 def response(scores: np.ndarray[Any, Any], vector: np.ndarray[Any, Any], version: str) -> Any:

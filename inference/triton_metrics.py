@@ -1,7 +1,10 @@
 """What the model tells on tritonserver's metrics port beside the server's own. Imported inside Triton's stub only."""
 
+import os
+
 import triton_python_backend_utils as pb_utils
 
+from inference.environment import RESTARTS
 from inference.number_format import Chosen
 from inference.shared import Counts
 
@@ -58,3 +61,16 @@ class ReadMetrics:
             if now > before:
                 counter.increment(now - before)
         self._told = counts
+
+
+class RestartMetric:
+    """How often `ouzel triton serve` has started the server again after it ended by itself; 0 under another one."""
+
+    def __init__(self, model: str, version: str) -> None:
+        self._family = pb_utils.MetricFamily(
+            name="ouzel_triton_restarts_total",
+            description="Times that the server ended by itself and was started again; the log says how it ended",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._metric = self._family.Metric(labels={"model": model, "version": version})
+        self._metric.increment(int(os.environ.get(RESTARTS, "0")))

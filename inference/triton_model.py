@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import tensors, wire
+from inference import region, tensors, wire
 from inference.errors import RequestRefused
 from inference.loading import load_engine
 from inference.repository import SETTINGS, WEIGHTS
 from inference.settings import ModelSettings
 from inference.shared import SharedEngine, Stopped
-from inference.triton_metrics import FormatMetrics, ReadMetrics
+from inference.triton_metrics import FormatMetrics, ReadMetrics, RestartMetric
 from schemas.scoring import Candidate, ScoreRequest
 
 _TEND = object()
@@ -33,6 +33,7 @@ class TritonPythonModel:
     """The interface that the Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
+        region.protect()
         tensors.check()
         folder = Path(args["model_repository"]) / args["model_version"]
         config = json.loads(args["model_config"])
@@ -42,6 +43,7 @@ class TritonPythonModel:
         self._engine = SharedEngine(engine)
         self._metrics = ReadMetrics(config["name"], args["model_version"])
         self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
+        self._restarts = RestartMetric(config["name"], args["model_version"])
         self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
         """What the describing thread does: a response sender and a question, or `_TEND`, or None for its end."""
         self._describing = threading.Thread(target=self._describe, name="describing", daemon=True)

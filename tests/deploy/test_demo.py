@@ -32,7 +32,8 @@ MARK = "OUZEL_TEST_RUN"
 
 @dataclass
 class Run:
-    """A demo that was started in a folder of its own; its children are known by a mark in their environment."""
+    """A demo that was started in a folder of its own; its children are known by that, or by a mark in their
+    environment."""
 
     folder: Path
     mark: str
@@ -43,9 +44,10 @@ class Run:
         for environment in Path("/proc").glob("[0-9]*/environ"):
             try:
                 marked = f"{MARK}={self.mark}".encode() in environment.read_bytes().split(b"\0")
+                there = (environment.parent / "cwd").readlink() == self.folder
             except OSError:
                 continue
-            if marked and int(environment.parent.name) != self.process.pid:
+            if (marked or there) and int(environment.parent.name) != self.process.pid:
                 found.append(int(environment.parent.name))
         return found
 

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import secrets
 import signal
-import urllib.request
 from pathlib import Path
 
-from deploy.processes import guard
-from inference import server
+from tritonclient.grpc import InferenceServerClient
+
+from deploy.processes import guard, release
+from inference import control, server
 from inference.ports import free_ports
 from inference.repository import config_pbtxt
 from inference.settings import ModelSettings
@@ -28,7 +30,8 @@ class Scorer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._model = folder / "repository" / server.MODEL
-        self._ports = free_ports(3)
+        self._grpc, self._metrics = free_ports(2)
+        self._key = secrets.token_urlsafe()
         self._version = 0
         self._starts = 0
         self._server: server.TritonServer | None = None
@@ -39,18 +42,18 @@ class Scorer:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self._ports[0]}"
+        return f"127.0.0.1:{self._grpc}"
 
     def start(self) -> None:
-        grpc, http, metrics = self._ports
         self._starts += 1
         self._server = server.start(
             self._model.parent,
             log=self._folder / f"triton-{self._starts}.log",
-            grpc_port=grpc,
-            http_port=http,
-            metrics_port=metrics,
+            grpc_port=self._grpc,
+            metrics_port=self._metrics,
+            control_key=self._key,
             on_started=guard,
+            on_stopped=release,
         )
 
     def stop(self) -> None:
@@ -78,11 +81,8 @@ class Scorer:
     def swap(self) -> str:
         """Load the next version in the place of the one that serves; returns its name."""
         self._add_version()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self._ports[1]}/v2/repository/models/{server.MODEL}/load", data=b"{}", method="POST"
-        )
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            reply.read()
+        with InferenceServerClient(self.address) as client:
+            client.load_model(server.MODEL, headers=control.grpc_headers(self._key), client_timeout=60)
         return f"scripted-{self._version}"
 
     def _add_version(self) -> None:

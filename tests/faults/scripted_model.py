@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import tensors, wire
+from inference import region, tensors, wire
+from inference.triton_metrics import RestartMetric
 from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
 
 WIDTH = 8
@@ -23,6 +24,8 @@ class TritonPythonModel:
     """The interface that the Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
+        region.protect()
+        self._restarts = RestartMetric("scorer", args["model_version"])
         self._script = Path(args["model_repository"]) / FILE
         self._version = f"scripted-{args['model_version']}"
 

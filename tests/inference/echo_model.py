@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import tensors
+from inference import region, tensors
 
 
 class TritonPythonModel:
     """The interface that the Python backend calls."""
 
     def initialize(self, _args: dict[str, str]) -> None:
+        region.protect()
         tensors.check()
         self._later: queue.SimpleQueue[tuple[Any, bytes, int] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._answer_later, daemon=True)

@@ -1,7 +1,6 @@
 """The real model in the real server: exact, unmoved by garbage, and gone when it is stopped."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from inference.client import TritonScorer
 from inference.errors import TritonFailed
 from inference.ports import free_ports
 from schemas.scoring import CircuitOpen, InvalidAnswer, ScoreRequest, Unavailable
+from tests.inference.processes import of_group, shared_memory
 from tests.inference.tiny import request
 
 pytestmark = [pytest.mark.triton, pytest.mark.slow]
@@ -46,6 +46,21 @@ async def test_a_candidate_that_gives_orders_moves_nobody_else(triton: server.Tr
     await scorer.close()
 
 
+async def test_what_it_has_read_is_not_left_in_shared_memory(triton: server.TritonServer) -> None:
+    title, sentence = "A Title To Look For", "a sentence to look for"
+    scorer = TritonScorer(triton.grpc)
+    for session in range(5):
+        asked = request([title] * 9, [f"{title} {at}" for at in range(9)], session=session, steer=(sentence,))
+        await scorer.score(asked, timeout=60)
+    await scorer.describe(asked.candidates, timeout=60)
+    await scorer.close()
+    regions = shared_memory(triton.pid)
+    assert {region.stat().st_mode & 0o777 for region in regions} == {0o600}
+    for region in regions:
+        left = region.read_bytes()
+        assert (left.count(title.encode()), left.count(sentence.encode())) == (0, 0)
+
+
 @pytest.mark.parametrize(
     "payload", [b"", b"\xff\xfe garbage", b"\x91" * 50_000, b"\x00" * (wire.MAX_REQUEST_BYTES + 1)]
 )
@@ -65,7 +80,7 @@ async def test_garbage_is_refused_and_does_no_harm(triton: server.TritonServer, 
 
 
 async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: Path, tmp_path: Path) -> None:
-    ports = dict(zip(("grpc_port", "http_port", "metrics_port"), free_ports(3), strict=True))
+    ports = dict(zip(("grpc_port", "metrics_port"), free_ports(2), strict=True))
     asked: ScoreRequest = request(HISTORY, FILMS)
     first = server.start(exact_model, log=tmp_path / "first.log", **ports)
     scorer = TritonScorer(first.grpc)
@@ -73,7 +88,7 @@ async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: Path
         await scorer.score(asked, timeout=60)
     finally:
         first.stop()
-    assert processes(first.pid) == []
+    assert of_group(first.pid) == []
     assert not await scorer.ready()
     for _ in range(5):
         with pytest.raises(Unavailable):
@@ -105,18 +120,3 @@ def test_a_model_that_cannot_load_says_why(exact_model: Path, tmp_path: Path) ->
 def test_without_a_model_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TritonFailed, match="ouzel triton build"):
         server.start(tmp_path, log=tmp_path / "log")
-
-
-def processes(group: int) -> list[int]:
-    """The living processes of a process group."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                state = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(state[2]) == group and state[0] != "Z":
-                found.append(int(entry.name))
-    assert os.getpid() not in found
-    return found

@@ -40,18 +40,18 @@ class Stream:
 
 
 @pytest.fixture
-def ports() -> tuple[int, int, int]:
-    grpc, http, metrics = free_ports(3)
-    return grpc, http, metrics
+def ports() -> tuple[int, int]:
+    grpc, metrics = free_ports(2)
+    return grpc, metrics
 
 
 async def test_lists_keep_coming_while_triton_is_away(
-    broker: Broker, tmp_path: Path, ports: tuple[int, int, int], model: Path
+    broker: Broker, tmp_path: Path, ports: tuple[int, int], model: Path
 ) -> None:
-    grpc, http, metrics = ports
+    grpc, metrics = ports
 
     def start_triton(name: str) -> server.TritonServer:
-        return server.start(model, log=tmp_path / f"{name}.log", grpc_port=grpc, http_port=http, metrics_port=metrics)
+        return server.start(model, log=tmp_path / f"{name}.log", grpc_port=grpc, metrics_port=metrics)
 
     deadline = 3_000
     with Pipeline(broker, tmp_path, triton=f"127.0.0.1:{grpc}", list_deadline_ms=deadline, patience_ms=2_000) as path:

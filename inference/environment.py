@@ -1,0 +1,26 @@
+"""What of this process's environment a tritonserver and its models get: what tunes them, and nothing secret.
+
+The environment of a process stays readable for its user for as long as it runs, and a model is code from elsewhere.
+"""
+
+from collections.abc import Mapping
+
+RESTARTS = "OUZEL_TRITON_RESTARTS"
+"""How often the server was started again, for its model to report (`inference.triton_metrics`)."""
+
+NAMES = frozenset(
+    {
+        *("HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_PRELOAD"),
+        *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "GRPC_VERBOSITY", "GRPC_TRACE"),
+        *("TOKENIZERS_PARALLELISM", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONHASHSEED"),
+    }
+)
+PREFIXES = (
+    *("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "ONEDNN_", "DNNL_"),
+    *("ATEN_", "TORCH_", "PYTORCH_", "CUDA_", "CUBLAS_", "CUDNN_", "MALLOC_"),
+)
+
+
+def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a server gets. docs/model-plane.md names them."""
+    return {name: value for name, value in environ.items() if name in NAMES or name.startswith(PREFIXES)}
