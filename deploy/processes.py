@@ -93,7 +93,7 @@ class Child:
     """One running child process; its output goes to the end of `log`.
 
     As a context manager it is stopped on the way out. `env` is what it has in its environment beside what
-    `deploy.environment` passes on. What it writes, no other user reads, and its log no more.
+    `deploy.environment` passes on. No other user reads what it writes, its log included.
     """
 
     def __init__(
