@@ -18,6 +18,7 @@ from typing import ClassVar, Self
 from deploy.errors import MissingPart, StartFailed
 from deploy.processes import Child, how_it_ended
 from inference.ports import free_ports
+from streams.private import private_file, private_folder
 
 READY_SECONDS = 240.0
 FORMAT_SECONDS = 240.0
@@ -209,9 +210,10 @@ class KafkaBroker(Broker):
         properties = self.folder / "server.properties"
         log = self.log
         if not properties.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder)
             data = self.folder / "data"
-            properties.write_text(self.properties())
+            with open(properties, "w", encoding="utf-8", opener=private_file) as file:
+                file.write(self.properties())
             command = [
                 str(self.home / "bin" / "kafka-storage.sh"),
                 "format",

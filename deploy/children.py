@@ -10,6 +10,8 @@ from queue import Empty
 from threading import Thread
 from typing import Any, TypeVar
 
+from deploy.environment import without_settings
+
 Job = TypeVar("Job")
 Made = TypeVar("Made")
 
@@ -20,12 +22,14 @@ Progress = Callable[[str, int, int], None]
 """The same, after what it is that is being done; a colon or comma ends the name of the job."""
 
 
+@without_settings()
 def in_children(
     work: Callable[[Job, Progress], Made], jobs: Sequence[Job], *, processes: int, progress: Progress
 ) -> list[Made]:
     """`work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
 
-    `work`, the jobs and what is made of them must be picklable.
+    `work`, the jobs and what is made of them must be picklable. The settings of workers are not in the environment
+    meanwhile.
     """
     if processes <= 1 or len(jobs) <= 1:
         return [work(job, progress) for job in jobs]

@@ -22,6 +22,7 @@ from deploy.parameters import OutFile, Real
 from deploy.seen_options import seen_chosen, seen_options
 from deploy.train_command import train
 from deploy.triton_command import triton
+from streams.private import private_file
 
 WORK = Path(".ouzel")
 """Where models, logs and state go unless told otherwise."""
@@ -384,7 +385,8 @@ def _fault(error: Exception) -> str:
     told = "".join(traceback.format_exception(error))
     try:
         WORK.mkdir(exist_ok=True)
-        FAULTS.write_text(told)
+        with open(FAULTS, "w", encoding="utf-8", opener=private_file) as file:
+            file.write(told)
     except OSError:
         return f"this is a fault in Ouzel, please report it:\n{told}"
     return f"{type(error).__name__}: this is a fault in Ouzel; please report it with {FAULTS}"

@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import IO, Self
 
 from deploy import watchdog
+from deploy.environment import environment
 from deploy.errors import StartFailed
+from streams.private import UMASK, private_file, private_folder
 
 LOG_TAIL_LINES = 12
 MAX_LINE = 500
@@ -58,6 +60,7 @@ class _Watch:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                env=environment(),
                 start_new_session=True,
                 text=True,
             )
@@ -94,7 +97,8 @@ def release(group: int) -> None:
 class Child:
     """One running child process; its output goes to the end of `log`.
 
-    As a context manager it is stopped on the way out. `env` is added to this process's environment.
+    As a context manager it is stopped on the way out. `env` is what it has in its environment beside what
+    `deploy.environment` passes on. No other user reads what it writes, its log included.
     """
 
     def __init__(
@@ -108,8 +112,9 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._output: IO[bytes] = log.open("ab")
+        if not log.parent.exists():
+            private_folder(log.parent)
+        self._output: IO[bytes] = open(log, "ab", opener=private_file)  # noqa: SIM115 - `kill` closes it
         _watch.begin()
         try:
             self._process = subprocess.Popen(
@@ -117,8 +122,9 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
+                env=environment(env),
                 cwd=cwd,
+                umask=UMASK,
                 start_new_session=True,
             )
         except OSError as error:

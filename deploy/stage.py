@@ -22,6 +22,7 @@ from inference.errors import TritonNotAvailable
 from inference.installation import find_installation
 from inference.ports import free_ports
 from streams.metrics import HITS
+from streams.private import private_folder
 from streams.settings import throwaway, to_environment
 
 BUILD_SECONDS = 3_600.0
@@ -221,7 +222,7 @@ def claimed(folder: Path) -> Iterator[Path]:
         except OSError:
             raise DeployError(f"another demo runs in {folder.parent}. End it, or take another folder.") from None
         shutil.rmtree(folder)
-        folder.mkdir()
+        private_folder(folder)
         yield folder
 
 

@@ -27,7 +27,7 @@ from streams.describing import Describing
 from streams.entries import check_entry
 from streams.fetching import Reader
 from streams.graph import ItemGraph
-from streams.guard import MAX_BODY_BYTES, GuardedWeb, guard
+from streams.guard import Guard, GuardedWeb
 from streams.lane import Lane, Plane, folder_of
 from streams.lanes import BatchLanes
 from streams.leftovers import set_aside
@@ -35,6 +35,7 @@ from streams.lists import Lists
 from streams.losses import report
 from streams.metrics import Metrics
 from streams.ordering import forward
+from streams.private import private_folder
 from streams.pseudonym import Alias, alias_with
 from streams.publishing import Output, Publisher
 from streams.ranking import Ranking
@@ -80,7 +81,7 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.app_id, **_faust_settings(settings, clock))
+        super().__init__(settings.app_id, **_faust_settings(settings))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
@@ -130,10 +131,19 @@ class WorkerApp(faust.App):
             self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
             self._add_agents()
-        add_pages(self, self.metrics, self.waits_for, self.unserved, self.refresh)
+        add_pages(
+            self,
+            self.metrics,
+            self.waits_for,
+            self.unserved,
+            self.refresh,
+            per_second=settings.web_max_per_second,
+            clock=clock,
+        )
 
     def _new_web(self) -> Any:
-        return GuardedWeb(self, max_connections=self.settings.web_max_connections)
+        refused = self.metrics.refused_requests
+        return GuardedWeb(self, Guard(self.settings, self.clock, lambda why: refused.labels(why).inc()))
 
     @property
     def _whole(self) -> bool:
@@ -413,7 +423,9 @@ def create_app(
     settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
 ) -> WorkerApp:
     """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    if not settings.state_dir.exists():  # one that is there may be of use to others; what is ours in it is closed
+        private_folder(settings.state_dir)
+    private_folder(settings.state_dir / settings.app_id)
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
 
 
@@ -422,7 +434,7 @@ def _static_member(instance: str) -> dict[str, Any]:
     return {"consumer_group_instance_id": instance, "canonical_url": f"http://{instance}"} if instance else {}
 
 
-def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
+def _faust_settings(settings: Settings) -> dict[str, Any]:
     return {
         "autodiscover": False,
         "datadir": str(settings.state_dir),
@@ -443,9 +455,6 @@ def _faust_settings(settings: Settings, clock: Clock) -> dict[str, Any]:
         "web_host": settings.web_host,
         "web_bind": settings.web_host,
         "web_port": settings.web_port,
-        "web_application_options": {"middlewares": [guard(settings, clock)], "client_max_size": MAX_BODY_BYTES},
-        "web_router_enabled": False,
-        "web_tables_enabled": False,
         "worker_redirect_stdouts": False,
         **faust_options(settings),
     }

@@ -23,6 +23,9 @@ FULL = "none"
 HITS = ("list", "without_model", "popularity")
 """Whose hits are counted."""
 
+REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
+"""Why a request to the pages was refused; with `connections`, one ended to make room for another."""
+
 
 class Metrics:
     """The metrics of one worker, on a registry of its own (default: a new one)."""
@@ -130,7 +133,16 @@ class Metrics:
             ["of"],
             registry=reg,
         )
-        # A series that has not happened yet reads 0, so that a rate over it is right from the first time.
+        self.refused_requests = Counter(
+            "ouzel_refused_requests",
+            "Requests to the worker's pages that were refused, by why; connections: ended because there were too many.",
+            ["why"],
+            registry=reg,
+        )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Have a series of what has not happened yet, so that a rate over it is right from the first time."""
         for kind in EventKind:
             self.events.labels(kind.value)
         for code in Refusal:
@@ -148,6 +160,8 @@ class Metrics:
             self.lost.labels(topic.name)
         for of in HITS:
             self.hits.labels(of)
+        for why in REFUSALS:
+            self.refused_requests.labels(why)
 
     def answered_by(self, version: str) -> None:
         """The model answered as this version."""

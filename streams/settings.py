@@ -4,7 +4,6 @@ To add a setting, add a field. Its variable is `OUZEL_` and the field's name in 
 text come from the same line, and so does its row in docs/settings.md (`settings_table`).
 """
 
-import ipaddress
 import os
 import re
 import tempfile
@@ -17,30 +16,13 @@ from typing import Any
 from schemas.scoring import MAX_DESCRIBED
 from schemas.seen import ALL, NEVER, SeenRules, seen_rules
 from streams.errors import BadSetting
+from streams.loopback import is_loopback
 from streams.pseudonym import MAX_KEY_BYTES, MIN_KEY_LENGTH
+from streams.secret import NO_SECRET, Secret
 
 PREFIX = "OUZEL_"
 
 
-class Secret(str):
-    """A setting that never prints: `repr`, logs and the settings table show asterisks. `reveal` gives the text."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'********'" if self else "''"
-
-    def __str__(self) -> str:
-        return "********" if self else ""
-
-    def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
-
-    def reveal(self) -> str:
-        return str.__str__(self)
-
-
-NO_SECRET = Secret("")
 ALL_DUTIES = "all"
 STATE_DIR = Path(".ouzel/state")
 MIN_TOKEN_LENGTH = 16
@@ -202,11 +184,22 @@ class Settings:
     web_port: int = setting(6066, "Their port.", low=1, high=65_535)
     web_token: Secret = setting(  # noqa: RUF009 - a field
         NO_SECRET,
-        "The bearer token for /metrics, of 16 characters or more; empty: none is asked for. Needed where others than "
-        "this machine can reach web_host.",
+        "The bearer token for /metrics, of 16 characters or more; empty: none is asked for, and the pages are there "
+        "under this machine's loopback names alone. Needed where others than this machine can reach web_host.",
     )
-    web_max_per_second: float = setting(50.0, "Requests a second that are answered, at most.", low=1, high=10_000)
-    web_max_connections: int = setting(64, "Connections, at most; one more ends the oldest.", low=1, high=10_000)
+    web_max_per_second: float = setting(
+        50.0,
+        "How often a second a page is made anew, at most: whoever asks in between gets it as it was. And how often a "
+        "second an address is told why it is refused; beyond that, 429.",
+        low=1,
+        high=10_000,
+    )
+    web_max_connections: int = setting(
+        64,
+        "Connections, at most. One more ends an idle one: of the address that has most, the oldest.",
+        low=1,
+        high=1_000,
+    )
 
     @property
     def oldest_event_ms(self) -> int:
@@ -223,15 +216,13 @@ class Settings:
             raise BadSetting(
                 f"{PREFIX}OLDEST_EVENT={self.oldest_event} is no day from 1970-01-01 on: write 1980-01-01."
             )
-        token = self.web_token.reveal()
-        if token and (len(token) < MIN_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token):
+        if self.web_token and not _is_token(self.web_token):
             raise BadSetting(f"{PREFIX}WEB_TOKEN takes {MIN_TOKEN_LENGTH} visible ASCII characters or more.")
-        if not token and not _is_loopback(self.web_host):
+        if not self.web_token and not is_loopback(self.web_host):
             raise BadSetting(
                 f"{PREFIX}WEB_HOST={self.web_host} is open to others: set {PREFIX}WEB_TOKEN too, or take 127.0.0.1."
             )
-        key = self.pseudonym_key.reveal()
-        if key and not (len(key) >= MIN_KEY_LENGTH and len(key.encode()) <= MAX_KEY_BYTES):
+        if self.pseudonym_key and not _is_key(self.pseudonym_key):
             raise BadSetting(
                 f"{PREFIX}PSEUDONYM_KEY takes {MIN_KEY_LENGTH} characters or more, and {MAX_KEY_BYTES} bytes at most."
             )
@@ -278,13 +269,18 @@ def _is_day_since_1970(text: str) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+def _is_token(token: Secret) -> bool:
+    """Whether it can be sent in a header. In a frame of its own: tracebacks of the settings do not hold the text."""
+    text = token.reveal()
+    return len(text) >= MIN_TOKEN_LENGTH and text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_key(key: Secret) -> bool:
+    text = key.reveal()
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name, which may stand for any address
+        return len(text) >= MIN_KEY_LENGTH and len(text.encode()) <= MAX_KEY_BYTES
+    except UnicodeEncodeError:
+        return False  # a variable of bytes that are no text
 
 
 def variable(name: str) -> str:

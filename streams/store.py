@@ -34,6 +34,7 @@ from rocksdict import (
 
 from streams.errors import StoreFailed
 from streams.manifest import whole
+from streams.private import private_folder
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Store:
         self._open()
 
     def _open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(8 * 1024 * 1024)

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaConnectionError
 from schemas.scoring import Scorer
 from streams.app import create_app
 from streams.errors import BadSetting
+from streams.private import UMASK
 from streams.settings import Settings, read_settings, variable
 
 COLLECT_AFTER = 50_000, 20, 100
@@ -109,6 +110,7 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
     the exit status: 0 after a signal, 1 after a crash or where it could not end
     in time by itself, 2 if a setting cannot be used.
     """
+    os.umask(UMASK)
     try:
         settings = read_settings()
         _check_port(settings)

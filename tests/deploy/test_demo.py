@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,29 +26,31 @@ STOPPED_SECONDS = 8.0
 """Longer than the demo waits for a page, and than the group waits for a worker."""
 
 MODELS = Path(__file__).parents[2] / ".ouzel" / "models"
-MARK = "OUZEL_TEST_RUN"
+SECRET = "hunter2-hunter2-hunter2"
+"""What stands in the environment of the demo, and in that of none of its children."""
 
 
 @dataclass
 class Run:
-    """A demo that was started in a folder of its own; its children are known by that, or by a mark in their
-    environment."""
+    """A demo that was started in a folder of its own, which is where its children are too."""
 
     folder: Path
-    mark: str
     process: subprocess.Popen[str]
 
     def children(self) -> list[int]:
         found = []
-        for environment in Path("/proc").glob("[0-9]*/environ"):
+        for working in Path("/proc").glob("[0-9]*/cwd"):
             try:
-                marked = f"{MARK}={self.mark}".encode() in environment.read_bytes().split(b"\0")
-                there = (environment.parent / "cwd").readlink() == self.folder
+                here = working.readlink() == self.folder
             except OSError:
                 continue
-            if (marked or there) and int(environment.parent.name) != self.process.pid:
-                found.append(int(environment.parent.name))
+            if here and int(working.parent.name) != self.process.pid:
+                found.append(int(working.parent.name))
         return found
+
+    def with_secret(self) -> list[str]:
+        """The children that have a secret in their environment."""
+        return [program(pid) for pid in self.children() if SECRET.encode() in environment(pid)]
 
     def log(self) -> str:
         return (self.folder / "out").read_text()
@@ -78,6 +79,13 @@ def arguments(pid: int) -> list[bytes]:
         return [b""]  # it has just ended
 
 
+def environment(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""  # it has just ended
+
+
 def program(pid: int) -> str:
     return os.path.basename(arguments(pid)[0].decode())
 
@@ -93,18 +101,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     (tmp_path / ".ouzel" / "models").symlink_to(MODELS)
 
     def run(*arguments: str) -> Run:
-        mark = uuid.uuid4().hex
         with (tmp_path / "out").open("w") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", "demo", *arguments],
                 cwd=tmp_path,
-                env={**os.environ, MARK: mark},
+                env={**os.environ, "OUZEL_SASL_PASSWORD": SECRET, "AWS_SECRET_ACCESS_KEY": SECRET},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
             )
-        runs.append(Run(tmp_path, mark, process))
+        runs.append(Run(tmp_path.resolve(), process))
         return runs[-1]
 
     yield run
@@ -120,6 +127,10 @@ def test_the_demo_makes_lists_and_ends_with_its_summary_though_a_worker_stands_s
 ) -> None:
     run = start("--seconds", "10", "--speed", "2", "--json", "summary.json")
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
+    run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
+    running = " ".join(sorted(program(pid) for pid in run.children()))
+    assert all(part in running for part in ("tansu", "tritonserver", "stub"))
+    assert run.with_secret() == []
     worker = run.having(b"worker")
     os.kill(worker, signal.SIGSTOP)
     began = time.monotonic()

@@ -37,6 +37,7 @@ from streams.folding import fold_batch
 from streams.graph import ItemGraph
 from streams.guard import allowed
 from streams.ordering import forward
+from streams.secret import Secret
 from streams.settings import PREFIX, Settings, read_settings
 from streams.stocking import refused, stock
 from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
@@ -187,7 +188,7 @@ def set_to(value: bytes) -> str:
 def presented(value: bytes) -> str:
     text = value.decode("latin-1")
     token = "the token of the fuzzer"
-    assert allowed(text, token) is (text.partition(" ")[2].strip() == token and text[:7].lower() == "bearer ")
+    assert allowed(text, Secret(token)) is (text.partition(" ")[2].strip() == token and text[:7].lower() == "bearer ")
     return "told"
 
 

@@ -3,9 +3,11 @@ they are; and what is said, and not said, where it does not know them."""
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 import time
+import traceback
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from deploy.processes import Child
 from schemas.topics import RECOMMENDATIONS
-from streams.settings import Secret, to_environment
+from streams.connection import client_options
+from streams.settings import Secret, Settings, to_environment
 from tests.parts import need_kafka
 from tests.path.pipeline import Pipeline
 from tests.path.secure import USER, SecureKafka
@@ -138,6 +143,25 @@ async def test_who_is_not_known_is_told_so_and_no_secret_is(
             assert "ouzel:" in done.stderr
             for secret in (secure.password.reveal(), "not-the-password"):
                 assert secret not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_clients_log_at_its_most_talkative_says_no_password(
+    secure: SecureKafka, caplog: pytest.LogCaptureFixture, right: bool
+) -> None:
+    given = {**login(secure, "PLAIN"), **({} if right else {"sasl_password": Secret("not-the-password-of-anybody")})}
+    settings = Settings(**given)
+    producer = AIOKafkaProducer(**client_options(settings))
+    with caplog.at_level(logging.DEBUG):
+        try:
+            await producer.start()
+        except KafkaError as error:
+            assert not right
+            caplog.handler.stream.write("".join(traceback.format_exception(error)))
+        finally:
+            await producer.stop()
+    assert "Request to" in caplog.text
+    assert settings.sasl_password.reveal() not in caplog.text + repr(vars(producer)) + repr(producer.client)
 
 
 async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
