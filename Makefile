@@ -4,15 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check
-# Each file must have one of the hashes that locks/ names. PyTorch has none: its builds differ from index to index.
-LOCKED = --no-deps --require-hashes
-OURS = --no-deps --no-build-isolation --editable .
-TORCH = $(shell grep -oE 'torch==[0-9.]+' pyproject.toml)
 # Whether PYTHON was named by whoever called make: then an environment of another Python is made again.
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan lock format clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,23 +27,20 @@ interpreter:
 $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml locks/demo.txt locks/carried.txt | $(BIN)/pip
+$(VENV)/.installed: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
 	@echo "Installing Ouzel into $(VENV) (with PyTorch: minutes, and up to some GB, the first time)"
-	@$(PIP) $(LOCKED) -r locks/demo.txt
-	@$(PIP) $(TORCH)
-	@$(PIP) $(OURS)
-	@$(PIP) $(LOCKED) -r locks/carried.txt
+	@$(PIP) -c constraints.txt -e ".[demo]"
+	@$(PIP) --no-deps -r deploy/carried.txt
 	@touch $@
 
-$(VENV)/.developed: $(VENV)/.installed locks/dev.txt
-	@$(PIP) $(LOCKED) -r locks/dev.txt
+$(VENV)/.developed: $(VENV)/.installed
+	@$(PIP) -c constraints.txt -e ".[dev]"
 	@touch $@
 
-$(VENV)/.without-torch: pyproject.toml locks/worker-test.txt locks/carried.txt | $(BIN)/pip
+$(VENV)/.without-torch: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
 	@echo "Installing the worker and the tools for tests into $(VENV), without PyTorch"
-	@$(PIP) $(LOCKED) -r locks/worker-test.txt
-	@$(PIP) $(OURS)
-	@$(PIP) $(LOCKED) -r locks/carried.txt
+	@$(PIP) -c constraints.txt -e ".[worker,test]"
+	@$(PIP) --no-deps -r deploy/carried.txt
 	@touch $@
 
 demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
@@ -84,9 +77,6 @@ check: dev ## lint, format and types
 
 scan: dev ## look for secrets in the code and known holes in the packages
 	@.ci/scan
-
-lock: dev ## write locks/ again (ARGS=--upgrade takes the newest versions)
-	@.ci/lock $(ARGS)
 
 format: dev ## format the code
 	@$(BIN)/ruff format .
