@@ -11,10 +11,10 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.topics import DEAD_LETTERS, NEIGHBOURS
-from streams.catalogue import ItemIndex
 from streams.clock import SYSTEM
 from streams.covisiting import Owner
 from streams.graph import ItemGraph
+from streams.item_index import ItemIndex
 from streams.metrics import Metrics
 from streams.publishing import Output
 from tests.patience import PATIENCE
