@@ -25,7 +25,10 @@ from tests.ranking.world import NOW, World, done, item
 from tests.streams.test_state import opened
 
 RIVAL = "rival"
-FORGED = "ansemap04lwl6qyd9cxkotuwyf3o879mr1kl455yqt07q6mqwqeebtt3efawnsv2x1tzei6kna2bzh6qmlhcg5ycx098u9gou8q9mh3zcravlmxrlgdudj4ny43wquy8"
+FORGED = (
+    "ansemap04lwl6qyd9cxkotuwyf3o879mr1kl455yqt07q6mqwqeebtt3efawnsv2"
+    "x1tzei6kna2bzh6qmlhcg5ycx098u9gou8q9mh3zcravlmxrlgdudj4ny43wquy8"
+)
 """Made in seconds to have the XXH3 digest of the rival."""
 
 ONE, OTHER = Marking(b"1" * SECRET_BYTES), Marking(b"2" * SECRET_BYTES)
