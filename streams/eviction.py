@@ -1,7 +1,6 @@
 """Which id goes where more ids than can be numbered are named by events alone: the one that was counted least. Pure."""
 
 from collections import deque
-from collections.abc import Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,20 +24,19 @@ class LeastCounted:
         self._half_life_ms = half_life_ms
         self._queue: deque[tuple[int, float]] = deque()
 
-    def next(self, held: Set[int]) -> int | None:
-        """The number of the id that goes next; none of `held`. None where there is no other. Its caller drops it."""
-        for _ in range(2):
+    def next(self) -> int:
+        """The number of the id that goes next, where there is one. Its caller drops it."""
+        while True:
             while self._queue:
                 number, worth = self._queue.popleft()
-                if number in self._index.unknown and number not in held and self._worth(np.array([number]))[0] <= worth:
+                if number in self._index.unknown and self._worth(np.array([number]))[0] <= worth:
                     return number
-            self._fill(len(held))
-        return None
+            self._fill()
 
-    def _fill(self, held: int) -> None:
+    def _fill(self) -> None:
         numbers = np.fromiter(self._index.unknown, np.int64, len(self._index.unknown))
         worth = self._worth(numbers)
-        most = min(len(numbers), len(numbers) // SHARE + held + 1)
+        most = min(len(numbers), len(numbers) // SHARE + 1)
         if most < len(numbers):
             least = np.sort(np.argpartition(worth, most)[:most])
             numbers, worth = numbers[least], worth[least]

@@ -75,12 +75,10 @@ class ItemGraph:
         self.index = index
         self.counting = counting
         self.evicted: Callable[[str], None] = lambda _: None
-        """Is told the ids that go because there are too many that no catalogue knows."""
+        """Is told the ids that were counted and go because there are too many that no catalogue knows."""
 
         self._counts = Counts(index)
         self._least = LeastCounted(index, self._counts, counting.half_life_ms)
-        self._held: set[int] = set()
-        """Numbers that are in use just now, and must not go."""
         self._earlier: dict[int, Row] = {}
         self._later: dict[int, Row] = {}
         self._counted: dict[int, dict[int, int]] = {}
@@ -91,10 +89,7 @@ class ItemGraph:
 
     def learn(self, told: Covisits) -> None:
         """Count what one batch says of an item. What was counted before changes nothing."""
-        self._held.clear()
         number = self._number(told.item)
-        if number is None:
-            return
         counts, place = self._counts, self.index.place(number)
         counted = self._counted.setdefault(number, {})
         for update in told.updates:
@@ -166,10 +161,7 @@ class ItemGraph:
         be published again, if the item is ours or will be. Weights under other kernels than ours are left out: they are
         counted anew from now on.
         """
-        self._held.clear()
         number = self._number(record.item)
-        if number is None:
-            return
         counted = self._counted.get(number)
         if counted and all(counted.get(partition, -1) >= offset for partition, offset in record.counted.items()):
             if counted == record.counted:
@@ -191,7 +183,7 @@ class ItemGraph:
         row = Row(record.ts)
         known = []
         for at, item in enumerate(record.others):
-            other = self._number(item)
+            other = self._beside(item)
             if other is not None:
                 row.slot(other)
                 known.append(at)
@@ -251,22 +243,26 @@ class ItemGraph:
 
     # Inside
 
-    def _number(self, item: str) -> int | None:
-        """The item's number; None where nothing goes for it."""
+    def _number(self, item: str) -> int:
+        """The number of an item that is counted; another goes for it where there is no room."""
         number = self.index.find(item)
         if number is None:
-            while not self.index.room:
-                least = self._least.next(self._held)
-                if least is None:
-                    return None
-                item_gone = self.index[least]
-                self._forget(least)
-                self.index.drop(least)
-                self.evicted(item_gone)
+            if not self.index.room:
+                self._evict(self._least.next())
             number = self.index.number(item)
         self._counts.reserve(self.index.place(number))
-        self._held.add(number)
         return number
+
+    def _beside(self, item: str) -> int | None:
+        """The number of an item that is named beside another. None goes for it: what is counted of it makes it room."""
+        return self._number(item) if self.index.room or self.index.find(item) is not None else None
+
+    def _evict(self, number: int) -> None:
+        item, counted = self.index[number], number in self._counted
+        self._forget(number)
+        self.index.drop(number)
+        if counted:
+            self.evicted(item)
 
     def _forget(self, number: int) -> None:
         for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
@@ -332,7 +328,7 @@ class ItemGraph:
     def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
         known, others = [], []
         for one in earlier:
-            other = self._number(one.item)
+            other = self._beside(one.item)
             if other is not None:
                 known.append(one)
                 others.append(other)
