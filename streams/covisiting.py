@@ -41,6 +41,10 @@ AT_ONCE = 50
 
 RETRY_SECONDS = 1.0
 
+MOST_EVICTED = 100_000
+"""Evicted ids that are kept until their clearing is out, and until it is read; then the oldest go. A record of one that
+went without a clearing stays on the topic until it is evicted again, after a restart."""
+
 MOST_REFUSED = 1_000
 """Dead letters of a partition that are kept until it is known whose partition it is; then the oldest go."""
 
@@ -75,6 +79,9 @@ class Owner:
         self._evicted: dict[str, int] = {}
         """The partitions of ids that may have to be cleared."""
 
+        self._gone: dict[str, dict[int, int]] = {}
+        """Ids that were ours when they were evicted, with what was counted of them, until their clearing is read."""
+
         self._may_clear = may_clear
         self._lines = Seldom(log)
         graph.evicted = self._note_evicted
@@ -105,6 +112,9 @@ class Owner:
                 self._forget(key.decode())
             return
         record = decode(Neighbours, value)
+        gone = self._gone.get(record.item)
+        if gone is not None and all(gone.get(source, -1) >= offset for source, offset in record.counted.items()):
+            return  # it is our own, from before the id was evicted
         self._place(record.item, partition)
         self._graph.load(record)
 
@@ -133,16 +143,18 @@ class Owner:
         """The item is counted, and belongs to that partition."""
         self._partitions[item] = partition
         self._evicted.pop(item, None)
+        self._gone.pop(item, None)
 
     def _forget(self, item: str) -> None:
         """Somebody cleared the item. If it is ours, and we know of it, we have met it since."""
+        self._gone.pop(item, None)
         if self._owns_item(item):
             self._graph.again(item)
         else:
             self._graph.remove(item)
             self._partitions.pop(item, None)
 
-    def _note_evicted(self, item: str) -> None:
+    def _note_evicted(self, item: str, counted: dict[int, int]) -> None:
         self._metrics.evicted.inc()
         self._lines.warning(
             "evicted",
@@ -150,10 +162,14 @@ class Owner:
             "Publish the items, look for who invents ids, or raise OUZEL_UNKNOWN_ITEMS",
         )
         partition = self._partitions.pop(item, None)
-        if partition is not None:
-            self._evicted[item] = partition
-            if len(self._evicted) > self._graph.index.unknown_limit:
-                del self._evicted[next(iter(self._evicted))]
+        if partition is None:
+            return
+        self._evicted[item] = partition
+        if self.ready(partition):
+            self._gone[item] = counted
+        for each in (self._evicted, self._gone):
+            if len(each) > MOST_EVICTED:
+                del each[next(iter(each))]
 
     def _take_evicted(self, limit: int) -> dict[str, int]:
         """Ids to clear, at most `limit`, with their partitions; none before our partitions are known."""

@@ -74,8 +74,9 @@ class ItemGraph:
     def __init__(self, index: ItemIndex, counting: Counting = Counting()) -> None:
         self.index = index
         self.counting = counting
-        self.evicted: Callable[[str], None] = lambda _: None
-        """Is told the ids that were counted and go because there are too many that no catalogue knows."""
+        self.evicted: Callable[[str, dict[int, int]], None] = lambda *_: None
+        """Is told the ids that were counted and go because there are too many that no catalogue knows, and up to which
+        offsets they were, by partition."""
 
         self._counts = Counts(index)
         self._least = LeastCounted(index, self._counts, counting.half_life_ms)
@@ -258,11 +259,11 @@ class ItemGraph:
         return self._number(item) if self.index.room or self.index.find(item) is not None else None
 
     def _evict(self, number: int) -> None:
-        item, counted = self.index[number], number in self._counted
+        item, counted = self.index[number], self._counted.get(number)
         self._forget(number)
         self.index.drop(number)
-        if counted:
-            self.evicted(item)
+        if counted is not None:
+            self.evicted(item, counted)
 
     def _forget(self, number: int) -> None:
         for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):

@@ -86,7 +86,7 @@ def test_the_least_counted_goes_and_of_equals_the_one_met_longest_ago():
 def test_an_id_that_is_counted_more_outlives_any_number_that_are_counted_less():
     world = small([])
     gone: list[str] = []
-    world.graph.evicted = gone.append
+    world.graph.evicted = lambda each, _: gone.append(each)
     for n in range(5):
         world.tell(*(done(f"u{n}", f"genuine-{k}", at=n) for k in range(20)))
     flood(world, 10 * ROOM, times=4)
