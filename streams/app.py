@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 import faust
@@ -28,11 +29,13 @@ from streams.entries import check_entry
 from streams.fetching import Reader
 from streams.graph import ItemGraph
 from streams.guard import Guard, GuardedWeb
+from streams.item_index import ItemIndex
 from streams.lane import Lane, Plane, folder_of
 from streams.lanes import BatchLanes
 from streams.leftovers import set_aside
 from streams.lists import Lists
 from streams.losses import report
+from streams.marking import SECRET_BYTES, Marking, Markings
 from streams.metrics import Metrics
 from streams.ordering import forward
 from streams.private import private_folder
@@ -68,6 +71,9 @@ LEFTOVERS_SECONDS = 60.0
 DRAIN_SHARE = 0.4
 """The share of the rebalance timeout that a lane may take to write what is in flight."""
 
+MARK = 2_000
+"""Items that are marked in one go; each takes a microsecond or two."""
+
 TAKE = 2_000
 """Records of a topic on Faust's standard path that an agent takes at once."""
 
@@ -98,7 +104,7 @@ class WorkerApp(faust.App):
             failed=self.metrics.failed_looks.inc,
         )
         self._survey = Survey()
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.unknown_items))
         self.graph = ItemGraph(self.catalogue.index)
         drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
@@ -114,6 +120,7 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=clock,
             turns=self.turns,
+            may_clear=self.items.caught_up.is_set,
         )
         self.transport = BatchTransport(
             [URL(f"kafka://{each}") for each in addresses(settings)],
@@ -162,6 +169,7 @@ class WorkerApp(faust.App):
             changelog=self._changelog,
             warm=self._warm,
             rejected=self.rejections.note,
+            markings=Markings(secrets.token_bytes(SECRET_BYTES)),
             alias=alias,
             turns=self.turns,
             survey=self.surveyor.fresh,
@@ -232,7 +240,7 @@ class WorkerApp(faust.App):
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),
-            self.neighbours.run(),
+            self._read_graph(),
             self.owner.run(),
             self._clear_leftovers(),
             lists.run(),
@@ -298,6 +306,7 @@ class WorkerApp(faust.App):
         self.metrics.items.set(len(self.catalogue))
         self.metrics.undescribed.set(self.catalogue.vectors.waiting)
         self.metrics.neighbours.set(self.neighbours.records)
+        self.metrics.unknown.set(len(self.catalogue.index.unknown))
 
     def _add_agents(self) -> None:
         # Raw by name as well: a value that Faust cannot decode would end the agent without a word.
@@ -368,7 +377,7 @@ class WorkerApp(faust.App):
                 await asyncio.to_thread(Store.remove, folder)
             await asyncio.sleep(LEFTOVERS_SECONDS)
 
-    async def _warm(self) -> None:
+    async def _warm(self, marking: Marking) -> None:
         if not self._whole:
             return
         try:
@@ -377,6 +386,20 @@ class WorkerApp(faust.App):
                 await self.neighbours.caught_up.wait()
         except TimeoutError:
             log.warning("The catalogue is not read yet; the lists begin without what is missing")
+        while self.catalogue.unmarked(marking):
+            await self.turns.next()
+            self.catalogue.mark(marking, MARK)
+
+    async def _read_graph(self) -> None:
+        """Follow the item graph, once it is known which ids are the catalogue's: of others, only so many are kept.
+        Where the catalogue cannot be read, do not wait for it."""
+        read = -1
+        while not self.items.caught_up.is_set() and self.items.records > read:
+            read = self.items.records
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.warm_up_s):
+                    await self.items.caught_up.wait()
+        await self.neighbours.run()
 
     async def _mark(self, partition: int, key: bytes) -> None:
         read = self.neighbours.wait_for(

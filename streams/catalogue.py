@@ -1,10 +1,10 @@
 """The items that a worker holds: their numbers, texts, attributes, and who may see them.
 
-An item takes about 2.3 KiB, its own text, and what `streams.vectors` states. Numbers are never given back, so that the
-item graph can share them: a catalogue that changes wholly needs a restart of the worker to become small again.
+An item takes about 2.3 KiB, its own text, and what `streams.vectors` states. Its number is never given back, since a
+list in the making may hold it: a catalogue that changes wholly needs a restart of the worker to become small again.
 """
 
-from array import array
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,48 +14,15 @@ from schemas.limits import MAX_ATTRIBUTES
 from schemas.scoring import MAX_ABOUT, Candidate
 from schemas.seen import SeenRule
 from streams.context import Context, digest
-from streams.errors import IndexFull
+from streams.item_index import ItemIndex
 from streams.likeness import Likeness
+from streams.mark_table import MarkTable
+from streams.marking import UNKEYED, Marking
 from streams.marks import as_of, hidden
 from streams.vectors import Vectors
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-MAX_ITEMS = 1_000_000
-"""Items that are numbered: the catalogue's, and those that only events name. About 2.3 GiB when all are used."""
-
-
-class ItemIndex:
-    """Item ids, numbered from 0 in the order in which they are met, `limit` at most."""
-
-    def __init__(self, limit: int = MAX_ITEMS) -> None:
-        self._limit = limit
-        self._numbers: dict[str, int] = {}
-        self._ids: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, number: int) -> str:
-        return self._ids[number]
-
-    def find(self, item: str) -> int | None:
-        return self._numbers.get(item)
-
-    def room(self, item: str) -> bool:
-        """Whether the item has a number or can have one. Events can name items without end; they are not counted."""
-        return len(self._ids) < self._limit or item in self._numbers
-
-    def number(self, item: str) -> int:
-        """The item's number; a new one if it was not met before. Raises `IndexFull` where there is none left."""
-        if not self.room(item):
-            raise IndexFull(f"{self._limit:,} items are numbered: restart the worker to drop those that were withdrawn")
-        number = self._numbers.setdefault(item, len(self._ids))
-        if number == len(self._ids):
-            self._ids.append(item)
-        return number
 
 
 class Catalogue:
@@ -71,18 +38,17 @@ class Catalogue:
         self._attributes = np.zeros((64, 1), np.int32)
         self._names: list[str] = [""]
         self._named: dict[str, int] = {}
+        self._unused: list[int] = []
         self._having = np.zeros(64)
-        self._digests = array("Q")
-        self._marks = np.zeros(0, np.uint64)
-        self._marked = np.zeros(0, np.int64)
+        self._marks = np.zeros(64, np.uint64)
+        self._tables: WeakKeyDictionary[Marking, MarkTable] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def add(self, item: Item) -> None:
-        """Add an item, or replace what was said of it."""
-        number = self.index.number(item.id)
-        self._reserve(number)
+        """Add an item, or replace what was said of it. Raises `IndexFull` where it is one too many."""
+        number = self._claim(item.id)
         before = self.described(number) if number in self._items else None
         self._set_attributes(number, item.attributes)
         self._items[number] = item
@@ -126,36 +92,40 @@ class Catalogue:
         """The item as the model plane is told of it."""
         return Candidate(self.text(number), self.index[number], self.about(number))
 
-    def allowed(self, context: Context, now_ms: int, rule: SeenRule) -> Bools:
+    def allowed(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Bools:
         """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""
         count = len(self.index)
-        self._reserve(count)
         allowed: Bools = self._live[:count] & (self._published[:count] <= now_ms)
-        allowed[self.seen(context, now_ms, rule)] = False
+        allowed[self.seen(context, now_ms, rule, marking)] = False
         return allowed
 
-    def seen(self, context: Context, now_ms: int, rule: SeenRule) -> Ints:
-        """The numbers of what the person has seen by a rule and this catalogue has met."""
-        self._mark()
-        seen = hidden(context.seen, as_of(context.seen, context.seen_as, context.ts), rule, now_ms)
-        if not len(self._marks) or not len(seen):
-            return np.zeros(0, np.int64)
-        at = np.searchsorted(self._marks, seen).clip(max=len(self._marks) - 1)
-        return np.asarray(self._marked[at[self._marks[at] == seen]], np.int64)
+    def seen(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Ints:
+        """The numbers of what the person has seen by a rule and this catalogue has met, as `marking` marks it."""
+        digests = hidden(context.seen, as_of(context.seen, context.seen_as, context.ts), rule, now_ms)
+        found = self._table(marking).find(digests)
+        return np.concatenate((found, self._table(UNKEYED).find(digests))) if marking.mixed else found
+
+    def unmarked(self, marking: Marking) -> int:
+        """How many items `seen` would first have to mark: `mark` does it beforehand."""
+        return sum(len(self.index) - len(self._tables.get(each, ())) for each in _of(marking))
+
+    def mark(self, marking: Marking, count: int) -> None:
+        """Mark so many items more, each in a microsecond or two. From then on, new ones are marked as they come."""
+        for each in _of(marking):
+            table = self._tables.setdefault(each, MarkTable())
+            for number in range(len(table), min(len(table) + count, len(self.index))):
+                table.add(each.digest(self.index[number]), number)
 
     def marks(self) -> NDArray[np.uint64]:
-        """The digests under which contexts remember items, by number, uint64 [len(index)]."""
-        self._mark()
-        return np.frombuffer(self._digests, np.uint64)
+        """By which ties are broken, by number, uint64 [len(index)]: the XXH3 digest of the item, the same for all."""
+        return self._marks[: len(self.index)]
 
     def published(self) -> Ints:
         """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""
-        self._reserve(len(self.index))
         return self._published[: len(self.index)]
 
     def attributes(self) -> tuple[NDArray[np.int32], int]:
         """Attribute numbers by item number, int32 [len(index), w], filled with 0 (none); and how many there are."""
-        self._reserve(len(self.index))
         return self._attributes[: len(self.index)], len(self._names)
 
     def attribute(self, number: int) -> str:
@@ -167,16 +137,27 @@ class Catalogue:
         having[0] = len(self._items)  # no attribute: every item has it
         return np.asarray(np.log((len(self._items) + 1.0) / (having + 1.0)).clip(0.0))
 
-    def _mark(self) -> None:
-        if len(self._digests) != len(self.index):
-            new = (digest(self.index[number]) for number in range(len(self._digests), len(self.index)))
-            self._digests = array("Q", (*self._digests, *new))
-            marks = np.frombuffer(self._digests, np.uint64)
-            self._marked = np.argsort(marks)
-            self._marks = marks[self._marked]
+    def _claim(self, item: str) -> int:
+        before = len(self.index)
+        number = self.index.claim(item)
+        if len(self.index) > before:
+            self._reserve(number)
+            self._marks[number] = digest(item)
+            for marking, table in self._tables.items():
+                if len(table) == number:  # else it is being made
+                    table.add(marking.digest(item), number)
+        return number
+
+    def _table(self, marking: Marking) -> MarkTable:
+        table = self._tables.get(marking)
+        if table is None or len(table) < len(self.index):
+            self.mark(marking, len(self.index))
+            table = self._tables[marking]
+        return table
 
     def _set_attributes(self, number: int, names: tuple[str, ...]) -> None:
-        self._having[self._attributes[number]] -= 1
+        before = self._attributes[number].copy()
+        self._having[before] -= 1
         named = [self._attribute(name) for name in dict.fromkeys(names[:MAX_ATTRIBUTES])]
         if len(named) > self._attributes.shape[1]:
             wider = np.zeros((len(self._attributes), len(named)), np.int32)
@@ -185,13 +166,22 @@ class Catalogue:
         self._attributes[number] = 0
         self._attributes[number, : len(named)] = named
         self._having[self._attributes[number]] += 1
+        for attribute in before[(before > 0) & (self._having[before] == 0)].tolist():
+            del self._named[self._names[attribute]]
+            self._unused.append(attribute)
 
     def _attribute(self, name: str) -> int:
-        number = self._named.setdefault(name, len(self._names))
-        if number == len(self._names):
-            self._names.append(name)
-            if number >= len(self._having):
-                self._having = np.concatenate((self._having, np.zeros(len(self._having))))
+        number = self._named.get(name)
+        if number is None:
+            if self._unused:
+                number = self._unused.pop()
+                self._names[number] = name
+            else:
+                number = len(self._names)
+                self._names.append(name)
+                if number >= len(self._having):
+                    self._having = np.concatenate((self._having, np.zeros(len(self._having))))
+            self._named[name] = number
         return number
 
     def _reserve(self, number: int) -> None:
@@ -200,5 +190,11 @@ class Catalogue:
             more = max(missing, len(self._live))
             self._live = np.concatenate((self._live, np.zeros(more, np.bool_)))
             self._published = np.concatenate((self._published, np.zeros(more, np.int64)))
+            self._marks = np.concatenate((self._marks, np.zeros(more, np.uint64)))
             empty = np.zeros((more, self._attributes.shape[1]), np.int32)
             self._attributes = np.concatenate((self._attributes, empty))
+
+
+def _of(marking: Marking) -> tuple[Marking, ...]:
+    """The markings that a marking reads."""
+    return (marking, UNKEYED) if marking.mixed else (marking,)

@@ -13,6 +13,7 @@ import msgspec
 import xxhash
 
 from schemas.events import Event, EventKind
+from streams.marking import UNKEYED, Marking
 from streams.marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
 
 MAX_SCENES = 4
@@ -86,7 +87,7 @@ EMPTY = Context()
 
 
 def digest(identifier: str) -> int:
-    """The 64-bit digest under which an item or event id is remembered."""
+    """The 64-bit digest under which an event's id is remembered. Items have another: see `streams.marking`."""
     return xxhash.xxh3_64_intdigest(identifier.encode())
 
 
@@ -119,8 +120,8 @@ def is_repeat(context: Context, event: Event, offset: int) -> bool:
     return offset <= context.offset or digest(event.id) in context.ids
 
 
-def fold(context: Context, event: Event, offset: int) -> Context:
-    """The context after `event`, which stands at `offset` of its partition.
+def fold(context: Context, event: Event, offset: int, marking: Marking = UNKEYED) -> Context:
+    """The context after `event`, which stands at `offset` of its partition; items are marked by `marking`.
 
     Delivered again (an offset at or before the stamp), it is the same object. Sent again under another offset, only the
     stamp moves. An item stands in the likes or in the dislikes of a scene, by what was said of it last.
@@ -133,14 +134,13 @@ def fold(context: Context, event: Event, offset: int) -> Context:
     scenes, seen, steers = context.scenes, context.seen, context.steers
     told = as_of(seen, context.seen_as, context.ts)
     if event.kind is EventKind.FORGET:
-        scenes, seen, told, steers = _forget(context, told, digest(event.target or ""))
+        scenes, seen, told, steers = _forget(context, told, digest(event.target or ""), marking)
     elif event.kind is EventKind.STEER:
         steers = (*steers, Steer(event.text or "", event.ts, mark))[-MAX_STEERS:]
     elif event.item is not None:
         done = Interaction(event.item, event.kind, event.ts, mark, event.value)
         scenes = _with_scene(scenes, event.scene, _add(scenes.get(event.scene, SceneContext()), done))
-        mark_of_item = digest(event.item).to_bytes(8, "little")
-        seen, told = see(seen, told, mark_of_item, seen_as(event.kind, event.ts), MAX_SEEN)
+        seen, told = see(seen, told, marking.mark(event.item), seen_as(event.kind, event.ts), MAX_SEEN)
     return Context(
         offset=offset,
         ts=max(context.ts, event.ts),
@@ -198,7 +198,7 @@ def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext)
 
 
 def _forget(
-    context: Context, told: bytes, mark: int
+    context: Context, told: bytes, mark: int, marking: Marking
 ) -> tuple[dict[str, SceneContext], bytes, bytes, tuple[Steer, ...]]:
     gone = {(x.item, x.kind) for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
     scenes = {
@@ -213,8 +213,7 @@ def _forget(
     }
     kept = [x for scene in scenes.values() for x in _all(scene)]
     seen = context.seen
-    for item, kind in gone:
-        of_item = digest(item).to_bytes(8, "little")
+    for item, kind, of_item in ((*one, mark) for one in gone for mark in marking.marks(one[0])):
         if all(x.item != item for x in kept):
             seen, told = _unsee(seen, told, of_item, ANY)
         rest = [x.ts for x in kept if (x.item, x.kind) == (item, kind)]

@@ -6,13 +6,16 @@ before the replica has read it. What is counted is published before the input is
 and what is delivered again is skipped by its source offset. An old owner that does not know yet can publish one more
 record of an item. Every worker reads it and goes by what has counted more (`ItemGraph.load`): the owner publishes its
 own again, and the old owner takes over what was counted while it stood still.
+
+An id that no catalogue knows and that is evicted from the graph is cleared on the topic by its owner, and forgotten by
+every worker that reads that. Whoever owns the id and has counted it since publishes it again.
 """
 
 import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -25,6 +28,7 @@ from streams.graph import ItemGraph
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.refusing import Placed, Record, dead_letter
+from streams.seldom import Seldom
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -37,13 +41,18 @@ AT_ONCE = 50
 
 RETRY_SECONDS = 1.0
 
+MOST_EVICTED = 100_000
+"""Evicted ids that are kept until their clearing is out, and until it is read; then the oldest go. A record of one that
+went without a clearing stays on the topic until it is evicted again, after a restart."""
+
 MOST_REFUSED = 1_000
 """Dead letters of a partition that are kept until it is known whose partition it is; then the oldest go."""
 
 
 class Owner:
     """The counting of one worker. `publish` sends and waits; `rejected` is told the dead letters; `mark` writes a
-    clearing of a key to a partition of `ouzel.neighbours`, and returns once the replica has read it."""
+    clearing of a key to a partition of `ouzel.neighbours`, and returns once the replica has read it; `may_clear` says
+    whether it is known which ids are the catalogue's, so that others may be cleared."""
 
     def __init__(
         self,
@@ -55,6 +64,7 @@ class Owner:
         metrics: Metrics,
         clock: Clock,
         turns: Turns | None = None,
+        may_clear: Callable[[], bool] = lambda: True,
     ) -> None:
         self._rejected = rejected
         self._refused: dict[int, deque[DeadLetter]] = {}
@@ -66,6 +76,15 @@ class Owner:
         self._turns = Turns() if turns is None else turns
         self._complete: dict[int, asyncio.Task[None]] = {}
         self._partitions: dict[str, int] = {}
+        self._evicted: dict[str, int] = {}
+        """The partitions of ids that may have to be cleared."""
+
+        self._gone: dict[str, dict[int, int]] = {}
+        """Ids that were ours when they were evicted, with what was counted of them, until their clearing is read."""
+
+        self._may_clear = may_clear
+        self._lines = Seldom(log)
+        graph.evicted = self._note_evicted
         self._publishing = asyncio.Lock()
 
     def assign(self, partitions: Iterable[int]) -> None:
@@ -90,10 +109,13 @@ class Owner:
         """Take in a record of `ouzel.neighbours`. Raises on one that cannot be used: see `refuse`."""
         if value is None:
             if not key.startswith(MARKER):
-                self._graph.remove(key.decode())
+                self._forget(key.decode())
             return
         record = decode(Neighbours, value)
-        self._partitions[record.item] = partition
+        gone = self._gone.get(record.item)
+        if gone is not None and all(gone.get(source, -1) >= offset for source, offset in record.counted.items()):
+            return  # it is our own, from before the id was evicted
+        self._place(record.item, partition)
         self._graph.load(record)
 
     def refuse(self, record: Placed, error: Exception) -> None:
@@ -117,6 +139,50 @@ class Owner:
             await asyncio.sleep(RETRY_SECONDS)
             await self._publish_changes([_output(letter) for letter in self._take_refused()])
 
+    def _place(self, item: str, partition: int) -> None:
+        """The item is counted, and belongs to that partition."""
+        self._partitions[item] = partition
+        self._evicted.pop(item, None)
+        self._gone.pop(item, None)
+
+    def _forget(self, item: str) -> None:
+        """Somebody cleared the item. If it is ours, and we know of it, we have met it since."""
+        self._gone.pop(item, None)
+        if self._owns_item(item):
+            self._graph.again(item)
+        else:
+            self._graph.remove(item)
+            self._partitions.pop(item, None)
+
+    def _note_evicted(self, item: str, counted: dict[int, int]) -> None:
+        self._metrics.evicted.inc()
+        self._lines.warning(
+            "evicted",
+            "Events name more item ids that no catalogue knows than are counted: the one counted least was evicted. "
+            "Publish the items, look for who invents ids, or raise OUZEL_UNKNOWN_ITEMS",
+        )
+        partition = self._partitions.pop(item, None)
+        if partition is None:
+            return
+        self._evicted[item] = partition
+        if self.ready(partition):
+            self._gone[item] = counted
+        for each in (self._evicted, self._gone):
+            if len(each) > MOST_EVICTED:
+                del each[next(iter(each))]
+
+    def _take_evicted(self, limit: int) -> dict[str, int]:
+        """Ids to clear, at most `limit`, with their partitions; none before our partitions are known."""
+        if not self._may_clear() or not self._complete or not all(map(self.ready, self._complete)):
+            return {}
+        taken: dict[str, int] = {}
+        while self._evicted and len(taken) < limit:
+            item = next(iter(self._evicted))
+            partition = self._evicted.pop(item)
+            if self.ready(partition):
+                taken[item] = partition
+        return taken
+
     def _take_refused(self) -> list[DeadLetter]:
         """The dead letters that are ours to write. Once our partitions are known, the others' are dropped."""
         if not self._complete or not all(map(self.ready, self._complete)):
@@ -132,19 +198,24 @@ class Owner:
             while more:
                 await self._turns.next()
                 changed = self._graph.take_dirty(AT_ONCE, ours=self._owns_item)
-                more = len(changed) == AT_ONCE
+                cleared = self._take_evicted(AT_ONCE)
+                more = AT_ONCE in (len(changed), len(cleared))
                 try:
-                    await self._publish_all(changed, others)
+                    await self._publish_all(changed, cleared, others)
                 except asyncio.CancelledError:
                     self._graph.not_published(changed)
+                    self._evicted.update((item, of) for item, of in cleared.items() if item not in self._partitions)
                     raise
                 others = []
 
-    async def _publish_all(self, changed: Sequence[Neighbours], others: Sequence[Output]) -> None:
+    async def _publish_all(
+        self, changed: Sequence[Neighbours], cleared: Mapping[str, int], others: Sequence[Output]
+    ) -> None:
         while True:
             # A partition can be lost while the broker is away: its new owner counts the same again.
             ours = [each for each in changed if self._owns_item(each.item)]
-            outputs = [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
+            outputs = [Output(NEIGHBOURS.name, item.encode(), None) for item, of in cleared.items() if self.ready(of)]
+            outputs += [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
             try:
                 await self._publish([*others, *outputs])
             except Exception as error:
@@ -163,7 +234,7 @@ class Owner:
                 if not self.ready(partition):
                     return
                 self._graph.learn(msgspec.structs.replace(told, updates=(update,)))
-                self._partitions[told.item] = partition
+                self._place(told.item, partition)
                 self._metrics.counted.inc()
         except Exception as error:
             letter = dead_letter(COVISITS.name, partition, record, self._clock.now_ms(), error)

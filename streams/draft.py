@@ -9,7 +9,6 @@ forgetting) is left to the plain fold. A draft is written as the `Context` would
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from schemas.events import Event, EventKind
 from schemas.seen import DAY_MS
@@ -24,52 +23,18 @@ from streams.context import (
     Interaction,
     SceneContext,
     Steer,
-    digest,
     fold,
     sentiment,
 )
-from streams.marks import AS_BYTES, CODES, as_of, find_mark, later, seen_as, tails
+from streams.marking import UNKEYED, Marking, prints_of
+from streams.marks import AS_BYTES, as_of, find_mark, later, seen_as, tails
 
 _SEEN_BYTES = 8 * MAX_SEEN
-_PRINT = 0x7FFF
-"""The bits of a digest that make its print: a character, below those that Unicode keeps for pairs."""
-
-_APART = 0x0E35
-"""What keeps the prints of an item apart by the code of the kind."""
-
 _STEER, _FORGET = EventKind.STEER, EventKind.FORGET
 _OF_KIND = {kind: (sentiment(kind), tails[kind]) for kind in EventKind}
 """What an event of a kind says without a value, and what it leaves beside a digest, by day: one look for both."""
 
 _NO_SCENE = SceneContext()
-
-
-_MOST_KNOWN = 1 << 16
-_known: dict[str, tuple[str, bytes, str]] = {}
-
-
-def known(item: str) -> tuple[str, bytes, str]:
-    """One string for all that are equal to `item`, the 8 bytes under which it is remembered, and the prints of its
-    marks, by the code of the kind.
-
-    At most 65,536 items are kept, about 500 bytes each; then it begins anew.
-    """
-    found = _known.get(item)
-    if found is None:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        mark = digest(item)
-        prints = "".join(chr((mark ^ _APART * code) & _PRINT) for code in range(len(CODES) + 1))
-        found = _known[item] = item, mark.to_bytes(8, "little"), prints
-    return found
-
-
-def prints_of(seen: bytes | bytearray, told: bytes | bytearray) -> str:
-    """The prints of marks, in order: a character is found in a string many times faster than 8 bytes are in a row, and
-    where two marks have one print the rows say which."""
-    codes = np.frombuffer(told, np.uint8)[::AS_BYTES].astype(np.uint64)
-    prints = (np.frombuffer(seen, "<u8") ^ _APART * codes) & np.uint64(_PRINT)
-    return prints.astype("<u2").tobytes().decode("utf-16-le")
 
 
 class _Written(msgspec.Struct, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag, gc=False):
@@ -127,8 +92,8 @@ class SceneDraft:
 class Draft:
     """A `Context` that grows in place. `scenes` holds those that were touched as drafts, the others as they were.
 
-    `seen` and `seen_as` are the marks (`streams.marks`), and `ids` holds digests, oldest first. `dropped` counts the
-    marks that were dropped for want of room, until whoever reads it sets it to 0.
+    `seen` and `seen_as` are the marks (`streams.marks`), made by `marking`, and `ids` holds digests, oldest first.
+    `dropped` counts the marks that were dropped for want of room, until whoever reads it sets it to 0.
     """
 
     __slots__ = (
@@ -138,6 +103,7 @@ class Draft:
         "_prints",
         "dropped",
         "ids",
+        "marking",
         "offset",
         "scenes",
         "seen",
@@ -159,8 +125,9 @@ class Draft:
     _prints: str
     """`prints_of` the marks."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, marking: Marking = UNKEYED) -> None:
         self.dropped = 0
+        self.marking = marking
         self._take(context)
 
     def move(self, offset: int) -> None:
@@ -174,9 +141,9 @@ class Draft:
         """
         kind = event.kind
         if event.item is None or kind is _STEER or kind is _FORGET:
-            self._take(fold(self.finish(), event, offset))
+            self._take(fold(self.finish(), event, offset, self.marking))
             return
-        item, seen, prints = _known.get(event.item) or known(event.item)
+        item, seen, prints = self.marking.known[event.item]
         ts, value, scene = event.ts, event.value, event.scene
         done = Interaction(item, kind, ts, mark, value)
         feeling, by_day = _OF_KIND[kind]

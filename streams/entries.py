@@ -10,13 +10,20 @@ from streams.blend import Blend
 from streams.context import Context
 from streams.erasure import Erasure, Versions
 from streams.recreation import EventsTopic
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, TOPIC, VERSIONS, header
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, ITEM_SECRET, KEY, TOPIC, VERSIONS, header
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
     """Which key people's pseudonyms are made with."""
 
     fingerprint: bytes
+
+
+class ItemSecret(msgspec.Struct, frozen=True, array_like=True):
+    """What items are marked with (`streams.marking`). `mixed`: there may be marks from before it, too."""
+
+    secret: bytes
+    mixed: bool = False
 
 
 encode_value = msgspec.msgpack.Encoder().encode
@@ -29,6 +36,7 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
     KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
+    ITEM_SECRET: msgspec.msgpack.Decoder(ItemSecret).decode,
     TOPIC: msgspec.msgpack.Decoder(EventsTopic).decode,
 }
 

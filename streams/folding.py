@@ -219,7 +219,7 @@ def _erase(
         return
     folded.cleared[user] = event.user
     # Another draft: the one that grew so far goes with the state that it is of.
-    people[user] = _Person(Draft(EMPTY), NONE)
+    people[user] = _Person(Draft(EMPTY, person.draft.marking), NONE)
     folded.drafts.pop(user, None)
     folded.exposures.pop(user, None)
     folded.triggers.pop(user, None)

@@ -6,6 +6,9 @@ directions of a pair, so a replica keeps for each item also who names it (`_late
 
 Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `neighbours` by cosine when full; a pair
 takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
+
+Events can name ids without end. Those that no catalogue knows are counted as the others, since an item may come after
+its events; of more than the index numbers, that which has been counted least goes, with all that was counted of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.neighbours import MAX_TRENDS, Covisits, Earlier, Neighbours
-from streams.catalogue import ItemIndex
+from streams.counts import Counts
 from streams.covisits import REACH
+from streams.eviction import LeastCounted
+from streams.item_index import ItemIndex
 from streams.pairs import KERNELS, LIKED, LIKED_TABLE, MET_TABLE, SIGNATURE, Row
 
 DAY_MS = 86_400_000
@@ -27,9 +32,6 @@ Ints = NDArray[np.int64]
 
 DECAY_STEP = 0.05
 """Pairs lose this share at a time. Each step tells every item of a row, so smaller ones cost more."""
-
-MAX_SCENES = 64
-"""Scenes with a trend of their own, at 8 bytes an item each; a like in a scene beyond them makes no trend."""
 
 
 @dataclass(frozen=True)
@@ -72,35 +74,34 @@ class ItemGraph:
     def __init__(self, index: ItemIndex, counting: Counting = Counting()) -> None:
         self.index = index
         self.counting = counting
-        self._likes = np.zeros(64)
-        self._events = np.zeros(64)
-        self._ts = np.zeros(64, np.int64)
-        self._trends: dict[str, NDArray[np.float64]] = {}
+        self.evicted: Callable[[str, dict[int, int]], None] = lambda *_: None
+        """Is told the ids that were counted and go because there are too many that no catalogue knows, and up to which
+        offsets they were, by partition."""
+
+        self._counts = Counts(index)
+        self._least = LeastCounted(index, self._counts, counting.half_life_ms)
         self._earlier: dict[int, Row] = {}
         self._later: dict[int, Row] = {}
         self._counted: dict[int, dict[int, int]] = {}
         self._dirty: dict[int, None] = {}
+        index.moved = self._move
 
     # The owner of an item
 
     def learn(self, told: Covisits) -> None:
-        """Count what one batch says of an item. What was counted before changes nothing.
-
-        Items beyond what the index numbers are not counted.
-        """
-        if not self.index.room(told.item):
-            return
+        """Count what one batch says of an item. What was counted before changes nothing."""
         number = self._number(told.item)
+        counts, place = self._counts, self.index.place(number)
         counted = self._counted.setdefault(number, {})
         for update in told.updates:
             if update.offset <= counted.get(told.partition, -1):
                 continue
             counted[told.partition] = update.offset
             self._age(number, update.ts)
-            self._events[number] += 1.0
+            counts.events[place] += 1.0
             if update.liked:
-                self._likes[number] += 1.0
-                self._trend(update.scene)[number] += 1.0
+                counts.likes[place] += 1.0
+                counts.trend(update.scene, 1.0)[place] += 1.0
             if update.earlier:
                 self._pair(number, update.earlier)
             self._dirty[number] = None
@@ -117,7 +118,14 @@ class ItemGraph:
 
     def not_published(self, records: Iterable[Neighbours]) -> None:
         """Take back that these were published."""
-        self._dirty.update((self.index.number(record.item), None) for record in records)
+        for record in records:
+            self.again(record.item)
+
+    def again(self, item: str) -> None:
+        """What is known of the item is to be published again."""
+        number = self.index.find(item)
+        if number is not None and number in self._counted:
+            self._dirty[number] = None
 
     def record(self, number: int) -> Neighbours:
         """Everything counted about an item."""
@@ -126,17 +134,17 @@ class ItemGraph:
         weights = b""
         if row is not None:
             kept = self._strongest(number, row)
+            kept = kept[[int(other) in self.index for other in row.others[kept]]]
             others = tuple(self.index[int(other)] for other in row.others[kept])
             weights = row.weights[kept].astype("<f4").tobytes()
-        trend = {
-            scene: float(of[number]) for scene, of in self._trends.items() if number < len(of) and of[number] > 1e-6
-        }
+        counts, place = self._counts, self.index.place(number)
+        trend = {scene: float(of[place]) for scene, of in counts.trends.items() if of[place] > 1e-6}
         strongest = sorted(trend, key=lambda scene: -trend[scene])[:MAX_TRENDS]
         return Neighbours(
             item=self.index[number],
-            ts=int(self._ts[number]),
-            likes=float(self._likes[number]),
-            seen=float(self._events[number]),
+            ts=int(counts.ts[place]),
+            likes=float(counts.likes[place]),
+            seen=float(counts.events[place]),
             trend={scene: trend[scene] for scene in strongest},
             others=others,
             kernels=SIGNATURE if others else "",
@@ -154,8 +162,6 @@ class ItemGraph:
         be published again, if the item is ours or will be. Weights under other kernels than ours are left out: they are
         counted anew from now on.
         """
-        if not self.index.room(record.item):
-            return
         number = self._number(record.item)
         counted = self._counted.get(number)
         if counted and all(counted.get(partition, -1) >= offset for partition, offset in record.counted.items()):
@@ -166,18 +172,21 @@ class ItemGraph:
             return
         self._counted[number] = dict(record.counted)
         self._dirty.pop(number, None)
-        self._likes[number], self._events[number], self._ts[number] = record.likes, record.seen, record.ts
-        for scene in {*self._trends, *record.trend}:
-            self._trend(scene)[number] = record.trend.get(scene, 0.0)
+        counts, place = self._counts, self.index.place(number)
+        counts.likes[place], counts.events[place], counts.ts[place] = record.likes, record.seen, record.ts
+        for scene in [*counts.trends, *(scene for scene in record.trend if scene not in counts.trends)]:
+            likes = record.trend.get(scene, 0.0)
+            counts.trend(scene, likes)[place] = likes
         if record.kernels != SIGNATURE or len(record.weights) != 4 * len(record.others) * len(KERNELS):
             return
         weights = np.frombuffer(record.weights, "<f4")
         before = self._earlier.pop(number, None)
         row = Row(record.ts)
         known = []
-        for at, other in enumerate(record.others):
-            if self.index.room(other):
-                row.slot(self._number(other))
+        for at, item in enumerate(record.others):
+            other = self._beside(item)
+            if other is not None:
+                row.slot(other)
                 known.append(at)
         row.weights[: row.used] = weights.reshape(-1, len(KERNELS))[known]
         self._earlier[number] = row
@@ -186,43 +195,34 @@ class ItemGraph:
     def remove(self, item: str) -> None:
         """Forget what was counted about an item, and its part in others' pairs."""
         number = self.index.find(item)
-        if number is None:
-            return
-        self._reserve(number)
-        for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
-            for other in side.pop(number, Row()).slots:
-                row = opposite.get(other)
-                if row is not None and number in row.slots:
-                    row.weights[row.slots[number]] = 0.0
-        self._counted.pop(number, None)
-        self._dirty.pop(number, None)
-        self._likes[number] = self._events[number] = 0.0
-        for of in self._trends.values():
-            of[number] = 0.0
+        if number is not None:
+            self._forget(number)
+            if number < 0:
+                self.index.drop(number)
 
     # What a list reads
 
     def likes(self) -> NDArray[np.float64]:
         """Likes by item number, float64 [len(index)]."""
-        self._reserve(len(self.index))
-        return self._likes[: len(self.index)]
+        self._counts.reserve(len(self.index))
+        return self._counts.likes[: len(self.index)]
 
     def events(self) -> NDArray[np.float64]:
         """Events of any kind by item number, float64 [len(index)]."""
-        self._reserve(len(self.index))
-        return self._events[: len(self.index)]
+        self._counts.reserve(len(self.index))
+        return self._counts.events[: len(self.index)]
 
     def trend(self, scene: str, now_ms: int) -> NDArray[np.float64]:
         """Likes in a scene, decayed to `now_ms`, float64 [len(index)]."""
-        self._reserve(len(self.index))
-        count = len(self.index)
-        if scene not in self._trends:
+        count, counts = len(self.index), self._counts
+        counts.reserve(count)
+        if scene not in counts.trends:
             return np.zeros(count)
-        age = np.maximum(now_ms - self._ts[:count], 0) / self.counting.trend_half_life_ms
-        return np.asarray(self._trends[scene][:count] * np.exp2(-age))
+        age = np.maximum(now_ms - counts.ts[:count], 0) / self.counting.trend_half_life_ms
+        return np.asarray(counts.trends[scene][:count] * np.exp2(-age))
 
     def reach(self, rows: Ints) -> Reach:
-        """Every pair of these items, in both directions."""
+        """Every pair of these items with items of the catalogue, in both directions."""
         found: list[tuple[int, Row, bool]] = []
         for of, number in enumerate(rows.tolist()):
             for side, after in ((self._earlier, False), (self._later, True)):
@@ -237,47 +237,82 @@ class ItemGraph:
         after_row = np.repeat(np.array([after for _, _, after in found]), sizes)
         others = np.concatenate([row.others[: row.used] for _, row, _ in found])
         weights = np.concatenate([row.weights[: row.used] for _, row, _ in found])
+        if others.min() < 0:
+            ours = others >= 0
+            of_row, after_row, others, weights = of_row[ours], after_row[ours], others[ours], weights[ours]
         return Reach(rows, of_row, others, self._strength(weights, rows[of_row], others), after_row)
 
     # Inside
 
     def _number(self, item: str) -> int:
-        number = self.index.number(item)
-        self._reserve(number)
+        """The number of an item that is counted; another goes for it where there is no room."""
+        number = self.index.find(item)
+        if number is None:
+            if not self.index.room:
+                self._evict(self._least.next())
+            number = self.index.number(item)
+        self._counts.reserve(self.index.place(number))
         return number
 
-    def _reserve(self, number: int) -> None:
-        missing = number + 1 - len(self._likes)
-        if missing > 0:
-            more = max(missing, len(self._likes))
-            self._likes = np.concatenate((self._likes, np.zeros(more)))
-            self._events = np.concatenate((self._events, np.zeros(more)))
-            self._ts = np.concatenate((self._ts, np.zeros(more, np.int64)))
-            self._trends = {scene: np.concatenate((of, np.zeros(more))) for scene, of in self._trends.items()}
+    def _beside(self, item: str) -> int | None:
+        """The number of an item that is named beside another. None goes for it: what is counted of it makes it room."""
+        return self._number(item) if self.index.room or self.index.find(item) is not None else None
 
-    def _trend(self, scene: str) -> NDArray[np.float64]:
-        """The trend of a scene to write to; a row that is thrown away for a scene beyond the bound."""
-        of = self._trends.get(scene)
-        if of is None:
-            of = np.zeros(len(self._likes))
-            if len(self._trends) < MAX_SCENES:
-                self._trends[scene] = of
-        return of
+    def _evict(self, number: int) -> None:
+        item, counted = self.index[number], self._counted.get(number)
+        self._forget(number)
+        self.index.drop(number)
+        if counted is not None:
+            self.evicted(item, counted)
+
+    def _forget(self, number: int) -> None:
+        for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
+            for other in side.pop(number, Row()).slots:
+                row = opposite.get(other)
+                if row is not None:
+                    row.drop(number)
+                    if not row.used:
+                        del opposite[other]
+        self._counted.pop(number, None)
+        self._dirty.pop(number, None)
+        place = self.index.place(number)
+        self._counts.reserve(place)
+        self._counts.clear(place)
+
+    def _move(self, before: int, after: int) -> None:
+        """An id that only events named is an item of the catalogue from now on."""
+        for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
+            row = side.pop(before, None)
+            if row is not None:
+                side[after] = row
+                for other in row.slots:
+                    if other in opposite:
+                        opposite[other].rename(before, after)
+        if before in self._counted:
+            self._counted[after] = self._counted.pop(before)
+        if before in self._dirty:
+            del self._dirty[before]
+            self._dirty[after] = None
+        places = self.index.place(before), self.index.place(after)
+        for place in places:
+            self._counts.reserve(place)
+        self._counts.move(*places)
 
     def _age(self, number: int, ts: int) -> None:
         """Decay an item's counts to `ts`."""
-        before = int(self._ts[number])
+        counts, place = self._counts, self.index.place(number)
+        before = int(counts.ts[place])
         if ts <= before:
             return
         if before > 0:
             factor = 0.5 ** ((ts - before) / self.counting.half_life_ms)
             fading = 0.5 ** ((ts - before) / self.counting.trend_half_life_ms)
-            self._likes[number] *= factor
-            self._events[number] *= factor
-            for of in self._trends.values():
-                of[number] *= fading
+            counts.likes[place] *= factor
+            counts.events[place] *= factor
+            for of in counts.trends.values():
+                of[place] *= fading
             self._age_pairs(number, ts)
-        self._ts[number] = ts
+        counts.ts[place] = ts
 
     def _age_pairs(self, number: int, ts: int) -> None:
         """Decay an item's pairs to `ts`, in steps of 5%: in between, a pair that nobody adds to stays as it is, bit for
@@ -294,14 +329,15 @@ class ItemGraph:
     def _pair(self, number: int, earlier: tuple[Earlier, ...]) -> None:
         known, others = [], []
         for one in earlier:
-            if self.index.room(one.item):
+            other = self._beside(one.item)
+            if other is not None:
                 known.append(one)
-                others.append(self._number(one.item))
+                others.append(other)
         if not known:
             return
         row = self._earlier.get(number)
         if row is None:
-            row = self._earlier[number] = Row(int(self._ts[number]))
+            row = self._earlier[number] = Row(int(self._counts.ts[self.index.place(number)]))
         slots = [row.slot(other) for other in others]
         apart = np.minimum([one.apart for one in known], REACH)
         likes_apart = np.minimum([one.likes_apart for one in known], REACH)
@@ -311,6 +347,8 @@ class ItemGraph:
         self._bound(number, row)
 
     def _put_later(self, number: int, later: int, weight: Floats) -> None:
+        if number not in self.index:  # a pair of an id that was evicted, in a row that it had no part in any more
+            return
         row = self._later.get(number)
         if row is None:
             row = self._later[number] = Row()
@@ -348,10 +386,10 @@ class ItemGraph:
     def _strength(self, weights: Floats, rows: Ints, others: Ints) -> Floats:
         counting = self.counting
         strength = np.empty(weights.shape, np.float32, order="F")  # read by kernel
-        for counts, liked in ((self._events, False), (self._likes, True)):
-            root = np.sqrt(counts[: len(self.index)]).astype(np.float32)
-            scale = root[others]
-            scale *= np.float32(counting.shrink_power) * root[rows]
+        of_rows, of_others = self._counts.places(rows), self._counts.places(others)
+        for counts, liked in ((self._counts.events, False), (self._counts.likes, True)):
+            scale = np.sqrt(counts[of_others]).astype(np.float32)
+            scale *= np.float32(counting.shrink_power) * np.sqrt(counts[of_rows]).astype(np.float32)
             scale += np.float32(counting.shrink)
             for kernel in np.flatnonzero(liked == LIKED):
                 np.divide(weights[:, kernel], scale, out=strength[:, kernel])

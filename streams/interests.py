@@ -23,7 +23,9 @@ DISLIKE_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Evidence:
-    """Distinct item numbers, newest first, at most MAX_EVIDENCE of each. `met` holds events of any kind."""
+    """Distinct item numbers, newest first, at most MAX_EVIDENCE of each. `met` holds events of any kind.
+
+    Of ids that no catalogue knows, the numbers are below 0: the item graph has them, nothing else has."""
 
     likes: Ints
     met: Ints
@@ -53,7 +55,8 @@ def interests(known: Evidence, catalogue: Catalogue) -> Floats:
     interest = np.zeros(count)
     for numbers, sign in ((known.likes, 1.0), (known.dislikes, -DISLIKE_SHARE)):
         weights = sign * INTEREST_DECAY ** np.arange(len(numbers))
-        np.add.at(interest, of_item[numbers], weights[:, None])
+        held = numbers >= 0
+        np.add.at(interest, of_item[numbers[held]], weights[held, None])
     interest *= catalogue.rarity()
     length = np.linalg.norm(interest)
     return (interest / length if length > 0 else interest).astype(np.float32)

@@ -36,6 +36,7 @@ from streams.erasure import receipt
 from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
 from streams.folding import Folded, fold_batch
 from streams.losses import report
+from streams.marking import Marking, Markings
 from streams.metrics import Metrics
 from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
@@ -88,9 +89,10 @@ async def _not_asked() -> Survey:
 @dataclass(frozen=True)
 class Plane:
     """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
-    once the catalogue and the item graph are there to make lists from; `rejected` is told the dead letters; `alias`
-    gives the name under which a person is kept; `turns` are shared with everything else that keeps the event loop
-    busy; `survey` asks the brokers how the topics are now; `board` has what cannot be served."""
+    once the catalogue, with its items marked so, and the item graph are there to make lists from; `rejected` is told
+    the dead letters; `markings` has how items are marked; `alias` gives the name under which a person is kept; `turns`
+    are shared with everything else that keeps the event loop busy; `survey` asks the brokers how the topics are now;
+    `board` has what cannot be served."""
 
     settings: Settings
     clock: Clock
@@ -98,8 +100,9 @@ class Plane:
     lists: Lists | None
     publish: Publish
     changelog: Callable[[int, Store], Changelog]
-    warm: Callable[[], Awaitable[None]]
+    warm: Callable[[Marking], Awaitable[None]]
     rejected: Callable[[Iterable[DeadLetter]], None]
+    markings: Markings
     alias: Alias = same
     turns: Turns = field(default_factory=Turns)
     survey: Callable[[], Awaitable[Survey]] = _not_asked
@@ -236,7 +239,8 @@ class Lane:
             )
             await state.recall()
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
-            await plane.warm()
+            state.take_marking(plane.markings)
+            await plane.warm(state.marking)
             start = await self._begin(state, survey)
             seconds = plane.clock.monotonic() - began
             plane.metrics.recovery_seconds.observe(seconds)

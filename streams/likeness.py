@@ -84,9 +84,10 @@ class Likeness:
         return self._units
 
     def profile(self, numbers: Ints, weights: Floats) -> Floats:
-        """The direction of a weighted sum of items, float32 of DIMENSIONS; zero for no items."""
+        """The direction of a weighted sum of items, float32 of DIMENSIONS; zero for no items. Numbers that it has not
+        met count for nothing."""
         units = self.vectors()
-        known = numbers < len(units)
+        known = (numbers >= 0) & (numbers < len(units))
         total: Floats = weights[None, known] @ units[numbers[known]]
         return _scaled(total).reshape(DIMENSIONS)
 

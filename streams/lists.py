@@ -28,6 +28,7 @@ from streams.context import Context
 from streams.errors import PartitionLost
 from streams.graph import ItemGraph
 from streams.judging import JUDGED, Judge, Last
+from streams.marking import Marking
 from streams.metrics import FULL, Metrics
 from streams.outage import Outage
 from streams.pseudonym import Alias, same
@@ -73,6 +74,9 @@ class State(Protocol):
     partition: int
     base: int
     """What is added to the offsets of the topic (`streams.recreation`)."""
+
+    marking: Marking
+    """How the contexts mark what was seen."""
 
     @property
     def open(self) -> bool: ...
@@ -289,6 +293,7 @@ class Lists:
             graph=graph,
             now_ms=self._clock.now_ms(),
             settings=self._ranking,
+            marking=state.marking,
         )
         plain = chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
         if self._scorer is not None and catalogue.vectors.waiting:
@@ -358,6 +363,7 @@ class Lists:
                 count=JUDGED,
                 now_ms=now,
                 rule=self._ranking.seen.of(trigger.scene),
+                marking=state.marking,
             ),
             remembered=remember(chosen),
         )

@@ -30,7 +30,7 @@ REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
 class Metrics:
     """The metrics of one worker, on a registry of its own (default: a new one)."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:  # noqa: PLR0915 - a line a metric
         self.registry = registry or CollectorRegistry()
         reg = self.registry
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
@@ -94,6 +94,12 @@ class Metrics:
         self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
         self.erased = Counter("ouzel_erased_people", "People cleared by an erasure order.", registry=reg)
         self.counted = Counter("ouzel_counted_events", "Events counted into the item graph, by owners.", registry=reg)
+        self.evicted = Counter(
+            "ouzel_evicted_items",
+            "Ids that no catalogue knows, evicted from the item graph with what was counted of them.",
+            registry=reg,
+        )
+        self.unknown = Gauge("ouzel_unknown_items", "Ids in the item graph that no catalogue knows.", registry=reg)
         self.items = Gauge("ouzel_catalogue_items", "Items that can be recommended.", registry=reg)
         self.neighbours = Gauge("ouzel_neighbour_records", "Items with a record in the item graph.", registry=reg)
 

@@ -68,6 +68,24 @@ class Row:
             self.used += 1
         return slot
 
+    def drop(self, other: int) -> None:
+        """Take `other` out, if it is in."""
+        slot = self.slots.pop(other, None)
+        if slot is None:
+            return
+        self.used = last = self.used - 1
+        if slot != last:
+            moved = self.others[slot] = self.others[last]
+            self.weights[slot] = self.weights[last]
+            self.slots[int(moved)] = slot
+
+    def rename(self, before: int, after: int) -> None:
+        """`before`, if it is in, has another number."""
+        slot = self.slots.pop(before, None)
+        if slot is not None:
+            self.slots[after] = slot
+            self.others[slot] = after
+
     def keep(self, chosen: Ints) -> None:
         """Keep only these slots, in this order."""
         self.others = self.others[chosen]

@@ -22,6 +22,7 @@ from streams.context import Context, SceneContext, lately, strength
 from streams.diversity import diversify
 from streams.graph import ItemGraph, Reach
 from streams.interests import Evidence, evidence
+from streams.marking import UNKEYED, Marking
 from streams.reasons import LATELY, Due, reason
 from streams.signals import covisit_scores, likeness, measure
 from streams.vectors import Affinities
@@ -106,18 +107,27 @@ class Shortlist:
 
 
 def prepare(
-    context: Context, scene: str, *, catalogue: Catalogue, graph: ItemGraph, now_ms: int, settings: Ranking
+    context: Context,
+    scene: str,
+    *,
+    catalogue: Catalogue,
+    graph: ItemGraph,
+    now_ms: int,
+    settings: Ranking,
+    marking: Marking = UNKEYED,
 ) -> Prepared:
-    """Read what is known for the person, and gather the candidates that need no model."""
+    """Read what is known for the person, whose seen items `marking` marks, and gather the candidates that need no
+    model."""
     known = evidence(context, scene, catalogue)
     reach = graph.reach(known.items())
     covisited = covisit_scores(reach, known, len(catalogue.index))
     alike, trend = likeness(known, catalogue), graph.trend(scene, now_ms)
-    allowed = catalogue.allowed(context, now_ms, settings.seen.of(scene))
-    allowed[known.dislikes] = False
+    allowed = catalogue.allowed(context, now_ms, settings.seen.of(scene), marking)
     met = np.zeros(len(allowed), np.bool_)
-    for numbers in (catalogue.seen(context, now_ms, SeenRule()), known.met, known.likes, known.dislikes):
-        met[numbers] = True
+    met[catalogue.seen(context, now_ms, SeenRule(), marking)] = True
+    for numbers in (known.met, known.likes, known.dislikes):
+        met[numbers[numbers >= 0]] = True
+    allowed[known.dislikes[known.dislikes >= 0]] = False
     found = gather(
         allowed,
         covisited=covisited,
@@ -341,9 +351,16 @@ def remember(chosen: Shortlist) -> Remembered:
 
 
 def popular(
-    context: Context, *, catalogue: Catalogue, graph: ItemGraph, count: int, now_ms: int, rule: SeenRule
+    context: Context,
+    *,
+    catalogue: Catalogue,
+    graph: ItemGraph,
+    count: int,
+    now_ms: int,
+    rule: SeenRule,
+    marking: Marking = UNKEYED,
 ) -> tuple[str, ...]:
     """The most liked items that may be shown to the person now: what a list has to beat."""
-    allowed = np.flatnonzero(catalogue.allowed(context, now_ms, rule))
+    allowed = np.flatnonzero(catalogue.allowed(context, now_ms, rule, marking))
     order = best_first(graph.likes()[allowed], catalogue.marks()[allowed])[:count]
     return tuple(catalogue.index[int(number)] for number in allowed[order])

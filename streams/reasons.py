@@ -144,7 +144,7 @@ def _shared(number: int, known: Evidence, catalogue: Catalogue) -> tuple[list[st
     own = {one for one in attributes[number].tolist() if rarity[one] > 0}  # what all items share says nothing
     best: tuple[float, list[str], int] = (0.0, [], -1)
     for like in known.likes.tolist():
-        common = sorted(own & set(attributes[like].tolist()), key=lambda one: -rarity[one])
+        common = sorted(own & set(attributes[like].tolist()), key=lambda one: -rarity[one]) if like >= 0 else []
         weight = float(rarity[common].sum()) if common else 0.0
         if weight > best[0]:
             best = (weight, [catalogue.attribute(one) for one in common[:MAX_SHARED]], like)

@@ -113,6 +113,14 @@ class Settings:
         1.0, "How long changes are gathered before they are written: of each person, the last is.", low=0, high=60
     )
     counting_interval_s: float = setting(0.5, "How long co-visits are gathered before counting.", low=0.01, high=60)
+    unknown_items: int = setting(
+        100_000,
+        "Item ids that only events name: so many are counted as the catalogue's items are, until an item of that id is "
+        "published. Of more, that which was counted least is evicted. Each takes 0.5 KiB, 4 where people have long "
+        "histories.",
+        low=1_000,
+        high=10_000_000,
+    )
     warm_up_s: float = setting(
         60.0, "How long a partition waits for the catalogue to be read, at most.", low=0, high=3600
     )

@@ -23,6 +23,7 @@ from streams.changelog import Changelog
 from streams.context import EMPTY, Context
 from streams.draft import Draft
 from streams.entries import (
+    ItemSecret,
     PseudonymKey,
     blend_key,
     context_key,
@@ -36,8 +37,9 @@ from streams.entries import (
 from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
+from streams.marking import UNKEYED, Markings
 from streams.recreation import EventsTopic, followed
-from streams.store import CONTEXT, ERASURE, KEY, TOPIC, Store, header
+from streams.store import CONTEXT, ERASURE, ITEM_SECRET, KEY, TOPIC, Store, header
 from streams.turns import Turns
 
 CROWD = 10_000
@@ -53,7 +55,7 @@ class PartitionState:
     """What is known of the people of one partition. `open` is False from the moment the partition is let go of.
 
     `folded` is the last offset that is folded in, `written` the last one of which everything is durable, `erased_to`
-    that of the last order to erase somebody (-1: none yet).
+    that of the last order to erase somebody (-1: none yet). `marking` is how items are marked.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class PartitionState:
         self.partition = partition
         self.base = 0
         self.folded = -1
+        self.marking = UNKEYED
         self._store = store
         self._changelog = changelog
         self._now_ms = now_ms
@@ -113,7 +116,7 @@ class PartitionState:
             key = context_key(user)
             put = self._behind.fresh(key)
             found: Context | None = self._stored(key) if put is None else decode_payload(key, put.value)
-            draft = Draft(EMPTY if found is None else found)
+            draft = Draft(EMPTY if found is None else found, self.marking)
         self._drafts.keep(user, draft)
         return draft
 
@@ -199,6 +202,15 @@ class PartitionState:
                 "start afresh"
             )
         self._put(KEY, PseudonymKey(fingerprint), self._stamp())
+
+    def take_marking(self, markings: Markings) -> None:
+        """Mark items with the partition's own secret, or with the worker's, which is then the partition's. Before any
+        context is read."""
+        found: ItemSecret | None = self._get(ITEM_SECRET)
+        if found is None:
+            found = ItemSecret(markings.secret, mixed=any(self.scan(CONTEXT, b"", 1)))
+            self._put(ITEM_SECRET, found, self._stamp())
+        self.marking = markings.of(found.secret, mixed=found.mixed)
 
     @property
     def high(self) -> int:

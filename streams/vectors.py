@@ -131,7 +131,7 @@ class Vectors:
 
     def nearest(self, number: int, others: Ints) -> int | None:
         """The one of `others` whose vector points most nearly where this item's does; None if none points that way."""
-        others = others[others < len(self._known)]
+        others = others[(others >= 0) & (others < len(self._known))]
         others = others[self._known[others]]
         if number >= len(self._known) or not self._known[number] or not len(others):
             return None

@@ -16,7 +16,7 @@ from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
 from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
 from tests.patience import PATIENCE
-from tests.streams.plane import Expected, contexts_of, counts_of, read_all
+from tests.streams.plane import Expected, contexts_of, counts_of, markings_of, read_all
 
 RECOVERY_SECONDS = 120.0
 """A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
@@ -105,8 +105,9 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
 
 async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, str]:
     events = _with_archived(stage, await _read(stage, EVENTS))
-    expected = Expected(events)
-    held = contexts_of(await _read(stage, CONTEXTS))
+    contexts = await _read(stage, CONTEXTS)
+    expected = Expected(events, markings_of(contexts))
+    held = contexts_of(contexts)
     counted = counts_of(await _read(stage, NEIGHBOURS))
     letters = [*stage.letters.items(), *stage.letters_of(await _read(stage, DEAD_LETTERS))]
     # Of the last records before a gap it is not known which were read.

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from schemas.events import EventKind
 from schemas.items import Item
 from schemas.seen import SeenRule
-from streams.catalogue import Catalogue, ItemIndex
+from streams.catalogue import Catalogue
 from streams.context import EMPTY, fold
 from streams.errors import IndexFull
+from streams.item_index import ItemIndex
 from streams.likeness import Likeness
 from tests.ranking.world import NOW, done, item
 

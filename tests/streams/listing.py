@@ -19,6 +19,7 @@ from streams.clock import SYSTEM
 from streams.context import EMPTY, Context, fold
 from streams.graph import ItemGraph
 from streams.lists import Lists
+from streams.marking import UNKEYED, Marking
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.ranking import Ranking
@@ -37,6 +38,7 @@ class MemoryState:
     partition: int = 0
     base: int = 0
     open: bool = True
+    marking: Marking = UNKEYED
     contexts: dict[str, Context] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
     blends: dict[str, Blend] = field(default_factory=dict)
@@ -116,7 +118,7 @@ class Bench:
         """Fold an event and tell the list path, as a lane does."""
         self.offset += 1
         event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
-        self.state.contexts[user] = fold(self.state.context(user), event, self.offset)
+        self.state.contexts[user] = fold(self.state.context(user), event, self.offset, self.state.marking)
         self.lists.observe(0, event)
         self.lists.trigger(0, event, self.offset)
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,8 +27,9 @@ from streams.context import EMPTY, Context, fold, is_repeat
 from streams.covisiting import MARKER as NO_ITEM
 from streams.entries import decode_value
 from streams.fetching import Reader
+from streams.marking import UNKEYED, Marking
 from streams.settings import throwaway, to_environment
-from streams.store import CONTEXT, header
+from streams.store import CONTEXT, ITEM_SECRET, header
 from tests.patience import PATIENCE
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
@@ -145,6 +146,10 @@ class Plane:
         """Return the moment that the topic holds `count` records."""
         asyncio.run(_follow(self.bootstrap, topic, count))
 
+    def expected(self) -> "Expected":
+        """What the input comes to, items marked as the partitions mark them."""
+        return Expected(self.read(EVENTS.name), markings_of(self.read(CONTEXTS.name)))
+
     def held(self) -> dict[str, Context]:
         """The contexts on the changelog, as a recovery would find them."""
         return contexts_of(self.read(CONTEXTS.name))
@@ -181,6 +186,12 @@ def contexts_of(records: Iterable[Any]) -> dict[str, Context]:
     return {key[1:].decode(): decode_value(key, value) for key, value in best.items() if value is not None}
 
 
+def markings_of(records: Iterable[Any]) -> dict[int, Marking]:
+    """How each partition marks items, by its changelog's records."""
+    found = {each.partition: decode_value(each.key, each.value) for each in records if each.key == ITEM_SECRET}
+    return {partition: Marking(each.secret, mixed=each.mixed) for partition, each in found.items()}
+
+
 def counts_of(records: Iterable[Any]) -> dict[str, int]:
     """How many events of each item the records of `ouzel.neighbours` tell of."""
     latest = {record.key: record.value for record in records if not (record.key or NO_ITEM).startswith(NO_ITEM)}
@@ -190,12 +201,12 @@ def counts_of(records: Iterable[Any]) -> dict[str, int]:
 
 class Expected:
     """What a plain fold of the input makes: contexts, refused records, accepted events by item and one by one, and
-    erasure orders with the place of the first that says so.
+    erasure orders with the place of the first that says so. `markings` are those of the partitions.
 
     An event counts as read when its record was made.
     """
 
-    def __init__(self, records: Sequence[Any]) -> None:
+    def __init__(self, records: Sequence[Any], markings: Mapping[int, Marking] = {}) -> None:
         self.contexts: dict[str, Context] = {}
         self.refused: dict[tuple[int, int], bytes | None] = {}
         self.seen: dict[str, int] = {}
@@ -220,13 +231,16 @@ class Expected:
                 self.accepted[record.partition, record.offset] = event
                 if event.item is not None:
                     self.seen[event.item] = self.seen.get(event.item, 0) + 1
-            self.contexts[event.user] = fold(before, event, record.offset)
+            marking = markings.get(record.partition, UNKEYED)
+            self.contexts[event.user] = fold(before, event, record.offset, marking)
 
 
 def check(plane: Plane) -> None:
     """Wait until the workers' state is what a plain fold of their input makes, and see that it stays so: contexts, dead
     letters with the original bytes, and every accepted event counted once in the item graph."""
-    expected = Expected(plane.read(EVENTS.name))
+    partitions = {record.partition for record in plane.read(EVENTS.name)}
+    plane.wait(lambda: markings_of(plane.read(CONTEXTS.name)).keys() >= partitions, "a secret for each partition")
+    expected = plane.expected()
     plane.wait(lambda: plane.held() == expected.contexts, "the contexts of an undisturbed fold")
 
     letters = [decode(DeadLetter, record.value) for record in plane.read(DEAD_LETTERS.name)]

@@ -7,11 +7,11 @@ from typing import Any
 
 from schemas.codec import encode
 from schemas.neighbours import Covisit, Covisits
-from streams.catalogue import ItemIndex
 from streams.clock import SYSTEM
 from streams.counting import TAKE, Counting
 from streams.covisiting import Owner
 from streams.graph import ItemGraph
+from streams.item_index import ItemIndex
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.recreation import Range
@@ -76,6 +76,7 @@ class Bench:
         self.sent: list[Output] = []
         self.source = source
         graph = ItemGraph(ItemIndex())
+        graph.index.claim("film-1")
         self.graph = graph
         owner = Owner(
             graph, publish=self._publish, mark=self._mark, rejected=no_letters, metrics=Metrics(), clock=SYSTEM

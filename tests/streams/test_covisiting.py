@@ -11,10 +11,10 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.topics import DEAD_LETTERS, NEIGHBOURS
-from streams.catalogue import ItemIndex
 from streams.clock import SYSTEM
 from streams.covisiting import Owner
 from streams.graph import ItemGraph
+from streams.item_index import ItemIndex
 from streams.metrics import Metrics
 from streams.publishing import Output
 from tests.patience import PATIENCE
@@ -42,20 +42,23 @@ def told(offset: int, *, item: str = "film-1", source: int = 0) -> Record:
 class Bench:
     """An owner with everything around it in memory. `complete` lets its markers come back."""
 
-    def __init__(self) -> None:
-        self.graph = ItemGraph(ItemIndex())
+    def __init__(self, room: int = 100, *, may_clear: bool = True) -> None:
+        self.graph = ItemGraph(ItemIndex(unknown_limit=room))
+        self.may_clear = may_clear
         self.sent: list[Output] = []
         self.complete = asyncio.Event()
         self.marked: list[int] = []
         self.failures = 0
+        self.metrics = Metrics()
         self.rejected: list[DeadLetter] = []
         self.owner = Owner(
             self.graph,
             publish=self._publish,
             mark=self._mark,
             rejected=self.rejected.extend,
-            metrics=Metrics(),
+            metrics=self.metrics,
             clock=SYSTEM,
+            may_clear=lambda: self.may_clear,
         )
 
     async def _publish(self, outputs: Sequence[Output]) -> None:
@@ -76,7 +79,27 @@ class Bench:
         return self
 
     def published(self) -> list[Neighbours]:
-        return [decode(Neighbours, each.value) for each in self.sent if each.topic == NEIGHBOURS.name]
+        values = [each.value for each in self.sent if each.topic == NEIGHBOURS.name]
+        return [decode(Neighbours, value) for value in values if value is not None]
+
+    def cleared(self) -> list[str]:
+        return [
+            str((each.key or b"").decode()) for each in self.sent if each.topic == NEIGHBOURS.name and not each.value
+        ]
+
+    def topic(self) -> dict[bytes | None, bytes | None]:
+        """What compaction leaves of `ouzel.neighbours`."""
+        last = {each.key: each.value for each in self.sent if each.topic == NEIGHBOURS.name}
+        return {key: value for key, value in last.items() if value is not None}
+
+    def read_back(self) -> None:
+        """The replica reads everything that was published since the last time."""
+        read, self.sent = self.sent, []
+        for each in read:
+            self.owner.load(0, each.key or b"", each.value)
+
+    def evicted(self) -> float:
+        return self.metrics.registry.get_sample_value("ouzel_evicted_items_total") or 0.0
 
 
 async def test_counts_and_publishes_before_it_returns() -> None:
@@ -239,3 +262,110 @@ async def test_what_was_being_published_when_its_partition_went_is_published_whe
     await bench.owning(0)
     await bench.owner.take(0, [told(1)])
     assert [record.counted for record in bench.published()] == [{0: 1}]
+
+
+def alone(offset: int, item: str, *, ts: int = TS) -> Record:
+    """An event on an item of which nothing was met before."""
+    return Record(offset, encode(Covisits(item=item, partition=0, updates=(Covisit(offset, ts, "home"),))))
+
+
+async def test_what_is_evicted_goes_from_the_topic_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    bench = await Bench(room=10).owning(0)
+    for offset in range(200):
+        await bench.owner.take(0, [alone(offset, f"invented-{offset}")])
+    await bench.owner.take(0, [])
+    assert set(bench.topic()) == {f"invented-{number}".encode() for number in range(190, 200)}
+    assert bench.evicted() == 190
+    assert len(bench.owner._partitions) == 10
+    assert not bench.owner._evicted
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1, "a line for each would fill the disk"
+    assert "OUZEL_UNKNOWN_ITEMS" in lines[0]
+    assert "invented" not in lines[0]
+
+
+async def test_what_is_met_again_while_its_clearing_is_under_way_is_counted() -> None:
+    bench = await Bench(room=1).owning(0)
+    await bench.owner.take(0, [alone(0, "a")])
+    await bench.owner.take(0, [alone(1, "b")])
+    await bench.owner.take(0, [alone(2, "a")])
+    assert bench.topic().keys() == {b"a"}
+    assert bench.cleared() == ["a", "b"]
+    last = bench.topic()
+    bench.read_back()
+    await bench.owner.take(0, [])
+    assert last | bench.topic() == last, "published again at most as it was"
+    assert bench.graph.record(bench.graph.index.number("a")).seen == 1
+
+
+async def test_what_another_owner_clears_is_forgotten() -> None:
+    bench = Bench()
+    bench.owner.load(0, b"a", encode(Neighbours(item="a", ts=TS, likes=1.0, counted={0: 1})))
+    assert bench.graph.index.find("a") is not None
+    bench.owner.load(0, b"a", None)
+    assert bench.graph.index.find("a") is None
+    assert not bench.owner._partitions
+
+
+async def test_the_owner_alone_clears() -> None:
+    bench = await Bench(room=3).owning(0)
+    for number in range(9):
+        bench.owner.load(1, b"a", encode(Neighbours(item=f"i{number}", ts=TS + number, likes=1.0, seen=1.0)))
+    await bench.owner.take(0, [])
+    assert bench.sent == []
+    assert bench.evicted() == 6
+
+
+async def test_nothing_is_cleared_before_it_is_known_what_was_counted_and_which_items_there_are() -> None:
+    bench = Bench(room=3, may_clear=False)
+    for number in range(9):
+        record = Neighbours(item=f"i{number}", ts=TS + number, likes=1.0, seen=1.0, counted={0: number})
+        bench.owner.load(0, b"a", encode(record))
+    await bench.owner.take(0, [])
+    assert bench.sent == []
+    await bench.owning(0)
+    await bench.owner.take(0, [])
+    assert bench.sent == []
+    bench.may_clear = True
+    await bench.owner.take(0, [])
+    assert sorted(bench.cleared()) == [f"i{number}" for number in range(6)]
+
+
+async def test_clearings_wait_for_the_broker_and_for_whoever_has_the_partition_next() -> None:
+    bench = await Bench(room=1).owning(0)
+    await bench.owner.take(0, [alone(0, "a")])
+    bench.failures = 1
+    await bench.owner.take(0, [alone(1, "b")])
+    assert bench.cleared() == ["a"]
+    bench.graph.learn(decode(Covisits, alone(2, "c").value))
+    bench.owner.revoke([0])
+    bench.sent.clear()
+    await bench.owner.take(0, [])
+    assert bench.sent == []
+
+
+async def test_its_own_records_of_what_it_evicted_bring_nothing_back() -> None:
+    """They are read back later than the id was evicted: each would evict another, for ever."""
+    bench = await Bench(room=3).owning(0)
+    for offset in range(30):
+        await bench.owner.take(0, [alone(offset, f"i{offset}", ts=TS + offset)])
+    held = {*bench.graph.index.unknown.values()}
+    assert held == {"i27", "i28", "i29"}
+    topic = bench.topic()
+    for _ in range(3):
+        bench.read_back()
+        await bench.owner.take(0, [])
+        assert {*bench.graph.index.unknown.values()} == held
+        topic |= bench.topic()
+    assert topic.keys() == {each.encode() for each in held}
+    assert bench.sent == []
+    assert not bench.owner._gone
+    assert bench.evicted() == 27
+
+
+async def test_what_a_new_owner_counted_of_an_evicted_id_is_taken_over() -> None:
+    bench = await Bench(room=1).owning(0)
+    await bench.owner.take(0, [alone(0, "a")])
+    await bench.owner.take(0, [alone(1, "b")])
+    bench.owner.load(0, b"a", encode(Neighbours(item="a", ts=TS + 9, likes=0.0, seen=9.0, counted={0: 9})))
+    assert bench.graph.record(bench.graph.index.number("a")).seen == 9

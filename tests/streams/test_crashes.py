@@ -11,7 +11,7 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, RECOMMENDATIONS
-from tests.streams.plane import Expected, Plane, check, traffic
+from tests.streams.plane import Plane, check, traffic
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def kill_in_the_middle(plane: Plane, more: int) -> bool:
     plane.start()
     plane.follow(CONTEXTS.name, before + more)
     plane.kill()
-    return plane.held() != Expected(plane.read(EVENTS.name)).contexts
+    return plane.held() != plane.expected().contexts
 
 
 def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from streams.clock import SYSTEM, Clock
 from streams.lane import Lane, Plane
+from streams.marking import Marking, Markings
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.recreation import Range
@@ -82,7 +83,7 @@ class Bench:
         async def publish(outputs: Sequence[Output]) -> None:
             pass
 
-        async def warm() -> None:
+        async def warm(_: Marking) -> None:
             await self.open.wait()
             if self.fails:
                 self.fails -= 1
@@ -100,6 +101,7 @@ class Bench:
             changelog=changelog,
             warm=warm,
             rejected=no_letters,
+            markings=Markings(b"secret"),
         )
         self.lane = Lane(0, source, plane)
 

@@ -16,7 +16,6 @@ from schemas.neighbours import Covisit, Covisits, Neighbours
 from schemas.topics import COVISITS, NEIGHBOURS
 from streams import behind, lists
 from streams import state as state_module
-from streams.catalogue import ItemIndex
 from streams.changelog import Changelog, Recovered
 from streams.clock import SYSTEM, Clock
 from streams.context import EMPTY, Context, fold
@@ -24,7 +23,9 @@ from streams.covisiting import Owner
 from streams.entries import encode_value
 from streams.erasure import Erasure
 from streams.graph import ItemGraph
+from streams.item_index import ItemIndex
 from streams.lane import Lane, Plane
+from streams.marking import Marking, Markings
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.recreation import Range
@@ -40,6 +41,7 @@ from tests.streams.test_state import MemoryLog
 
 LONG_AGO = 1_700_000_000_000
 LANES, RECORDS = 8, 30
+SECRET = b"secret"
 
 
 async def test_a_turn_that_lasts_is_gone_on_with_at_once() -> None:
@@ -172,7 +174,7 @@ async def fleet(hand: Hand, folder: Path) -> AsyncIterator[Fleet]:
         await asyncio.sleep(0)
         of.sent += outputs
 
-    async def warm() -> None:
+    async def warm(_: Marking) -> None:
         pass
 
     def changelog(_: int, store: Store) -> Changelog:
@@ -188,6 +190,7 @@ async def fleet(hand: Hand, folder: Path) -> AsyncIterator[Fleet]:
         changelog=changelog,
         warm=warm,
         rejected=no_letters,
+        markings=Markings(SECRET),
         turns=hand.turns,
     )
     for lane in range(LANES):
@@ -213,7 +216,7 @@ async def test_lanes_fold_in_turns_everything_once_and_in_order(tmp_path: Path) 
         expected: dict[str, Context] = {}
         for number in range(RECORDS):
             done = event(number, lane)
-            expected[done.user] = fold(expected.get(done.user, EMPTY), done, number)
+            expected[done.user] = fold(expected.get(done.user, EMPTY), done, number, Marking(SECRET))
         held = {key[1:].decode(): context for key, context in log.contexts().items() if key[:1] == b"c"}
         assert held == expected
     told = [decode(Covisits, each.value) for each in of.sent if each.topic == COVISITS.name]
@@ -254,6 +257,7 @@ async def test_counting_goes_by_turns_also_within_a_record(monkeypatch: pytest.M
 async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_next_owner() -> None:
     hand, metrics = Hand(), Metrics()
     graph = ItemGraph(ItemIndex())
+    graph.index.claim("film-1")
 
     async def publish(outputs: Sequence[Output]) -> None:
         pass

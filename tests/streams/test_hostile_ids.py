@@ -1,0 +1,91 @@
+"""Ids that somebody made to do harm, on a real broker: one with the digest of another, and more than can be counted."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.brokers import Broker
+from schemas.codec import decode, encode
+from schemas.events import Event, EventKind
+from schemas.items import Item
+from schemas.recommendations import Recommendation
+from schemas.topics import EVENTS, ITEMS, NEIGHBOURS, RECOMMENDATIONS
+from streams.covisiting import MARKER
+from tests.streams.plane import NOW_MS, Plane, Sent
+from tests.streams.test_marking import FORGED, RIVAL
+
+pytestmark = pytest.mark.slow
+
+
+def published(*names: str) -> list[Sent]:
+    return [(name.encode(), encode(Item(id=name, title=f"The film {name[:20]}"))) for name in names]
+
+
+def viewed(number: int, user: str, item: str, ts: int) -> Sent:
+    return user.encode(), encode(Event(id=f"v{number}", user=user, kind=EventKind.VIEW, ts=ts, item=item))
+
+
+def lists(plane: Plane) -> dict[str, set[str]]:
+    """What is on the last list for each event."""
+    made = [decode(Recommendation, record.value) for record in plane.read(RECOMMENDATIONS.name)]
+    return {each.trigger: {entry.item for entry in each.entries} for each in made}
+
+
+def test_whoever_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
+    """Also after the worker has lost its disk and another has come."""
+    with Plane(own_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
+        plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
+        plane.start()
+        plane.wait(lambda: "ouzel_catalogue_items 3.0" in plane.page("/metrics"), "the catalogue")
+        plane.send([viewed(0, "ann", FORGED, time.time_ns() // 1_000_000)])
+        plane.wait(lambda: "v0" in lists(plane), "a list")
+        assert lists(plane)["v0"] == {RIVAL, "other"}
+        plane.kill()
+        plane.lose_state()
+        plane.start()
+        plane.start("b")
+        plane.wait(lambda: all("ready in" in (tmp_path / f"{name}.log").read_text() for name in "ab"), "both workers")
+        plane.send([viewed(1, "ann", "other", time.time_ns() // 1_000_000)])
+        plane.wait(lambda: "v1" in lists(plane), "a list")
+        assert lists(plane)["v1"] == {RIVAL}
+
+
+def counted(plane: Plane) -> dict[str, bool]:
+    """The ids with a record on `ouzel.neighbours`, once it is compacted."""
+    last = {
+        record.key.decode(): record.value
+        for record in plane.read(NEIGHBOURS.name)
+        if record.key is not None and not record.key.startswith(MARKER)
+    }
+    return {item: True for item, value in last.items() if value is not None}
+
+
+def test_invented_ids_go_from_the_topic_and_what_people_meet_stays(own_broker: Broker, tmp_path: Path) -> None:
+    room, invented = 1_000, 3_000
+    items = [f"film-{number}" for number in range(30)]
+    with Plane(own_broker, tmp_path, unknown_items=room) as plane:
+        plane.send(published(*items[:20]), ITEMS.name)
+        plane.send([viewed(n, f"u{n}", each, NOW_MS) for n, each in enumerate(items)])
+        plane.send([viewed(100 + n, f"w{n}", each, NOW_MS) for n, each in enumerate(items)])
+        plane.start()
+        plane.wait(lambda: counted(plane).keys() == {*items}, "the first events counted")
+        plane.send([viewed(1_000 + n, f"eve-{n % 50}", f"invented-{n}", NOW_MS + n) for n in range(invented)])
+        evictions = invented + 10 - room
+        plane.wait(lambda: plane.metric("ouzel_evicted_items_total ") >= [evictions], "the others evicted")
+        plane.wait(lambda: len(counted(plane)) == room + 20, "what was evicted cleared")
+        assert counted(plane).keys() >= {*items}, "nothing that is met more often went"
+        assert plane.metric("ouzel_unknown_items ") == [room]
+        assert "OUZEL_UNKNOWN_ITEMS" in plane.log()
+
+        late = "film-late"
+        plane.send(published(late, *items[20:]), ITEMS.name)
+        plane.wait(lambda: "ouzel_catalogue_items 31.0" in plane.page("/metrics"), "the new items")
+        plane.wait(lambda: plane.metric("ouzel_unknown_items ") == [room - 10], "ids that became items")
+        assert plane.stop() == 0, plane.log()
+        plane.lose_state()
+        plane.start()
+        plane.wait(lambda: "ouzel_catalogue_items 31.0" in plane.page("/metrics"), "the catalogue again")
+        plane.wait(lambda: plane.metric("ouzel_unknown_items ") == [room - 10], "what was kept is read again")
+        assert plane.metric("ouzel_evicted_items_total ") == [0]
+        assert plane.read(EVENTS.name)
