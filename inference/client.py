@@ -58,6 +58,8 @@ class TritonScorer:
     any list would wait.
     """
 
+    keeps_here = False
+
     def __init__(
         self,
         address: str,
@@ -123,12 +125,12 @@ class TritonScorer:
         width = len(values) // len(items) if items else 0
         return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:
             raise Unavailable("this scorer is closed; make a new one")
         if timeout <= 0:
             raise DeadlineExceeded("no time was left to ask the model")
-        await self._ask(wire.ForgetRequest(tuple(sessions)), timeout)
+        await self._ask(wire.ForgetRequest(None if sessions is None else tuple(sessions)), timeout)
 
     async def ready(self) -> bool:
         if self._closed:

@@ -37,6 +37,8 @@ class InProcessScorer:
     is answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end.
     """
 
+    keeps_here = True
+
     def __init__(self, load: Callable[[], ScoringEngine], *, max_in_flight: int = 32) -> None:
         if max_in_flight < 1:
             raise ValueError("max_in_flight must be at least 1")
@@ -81,7 +83,7 @@ class InProcessScorer:
         self._describing = self._beside.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         self._check(timeout)
         await _within(self._thread.submit(self._run_forget, sessions), timeout)
 
@@ -126,7 +128,7 @@ class InProcessScorer:
             raise InvalidAnswer(str(answer))
         return wire.answer(answer, len(request.candidates), engine.version)
 
-    def _run_forget(self, sessions: Sequence[int]) -> None:
+    def _run_forget(self, sessions: Sequence[int] | None) -> None:
         if self._engine is not None:
             self._engine.forget(sessions)
 

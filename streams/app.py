@@ -41,6 +41,7 @@ from streams.ranking import Ranking
 from streams.refusing import dead_letter
 from streams.rejections import Rejections
 from streams.replica import Apply, Refuse, Replica
+from streams.sessions import SECRET_BYTES
 from streams.settings import ALL_DUTIES, Settings
 from streams.stocking import refused, stock
 from streams.store import Store
@@ -154,12 +155,16 @@ class WorkerApp(faust.App):
             rejected=self.rejections.note,
             alias=alias,
             turns=self.turns,
+            secret=self._draw_secret if self._scorer is not None else None,
             survey=self.surveyor.fresh,
             board=self.board,
         )
         self.add_future(self.surveyor.run())
         self.add_future(self._flush_lines())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
+
+    def _draw_secret(self) -> bytes:
+        return secrets.token_bytes(SECRET_BYTES)
 
     def _lane(self, partition: int, source: Source) -> Lane:
         assert self._plane is not None, "the app is started before its consumer"
@@ -216,7 +221,6 @@ class WorkerApp(faust.App):
             publish=self.publish,
             metrics=self.metrics,
             clock=self.clock,
-            secret=secrets.token_bytes(32),
             alias=alias,
             turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
         )

@@ -10,7 +10,8 @@ from streams.blend import Blend
 from streams.context import Context
 from streams.erasure import Erasure, Versions
 from streams.recreation import EventsTopic
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, TOPIC, VERSIONS, header
+from streams.sessions import Sessions
+from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, KEY, SESSIONS, TOPIC, VERSIONS, header
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
@@ -30,6 +31,7 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
     KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
     TOPIC: msgspec.msgpack.Decoder(EventsTopic).decode,
+    SESSIONS: msgspec.msgpack.Decoder(Sessions).decode,
 }
 
 

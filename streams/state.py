@@ -16,6 +16,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from streams.attribution import NONE, Exposure
 from streams.behind import WriteBehind
 from streams.blend import Blend
@@ -37,7 +39,8 @@ from streams.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
 from streams.recreation import EventsTopic, followed
-from streams.store import CONTEXT, ERASURE, KEY, TOPIC, Store, header
+from streams.sessions import Sessions
+from streams.store import CONTEXT, ERASURE, KEY, SESSIONS, TOPIC, Store, header, seal
 from streams.turns import Turns
 
 CROWD = 10_000
@@ -199,6 +202,25 @@ class PartitionState:
                 "start afresh"
             )
         self._put(KEY, PseudonymKey(fingerprint), self._stamp())
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """What session numbers are made with; None where no model was ever asked about people of this partition."""
+        found: Sessions | None = self._get(SESSIONS)
+        return found
+
+    async def begin_sessions(self, secret: bytes) -> None:
+        """Have something to make session numbers with: from `secret`, if there is nothing. It is durable when this
+        returns, before the model is told a number. Before `run`."""
+        if self.sessions is None:
+            made = seal(self._stamp(), self._now_ms(), encode_value(Sessions(secret)))
+            await self._changelog.write([(SESSIONS, made)])
+            self._others.pop(SESSIONS, None)
+
+    def note_alone(self) -> None:
+        """The model has dropped what it kept from before our secret."""
+        if self.sessions is not None:
+            self._put(SESSIONS, replace(self.sessions, alone=True), self._stamp())
 
     @property
     def high(self) -> int:
