@@ -203,6 +203,6 @@ def _translate(error: InferenceServerException, address: str) -> ScoringError:
         return DeadlineExceeded("the model did not answer in time; fewer candidates, or more servers, make it faster")
     if status.endswith("INVALID_ARGUMENT"):
         return InvalidAnswer(f"the server refused the request: {message}")
-    if status.endswith("RESOURCE_EXHAUSTED"):
+    if status.endswith("RESOURCE_EXHAUSTED") or wire.OVERLOADED in message:
         return Overloaded(f"{address} is overloaded: {message}; add servers")
     return Unavailable(f"{address} gave no answer ({status}: {message}); look at the Triton server")

@@ -47,6 +47,7 @@ class InProcessScorer:
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
         self._describing: Future[ItemVectors] | None = None
+        self._tending: Future[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="describing")
@@ -133,9 +134,11 @@ class InProcessScorer:
             self._engine.forget(sessions)
 
     def _have_tended(self) -> None:
-        """Have the other thread read what lists lack, and save what was read."""
+        """Have the other thread read what lists lack, and save what was read. Once, however many lists say so."""
+        if self._tending is not None and not self._tending.running() and not self._tending.done():
+            return
         with suppress(RuntimeError):  # closed meanwhile
-            self._beside.submit(self._run_tend)
+            self._tending = self._beside.submit(self._run_tend)
 
     def _run_tend(self) -> None:
         try:

@@ -36,6 +36,9 @@ SCORES = "scores"
 VECTOR = "vector"
 VERSION = "version"
 
+OVERLOADED = "too many requests wait: "
+"""What the server's message begins with where it refuses a question for want of room: backends have no code for it."""
+
 MAX_REQUEST_BYTES = 1024 * 1024
 """A longer request is refused unread."""
 
