@@ -58,6 +58,8 @@ class TritonScorer:
     any list would wait.
     """
 
+    keeps_here = False
+
     def __init__(
         self,
         address: str,
@@ -123,12 +125,12 @@ class TritonScorer:
         width = len(values) // len(items) if items else 0
         return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:
             raise Unavailable("this scorer is closed; make a new one")
         if timeout <= 0:
             raise DeadlineExceeded("no time was left to ask the model")
-        await self._ask(wire.ForgetRequest(tuple(sessions)), timeout)
+        await self._ask(wire.ForgetRequest(None if sessions is None else tuple(sessions)), timeout)
 
     async def ready(self) -> bool:
         if self._closed:
@@ -201,6 +203,6 @@ def _translate(error: InferenceServerException, address: str) -> ScoringError:
         return DeadlineExceeded("the model did not answer in time; fewer candidates, or more servers, make it faster")
     if status.endswith("INVALID_ARGUMENT"):
         return InvalidAnswer(f"the server refused the request: {message}")
-    if status.endswith("RESOURCE_EXHAUSTED"):
+    if status.endswith("RESOURCE_EXHAUSTED") or wire.OVERLOADED in message:
         return Overloaded(f"{address} is overloaded: {message}; add servers")
     return Unavailable(f"{address} gave no answer ({status}: {message}); look at the Triton server")

@@ -84,8 +84,8 @@ class Engine:
         """Bytes of kept prefixes."""
         return self._cache.size
 
-    def forget(self, sessions: Sequence[int]) -> None:
-        """Drop the kept prefixes of these sessions."""
+    def forget(self, sessions: Sequence[int] | None) -> None:
+        """Drop the kept prefixes of these sessions, or of all (None)."""
         self._cache.forget(sessions)
 
     def clear(self) -> None:

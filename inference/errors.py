@@ -4,6 +4,7 @@
     ├── SettingsError           a setting has no usable value
     ├── WeightsError            the weights cannot be found, read or converted
     ├── RequestRefused          one request is outside the model's bounds; the others of its batch are not touched
+    ├── TooManyWait             so many requests wait that one more is refused; asking later can help
     ├── TrainingDiverged        the loss is no number any more
     ├── CheckpointError         a training cannot be kept, or not gone on with
     ├── NothingToLearn          the data has too little to train on, or to judge by
@@ -27,6 +28,10 @@ class WeightsError(InferenceError):
 
 
 class RequestRefused(InferenceError):
+    pass
+
+
+class TooManyWait(InferenceError):
     pass
 
 

@@ -37,6 +37,8 @@ class InProcessScorer:
     is answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end.
     """
 
+    keeps_here = True
+
     def __init__(self, load: Callable[[], ScoringEngine], *, max_in_flight: int = 32) -> None:
         if max_in_flight < 1:
             raise ValueError("max_in_flight must be at least 1")
@@ -45,6 +47,7 @@ class InProcessScorer:
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
         self._describing: Future[ItemVectors] | None = None
+        self._tending: Future[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="describing")
@@ -81,7 +84,7 @@ class InProcessScorer:
         self._describing = self._beside.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         self._check(timeout)
         await _within(self._thread.submit(self._run_forget, sessions), timeout)
 
@@ -126,14 +129,16 @@ class InProcessScorer:
             raise InvalidAnswer(str(answer))
         return wire.answer(answer, len(request.candidates), engine.version)
 
-    def _run_forget(self, sessions: Sequence[int]) -> None:
+    def _run_forget(self, sessions: Sequence[int] | None) -> None:
         if self._engine is not None:
             self._engine.forget(sessions)
 
     def _have_tended(self) -> None:
-        """Have the other thread read what lists lack, and save what was read."""
+        """Have the other thread read what lists lack, and save what was read. Once, however many lists say so."""
+        if self._tending is not None and not self._tending.running() and not self._tending.done():
+            return
         with suppress(RuntimeError):  # closed meanwhile
-            self._beside.submit(self._run_tend)
+            self._tending = self._beside.submit(self._run_tend)
 
     def _run_tend(self) -> None:
         try:

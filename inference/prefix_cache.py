@@ -50,9 +50,9 @@ class PrefixCache:
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._states)))
 
-    def forget(self, keys: Iterable[Hashable]) -> None:
-        """Drop what is kept under these keys, if anything is."""
-        for key in keys:
+    def forget(self, keys: Iterable[Hashable] | None) -> None:
+        """Drop what is kept under these keys, if anything is, or under all (None)."""
+        for key in list(self._states) if keys is None else keys:
             self._drop(key)
 
     def clear(self) -> None:

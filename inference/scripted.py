@@ -35,6 +35,10 @@ class Script(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
 
 
+EVERYBODY = -1
+"""Stands among the sessions that were forgotten where it was all of them."""
+
+
 def by_position(request: ScoreRequest) -> Sequence[float]:
     """The first candidate is the best."""
     return [-float(i) for i in range(len(request.candidates))]
@@ -49,7 +53,8 @@ class ScriptedScorer:
     """Answers with `function`, or misbehaves as `script` says. `asked` is every request that came, in order.
 
     `vector_of` gives the vector of a context or of an item; without it there are none. `described` is every item whose
-    vector was asked for, in order; `forgotten`, every session. `describe` and `forget` misbehave as `score` does.
+    vector was asked for, in order; `forgotten`, every session, or `EVERYBODY` for all of them. `describe` and `forget`
+    misbehave as `score` does. `keeps_here` is what the port says of it.
 
     `SLOW` answers nothing until `release` is called or the deadline passes, so a test needs no sleep.
     At most `max_in_flight` requests wait at once.
@@ -66,6 +71,7 @@ class ScriptedScorer:
         self.function = function
         self.vector_of = vector_of
         self.version = version
+        self.keeps_here = False
         self.script = Script.ANSWER
         self.asked: list[ScoreRequest] = []
         self.described: list[Candidate] = []
@@ -125,13 +131,13 @@ class ScriptedScorer:
         )
         return wire.described(vectors, len(items))
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:
             raise Unavailable("this scorer is closed")
         if timeout <= 0:
             raise DeadlineExceeded("no time was left")
         await self._obey(self.script, timeout)
-        self.forgotten += sessions
+        self.forgotten += [EVERYBODY] if sessions is None else sessions
 
     async def _obey(self, script: Script, timeout: float) -> None:
         """Wait or fail as the script says."""

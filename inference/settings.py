@@ -80,6 +80,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """New tokens after which a pass takes no further person. One person is never split."""
     max_batch: Annotated[int, Meta(ge=1, le=256)] = 16
     """People that the server hands to one call."""
+    max_describes: Annotated[int, Meta(ge=1, le=10_000)] = 32
+    """Questions about items that wait in the server, at most; each worker has one out. One more is refused."""
+    describe_queue_mib: Annotated[int, Meta(ge=1, le=1_024)] = 4
+    """The text of those that wait, at most; one of 64 items is 10 to 60 KB."""
     prefix_cache_mib: Annotated[int, Meta(ge=0, le=1_048_576)] = 512
 
     @property
@@ -89,6 +93,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def reading_store_bytes(self) -> int:
         return self.reading_store_mib * MIB
+
+    @property
+    def describe_queue_bytes(self) -> int:
+        return self.describe_queue_mib * MIB
 
     @property
     def prefix_cache_bytes(self) -> int:

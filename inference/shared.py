@@ -55,7 +55,7 @@ class ScoringEngine(Protocol):
 
     def save(self) -> None: ...
 
-    def forget(self, sessions: Sequence[int]) -> None: ...
+    def forget(self, sessions: Sequence[int] | None) -> None: ...
 
     def clear(self) -> None: ...
 
@@ -85,7 +85,7 @@ class SharedEngine:
         with self._turns.first():
             return self._engine.score(requests, skip)
 
-    def forget(self, sessions: Sequence[int]) -> None:
+    def forget(self, sessions: Sequence[int] | None) -> None:
         with self._turns.first():
             self._engine.forget(sessions)
 

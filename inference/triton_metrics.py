@@ -33,6 +33,21 @@ class FormatMetrics:
             self._set[-1].set(took)
 
 
+class RefusedMetrics:
+    """Questions about items that were refused for want of room. For one thread."""
+
+    def __init__(self, model: str, version: str) -> None:
+        self._refused = pb_utils.MetricFamily(
+            name="ouzel_describes_refused_total",
+            description="Questions about items that were refused because too many waited",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self._counter = self._refused.Metric(labels={"model": model, "version": version})
+
+    def count(self) -> None:
+        self._counter.increment(1)
+
+
 class ReadMetrics:
     """Items read, by where their readings came from, and failures of the store. For one thread."""
 

@@ -5,7 +5,6 @@ their answers are sent when they are ready, which may be long after `execute` ha
 """
 
 import json
-import queue
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +14,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from inference import region, tensors, wire
-from inference.errors import RequestRefused
+from inference.backlog import Backlog
+from inference.errors import RequestRefused, TooManyWait
 from inference.loading import load_engine
 from inference.repository import SETTINGS, WEIGHTS
 from inference.settings import ModelSettings
 from inference.shared import SharedEngine, Stopped
-from inference.triton_metrics import FormatMetrics, ReadMetrics, RestartMetric
+from inference.triton_metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric
 from schemas.scoring import Candidate, ScoreRequest
-
-_TEND = object()
-"""In the place of a question: lists lacked something, or something is to be saved."""
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -44,8 +41,11 @@ class TritonPythonModel:
         self._metrics = ReadMetrics(config["name"], args["model_version"])
         self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
         self._restarts = RestartMetric(config["name"], args["model_version"])
-        self._asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        """What the describing thread does: a response sender and a question, or `_TEND`, or None for its end."""
+        self._refused = RefusedMetrics(config["name"], args["model_version"])
+        self._backlog: Backlog[tuple[Any, wire.DescribeRequest]] = Backlog(
+            self._settings.max_describes, self._settings.describe_queue_bytes
+        )
+        """What the describing thread does: response senders and questions."""
         self._describing = threading.Thread(target=self._describe, name="describing", daemon=True)
         self._describing.start()
         pb_utils.Logger.log_info(f"{config['name']} serves {self._engine.version} in {engine.chosen}")
@@ -59,19 +59,24 @@ class TritonPythonModel:
         forgotten: list[tuple[int, wire.ForgetRequest]] = []
         for place, request in enumerate(requests):
             try:
-                asked = wire.decode(tensors.payload(request))
+                payload = tensors.payload(request)
+                asked = wire.decode(payload)
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
                 elif isinstance(asked, wire.DescribeRequest):
-                    self._asked.put((request.get_response_sender(), asked))
+                    self._backlog.check(len(payload))  # first: whoever has a sender answers through it
+                    self._backlog.put((request.get_response_sender(), asked), len(payload))
                 else:
                     decoded.append(asked)
                     places.append(place)
+            except TooManyWait as error:
+                self._refused.count()
+                responses[place] = _overloaded(error)
             except Exception as error:
                 responses[place] = _refusal(error)
         self._score(requests, decoded, places, responses)
         if self._engine.behind:
-            self._asked.put(_TEND)
+            self._backlog.tend()
         # After the lists of the same batch, which may have read those people.
         for place, asked in forgotten:
             self._engine.forget(asked.sessions)
@@ -79,7 +84,7 @@ class TritonPythonModel:
         return responses
 
     def finalize(self) -> None:
-        self._asked.put(None)
+        self._backlog.close()
         self._engine.stop()
         self._describing.join()
         self._engine.clear()
@@ -105,10 +110,10 @@ class TritonPythonModel:
                 )
 
     def _describe(self) -> None:
-        """Answer what is in the queue until the model is unloaded."""
-        while (asked := self._asked.get()) is not None:
+        """Answer what waits until the model is unloaded."""
+        for asked in self._backlog:
             try:
-                if asked is not _TEND:
+                if asked is not None:
                     sender, request = asked
                     response = _cancelled() if sender.is_cancelled() else self._described(request.items)
                     sender.send(response, flags=_FINAL)
@@ -139,6 +144,11 @@ def _cancelled() -> Any:
 
 def _refusal(error: Exception) -> Any:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+
+
+def _overloaded(error: Exception) -> Any:
+    message = wire.OVERLOADED + str(error)
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.UNAVAILABLE))
 
 
 def _failure(error: Exception) -> Any:

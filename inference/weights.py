@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from inference.errors import WeightsError
+from inference.pretrained import read_model, read_tokenizer
 from inference.settings import DType, ModelSettings
 
 Progress = Callable[[str, int, int], None]
@@ -95,18 +96,21 @@ def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
 
     The settings name a number format, not `auto` (`inference.number_format.choose`). Raises `WeightsError`.
     """
-    import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
-    import transformers  # noqa: PLC0415
-
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[settings.dtype]
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention, use_safetensors=True, local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{folder}: {error}; run `ouzel triton build` again") from error
+    model = read_model(
+        folder,
+        attention=attention,
+        dtype=_torch_dtype(settings.dtype),
+        local_files_only=True,
+        next_step="run `ouzel triton build` again",
+    )
     return model.train(False).requires_grad_(False).to(settings.device)
+
+
+def _torch_dtype(dtype: DType) -> Any:
+    """What torch calls the number format."""
+    import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
+
+    return {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[dtype]
 
 
 def _stored(settings: ModelSettings) -> DType:
@@ -145,22 +149,18 @@ def _origin(source: str, place: str, gguf: str | None) -> str:
 
 
 def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, progress: Progress) -> None:
-    import torch  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
-
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    dtype = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[_stored(settings)]
-    extra = {"gguf_file": gguf} if gguf else {"use_safetensors": True}
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in {"", "0"} or Path(place).is_dir()
+    where: dict[str, Any] = {
+        "gguf": gguf,
+        "local_files_only": offline,
+        "next_step": "check the folder or the name of the model",
+    }
     try:
         progress("weights: reading the tokenizer", 0, _STEPS)
-        tokenizer_extra = {"gguf_file": gguf} if gguf else {}
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, local_files_only=offline, **tokenizer_extra)
-        tokenizer.save_pretrained(aside)
+        read_tokenizer(place, **where).save_pretrained(aside)
         progress("weights: reading the model", 1, _STEPS)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            place, dtype=dtype, local_files_only=offline, **extra
-        )
+        # Weights are the same whatever the attention; this one every architecture has.
+        model = read_model(place, attention="eager", dtype=_torch_dtype(_stored(settings)), **where)
         if gguf:
             # Otherwise save_pretrained writes the GGUF quantization into a config whose weights are dequantized.
             if hasattr(model.config, "quantization_config"):
@@ -169,7 +169,7 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
         progress("weights: writing", 2, _STEPS)
         model.save_pretrained(aside)
         progress("weights: checking", 3, _STEPS)
-    except (OSError, ValueError, ImportError) as error:
+    except ValueError as error:
         raise WeightsError(f"cannot convert {place}: {error}; check the folder or the name of the model") from error
     if not (aside / "tokenizer.json").exists():
         raise WeightsError(f"{place} has no fast tokenizer (tokenizer.json); use a model that has one")

@@ -1,8 +1,8 @@
 """How a question and its answer travel to Triton.
 
 A question is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
-`request`, or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`. The answer
-is three tensors:
+`request`, or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`, nil for
+all of them. The answer is three tensors:
 
     scores      FP32 [n]    one a candidate; for a describe, one 0 an item
     vector      FP32 [k]    the context's vector; for a describe, the items' vectors one after the other, k = n x width;
@@ -36,6 +36,9 @@ SCORES = "scores"
 VECTOR = "vector"
 VERSION = "version"
 
+OVERLOADED = "too many requests wait: "
+"""What the server's message begins with where it refuses a question for want of room: backends have no code for it."""
+
 MAX_REQUEST_BYTES = 1024 * 1024
 """A longer request is refused unread."""
 
@@ -47,9 +50,9 @@ class DescribeRequest(msgspec.Struct, frozen=True, tag="describe"):
 
 
 class ForgetRequest(msgspec.Struct, frozen=True, tag="forget"):
-    """The sessions of which nothing is to be kept. The answer is empty."""
+    """The sessions of which nothing is to be kept; None for all. The answer is empty."""
 
-    sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)]
+    sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)] | None
 
 
 Question = ScoreRequest | DescribeRequest | ForgetRequest

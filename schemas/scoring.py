@@ -62,10 +62,10 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to score for one person.
 
-    `session` is an opaque number that is the same for the same person within one worker's life, for the prefix cache;
-    it is not derived from the user id without a secret. `history` is what the person did, of every kind, oldest first.
-    `candidates` may be empty, where only the context's vector is wanted. Text is data: it cannot change the
-    instructions, and one candidate's text cannot change another candidate's score.
+    `session` is an opaque number for the prefix cache: the same for the same person as long as the state of their
+    partition lives, and not derived from the user id without a secret. `history` is what the person did, of every kind,
+    oldest first. `candidates` may be empty, where only the context's vector is wanted. Text is data: it cannot change
+    the instructions, and one candidate's text cannot change another candidate's score.
     """
 
     session: int
@@ -99,6 +99,10 @@ class ItemVectors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scorer(Protocol):
+    @property
+    def keeps_here(self) -> bool:
+        """Whether what is kept of sessions stands in this process, where no other worker can have it dropped."""
+
     async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
         """Score the candidates within `timeout` seconds, or raise a `ScoringError`."""
 
@@ -108,8 +112,9 @@ class Scorer(Protocol):
         One call at a time: it takes none of the room that lists have, and its failures close nothing to them.
         """
 
-    async def forget(self, sessions: Sequence[int], *, timeout: float) -> None:
-        """Drop what is kept of at most `MAX_FORGOTTEN` sessions within `timeout` seconds, or raise a `ScoringError`."""
+    async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
+        """Drop what is kept of at most `MAX_FORGOTTEN` sessions, or of all (None), within `timeout` seconds, or raise a
+        `ScoringError`."""
 
     async def ready(self) -> bool:
         """Whether the next request is likely to be answered. Never raises."""

@@ -16,6 +16,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
+from streams import sessions
 from streams.board import SURVEY, Board
 from streams.catalogue import Catalogue
 from streams.changelog import Changelog
@@ -172,12 +173,16 @@ class WorkerApp(faust.App):
             markings=Markings(secrets.token_bytes(SECRET_BYTES)),
             alias=alias,
             turns=self.turns,
+            secret=self._draw_secret if self._scorer is not None else None,
             survey=self.surveyor.fresh,
             board=self.board,
         )
         self.add_future(self.surveyor.run())
         self.add_future(self._flush_lines())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
+
+    def _draw_secret(self) -> bytes:
+        return secrets.token_bytes(sessions.SECRET_BYTES)
 
     def _lane(self, partition: int, source: Source) -> Lane:
         assert self._plane is not None, "the app is started before its consumer"
@@ -234,7 +239,6 @@ class WorkerApp(faust.App):
             publish=self.publish,
             metrics=self.metrics,
             clock=self.clock,
-            secret=secrets.token_bytes(32),
             alias=alias,
             turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
         )

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.scoring import DeadlineExceeded, InvalidAnswer, Scorer, ScoringError
+from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, Scorer, ScoringError
 from streams.catalogue import Catalogue
 from streams.clock import Clock
 from streams.metrics import Metrics
 from streams.outage import Outage
 from streams.progress import Progress, spoken
+from streams.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Describing:
         self._most = min(FEW, batch)
         self._ranked_at = 0.0
         self._telling = Telling(metrics)
+        self._refusals = Seldom(log, clock.monotonic)
         self._outage = Outage("items wait to be read", clock.monotonic)
 
     async def run(self) -> None:
@@ -104,6 +106,11 @@ class Describing:
             # One of them may be why: it shall not hold up the others.
             vectors.postpone(asked)
             self._most = max(1, len(asked) // 2)
+            return False
+        except Overloaded as error:
+            # Others ask too. It answers, and how many items it takes at once has nothing to do with it.
+            self._metrics.refused_describes.inc()
+            self._refusals.warning("refused", f"The model has no room for more items to read, they wait: {error}")
             return False
         except ScoringError as error:
             self._outage.failed(error)

@@ -10,7 +10,20 @@ from streams.blend import Blend
 from streams.context import Context
 from streams.erasure import Erasure, Versions
 from streams.recreation import EventsTopic
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, HEAD_BYTES, ITEM_SECRET, KEY, TOPIC, VERSIONS, header
+from streams.sessions import Sessions
+from streams.store import (
+    BLEND,
+    CONTEXT,
+    ERASURE,
+    EXPOSURE,
+    HEAD_BYTES,
+    ITEM_SECRET,
+    KEY,
+    SESSIONS,
+    TOPIC,
+    VERSIONS,
+    header,
+)
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
@@ -38,6 +51,7 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
     ITEM_SECRET: msgspec.msgpack.Decoder(ItemSecret).decode,
     TOPIC: msgspec.msgpack.Decoder(EventsTopic).decode,
+    SESSIONS: msgspec.msgpack.Decoder(Sessions).decode,
 }
 
 

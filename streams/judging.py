@@ -35,10 +35,10 @@ class Judge:
     def __init__(self, metrics: Metrics, most: int = MAX_REMEMBERED) -> None:
         self._metrics = metrics
         self._most = most
-        self._last: OrderedDict[str, Last] = OrderedDict()
+        self._last: OrderedDict[str, tuple[int, Last]] = OrderedDict()
 
-    def keep(self, user: str, last: Last) -> None:
-        self._last[user] = last
+    def keep(self, user: str, last: Last, partition: int) -> None:
+        self._last[user] = partition, last
         self._last.move_to_end(user)
         if len(self._last) > self._most:
             self._last.popitem(last=False)
@@ -47,9 +47,14 @@ class Judge:
         """Forget a person's last list; whether there was one."""
         return self._last.pop(user, None) is not None
 
+    def forget(self, partition: int) -> None:
+        """Forget everybody of a partition that is no longer ours."""
+        for user in [user for user, (of, _) in self._last.items() if of == partition]:
+            del self._last[user]
+
     def judge(self, event: Event) -> Last | None:
         """The list that `event` judges; None unless it is a like of somebody whose last list is kept."""
-        last = self._last.get(event.user)
+        _, last = self._last.get(event.user, (0, None))
         if last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
             return None
         self._metrics.judged.inc()

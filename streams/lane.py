@@ -41,6 +41,7 @@ from streams.metrics import Metrics
 from streams.pseudonym import Alias, fingerprint, same
 from streams.publishing import Output
 from streams.recreation import Rebased, start_at
+from streams.sessions import PREFIX
 from streams.settings import ALL_DUTIES, Settings
 from streams.state import PartitionState
 from streams.store import Store, open_store
@@ -74,7 +75,7 @@ class Lists(Protocol):
     def first_unanswered(self, partition: int) -> int | None: ...
     def forget(self, user: str) -> tuple[str, ...]: ...
 
-    async def settle(self, users: Sequence[str]) -> tuple[str, ...]:
+    async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
         """Unlike the others, this waits: for lists in the making of people who were forgotten, and for the model."""
 
 
@@ -91,7 +92,8 @@ class Plane:
     """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
     once the catalogue, with its items marked so, and the item graph are there to make lists from; `rejected` is told
     the dead letters; `markings` has how items are marked; `alias` gives the name under which a person is kept; `turns`
-    are shared with everything else that keeps the event loop busy; `survey` asks the brokers how the topics are now;
+    are shared with everything else that keeps the event loop busy; `secret` draws what a partition's session numbers
+    are made with (`streams.sessions`), None where no model is asked; `survey` asks the brokers how the topics are now;
     `board` has what cannot be served."""
 
     settings: Settings
@@ -105,6 +107,7 @@ class Plane:
     markings: Markings
     alias: Alias = same
     turns: Turns = field(default_factory=Turns)
+    secret: Callable[[], bytes] | None = None
     survey: Callable[[], Awaitable[Survey]] = _not_asked
     board: Board = field(default_factory=lambda: Board(SYSTEM.monotonic))
 
@@ -239,6 +242,8 @@ class Lane:
             )
             await state.recall()
             state.check_key(fingerprint(settings.pseudonym_key.reveal()))
+            if plane.secret is not None:
+                await state.begin_sessions(plane.secret())
             state.take_marking(plane.markings)
             await plane.warm(state.marking)
             start = await self._begin(state, survey)
@@ -435,7 +440,11 @@ class Lane:
         """Carry an erasure to its end, now that it is durable: what is in the making, the model, the disk. Then the
         receipts go out, and only then the orders may be committed."""
         plane = self._plane
-        left = () if plane.lists is None else await plane.lists.settle(list(folded.cleared.values()))
+        left: tuple[str, ...] = ()
+        if plane.lists is not None:
+            left = await plane.lists.settle(self.partition, list(folded.cleared.values()))
+        elif state.sessions is not None:  # a worker that made lists had the partition before
+            left = (PREFIX,)
         await state.scrub(folded.cleared)
         await plane.publish(
             [

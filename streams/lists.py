@@ -17,7 +17,7 @@ import msgspec
 from schemas.codec import encode
 from schemas.events import Event
 from schemas.recommendations import Degraded, Recommendation
-from schemas.scoring import MAX_FORGOTTEN, Scorer, Scores, ScoringError
+from schemas.scoring import Scorer, Scores, ScoringError
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.attribution import Exposure, expose
 from streams.blend import Blend, learn
@@ -31,6 +31,7 @@ from streams.judging import JUDGED, Judge, Last
 from streams.marking import Marking
 from streams.metrics import FULL, Metrics
 from streams.outage import Outage
+from streams.prefixes import Prefixes
 from streams.pseudonym import Alias, same
 from streams.publishing import Output
 from streams.ranking import (
@@ -46,6 +47,7 @@ from streams.ranking import (
     score_request,
     shortlist,
 )
+from streams.sessions import Sessions
 from streams.settings import Settings
 from streams.triggers import Trigger, Waiting
 from streams.turns import Turns
@@ -64,9 +66,6 @@ HURRY_SECONDS = 0.02
 UNREACHABLE = frozenset({Degraded.UNAVAILABLE, Degraded.CIRCUIT_OPEN})
 """What an operator has to look after. Lists that come too late are counted only: load passes."""
 
-FORGET_SECONDS = 2.0
-"""How long the model may take to drop what it keeps of people who are erased."""
-
 
 class State(Protocol):
     """What the list path needs of the partition that a person lives in."""
@@ -80,6 +79,9 @@ class State(Protocol):
 
     @property
     def open(self) -> bool: ...
+    @property
+    def sessions(self) -> Sessions | None:
+        """None where no model is asked."""
 
     def context(self, user: str) -> Context: ...
     def exposure(self, user: str) -> Exposure: ...
@@ -87,6 +89,7 @@ class State(Protocol):
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def set_blend(self, scene: str, blend: Blend) -> None: ...
     def note_version(self, user: str, name: str) -> None: ...
+    def note_alone(self) -> None: ...
 
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
@@ -107,7 +110,6 @@ class Lists:
         publish: Publish,
         metrics: Metrics,
         clock: Clock,
-        secret: bytes,
         alias: Alias = same,
         turns: Turns | None = None,
     ) -> None:
@@ -119,7 +121,6 @@ class Lists:
         self._publish = publish
         self._metrics = metrics
         self._clock = clock
-        self._secret = secret
         self._alias = alias
         self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
@@ -129,6 +130,7 @@ class Lists:
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
         self._judge = Judge(metrics)
+        self._prefixes = Prefixes(scorer)
         self._outage = Outage("lists are made without it", clock.monotonic)
         self._wake = asyncio.Event()
 
@@ -142,6 +144,8 @@ class Lists:
         """A partition is no longer ours: nobody of it gets a list from here."""
         self._states.pop(partition, None)
         self._waiting.forget(partition)
+        self._judge.forget(partition)
+        self._prefixes.release()
 
     def observe(self, partition: int, event: Event) -> None:
         """Judge the person's last list by what they like next, and learn from it."""
@@ -194,24 +198,15 @@ class Lists:
             self._void.setdefault(self._busy[user], asyncio.Event())
         return tuple(part for part, there in found.items() if there)
 
-    async def settle(self, users: Sequence[str]) -> tuple[str, ...]:
+    async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
         """Return when no list is in the making that was begun before these people were forgotten, and the model has
         dropped what it kept of them; what it has not, as what@where: it goes when it is the least recently used."""
         for user in users:
             over = self._void.get(self._busy[user]) if user in self._busy else None
             if over is not None:
                 await over.wait()
-        if self._scorer is None or not users:
-            return ()
-        try:
-            async with asyncio.timeout(FORGET_SECONDS):
-                for first in range(0, len(users), MAX_FORGOTTEN):
-                    sessions = [self._session(user) for user in users[first : first + MAX_FORGOTTEN]]
-                    await self._scorer.forget(sessions, timeout=FORGET_SECONDS)
-        except (ScoringError, TimeoutError) as error:
-            log.warning("The model was not told to forget erased people (%s)", type(error).__name__)
-            return ("prefix@model",)
-        return ()
+        state = self._states.get(partition)
+        return () if state is None else await self._prefixes.drop(state, users)
 
     def busy(self) -> bool:
         """Whether somebody waits for a list."""
@@ -303,7 +298,7 @@ class Lists:
         scores: Scores | None = None
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
-            scores, degraded = await self._score(trigger, context, chosen)
+            scores, degraded = await self._score(trigger, context, chosen, state.sessions)
             await self._turns.next()
         if not state.open:
             raise PartitionLost(f"partition {trigger.partition} was let go of while a list of it was made")
@@ -367,20 +362,21 @@ class Lists:
             ),
             remembered=remember(chosen),
         )
-        self._judge.keep(trigger.user, last)
+        if state.open:
+            self._judge.keep(trigger.user, last, trigger.partition)
         self._count(made)
 
     async def _score(
-        self, trigger: Trigger, context: Context, chosen: Shortlist
+        self, trigger: Trigger, context: Context, chosen: Shortlist, sessions: Sessions | None
     ) -> tuple[Scores | None, Degraded | None]:
-        if self._scorer is None:
+        if self._scorer is None or sessions is None:
             return None, Degraded.DISABLED
         request = score_request(
             chosen,
             context,
             trigger.scene,
             catalogue=self._catalogue,
-            session=self._session(trigger.user),
+            session=sessions.number(trigger.user),
             settings=self._ranking,
         )
         asked = self._clock.monotonic()
@@ -404,10 +400,6 @@ class Lists:
         self._metrics.answered_by(scores.model_version)
         self._catalogue.vectors.doubt(scores.model_version)
         return scores, None
-
-    def _session(self, user: str) -> int:
-        key = blake2b(user.encode(), key=self._secret, digest_size=8).digest()
-        return int.from_bytes(key, "little") >> 1
 
     def _count(self, made: Recommendation) -> None:
         self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()

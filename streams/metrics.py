@@ -30,7 +30,7 @@ REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
 class Metrics:
     """The metrics of one worker, on a registry of its own (default: a new one)."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:  # noqa: PLR0915 - a line a metric
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         reg = self.registry
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
@@ -121,6 +121,11 @@ class Metrics:
         )
         self._model = ""
         self.described = Counter("ouzel_described_items", "Items that the model gave a vector.", registry=reg)
+        self.refused_describes = Counter(
+            "ouzel_refused_describes",
+            "Questions about items that the model had no room for; they are asked again.",
+            registry=reg,
+        )
         self.undescribed = Gauge("ouzel_undescribed_items", "Items that wait for a vector of the model.", registry=reg)
         self.reading_seconds_left = Gauge(
             "ouzel_reading_seconds_left",

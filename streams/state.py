@@ -16,6 +16,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from streams.attribution import NONE, Exposure
 from streams.behind import WriteBehind
 from streams.blend import Blend
@@ -39,7 +41,8 @@ from streams.errors import AnotherKey, PartitionLost
 from streams.kept import Kept
 from streams.marking import UNKEYED, Markings
 from streams.recreation import EventsTopic, followed
-from streams.store import CONTEXT, ERASURE, ITEM_SECRET, KEY, TOPIC, Store, header
+from streams.sessions import Sessions
+from streams.store import CONTEXT, ERASURE, ITEM_SECRET, KEY, SESSIONS, TOPIC, Store, header, seal
 from streams.turns import Turns
 
 CROWD = 10_000
@@ -211,6 +214,25 @@ class PartitionState:
             found = ItemSecret(markings.secret, mixed=any(self.scan(CONTEXT, b"", 1)))
             self._put(ITEM_SECRET, found, self._stamp())
         self.marking = markings.of(found.secret, mixed=found.mixed)
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """What session numbers are made with; None where no model was ever asked about people of this partition."""
+        found: Sessions | None = self._get(SESSIONS)
+        return found
+
+    async def begin_sessions(self, secret: bytes) -> None:
+        """Have something to make session numbers with: from `secret`, if there is nothing. It is durable when this
+        returns, before the model is told a number. Before `run`."""
+        if self.sessions is None:
+            made = seal(self._stamp(), self._now_ms(), encode_value(Sessions(secret)))
+            await self._changelog.write([(SESSIONS, made)])
+            self._others.pop(SESSIONS, None)
+
+    def note_alone(self) -> None:
+        """The model has dropped what it kept from before our secret."""
+        if self.sessions is not None:
+            self._put(SESSIONS, replace(self.sessions, alone=True), self._stamp())
 
     @property
     def high(self) -> int:

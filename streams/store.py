@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
 VERSIONS, ERASURE, KEY, TOPIC = b"v", b"e", b"k", b"t"
-ITEM_SECRET = b"i"
+ITEM_SECRET, SESSIONS = b"i", b"s"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.changelog`)."""
 

@@ -30,6 +30,7 @@ PURE = [
     "folding",
     "erasure",
     "pseudonym",
+    "sessions",
     "interests",
     "likeness",
     "marks",

@@ -170,8 +170,8 @@ class ItemTokenEngine:
         self._bucketed = bucketed
         self._prefixes = PrefixCache(0)
 
-    def forget(self, sessions: Sequence[int]) -> None:
-        """Drop the kept prefixes of these sessions."""
+    def forget(self, sessions: Sequence[int] | None) -> None:
+        """Drop the kept prefixes of these sessions, or of all (None)."""
         self._prefixes.forget(sessions)
 
     def clear(self) -> None:

@@ -39,6 +39,8 @@ class TritonPythonModel:
         if script == FAIL:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError("scripted", pb_utils.TritonError.INTERNAL))
         asked = wire.decode(tensors.payload(request))
+        if isinstance(asked, wire.ForgetRequest):
+            return tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._version)
         if isinstance(asked, wire.DescribeRequest):
             scores = np.zeros(len(asked.items), np.float32)
             vectors = np.concatenate([vector_of(item.text) for item in asked.items])

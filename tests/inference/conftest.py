@@ -55,3 +55,22 @@ def item_token_triton(
 ) -> Iterator[server.TritonServer]:
     with server.running(item_token_model, log=tmp_path_factory.mktemp("triton") / "server.log") as running:
         yield running
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder in the Hugging Face layout with a tiny model and a byte tokenizer."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import PreTrainedTokenizerFast
+
+    from tests.inference import tiny
+
+    folder = tmp_path / "Tiny Model"
+    alphabet = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(BPE(alphabet, []))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    tiny.model().save_pretrained(folder)
+    return folder

@@ -301,3 +301,14 @@ def without_correction():  # type: ignore[no-untyped-def]
 def with_history(request: ScoreRequest, **changes: object) -> ScoreRequest:
     first, *rest = request.history
     return replace(request, history=(replace(first, **changes), *rest))
+
+
+def test_a_person_who_is_forgotten_is_kept_no_more_and_others_are_unless_it_is_all() -> None:
+    engine = item_token_engine()
+    engine.score([tiny.request(["Heat"], ["Alien"], session=session) for session in (1, 2, 3)])
+    kept = engine._prefixes
+    assert [kept.peek(session) is not None for session in (1, 2, 3)] == [True, True, True]
+    engine.forget([2, 9])
+    assert [kept.peek(session) is not None for session in (1, 2, 3)] == [True, False, True]
+    engine.forget(None)
+    assert (len(kept), kept.size) == (0, 0)

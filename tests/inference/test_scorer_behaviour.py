@@ -63,7 +63,7 @@ class GatedEngine:
     def clear(self) -> None:
         self._engine.clear()
 
-    def forget(self, sessions: Sequence[int]) -> None:
+    def forget(self, sessions: Sequence[int] | None) -> None:
         self._engine.forget(sessions)
 
 
@@ -219,6 +219,7 @@ async def test_a_person_is_forgotten_and_read_anew(subject: Subject) -> None:
     before = await subject.scorer.score(ASKED, timeout=PATIENT)
     await subject.scorer.forget([ASKED.session, 12345], timeout=PATIENT)
     await subject.scorer.forget([], timeout=PATIENT)
+    await subject.scorer.forget(None, timeout=PATIENT)
     after = await subject.scorer.score(ASKED, timeout=PATIENT)
     assert after.scores == pytest.approx(before.scores, abs=1e-4)
     with pytest.raises(DeadlineExceeded):

@@ -6,10 +6,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import PreTrainedTokenizerFast
 
 from inference import repository, weights
 from inference.engine import Engine
@@ -20,18 +16,6 @@ from inference.loading import load_engine
 from inference.settings import DType, ModelSettings, Strategy
 from inference.wire import Answered
 from tests.inference import tiny
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A folder with a tiny model and a byte tokenizer."""
-    folder = tmp_path / "Tiny Model"
-    alphabet = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(alphabet, []))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    tiny.model().save_pretrained(folder)
-    return folder
 
 
 def settings(source: Path, dtype: str = "fp32") -> ModelSettings:

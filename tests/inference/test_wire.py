@@ -111,3 +111,8 @@ def test_settings_read_as_written(tmp_path_factory: pytest.TempPathFactory) -> N
     path.write_bytes(msgspec.json.encode({"threads": "many"}))
     with pytest.raises(SettingsError, match="build the model repository again"):
         ModelSettings.read(path)
+
+
+@pytest.mark.parametrize("sessions", [(), (0, 2**63 - 1), None])
+def test_a_forget_there_and_back(sessions: tuple[int, ...] | None) -> None:
+    assert wire.decode(wire.encode(wire.ForgetRequest(sessions))) == wire.ForgetRequest(sessions)

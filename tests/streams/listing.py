@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from aiokafka.errors import NotLeaderForPartitionError
+from msgspec.structs import replace
 
 from inference.scripted import ScriptedScorer
 from schemas.codec import decode
@@ -23,6 +24,7 @@ from streams.marking import UNKEYED, Marking
 from streams.metrics import Metrics
 from streams.publishing import Output
 from streams.ranking import Ranking
+from streams.sessions import Sessions
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.path.pipeline import films
@@ -43,6 +45,7 @@ class MemoryState:
     exposures: dict[str, Exposure] = field(default_factory=dict)
     blends: dict[str, Blend] = field(default_factory=dict)
     versions: dict[str, list[str]] = field(default_factory=dict)
+    sessions: Sessions | None = field(default_factory=lambda: Sessions(b"secret", alone=True))
 
     def context(self, user: str) -> Context:
         return self.contexts.get(user, EMPTY)
@@ -58,6 +61,10 @@ class MemoryState:
 
     def note_version(self, user: str, name: str) -> None:
         self.versions.setdefault(user, []).append(name)
+
+    def note_alone(self) -> None:
+        assert self.sessions is not None
+        self.sessions = replace(self.sessions, alone=True)
 
     def set_blend(self, scene: str, blend: Blend) -> None:
         self.blends[scene] = blend
@@ -93,7 +100,6 @@ class Bench:
             publish=self.publish,
             metrics=self.metrics,
             clock=SYSTEM,
-            secret=b"secret",
             turns=turns,
         )
         self.lists.assign(self.state)

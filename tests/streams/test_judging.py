@@ -31,7 +31,7 @@ def judged(metrics: Metrics) -> float:
 def test_a_like_counts_for_each_that_would_have_had_it(item: str, expected: list[float]) -> None:
     metrics = Metrics()
     judge = Judge(metrics)
-    judge.keep("ann", LAST)
+    judge.keep("ann", LAST, 0)
     assert judge.judge(like(item)) is LAST
     assert (judged(metrics), hits(metrics)) == (1, expected)
 
@@ -49,7 +49,7 @@ def test_a_like_counts_for_each_that_would_have_had_it(item: str, expected: list
 def test_nothing_else_judges(event: Event) -> None:
     metrics = Metrics()
     judge = Judge(metrics)
-    judge.keep("ann", LAST)
+    judge.keep("ann", LAST, 0)
     assert judge.judge(event) is None
     assert (judged(metrics), hits(metrics)) == (0, [0, 0, 0])
 
@@ -57,17 +57,25 @@ def test_nothing_else_judges(event: Event) -> None:
 def test_the_newest_list_counts_and_those_served_long_ago_go() -> None:
     judge = Judge(Metrics(), most=2)
     newer = LAST._replace(scene="cart")
-    judge.keep("ann", LAST)
-    judge.keep("bob", LAST)
-    judge.keep("ann", newer)
-    judge.keep("eve", LAST)
+    judge.keep("ann", LAST, 0)
+    judge.keep("bob", LAST, 0)
+    judge.keep("ann", newer, 0)
+    judge.keep("eve", LAST, 0)
     assert judge.judge(like("film-1")) is newer
     assert judge.judge(like("film-1", user="bob")) is None
 
 
 def test_a_dropped_list_is_judged_no_more() -> None:
     judge = Judge(Metrics())
-    judge.keep("ann", LAST)
+    judge.keep("ann", LAST, 0)
     assert judge.drop("ann")
     assert not judge.drop("ann")
     assert judge.judge(like("film-1")) is None
+
+
+def test_nobody_of_a_lost_partition_is_judged() -> None:
+    judge = Judge(Metrics())
+    judge.keep("ann", LAST, 0)
+    judge.keep("bob", LAST, 1)
+    judge.forget(0)
+    assert (judge.drop("ann"), judge.drop("bob")) == (False, True)

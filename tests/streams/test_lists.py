@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from inference.scripted import Script, ScriptedScorer
+from inference.scripted import EVERYBODY, Script, ScriptedScorer
 from schemas.codec import decode
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback
 from schemas.recommendations import Degraded, Source
 from schemas.scoring import Candidate, ScoreRequest, Scores
 from schemas.topics import FEEDBACK
+from streams.sessions import Sessions
 from tests.streams.listing import PLAIN, Bench, running
 
 
@@ -283,7 +284,7 @@ async def test_a_person_who_is_erased_gets_no_list_of_what_was_and_the_model_dro
         bench.did("u", "film-3")
         found = bench.lists.forget("u")
         assert found == ("waiting-list@worker", "last-list@worker", "list-in-the-making@worker")
-        settling = asyncio.create_task(bench.lists.settle(["u"]))
+        settling = asyncio.create_task(bench.lists.settle(0, ["u"]))
         await asyncio.sleep(0)
         assert not settling.done()
         scorer.release()
@@ -301,5 +302,70 @@ async def test_a_model_that_cannot_be_told_is_named() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.DOWN
     bench = Bench(scorer)
-    assert await bench.lists.settle([]) == ()
-    assert await bench.lists.settle(["u"]) == ("prefix@model",)
+    assert await bench.lists.settle(0, []) == ()
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+
+
+async def session(bench: Bench, scorer: ScriptedScorer) -> int:
+    """The number under which the model is asked about somebody."""
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    return scorer.asked[-1].session
+
+
+async def test_another_worker_on_the_same_state_has_the_model_drop_the_same_session() -> None:
+    scorer = ScriptedScorer()
+    first, second = Bench(scorer), Bench(scorer)
+    number = await session(first, scorer)
+    assert await second.lists.settle(0, ["u"]) == ()
+    assert scorer.forgotten == [number]
+    second.state.sessions = Sessions(b"of another partition", alone=True)
+    assert await session(second, scorer) != number
+
+
+async def test_with_a_new_secret_the_model_drops_everything_once() -> None:
+    """People may be kept there under numbers from a secret that went with a lost state."""
+    scorer = ScriptedScorer()
+    bench = Bench(scorer)
+    bench.state.sessions = Sessions(b"new")
+    scorer.script = Script.DOWN
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+    assert bench.state.sessions == Sessions(b"new")
+    scorer.script = Script.ANSWER
+    assert await bench.lists.settle(0, ["u"]) == ()
+    assert await bench.lists.settle(0, ["u"]) == ()
+    assert scorer.forgotten == [EVERYBODY, Sessions(b"new").number("u")]
+
+
+async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
+    bench = Bench(None)
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+    bench.state.sessions = None
+    assert await bench.lists.settle(0, ["u"]) == ()
+
+
+@pytest.mark.parametrize(("here", "forgotten"), [(True, [EVERYBODY]), (False, [])])
+async def test_a_worker_keeps_nothing_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
+    """Its next owner could not have it dropped: neither the last lists, nor what a model in this process keeps."""
+    scorer = ScriptedScorer()
+    scorer.keeps_here = here
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        bench.lists.revoke(0)
+        assert bench.lists.forget("u") == ()
+        await bench.until(lambda: scorer.forgotten == forgotten)
+
+
+async def test_a_list_that_goes_out_as_the_partition_goes_is_not_kept() -> None:
+    async with running(Bench(None)) as bench:
+        bench.hold = asyncio.Event()
+        bench.did("u", "film-1")
+        await bench.until(lambda: bool(bench.state.exposures))
+        bench.state.open = False
+        bench.lists.revoke(0)
+        bench.hold.set()
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+        assert len(bench.made()) == 1
+        assert bench.lists.forget("u") == ()

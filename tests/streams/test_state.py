@@ -17,6 +17,7 @@ from streams.context import EMPTY, Context, digest, fold
 from streams.entries import context_key, decode_value, exposure_key, versions_key
 from streams.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
 from streams.errors import PartitionLost
+from streams.sessions import Sessions
 from streams.state import PartitionState
 from streams.store import CONTEXT, Facts, Store, header
 
@@ -339,3 +340,27 @@ async def test_what_is_put_is_written_at_intervals(tmp_path: Path) -> None:
         await last
         assert [len(write) for write in log.writes] == [1, 1]
         assert log.contexts() == {context_key("ann"): context(8)}
+
+
+async def test_what_numbers_are_made_with_is_durable_before_any_is_and_stays(tmp_path: Path) -> None:
+    async with opened(tmp_path, pause=3_600.0) as (state, log):
+        assert state.sessions is None
+        await state.begin_sessions(b"first")
+        assert [decode_value(key, value or b"") for key, value in log.writes[-1]] == [Sessions(b"first")]
+        await state.begin_sessions(b"second")
+        assert state.sessions == Sessions(b"first")
+        assert len(log.writes) == 1
+        state.note_alone()
+        assert state.sessions == Sessions(b"first", alone=True)
+        await state.seal()
+    async with opened(tmp_path) as (state, _):
+        await state.begin_sessions(b"third")
+        assert state.sessions == Sessions(b"first", alone=True)
+
+
+async def test_where_it_cannot_be_written_nothing_is_begun(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (state, log):
+        log.fails = True
+        with pytest.raises(ConnectionError):
+            await state.begin_sessions(b"first")
+        assert state.sessions is None
