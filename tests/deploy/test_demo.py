@@ -26,7 +26,7 @@ STOPPED_SECONDS = 8.0
 """Longer than the demo waits for a page, and than the group waits for a worker."""
 
 MODELS = Path(__file__).parents[2] / ".ouzel" / "models"
-SECRET = "hunter2-hunter2-hunter2"
+HELD = "hunter2-hunter2-hunter2"
 """What stands in the environment of the demo, and in that of none of its children."""
 
 
@@ -50,7 +50,7 @@ class Run:
 
     def with_secret(self) -> list[str]:
         """The children that have a secret in their environment."""
-        return [program(pid) for pid in self.children() if SECRET.encode() in environment(pid)]
+        return [program(pid) for pid in self.children() if HELD.encode() in environment(pid)]
 
     def log(self) -> str:
         return (self.folder / "out").read_text()
@@ -105,7 +105,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "deploy.cli", "demo", *arguments],
                 cwd=tmp_path,
-                env={**os.environ, "OUZEL_SASL_PASSWORD": SECRET, "AWS_SECRET_ACCESS_KEY": SECRET},
+                env={**os.environ, "OUZEL_SASL_PASSWORD": HELD, "AWS_SECRET_ACCESS_KEY": HELD},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -24,7 +24,7 @@ HELD = Secret(VALUE)
 SETTINGS = Settings(sasl_password=HELD, web_token=HELD, pseudonym_key=HELD)
 
 REFUSED: dict[str, Callable[[Any], object]] = {
-    "adding": lambda secret: "Bearer " + secret,
+    "adding": lambda held: "Bearer " + held,
     "adding to it": lambda secret: secret + "!",
     "joining": lambda secret: "\0".join(["user", secret]),
     "JSON": json.dumps,
