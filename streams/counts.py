@@ -32,6 +32,8 @@ class Counts:
 
     def places(self, numbers: Ints) -> Ints:
         """Where these numbers stand."""
+        if numbers.min(initial=0) >= 0:
+            return numbers
         limit = self._index.unknown_limit
         return np.where(numbers < 0, ~(~numbers % limit), numbers)
 

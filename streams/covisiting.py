@@ -148,6 +148,7 @@ class Owner:
     def _forget(self, item: str) -> None:
         """Somebody cleared the item. If it is ours, and we know of it, we have met it since."""
         self._gone.pop(item, None)
+        self._evicted.pop(item, None)
         if self._owns_item(item):
             self._graph.again(item)
         else:

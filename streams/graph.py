@@ -388,9 +388,16 @@ class ItemGraph:
         strength = np.empty(weights.shape, np.float32, order="F")  # read by kernel
         of_rows, of_others = self._counts.places(rows), self._counts.places(others)
         for counts, liked in ((self._counts.events, False), (self._counts.likes, True)):
-            scale = np.sqrt(counts[of_others]).astype(np.float32)
-            scale *= np.float32(counting.shrink_power) * np.sqrt(counts[of_rows]).astype(np.float32)
+            scale = _roots(counts, of_others)
+            scale *= np.float32(counting.shrink_power) * _roots(counts, of_rows)
             scale += np.float32(counting.shrink)
             for kernel in np.flatnonzero(liked == LIKED):
                 np.divide(weights[:, kernel], scale, out=strength[:, kernel])
         return strength
+
+
+def _roots(counts: NDArray[np.float64], places: Ints) -> Floats:
+    """The square roots of what is counted at some places, float32 [len(places)]."""
+    if len(places) > len(counts):  # less work, and the same numbers
+        return np.sqrt(counts).astype(np.float32)[places]
+    return np.sqrt(counts[places]).astype(np.float32)
