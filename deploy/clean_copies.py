@@ -61,6 +61,7 @@ def survey(stream: IO[bytes], most: int | None = None) -> Survey:
             _, ended, chunk = chunk.partition(b"\n")  # the rest of a line that is too long
             skipping = not ended
         data = tail + chunk
+        found.long += data.find(b"\n") > LONGEST_LINE  # no later line of it can be
         cut = data.rfind(b"\n") + 1
         if not cut and len(data) > LONGEST_LINE and not feeds:
             cut = data.rfind(b"\r") + 1

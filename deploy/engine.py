@@ -9,6 +9,8 @@ from deploy.nested_columns import quoted
 
 MEMORY = "80MB"
 THREADS = 2
+LONGEST_ROW = 4 * LONGEST_LINE
+"""In bytes. A line of another encoding can be so long in UTF-8."""
 
 
 def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quote: str, escape: str, skip: int) -> str:
@@ -17,7 +19,8 @@ def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quot
     return (
         f"read_csv({quoted(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quoted(delimiter)}, "
         f"quote={quoted(quote)}, escape={quoted(escape)}, columns={{{names}}}, nullstr='', "
-        f"compression={quoted(compression)}, max_line_size={LONGEST_LINE}, ignore_errors=true)"
+        f"compression={quoted(compression)}, max_line_size={LONGEST_ROW}, "
+        f"buffer_size={2 * LONGEST_ROW}, ignore_errors=true)"
     )
 
 

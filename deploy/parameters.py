@@ -3,6 +3,7 @@
 import math
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,24 @@ class OutFolder(click.ParamType):
         if why := unwritable(path):
             self.fail(why, param, ctx)
         return path
+
+
+class Id(click.ParamType):
+    """An id as it is typed. Ids are UTF-8 wherever they are sent, and what is typed may be any bytes."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail("it is not UTF-8; give the id in UTF-8.", param, ctx)
+        return str(value)
+
+    def read(self, ctx: click.Context) -> Iterator[str]:
+        """The ids on standard input, a line each."""
+        for line in click.get_text_stream("stdin", encoding="utf-8", errors="surrogateescape"):
+            yield self.convert(line.rstrip("\n"), None, ctx)
 
 
 class Real(click.FloatRange):

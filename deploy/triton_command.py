@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from deploy.bars import told_by_bars
-from deploy.parameters import OutFile, OutFolder
+from deploy.parameters import InFile, OutFile, OutFolder
+from deploy.terminal import say
 
 PORT = click.IntRange(1, 65_535)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FILE = InFile()
 WORK = Path(".ouzel")
 
 
@@ -70,7 +71,7 @@ def triton_build(
         chosen["readings"] = str(Path(readings).resolve()) if readings else ""
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress)
-    click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
+    say(f"{repository} is ready; serve it with `ouzel triton serve`")
 
 
 @triton.command("serve")
@@ -117,8 +118,8 @@ def triton_serve(
         signal.signal(number, lambda *_: stopping.set())
 
     def tell(server: TritonServer) -> None:
-        click.echo(f"grpc {server.grpc}  http {server.http}  metrics {server.metrics}  log {log}")
-        click.echo(f"workers find it by OUZEL_TRITON={server.grpc}; Ctrl-C stops it")
+        say(f"grpc {server.grpc}  http {server.http}  metrics {server.metrics}  log {log}")
+        say(f"workers find it by OUZEL_TRITON={server.grpc}; Ctrl-C stops it")
 
     serve(
         repository,
