@@ -103,7 +103,9 @@ class View:
             inside = grid
         notes = self._show.notes
         note = (
-            Text(shown_in_line(notes.warning), style="bold red") if notes.warning else Text(notes.reading, style="cyan")
+            Text(shown_in_line(notes.warning), style="bold red")
+            if notes.warning
+            else Text(shown_in_line(notes.reading), style="cyan")
         )
         return Panel(
             inside,
@@ -178,7 +180,7 @@ def line(show: Show, elapsed: float, now: float) -> str:
         f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list "
         f"p50 {milliseconds(p50)} p95 {milliseconds(p95)}  "
         f"without model {board.degraded.total():,}  dead letters {board.dead_letters.total():,}  hits: {hits}"
-        + "".join(f"  {note}" for note in (show.notes.reading, shown_in_line(show.notes.warning)) if note)
+        + "".join(f"  {shown_in_line(note)}" for note in (show.notes.reading, show.notes.warning) if note)
     )
 
 
