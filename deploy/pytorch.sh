@@ -4,12 +4,11 @@ set -eu
 
 if ! said=$($PIP -r locked/cpu.txt 2>&1); then
   case $said in
-  *"No matching distribution"*) ;; # there is no such build for this machine where pip looks
-  *)
+  *"DO NOT MATCH THE HASHES"*)
     echo "$said" >&2
     exit 1
     ;;
-  esac
+  esac # else there is no such build for this machine where pip looks
 fi
 $PIP -r locked/torch.txt # which is there already after the above
 if $PYTHON -m pip show --disable-pip-version-check torch | grep -qE '^Requires:.*(cuda|nvidia)'; then
