@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
-PIP = $(BIN)/pip install --quiet --disable-pip-version-check
+LOCKED = $(wildcard locked/*.txt) deploy/carried.txt
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --require-hashes
+OURS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+PYTORCH = PIP="$(PIP)" PYTHON=$(BIN)/python sh deploy/pytorch.sh
 # Whether PYTHON was named by whoever called make: then an environment of another Python is made again.
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -27,20 +30,27 @@ interpreter:
 $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
+# Every package is installed by the hashes of its files in locked/ and deploy/carried.txt, and nothing else is fetched: not
+# what packages ask for, nor what builds them. CONTRIBUTING.md says how the hashes are renewed.
+$(VENV)/.installed: pyproject.toml $(LOCKED) | $(BIN)/pip
 	@echo "Installing Ouzel into $(VENV) (with PyTorch: minutes, and up to some GB, the first time)"
-	@$(PIP) -c constraints.txt -e ".[demo]"
-	@$(PIP) --no-deps -r deploy/carried.txt
+	@$(PIP) -r locked/build.txt
+	@$(PIP) -r locked/worker.txt -r locked/model.txt
+	@$(PYTORCH)
+	@$(PIP) --only-binary :all: -r deploy/carried.txt
+	@$(OURS)
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
-	@$(PIP) -c constraints.txt -e ".[dev]"
+	@$(PIP) -r locked/tests.txt -r locked/tools.txt
 	@touch $@
 
-$(VENV)/.without-torch: pyproject.toml constraints.txt deploy/carried.txt | $(BIN)/pip
+$(VENV)/.without-torch: pyproject.toml $(LOCKED) | $(BIN)/pip
 	@echo "Installing the worker and the tools for tests into $(VENV), without PyTorch"
-	@$(PIP) -c constraints.txt -e ".[worker,test]"
-	@$(PIP) --no-deps -r deploy/carried.txt
+	@$(PIP) -r locked/build.txt
+	@$(PIP) -r locked/worker.txt -r locked/tests.txt
+	@$(PIP) --only-binary :all: -r deploy/carried.txt
+	@$(OURS)
 	@touch $@
 
 demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
@@ -81,6 +91,9 @@ scan: dev ## look for secrets in the code and known holes in the packages
 format: dev ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+lock: dev ## pin packages and their hashes in locked/ again (ARGS=--upgrade for newer ones)
+	@$(BIN)/python .ci/lock.py $(ARGS)
 
 clean: ## remove environments, models and caches
 	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

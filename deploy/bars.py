@@ -18,6 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from deploy.terminal import Terminal
+from schemas.shown import shown_in_line
+
 TELL_SECONDS = 20.0
 """Between two plain lines."""
 
@@ -73,7 +76,7 @@ class Bars(Progress):
             done = task.total is not None and task.completed >= task.total
             if done and self._told.get(task.id) == task.description:
                 continue
-            self.console.print(_line(task), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(_line(task), soft_wrap=True)
             if done:
                 self._told[task.id] = task.description
 
@@ -110,7 +113,7 @@ def told_by_bars(*, by_label: bool = False) -> Iterator[Callable[[str, int, int]
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, TextColumn("{task.description}"), console=Console(stderr=True)) as bars:
+    with Bars(*columns, TextColumn("{task.description}", markup=False), console=Terminal(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
         last = ""
 
@@ -121,9 +124,9 @@ def told_by_bars(*, by_label: bool = False) -> Iterator[Callable[[str, int, int]
             if key in tasks and kind != last and not by_label:
                 bars.remove_task(tasks.pop(key))
             if key not in tasks:
-                tasks[key] = bars.add_task(label, total=total or None)
+                tasks[key] = bars.add_task(shown_in_line(label), total=total or None)
             last = kind
-            bars.update(tasks[key], description=label, completed=done, total=total or None)
+            bars.update(tasks[key], description=shown_in_line(label), completed=done, total=total or None)
 
         yield advance
 
@@ -131,11 +134,11 @@ def told_by_bars(*, by_label: bool = False) -> Iterator[Callable[[str, int, int]
 @contextmanager
 def telling(what: str) -> Iterator[None]:
     """A plain line on standard error every `TELL_SECONDS` of the block: what is being done, and for how long."""
-    console, began = Console(stderr=True), time.monotonic()
+    console, began = Terminal(stderr=True), time.monotonic()
 
     def tell() -> None:
         elapsed = clock(time.monotonic() - began)
-        console.print(f"{what}: {elapsed} so far", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{what}: {elapsed} so far", soft_wrap=True)
 
     beat = Beat(tell)
     beat.start()

@@ -8,18 +8,22 @@ swallows rows, it is a mark like any other.
 
 import codecs
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from deploy.formats import Form, split
+from deploy.lines import CHUNK, LONGEST_LINE, TOO_LONG, chunks, lines
 
-CHUNK = 1 << 20
 SEPARATOR = "\x1f"
 MOST_LINES = 500
 """Of one quoted field. A mark that is not closed by then opened nothing."""
+
+Line = tuple[int, str | None, str]
+"""The number of a line, its text or None, and why there is none."""
 
 Record = tuple[int, list[str] | None, str]
 """The number of its first line, its fields or None, and why there are none."""
@@ -27,9 +31,14 @@ Record = tuple[int, list[str] | None, str]
 
 @dataclass
 class Survey:
-    """What one pass over the bytes found. `foreign` lines are not UTF-8, and `wide` ones are, beyond ASCII."""
+    """What one pass over the bytes found. `foreign` lines are not UTF-8, and `wide` ones are, beyond ASCII.
+
+    Lines that are too long are in `long` alone. `end` is what ends a line.
+    """
 
     lines: int = 0
+    long: int = 0
+    end: bytes = b"\n"
     foreign: int = 0
     wide: int = 0
     odd: int = 0
@@ -45,10 +54,20 @@ class Survey:
 
 def survey(stream: IO[bytes], most: int | None = None) -> Survey:
     """Look at every byte, or at about `most` lines."""
-    found, tail, crlf, cr = Survey(), b"", 0, 0
+    found, tail, crlf, cr, feeds, skipping = Survey(), b"", 0, 0, 0, False
     while chunk := stream.read(CHUNK):
-        cut = (tail + chunk).rfind(b"\n") + 1
-        block, tail = (tail + chunk)[:cut], (tail + chunk)[cut:]
+        feeds += chunk.count(b"\n")
+        if skipping:
+            _, ended, chunk = chunk.partition(b"\n")  # the rest of a line that is too long
+            skipping = not ended
+        data = tail + chunk
+        found.long += data.find(b"\n") > LONGEST_LINE  # no later line of it can be
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) > LONGEST_LINE and not feeds:
+            cut = data.rfind(b"\r") + 1
+        block, tail = data[:cut], data[cut:]
+        if len(tail) > LONGEST_LINE:
+            found.long, tail, skipping = found.long + 1, b"", True
         cr, crlf = cr + chunk.count(b"\r"), crlf + block.count(b"\r\n")
         _count(block, found)
         if most is not None and found.lines > most:
@@ -56,6 +75,7 @@ def survey(stream: IO[bytes], most: int | None = None) -> Survey:
             crlf = cr = 0 if crlf in {0, found.lines} else 1
             break
     _count(tail, found)
+    found.end = b"\n" if feeds or not cr else b"\r"
     # Lines that end in one way throughout are plain.
     ends = {0, found.lines, found.lines - 1}
     found.carriage = found.carriage or cr - crlf > 0 or (most is None and crlf not in ends)
@@ -82,14 +102,16 @@ def _count(block: bytes, found: Survey) -> None:
         found.odd += sum(line.count(b'"') & 1 for line in lines or block.split(b"\n"))
 
 
-def clean(stream: IO[bytes], form: Form, encoding: str, copy: Path, limit: int | None = None) -> Iterator[Record]:
+def clean(
+    stream: IO[bytes], form: Form, encoding: str, copy: Path, *, limit: int | None = None, end: bytes = b"\n"
+) -> Iterator[Record]:
     """Write the copy, one record a line, while the records are asked for; those without fields are not written."""
-    lines = _lines(stream, encoding)
+    source = _lines(stream, encoding, end)
     records: Iterable[Record]
     if form.kind == "delimited":
-        records = _records(lines, form)
+        records = _records(source, form)
     else:
-        records = ((number, None if line is None else [line], "not UTF-8") for number, line in lines)
+        records = ((number, None if line is None else [line], why) for number, line, why in source)
     with copy.open("w", encoding="utf-8", newline="\n") as file:
         for record in records if limit is None else islice(records, limit):
             if record[1] is not None:
@@ -104,13 +126,18 @@ def _flat(field: str) -> str:
 _SPACES = {ord("\n"): " ", ord("\r"): " ", 0: "\x02", ord(SEPARATOR): "\x02"}
 
 
-def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, str | None]]:
-    """The lines, numbered from 1, without their ends; None for one that is not of the encoding. No blank ones."""
+def _lines(stream: IO[bytes], encoding: str, end: bytes) -> Iterator[Line]:
+    """The lines, numbered from 1, without their ends; None for one that is too long or not of the encoding. No blank
+    ones."""
     wide = encoding.startswith(("utf-16", "utf-32"))
-    source: Iterable[bytes] = _transcoded(stream, encoding) if wide else stream
+    source = transcoded(stream, encoding) if wide else chunks(stream)
     name = "utf-8" if wide or encoding == "utf-8-sig" else encoding
     number = 0
-    for raw in source:
+    for raw in lines(source, end):
+        if raw is None:
+            number += 1
+            yield number, None, TOO_LONG
+            continue
         parts = raw.split(b"\r") if b"\r" in raw.rstrip(b"\r\n") and b'"' not in raw else [raw]
         for part in parts:
             number += 1
@@ -121,49 +148,63 @@ def _lines(stream: IO[bytes], encoding: str) -> Iterator[tuple[int, str | None]]
             except UnicodeDecodeError:
                 line = None
             if line is None or line.strip():
-                yield number, line
+                yield number, line, "not in the encoding of the file"
 
 
-def _transcoded(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
-    decoder, tail = codecs.getincrementaldecoder(encoding)("replace"), ""
-    while chunk := stream.read(CHUNK):
-        *whole, tail = (tail + decoder.decode(chunk)).split("\n")
-        yield from (f"{line}\n".encode() for line in whole)
-    if tail := tail + decoder.decode(b"", True):
-        yield tail.encode()
+def transcoded(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
+    """The text in UTF-8, in parts."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for chunk in chunks(stream):
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", True).encode()
 
 
-def _records(lines: Iterator[tuple[int, str | None]], form: Form) -> Iterator[Record]:
+class _Back:
+    """Lines that can be put back, to come again."""
+
+    def __init__(self, source: Iterator[Line]) -> None:
+        self._source = source
+        self._back: deque[Line] = deque()
+
+    def put(self, lines: list[Line]) -> None:
+        self._back.extendleft(reversed(lines))
+
+    def __iter__(self) -> Iterator[Line]:
+        return self
+
+    def __next__(self) -> Line:
+        return self._back.popleft() if self._back else next(self._source)
+
+
+def _records(source: Iterator[Line], form: Form) -> Iterator[Record]:
     """The rows below the header."""
     width = len(form.names)
-    source: Iterator[tuple[int, str | None]] = lines
     for _ in range(form.preamble + form.header):
         next(source, None)
-    while (found := next(source, None)) is not None:
-        number, line = found
+    rows = _Back(source)
+    for number, line, why in rows:
         if line is None:
-            yield number, None, "not in the encoding of the file"
+            yield number, None, why
             continue
         if not form.quoted:
             yield _fit(number, line.split(form.delimiter), width)
             continue
         text = line
         if line.count('"') & 1 and form.escape == '"':
-            text, back = _closed(line, source, form, width)
-            source = chain(back, source)
+            text, back = _closed(line, rows, form, width)
+            rows.put(back)
         fields = _strict(text, form)
         yield _fit(number, fields if fields is not None else _literal(line, form), width)
 
 
-def _closed(
-    line: str, source: Iterator[tuple[int, str | None]], form: Form, width: int
-) -> tuple[str, list[tuple[int, str | None]]]:
+def _closed(line: str, source: Iterator[Line], form: Form, width: int) -> tuple[str, list[Line]]:
     """The text of a record whose first line opens a quotation, and the lines that were read and do not belong to it."""
-    more: list[tuple[int, str | None]] = []
-    rows, place = 0, len(split(line, form.delimiter, True)) - 1
+    more: list[Line] = []
+    rows, place, size = 0, len(split(line, form.delimiter, True)) - 1, len(line)
     for found in islice(source, MOST_LINES):
         more.append(found)
-        if found[1] is None:
+        size += len(found[1] or "")
+        if found[1] is None or size > LONGEST_LINE:
             break
         whole = len(_literal(found[1], form)) == width
         if not found[1].count('"') & 1:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from deploy.bars import telling, told_by_bars
 from deploy.broker_options import BROKERS, TIMEOUT, WithSettings
 from deploy.column_options import chosen, column_options
 from deploy.inspect_command import inspect_file
-from deploy.parameters import OutFile, Real
+from deploy.parameters import Id, InFile, OutFile, Real
 from deploy.seen_options import seen_chosen, seen_options
+from deploy.terminal import Terminal, say, say_json
 from deploy.train_command import train
 from deploy.triton_command import triton
+from schemas.shown import shown
 from streams.private import private_file
 
 WORK = Path(".ouzel")
@@ -31,8 +32,7 @@ FAULTS = WORK / "fault.log"
 """The traceback of the last fault in the code."""
 
 PARTITIONS = click.IntRange(1, 10_000)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-console = Console(stderr=True)
+FILE, ID = InFile(), Id()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -101,8 +101,8 @@ def topics_create(
         )
     )
     for name in made:
-        click.echo(f"made {name}")
-    click.echo(f"{len(made)} made, the others were there")
+        say(f"made {name}")
+    say(f"{len(made)} made, the others were there")
 
 
 @topics.command("list")
@@ -116,13 +116,13 @@ def topics_list(brokers: str, timeout: float) -> None:
     for topic in asyncio.run(describe(brokers, _connection(), timeout)):
         partitions = f"{topic.partitions} partitions" if topic.partitions else "missing: `ouzel topics create` makes it"
         policy = topic.policy or (unknown if topic.partitions else "?")
-        click.echo(f"{topic.name:28} {partitions:16} {policy:8} {'internal' if topic.internal else ''}")
+        say(f"{topic.name:28} {partitions:16} {policy:8} {'internal' if topic.internal else ''}")
 
 
 @cli.command()
 @click.argument("topic")
 @BROKERS
-@click.option("--key", help="Only the records of this key: a user's or an item's id.")
+@click.option("--key", type=ID, help="Only the records of this key: a user's or an item's id.")
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @TIMEOUT
 def read(topic: str, brokers: str, key: str | None, follow: bool, timeout: float) -> None:
@@ -131,13 +131,14 @@ def read(topic: str, brokers: str, key: str | None, follow: bool, timeout: float
 
     with suppress(KeyboardInterrupt):
         asyncio.run(
-            read(brokers, named(topic), click.echo, key=key, follow=follow, connection=_connection(), timeout=timeout)
+            read(brokers, named(topic), say_json, key=key, follow=follow, connection=_connection(), timeout=timeout)
         )
 
 
 @cli.command()
-@click.argument("user")
-def pseudonym(user: str) -> None:
+@click.argument("user", type=ID)
+@click.pass_context
+def pseudonym(context: click.Context, user: str) -> None:
     """Print the name under which USER is kept with the OUZEL_PSEUDONYM_KEY of the environment.
 
     "-" reads ids from standard input, a line each, and prints a line for each.
@@ -146,16 +147,19 @@ def pseudonym(user: str) -> None:
     from streams.settings import read_settings
 
     alias = alias_with(read_settings().pseudonym_key.reveal())
-    for each in (line.rstrip("\n") for line in click.get_text_stream("stdin")) if user == "-" else [user]:
-        click.echo(alias(each))
+    for each in ID.read(context) if user == "-" else [user]:
+        say(alias(each))
 
 
 @cli.command()
-@click.argument("user")
+@click.argument("user", type=ID)
 @BROKERS
-@click.option("--order", "order_id", help="The order's id: again with the same one, it does no harm. [default: drawn]")
+@click.option(
+    "--order", "order_id", type=ID, help="The order's id: again with the same one, it does no harm. [default: drawn]"
+)
 @click.option("--timeout", type=Real(min=0), default=60.0, show_default=True, help="Seconds to wait.")
-def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> None:
+@click.pass_context
+def forget(context: click.Context, user: str, brokers: str, order_id: str | None, timeout: float) -> None:
     """Have the workers clear everything of USER, and print the receipt as a line of JSON.
 
     USER is the id as it stands in the events; "-" reads it from standard input, so that it is in no list of processes.
@@ -170,13 +174,13 @@ def forget(user: str, brokers: str, order_id: str | None, timeout: float) -> Non
     from streams.clock import SYSTEM
 
     if user == "-":
-        user = click.get_text_stream("stdin").readline().rstrip("\n")
+        user = next(ID.read(context), "")
     erasure = ErasureOrder(id=order_id or uuid.uuid4().hex, user=user, ts=SYSTEM.now_ms())
     receipt = asyncio.run(order(brokers, erasure, timeout=timeout, connection=_connection()))
     if receipt is None:
-        click.echo(f"order {erasure.id} is sent; no receipt within {timeout:g} s. Does a worker run?", err=True)
+        say(f"order {erasure.id} is sent; no receipt within {timeout:g} s. Does a worker run?", err=True)
         sys.exit(1)
-    click.echo(msgspec.json.encode(receipt).decode())
+    say_json(msgspec.json.encode(receipt).decode())
 
 
 @cli.command()
@@ -233,13 +237,13 @@ def replay(
         seen=seen_chosen(seen_again, seen_kinds),
         limit=limit,
     )
-    out = Console()
+    out = Terminal()
     sent = asyncio.run(
         replay_files(brokers, files, out, _connection(), watched=watch, seconds=seconds, timeout=timeout)
     )
     if sent.figures is not None:
         tell_summary(sent.figures, out, json_file)
-    click.echo(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
+    say(f"{sent.items:,} items, {sent.history:,} events as past, {sent.live:,} live")
 
 
 @cli.command()
@@ -283,7 +287,7 @@ def evaluate(
     from deploy.datasets import films, from_files
     from deploy.evaluate import Options
     from deploy.evaluate import evaluate as measure
-    from deploy.file_report import shown
+    from deploy.file_report import printed
     from deploy.judging import PROTOCOLS
 
     named = tuple(protocol for protocol in PROTOCOLS if protocol in protocols.split(","))
@@ -300,7 +304,7 @@ def evaluate(
         sasrec=not (no_sasrec or without_model),
         settings=replace(SETTINGS, seen=seen_chosen(seen_again, seen_kinds)),
     )
-    tell = shown(Console())
+    tell = printed(Terminal())
     with telling(f"reading {events or 'MovieLens-100K'}"):
         dataset = films() if events is None else from_files(events, items, *chosen(columns), limit=limit, tell=tell)
     learner = None
@@ -309,7 +313,9 @@ def evaluate(
             from deploy.learning import learner as make
 
             learner = make(dataset.items, WORK, progress, processes)
-        measure(dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Console())
+        measure(
+            dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Terminal()
+        )
 
 
 def _connection() -> dict[str, Any]:
@@ -363,7 +369,7 @@ def demo(
         seen_kinds=seen_kinds,
     )
     seen_chosen(seen_again, seen_kinds)
-    sys.exit(run(options, Console()))
+    sys.exit(run(options, Terminal()))
 
 
 def main() -> None:
@@ -374,9 +380,17 @@ def main() -> None:
     from deploy.errors import expected
 
     try:
-        cli(prog_name="ouzel")
+        sys.exit(cli(prog_name="ouzel", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.message = shown(error.message)
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        say("Aborted!", err=True)
+        sys.exit(1)
     except Exception as error:
-        console.print(f"[red]ouzel:[/red] {escape(expected(error) or _fault(error))}", highlight=False, soft_wrap=True)
+        told = Text.assemble(("ouzel:", "red"), " ", shown(expected(error) or _fault(error)))
+        Terminal(stderr=True).print(told, soft_wrap=True)
         sys.exit(1)
 
 

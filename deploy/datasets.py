@@ -14,6 +14,7 @@ from deploy.ordering import drawn
 from deploy.sources import USUAL_COLUMNS, USUAL_ITEM_COLUMNS, EventColumns, ItemColumns, Report, Tally
 from schemas.events import Event
 from schemas.items import Item
+from schemas.shown import shown_in_line
 from streams.context import strength
 
 MAX_EVENTS = 1_000_000
@@ -88,4 +89,5 @@ def from_files(
         raise BadSource(f"{events}: {NO_LIKES}")
     note = f"{read}; {file.total - len(kept):,} of them on items that are not in the catalogue"
     note += f"; items: {item_rows}" if items is not None else "; no items were given, so titles are ids"
+    note = shown_in_line(note)
     return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {by_kind(counts)}")

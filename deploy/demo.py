@@ -26,7 +26,9 @@ from deploy.summary import why_without_model
 from deploy.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
 from schemas.seen import ALL, NEVER, seen_rules
+from schemas.shown import shown
 from streams.clock import SYSTEM
+from streams.log_lines import LogLines
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -74,7 +76,9 @@ def run(options: Options, console: Console) -> int:
 
 async def _run(options: Options, console: Console) -> int:
     with claimed(options.work / "demo") as folder:
-        logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING)
+        if not logging.root.handlers:
+            logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING)
+            logging.root.handlers[0].setFormatter(LogLines(logging.BASIC_FORMAT))
         kinds = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
         figures: dict[str, Any] | None = None
         status = 0
@@ -99,7 +103,7 @@ async def _run(options: Options, console: Console) -> int:
         tell_summary(figures, console, options.json)
         why = why_without_model(figures, Settings().list_deadline_ms, folder / "tritonserver.log")
         if why:
-            console.print(why, soft_wrap=True, highlight=False)
+            console.print(why, soft_wrap=True)
     return status
 
 
@@ -156,7 +160,7 @@ class Demo:
         """Say why the demo ends, the first time."""
         if not self._told:
             self._told = True
-            self._console.print(f"ouzel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(f"ouzel: {shown(sentence)}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def ended(self) -> str | None:
         """What to say of a part that has ended by itself and is needed now; None if there is none."""

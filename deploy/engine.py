@@ -4,20 +4,23 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import MissingPart
+from deploy.lines import LONGEST_LINE
 from deploy.nested_columns import quoted
 
 MEMORY = "80MB"
 THREADS = 2
-LONGEST_LINE = 1 << 20
+LONGEST_ROW = 4 * LONGEST_LINE
+"""In bytes. A line of another encoding can be so long in UTF-8."""
 
 
 def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quote: str, escape: str, skip: int) -> str:
-    """SQL for the rows of delimited text, as columns `v0`, `v1` ...; rows that do not fit are in `reject_errors`."""
+    """SQL for the rows of delimited text, as columns `v0`, `v1` ...; without those that do not fit."""
     names = ", ".join(f"'v{at}': 'VARCHAR'" for at in range(columns))
     return (
         f"read_csv({quoted(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quoted(delimiter)}, "
         f"quote={quoted(quote)}, escape={quoted(escape)}, columns={{{names}}}, nullstr='', "
-        f"compression={quoted(compression)}, max_line_size={LONGEST_LINE}, ignore_errors=true, store_rejects=true)"
+        f"compression={quoted(compression)}, max_line_size={LONGEST_ROW}, "
+        f"buffer_size={2 * LONGEST_ROW}, ignore_errors=true)"
     )
 
 
@@ -40,6 +43,19 @@ def connected(folder: Path) -> Any:
     sql.execute("SET GLOBAL TimeZone = 'UTC'")
     sql.execute("PRAGMA force_compression = 'uncompressed'")  # the database lives for minutes
     return quiet(sql)
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What DuckDB raises for a file, for memory and for a disk; not what it raises for a query that is wrong."""
+    import duckdb  # noqa: PLC0415 - there since something is connected
+
+    return (
+        duckdb.OperationalError,
+        duckdb.DataError,
+        duckdb.InternalError,
+        duckdb.NotSupportedError,
+        duckdb.InvalidInputException,
+    )
 
 
 def quiet(sql: Any) -> Any:

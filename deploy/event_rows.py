@@ -39,7 +39,6 @@ def convert(draft: Draft) -> None:
         f"md5_number_lower(concat_ws(chr(31), {said})) AS key FROM (SELECT row, usr, item, kind, value, ts, "
         f"usr_pointed, item_pointed, {own}::VARCHAR AS id, {draft.why} AS why FROM {draft.source})"
     )
-    table.count_rejects()
     for problem, rows in table.unreadable.items():
         draft.tally.refuse(f"{problem} (--delimiter, --encoding)", rows)
     for role, name in NAMES.items():

@@ -14,7 +14,7 @@ from deploy.asking import PLAIN, TIMEOUT_SECONDS
 from deploy.bars import Bars
 from deploy.errors import BadSource
 from deploy.event_files import EventFile
-from deploy.file_report import shown
+from deploy.file_report import printed
 from deploy.item_files import items as read_items
 from deploy.replay import Pace, kafka_sink, send_history, send_items, send_live
 from deploy.sources import EventColumns, ItemColumns, Report, Tally
@@ -136,7 +136,7 @@ def _read(
 ) -> tuple[list[Item], EventFile | None]:
     """Read both files and print what was guessed of them, before anything is sent. Raises `BadSource`."""
     events, catalogue, item_report = None, list[Item](), Report()
-    tell = shown(console)
+    tell = printed(console)
     if files.events is not None:
         events = opened.enter_context(EventFile(files.events, files.event_columns, files.limit))
         report.event_rows = events.tally

@@ -15,10 +15,12 @@ from typing import Literal
 
 from deploy.errors import BadSource
 from deploy.packed_files import COMPRESSIONS, opened
+from deploy.parameters import unreadable
 from deploy.words import KINDS, known_column, plain
 
 SAMPLE = 256 * 1024
 SAMPLE_LINES = 200
+MOST_COLUMNS = 2_000
 DELIMITERS = ("::", "\t", ";", "|", ",", "\x01", " ")
 NAMED_DELIMITERS = {
     "tab": "\t",
@@ -83,8 +85,8 @@ class Form:
 
 def look(path: Path, asked: Asked) -> Form:
     """What the file is. Raises `BadSource` for what cannot be read as a table, saying what it is."""
-    if not path.is_file():
-        raise BadSource(f"{path} is not a file. Check the path.")
+    if (why := unreadable(path)) is not None:
+        raise BadSource(why)
     with path.open("rb") as file:
         start = file.read(8)
     if start.startswith(b"PAR1"):
@@ -132,6 +134,11 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         return Form("array", form.compression, form.encoding)
     if first.startswith("{"):
         return _json(path, lines, form)
+    if len(lines) == 1 and not whole:
+        raise BadSource(
+            f"{path} has no line end in its first {SAMPLE // 1024} KiB, so it is no table: line 1 is too long. Write "
+            "one row or one JSON object a line."
+        )
     comments = [bool(re.match(r"# |sep=.$", line.lstrip("\ufeff"))) for line in lines]
     preamble = comments.index(False) if False in comments else 0
     lines = lines[preamble:]
@@ -149,14 +156,26 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
     elif width == len(names) + 1 and all(len(row) != width or row[0].strip('" ').isdecimal() for row in table[1:]):
         names.insert(0, "row")  # as R writes tables
     names = [re.sub(r":\w+$", "", name) for name in names]
+    few_enough(path, len(names))
     return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names), preamble)
+
+
+def few_enough(path: Path, columns: int) -> None:
+    """Raises `BadSource` for more columns than are read."""
+    if columns > MOST_COLUMNS:
+        raise BadSource(
+            f"{path} has {columns:,} columns, and at most {MOST_COLUMNS:,} are read. Write a file with those of the "
+            "user, the item, the time and what happened, or of the item's id, title and text."
+        )
 
 
 def _json(path: Path, lines: list[str], form: Form) -> Form:
     def of_json(line: str) -> bool:
         try:
             return isinstance(json.loads(line), dict)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return True  # a line that is nested too deeply is one that is rejected
+        except ValueError:
             return False
 
     if any(of_json(line.lstrip("\ufeff")) for line in lines[:20]):
@@ -168,7 +187,10 @@ def _json(path: Path, lines: list[str], form: Form) -> Form:
         )
     if len(lines) > 1:
         return Form("array", form.compression, form.encoding)  # objects over several lines
-    raise BadSource(f"{path} begins like JSON, but its first line is not a whole object. Write one object a line.")
+    raise BadSource(
+        f"{path} begins like JSON, but its first line is not a whole object, or is longer than {SAMPLE // 1024} KiB. "
+        "Write one object a line."
+    )
 
 
 def _delimiter(lines: list[str]) -> str:

@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from deploy.column_options import chosen, column_options
+from deploy.parameters import InFile
+from deploy.terminal import Terminal, say, say_json
 
 ROWS = 10
 
 
 @click.command("inspect-file")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=InFile())
 @click.option("--as", "what", type=click.Choice(["events", "items"]), help="What FILE holds. [default: guessed]")
 @click.option("--limit", type=click.IntRange(1), help="The first rows only.")
 @column_options
@@ -24,22 +26,21 @@ def inspect_file(file: Path, what: str | None, limit: int | None, **columns: Any
     be used.
     """
     import msgspec
-    from rich.console import Console
 
     from deploy.event_files import EventFile
-    from deploy.file_report import shown
+    from deploy.file_report import printed
     from deploy.inspecting import holds
     from deploy.item_files import item_file
 
     for option in ("delimiter", "encoding", "no_header"):
         columns[f"items_{option}"] = columns[f"items_{option}"] or columns[option]
     event_columns, item_columns = chosen(columns)
-    tell = shown(Console())
+    tell = printed(Terminal())
     if (what or holds(file, event_columns, item_columns)) == "events":
         with EventFile(file, event_columns, limit) as events:
             tell(file, events.report)
             for event in islice(events, ROWS):
-                click.echo(msgspec.json.encode(event).decode())
+                say_json(msgspec.json.encode(event).decode())
             events.check(events.total, likes=False)
         return
     with item_file(file, item_columns, limit) as items:
@@ -49,7 +50,7 @@ def inspect_file(file: Path, what: str | None, limit: int | None, **columns: Any
                 first.append(item)
         tell(file, items.report)
         for item in first:
-            click.echo(msgspec.json.encode(item).decode())
+            say_json(msgspec.json.encode(item).decode())
         if not first:
-            click.echo(f"no row of {file} can be used: {items.tally}.", err=True)
+            say(f"no row of {file} can be used: {items.tally}.", err=True)
             sys.exit(1)

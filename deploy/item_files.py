@@ -75,7 +75,6 @@ class ItemFile:
         at = {role: single.index(column) + 1 for role, column in self.columns.items() if column is not None}
         when = self._published(f"c{at['published'] - 1}") if "published" in at else "NULL"
         self.table.query("CREATE TABLE kept AS FROM raw")
-        self.table.count_rejects()
         for problem, rows in self.table.unreadable.items():
             self.tally.refuse(f"{problem} (--items-delimiter, --items-encoding)", rows)
         seen: set[str] = set()

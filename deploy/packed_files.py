@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zipfile
 import zlib
@@ -23,6 +24,13 @@ COMPRESSIONS = {
 """By the first bytes."""
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, OSError, ValueError)
+MOST_MEMORY = 128 << 20
+"""In bytes, that data may ask for. xz asks for 65 MiB at its highest preset, zstd for 128 at most."""
+
+MOST_OF_A_LIST = 1 << 20
+"""Bytes of a zip archive's list of files, which is read whole."""
+
+UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 
 
 @contextmanager
@@ -31,11 +39,22 @@ def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
     try:
         with _reader(path, compression) as stream:
             yield stream
+    except lzma.LZMAError as error:
+        if "limit" not in str(error).lower():
+            raise _damaged(path, compression, error) from error
+        raise BadSource(
+            f"{path} asks for more than {MOST_MEMORY >> 20} MiB of memory to be decompressed. Decompress it, and write "
+            "it again with `xz -6`."
+        ) from error
     except DAMAGED as error:
         if not compression or isinstance(error, UnicodeError):
             raise
-        what = "is cut short" if isinstance(error, EOFError) or "end" in str(error).lower() else "is damaged"
-        raise BadSource(f"{path} {what}: its {compression} data cannot be read to the end. Copy it again.") from error
+        raise _damaged(path, compression, error) from error
+
+
+def _damaged(path: Path, compression: str, error: Exception) -> BadSource:
+    what = "is cut short" if isinstance(error, EOFError) or "end" in str(error).lower() else "is damaged"
+    return BadSource(f"{path} {what}: its {compression} data cannot be read to the end. Copy it again.")
 
 
 def _reader(path: Path, compression: str) -> IO[bytes]:
@@ -46,12 +65,74 @@ def _reader(path: Path, compression: str) -> IO[bytes]:
             raise MissingPart(f"pyarrow, which reads {compression} files,", "Run: pip install pyarrow.") from error
         return cast(IO[bytes], pyarrow.input_stream(str(path), compression=compression))
     if compression == "zip":
+        if _list_bytes(path) > MOST_OF_A_LIST:
+            raise BadSource(f"{path} is a zip archive of many files. Unpack it and name one of them.")
         archive = zipfile.ZipFile(path)
         inside = [each for each in archive.namelist() if not each.endswith("/") and not each.startswith("__MACOSX")]
         if "[Content_Types].xml" in inside:
             raise BadSource(f"{path} is an Excel workbook. Save the sheet as CSV.")
         if len(inside) != 1:
             raise BadSource(f"{path} is a zip archive of {len(inside)} files. Unpack it and name one of them.")
-        return archive.open(inside[0])
-    openers: dict[str, Any] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open, "": open}
+        entry = archive.getinfo(inside[0])
+        if entry.flag_bits & 1 or entry.compress_type not in UNPACKED:
+            how = "encrypted" if entry.flag_bits & 1 else "compressed in a way that is not read here"
+            raise BadSource(f"what is in {path} is {how}. Unpack it and name the file.")
+        return archive.open(entry)
+    if compression == "xz":
+        return cast(IO[bytes], io.BufferedReader(_Xz(path)))
+    openers: dict[str, Any] = {"gzip": gzip.open, "bz2": bz2.open, "": open}
     return cast(IO[bytes], openers[compression](path, "rb"))
+
+
+def _list_bytes(path: Path) -> int:
+    """The length that a zip archive gives its list of files; 0 where it gives none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 128))
+        end = file.read()
+    at, wide = end.rfind(b"PK\x05\x06"), end.rfind(b"PK\x06\x06")
+    if at < 0:
+        return 0
+    size = int.from_bytes(end[at + 12 : at + 16], "little")
+    return int.from_bytes(end[wide + 40 : wide + 48], "little") if size == 0xFFFFFFFF and wide >= 0 else size
+
+
+class _Xz(io.RawIOBase):
+    """What `lzma.open` reads, within `MOST_MEMORY`: the data itself says how much it needs."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._stream = lzma.LZMADecompressor(memlimit=MOST_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            packed = b""
+            if self._stream.eof:
+                packed = self._next_stream()
+                if not packed:
+                    return 0
+                self._stream = lzma.LZMADecompressor(memlimit=MOST_MEMORY)
+            elif self._stream.needs_input:
+                packed = self._file.read(io.DEFAULT_BUFFER_SIZE)
+                if not packed:
+                    raise EOFError
+            found = self._stream.decompress(packed, max_length=len(buffer))
+            if found:
+                buffer[: len(found)] = found
+                return len(found)
+
+    def _next_stream(self) -> bytes:
+        """The beginning of the next of several streams, behind the zeros between them; empty at the end."""
+        packed = self._stream.unused_data.lstrip(b"\0")
+        while not packed:
+            read = self._file.read(io.DEFAULT_BUFFER_SIZE)
+            if not read:
+                return b""
+            packed = read.lstrip(b"\0")
+        return packed
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

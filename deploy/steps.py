@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from deploy.bars import Beat, clock
+from schemas.shown import shown_in_line
 
 NAME_WIDTH = 20
 
@@ -36,9 +37,9 @@ class Steps:
         if console.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(finished_text="[green]✓"),
-                TextColumn(f"{{task.description:<{NAME_WIDTH}}}"),
+                TextColumn(f"{{task.description:<{NAME_WIDTH}}}", markup=False),
                 BarColumn(bar_width=20, finished_style="grey42"),
-                TextColumn("[grey58]{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", style="grey58", markup=False),
                 console=console,
             )
 
@@ -66,7 +67,7 @@ class Steps:
 
         def say(note: str, done: int | None, total: int | None) -> None:
             # One more than there is: a step is done when its block is, whatever is done within.
-            bars.update(task, note=note, completed=done, total=None if total is None else total + 1)
+            bars.update(task, note=shown_in_line(note), completed=done, total=None if total is None else total + 1)
 
         try:
             yield Step(say)

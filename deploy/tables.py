@@ -7,20 +7,27 @@ goes to a temporary folder. Rows that cannot be read are counted in `unreadable`
 import json
 import shutil
 import tempfile
+from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.clean_copies import SEPARATOR, Survey, clean, survey
-from deploy.engine import LONGEST_LINE, connected, csv_rows, quiet
+from deploy.clean_copies import SEPARATOR, Survey, clean, survey, transcoded
+from deploy.deep_json import DEEPEST_JSON, TOO_DEEP, depth, maybe_too_deep
+from deploy.engine import MEMORY, connected, csv_rows, faults, quiet
 from deploy.errors import BadSource
-from deploy.formats import GUESSED, SHOWN, Asked, look
+from deploy.formats import GUESSED, SHOWN, Asked, few_enough, look
+from deploy.lines import LONGEST_LINE, TOO_LONG
 from deploy.nested_columns import paths, quoted, top_names, typed
 from deploy.packed_files import opened
 
 BATCH = 8_192
+KEPT_NUMBERS = 10_000
+"""Of the lines that cannot be read: so that the number of a row among them can be told."""
+
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
 NAMES = {"utf-8-sig": "utf-8", "cp1252": "windows-1252 (latin-1)"}
 
@@ -37,13 +44,15 @@ class Table:
         self.encoding = ""
         self.objects: dict[str, list[str]] = {}
         self._bad_lines: list[int] = []
-        self._rejects_counted = False
         self._expressions: dict[str, str] = {}
         self._twice: set[str] = set()
         self._folder = Path(tempfile.mkdtemp(prefix="ouzel-"))
         try:
             self._sql = connected(self._folder)
             self.form = look(path, asked)
+            # For DuckDB, "[", "*" and "=" in a path mean something. This one has none of them.
+            self._link = self._folder / "file"
+            self._link.symlink_to(path.resolve())
             {"parquet": self._parquet, "array": self._array}.get(self.form.kind, self._text)()
         except BaseException:
             self.close()
@@ -84,11 +93,17 @@ class Table:
         """The rows of a query, `BATCH` at a time."""
         cursor = quiet(self._sql.cursor())
         try:
-            cursor.execute(sql)
-            while batch := cursor.fetchmany(BATCH):
+            with self._told():
+                cursor.execute(sql)
+            while batch := self._fetched(cursor):
                 yield batch
         finally:
             cursor.close()
+
+    def _fetched(self, cursor: Any) -> list[tuple[Any, ...]]:
+        with self._told():
+            found: list[tuple[Any, ...]] = cursor.fetchmany(BATCH)
+        return found
 
     def choose(self, name: str, columns: Sequence[str]) -> None:
         """Make the view `name` with `row` and, as `c0`, `c1` ..., the text of these columns, without outer blanks."""
@@ -97,7 +112,7 @@ class Table:
 
     def number(self, row: int) -> int:
         """The number in the file of the readable row `row`: rows that cannot be read count too."""
-        for line in self._bad_lines[:10_000]:
+        for line in self._bad_lines:
             row += line <= row
         return row
 
@@ -114,13 +129,25 @@ class Table:
     ) -> None:
         self.close()
 
-    def _run(self, sql: str) -> Any:
-        import duckdb  # noqa: PLC0415 - there since the table is open
+    def _run(self, sql: str, given: Sequence[Any] = ()) -> Any:
+        with self._told():
+            return self._sql.execute(sql, given or None)
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise `BadSource` where DuckDB gives up on the file, rather than on what it is asked."""
         try:
-            return self._sql.execute(sql)
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
-            raise BadSource(f"{self.path} cannot be read: {str(error).splitlines()[0]}. Check the file.") from error
+            yield
+        except faults() as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0].replace(str(self._link), self.path.name)
+            if "maximum_object_size" in str(error):
+                raise BadSource(f"{self.path} has an object {TOO_LONG}.") from error
+            if "Out of Memory" in why:
+                raise BadSource(
+                    f"{self.path} cannot be read within {MEMORY}: a row, an object, or a page of Parquet in it is too "
+                    "large. Write it without the large columns, or in smaller parts."
+                ) from error
+            raise BadSource(f"{self.path} cannot be read: {why.rstrip('.')}. Check the file.") from error
 
     def _view(self, source: str) -> None:
         self.query(f"CREATE VIEW rows AS SELECT row_number() OVER () AS row, * FROM {source}{self._limited}")
@@ -144,20 +171,20 @@ class Table:
         delimiter, skip = (form.delimiter, int(form.header)) if delimited else (SEPARATOR, 0)
         columns = len(form.names) if delimited else 1
         marks = delimited and form.quoted and found.quotes
-        damaged = form.preamble or found.carriage or found.foreign or (marks and found.odd)
-        source, direct = "", encoding == "utf-8-sig" and form.compression in READ_DIRECTLY and not damaged
+        damaged = form.preamble or found.carriage or found.foreign or found.long or (marks and found.odd)
+        plain = encoding == "utf-8-sig" and form.compression in READ_DIRECTLY and not damaged
+        source, direct = "", plain and self.limit is None
         if direct:
             compression = READ_DIRECTLY[form.compression]
             marked = {"quote": '"', "escape": form.escape} if marks else {"quote": "", "escape": ""}
-            source = csv_rows(self.path, compression, columns, delimiter=delimiter, skip=skip, **marked)
-            direct = not marks or self._conserves(source, found.lines - skip)
+            source = csv_rows(self._link, compression, columns, delimiter=delimiter, skip=skip, **marked)
+            direct = not delimited or self._all_rows(source, found.lines - skip)
         if not direct:
             copy = self._folder / "clean"
             with opened(self.path, form.compression) as stream:
-                for number, fields, problem in clean(stream, form, encoding, copy, self.limit):
+                for number, fields, problem in clean(stream, form, encoding, copy, limit=self.limit, end=found.end):
                     if fields is None:
-                        self.unreadable[problem] += 1
-                        self._bad_lines.append(number - skip - form.preamble)
+                        self._refuse(problem, number - skip - form.preamble)
             inside = SEPARATOR if columns > 1 else "\x1e"
             source = csv_rows(copy, "none", columns, delimiter=inside, quote="", escape="", skip=0)
         if delimited:
@@ -166,32 +193,27 @@ class Table:
         else:
             self._objects(source, "v0")
 
-    def _conserves(self, source: str, lines: int) -> bool:
-        """Whether every line is a row. Quotation marks in odd places make DuckDB lose some, or give up."""
+    def _all_rows(self, source: str, lines: int) -> bool:
+        """Whether every line is a row. If not, the copy says which are none; so DuckDB keeps no list of them."""
         import duckdb  # noqa: PLC0415
 
         try:
-            if self.limit is not None:
-                (read,) = self._sql.execute(f"SELECT count(*) FROM (FROM {source} LIMIT {self.limit})").fetchone()
-                lines = min(lines, self.limit)
-            else:
-                (read,) = self._sql.execute(f"SELECT count(*) FROM {source}").fetchone()
-            (rejects,) = self._sql.execute("SELECT count(*) FROM reject_errors").fetchone()
+            (read,) = self._sql.execute(f"SELECT count(*) FROM {source}").fetchone()
         except duckdb.Error:
             return False
-        return bool(read == lines and not rejects)
+        return bool(read == lines)
 
     def _array(self) -> None:
         """JSON that is no object a line: a list of objects, or objects over several lines."""
         found, encoding = self._survey()
-        source, compression = self.path, READ_DIRECTLY.get(self.form.compression, "")
+        source, compression = self._link, READ_DIRECTLY.get(self.form.compression, "")
         if encoding != "utf-8-sig" or found.foreign or not compression:
             source, compression = self._folder / "copy.json", "none"
-            with opened(self.path, self.form.compression) as stream:
-                source.write_text(stream.read().decode(encoding, "replace"), encoding="utf-8")
+            with opened(self.path, self.form.compression) as stream, source.open("wb") as copy:
+                copy.writelines(transcoded(stream, encoding))
         self._objects(
             f"read_json_objects({quoted(str(source))}, format='auto', compression={quoted(compression)}, "
-            f"maximum_object_size={LONGEST_LINE * 32})",
+            f"maximum_object_size={LONGEST_LINE})",
             "json::VARCHAR",
         )
 
@@ -202,46 +224,40 @@ class Table:
             f"FROM (SELECT row_number() OVER () AS line, {column} AS j FROM {source}) "
             f"WHERE trim(j) <> ''{self._limited}"
         )
-        self._bad_lines += [line for (line,) in self.query("SELECT line FROM objects WHERE NOT good ORDER BY line")]
-        if self._bad_lines:
-            self.unreadable["not a JSON object"] += len(self._bad_lines) - self.unreadable.total()
+        for (line,) in self.stream("SELECT line FROM objects WHERE NOT good ORDER BY line"):
+            self._refuse("not a JSON object", line)
+        for number, text in self.stream(f"SELECT rowid, j FROM objects WHERE good AND {maybe_too_deep('j')}"):
+            if depth(text) > DEEPEST_JSON:
+                (line,) = self.query(f"UPDATE objects SET good = false WHERE rowid = {number} RETURNING line")[0]
+                self._refuse(TOO_DEEP, line)
         self.query("CREATE VIEW rows AS SELECT row_number() OVER (ORDER BY line) AS row, j FROM objects WHERE good")
         shape = self.query("SELECT json_group_structure(j::JSON)::VARCHAR FROM rows")[0][0]
         tree = json.loads(shape) if shape else {}
         if not isinstance(tree, dict) or not tree:
-            raise BadSource(f"{self.path} holds no JSON objects. Write one object a line; its keys name the columns.")
+            why = "; ".join(f"{rows:,}: {problem}" for problem, rows in self.unreadable.items())
+            raise BadSource(
+                f"{self.path} holds no JSON objects that can be read{f' ({why})' if why else ''}. Write one object a "
+                "line; its keys name the columns."
+            )
         found = paths(tree, self.objects)
+        few_enough(self.path, len(found))
         self._name([(name, f"json_extract_string(j, {quoted(path)})") for name, path in found])
 
     def _parquet(self) -> None:
-        file = quoted(str(self.path))
+        file = quoted(str(self._link))
         tops = top_names(self.query(f"SELECT name, num_children FROM parquet_schema({file})"))
         self._view(f"(SELECT * FROM read_parquet({file})) AS t({', '.join(f'v{at}' for at in range(len(tops)))})")
         types = self.query("SELECT column_name, column_type FROM (DESCRIBE rows)")[1:]
         for name, (value, kind) in zip(tops, types, strict=True):
             self._name(typed(name, value, kind, self.query, self.objects))
 
+    def _refuse(self, problem: str, line: int) -> None:
+        self.unreadable[problem] += 1
+        if len(self._bad_lines) < KEPT_NUMBERS:
+            insort(self._bad_lines, line)
+
     def _name(self, columns: list[tuple[str, str]]) -> None:
         for name, expression in columns:
             if name in self._expressions:
                 self._twice.add(name)
             self._expressions[name] = expression
-
-    def count_rejects(self) -> None:
-        """Count what DuckDB rejected, after a query that read the whole file: too many or too few fields."""
-        if self._rejects_counted or self.form.kind != "delimited":
-            return
-        self._rejects_counted = True
-        rejects = self.query("SELECT line, min(error_type::VARCHAR) FROM reject_errors GROUP BY line ORDER BY line")
-        width = len(self.form.names)
-        told = {
-            "TOO MANY COLUMNS": f"more fields than columns ({width})",
-            "MISSING COLUMNS": f"fewer fields than columns ({width})",
-        }
-        last = self.query("SELECT count(*) FROM rows")[0][0] if self.limit is not None and rejects else None
-        for line, problem in rejects:
-            number = line - int(self.form.header)
-            if last is not None and number - len(self._bad_lines) > last:
-                break
-            self._bad_lines.append(number)
-            self.unreadable[told.get(problem, problem.lower())] += 1

@@ -1,11 +1,11 @@
 """`ouzel train`: an adapter from events and items; see `docs/training.md`."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from deploy.children import Progress
 from deploy.datasets import Dataset, feeling
 from deploy.errors import BadSource
 from deploy.item_files import items as read_items
+from deploy.lines import chunks, lines
 from deploy.sources import ItemColumns, Tally
 from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
@@ -31,6 +32,7 @@ from inference.training.plot import curves
 from inference.training.trainer import Recipe
 from schemas.items import Item
 from schemas.scoring import Candidate
+from schemas.shown import shown_in_line
 from streams.catalogue import Catalogue
 
 MOVIELENS_TERMS = (
@@ -192,16 +194,22 @@ def from_feedback(
     since: dict[str, int] = {}
     if receipts is not None:
         with receipts.open("rb") as file:
-            since = erased(file)
+            since = erased(_lines(file))
     with feedback.open("rb") as file:
-        told = told_by(file, since)
+        told = told_by(_lines(file), since)
     kept = tuple(event for event in told.events if event.item in held)
     if not kept:
         raise BadSource(
             f"no reaction in {feedback} is to an item of {items}: {told}. Write it with `ouzel read feedback`."
         )
-    note = f"{feedback.name}: {told}; {len(told.events) - len(kept):,} on items that are not in the catalogue"
+    lost = len(told.events) - len(kept)
+    note = f"{shown_in_line(feedback.name)}: {told}; {lost:,} on items that are not in the catalogue"
     return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), told.weights
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file. One that is too long to be a record has other bytes, which are none either."""
+    return (b"?" if line is None else line for line in lines(chunks(file)))
 
 
 def _texts(items: Sequence[Item]) -> list[Candidate]:

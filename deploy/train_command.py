@@ -9,9 +9,10 @@ import click
 
 from deploy.bars import telling, told_by_bars
 from deploy.column_options import chosen, column_options
-from deploy.parameters import OutFolder, Real
+from deploy.parameters import InFile, OutFolder, Real
+from deploy.terminal import Terminal, say
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FILE = InFile()
 WORK = Path(".ouzel")
 NICE = 10
 
@@ -82,10 +83,8 @@ def train(
     On MovieLens-100K, or on events and items of your own. After each epoch a checkpoint is kept, so that Ctrl-C loses
     at most one epoch.
     """
-    from rich.console import Console
-
     from deploy import datasets
-    from deploy.file_report import shown
+    from deploy.file_report import printed
     from deploy.train import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.train import train as learn
     from inference.repository import readings_of, weights_of
@@ -104,7 +103,7 @@ def train(
         raise click.UsageError("--receipts needs --feedback")
     event_columns, item_columns = chosen(columns)
     weights = None
-    tell = shown(Console())
+    tell = printed(Terminal())
     with telling(f"reading {feedback or events or 'MovieLens-100K'}"):
         if feedback is not None and items is not None:
             dataset, weights = from_feedback(feedback, items, item_columns, receipts)
@@ -139,8 +138,8 @@ def train(
             base = Base(whole, readings_of(repository, settings), settings)
             _, trained = learn(dataset, options, base, weights=weights, terms=terms, progress=progress)
     except KeyboardInterrupt:
-        click.echo(f"stopped; whole epochs are kept in {options.checkpoints}. The same command with --resume goes on.")
+        say(f"stopped; whole epochs are kept in {options.checkpoints}. The same command with --resume goes on.")
         sys.exit(130)
-    click.echo(f"{out}: {trained.validation} on {trained.validation.tests:,} tests; see {out / 'card.md'}")
+    say(f"{out}: {trained.validation} on {trained.validation.tests:,} tests; see {out / 'card.md'}")
     for name, passed in trained.gates.items():
-        click.echo(f"{'passed' if passed else 'NOT passed'}: {name}")
+        say(f"{'passed' if passed else 'NOT passed'}: {name}")

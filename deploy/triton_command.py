@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from deploy.bars import told_by_bars
-from deploy.parameters import OutFile, OutFolder
+from deploy.parameters import InFile, OutFile, OutFolder
+from deploy.terminal import say
 
 PORT = click.IntRange(1, 65_535)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FILE = InFile()
 WORK = Path(".ouzel")
 
 
@@ -71,7 +72,7 @@ def triton_build(
         chosen["readings"] = str(Path(readings).resolve()) if readings else ""
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress)
-    click.echo(f"{repository} is ready; serve it with `ouzel triton serve`")
+    say(f"{repository} is ready; serve it with `ouzel triton serve`")
 
 
 @triton.command("serve")
@@ -160,15 +161,15 @@ def triton_serve(
 
     def tell(ready: server.TritonServer) -> None:
         http = f"  http {ready.http}" if ready.http else ""
-        click.echo(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
+        say(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
         if key is not None:
-            click.echo(f"whoever has the key may swap its model ({VARIABLE}, else {control_key})")
-        click.echo(f"workers find it by OUZEL_TRITON={ready.grpc}; Ctrl-C stops it")
+            say(f"whoever has the key may swap its model ({VARIABLE}, else {control_key})")
+        say(f"workers find it by OUZEL_TRITON={ready.grpc}; Ctrl-C stops it")
 
     serve(
         start,
         on_ready=tell,
-        on_end=lambda told: click.echo(f"ouzel: {told}", err=True),
+        on_end=lambda told: say(f"ouzel: {told}", err=True),
         stopping=stopping,
         restart=restart,
     )

@@ -15,6 +15,7 @@ from deploy.board import Board, Liked
 from deploy.judge import JUDGED, Judge, Verdict
 from schemas.events import Event
 from schemas.recommendations import Recommendation
+from schemas.shown import shown_in_line
 
 METHODS = {"ouzel": "Ouzel", "item_knn": "item-kNN", "markov": "last-item transitions", "popularity": "popularity"}
 FRAME = "grey42"
@@ -64,7 +65,7 @@ class View:
         clock = _clock(self._elapsed) + (f" / {_clock(self._show.until)}" if self._show.until else "")
         clock = f"Ctrl-C ends it   {clock}"
         line = Text(" Ouzel ", style="bold black on cyan", no_wrap=True, overflow="ellipsis")
-        line.append(f"  {self._show.parts}", style=f"{QUIET} not bold on default")
+        line.append(f"  {shown_in_line(self._show.parts)}", style=f"{QUIET} not bold on default")
         line.truncate(width - len(clock) - 2, overflow="ellipsis", pad=True)
         line.append(f" {clock} ", style="bold default on default")
         return line
@@ -101,7 +102,11 @@ class View:
             )
             inside = grid
         notes = self._show.notes
-        note = Text(notes.warning, style="bold red") if notes.warning else Text(notes.reading, style="cyan")
+        note = (
+            Text(shown_in_line(notes.warning), style="bold red")
+            if notes.warning
+            else Text(shown_in_line(notes.reading), style="cyan")
+        )
         return Panel(
             inside,
             title=title,
@@ -146,7 +151,7 @@ class View:
         for answer in latest:
             last, made = answer.last, answer.made
             did = Text("...", style=QUIET) if last is None or last.item is None else Text(_did(last, titles))
-            names = ", ".join(titles.get(entry.item, entry.item) for entry in made.entries[:4])
+            names = ", ".join(_named(entry.item, titles) for entry in made.entries[:4])
             table.add_row(
                 did,
                 Text("->", style=FRAME),
@@ -175,7 +180,7 @@ def line(show: Show, elapsed: float, now: float) -> str:
         f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list "
         f"p50 {milliseconds(p50)} p95 {milliseconds(p95)}  "
         f"without model {board.degraded.total():,}  dead letters {board.dead_letters.total():,}  hits: {hits}"
-        + "".join(f"  {note}" for note in (show.notes.reading, show.notes.warning) if note)
+        + "".join(f"  {shown_in_line(note)}" for note in (show.notes.reading, show.notes.warning) if note)
     )
 
 
@@ -193,7 +198,7 @@ def _likes(likes: list[Liked], titles: Mapping[str, str], room: int) -> Renderab
     table.add_row("", Text("liked (# on list)", style=QUIET))
     for liked in likes:
         mark = Text(f"#{liked.place}", style="bold green") if liked.place else Text("+", style=FRAME)
-        table.add_row(mark, Text(titles.get(liked.item, liked.item), style="green" if liked.place else "default"))
+        table.add_row(mark, Text(_named(liked.item, titles), style="green" if liked.place else "default"))
     for _ in range(room - len(likes)):
         table.add_row("", "")
     return table
@@ -210,8 +215,8 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
     model = "without the model" if made.degraded else "with the model"
     table.add_row("", Text(f"recommended {model} after {milliseconds(made.freshness_ms)}", style=QUIET))
     for place, entry in enumerate(made.entries[:LIST_SHOWN], start=1):
-        number, name = Text(str(place), style="bold cyan"), Text(titles.get(entry.item, entry.item), style="bold")
-        reason = Text(entry.reason.text, style=QUIET)
+        number, name = Text(str(place), style="bold cyan"), Text(_named(entry.item, titles), style="bold")
+        reason = Text(shown_in_line(entry.reason.text), style=QUIET)
         if own_line:
             table.add_row(number, name)
             table.add_row("", reason)
@@ -222,9 +227,14 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
 
 def _did(event: Event, titles: Mapping[str, str]) -> str:
     """What somebody did, in a few words."""
-    what = titles.get(event.item or "", event.item or "")
+    what = _named(event.item or "", titles)
     did = event.kind.value if event.value is None else f"rated {event.value:g}"
     return f"{did}: {what}"
+
+
+def _named(item: str, titles: Mapping[str, str]) -> str:
+    """An item as the terminal may show it."""
+    return shown_in_line(titles.get(item, item))
 
 
 def _bar(share: float, width: int) -> str:

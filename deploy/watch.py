@@ -29,6 +29,7 @@ from schemas.events import Event
 from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules
+from schemas.shown import shown
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.fetching import Reader
 
@@ -90,7 +91,7 @@ class Watch:
         """Show a sentence from now on; `more`, where it is told at once, are lines about it."""
         self.notes.warning = sentence
         if not self._console.is_terminal:
-            self._console.print(f"{sentence}\n{more}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+            self._console.print(shown(f"{sentence}\n{more}".rstrip()), highlight=False, markup=False, soft_wrap=True)
 
     async def run(
         self, bootstrap: str, sink: KafkaSink, live: Iterable[Event], pace: Paced, connection: Mapping[str, Any] = {}
@@ -174,7 +175,7 @@ class Watch:
             while True:
                 await asyncio.sleep(LINE_SECONDS)
                 now = time.monotonic()
-                self._console.print(line(show, now - began, now), soft_wrap=True, highlight=False)
+                self._console.print(line(show, now - began, now), soft_wrap=True, highlight=False, markup=False)
 
         if self._console.is_terminal:
             with Live(console=self._console, screen=True, auto_refresh=False) as live:

@@ -43,8 +43,8 @@ def check() -> None:
         if (read.shape, read.dtype, read.tobytes()) != ((1, written.size), written.dtype, written.tobytes()):
             raise pb_utils.TritonModelException(
                 f"torch {torch.__version__} (numpy {np.__version__}) and this tritonserver do not exchange tensors: "
-                f"{written.size} of {written.dtype} came back wrong; install the versions in constraints.txt, or score "
-                "in-process"
+                f"{written.size} of {written.dtype} came back wrong; make the environment with `make install`, or "
+                "score in-process"
             )
 
 

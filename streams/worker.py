@@ -14,6 +14,7 @@ import faust
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.scoring import Scorer
+from schemas.shown import shown
 from streams.app import create_app
 from streams.errors import BadSetting
 from streams.private import UMASK
@@ -31,7 +32,12 @@ RETRYING = ("streams.transport", "streams.counting", "streams.covisiting", "stre
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {
+            "class": "streams.log_lines.LogLines",
+            "format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        }
+    },
     "filters": {
         "repeats": {"()": "streams.repeats.Repeats"},
         # What goes on for as long as a condition lasts, of which `streams.board` tells the cause.
@@ -85,7 +91,7 @@ class _Foreground(faust.Worker):
         if error is not None:
             unreachable = isinstance(error, KafkaConnectionError)
             hint = f" Check that the broker runs, and {variable('brokers')}." if unreachable else ""
-            sys.stderr.write(f"ouzel worker: could not start: {error}.{hint}\n")
+            sys.stderr.write(f"ouzel worker: could not start: {shown(str(error))}.{hint}\n")
             logging.shutdown()
             os._exit(1)
         super().stop_and_shutdown()
@@ -117,7 +123,7 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
         scorer = None if make_scorer is None else partial(make_scorer, settings)
         app = create_app(settings, make_scorer=scorer)
     except BadSetting as error:
-        sys.stderr.write(f"ouzel worker: {error}\n")
+        sys.stderr.write(f"ouzel worker: {shown(str(error))}\n")
         return 2
     worker = _Foreground(app, loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
     # What has been imported stays. What is folded lives for long and has no cycles: looking through all of it, which

@@ -145,7 +145,7 @@ def _table(title: str, first: str, *others: str) -> Table:
     return shown
 
 
-def _bold(found: Mapping[str, Any], method: str, metric: str) -> str:
+def _bold(found: Mapping[str, Any], method: str, metric: str) -> Text:
     means: Sequence[float] = [figures[metric]["mean"] for figures in found["methods"].values()]
     mean = found["methods"][method][metric]["mean"]
-    return f"[bold]{mean:.4f}[/bold]" if mean == max(means) else f"{mean:.4f}"
+    return Text(f"{mean:.4f}", style="bold" if mean == max(means) else "")

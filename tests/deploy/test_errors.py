@@ -51,7 +51,6 @@ def test_a_fault_is_a_sentence_and_its_traceback_is_kept(
     monkeypatch.setattr(cli, "cli", broken)
     monkeypatch.setattr(cli, "WORK", tmp_path)
     monkeypatch.setattr(cli, "FAULTS", tmp_path / "fault.log")
-    monkeypatch.setattr(cli.console, "file", None)
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     told = capsys.readouterr().err

@@ -203,7 +203,7 @@ def test_keys_of_later_lines_count(tmp_path):
 def test_what_is_no_table_is_said(tmp_path, content, what):
     with pytest.raises(BadSource, match=what):
         EventFile(put(tmp_path, "e.csv", content))
-    with pytest.raises(BadSource, match="is not a file"):
+    with pytest.raises(BadSource, match="cannot be opened: No such file"):
         EventFile(tmp_path / "nowhere.csv")
 
 
