@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.recommendations import Recommendation
-from streams.context import sentiment
+from streams.fold.context import sentiment
 
 LIKES_KEPT = 12
 PEOPLE_KEPT = 5_000

@@ -1,6 +1,6 @@
 """How far the model has read the catalogue: when lists can begin, and what is said of it. Pure: time is passed in."""
 
-from streams.progress import Progress, spoken
+from streams.serving.progress import Progress, spoken
 
 USEFUL = 300
 """Films: the most popular are read first, and 300 of them have six of ten live ratings."""

@@ -143,7 +143,7 @@ def pseudonym(context: click.Context, user: str) -> None:
 
     "-" reads ids from standard input, a line each, and prints a line for each.
     """
-    from streams.pseudonym import alias_with
+    from streams.privacy.pseudonyms import alias_with
     from streams.settings import read_settings
 
     alias = alias_with(read_settings().pseudonym_key.reveal())
@@ -320,7 +320,7 @@ def evaluate(
 
 def _connection() -> dict[str, Any]:
     """How to reach the brokers, beside their address: the worker's own settings for encryption and login."""
-    from streams.connection import client_options
+    from streams.kafka.connection import client_options
     from streams.settings import read_settings
 
     return client_options(read_settings())

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from inference.evaluation.running import Moment, Pool
 from schemas.events import Event
 from schemas.items import Item
-from streams.blend import Blend, learn
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, fold
-from streams.covisits import covisits, messages
-from streams.graph import Counting, ItemGraph
-from streams.ranking import Prepared, Ranking, Shortlist, arrange, best_first, prepare, remember, shortlist
-from streams.signals import SIGNALS
-from streams.vectors import Affinities
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.covisits import covisits, messages
+from streams.graph.item_graph import Counting, ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.items.vectors import Affinities
+from streams.ranking.blend import Blend, learn
+from streams.ranking.pipeline import Prepared, Ranking, Shortlist, arrange, best_first, prepare, remember, shortlist
+from streams.ranking.signals import SIGNALS
 
 Floats = NDArray[np.float32]
 

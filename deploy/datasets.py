@@ -15,7 +15,7 @@ from deploy.sources import USUAL_COLUMNS, USUAL_ITEM_COLUMNS, EventColumns, Item
 from schemas.events import Event
 from schemas.items import Item
 from schemas.shown import shown_in_line
-from streams.context import strength
+from streams.fold.context import strength
 
 MAX_EVENTS = 1_000_000
 """At about 1 KiB an event, in each process of an evaluation."""

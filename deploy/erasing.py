@@ -15,7 +15,7 @@ from schemas.errors import Refused
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import PRIVACY, PRIVACY_RECEIPTS
 from streams.errors import CannotRead
-from streams.fetching import Reader
+from streams.kafka.fetcher import Reader
 
 LEAST_SECONDS = 5.0
 """For the order to be sent, however short the wait for its receipt."""

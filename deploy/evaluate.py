@@ -25,8 +25,8 @@ from inference.evaluation.page import page
 from inference.evaluation.protocol import LAST_OUT, Rule
 from inference.evaluation.report import tables
 from inference.evaluation.running import Outcome
-from streams.graph import Counting
-from streams.ranking import Ranking
+from streams.graph.item_graph import Counting
+from streams.ranking.pipeline import Ranking
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from deploy.drafts import Draft
 from deploy.roles import OPTIONS
 from deploy.times import EARLY_MS
 from schemas.events import EventKind
-from streams.context import strength
+from streams.fold.context import strength
 
 FEW = 20
 """Rows, of which nothing is said."""

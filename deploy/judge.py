@@ -20,7 +20,7 @@ from inference.evaluation.running import Ranked
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules
-from streams.context import sentiment
+from streams.fold.context import sentiment
 
 JUDGED = 10
 OUZEL = "ouzel"

@@ -14,8 +14,8 @@ from inference.evaluation.running import Cursor, Method, Named, Outcome, run
 from schemas.events import Event
 from schemas.items import Item
 from schemas.seen import SeenRules
-from streams.graph import Counting
-from streams.ranking import Ranking
+from streams.graph.item_graph import Counting
+from streams.ranking.pipeline import Ranking
 
 Kind = Literal["scorer", "sasrec"]
 PREQUENTIAL, LEAVE_LAST_OUT = "prequential", "leave_last_out"

@@ -12,7 +12,7 @@ from inference.training.learner import Base, Learner, Part
 from inference.training.walk import Pace
 from inference.weights import convert
 from schemas.items import Item
-from streams.catalogue import Catalogue
+from streams.items.catalogue import Catalogue
 
 PACES: dict[Part, Pace] = {
     "text": Pace(first=16, fresh=1, again=2.0),

@@ -15,7 +15,7 @@ from deploy.rights import check_topics
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
-from streams.fetching import Reader
+from streams.kafka.fetcher import Reader
 from streams.unreadable import Unreadable
 
 WAIT_MS = 500

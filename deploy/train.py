@@ -33,7 +33,7 @@ from inference.training.trainer import Recipe
 from schemas.items import Item
 from schemas.scoring import Candidate
 from schemas.shown import shown_in_line
-from streams.catalogue import Catalogue
+from streams.items.catalogue import Catalogue
 
 MOVIELENS_TERMS = (
     "MovieLens-100K (Harper and Konstan, 2015) may be used for research and must not be passed on; none of it is in "

@@ -31,7 +31,7 @@ from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules
 from schemas.shown import shown
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
-from streams.fetching import Reader
+from streams.kafka.fetcher import Reader
 
 RIGHTS = {RECOMMENDATIONS.name: "Read", DEAD_LETTERS.name: "Read"}
 """What a watch does with which topic."""

@@ -16,44 +16,44 @@ from schemas.dead_letters import DeadLetter
 from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
-from streams import sessions
-from streams.board import SURVEY, Board
-from streams.catalogue import Catalogue
-from streams.changelog import Changelog
+from streams.agents.covisits import Counting
+from streams.agents.erasure_orders import forward
+from streams.agents.events import Lane, Plane, folder_of
+from streams.agents.items import refused, stock
+from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM, Clock
-from streams.conditions import CAUSES, EVERYTHING, FOLDING, Survey, assess
-from streams.connection import addresses, client_options, faust_options, paced, user_of
-from streams.counting import Counting
-from streams.covisiting import Owner
-from streams.describing import Describing
-from streams.entries import check_entry
-from streams.fetching import Reader
-from streams.graph import ItemGraph
-from streams.guard import Guard, GuardedWeb
-from streams.item_index import ItemIndex
-from streams.lane import Lane, Plane, folder_of
-from streams.lanes import BatchLanes
-from streams.leftovers import set_aside
-from streams.lists import Lists
-from streams.losses import report
-from streams.marking import SECRET_BYTES, Marking, Markings
+from streams.dead_letters import dead_letter
+from streams.fold.marking import SECRET_BYTES, Marking, Markings
+from streams.graph.item_graph import ItemGraph
+from streams.health.board import SURVEY, Board
+from streams.health.conditions import CAUSES, EVERYTHING, FOLDING, Survey, assess
+from streams.health.losses import report
+from streams.health.survey import Surveyor
+from streams.items.catalogue import Catalogue
+from streams.items.index import ItemIndex
+from streams.kafka.assignment import BatchLanes
+from streams.kafka.connection import addresses, client_options, faust_options, paced, user_of
+from streams.kafka.faust_transport import BatchConsumer, BatchTransport, Source, learn
+from streams.kafka.fetcher import Reader
+from streams.kafka.publisher import Output, Publisher
+from streams.kafka.replica import Apply, Refuse, Replica
 from streams.metrics import Metrics
-from streams.ordering import forward
+from streams.privacy import sessions
+from streams.privacy.pseudonyms import Alias, alias_with
 from streams.private import private_folder
-from streams.pseudonym import Alias, alias_with
-from streams.publishing import Output, Publisher
-from streams.ranking import Ranking
-from streams.refusing import dead_letter
+from streams.ranking.pipeline import Ranking
 from streams.rejections import Rejections
-from streams.replica import Apply, Refuse, Replica
+from streams.serving.item_vectors import Describing
+from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
-from streams.stocking import refused, stock
-from streams.store import Store
-from streams.survey import Surveyor
-from streams.transport import BatchConsumer, BatchTransport, Source, learn
+from streams.state.changelog import Changelog
+from streams.state.orphans import set_aside
+from streams.state.records import check_entry
+from streams.state.store import Store
 from streams.turns import Turns, watch
 from streams.unreadable import original
-from streams.web import add_pages
+from streams.web.guard import Guard, GuardedWeb
+from streams.web.pages import add_pages
 
 log = logging.getLogger(__name__)
 

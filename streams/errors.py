@@ -25,7 +25,7 @@ class StreamsError(Exception):
 
     retriable: ClassVar[bool] = False
     cause: ClassVar[str] = "other"
-    """As metrics and alerts name it (`streams.conditions.CAUSES`)."""
+    """As metrics and alerts name it (`streams.health.conditions.CAUSES`)."""
 
 
 class BadSetting(StreamsError):

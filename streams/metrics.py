@@ -11,7 +11,7 @@ from schemas.events import EventKind
 from schemas.feedback import Outcome
 from schemas.recommendations import Degraded
 from schemas.topics import ALL, COVISITS, EVENTS, ITEMS, PRIVACY
-from streams.conditions import CAUSES
+from streams.health.conditions import CAUSES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.topics import DEAD_LETTERS
+from streams.log_limit import Seldom
 from streams.metrics import Metrics
-from streams.seldom import Seldom
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 from schemas.scoring import MAX_DESCRIBED
 from schemas.seen import ALL, NEVER, SeenRules, seen_rules
 from streams.errors import BadSetting
-from streams.loopback import is_loopback
-from streams.pseudonym import MAX_KEY_BYTES, MIN_KEY_LENGTH
+from streams.privacy.pseudonyms import MAX_KEY_BYTES, MIN_KEY_LENGTH
 from streams.secret import NO_SECRET, Secret
+from streams.web.loopback import is_loopback
 
 PREFIX = "OUZEL_"
 

@@ -26,7 +26,12 @@ COLLECT_AFTER = 50_000, 20, 100
 END_SECONDS = 17.0
 """From the signal to the end at the latest: a worker is gone within 20 s."""
 
-RETRYING = ("streams.transport", "streams.counting", "streams.covisiting", "streams.publishing")
+RETRYING = (
+    "streams.kafka.faust_transport",
+    "streams.agents.covisits",
+    "streams.agents.neighbours",
+    "streams.kafka.publisher",
+)
 """Modules that try again what failed, and say so each time."""
 
 LOGGING: dict[str, Any] = {
@@ -39,9 +44,9 @@ LOGGING: dict[str, Any] = {
         }
     },
     "filters": {
-        "repeats": {"()": "streams.repeats.Repeats"},
-        # What goes on for as long as a condition lasts, of which `streams.board` tells the cause.
-        **{name: {"()": "streams.repeats.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
+        "repeats": {"()": "streams.log.Repeats"},
+        # What goes on for as long as a condition lasts, of which `streams.health.board` tells the cause.
+        **{name: {"()": "streams.log.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
     },
     "handlers": {
         "stderr": {
@@ -60,7 +65,7 @@ LOGGING: dict[str, Any] = {
         # Its lines at info show tables of partitions at each step of a rebalance; ours say what came of it.
         "faust": {"level": "WARNING"},
         "mode": {"level": "WARNING"},
-        "streams.transport": {"level": "WARNING"},
+        "streams.kafka.faust_transport": {"level": "WARNING"},
     },
 }
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from deploy import movielens
 from schemas.events import Event
 from schemas.scoring import Candidate, Past, ScoreRequest
-from streams.catalogue import Catalogue
-from streams.context import strength
+from streams.fold.context import strength
+from streams.items.catalogue import Catalogue
 
 
 @dataclass(frozen=True)

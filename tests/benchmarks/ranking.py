@@ -7,13 +7,13 @@ import numpy as np
 
 from deploy import movielens
 from schemas.codec import encode
-from streams.blend import Blend
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, fold
-from streams.covisits import covisits, messages
-from streams.graph import ItemGraph
-from streams.item_index import ItemIndex
-from streams.ranking import Ranking, assemble, prepare, shortlist
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.covisits import covisits, messages
+from streams.graph.item_graph import ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.items.index import ItemIndex
+from streams.ranking.blend import Blend
+from streams.ranking.pipeline import Ranking, assemble, prepare, shortlist
 
 EVENTS, PEOPLE, ROUNDS = 40_000, 200, 5
 

@@ -43,7 +43,7 @@ from inference.tokens import FileTokens
 from inference.weights import load_model, read_manifest
 from inference.wire import Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate
-from streams.catalogue import Catalogue
+from streams.items.catalogue import Catalogue
 from tests.benchmarks.lists import gains, lists
 from tests.benchmarks.machine import once
 

@@ -20,7 +20,7 @@ from schemas.topics import EVENTS, RECOMMENDATIONS
 from streams.app import create_app
 from streams.private import private_file, private_folder
 from streams.settings import Settings, to_environment
-from streams.store import Store
+from streams.state.store import Store
 from tests.conftest import start_broker
 from tests.parts import need_kafka
 from tests.path.pipeline import Pipeline, click, films

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from deploy.cli import cli
 from inference.ports import free_ports
-from streams.connection import client_options, faust_options
 from streams.errors import BadSetting
+from streams.kafka.connection import client_options, faust_options
 from streams.settings import Secret, Settings, read_settings, settings_table, variable
 from tests.deploy.test_cli import commands
 from tests.patience import PATIENCE

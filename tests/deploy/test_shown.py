@@ -253,10 +253,12 @@ def test_an_error_shows_what_it_is_about_as_text(
 def test_no_text_makes_a_line_of_the_log() -> None:
     def record(message: str, error: Exception | None = None) -> logging.LogRecord:
         info = (type(error), error, None) if error else None
-        return logging.LogRecord("streams.lane", logging.ERROR, "f", 1, "topic %s", (message,), info)
+        return logging.LogRecord("streams.agents.events", logging.ERROR, "f", 1, "topic %s", (message,), info)
 
     lines = LogLines("%(levelname)s %(name)s: %(message)s")
-    text = lines.format(record(f"{HOSTILE}\nERROR streams.lane: forged", OSError(f"x\nERROR forged {HOSTILE}")))
+    text = lines.format(
+        record(f"{HOSTILE}\nERROR streams.agents.events: forged", OSError(f"x\nERROR forged {HOSTILE}"))
+    )
     check(text)
     assert [each for each in text.split("\n") if not each.startswith("    ")] == [text.split("\n")[0]]
 

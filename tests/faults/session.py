@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
-from streams.context import Context
+from streams.fold.context import Context
 from tests.faults.operator import silent
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
-from streams.context import EMPTY, MAX_RECENT, Context, fold
+from streams.fold.context import EMPTY, MAX_RECENT, Context, fold
 from tests.faults.verdict import (
     Accepted,
     Answer,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.limits import MAX_ORIGINAL_BYTES
-from streams.context import EMPTY, Context
+from streams.fold.context import EMPTY, Context
 
 Place = tuple[int, int]
 """Partition and offset on `ouzel.events`."""

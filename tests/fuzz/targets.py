@@ -25,22 +25,22 @@ from schemas.events import Event, EventKind
 from schemas.limits import MAX_DETAIL_LENGTH
 from schemas.privacy import ErasureOrder
 from schemas.scoring import Candidate, Past, ScoreRequest
-from streams.attribution import Exposed, Exposure
-from streams.blend import Blend
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, fold
-from streams.draft import Draft
-from streams.entries import decode_value
-from streams.erasure import Erasure, Versions, covers
+from streams.agents.erasure_orders import forward
+from streams.agents.items import refused, stock
 from streams.errors import BadSetting
-from streams.folding import fold_batch
-from streams.graph import ItemGraph
-from streams.guard import allowed
-from streams.ordering import forward
+from streams.fold.attribution import Exposed, Exposure
+from streams.fold.batch import fold_batch
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.draft import Draft
+from streams.graph.item_graph import ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.privacy.erasure import Erasure, Versions, covers
+from streams.ranking.blend import Blend
 from streams.secret import Secret
 from streams.settings import PREFIX, Settings, read_settings
-from streams.stocking import refused, stock
-from streams.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
+from streams.state.records import decode_value
+from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
+from streams.web.guard import allowed
 from tests.schemas.examples import EXAMPLES, NOW
 
 CORPUS = Path(__file__).parent / "corpus"

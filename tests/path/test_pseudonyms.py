@@ -12,7 +12,7 @@ from schemas.events import Event, EventKind
 from schemas.feedback import Feedback
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
-from streams.pseudonym import alias_with
+from streams.privacy.pseudonyms import alias_with
 from streams.settings import Secret
 from tests.path.pipeline import Pipeline, click, films
 from tests.path.test_forget import ANN, BOB, forget, holds, records, start, until

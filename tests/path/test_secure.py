@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.processes import Child
 from schemas.topics import RECOMMENDATIONS
-from streams.connection import client_options
+from streams.kafka.connection import client_options
 from streams.settings import Secret, Settings, to_environment
 from tests.parts import need_kafka
 from tests.path.pipeline import Pipeline

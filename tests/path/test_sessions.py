@@ -17,9 +17,9 @@ from schemas.events import Event, EventKind
 from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, ITEMS, PRIVACY_RECEIPTS, RECOMMENDATIONS
-from streams.entries import decode_value
-from streams.sessions import PREFIX
-from streams.store import SESSIONS
+from streams.privacy.sessions import PREFIX
+from streams.state.records import decode_value
+from streams.state.store import SESSIONS
 from tests.path.pipeline import click, films
 from tests.patience import PATIENCE
 from tests.streams.plane import Plane

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.blend import MOST, PRIOR, Blend, Remembered, learn, weighed, weights_of
-from streams.context import digest
-from streams.signals import SIGNALS
+from streams.fold.context import digest
+from streams.ranking.blend import MOST, PRIOR, Blend, Remembered, learn, weighed, weights_of
+from streams.ranking.signals import SIGNALS
 
 N = 40
 ITEMS = [f"i{n}" for n in range(N)]

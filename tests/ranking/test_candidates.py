@@ -8,11 +8,11 @@ from hypothesis.extra.numpy import arrays
 
 from schemas.events import EventKind
 from schemas.recommendations import Source
-from streams.candidates import Sizes, named, top
-from streams.interests import evidence, interests
-from streams.pairs import KERNELS
-from streams.ranking import Ranking
-from streams.signals import CLIP, COVISITS, SIGNALS, covisit_scores, standardize
+from streams.candidates.evidence import evidence, interests
+from streams.candidates.sources import Sizes, named, top
+from streams.graph.pairs import KERNELS
+from streams.ranking.pipeline import Ranking
+from streams.ranking.signals import CLIP, COVISITS, SIGNALS, covisit_scores, standardize
 from tests.ranking.world import NOW, World, done, item
 
 DAY = 86_400_000

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from schemas.events import EventKind
 from schemas.items import Item
 from schemas.seen import SeenRule
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, fold
 from streams.errors import IndexFull
-from streams.item_index import ItemIndex
-from streams.likeness import Likeness
+from streams.fold.context import EMPTY, fold
+from streams.items.catalogue import Catalogue
+from streams.items.index import ItemIndex
+from streams.items.text_similarity import Likeness
 from tests.ranking.world import NOW, done, item
 
 NAMES = st.sampled_from([f"film-{n}" for n in range(12)])

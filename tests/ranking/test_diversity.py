@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from streams.diversity import diversify
+from streams.ranking.diversity import diversify
 
 SCORES = arrays(np.float32, 9, elements=st.floats(-4, 4, width=32))
 RAW = arrays(np.float32, (9, 5), elements=st.floats(-1, 1, width=32))

@@ -9,11 +9,11 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.neighbours import Neighbours
-from streams.catalogue import Catalogue
-from streams.counts import Counts
 from streams.errors import IndexFull
-from streams.graph import DAY_MS, Counting, ItemGraph
-from streams.item_index import ItemIndex
+from streams.graph.counts import Counts
+from streams.graph.item_graph import DAY_MS, Counting, ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.items.index import ItemIndex
 from tests.ranking.test_graph import EVENTS, ITEMS, PUBLISHED, everything, index_of
 from tests.ranking.world import NOW, World, done, item
 

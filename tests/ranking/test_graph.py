@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier, Neighbours
-from streams.context import EMPTY, fold
-from streams.counts import MAX_SCENES
-from streams.covisits import REACH, covisits, messages
-from streams.graph import DAY_MS, Counting, ItemGraph
-from streams.item_index import ItemIndex
-from streams.pairs import KERNELS
+from streams.fold.context import EMPTY, fold
+from streams.fold.covisits import REACH, covisits, messages
+from streams.graph.counts import MAX_SCENES
+from streams.graph.item_graph import DAY_MS, Counting, ItemGraph
+from streams.graph.pairs import KERNELS
+from streams.items.index import ItemIndex
 from tests.ranking.world import NOW, World, done
 from tests.ranking.world import item as published
 

@@ -12,9 +12,9 @@ from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule
-from streams.blend import Blend, learn
-from streams.context import EMPTY, Context, SceneContext, Steer, fold
-from streams.ranking import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
+from streams.fold.context import EMPTY, Context, SceneContext, Steer, fold
+from streams.ranking.blend import Blend, learn
+from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
 from tests.ranking.world import NOW, PLAIN, World, done, item
 
 SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=0.0, explored=3)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.recommendations import Entry, Source
-from streams.blend import Blend
-from streams.catalogue import Catalogue
-from streams.context import sentiment
-from streams.ranking import assemble
-from streams.reasons import LATELY
+from streams.fold.context import sentiment
+from streams.items.catalogue import Catalogue
+from streams.ranking.blend import Blend
+from streams.ranking.pipeline import assemble
+from streams.ranking.reasons import LATELY
 from tests.ranking.world import NOW, PLAIN, World, done
 
 DAY_MS = 86_400_000

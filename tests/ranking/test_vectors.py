@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from schemas.recommendations import Source
 from schemas.scoring import ItemVectors, Scores
-from streams.blend import Blend, behavioural, learn
-from streams.candidates import Sizes, named
-from streams.catalogue import Catalogue
-from streams.ranking import Ranking, Shortlist, assemble, hear, remember
-from streams.signals import AFFINITY, SIGNALS
-from streams.vectors import Vectors
+from streams.candidates.sources import Sizes, named
+from streams.items.catalogue import Catalogue
+from streams.items.vectors import Vectors
+from streams.ranking.blend import Blend, behavioural, learn
+from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, remember
+from streams.ranking.signals import AFFINITY, SIGNALS
 from tests.ranking.world import PLAIN, World, done, item
 
 COLUMN = SIGNALS.index(AFFINITY)

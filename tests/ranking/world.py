@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from schemas.events import Event, EventKind
 from schemas.items import Item
-from streams.blend import Blend
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, fold
-from streams.covisits import covisits, messages
-from streams.graph import Counting, ItemGraph
-from streams.ranking import Prepared, Ranking, Shortlist, prepare, shortlist
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.covisits import covisits, messages
+from streams.graph.item_graph import Counting, ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.ranking.blend import Blend
+from streams.ranking.pipeline import Prepared, Ranking, Shortlist, prepare, shortlist
 
 NOW = 1_700_000_000_000
 PLAIN = Ranking(diversity=0.0, exploration=0.0)

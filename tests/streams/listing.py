@@ -13,18 +13,18 @@ from schemas.codec import decode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import RECOMMENDATIONS
-from streams.attribution import NONE, Exposure
-from streams.blend import Blend
-from streams.catalogue import Catalogue
 from streams.clock import SYSTEM
-from streams.context import EMPTY, Context, fold
-from streams.graph import ItemGraph
-from streams.lists import Lists
-from streams.marking import UNKEYED, Marking
+from streams.fold.attribution import NONE, Exposure
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.marking import UNKEYED, Marking
+from streams.graph.item_graph import ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.kafka.publisher import Output
 from streams.metrics import Metrics
-from streams.publishing import Output
-from streams.ranking import Ranking
-from streams.sessions import Sessions
+from streams.privacy.sessions import Sessions
+from streams.ranking.blend import Blend
+from streams.ranking.pipeline import Ranking
+from streams.serving.lists import Lists
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.path.pipeline import films

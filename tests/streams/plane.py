@@ -23,13 +23,13 @@ from schemas.errors import Refused
 from schemas.events import Event, EventKind
 from schemas.neighbours import Neighbours
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
-from streams.context import EMPTY, Context, fold, is_repeat
-from streams.covisiting import MARKER as NO_ITEM
-from streams.entries import decode_value
-from streams.fetching import Reader
-from streams.marking import UNKEYED, Marking
+from streams.agents.neighbours import MARKER as NO_ITEM
+from streams.fold.context import EMPTY, Context, fold, is_repeat
+from streams.fold.marking import UNKEYED, Marking
+from streams.kafka.fetcher import Reader
 from streams.settings import throwaway, to_environment
-from streams.store import CONTEXT, ITEM_SECRET, header
+from streams.state.records import decode_value
+from streams.state.store import CONTEXT, ITEM_SECRET, header
 from tests.patience import PATIENCE
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome
 from schemas.recommendations import Entry, Reason, Recommendation, Source
-from streams import attribution
-from streams.attribution import MAX_OPEN, NONE, Exposure, attribute, close, expose
+from streams.fold import attribution
+from streams.fold.attribution import MAX_OPEN, NONE, Exposure, attribute, close, expose
 
 WINDOW = 1_000
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from streams.board import AGAIN_SECONDS, SETTLED_SECONDS, SURVEY, Board
-from streams.conditions import Condition
+from streams.health.board import AGAIN_SECONDS, SETTLED_SECONDS, SURVEY, Board
+from streams.health.conditions import Condition
 
 DENIED = Condition("permission", "ouzel.items", "not allowed")
 FULL = Condition("disk", "ouzel.events", "the disk is full", partition=1)

@@ -3,8 +3,8 @@
 import pytest
 from aiokafka.errors import NotLeaderForPartitionError
 
-from streams.causes import cause_of, describe
 from streams.errors import StoreFailed, Superseded
+from streams.health.failures import cause_of, describe
 
 DISK = StoreFailed("the disk of the state in /state is full; make room on it")
 BROKER = NotLeaderForPartitionError("of ann")

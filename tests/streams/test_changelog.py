@@ -15,11 +15,11 @@ from aiokafka.errors import MessageSizeTooLargeError
 from deploy.brokers import Broker
 from deploy.topics import create
 from schemas.topics import CONTEXTS
-from streams.changelog import Changelog
-from streams.context import EMPTY
-from streams.entries import check_entry, encode_value
 from streams.errors import Superseded
-from streams.store import MARKER, Facts, Store, header, seal
+from streams.fold.context import EMPTY
+from streams.state.changelog import Changelog
+from streams.state.records import check_entry, encode_value
+from streams.state.store import MARKER, Facts, Store, header, seal
 from streams.unreadable import Unreadable
 from tests.patience import PATIENCE
 from tests.streams.holding import Recorded

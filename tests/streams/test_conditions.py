@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.topics import CONTEXTS, COVISITS, EVENTS, ITEMS, NEIGHBOURS
-from streams.conditions import EVERYTHING, FOLDING, GROUP_DENIED, NOT_ASKED, Survey, TopicFacts, assess
+from streams.health.conditions import EVERYTHING, FOLDING, GROUP_DENIED, NOT_ASKED, Survey, TopicFacts, assess
 
 READ, WRITE = 1 << 3, 1 << 4
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from streams import connection
-from streams.connection import Search, paced
-from streams.repeats import Repeats
+from streams.kafka import connection
+from streams.kafka.connection import Search, paced
+from streams.log import Repeats
 from streams.worker import LOGGING
 
 
@@ -87,7 +87,7 @@ def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
     repeats = Repeats(every=5.0, clock=lambda: now)
     assert [repeats.filter(line("aiokafka.client", 7)) for _ in range(4)] == [True, False, False, False]
     assert repeats.filter(line("aiokafka.client", 8))
-    assert all(repeats.filter(line("streams.lane", 7)) for _ in range(4))
+    assert all(repeats.filter(line("streams.agents.events", 7)) for _ in range(4))
     now = 6.0
     again = line("aiokafka.client", 7)
     assert repeats.filter(again)
@@ -96,4 +96,4 @@ def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
 
 def test_a_worker_logs_so() -> None:
     assert LOGGING["handlers"]["stderr"]["filters"][0] == "repeats"
-    assert LOGGING["filters"]["repeats"]["()"] == "streams.repeats.Repeats"
+    assert LOGGING["filters"]["repeats"]["()"] == "streams.log.Repeats"

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
-from streams import context as ctx
-from streams.context import EMPTY, Context, fold
+from streams.fold import context as ctx
+from streams.fold.context import EMPTY, Context, fold
 
 ITEM_KINDS = [k for k in EventKind if k not in {EventKind.STEER, EventKind.FORGET}]
 

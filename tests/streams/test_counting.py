@@ -7,14 +7,14 @@ from typing import Any
 
 from schemas.codec import encode
 from schemas.neighbours import Covisit, Covisits
+from streams.agents.covisits import TAKE, Counting
+from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM
-from streams.counting import TAKE, Counting
-from streams.covisiting import Owner
-from streams.graph import ItemGraph
-from streams.item_index import ItemIndex
+from streams.graph.item_graph import ItemGraph
+from streams.items.index import ItemIndex
+from streams.kafka.publisher import Output
+from streams.kafka.recreated_topics import Range
 from streams.metrics import Metrics
-from streams.publishing import Output
-from streams.recreation import Range
 from tests.patience import PATIENCE
 from tests.streams.holding import no_letters
 

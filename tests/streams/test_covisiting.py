@@ -11,12 +11,12 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.topics import DEAD_LETTERS, NEIGHBOURS
+from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM
-from streams.covisiting import Owner
-from streams.graph import ItemGraph
-from streams.item_index import ItemIndex
+from streams.graph.item_graph import ItemGraph
+from streams.items.index import ItemIndex
+from streams.kafka.publisher import Output
 from streams.metrics import Metrics
-from streams.publishing import Output
 from tests.patience import PATIENCE
 
 TS = 1_700_000_000_000

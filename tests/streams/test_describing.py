@@ -10,10 +10,10 @@ import pytest
 from inference.scripted import Script, ScriptedScorer
 from schemas.neighbours import Covisit, Covisits
 from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
-from streams.catalogue import Catalogue
 from streams.clock import SYSTEM, Clock
-from streams.describing import FEW, Describing, Telling
+from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
+from streams.serving.item_vectors import FEW, Describing, Telling
 from tests.path.pipeline import films
 from tests.patience import PATIENCE
 from tests.streams import listing
@@ -243,7 +243,7 @@ async def test_a_batch_that_takes_too_long_is_halved() -> None:
 
 
 async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "streams.describing")
+    caplog.set_level("INFO", "streams.serving.item_vectors")
     metrics = Metrics()
     telling = Telling(metrics)
     telling.look(1, 1_000, 0.0)
@@ -265,7 +265,7 @@ async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixt
 async def test_the_log_says_when_the_model_does_not_answer_and_when_it_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "streams.outage")
+    caplog.set_level("INFO", "streams.serving.outage")
     scorer = Counting()
     scorer.script = Script.DOWN
     async with running(Bench(scorer)) as bench:

@@ -7,12 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
-from streams import context as plain
-from streams import draft as drafts
-from streams import marking as markings
-from streams.context import EMPTY, Context, digest, fold
-from streams.draft import Draft
-from streams.marking import UNKEYED, Marking
+from streams.fold import context as plain
+from streams.fold import draft as drafts
+from streams.fold import marking as markings
+from streams.fold.context import EMPTY, Context, digest, fold
+from streams.fold.draft import Draft
+from streams.fold.marking import UNKEYED, Marking
 
 TIGHT = {
     "MAX_RECENT": 4,
@@ -54,7 +54,7 @@ offsets = st.lists(st.integers(0, 3), min_size=60, max_size=60)
 
 
 def step(draft: Draft, event: Event, offset: int) -> None:
-    """What `streams.folding` does with an event of somebody."""
+    """What `streams.fold.batch` does with an event of somebody."""
     mark = digest(event.id)
     if mark not in draft.ids and offset > draft.offset:
         draft.add(event, mark, offset)

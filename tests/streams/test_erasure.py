@@ -10,10 +10,10 @@ from schemas.errors import Refusal
 from schemas.events import Event, EventKind
 from schemas.privacy import ErasureOrder
 from schemas.topics import EVENTS, PRIVACY
-from streams.attribution import NONE, Exposed, Exposure
-from streams.context import EMPTY, digest
-from streams.erasure import MAX_VERSIONS, NO_VERSIONS, Versions, covers, order_digest, receipt, with_version
-from streams.ordering import forward
+from streams.agents.erasure_orders import forward
+from streams.fold.attribution import NONE, Exposed, Exposure
+from streams.fold.context import EMPTY, digest
+from streams.privacy.erasure import MAX_VERSIONS, NO_VERSIONS, Versions, covers, order_digest, receipt, with_version
 from tests.streams.test_folding import NOW, Record, State, like, record
 
 

@@ -24,9 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import Refusal
-from streams.batches import SLACK, Batches, ByBatch, OneByOne
 from streams.errors import CodecMissing, LogDamaged
-from streams.fetching import _Held
+from streams.kafka.fetcher import _Held
+from streams.kafka.record_batches import SLACK, Batches, ByBatch, OneByOne
 from streams.unreadable import Unreadable
 
 TP = TopicPartition("events", 0)

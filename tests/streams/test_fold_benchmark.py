@@ -5,8 +5,8 @@ import os
 import msgspec
 
 from schemas.codec import decode_event
-from streams.context import EMPTY, digest, fold
-from streams.store import seal
+from streams.fold.context import EMPTY, digest, fold
+from streams.state.store import seal
 from tests.benchmarks.fold import load as loads
 from tests.benchmarks.fold.contestants import ALL
 from tests.benchmarks.fold.job import State, decode

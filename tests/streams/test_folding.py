@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from schemas.codec import encode
 from schemas.errors import Refusal
 from schemas.events import Event, EventKind
-from streams import folding
-from streams.attribution import Exposed, Exposure
-from streams.context import EMPTY, Context, fold
-from streams.draft import Draft
-from streams.erasure import NO_VERSIONS, Erasure, Versions, covers
 from streams.errors import StoreFailed
-from streams.folding import Folded, fold_batch
+from streams.fold import batch as folding
+from streams.fold.attribution import Exposed, Exposure
+from streams.fold.batch import Folded, fold_batch
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.draft import Draft
+from streams.privacy.erasure import NO_VERSIONS, Erasure, Versions, covers
 
 NOW = 1_700_000_000_000
 WINDOW = 60_000

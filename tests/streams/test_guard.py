@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client.core import GaugeMetricFamily
 
 from streams.errors import BadSetting
-from streams.guard import MAX_BODY_BYTES, allowed
 from streams.settings import Secret, Settings
+from streams.web.guard import MAX_BODY_BYTES, allowed
 from tests.streams.pages import BEARER, TOKEN, Connection, Pages, flood, serving
 
 HIGHEST = 4_096

@@ -11,7 +11,7 @@ from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.topics import ITEMS, NEIGHBOURS, RECOMMENDATIONS
-from streams.covisiting import MARKER
+from streams.agents.neighbours import MARKER
 from tests.streams.plane import NOW_MS, Plane, Sent, counts_of
 from tests.streams.test_marking import FORGED, RIVAL
 

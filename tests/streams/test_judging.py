@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from schemas.events import Event, EventKind
-from streams.blend import Remembered
-from streams.judging import Judge, Last
 from streams.metrics import HITS, Metrics
+from streams.ranking.blend import Remembered
+from streams.serving.hit_rate import Judge, Last
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
 LAST = Last("home", ("film-1", "film-2"), ("film-2", "film-3"), ("film-9",), REMEMBERED)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from streams.agents.events import Lane, Plane
 from streams.clock import SYSTEM, Clock
-from streams.lane import Lane, Plane
-from streams.marking import Marking, Markings
+from streams.fold.marking import Marking, Markings
+from streams.kafka.publisher import Output
+from streams.kafka.recreated_topics import Range
 from streams.metrics import Metrics
-from streams.publishing import Output
-from streams.recreation import Range
 from streams.settings import Settings
-from streams.store import Store
+from streams.state.store import Store
 from tests.patience import PATIENCE
 from tests.streams.holding import no_letters
 from tests.streams.plane import like

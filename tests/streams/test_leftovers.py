@@ -4,10 +4,10 @@ import os
 import time
 from pathlib import Path
 
-from streams.lane import folder_of
-from streams.leftovers import set_aside
+from streams.agents.events import folder_of
 from streams.settings import Settings
-from streams.store import Store
+from streams.state.orphans import set_aside
+from streams.state.store import Store
 
 
 def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from schemas.feedback import Closed, Feedback
 from schemas.recommendations import Degraded, Source
 from schemas.scoring import Candidate, ScoreRequest, Scores
 from schemas.topics import FEEDBACK
-from streams.sessions import Sessions
+from streams.privacy.sessions import Sessions
 from tests.streams.listing import PLAIN, Bench, running
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.manifest import whole, whole_log
-from streams.store import Store, open_store
+from streams.state.rocksdb_manifest import whole, whole_log
+from streams.state.store import Store, open_store
 
 ENDLESS = bytes.fromhex(
     "256eaf9127000181402466303634366261392d383763382d343066322d616661372d636431613933333735613236052b284300000135403f"

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.seen import SeenRule
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, Context, digest, fold
-from streams.draft import Draft
-from streams.entries import context_key
-from streams.mark_table import MarkTable
-from streams.marking import MOST_KNOWN, SECRET_BYTES, UNKEYED, Marking, Markings
-from streams.store import ITEM_SECRET
+from streams.fold.context import EMPTY, Context, digest, fold
+from streams.fold.draft import Draft
+from streams.fold.marking import MOST_KNOWN, SECRET_BYTES, UNKEYED, Marking, Markings
+from streams.items.catalogue import Catalogue
+from streams.items.mark_table import MarkTable
+from streams.state.records import context_key
+from streams.state.store import ITEM_SECRET
 from tests.ranking.world import NOW, World, done, item
 from tests.streams.test_state import opened
 
@@ -102,7 +102,7 @@ def test_a_secret_is_not_printed() -> None:
 
 
 def test_no_more_items_are_known_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.marking.MOST_KNOWN", 3)
+    monkeypatch.setattr("streams.fold.marking.MOST_KNOWN", 3)
     marking = Marking(b"secret")
     for number in range(10):
         name, mark, _ = marking.known[f"film-{number}"]
@@ -206,7 +206,7 @@ async def test_a_partition_with_contexts_from_before_looks_their_marks_up_too(tm
 
 async def test_whoever_was_erased_is_marked_under_the_secret_again(tmp_path: Path) -> None:
     from schemas.codec import encode
-    from streams.folding import fold_batch
+    from streams.fold.batch import fold_batch
     from tests.streams.test_folding import Record
 
     async with opened(tmp_path) as (state, _):

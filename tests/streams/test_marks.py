@@ -11,13 +11,13 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.seen import DAY_MS, KINDS, SeenRule, day_of
-from streams import draft as drafts
-from streams.catalogue import Catalogue
-from streams.context import EMPTY, MAX_CONTEXT_BYTES, MAX_SEEN, Context, digest, fold
-from streams.draft import Draft
-from streams.dropped import Dropped
-from streams.folding import fold_batch
-from streams.marks import AS_BYTES, CODES, as_of, find_seen, hidden, see, seen_as
+from streams.agents.dropped_marks import Dropped
+from streams.fold import draft as drafts
+from streams.fold.batch import fold_batch
+from streams.fold.context import EMPTY, MAX_CONTEXT_BYTES, MAX_SEEN, Context, digest, fold
+from streams.fold.draft import Draft
+from streams.fold.seen_marks import AS_BYTES, CODES, as_of, find_seen, hidden, see, seen_as
+from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from tests.ranking.world import NOW, World, done, item
 from tests.streams.test_folding import Record, State

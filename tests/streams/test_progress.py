@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.progress import Progress, spoken
+from streams.serving.progress import Progress, spoken
 
 
 def test_the_rate_is_that_of_late() -> None:

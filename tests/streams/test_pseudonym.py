@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import BadSetting
-from streams.folding import fold_batch
-from streams.pseudonym import alias_with, fingerprint, same
+from streams.fold.batch import fold_batch
+from streams.privacy.pseudonyms import alias_with, fingerprint, same
 from streams.settings import Secret, Settings
 from tests.streams.test_erasure import erase
 from tests.streams.test_folding import NOW, WINDOW, State, like, record

@@ -10,7 +10,7 @@ from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.topics import DEAD_LETTERS, FEEDBACK
-from streams.publishing import Output, Publisher
+from streams.kafka.publisher import Output, Publisher
 
 
 class Producer:

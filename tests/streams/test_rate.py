@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.rate import Bucket, Buckets, Renewed
+from streams.web.rate import Bucket, Buckets, Renewed
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.floats(1, 20))

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.reading_order import POPULAR, WANTED, ReadingOrder
+from streams.items.reading_order import POPULAR, WANTED, ReadingOrder
 
 
 def order(count: int) -> ReadingOrder:

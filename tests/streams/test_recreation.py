@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from streams.errors import TopicRecreated
-from streams.recreation import EventsTopic, Range, Rebased, followed, start_at
+from streams.kafka.recreated_topics import EventsTopic, Range, Rebased, followed, start_at
 
 OLD, NEW = b"o" * 16, b"n" * 16
 

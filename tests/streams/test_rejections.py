@@ -7,10 +7,10 @@ import pytest
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.limits import MAX_DETAIL_LENGTH, MAX_ORIGINAL_BYTES
+from streams.dead_letters import dead_letter
+from streams.log_limit import Seldom
 from streams.metrics import Metrics
-from streams.refusing import dead_letter
 from streams.rejections import Rejections
-from streams.seldom import Seldom
 from streams.unreadable import Unreadable, original
 
 

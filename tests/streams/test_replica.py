@@ -9,7 +9,7 @@ from deploy.brokers import Broker
 from deploy.topics import create
 from schemas.topics import NEIGHBOURS
 from streams.clock import SYSTEM
-from streams.replica import Replica
+from streams.kafka.replica import Replica
 from tests.patience import PATIENCE
 
 

@@ -4,9 +4,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.entries import decode_value
-from streams.sessions import SECRET_BYTES, Sessions
-from streams.store import SESSIONS, seal
+from streams.privacy.sessions import SECRET_BYTES, Sessions
+from streams.state.records import decode_value
+from streams.state.store import SESSIONS, seal
 
 SECRET = bytes(range(SECRET_BYTES))
 

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
-from streams.attribution import NONE, Exposed, Exposure
-from streams.blend import Blend
-from streams.changelog import Changelog, Update
-from streams.context import EMPTY, Context, digest, fold
-from streams.entries import context_key, decode_value, exposure_key, versions_key
-from streams.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
 from streams.errors import PartitionLost
-from streams.sessions import Sessions
-from streams.state import PartitionState
-from streams.store import CONTEXT, Facts, Store, header
+from streams.fold.attribution import NONE, Exposed, Exposure
+from streams.fold.context import EMPTY, Context, digest, fold
+from streams.privacy.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
+from streams.privacy.sessions import Sessions
+from streams.ranking.blend import Blend
+from streams.state.changelog import Changelog, Update
+from streams.state.partition import PartitionState
+from streams.state.records import context_key, decode_value, exposure_key, versions_key
+from streams.state.store import CONTEXT, Facts, Store, header
 
 NOW = 1_700_000_000_000
 

@@ -11,7 +11,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from streams.errors import StoreFailed
-from streams.store import Facts, Header, Store, header, open_store, seal
+from streams.state.store import Facts, Header, Store, header, open_store, seal
 
 
 def test_keeps_values_and_facts(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_block_that_cannot_be_read_on_opening_is_no_lock(tmp_path: Path, monke
             raise Exception("Corruption: block checksum mismatch: stored = 1, computed = 2 in /x/000009.sst offset 0")
         return Rdict(path, options)
 
-    monkeypatch.setattr("streams.store.Rdict", damaged)
+    monkeypatch.setattr("streams.state.store.Rdict", damaged)
     with open_store(tmp_path / "s", 1) as store:
         assert store.facts == Facts()
 
@@ -91,7 +91,8 @@ def test_a_folder_that_another_has_open_is_left_alone(tmp_path: Path) -> None:
             open_store(tmp_path / "s", 1)
         assert store.get(b"cann") == b"1"
     opening = (
-        "import sys; from pathlib import Path; from streams.store import open_store; open_store(Path(sys.argv[1]), 1)"
+        "import sys; from pathlib import Path; from streams.state.store import open_store; "
+        "open_store(Path(sys.argv[1]), 1)"
     )
     with Store(tmp_path / "s"):
         other = subprocess.run(
@@ -152,7 +153,7 @@ def test_a_full_disk_is_said_and_nothing_is_deleted(
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
     with monkeypatch.context() as patched:
         if moment == "open":
-            patched.setattr("streams.store.Rdict", full)
+            patched.setattr("streams.state.store.Rdict", full)
             with pytest.raises(StoreFailed, match="full"):
                 open_store(tmp_path / "s", 1)
         else:

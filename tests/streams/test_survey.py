@@ -12,8 +12,8 @@ from deploy.topics import admin, create
 from inference.ports import free_ports
 from schemas.topics import EVENTS, ITEMS
 from streams.clock import SYSTEM, Clock
-from streams.conditions import Condition, Survey, TopicFacts
-from streams.survey import AWAY_SECONDS, Surveyor, facts_of
+from streams.health.conditions import Condition, Survey, TopicFacts
+from streams.health.survey import AWAY_SECONDS, Surveyor, facts_of
 from tests.patience import PATIENCE
 
 

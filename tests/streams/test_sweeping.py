@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.attribution import Exposed, Exposure
-from streams.erasure import KEPT_MS
-from streams.store import CONTEXT
-from streams.sweeping import Sweep
+from streams.fold.attribution import Exposed, Exposure
+from streams.privacy.erasure import KEPT_MS
+from streams.state.expiry import Sweep
+from streams.state.store import CONTEXT
 
 DAY = 86_400_000
 NOW = 1_700_000_000_000

@@ -10,8 +10,8 @@ from aiokafka import TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.lanes import BatchLanes
-from streams.transport import BatchConsumer, BatchConsumerThread, Source
+from streams.kafka.assignment import BatchLanes
+from streams.kafka.faust_transport import BatchConsumer, BatchConsumerThread, Source
 from tests.patience import PATIENCE
 
 

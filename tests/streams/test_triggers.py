@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.triggers import Trigger, Waiting
+from streams.serving.triggers import Trigger, Waiting
 
 
 def trigger(user: str, offset: int, patience: float = 0.0, partition: int = 0) -> Trigger:

@@ -14,26 +14,27 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.neighbours import Covisit, Covisits, Neighbours
 from schemas.topics import COVISITS, NEIGHBOURS
-from streams import behind, lists
-from streams import state as state_module
-from streams.changelog import Changelog, Recovered
+from streams.agents.events import Lane, Plane
+from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM, Clock
-from streams.context import EMPTY, Context, fold
-from streams.covisiting import Owner
-from streams.entries import encode_value
-from streams.erasure import Erasure
-from streams.graph import ItemGraph
-from streams.item_index import ItemIndex
-from streams.lane import Lane, Plane
-from streams.marking import Marking, Markings
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.marking import Marking, Markings
+from streams.graph.item_graph import ItemGraph
+from streams.items.index import ItemIndex
+from streams.kafka.publisher import Output
+from streams.kafka.recreated_topics import Range
+from streams.kafka.replica import Replica
 from streams.metrics import Metrics
-from streams.publishing import Output
-from streams.recreation import Range
-from streams.replica import Replica
+from streams.privacy.erasure import Erasure
+from streams.serving import lists
 from streams.settings import Settings
-from streams.state import PartitionState
-from streams.store import ERASURE, MARKER, Store, seal
-from streams.sweeping import Sweep
+from streams.state import partition as state_module
+from streams.state import write_behind as behind
+from streams.state.changelog import Changelog, Recovered
+from streams.state.expiry import Sweep
+from streams.state.partition import PartitionState
+from streams.state.records import encode_value
+from streams.state.store import ERASURE, MARKER, Store, seal
 from streams.turns import REST, watch
 from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand, Recorded, no_letters
 from tests.streams.listing import Bench

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.loopback import is_loopback, name_in, neighbourhood
-from streams.visitors import ANSWER_SECONDS, Standing, to_end
+from streams.web.loopback import is_loopback, name_in, neighbourhood
+from streams.web.visitors import ANSWER_SECONDS, Standing, to_end
 
 NOW = 1_000.0
 standings = st.builds(

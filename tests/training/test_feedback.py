@@ -12,7 +12,7 @@ from inference.training.feedback import CLIP, erased, events, weight
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome
 from schemas.privacy import ErasureReceipt
-from streams.attribution import REWARD, reward
+from streams.fold.attribution import REWARD, reward
 
 
 def line(name: str | None, *, whole: bool = False, **chosen: object) -> bytes:

@@ -10,7 +10,7 @@ from inference.item_tokens.heads import feeling_rows
 from inference.training.data import NO_ITEM, Histories
 from inference.training.sequences import SECOND_MS, STRIDE, WINDOW, batch, context_begin, pieces, readings
 from schemas.events import EventKind
-from streams.ranking import Ranking, history
+from streams.ranking.pipeline import Ranking, history
 from tests.ranking.world import World, done, item
 from tests.training import world
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.topics import CONTEXTS, EVENTS
-from streams.context import Context, digest
-from streams.entries import decode_value
+from streams.fold.context import Context, digest
 from streams.settings import throwaway, to_environment
-from streams.store import CONTEXT
+from streams.state.records import decode_value
+from streams.state.store import CONTEXT
 from tests.benchmarks.fold import environments
 from tests.benchmarks.fold.job import decode_state
 

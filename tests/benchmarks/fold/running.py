@@ -16,7 +16,7 @@ from aiokafka.admin import NewTopic
 from deploy.processes import Child
 from deploy.topics import admin, create
 from schemas.topics import ALL as OURS
-from streams.context import digest
+from streams.fold.context import digest
 from tests.benchmarks.fold.contestants import ROOT, Common, Contestant, Place
 from tests.benchmarks.fold.job import State, decode, fold
 from tests.benchmarks.fold.load import Load, Sent

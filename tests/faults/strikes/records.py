@@ -13,7 +13,7 @@ from deploy.topics import admin
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import CONTEXTS, COVISITS, EVENTS, FEEDBACK, RECOMMENDATIONS
-from streams.store import CONTEXT, header
+from streams.state.store import CONTEXT, header
 from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS, now_ms, partitioner
 from tests.faults.schedule import Fault

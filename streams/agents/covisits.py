@@ -1,0 +1,132 @@
+"""One lane of `ouzel.covisits`: what a partition tells, fetched by the batch and counted by the owner of its items.
+
+What was taken is published before it may be committed; what was not is counted by whoever has the partition next.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from schemas.topics import COVISITS
+from streams.agents.neighbours import Owner
+from streams.clock import Clock
+from streams.errors import Rewound
+from streams.health.failures import describe
+from streams.health.losses import Lost, report
+from streams.kafka.faust_transport import Source
+from streams.kafka.recreated_topics import start_at
+
+log = logging.getLogger(__name__)
+
+TAKE = 3_000
+"""Records that are counted, at most, before what came of them is published. In a backlog a record tells of little more
+than one event, and an item is published once for all that is counted of it."""
+
+FETCH_SECONDS = 0.5
+PAUSE_SECONDS = 1.0
+"""Before a lane starts over that could not fetch."""
+
+
+class Counting:
+    """One partition, from its assignment to its revocation. Records are gathered for `interval` seconds."""
+
+    def __init__(
+        self, partition: int, source: Source, owner: Owner, clock: Clock, interval: float, *, lost: Lost = report
+    ) -> None:
+        self.partition = partition
+        self.committable = -1
+        self._source = source
+        self._owner = owner
+        self._clock = clock
+        self._interval = interval
+        self._stopping = False
+        self._rewound = False
+        self._lost = lost
+        owner.assign([partition])
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
+
+    @property
+    def ready(self) -> bool:
+        return self._owner.ready(self.partition)
+
+    @property
+    def lag(self) -> int | None:
+        """Records not counted yet, as of the last fetch; None if not known."""
+        end = self._source.end_offset(self.partition)
+        return None if end is None or self.committable < 0 else max(0, end - self.committable)
+
+    def begin_again(self) -> None:
+        """The topic was recreated: read it from its beginning."""
+        self._rewound = True
+
+    async def stop(self, deadline: float) -> None:
+        """Finish what is being counted if that takes no more than `deadline` seconds; else the next owner counts it."""
+        self._stopping = True
+        if not self.ready:
+            self._task.cancel()
+        await asyncio.wait([self._task], timeout=deadline)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._owner.revoke([self.partition])
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self.committable = await self._begin()
+                while not self._stopping:
+                    records = await self._gather()
+                    await self._check_place(records)
+                    if records and not self._stopping:
+                        await self._owner.take(self.partition, records)
+                        self.committable = records[-1].offset + 1
+                    elif not records:
+                        self.committable = max(self.committable, self._source.past(self.partition))
+            except Exception as error:
+                log.error("Counting of partition %d starts over after %s", self.partition, "; ".join(describe(error)))
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _begin(self) -> int:
+        """Go to where the counting ended, or to the first record that is still there; the offset.
+
+        A topic that was recreated, or has lost records, is read from its beginning: what was counted is skipped.
+        """
+        first = (await self._source.available(self.partition)).first
+        committed = await self._source.committed(self.partition)
+        start, lost = start_at(committed, self.committable, -1, first)
+        if self._rewound:
+            log.error(
+                "Partition %d of %s was recreated or has lost records: reading it from offset %d, where it begins",
+                self.partition,
+                COVISITS.name,
+                first,
+            )
+            start, lost, self._rewound = first, 0, False
+        if lost:
+            self._lost(COVISITS.name, self.partition, start - lost, lost)
+        await self._source.seek(self.partition, start)
+        return start
+
+    async def _check_place(self, records: list[Any]) -> None:
+        if records and records[0].offset > self.committable:  # markers of transactions, or retention
+            first = (await self._source.available(self.partition)).first
+            if first > self.committable:
+                self._lost(
+                    COVISITS.name, self.partition, self.committable, min(first, records[0].offset) - self.committable
+                )
+
+    async def _gather(self) -> list[Any]:
+        """The next records: as many as are there, and as come within the interval, up to about TAKE."""
+        records: list[Any] = []
+        left = FETCH_SECONDS
+        until = 0.0
+        while left > 0 and len(records) < TAKE and not self._stopping:
+            found = await self._source.fetch(self.partition, TAKE - len(records), left)
+            if found and not records:
+                until = self._clock.monotonic() + self._interval
+            if self._rewound or (found and found[-1].offset < self.committable):
+                self._rewound = True
+                raise Rewound(f"{COVISITS.name} does not go on at offset {self.committable}")
+            # What was fetched ahead of a seek can begin before it.
+            records += [record for record in found if record.offset >= self.committable]
+            left = until - self._clock.monotonic()
+        return records

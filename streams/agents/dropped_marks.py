@@ -1,0 +1,38 @@
+"""Telling of marks of seen items that were dropped because a user has too many: counted, and logged now and then."""
+
+import logging
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from streams.fold.context import MAX_SEEN
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 60.0
+"""Between two lines."""
+
+
+class Dropped:
+    """What one partition dropped."""
+
+    def __init__(self, counter: Counter, clock: Callable[[], float]) -> None:
+        self._counter = counter
+        self._clock = clock
+        self._told_at: float | None = None
+
+    def tell(self, partition: int, marks: int) -> None:
+        """So many marks were dropped in a batch of a partition."""
+        if not marks:
+            return
+        self._counter.inc(marks)
+        now = self._clock()
+        if self._told_at is None or now - self._told_at >= TELL_SECONDS:
+            self._told_at = now
+            log.warning(
+                "Partition %d: a user has more than %d marks of seen items (one an item and kind of event). What they "
+                "met longest ago may be on their lists again; ouzel_dropped_seen_marks_total counts it. Send fewer "
+                "kinds of events of each item, or check whether the user is a program.",
+                partition,
+                MAX_SEEN,
+            )

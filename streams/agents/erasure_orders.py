@@ -1,0 +1,38 @@
+"""Erasure orders on their way into the person's own stream: `ouzel.privacy` to `ouzel.events`. Pure.
+
+An order has to take its place among the person's events, and two topics have no common order. So a worker that reads
+one writes it to `ouzel.events` under the person's key, as an event of kind `erase`; whoever owns that partition carries
+it out where it stands. It may be written twice, by a crash or by two owners in a rebalance: the second has the same id,
+and clears nothing.
+"""
+
+from collections.abc import Iterable
+
+from schemas.codec import decode_order, encode
+from schemas.dead_letters import DeadLetter
+from schemas.events import Event, EventKind
+from schemas.topics import EVENTS, PRIVACY
+from streams.dead_letters import Placed, dead_letter
+from streams.kafka.publisher import Output
+from streams.unreadable import Unreadable
+
+
+def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[DeadLetter]]:
+    """The `erase` events for these records of `ouzel.privacy`, and dead letters for those that are no orders.
+
+    An event has the worker's time: an order counts from when it is read, whatever clock it was made with. A record
+    without a value is the clearing of an order, and asks for nothing.
+    """
+    outputs: list[Output] = []
+    dead: list[DeadLetter] = []
+    for record in records:
+        if record.value is None and not isinstance(record, Unreadable):
+            continue
+        try:
+            order = decode_order(record.value, key=record.key)
+        except Exception as error:
+            dead.append(dead_letter(PRIVACY.name, record.partition, record, now_ms, error))
+            continue
+        erase = Event(id=order.id, user=order.user, kind=EventKind.ERASE, ts=now_ms)
+        outputs.append(Output(EVENTS.name, order.user.encode(), encode(erase)))
+    return outputs, dead

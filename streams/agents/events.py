@@ -1,0 +1,522 @@
+"""One lane of the batch path: a partition of `ouzel.events`, from its assignment to its revocation.
+
+A lane recovers its partition's state, goes to the committed offset, and then, batch after batch: fetch, fold (visible
+to the list path at once), publish what follows from it, and only then let the state be written. What is written may be
+committed. If anything on the way fails, nothing of the batch counts: the lane starts over from what is durable.
+
+Order of effects of a batch: dead letters, feedback and co-visits; then state on the changelog and on disk; then the
+commit. A crash in between repeats outputs, with the same ids (co-visits are skipped by their source offset, feedback
+and lists carry an id made from what caused them, dead letters their origin), and never loses one.
+"""
+
+import asyncio
+import logging
+import math
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from schemas.codec import encode
+from schemas.dead_letters import DeadLetter
+from schemas.events import Event
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS
+from streams.agents.dropped_marks import Dropped
+from streams.clock import SYSTEM, Clock
+from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
+from streams.fold.batch import Folded, fold_batch
+from streams.fold.marking import Marking, Markings
+from streams.health.board import Board
+from streams.health.conditions import NOT_ASKED, Condition, Survey, too_few
+from streams.health.failures import cause_of, describe, topic_of
+from streams.health.losses import report
+from streams.kafka.faust_transport import Source
+from streams.kafka.publisher import Output
+from streams.kafka.recreated_topics import Rebased, start_at
+from streams.metrics import Metrics
+from streams.privacy.erasure import receipt
+from streams.privacy.pseudonyms import Alias, fingerprint, same
+from streams.privacy.sessions import PREFIX
+from streams.settings import ALL_DUTIES, Settings
+from streams.state.changelog import Changelog
+from streams.state.expiry import Sweep
+from streams.state.partition import PartitionState
+from streams.state.store import Store, open_store
+from streams.turns import Turns
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 0.5
+LAG_SECONDS = 5.0
+"""Between two questions for the lag of a partition that is not served, and how long each may take."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
+"""Seconds before a failed lane starts over: doubled with each failure in a row."""
+
+TAKE = "continue"
+"""The setting that has a recreated topic read."""
+
+Publish = Callable[[Sequence[Output]], Awaitable[None]]
+"""Send records; return when the broker has them all."""
+
+
+class Lists(Protocol):
+    """The list path, as the lanes see it. None of these waits, but `settle`."""
+
+    def assign(self, state: PartitionState) -> None: ...
+    def revoke(self, partition: int) -> None: ...
+    def observe(self, partition: int, event: Event) -> None: ...
+    def trigger(self, partition: int, event: Event, offset: int) -> None: ...
+    def first_unanswered(self, partition: int) -> int | None: ...
+    def forget(self, user: str) -> tuple[str, ...]: ...
+
+    async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
+        """Unlike the others, this waits: for lists in the making of people who were forgotten, and for the model."""
+
+
+UNSERVED = (AnotherKey, TooFewPartitions, TopicRecreated)
+"""Errors whose message says it all."""
+
+
+async def _not_asked() -> Survey:
+    return NOT_ASKED
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
+    once the catalogue, with its items marked so, and the item graph are there to make lists from; `rejected` is told
+    the dead letters; `markings` has how items are marked; `alias` gives the name under which a person is kept; `turns`
+    are shared with everything else that keeps the event loop busy; `secret` draws what a partition's session numbers
+    are made with (`streams.privacy.sessions`), None where no model is asked; `survey` asks the brokers how the topics
+    are now; `board` has what cannot be served."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    lists: Lists | None
+    publish: Publish
+    changelog: Callable[[int, Store], Changelog]
+    warm: Callable[[Marking], Awaitable[None]]
+    rejected: Callable[[Iterable[DeadLetter]], None]
+    markings: Markings
+    alias: Alias = same
+    turns: Turns = field(default_factory=Turns)
+    secret: Callable[[], bytes] | None = None
+    survey: Callable[[], Awaitable[Survey]] = _not_asked
+    board: Board = field(default_factory=lambda: Board(SYSTEM.monotonic))
+
+
+class Lane:
+    """One partition, from its assignment to its revocation."""
+
+    def __init__(self, partition: int, source: Source, plane: Plane) -> None:
+        self.partition = partition
+        self.state: PartitionState | None = None
+        self._direct = self._source = source
+        self._plane = plane
+        self._base = 0
+        self._topic = b""
+        self._recreated = self._rewound = False
+        self._next = -1
+        self._owed: int | None = None
+        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
+        self._stopping = False
+        self._pause = FIRST_PAUSE
+        self._following = -1
+        """The next offset to fold while the lane serves; -1 while it does not."""
+        self._behind = math.nan
+        self._measuring = asyncio.get_running_loop().create_task(self._measure(), name=f"lag-{partition}")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"lane-{partition}")
+
+    @property
+    def ready(self) -> bool:
+        return self.state is not None
+
+    @property
+    def committable(self) -> int:
+        """The next offset of the topic to read, where everything before it is durable and answered, with its receipt
+        if it is an erasure order; -1 if that is not known yet."""
+        return -1 if self._done < 0 else max(0, self._done - self._base)
+
+    @property
+    def _done(self) -> int:
+        """The same as the state counts offsets (`streams.kafka.recreated_topics`)."""
+        if self.state is None or self.state.written < 0:
+            return self._next
+        waits = None if self._plane.lists is None else self._plane.lists.first_unanswered(self.partition)
+        return min(each for each in (self.state.written + 1, waits, self._owed) if each is not None)
+
+    @property
+    def lag(self) -> float:
+        """Offsets not folded yet: as of the last fetch, or as the broker last said while the lane does not fetch. NaN
+        before that is known."""
+        end = self._source.end_offset(self.partition) if self._following >= 0 else None
+        return self._behind if end is None else max(0, end - self._following)
+
+    def look(self, topic: bytes) -> None:
+        """The events' topic has this id now (empty: not known)."""
+        if self.state is not None and self._topic and topic and topic != self._topic:
+            self._recreated = True
+
+    async def stop(self, deadline: float) -> None:
+        """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
+        self._stopping = True
+        self._measuring.cancel()
+        if self.state is None:
+            self._task.cancel()
+        await asyncio.wait([self._task], timeout=deadline)
+        self._task.cancel()
+        await asyncio.wait([self._task, self._measuring])
+        self._plane.board.forget(self._name)
+
+    @property
+    def _name(self) -> str:
+        return f"lane {self.partition}"
+
+    async def _measure(self) -> None:
+        """Ask for the lag while nothing is fetched: a partition that is not served falls behind all the same."""
+        while True:
+            if self._following < 0:
+                try:
+                    async with asyncio.timeout(LAG_SECONDS):
+                        self._behind = await self._source.behind(self.partition, self._next)
+                except Exception as error:  # the lane says what is wrong, if anything is
+                    log.debug("Partition %d: no lag (%s)", self.partition, type(error).__name__)
+            await asyncio.sleep(LAG_SECONDS)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._live()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
+                    with suppress(KafkaError):
+                        await self._plane.survey()
+                self._failed(error)
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _failed(self, error: Exception) -> None:
+        cause = cause_of(error)
+        self._plane.metrics.restarts.labels(cause).inc()
+        if cause == "recreated":
+            self._next = -1  # it is an offset of the old topic
+            self._rewound = self._rewound or (isinstance(error, Rewound) and not self._recreated)
+        at = "" if self._next < 0 else f" at offset {self.committable}"
+        text = (
+            f"Partition {self.partition} of {EVENTS.name}: starting over from what is durable{at}, in "
+            f"{self._pause:.1f} s, after {'; '.join(describe(error))}"
+        )
+        if isinstance(error, UNSERVED):
+            text = str(error)  # it names topic, partition and the next step
+        topic = topic_of(error) or (CONTEXTS.name if cause == "partitions" else EVENTS.name)
+        self._plane.board.found(self._name, [Condition(cause, topic, text, self.partition)])
+
+    async def _live(self) -> None:
+        plane, settings = self._plane, self._plane.settings
+        began = plane.clock.monotonic()
+        survey = await plane.survey()
+        self._check_partitions(survey)
+        await plane.turns.next()  # to open a store is a unit of its own
+        store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
+        state: PartitionState | None = None
+        try:
+            changelog = plane.changelog(self.partition, store)
+            recovered = await changelog.recover()
+            state = PartitionState(
+                self.partition,
+                store,
+                changelog,
+                cached=settings.cached_people,
+                now_ms=plane.clock.now_ms,
+                pause=settings.write_interval_s,
+                turns=plane.turns,
+            )
+            await state.recall()
+            state.check_key(fingerprint(settings.pseudonym_key.reveal()))
+            if plane.secret is not None:
+                await state.begin_sessions(plane.secret())
+            state.take_marking(plane.markings)
+            await plane.warm(state.marking)
+            start = await self._begin(state, survey)
+            seconds = plane.clock.monotonic() - began
+            plane.metrics.recovery_seconds.observe(seconds)
+            log.info(
+                "Partition %d: ready in %.2f s at offset %d; %s state on disk, %d changelog records read, %d repaired",
+                self.partition,
+                seconds,
+                start,
+                "kept the" if recovered.trusted else "rebuilt the",
+                recovered.records,
+                recovered.repaired,
+            )
+            await self._serve(state, start)
+        finally:
+            self._next = max(self._next, self._done)  # asked while the list path still knows who waits
+            self.state, self._owed, self._following = None, None, -1
+            if state is None:
+                store.close()
+            else:
+                if plane.lists is not None:
+                    plane.lists.revoke(self.partition)
+                await state.scrubbed()
+                state.close()
+
+    def _check_partitions(self, survey: Survey) -> None:
+        has = survey.partitions(CONTEXTS.name)
+        differs = too_few(survey, CONTEXTS.name, EVENTS.name)
+        if has is not None and self.partition >= has and differs is not None:
+            raise TooFewPartitions(differs.text)
+
+    async def _begin(self, state: PartitionState, survey: Survey) -> int:
+        """Go to where the state ends, or to the first record that is still there; the offset."""
+        self._topic, self._recreated = survey.id_of(EVENTS.name), False
+        take = self._plane.settings.recreated_events == TAKE
+        end = (await self._direct.available(self.partition)).end
+        self._base = state.follow(self._topic, end, rewound=self._rewound, take=take)
+        rewound, self._rewound = self._rewound, False
+        self._source = Rebased(self._direct, self._base) if self._base else self._direct
+        first = (await self._source.available(self.partition)).first
+        committed = await self._source.committed(self.partition)
+        if rewound or (self._base and state.high < self._base):
+            start, lost = first, 0  # nothing of this topic is folded: what is committed is an offset of the old one
+        else:
+            start, lost = start_at(committed, self._next, state.high, first)
+        if lost:
+            self._lost(start - lost, lost)
+        await self._source.seek(self.partition, start)
+        return start
+
+    def _lost(self, first: int, count: int) -> None:
+        self._plane.metrics.lost.labels(EVENTS.name).inc(count)
+        report(EVENTS.name, self.partition, first - self._base, count)
+
+    async def _serve(self, state: PartitionState, start: int) -> None:
+        self.state = state
+        if self._plane.lists is not None:
+            self._plane.lists.assign(state)
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(state.run()), group.create_task(self._sweep(state))]
+            try:
+                await self._pump(state, start)
+            finally:
+                for task in beside:
+                    task.cancel()
+
+    async def _pump(self, state: PartitionState, start: int) -> None:
+        plane, limit = self._plane, self._plane.settings.batch_max_events
+        following = gathered = self._following = start
+        due = 0.0
+        written: asyncio.Future[None] | None = None
+        fetched: list[Any] = []
+        while not self._stopping:
+            now = plane.clock.monotonic()
+            if following > gathered and (now >= due or state.crowded):
+                # Everything that was folded is published here, and nothing more is folded before this returns.
+                if written is not None:
+                    await written  # what is not durable is never more than was gathered twice
+                written = await state.gather(following - 1)
+                gathered, due = following, now + plane.settings.write_interval_s
+            patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
+            if not fetched:
+                fetched = await self._fetch(limit, patience)
+            if not fetched:
+                plane.board.found(self._name, ())
+                following = await self._pass_over(state, following)
+                continue
+            await self._check_place(fetched[0].offset, following)
+            await plane.turns.next()
+            if self._stopping:
+                break
+            began = plane.clock.monotonic()
+            folded = self._fold(state, fetched[:limit])
+            records = bisect_right(fetched, folded.last, key=_offset)
+            first = fetched[0].offset
+            self._following = following = folded.last + 1
+            fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
+            if folded.receipts:
+                self._owed = first  # the orders are not committed before their receipts are out
+            published = list(outputs(folded, self._base))
+            publishing = asyncio.ensure_future(plane.publish(published)) if published else None
+            if publishing is not None:
+                state.seal(gate=publishing)
+            found = await self._tell_lists(folded)
+            if publishing is not None:
+                await publishing  # what a later batch publishes comes after what this one does
+            if folded.receipts:
+                if written is not None:
+                    await written
+                written = await state.gather(following - 1)
+                gathered = following
+                await written
+                await self._settle(state, folded, found)
+            self._count(folded, records, plane.clock.monotonic() - began)
+            self._pause = FIRST_PAUSE
+            plane.board.found(self._name, ())
+        await (await state.gather(following - 1))
+
+    async def _fetch(self, limit: int, patience: float) -> list[Any]:
+        fetched = await self._source.fetch(self.partition, limit, patience)
+        if self._recreated:
+            raise Rewound(f"{EVENTS.name} was recreated")
+        return fetched
+
+    async def _pass_over(self, state: PartitionState, following: int) -> int:
+        """Go behind the markers of transactions and what was aborted, where nothing else came; the next offset."""
+        past = self._source.past(self.partition)
+        if past > following:
+            await self._check_place(past, following)
+            self._following = following = past
+            state.folded = max(state.folded, following - 1)
+        return following
+
+    async def _check_place(self, offset: int, following: int) -> None:
+        """Raise `Rewound` if a record comes from before where we are; report what is gone before it."""
+        if offset < following:
+            raise Rewound(f"offset {offset - self._base} came where {following - self._base} was expected")
+        if offset > following:  # markers of transactions, or retention
+            first = (await self._source.available(self.partition)).first
+            if first > following:
+                self._lost(following, min(first, offset) - following)
+
+    def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
+        """Fold as many of the records as the turn has time for, at least one."""
+        now_ms, turns = self._plane.clock.now_ms(), self._plane.turns
+        folded = fold_batch(
+            records,
+            state,
+            partition=self.partition,
+            now_ms=now_ms,
+            oldest_ms=now_ms - self._plane.settings.trigger_max_age_ms,
+            accepted_from_ms=self._plane.settings.oldest_event_ms,
+            window_ms=self._plane.settings.attribution_window_ms,
+            tell=self._plane.settings.duties == ALL_DUTIES,
+            alias=self._plane.alias,
+            clock=turns.clock,
+            until=turns.until,
+        )
+        state.folded = folded.last
+        # First what says that a person is erased, so that no crash leaves a gap in which they would come back.
+        for erasure in folded.erasures.values():
+            state.set_erasure(erasure)
+        for user in folded.cleared:
+            state.forget(user)
+        state.note(folded.drafts)
+        for user, exposure in folded.exposures.items():
+            state.set_exposure(user, exposure)
+        return folded
+
+    async def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
+        """Tell the list path what happened; returns what it had of people who were erased."""
+        lists, turns = self._plane.lists, self._plane.turns
+        found: dict[str, tuple[str, ...]] = {}
+        if lists is None:
+            return found
+        for user in folded.cleared.values():
+            found[user] = lists.forget(user)
+        try:
+            for event in folded.events:
+                if turns.over():
+                    await turns.next()
+                lists.observe(self.partition, event)
+            for event, offset in folded.triggers.values():
+                if turns.over():
+                    await turns.next()
+                lists.trigger(self.partition, event, offset)
+        except Exception as error:
+            # The fold stands whatever the list path makes of it.
+            log.error("Partition %d: the list path failed: %s", self.partition, "; ".join(describe(error)))
+        return found
+
+    async def _settle(self, state: PartitionState, folded: Folded, found: Mapping[str, tuple[str, ...]]) -> None:
+        """Carry an erasure to its end, now that it is durable: what is in the making, the model, the disk. Then the
+        receipts go out, and only then the orders may be committed."""
+        plane = self._plane
+        left: tuple[str, ...] = ()
+        if plane.lists is not None:
+            left = await plane.lists.settle(self.partition, list(folded.cleared.values()))
+        elif state.sessions is not None:  # a worker that made lists had the partition before
+            left = (PREFIX,)
+        await state.scrub(folded.cleared)
+        await plane.publish(
+            [
+                Output(
+                    PRIVACY_RECEIPTS.name,
+                    event.user.encode(),
+                    encode(
+                        receipt(
+                            erasure,
+                            event,
+                            self.partition,
+                            base=self._base,
+                            person=plane.alias(event.user),
+                            found=found.get(event.user, ()),
+                            left=left,
+                        )
+                    ),
+                )
+                for event, erasure in folded.receipts
+            ]
+        )
+        plane.metrics.erased.inc(len(folded.cleared))
+        self._owed = None
+
+    async def _sweep(self, state: PartitionState) -> None:
+        plane, settings = self._plane, self._plane.settings
+        sweep = Sweep(
+            settings.sweep_step, int(settings.context_expiry_days * 86_400_000), settings.attribution_window_ms
+        )
+        while True:
+            await asyncio.sleep(settings.sweep_interval_s)
+            await plane.turns.next()
+            forgotten, closed = sweep.step(state, plane.clock.now_ms(), plane.turns.over)
+            state.touch()
+            plane.metrics.expired.inc(forgotten)
+            if closed:
+                publishing = asyncio.ensure_future(
+                    plane.publish([Output(FEEDBACK.name, each.user.encode(), encode(each)) for each in closed])
+                )
+                await state.seal(gate=publishing)
+                for each in closed:
+                    plane.metrics.feedback.labels(each.outcome.value).inc()
+
+    def _count(self, folded: Folded, records: int, seconds: float) -> None:
+        metrics = self._plane.metrics
+        for kind, count in folded.kinds.items():
+            if count:
+                metrics.events.labels(kind.value).inc(count)
+        self._plane.rejected(folded.dead)
+        for each in folded.feedback:
+            metrics.feedback.labels(each.outcome.value).inc()
+        metrics.repeats.inc(folded.repeats)
+        self._dropped.tell(self.partition, folded.unseen)
+        metrics.batch_events.observe(records)
+        metrics.batch_seconds.observe(seconds)
+
+
+def outputs(folded: Folded, base: int = 0) -> Iterable[Output]:
+    """What a batch publishes before its state is written. `base` is what was added to the topic's offsets."""
+    for letter in folded.dead:
+        if base:
+            letter = msgspec.structs.replace(letter, offset=letter.offset - base)  # noqa: PLW2901 - of the topic
+        yield Output(DEAD_LETTERS.name, letter.key, encode(letter))
+    for each in folded.feedback:
+        yield Output(FEEDBACK.name, each.user.encode(), encode(each))
+    for covisits in folded.covisits:
+        yield Output(COVISITS.name, covisits.item.encode(), encode(covisits))
+
+
+def _offset(record: Any) -> int:
+    return int(record.offset)
+
+
+def folder_of(settings: Settings, partition: int) -> Path:
+    return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"

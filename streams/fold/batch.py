@@ -1,0 +1,227 @@
+"""One batch of one partition of `ouzel.events`, from bytes to everything that follows from it. Pure.
+
+The fold is deterministic: the same records after the same state give the same result, so that a batch that was cut off
+by a crash and is read again comes out the same, with the same ids on everything that it publishes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from schemas.codec import decode_event
+from schemas.dead_letters import DeadLetter
+from schemas.events import Event, EventKind
+from schemas.feedback import Feedback
+from schemas.limits import OLDEST_EVENT_MS
+from schemas.neighbours import Covisit, Covisits
+from schemas.topics import EVENTS
+from streams.dead_letters import Record, dead_letter
+from streams.errors import StoreFailed
+from streams.fold.attribution import NONE, Exposure, attribute
+from streams.fold.context import EMPTY, digest
+from streams.fold.covisits import covisits, messages
+from streams.fold.draft import Draft
+from streams.privacy.erasure import (
+    CONTEXT_PART,
+    LISTS_PART,
+    NO_VERSIONS,
+    VERSIONS_PART,
+    Erasure,
+    Versions,
+    order_digest,
+    person_digest,
+)
+from streams.privacy.pseudonyms import Alias, same
+
+_ERASE = EventKind.ERASE  # to ask the enumeration for it costs as much as a few of the lines below
+
+
+class LookUp(Protocol):
+    """The state before the batch. The drafts grow as the batch is folded; the exposures are values. Nobody has an event
+    behind `erased_to` that was erased."""
+
+    erased_to: int
+
+    def draft(self, user: str) -> Draft: ...
+    def exposure(self, user: str) -> Exposure: ...
+    def versions(self, user: str) -> Versions: ...
+    def erasure(self, order: bytes) -> Erasure | None: ...
+    def erased(self, user: str, offset: int) -> bool: ...
+
+
+@dataclass
+class Folded:
+    """What a batch comes to.
+
+    `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
+    are the accepted events in order, without repeats, `kinds` how many of each kind. `triggers` are the events that
+    call for a list, the newest of each user; one that comes late hides none that is still of use. `repeats` counts what
+    was folded before, `unseen` the marks of seen items that were dropped for want of room; `last` is the offset of the
+    last record that was folded, -1 if none was.
+
+    `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
+    `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
+    `receipts` are owed: the `erase` event and what came of it.
+    """
+
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    exposures: dict[str, Exposure] = field(default_factory=dict)
+    covisits: list[Covisits] = field(default_factory=list)
+    feedback: list[Feedback] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    kinds: dict[EventKind, int] = field(default_factory=lambda: dict.fromkeys(EventKind, 0))
+    triggers: dict[str, tuple[Event, int]] = field(default_factory=dict)
+    cleared: dict[str, str] = field(default_factory=dict)
+    erasures: dict[bytes, Erasure] = field(default_factory=dict)
+    receipts: list[tuple[Event, Erasure]] = field(default_factory=list)
+    repeats: int = 0
+    unseen: int = 0
+    last: int = -1
+
+
+def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: it is most of what an event costs
+    records: Iterable[Record],
+    state: LookUp,
+    *,
+    partition: int,
+    now_ms: int,
+    window_ms: int,
+    alias: Alias = same,
+    tell: bool = True,
+    oldest_ms: int = 0,
+    accepted_from_ms: int = OLDEST_EVENT_MS,
+    clock: Callable[[], float] | None = None,
+    until: float = 0.0,
+) -> Folded:
+    """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
+    `oldest_ms`: an event from before then is too old to call for a list; one from before `accepted_from_ms` is refused.
+    With a `clock`, no record is begun once it says `until`, but the first: the rest is for another call, behind `last`.
+
+    A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
+    nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
+    nothing of the batch counts. A repeat changes nothing but the stamp. One that is read again after a crash or a
+    rebalance triggers again, since its list may not have come out, unless it is too old and others came after it.
+    `alias` gives the name under which a person is kept, and under which feedback is published; `events`, `triggers` and
+    `receipts` have the id.
+    """
+    folded = Folded()
+    updates: list[tuple[str, Covisit]] = []
+    people: dict[str, _Person] = {}
+    offset = -1
+    drafts, triggers, events, kinds = folded.drafts, folded.triggers, folded.events, folded.kinds
+    erased_to, aliased = state.erased_to, alias is not same
+    for record in records:
+        if clock is not None and offset >= 0 and clock() >= until:
+            break
+        offset = record.offset
+        try:
+            event = decode_event(record.value, key=record.key, now_ms=now_ms, accepted_from_ms=accepted_from_ms)
+            user = alias(event.user) if aliased else event.user
+            if event.kind is _ERASE:
+                _erase(folded, people, event, offset, state, now_ms=now_ms, user=user)
+                continue
+            if offset <= erased_to and state.erased(user, offset):
+                folded.repeats += 1
+                continue
+            person = people.get(user)
+            if person is None:
+                person = people[user] = _Person(state.draft(user), state.exposure(user))
+            draft = person.draft
+            mark = digest(event.id)
+            if mark in draft.ids or offset <= draft.offset:
+                if offset > draft.offset:
+                    draft.move(offset)
+                    drafts[user] = draft
+                elif event.ts >= oldest_ms or (offset == draft.offset and user not in triggers):
+                    triggers[user] = (event, offset)
+                folded.repeats += 1
+                continue
+            # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
+            exposure = person.exposure
+            feedback: tuple[Feedback, ...] = ()
+            if exposure.lists:
+                kept = event if event.user == user else msgspec.structs.replace(event, user=user)
+                exposure, feedback = attribute(exposure, kept, window_ms)
+            pairs = covisits(draft, event, offset, partition) if tell else ()
+            draft.add(event, mark, offset)
+        except StoreFailed:
+            raise  # the disk's fault, not the record's: it is folded once there is a disk again
+        except Exception as error:
+            folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
+            continue
+        person.exposure = exposure
+        drafts[user] = draft
+        if feedback:
+            folded.feedback += feedback
+        if pairs:
+            updates += pairs
+        events.append(event)
+        kinds[event.kind] += 1
+        if event.ts >= oldest_ms or user not in triggers:
+            triggers[user] = (event, offset)
+    folded.last = offset
+    for user, person in people.items():
+        if person.exposure is not person.before:
+            folded.exposures[user] = person.exposure
+        if person.draft.dropped:
+            folded.unseen += person.draft.dropped
+            person.draft.dropped = 0
+    folded.covisits = messages(partition, updates)
+    return folded
+
+
+class _Person:
+    """Somebody of whom the batch tells: the context as it grows, and the open lists before and after."""
+
+    __slots__ = ("before", "draft", "exposure")
+
+    def __init__(self, draft: Draft, exposure: Exposure) -> None:
+        self.draft = draft
+        self.before = self.exposure = exposure
+
+
+def _erase(
+    folded: Folded,
+    people: dict[str, "_Person"],
+    event: Event,
+    offset: int,
+    state: LookUp,
+    *,
+    now_ms: int,
+    user: str,
+) -> None:
+    """Clear everything of a person up to `offset`. Delivered or sent again, an order clears nothing of what came since.
+
+    Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
+    same id, it stands further on, where the person may have begun anew. Either has its receipt again.
+    """
+    order = order_digest(event.id, user)
+    known = folded.erasures.get(order) or state.erasure(order)
+    person = people.get(user)
+    if person is None:
+        person = people[user] = _Person(state.draft(user), state.exposure(user))
+    versions = NO_VERSIONS if user in folded.cleared else state.versions(user)
+    if known is None:
+        held = {
+            CONTEXT_PART: person.draft.offset >= 0,
+            LISTS_PART: person.exposure.lists,
+            VERSIONS_PART: versions.names,
+        }
+        parts = tuple(part for part, some in held.items() if some)
+        known = Erasure(order, person_digest(user, order), offset, now_ms, parts, versions.names)
+        folded.erasures[order] = known
+    folded.receipts.append((event, known))
+    if known.offset < offset or person.draft.offset > offset:
+        folded.repeats += 1
+        return
+    folded.cleared[user] = event.user
+    # Another draft: the one that grew so far goes with the state that it is of.
+    people[user] = _Person(Draft(EMPTY, person.draft.marking), NONE)
+    folded.drafts.pop(user, None)
+    folded.exposures.pop(user, None)
+    folded.triggers.pop(user, None)
+    folded.events.append(event)
+    folded.kinds[event.kind] += 1

@@ -1,0 +1,234 @@
+"""A person's rolling context, and how one event changes it. Pure: no clock, no network, no global.
+
+A context is bounded whatever the person does: at most `MAX_SCENES` scenes, each with `MAX_RECENT` interactions of any
+kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` marks of seen items (`streams.fold.seen_marks`), one an
+item and kind of event, at 11 bytes each; `MAX_IDS` event ids at 9; `MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the
+most that one takes on the changelog, with every identifier at its greatest length in four-byte characters.
+
+Interest by attribute is not stored: it follows from the likes and dislikes (`streams.candidates.evidence`), so that a
+forgotten event leaves no interest behind.
+"""
+
+import msgspec
+import xxhash
+
+from schemas.events import Event, EventKind
+from streams.fold.marking import UNKEYED, Marking
+from streams.fold.seen_marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
+
+MAX_SCENES = 4
+MAX_RECENT = 50
+MAX_LIKES = 50
+MAX_DISLIKES = 20
+MAX_SEEN = 16_384
+MAX_IDS = 32
+MAX_STEERS = 3
+MAX_CONTEXT_BYTES = 480_000
+
+LIKED_RATING = 4.0
+DISLIKED_RATING = 2.0
+
+ENOUGH = 10
+"""With less than this in a scene, what was done in other scenes counts too, as older."""
+
+# None of these can be part of a cycle, so the collector need not look at them (`gc=False`): they are most of what a
+# worker holds.
+
+
+class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One thing that the person did to one item; `event` is the digest of the event's id."""
+
+    item: str
+    kind: EventKind
+    ts: int
+    event: int
+    value: float | None = None
+
+
+class SceneContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the person did in one scene, oldest first.
+
+    `liked` counts every like ever folded here, `met` every interaction; what is forgotten stays counted.
+    """
+
+    recent: tuple[Interaction, ...] = ()
+    likes: tuple[Interaction, ...] = ()
+    dislikes: tuple[Interaction, ...] = ()
+    liked: int = 0
+    met: int = 0
+
+
+class Steer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A sentence in which the person said what they want."""
+
+    text: str
+    ts: int
+    event: int
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
+    """Everything kept of one person.
+
+    `offset` is the last offset of the person's partition of `ouzel.events` that is folded in: what comes again at or
+    before it changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` and
+    `seen_as` are the marks of what was seen, as `streams.fold.seen_marks` has them.
+    """
+
+    offset: int = -1
+    ts: int = 0
+    scenes: dict[str, SceneContext] = {}
+    seen: bytes = b""
+    ids: tuple[int, ...] = ()
+    steers: tuple[Steer, ...] = ()
+    seen_as: bytes = b""
+
+
+EMPTY = Context()
+
+
+def digest(identifier: str) -> int:
+    """The 64-bit digest under which an event's id is remembered. Items have another: see `streams.fold.marking`."""
+    return xxhash.xxh3_64_intdigest(identifier.encode())
+
+
+_STRENGTH = {
+    EventKind.LIKE: 2,
+    EventKind.PURCHASE: 2,
+    EventKind.CLICK: 1,
+    EventKind.CART: 1,
+    EventKind.DISMISS: -1,
+    EventKind.DISLIKE: -2,
+}
+
+
+def strength(kind: EventKind, value: float | None = None) -> int:
+    """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
+    if kind is EventKind.RATE and value is not None:
+        liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
+        return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
+    return _STRENGTH.get(kind, 0)
+
+
+def sentiment(kind: EventKind, value: float | None = None) -> int:
+    """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
+    how_much = _STRENGTH.get(kind, 0) if value is None else strength(kind, value)
+    return (how_much > 0) - (how_much < 0)
+
+
+def is_repeat(context: Context, event: Event, offset: int) -> bool:
+    """Whether `event` at `offset` is folded already: delivered again by the broker, or sent again by its producer."""
+    return offset <= context.offset or digest(event.id) in context.ids
+
+
+def fold(context: Context, event: Event, offset: int, marking: Marking = UNKEYED) -> Context:
+    """The context after `event`, which stands at `offset` of its partition; items are marked by `marking`.
+
+    Delivered again (an offset at or before the stamp), it is the same object. Sent again under another offset, only the
+    stamp moves. An item stands in the likes or in the dislikes of a scene, by what was said of it last.
+    """
+    if offset <= context.offset:
+        return context
+    mark = digest(event.id)
+    if mark in context.ids:
+        return msgspec.structs.replace(context, offset=offset)
+    scenes, seen, steers = context.scenes, context.seen, context.steers
+    told = as_of(seen, context.seen_as, context.ts)
+    if event.kind is EventKind.FORGET:
+        scenes, seen, told, steers = _forget(context, told, digest(event.target or ""), marking)
+    elif event.kind is EventKind.STEER:
+        steers = (*steers, Steer(event.text or "", event.ts, mark))[-MAX_STEERS:]
+    elif event.item is not None:
+        done = Interaction(event.item, event.kind, event.ts, mark, event.value)
+        scenes = _with_scene(scenes, event.scene, _add(scenes.get(event.scene, SceneContext()), done))
+        seen, told = see(seen, told, marking.mark(event.item), seen_as(event.kind, event.ts), MAX_SEEN)
+    return Context(
+        offset=offset,
+        ts=max(context.ts, event.ts),
+        scenes=scenes,
+        seen=seen,
+        ids=(*context.ids, mark)[-MAX_IDS:],
+        steers=steers,
+        seen_as=told,
+    )
+
+
+def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
+    """The person's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ENOUGH.
+
+    A person who is new in a scene is not new to the product.
+    """
+    here = context.scenes.get(scene, SceneContext()).likes
+    if len(here) >= ENOUGH or len(context.scenes) < 2:
+        return here
+    elsewhere = [like for name, other in context.scenes.items() if name != scene for like in other.likes]
+    known = {like.item for like in here}
+    elsewhere = sorted((like for like in elsewhere if like.item not in known), key=lambda like: like.ts)
+    return (*elsewhere, *here)[-MAX_LIKES:]
+
+
+def lately(context: Context, scene: str) -> tuple[Interaction, ...]:
+    """What the person did last, of every kind, oldest first; filled from other scenes as likes are; at most 50."""
+    here = context.scenes.get(scene, SceneContext()).recent
+    if len(here) >= ENOUGH or len(context.scenes) < 2:
+        return here
+    elsewhere = [done for name, other in context.scenes.items() if name != scene for done in other.recent]
+    return (*sorted(elsewhere, key=lambda done: done.ts), *here)[-MAX_RECENT:]
+
+
+def _add(scene: SceneContext, done: Interaction) -> SceneContext:
+    feeling = sentiment(done.kind, done.value)
+    liked, disliked, total = scene.likes, scene.dislikes, scene.liked
+    if feeling != 0:
+        liked = tuple(x for x in liked if x.item != done.item)
+        disliked = tuple(x for x in disliked if x.item != done.item)
+    if feeling > 0:
+        liked, total = (*liked, done)[-MAX_LIKES:], total + 1
+    elif feeling < 0:
+        disliked = (*disliked, done)[-MAX_DISLIKES:]
+    # A state that was written before `met` was counted counts on from what it holds.
+    met = max(scene.met, len(scene.recent)) + 1
+    return SceneContext((*scene.recent, done)[-MAX_RECENT:], liked, disliked, total, met)
+
+
+def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext) -> dict[str, SceneContext]:
+    others = {key: value for key, value in scenes.items() if key != name}
+    while len(others) >= MAX_SCENES:
+        del others[next(iter(others))]
+    return {**others, name: scene}  # the scene last used stands last, so the first is the one to drop
+
+
+def _forget(
+    context: Context, told: bytes, mark: int, marking: Marking
+) -> tuple[dict[str, SceneContext], bytes, bytes, tuple[Steer, ...]]:
+    gone = {(x.item, x.kind) for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
+    scenes = {
+        name: SceneContext(
+            tuple(x for x in scene.recent if x.event != mark),
+            tuple(x for x in scene.likes if x.event != mark),
+            tuple(x for x in scene.dislikes if x.event != mark),
+            scene.liked,
+            scene.met,
+        )
+        for name, scene in context.scenes.items()
+    }
+    kept = [x for scene in scenes.values() for x in _all(scene)]
+    seen = context.seen
+    for item, kind, of_item in ((*one, mark) for one in gone for mark in marking.marks(one[0])):
+        if all(x.item != item for x in kept):
+            seen, told = _unsee(seen, told, of_item, ANY)
+        rest = [x.ts for x in kept if (x.item, x.kind) == (item, kind)]
+        at = find_mark(seen, told, of_item, code_of(kind))
+        if rest and at >= 0:
+            told = told[: AS_BYTES * at] + seen_as(kind, max(rest)) + told[AS_BYTES * (at + 1) :]
+        else:
+            seen, told = _unsee(seen, told, of_item, code_of(kind))
+    return scenes, seen, told, tuple(x for x in context.steers if x.event != mark)
+
+
+def _unsee(seen: bytes, told: bytes, mark: bytes, code: int) -> tuple[bytes, bytes]:
+    at = find_mark(seen, told, mark, code)
+    return without(seen, told, at) if at >= 0 else (seen, told)
+
+
+def _all(scene: SceneContext) -> tuple[Interaction, ...]:
+    return (*scene.recent, *scene.likes, *scene.dislikes)

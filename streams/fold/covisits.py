@@ -1,0 +1,54 @@
+"""What one event tells the item graph: which items the person met before, and how far back."""
+
+from collections.abc import Iterable, Reversible
+from itertools import islice
+
+from schemas.events import Event
+from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier
+from streams.fold.context import Context, Interaction, SceneContext, sentiment
+from streams.fold.draft import Draft
+
+REACH = MAX_EARLIER // 2
+"""How many of the person's last events, and of their last likes, one event is paired with."""
+
+
+_NO_SCENE = SceneContext()
+
+
+def covisits(before: Context | Draft, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
+    """What `event` tells of which items: one update for its own item, or none.
+
+    Pairs are with the last `REACH` other items that the person met in the event's scene, and the last `REACH` that they
+    liked. `partition` stands in the message that carries the update.
+    """
+    item = event.item
+    if item is None:
+        return ()
+    scene = before.scenes.get(event.scene, _NO_SCENE)
+    liked = sentiment(event.kind, event.value) > 0
+    likes = scene.likes if isinstance(scene, SceneContext) else scene.likes.values()
+    liked_apart = _places(likes, item) if liked else {}
+    apart = _places(scene.recent, item)
+    earlier = tuple(
+        Earlier(other, apart.get(other, 0), liked_apart.get(other, 0))
+        for other in dict.fromkeys((*apart, *liked_apart))
+    )
+    return ((item, Covisit(offset, event.ts, event.scene, liked, earlier)),)
+
+
+def _places(past: Reversible[Interaction], item: str) -> dict[str, int]:
+    """The last REACH distinct items but `item`, and how far back each stands, from 1."""
+    newest = dict.fromkeys(done.item for done in islice(reversed(past), REACH) if done.item != item)
+    return {other: place for place, other in enumerate(newest, 1)}
+
+
+def messages(partition: int, updates: Iterable[tuple[str, Covisit]]) -> list[Covisits]:
+    """The updates of one batch of a partition by item, in messages within their bound."""
+    by_item: dict[str, list[Covisit]] = {}
+    for item, update in updates:
+        by_item.setdefault(item, []).append(update)
+    return [
+        Covisits(item=item, partition=partition, updates=tuple(of[start : start + MAX_UPDATES]))
+        for item, of in by_item.items()
+        for start in range(0, len(of), MAX_UPDATES)
+    ]

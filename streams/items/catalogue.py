@@ -1,0 +1,201 @@
+"""The items that a worker holds: their numbers, texts, attributes, and who may see them.
+
+An item takes about 2.3 KiB, its own text, and what `streams.items.vectors` states. Its number is never given back,
+since a list in the making may hold it: a catalogue that changes wholly needs a restart of the worker to become small
+again.
+"""
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.items import Item
+from schemas.limits import MAX_ATTRIBUTES
+from schemas.scoring import MAX_ABOUT, Candidate
+from schemas.seen import SeenRule
+from streams.fold.context import Context, digest
+from streams.fold.marking import UNKEYED, Marking
+from streams.fold.seen_marks import as_of, hidden
+from streams.items.index import ItemIndex
+from streams.items.mark_table import MarkTable
+from streams.items.text_similarity import Likeness
+from streams.items.vectors import Vectors
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Catalogue:
+    """What `ouzel.items` says now."""
+
+    def __init__(self, index: ItemIndex | None = None) -> None:
+        self.index = ItemIndex() if index is None else index
+        self.likeness = Likeness()
+        self.vectors = Vectors()
+        self._items: dict[int, Item] = {}
+        self._live = np.zeros(64, np.bool_)
+        self._published = np.zeros(64, np.int64)
+        self._attributes = np.zeros((64, 1), np.int32)
+        self._names: list[str] = [""]
+        self._named: dict[str, int] = {}
+        self._unused: list[int] = []
+        self._having = np.zeros(64)
+        self._marks = np.zeros(64, np.uint64)
+        self._tables: WeakKeyDictionary[Marking, MarkTable] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Item) -> None:
+        """Add an item, or replace what was said of it. Raises `IndexFull` where it is one too many."""
+        number = self._claim(item.id)
+        before = self.described(number) if number in self._items else None
+        self._set_attributes(number, item.attributes)
+        self._items[number] = item
+        self._live[number] = True
+        self._published[number] = item.published or 0
+        self.likeness.put(number, item)
+        if self.described(number) != before:
+            self.vectors.want(number)
+
+    def withdraw(self, item: str) -> None:
+        """Take an item out. It is recommended no more, and its text is forgotten."""
+        number = self.index.find(item)
+        if number is None or self._items.pop(number, None) is None:
+            return
+        self._set_attributes(number, ())
+        self._live[number] = False
+        self.likeness.put(number, None)
+        self.vectors.drop(number)
+
+    def get(self, item: str) -> Item | None:
+        number = self.index.find(item)
+        return None if number is None else self._items.get(number)
+
+    def holds(self, number: int) -> bool:
+        return number in self._items
+
+    def at(self, number: int) -> Item:
+        """The item of that number; KeyError if it is withdrawn or was never added."""
+        return self._items[number]
+
+    def text(self, number: int) -> str:
+        """The item as a model reads it in full text: its title alone, since every token costs time in every list."""
+        return self._items[number].title
+
+    def about(self, number: int) -> str:
+        """What else is said of the item, for a model that reads it once: attributes and description, cut."""
+        item = self._items[number]
+        return ". ".join(part for part in (", ".join(item.attributes), item.text) if part)[:MAX_ABOUT]
+
+    def described(self, number: int) -> Candidate:
+        """The item as the model plane is told of it."""
+        return Candidate(self.text(number), self.index[number], self.about(number))
+
+    def allowed(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Bools:
+        """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""
+        count = len(self.index)
+        allowed: Bools = self._live[:count] & (self._published[:count] <= now_ms)
+        allowed[self.seen(context, now_ms, rule, marking)] = False
+        return allowed
+
+    def seen(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Ints:
+        """The numbers of what the person has seen by a rule and this catalogue has met, as `marking` marks it."""
+        digests = hidden(context.seen, as_of(context.seen, context.seen_as, context.ts), rule, now_ms)
+        found = self._table(marking).find(digests)
+        return np.concatenate((found, self._table(UNKEYED).find(digests))) if marking.mixed else found
+
+    def unmarked(self, marking: Marking) -> int:
+        """How many items `seen` would first have to mark: `mark` does it beforehand."""
+        return sum(len(self.index) - len(self._tables.get(each, ())) for each in _of(marking))
+
+    def mark(self, marking: Marking, count: int) -> None:
+        """Mark so many items more, each in a microsecond or two. From then on, new ones are marked as they come."""
+        for each in _of(marking):
+            table = self._tables.setdefault(each, MarkTable())
+            for number in range(len(table), min(len(table) + count, len(self.index))):
+                table.add(each.digest(self.index[number]), number)
+
+    def marks(self) -> NDArray[np.uint64]:
+        """By which ties are broken, by number, uint64 [len(index)]: the XXH3 digest of the item, the same for all."""
+        return self._marks[: len(self.index)]
+
+    def published(self) -> Ints:
+        """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""
+        return self._published[: len(self.index)]
+
+    def attributes(self) -> tuple[NDArray[np.int32], int]:
+        """Attribute numbers by item number, int32 [len(index), w], filled with 0 (none); and how many there are."""
+        return self._attributes[: len(self.index)], len(self._names)
+
+    def attribute(self, number: int) -> str:
+        return self._names[number]
+
+    def rarity(self) -> NDArray[np.float64]:
+        """log of how rare each attribute is among the items held, from 0; 0 for attribute 0."""
+        having = self._having[: len(self._names)].copy()
+        having[0] = len(self._items)  # no attribute: every item has it
+        return np.asarray(np.log((len(self._items) + 1.0) / (having + 1.0)).clip(0.0))
+
+    def _claim(self, item: str) -> int:
+        before = len(self.index)
+        number = self.index.claim(item)
+        if len(self.index) > before:
+            self._reserve(number)
+            self._marks[number] = digest(item)
+            for marking, table in self._tables.items():
+                if len(table) == number:  # else it is being made
+                    table.add(marking.digest(item), number)
+        return number
+
+    def _table(self, marking: Marking) -> MarkTable:
+        table = self._tables.get(marking)
+        if table is None or len(table) < len(self.index):
+            self.mark(marking, len(self.index))
+            table = self._tables[marking]
+        return table
+
+    def _set_attributes(self, number: int, names: tuple[str, ...]) -> None:
+        before = self._attributes[number].copy()
+        self._having[before] -= 1
+        named = [self._attribute(name) for name in dict.fromkeys(names[:MAX_ATTRIBUTES])]
+        if len(named) > self._attributes.shape[1]:
+            wider = np.zeros((len(self._attributes), len(named)), np.int32)
+            wider[:, : self._attributes.shape[1]] = self._attributes
+            self._attributes = wider
+        self._attributes[number] = 0
+        self._attributes[number, : len(named)] = named
+        self._having[self._attributes[number]] += 1
+        for attribute in before[(before > 0) & (self._having[before] == 0)].tolist():
+            del self._named[self._names[attribute]]
+            self._unused.append(attribute)
+
+    def _attribute(self, name: str) -> int:
+        number = self._named.get(name)
+        if number is None:
+            if self._unused:
+                number = self._unused.pop()
+                self._names[number] = name
+            else:
+                number = len(self._names)
+                self._names.append(name)
+                if number >= len(self._having):
+                    self._having = np.concatenate((self._having, np.zeros(len(self._having))))
+            self._named[name] = number
+        return number
+
+    def _reserve(self, number: int) -> None:
+        missing = number + 1 - len(self._live)
+        if missing > 0:
+            more = max(missing, len(self._live))
+            self._live = np.concatenate((self._live, np.zeros(more, np.bool_)))
+            self._published = np.concatenate((self._published, np.zeros(more, np.int64)))
+            self._marks = np.concatenate((self._marks, np.zeros(more, np.uint64)))
+            empty = np.zeros((more, self._attributes.shape[1]), np.int32)
+            self._attributes = np.concatenate((self._attributes, empty))
+
+
+def _of(marking: Marking) -> tuple[Marking, ...]:
+    """The markings that a marking reads."""
+    return (marking, UNKEYED) if marking.mixed else (marking,)

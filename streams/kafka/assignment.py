@@ -1,0 +1,63 @@
+"""All lanes of one topic, as the transport sees them (`streams.kafka.faust_transport.Lanes`)."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from streams.kafka.faust_transport import Source
+
+
+class OneLane(Protocol):
+    """A partition, from its assignment to its revocation."""
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def committable(self) -> int:
+        """The next offset to read, where everything before it is done; -1 if that is not known yet."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is being served."""
+
+    async def stop(self, deadline: float) -> None:
+        """Finish what is in flight if that is done within `deadline` seconds; else drop it."""
+
+
+L = TypeVar("L", bound=OneLane)
+
+
+class BatchLanes(Generic[L]):
+    """A lane for each partition of `topic` that is ours, which `make` starts. Each has `drain_s` to end."""
+
+    def __init__(self, topic: str, make: Callable[[int, Source], L], drain_s: float) -> None:
+        self.topic = topic
+        self.lanes: dict[int, L] = {}
+        self.joined = False
+        self._make = make
+        self._drain_s = drain_s
+
+    def assign(self, partitions: Iterable[int], source: Source) -> None:
+        self.joined = True
+        for partition in partitions:
+            if partition not in self.lanes:
+                self.lanes[partition] = self._make(partition, source)
+
+    async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
+        going = [self.lanes[partition] for partition in partitions if partition in self.lanes]
+        await asyncio.gather(*(lane.stop(self._drain_s) for lane in going))
+        for lane in going:
+            if self.lanes.get(lane.partition) is lane:  # a rebalance and the worker's end can both revoke it
+                del self.lanes[lane.partition]
+        return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
+
+    def held(self) -> list[int]:
+        return list(self.lanes)
+
+    def committable(self) -> dict[int, int]:
+        return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
+
+    def ready(self) -> bool:
+        """Whether the group has told us our partitions, and each is being served."""
+        return self.joined and all(lane.ready for lane in self.lanes.values())

@@ -1,0 +1,136 @@
+"""A compacted topic held whole by every worker: read from the start, then followed, without a consumer group."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import Refusal, Refused
+from streams.clock import Clock
+from streams.dead_letters import Placed
+from streams.errors import StreamsError
+from streams.health.failures import describe
+from streams.log_limit import Seldom
+from streams.turns import Turns
+
+log = logging.getLogger(__name__)
+
+READ_RECORDS = 500
+"""Records that are taken from the consumer in one go: some milliseconds."""
+
+PAUSE_SECONDS = 1.0
+
+Apply = Callable[[int, bytes, bytes | None], None]
+"""Take in one record: its partition, key and value. A value of None withdraws."""
+
+Refuse = Callable[[Placed, Exception], None]
+"""Take note of a record that cannot be used, and why."""
+
+
+def _reported_elsewhere(record: Placed, error: Exception) -> None:
+    pass
+
+
+class Replica:
+    """Follows `topic` and hands every record to `apply`, in order by partition; `run` does it until cancelled.
+
+    `caught_up` is set once everything that was there at the start is in. It is a hint: it rests on the broker's end
+    offsets, which some brokers state a batch too low. Who must not miss a record writes one and waits for it
+    (`wait_for`). What `apply` raises on, has no key or cannot be read goes to `refuse` and changes nothing.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        apply: Apply,
+        *,
+        consumer: Callable[[], Any],
+        clock: Clock,
+        turns: Turns | None = None,
+        refuse: Refuse = _reported_elsewhere,
+    ) -> None:
+        self.topic = topic
+        self.caught_up = asyncio.Event()
+        self.records = 0
+        self._apply = apply
+        self._refuse = refuse
+        self._new_consumer = consumer
+        self._clock = clock
+        self._turns = Turns() if turns is None else turns
+        self._lines = Seldom(log)
+        self._awaited: dict[bytes, asyncio.Future[None]] = {}
+        self._again = False
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, StreamsError) as error:
+                why = "; ".join(describe(error))
+                self._lines.warning(why, f"{self.topic} cannot be followed ({why}); trying again until it can be")
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    def again(self) -> None:
+        """Read the topic from its start: it was recreated, or has more partitions."""
+        self._again = True
+
+    def wait_for(self, key: bytes) -> asyncio.Future[None]:
+        """A future that is done once a record with this key has been taken in from now on."""
+        future = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
+        future.add_done_callback(lambda _: self._awaited.pop(key, None))
+        return future
+
+    async def _follow(self) -> None:
+        consumer = self._new_consumer()
+        try:
+            await consumer.start()
+            tps = await _partitions(consumer, self.topic)
+            consumer.assign(tps)
+            began = self._clock.monotonic()
+            ends = await consumer.end_offsets(tps)
+            await consumer.seek_to_beginning(*tps)
+            behind = {tp for tp in tps if await consumer.position(tp) < ends[tp]}
+            self._again = False
+            while not self._again:
+                if not behind and not self.caught_up.is_set():
+                    self.caught_up.set()
+                    seconds = self._clock.monotonic() - began
+                    log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
+                await self._turns.next()
+                batches = await consumer.getmany(timeout_ms=500, max_records=READ_RECORDS)
+                for records in batches.values():
+                    for record in records:
+                        if self._turns.over():
+                            await self._turns.next()
+                        self._take(record)
+                # Not the last record's offset: what stands before the end may be a marker, or compacted away.
+                behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
+        finally:
+            await consumer.stop()
+
+    def _take(self, record: Any) -> None:
+        if record.key is None:
+            missing = Refused(Refusal.KEY_MISMATCH, "the record has no key")
+            self._refuse(record, missing)
+            return
+        self.records += 1
+        try:
+            self._apply(record.partition, record.key, record.value)
+        except Exception as error:
+            self._refuse(record, error)
+        awaited = self._awaited.get(record.key)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(None)
+
+
+async def _partitions(consumer: Any, topic: str) -> list[Any]:
+    """The partitions of `topic`, once it exists and we may see it; until then the survey says what is missing."""
+    while True:
+        found = await consumer._client.fetch_all_metadata()
+        partitions = found.partitions_for_topic(topic)
+        if partitions:
+            return [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        await asyncio.sleep(PAUSE_SECONDS)

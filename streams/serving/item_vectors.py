@@ -1,0 +1,162 @@
+"""Having items described: the agent that asks the model for the vectors of items that have none, in the background.
+
+It has a call of its own to the scorer, one batch at a time, in the order of `streams.items.reading_order`. Batches are
+small while people wait for lists, and never longer than about `BATCH_SECONDS`, so that what a list lacks is soon its
+turn. Where the model fails it pauses and goes on; lists are made without affinity for the items that wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, Scorer, ScoringError
+from streams.clock import Clock
+from streams.items.catalogue import Catalogue
+from streams.log_limit import Seldom
+from streams.metrics import Metrics
+from streams.serving.outage import Outage
+from streams.serving.progress import Progress, spoken
+
+log = logging.getLogger(__name__)
+
+FEW = 4
+"""Items of a batch while people wait for lists, and of the first."""
+
+BATCH_SECONDS = 1.0
+"""How long a batch should take."""
+
+RANK_SECONDS = 5.0
+"""A ranking by popularity is used for this long at most, since events keep coming."""
+
+TELL_SECONDS = 10.0
+"""Between two log lines about the progress while items wait."""
+
+IDLE_SECONDS = 0.1
+"""Between two looks whether an item waits."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds after a failure; each one in a row doubles it."""
+
+
+class Describing:
+    """Keeps `catalogue.vectors` complete; `run` does it until cancelled.
+
+    `popularity` gives that of every item now, float64 by number; `busy` says whether people wait for lists.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: Catalogue,
+        popularity: Callable[[], NDArray[np.float64]],
+        scorer: Scorer,
+        batch: int,
+        timeout_s: float,
+        metrics: Metrics,
+        clock: Clock,
+        busy: Callable[[], bool],
+    ) -> None:
+        self._catalogue = catalogue
+        self._popularity = popularity
+        self._scorer = scorer
+        self._batch = batch
+        self._timeout = timeout_s
+        self._metrics = metrics
+        self._clock = clock
+        self._busy = busy
+        self._most = min(FEW, batch)
+        self._ranked_at = 0.0
+        self._telling = Telling(metrics)
+        self._refusals = Seldom(log, clock.monotonic)
+        self._outage = Outage("items wait to be read", clock.monotonic)
+
+    async def run(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            asked = self._next()
+            self._telling.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
+            if not asked:
+                await asyncio.sleep(IDLE_SECONDS)
+            elif await self._describe(asked):
+                pause = FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _next(self) -> dict[int, int]:
+        vectors, now = self._catalogue.vectors, self._clock.monotonic()
+        if vectors.waiting and (now - self._ranked_at > RANK_SECONDS or not vectors.ranked()):
+            vectors.rank(self._popularity())
+            self._ranked_at = now
+        return vectors.next(min(self._most, FEW) if self._busy() else self._most)
+
+    async def _describe(self, asked: Mapping[int, int]) -> bool:
+        """Have these items described; whether they were."""
+        items = [self._catalogue.described(number) for number in asked]
+        vectors = self._catalogue.vectors
+        began = self._clock.monotonic()
+        try:
+            answer = await self._scorer.describe(items, timeout=self._timeout)
+            vectors.put(asked, answer)
+        except InvalidAnswer as error:
+            log.warning("%d items could not be described: %s", len(items), error)
+            # One of them may be why: it shall not hold up the others.
+            vectors.postpone(asked)
+            self._most = max(1, len(asked) // 2)
+            return False
+        except Overloaded as error:
+            # Others ask too. It answers, and how many items it takes at once has nothing to do with it.
+            self._metrics.refused_describes.inc()
+            self._refusals.warning("refused", f"The model has no room for more items to read, they wait: {error}")
+            return False
+        except ScoringError as error:
+            self._outage.failed(error)
+            if isinstance(error, DeadlineExceeded):
+                self._most = max(1, len(asked) // 2)
+            return False
+        except Exception as error:
+            log.error("The scorer failed in a way it should not (%s); items wait for it", type(error).__name__)
+            return False
+        if len(asked) >= self._most:
+            each = (self._clock.monotonic() - began) / len(asked)
+            affordable = int(BATCH_SECONDS / each) if each > 0 else self._batch
+            self._most = max(1, min(self._batch, 4 * self._most, affordable))
+        self._outage.over()
+        self._telling.described(len(asked) if answer.width else 0)
+        return True
+
+
+class Telling:
+    """Tells how far the reading is: the metrics, and a log line every `TELL_SECONDS` while items wait."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._progress = Progress()
+        self._done = 0
+        self._due: float | None = None
+        self._told = False
+
+    def described(self, count: int) -> None:
+        self._done += count
+        self._metrics.described.inc(count)
+
+    def look(self, waiting: int, total: int, now: float) -> None:
+        """`waiting` of the `total` items have no vector."""
+        if not waiting:
+            if self._told:
+                log.info("All %s items are read by the model", f"{total:,}")
+            self._progress, self._due, self._told = Progress(), None, False
+            self._metrics.reading_seconds_left.set(0)
+            return
+        self._progress.at(now, self._done)
+        left = self._progress.seconds_left(waiting)
+        self._metrics.reading_seconds_left.set(float("nan") if left is None else left)
+        if self._due is None:
+            self._due = now + TELL_SECONDS
+        elif now >= self._due:
+            self._due, self._told = now + TELL_SECONDS, True
+            done = f"{total - waiting:,} of {total:,}"
+            log.info("%s items are read by the model, %s; lists go out meanwhile", done, spoken(left))

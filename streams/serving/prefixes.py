@@ -1,0 +1,72 @@
+"""What the model keeps of people, their prefixes: having it dropped when they are erased, or go to another worker."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from schemas.scoring import MAX_FORGOTTEN, Scorer, ScoringError
+from streams.privacy.sessions import PREFIX, Sessions
+
+log = logging.getLogger(__name__)
+
+FORGET_SECONDS = 2.0
+"""How long the model may take to drop what it keeps of people who are erased."""
+
+DROP_SECONDS = 60.0
+"""How long it may take where nobody waits for it: a partition went to another worker."""
+
+
+class State(Protocol):
+    """What is needed of the partition that people live in."""
+
+    @property
+    def sessions(self) -> Sessions | None: ...
+    def note_alone(self) -> None: ...
+
+
+class Prefixes:
+    """The prefixes that `scorer` keeps; None where no model is asked."""
+
+    def __init__(self, scorer: Scorer | None) -> None:
+        self._scorer = scorer
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def drop(self, state: State, users: Sequence[str]) -> tuple[str, ...]:
+        """Have those of erased people dropped; returns what may be left, as what@where: it goes when it is the least
+        recently used.
+
+        The first time in the life of a state the model drops everything that it keeps: it may have kept these people
+        under numbers that nobody can make any more (`Sessions.alone`).
+        """
+        sessions = state.sessions
+        if not users or sessions is None:
+            return ()
+        if self._scorer is None:
+            return (PREFIX,)
+        try:
+            async with asyncio.timeout(FORGET_SECONDS):
+                if not sessions.alone:
+                    await self._scorer.forget(None, timeout=FORGET_SECONDS)
+                    state.note_alone()
+                    return ()
+                for first in range(0, len(users), MAX_FORGOTTEN):
+                    numbers = [sessions.number(user) for user in users[first : first + MAX_FORGOTTEN]]
+                    await self._scorer.forget(numbers, timeout=FORGET_SECONDS)
+        except (ScoringError, TimeoutError) as error:
+            log.warning("The model was not told to forget erased people (%s)", type(error).__name__)
+            return (PREFIX,)
+        return ()
+
+    def release(self) -> None:
+        """A partition went to another worker, which is to erase its people and reaches nothing in this process."""
+        if self._scorer is not None and self._scorer.keeps_here:
+            task = asyncio.get_running_loop().create_task(self._drop_all(self._scorer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _drop_all(self, scorer: Scorer) -> None:
+        try:
+            await scorer.forget(None, timeout=DROP_SECONDS)
+        except ScoringError as error:
+            log.warning("The model was not told to drop what it kept of a lost partition (%s)", type(error).__name__)

@@ -1,0 +1,306 @@
+"""The changelog of one partition's state: written by its owner, read back when a partition changes hands.
+
+What is guaranteed, on any broker, whatever is killed and when:
+
+- *Recovery is complete.* It begins by writing a marker, and ends when that marker is read back; everything that was
+  acknowledged before stands before it. The broker's end offset is never asked.
+- *A store on disk is only trusted if it followed this very changelog.* The first record of a changelog is the marker of
+  its first recovery, and its key names the changelog; a topic that was deleted and made anew has another. A store of
+  another changelog, one that is ahead of the marker, or one older than `max_age_ms` (clearings may be compacted away by
+  then) is rebuilt from the first record.
+- *An old owner that does not know yet that it lost the partition (a zombie) does no harm that lasts.* It cannot commit:
+  the broker fences its generation. It may still write what it had in flight. The owner sees that at its own next write,
+  whose offset is then not the one expected; it reads the gap and writes its own values of those keys again. The zombie
+  sees the marker of the owner in the same way, and stops (`Superseded`); its store stays behind what the owner wrote,
+  so that it reads that if it has the partition again. If the owner dies before its next write, the
+  next recovery keeps of each key the value with the highest stamp and writes it again if an older one came after it.
+  The stamp of a context is its last folded offset, so the highest is the most complete.
+
+Not covered: a zombie that clears an expired person whom the new owner has just heard of again, where the owner dies
+before its next write; the person then starts anew.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
+
+from schemas.errors import Refused
+from streams.errors import Superseded
+from streams.state.store import MARKER, Facts, Store, stamp_of
+from streams.turns import Turns
+from streams.unreadable import Unreadable
+
+log = logging.getLogger(__name__)
+
+Update = tuple[bytes, bytes | None]
+
+READ_RECORDS = 500
+"""Records that are taken from the consumer, and written to the store, in one go: some milliseconds."""
+
+
+Check = Callable[[bytes, bytes], None]
+"""Raises on what is no value of a key."""
+
+Refuse = Callable[[int, Any, Exception], Awaitable[None]]
+"""Report a record of a partition that cannot be used, and why."""
+
+
+def _any_envelope(key: bytes, value: bytes) -> None:
+    stamp_of(value)
+
+
+async def _log_refused(partition: int, record: Any, error: Exception) -> None:
+    log.error("Partition %d: a record of the changelog cannot be used (%s)", partition, type(error).__name__)
+
+
+class Recovered(NamedTuple):
+    """What a recovery did: records read, whether the store on disk was good, and how many values were repaired."""
+
+    records: int
+    trusted: bool
+    repaired: int
+
+
+class Changelog:
+    """The changelog of one partition and the store that follows it. One coroutine at a time writes."""
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        store: Store,
+        *,
+        producer: Any,
+        consumer: Callable[[], Any],
+        nonce: bytes,
+        now_ms: Callable[[], int],
+        max_age_ms: int,
+        turns: Turns | None = None,
+        check: Check = _any_envelope,
+        refuse: Refuse = _log_refused,
+        oversized: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group.
+
+        A record that `check` raises on, or that cannot be read, is passed over in a recovery and goes to `refuse`: of
+        its key, the value before it counts. `oversized` is told the bytes of a value that the topic does not take.
+        """
+        self._check = check
+        self._refuse = refuse
+        self._oversized = oversized
+        self._tp = TopicPartition(topic, partition)
+        self._store = store
+        self._producer = producer
+        self._new_consumer = consumer
+        self._marker = MARKER + nonce
+        self._now_ms = now_ms
+        self._max_age_ms = max_age_ms
+        self._turns = Turns() if turns is None else turns
+        self._next = 0
+        """The offset that our next record has, if nobody else writes."""
+        self._mending = 0
+        self._older: set[bytes] = set()
+        """Markers of recoveries that began before ours."""
+
+    async def recover(self) -> Recovered:
+        """Bring the store up to everything that the changelog holds now. The first thing to do, once."""
+        (marked_at,) = await self._send([(self._marker, b"\x01")])
+        async with self._reader() as reader:
+            await reader.seek_to_beginning(self._tp)
+            first = await reader.getone(self._tp)
+            identity = first.key if first.key is not None and first.key.startswith(MARKER) else b""
+            facts = self._store.facts
+            age_ms = self._now_ms() - facts.written_ms
+            trusted = bool(identity) and facts.identity == identity and facts.position <= marked_at
+            trusted = trusted and age_ms <= self._max_age_ms
+            if not trusted:
+                self._store.clear()
+                facts = Facts(identity=identity, position=first.offset)
+            reader.seek(self._tp, facts.position)
+            records, stale = await self._catch_up(reader, facts, marked_at)
+        self._next = self._store.facts.position
+        own = [] if identity == self._marker else [(self._marker, None)]  # the first record's key must stay
+        repaired = [(key, self._store.get(key)) for key in stale]
+        await self.write([*own, *repaired])
+        return Recovered(records, trusted, len(repaired))
+
+    async def write(self, updates: Sequence[Update]) -> None:
+        """Write `updates` (envelopes; None clears) to the changelog, wait until the broker has them, then to the store.
+
+        Raises `Superseded` where another worker has taken the partition over.
+        """
+        if not updates:
+            return
+        gaps = []
+        for offset in await self._send(updates):
+            if offset > self._next:
+                gaps.append((self._next, offset))
+            self._next = max(self._next, offset + 1)
+        # What others wrote in between is not in the store. Until it is known to be of no account, the store stays
+        # behind it, so that a recovery reads it: where we are superseded, it is the new owner's.
+        self._apply(updates, self._store.facts.position if gaps or self._mending else self._next)
+        if not gaps:
+            return
+        self._mending += 1
+        try:
+            for start, end in gaps:
+                await self._mend(start, end)
+        finally:
+            self._mending -= 1
+        if not self._mending:
+            self._apply([], self._next)
+
+    def touch(self) -> None:
+        """Note that the store is current, so that an idle one does not grow too old to be trusted."""
+        self._apply([], self._store.facts.position)
+
+    def _apply(self, updates: Sequence[Update], position: int) -> None:
+        facts = self._store.facts
+        kept = [(key, value) for key, value in updates if not key.startswith(MARKER)]
+        high = max((stamp_of(value) for _, value in kept if value is not None), default=-1)
+        self._store.write(kept, Facts(facts.identity, position, max(facts.high, high), self._now_ms()))
+
+    async def _catch_up(self, reader: Any, facts: Facts, marked_at: int) -> tuple[int, set[bytes]]:
+        """Apply the records up to our marker. Returns how many, and the keys whose last value was not the best one."""
+        count, stale = 0, set[bytes]()
+        while True:
+            fresh: dict[bytes, bytes | None] = {}
+            position, high, done = facts.position, facts.high, False
+            for record in await self._next_records(reader):
+                if self._turns.over():
+                    await self._turns.next()
+                position = record.offset + 1
+                if isinstance(record, Unreadable):
+                    await self._refuse(self._tp.partition, record, Refused(record.code, record.why))
+                    if record.offset >= marked_at:  # the marker is among what cannot be read
+                        done = True
+                        break
+                    continue
+                if record.key == self._marker:
+                    done = True
+                    break
+                if record.key is None:
+                    continue
+                if record.key.startswith(MARKER):
+                    self._older.add(record.key)
+                    continue
+                count += 1
+                value = record.value
+                if value is None:
+                    fresh[record.key] = None
+                    stale.discard(record.key)
+                    continue
+                try:
+                    self._check(record.key, value)
+                except Exception as error:
+                    await self._refuse(self._tp.partition, record, error)
+                    continue
+                stamp = stamp_of(value)
+                held = fresh[record.key] if record.key in fresh else self._store.get(record.key)
+                if held is not None and stamp_of(held) > stamp:
+                    stale.add(record.key)
+                    continue
+                stale.discard(record.key)
+                fresh[record.key] = value
+                high = max(high, stamp)
+            facts = Facts(facts.identity, position, high, self._now_ms())
+            self._store.write(fresh.items(), facts)
+            if done:
+                return count, stale
+
+    async def _mend(self, start: int, end: int) -> None:
+        """Look at what others wrote at offsets `start` to `end` (exclusive), and write our own values of it again.
+
+        Where a later recovery left its mark, or records are gone that may have been one, the others are in the right.
+        """
+        keys: set[bytes] = set()
+        left = end - start
+        async with self._reader() as reader:
+            reader.seek(self._tp, start)
+            position = start
+            while position < end:
+                for record in await self._next_records(reader):
+                    position = record.offset + 1
+                    if record.offset >= end:
+                        continue
+                    left -= 1
+                    if isinstance(record, Unreadable):  # it may have been a mark
+                        raise self._superseded()
+                    if record.key is None:
+                        continue
+                    if not record.key.startswith(MARKER):
+                        keys.add(record.key)
+                    elif record.key != self._marker and record.key not in self._older:
+                        raise self._superseded()
+        # Whoever stood still for long finds only what compaction has left.
+        if left:
+            raise self._superseded()
+        # Where we hold nothing, theirs is cleared: it may be of a person who was erased since.
+        ours = [(key, self._store.get(key)) for key in keys]
+        log.warning(
+            "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values mended",
+            self._tp.partition,
+            len(keys),
+            len(ours),
+        )
+        await self.write(ours)
+
+    async def _next_records(self, reader: Any) -> Sequence[Any]:
+        """What comes next on the partition, in a turn of its own; nothing if there is none for a second."""
+        await self._turns.next()
+        found = await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)
+        return cast(Sequence[Any], found.get(self._tp, ()))
+
+    def _superseded(self) -> Superseded:
+        return Superseded(f"partition {self._tp.partition} was recovered by another worker; let go of it")
+
+    async def _send(self, updates: Sequence[Update]) -> list[int]:
+        """Append to the topic's partition; the offset of each record, once the broker has them all.
+
+        Brokers refuse what they find too large by the batch, so each record of such a batch is tried again alone. A
+        value that is still too large is given up, so that the partition goes on: only the store has it then.
+        """
+        sent: list[tuple[Any, list[Update]]] = []
+        batch, held = self._producer.create_batch(), list[Update]()
+        for key, value in updates:
+            if batch.append(key=key, value=value, timestamp=None) is None:
+                sent.append((await self._submit(batch), held))
+                batch, held = self._producer.create_batch(), []
+                batch.append(key=key, value=value, timestamp=None)
+            held.append((key, value))
+        sent.append((await self._submit(batch), held))
+        offsets: list[int] = []
+        for future, held in sent:
+            try:
+                base = (await future).offset
+            except MessageSizeTooLargeError:
+                if len(held) == 1:
+                    self._give_up(*held[0])
+                else:
+                    for update in held:
+                        offsets += await self._send([update])
+            else:
+                offsets.extend(range(base, base + len(held)))
+        return sorted(offsets)
+
+    def _give_up(self, key: bytes, value: bytes | None) -> None:
+        if value is None or key.startswith(MARKER):
+            raise MessageSizeTooLargeError(f"{self._tp.topic} does not even take a mark")
+        self._oversized(len(key) + len(value))
+
+    async def _submit(self, batch: Any) -> Any:
+        return await self._producer.send_batch(batch, self._tp.topic, partition=self._tp.partition)
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[Any]:
+        reader: AIOKafkaConsumer = self._new_consumer()
+        try:
+            await reader.start()
+            reader.assign([self._tp])
+            yield reader
+        finally:
+            await reader.stop()

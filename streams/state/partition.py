@@ -1,0 +1,358 @@
+"""The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
+
+What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
+
+Contexts are folded in place, in drafts, and written from there as bytes. Whoever folds notes which have changed
+(`note`), and `gather`s them when all that followed from them is out, so that the changelog never tells of an event
+whose outputs may be lost. It gathers them now and then, not with every batch: of each person the context as it then is
+goes out. Other values are put one by one and written `pause` seconds apart, the last of each key. They can be held back
+as well (`seal` with a gate); what is put after them waits too.
+
+Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: when `CROWD`
+contexts have changed (`crowded`), it is time to gather them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from streams.errors import AnotherKey, PartitionLost
+from streams.fold.attribution import NONE, Exposure
+from streams.fold.context import EMPTY, Context
+from streams.fold.draft import Draft
+from streams.fold.marking import UNKEYED, Markings
+from streams.kafka.recreated_topics import EventsTopic, followed
+from streams.privacy.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
+from streams.privacy.sessions import Sessions
+from streams.ranking.blend import Blend
+from streams.state.changelog import Changelog
+from streams.state.fifo_cache import Kept
+from streams.state.records import (
+    ItemSecret,
+    PseudonymKey,
+    blend_key,
+    context_key,
+    decode_payload,
+    decode_value,
+    encode_value,
+    exposure_key,
+    keys_of,
+    versions_key,
+)
+from streams.state.store import CONTEXT, ERASURE, ITEM_SECRET, KEY, SESSIONS, TOPIC, Store, header, seal
+from streams.state.write_behind import WriteBehind
+from streams.turns import Turns
+
+CROWD = 10_000
+"""Contexts of one partition that have changed and are too many to wait with writing them."""
+
+_PRIOR = Blend()
+
+MAX_ERASURES = 100_000
+"""Orders of the last day that a partition remembers when it is recovered; about 300 bytes each."""
+
+
+class PartitionState:
+    """What is known of the people of one partition. `open` is False from the moment the partition is let go of.
+
+    `folded` is the last offset that is folded in, `written` the last one of which everything is durable, `erased_to`
+    that of the last order to erase somebody (-1: none yet). `marking` is how items are marked.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        store: Store,
+        changelog: Changelog,
+        *,
+        cached: int,
+        now_ms: Callable[[], int],
+        pause: float = 0.0,
+        turns: Turns | None = None,
+    ) -> None:
+        self.partition = partition
+        self.base = 0
+        self.folded = -1
+        self.marking = UNKEYED
+        self._store = store
+        self._changelog = changelog
+        self._now_ms = now_ms
+        self._turns = Turns() if turns is None else turns
+        self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, turns=self._turns)
+        self._drafts: Kept[str, Draft] = Kept(cached)
+        self._exposures: Kept[str, Exposure] = Kept(cached)
+        self._changed: dict[str, Draft] = {}
+        self._others: Kept[bytes, Any] = Kept(cached)
+        self._scrubbing: asyncio.Future[None] | None = None
+        self._erasures: dict[bytes, Erasure] = {}
+        self.erased_to = -1
+
+    @property
+    def open(self) -> bool:
+        return self._behind.open
+
+    @property
+    def written(self) -> int:
+        return self._behind.written
+
+    async def recall(self) -> None:
+        """Read back which orders to erase somebody were carried out. The first thing to do, before anything is put."""
+        for each in self._read_erasures():
+            if self._turns.over():
+                await self._turns.next()
+            self._erasures[each.order] = each
+            self.erased_to = max(self.erased_to, each.offset)
+
+    def context(self, user: str) -> Context:
+        """The person's context; an empty one if they are new."""
+        return self.draft(user).finish()
+
+    def draft(self, user: str) -> Draft:
+        """The person's context as it grows. Whoever changes it says so with `note`."""
+        draft = self._drafts.get(user)
+        if draft is not None:
+            return draft
+        draft = self._changed.get(user)
+        if draft is None:
+            key = context_key(user)
+            put = self._behind.fresh(key)
+            found: Context | None = self._stored(key) if put is None else decode_payload(key, put.value)
+            draft = Draft(EMPTY if found is None else found, self.marking)
+        self._drafts.keep(user, draft)
+        return draft
+
+    def note(self, changed: Mapping[str, Draft]) -> None:
+        """These people's contexts have changed."""
+        self._check_open()
+        self._changed.update(changed)
+
+    async def gather(self, last: int) -> asyncio.Future[None]:
+        """Close a group of every context that has changed, up to the event at offset `last`; done when it is durable.
+
+        Nothing is to be folded meanwhile, and everything that followed from those events is to be out.
+        """
+        put = self._behind.put
+        self._check_open()
+        for user in list(self._changed):
+            if self._turns.over():
+                await self._turns.next()
+                self._check_open()
+            draft = self._changed.pop(user, None)
+            if draft is not None:
+                put(context_key(user), draft.encode(), draft.offset)
+        written = self.seal(last)
+        self._behind.hasten()
+        return written
+
+    def exposure(self, user: str) -> Exposure:
+        """The person's lists that wait for a reaction."""
+        exposure = self._exposures.get(user)
+        if exposure is None:
+            found: Exposure | None = self._read(exposure_key(user))
+            exposure = NONE if found is None else found
+            self._exposures.keep(user, exposure)
+        return exposure
+
+    def blend(self, scene: str) -> Blend:
+        """The weights learned for a scene from the people of this partition; the prior ones at first."""
+        found: Blend | None = self._get(blend_key(scene))
+        return _PRIOR if found is None else found
+
+    def versions(self, user: str) -> Versions:
+        """The model versions that read what the person did."""
+        found: Versions | None = self._get(versions_key(user))
+        return NO_VERSIONS if found is None else found
+
+    def erasure(self, order: bytes) -> Erasure | None:
+        """What came of an erasure order, by its digest; None if it was not carried out within the last day."""
+        return self._erasures.get(order)
+
+    def erased(self, user: str, offset: int) -> bool:
+        """Whether the person's event at `offset` stands before an order to erase them that was carried out."""
+        if offset > self.erased_to:
+            return False
+        return any(covers(each, user, offset) for each in self._erasures.values())
+
+    def set_erasure(self, erasure: Erasure) -> None:
+        self._erasures[erasure.order] = erasure
+        self.erased_to = max(self.erased_to, erasure.offset)
+        self._put(ERASURE + erasure.order, erasure, self._stamp())
+
+    def drop_erasures(self, before_ms: int) -> None:
+        """Forget the orders that were carried out before then."""
+        for each in [each for each in self._erasures.values() if each.ts < before_ms]:
+            del self._erasures[each.order]
+            self._put(ERASURE + each.order, None, self._stamp())
+
+    def note_version(self, user: str, name: str) -> None:
+        """Remember that a model version read what the person did."""
+        before = self.versions(user)
+        after = with_version(before, name)
+        if after is not before:
+            self._put(versions_key(user), after, self._stamp())
+
+    def check_key(self, fingerprint: bytes) -> None:
+        """Raise `AnotherKey` unless people are kept under the pseudonyms of this key (empty: under their ids)."""
+        found: PseudonymKey | None = self._get(KEY)
+        held = b"" if found is None else found.fingerprint
+        if held == fingerprint:
+            return
+        if held or any(self.scan(CONTEXT, b"", 1)):
+            raise AnotherKey(
+                f"partition {self.partition} holds people under other names: set OUZEL_PSEUDONYM_KEY as it was, or "
+                "start afresh"
+            )
+        self._put(KEY, PseudonymKey(fingerprint), self._stamp())
+
+    def take_marking(self, markings: Markings) -> None:
+        """Mark items with the partition's own secret, or with the worker's, which is then the partition's. Before any
+        context is read."""
+        found: ItemSecret | None = self._get(ITEM_SECRET)
+        if found is None:
+            found = ItemSecret(markings.secret, mixed=any(self.scan(CONTEXT, b"", 1)))
+            self._put(ITEM_SECRET, found, self._stamp())
+        self.marking = markings.of(found.secret, mixed=found.mixed)
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """What session numbers are made with; None where no model was ever asked about people of this partition."""
+        found: Sessions | None = self._get(SESSIONS)
+        return found
+
+    async def begin_sessions(self, secret: bytes) -> None:
+        """Have something to make session numbers with: from `secret`, if there is nothing. It is durable when this
+        returns, before the model is told a number. Before `run`."""
+        if self.sessions is None:
+            made = seal(self._stamp(), self._now_ms(), encode_value(Sessions(secret)))
+            await self._changelog.write([(SESSIONS, made)])
+            self._others.pop(SESSIONS, None)
+
+    def note_alone(self) -> None:
+        """The model has dropped what it kept from before our secret."""
+        if self.sessions is not None:
+            self._put(SESSIONS, replace(self.sessions, alone=True), self._stamp())
+
+    @property
+    def high(self) -> int:
+        """The highest stamp; -1 if nothing was folded yet."""
+        return self._store.facts.high
+
+    def follow(self, topic: bytes, end: int, *, rewound: bool, take: bool) -> int:
+        """Note that the state is of the events' topic with this id, which ends at offset `end`; returns what is added
+        to its offsets. Raises `TopicRecreated` where it is of another one that is not to be taken (`followed`)."""
+        held: EventsTopic | None = self._get(TOPIC)
+        now = followed(held, topic, partition=self.partition, high=self.high, end=end, rewound=rewound, take=take)
+        if now != held:
+            self._put(TOPIC, now, self._stamp())
+        self.base = now.base
+        return now.base
+
+    def set_context(self, user: str, context: Context) -> None:
+        self._drop(user)
+        self._put(context_key(user), encode_value(context), context.offset)
+
+    def set_exposure(self, user: str, exposure: Exposure) -> None:
+        self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
+        self._exposures.keep(user, exposure)
+
+    def set_blend(self, scene: str, blend: Blend) -> None:
+        self._put(blend_key(scene), blend, self._stamp())
+
+    def forget(self, user: str) -> None:
+        """Clear everything of a person, here and on the changelog."""
+        self._drop(user)
+        for key in keys_of(user):
+            self._put(key, None, self._stamp())
+
+    async def scrub(self, users: Iterable[str]) -> None:
+        """Have no byte on disk of people who were forgotten, once that is durable. The store is at work meanwhile."""
+        keys = [key for user in users for key in keys_of(user)]
+        self._scrubbing = asyncio.ensure_future(asyncio.to_thread(self._store.scrub, keys))
+        await asyncio.shield(self._scrubbing)
+
+    async def scrubbed(self) -> None:
+        """Return when no scrub is under way: the store must not be closed under it."""
+        if self._scrubbing is not None:
+            await asyncio.wait([self._scrubbing])
+
+    def people(self) -> int:
+        """How many people's contexts are held in memory."""
+        return len(self._drafts)
+
+    def size_bytes(self) -> int:
+        return self._store.size_bytes()
+
+    def scan(self, prefix: bytes, after: bytes, limit: int) -> Iterator[tuple[bytes, int]]:
+        """At most `limit` keys of one kind, in key order from behind the key `after`, each with when it was written."""
+        for key, envelope in self._store.scan(max(after, prefix), limit):
+            if key[:1] != prefix:
+                return
+            now = self._behind.fresh(key) is not None or key[1:].decode() in self._changed
+            yield key, self._now_ms() if now else header(envelope).written_ms
+
+    def touch(self) -> None:
+        """Note on disk that the store is current."""
+        if self.open and self._behind.idle:
+            self._changelog.touch()
+
+    def seal(self, last: int = -1, gate: asyncio.Future[None] | None = None) -> asyncio.Future[None]:
+        """Close the group of everything put so far; the future is done when it is durable.
+
+        `last` is the offset of the last event in it. With a `gate`, nothing of it is written before the gate is done;
+        if the gate fails, so does everything from here on, and the partition starts over from what is durable.
+        """
+        return self._behind.seal(last, gate)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many contexts have changed that they should be gathered now."""
+        return len(self._changed) >= CROWD
+
+    async def run(self) -> None:
+        """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
+        await self._behind.run()
+
+    def close(self) -> None:
+        """Let go of the store. Nothing put from now on is taken."""
+        self._behind.close()
+        self._store.close()
+
+    def _read_erasures(self) -> Iterator[Erasure]:
+        for key, envelope in self._store.scan(ERASURE, MAX_ERASURES):
+            if key[:1] != ERASURE:
+                return
+            yield decode_value(key, envelope)
+
+    def _get(self, key: bytes) -> Any:
+        """What is neither a context nor open lists."""
+        if key not in self._others:
+            self._others.keep(key, self._read(key))
+        return self._others[key]
+
+    def _read(self, key: bytes) -> Any:
+        put = self._behind.fresh(key)
+        return self._stored(key) if put is None else put.value
+
+    def _stored(self, key: bytes) -> Any:
+        envelope = self._store.get(key)
+        return None if envelope is None else decode_value(key, envelope)
+
+    def _check_open(self) -> None:
+        if not self.open:
+            raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
+
+    def _drop(self, user: str) -> None:
+        self._drafts.pop(user, None)
+        self._changed.pop(user, None)
+        self._exposures.pop(user, None)
+
+    def _put(self, key: bytes, value: Any, stamp: int) -> None:
+        self._check_open()
+        self._behind.put(key, value, stamp)
+        self._others.pop(key, None)
+
+    def _stamp(self) -> int:
+        """The clock of what has no offset of its own: never behind anything that is stored."""
+        return max(self.folded, self._store.facts.high)

@@ -1,0 +1,182 @@
+"""What stands between the network and the worker's pages: who may ask, under which name, how much, and how often.
+
+Nobody who may ask is refused for what others ask: probes and scrapes take no part in the bound on the rate. They cost
+little instead, since a page is made no more often than `streams.web.rate.Renewed` allows. What is refused is bounded by
+address. `streams.web.visitors` bounds the connections.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from faust.types import AppT
+from faust.web.drivers import aiohttp as driver
+
+from streams.clock import Clock
+from streams.secret import Secret
+from streams.settings import Settings, variable
+from streams.web.loopback import is_loopback, name_in, neighbourhood
+from streams.web.rate import Buckets
+from streams.web.visitors import IDLE_SECONDS, MAX_HEADER_BYTES, MAX_LINE_BYTES, Site, Visitor, Visitors
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 1_024
+"""No page reads a body; a larger one is refused."""
+
+MAX_ADDRESSES = 1_024
+"""Whose refusals are counted at the same time; 300 bytes each."""
+
+OPEN_PAGES = ("/healthz", "/readyz")
+"""What a probe asks for without a token: it says "ok", or what the worker waits for."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "ouzel",
+}
+"""On every answer: a browser takes it for what it says it is, and keeps, frames and embeds it nowhere. aiohttp would
+give a `Server` of its own, with its version and Python's."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refused = Callable[[str], None]
+"""Called with why a request was refused, one of `streams.metrics.REFUSALS`."""
+
+
+class Refusal(NamedTuple):
+    why: str
+    status: int
+    text: str
+    headers: dict[str, str] | None = None
+
+
+BODY = Refusal("body", 413, "no page takes a body\n")
+TOKEN = Refusal("token", 401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
+HOST = Refusal(
+    "host",
+    421,
+    "without a token these pages are for this machine alone: ask localhost or 127.0.0.1 for them, or set "
+    f"{variable('web_token')} to have them asked for under any name\n",
+)
+RATE = Refusal("rate", 429, "too many requests that were refused\n", {"Retry-After": "1"})
+
+
+def allowed(header: str | None, token: Secret) -> bool:
+    """Whether an Authorization header carries the bearer token; anybody's does where there is none."""
+    if not token:
+        return True
+    scheme, _, given = (header or "").partition(" ")
+    return scheme.lower() == "bearer" and token.matches(given.strip())
+
+
+def misdirected(hosts: list[str]) -> bool:
+    """Whether Host headers name another machine than this. A browser sends one; what sends none is no browser."""
+    return not all(is_loopback(name_in(host)) for host in hosts)
+
+
+def guard(settings: Settings, clock: Clock, refused: Refused) -> Any:
+    """The middleware: name, token, body; and for what is refused, the rate of its address."""
+    token = settings.web_token
+    refusals = Buckets(settings.web_max_per_second, MAX_ADDRESSES)
+
+    def objection(request: web.Request, authorized: bool) -> Refusal | None:
+        # A page of another site can have its name resolve to this machine. It is then asked for under that name, by a
+        # browser that may reach loopback; a token it cannot send.
+        if not token and misdirected(request.headers.getall("Host", [])):
+            return HOST
+        if not authorized and request.path not in OPEN_PAGES:
+            return TOKEN
+        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+            return BODY
+        return None
+
+    async def answer(request: web.Request, handler: Handler, authorized: bool) -> web.StreamResponse:
+        found = objection(request, authorized)
+        if found is not None:
+            if not refusals.take(neighbourhood(request.remote or ""), clock.monotonic()):
+                found = RATE
+            refused(found.why)
+            return web.Response(status=found.status, text=found.text, headers=found.headers)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            allow = {name: value for name, value in error.headers.items() if name == "Allow"}
+            return web.Response(status=error.status, text=f"{error.reason}\n", headers=allow)
+        except Exception as error:
+            log.error("A page failed: %s", type(error).__name__)
+            return web.Response(status=500, text="the page failed; the worker's log says with what\n")
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        authorized = allowed(request.headers.get("Authorization"), token)
+        connection = request.protocol
+        if not isinstance(connection, Visitor):
+            return await answer(request, handler, authorized)
+        with connection.answering(proven=authorized and bool(token)):
+            said = await answer(request, handler, authorized)
+            # Here rather than by the server, so that the connection counts as busy until the page is written.
+            await said.prepare(request)
+            await said.write_eof()
+        return said
+
+    return check
+
+
+def harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Give an answer the headers of all, before it is sent."""
+    response.headers.update(HEADERS)
+
+
+async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
+    harden(request, response)
+
+
+class Guard:
+    """An application behind the guard, and where it listens; `refused` is called with why a request was refused."""
+
+    def __init__(self, settings: Settings, clock: Clock, refused: Refused) -> None:
+        self._settings = settings
+        self._visitors = Visitors(settings.web_max_connections, clock.monotonic, lambda: refused("connections"))
+        self._refused = refused
+        self.application = web.Application(
+            middlewares=[guard(settings, clock, refused)], client_max_size=MAX_BODY_BYTES
+        )
+        self.application.on_response_prepare.append(_prepared)
+        self.runner = web.AppRunner(self.application, access_log=None)
+
+    def site(self) -> web.BaseSite:
+        """Where it listens, once the runner is set up."""
+        return Site(self.runner, self._settings.web_host, self._settings.web_port, self._visitor)
+
+    def _visitor(self, server: web.Server) -> Visitor:
+        return Visitor(
+            server,
+            self._visitors,
+            harden=harden,
+            unreadable=lambda: self._refused("unreadable"),
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            keepalive_timeout=IDLE_SECONDS,
+        )
+
+
+class GuardedWeb(driver.Web):
+    """Faust's web server behind the guard, without Faust's own pages."""
+
+    default_blueprints = production_blueprints = debug_blueprints = optional_blueprints = ()
+
+    def __init__(self, app: AppT, guard: Guard, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.web_app = guard.application
+        self._runner = guard.runner
+        self._site = guard.site
+
+    def _new_transport_tcp(self) -> web.BaseSite:
+        return self._site()

@@ -1,0 +1,162 @@
+"""The connections to the worker's pages: a bounded number, and which of them ends for one too many.
+
+Whoever opens connections and says nothing gets them ended, not those of others: a connection on which a request is
+being answered stays, and of the rest one of the address goes that holds most.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from streams.web.loopback import neighbourhood
+
+ANSWER_SECONDS = 10.0
+"""How long a request may take to be read, answered and fetched while its connection is spared: as Prometheus waits."""
+
+IDLE_SECONDS = 15.0
+"""How long a connection may be silent."""
+
+MAX_LINE_BYTES, MAX_HEADER_BYTES = 4_096, 4_096
+"""Of a request's first line, and of one header."""
+
+Harden = Callable[[web.BaseRequest, web.StreamResponse], None]
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of a connection: where from, whether it has shown the token, and since when it is answered."""
+
+    address: str
+    proven: bool = False
+    busy_since: float | None = None
+
+
+def to_end(standings: Sequence[Standing], now: float) -> int:
+    """Which of these connections, the oldest first, ends for one too many.
+
+    The idle go before those being answered, and those without the token before those with it; then the address goes
+    that has most of them, and of its connections the oldest.
+    """
+
+    def rank(each: Standing) -> tuple[bool, bool]:
+        return each.busy_since is not None and now - each.busy_since < ANSWER_SECONDS, each.proven
+
+    lowest = min(map(rank, standings))
+    among = [number for number, each in enumerate(standings) if rank(each) == lowest]
+    of = Counter(standings[number].address for number in among)
+    return max(among, key=lambda number: of[standings[number].address])
+
+
+class Visitors:
+    """The connections that are open, at most `most`; `ended` is called for each that makes room for another."""
+
+    def __init__(self, most: int, monotonic: Callable[[], float], ended: Callable[[], None]) -> None:
+        self._most = most
+        self._monotonic = monotonic
+        self._ended = ended
+        self._held: dict[Visitor, Standing] = {}  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def come(self, visitor: "Visitor", address: str) -> None:
+        self._held[visitor] = Standing(neighbourhood(address))
+        while len(self._held) > self._most:
+            held = list(self._held)
+            chosen = held[to_end([self._standing(each) for each in held], self._monotonic())]
+            del self._held[chosen]
+            chosen.abort()
+            self._ended()
+
+    def gone(self, visitor: "Visitor") -> None:
+        self._held.pop(visitor, None)
+
+    def begin(self, visitor: "Visitor", proven: bool) -> None:
+        if (standing := self._held.get(visitor)) is not None:
+            standing.proven, standing.busy_since = proven, self._monotonic()
+
+    def _standing(self, visitor: "Visitor") -> Standing:
+        standing = self._held[visitor]
+        if not visitor.busy():
+            standing.busy_since = None
+        return standing
+
+
+class Visitor(web.RequestHandler):
+    """aiohttp's protocol of one connection, which says when it is busy, and of what cannot be read says only that."""
+
+    def __init__(
+        self, server: web.Server, visitors: Visitors, *, harden: Harden, unreadable: Callable[[], None], **options: Any
+    ) -> None:
+        super().__init__(server, **options)
+        self._visitors = visitors
+        self._harden = harden
+        self._unreadable = unreadable
+        self._answering = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername") or ("",)
+        self._visitors.come(self, str(peer[0]))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._visitors.gone(self)
+        super().connection_lost(exc)
+
+    @contextmanager
+    def answering(self, *, proven: bool) -> Iterator[None]:
+        """While a request is answered. `proven`: it came with the token."""
+        self._visitors.begin(self, proven)
+        self._answering += 1
+        try:
+            yield
+        finally:
+            self._answering -= 1
+
+    def busy(self) -> bool:
+        """Whether a request is being answered, or its answer still waits to be sent."""
+        return self._answering > 0 or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, or where the server fails: without aiohttp's words, which quote the request.
+
+        Raises ConnectionError where an answer has begun: it cannot be taken back.
+        """
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun")
+        self._unreadable()
+        said = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n")
+        said.force_close()
+        self._harden(request, said)
+        return said
+
+
+class Site(web.TCPSite):
+    """Where the connections come in."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, accept: Callable[[web.Server], Visitor]) -> None:
+        super().__init__(runner, host, port)
+        self._accept = accept
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None, "the runner is set up before its sites start"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: self._accept(server), self._host, self._port, backlog=64)
