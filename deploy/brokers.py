@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 
 from deploy.errors import MissingPart, StartFailed
 from deploy.processes import Child, how_it_ended
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from streams.private import private_file, private_folder
 
 READY_SECONDS = 240.0

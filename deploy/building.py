@@ -9,8 +9,8 @@ from pathlib import Path
 
 from inference.errors import InferenceError, WeightsError
 from inference.item_tokens.adapter import Adapter, load, locate
-from inference.repository import build
 from inference.settings import ModelSettings, Strategy
+from inference.triton.repository import build
 
 
 def report(label: str, done: int, total: int) -> None:

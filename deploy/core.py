@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.running import Moment, Pool
+from inference.evaluation.runner import Moment, Pool
 from schemas.events import Event
 from schemas.items import Item
 from streams.fold.context import EMPTY, Context, fold

@@ -20,11 +20,11 @@ from deploy.core import SETTINGS, WITH, WITHOUT
 from deploy.datasets import Dataset
 from deploy.judging import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge
 from deploy.trainings import Learner, train
-from inference.evaluation.figures import About, summary
-from inference.evaluation.page import page
+from inference.evaluation.console_report import tables
+from inference.evaluation.html_report import page
+from inference.evaluation.metrics import About, summary
 from inference.evaluation.protocol import LAST_OUT, Rule
-from inference.evaluation.report import tables
-from inference.evaluation.running import Outcome
+from inference.evaluation.runner import Outcome
 from streams.graph.item_graph import Counting
 from streams.ranking.pipeline import Ranking
 

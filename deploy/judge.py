@@ -16,7 +16,7 @@ from typing import Protocol
 
 from inference.evaluation.draws import TIES_KEY, drawn
 from inference.evaluation.met import Met
-from inference.evaluation.running import Ranked
+from inference.evaluation.runner import Ranked
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules

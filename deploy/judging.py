@@ -7,10 +7,10 @@ from typing import Literal
 from deploy.children import Advance
 from deploy.core import Core
 from deploy.datasets import likes
-from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.baselines import DecayedPopularity, ItemKnn, Markov, Popularity
 from inference.evaluation.protocol import Plan, Rule, leave_last_out, prequential
 from inference.evaluation.retrieval import Readings, Retrieval, among_unseen, at
-from inference.evaluation.running import Cursor, Method, Named, Outcome, run
+from inference.evaluation.runner import Cursor, Method, Named, Outcome, run
 from schemas.events import Event
 from schemas.items import Item
 from schemas.seen import SeenRules

@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from deploy.children import Progress
-from inference.repository import readings_of, weights_of
 from inference.settings import ModelSettings
 from inference.training.learner import Base, Learner, Part
-from inference.training.walk import Pace
-from inference.weights import convert
+from inference.training.walk_forward import Pace
+from inference.transformer.weights import convert
+from inference.triton.repository import readings_of, weights_of
 from schemas.items import Item
 from streams.items.catalogue import Catalogue
 

@@ -19,8 +19,8 @@ from deploy.pages import Page
 from deploy.processes import Child, how_it_ended, tail
 from deploy.steps import Step
 from inference.errors import TritonNotAvailable
-from inference.installation import find_installation
-from inference.ports import free_ports
+from inference.triton.installation import find_installation
+from inference.triton.ports import free_ports
 from streams.metrics import HITS
 from streams.private import private_folder
 from streams.settings import throwaway, to_environment

@@ -22,13 +22,13 @@ from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
-from inference.training.course import Course, Done, Plan, Trained
-from inference.training.data import Histories
 from inference.training.feedback import erased
 from inference.training.feedback import events as told_by
+from inference.training.histories import Histories
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
 from inference.training.plot import curves
+from inference.training.schedule import Course, Done, Plan, Trained
 from inference.training.trainer import Recipe
 from schemas.items import Item
 from schemas.scoring import Candidate

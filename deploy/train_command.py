@@ -87,13 +87,13 @@ def train(
     from deploy.file_report import printed
     from deploy.train import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.train import train as learn
-    from inference.repository import readings_of, weights_of
     from inference.settings import ModelSettings
-    from inference.training.course import Plan
     from inference.training.learner import Base
     from inference.training.lists import ListRecipe
+    from inference.training.schedule import Plan
     from inference.training.trainer import Recipe
-    from inference.weights import convert
+    from inference.transformer.weights import convert
+    from inference.triton.repository import readings_of, weights_of
 
     if feedback is not None and (events is not None or items is None):
         raise click.UsageError("--feedback needs --items, and takes the place of --events")

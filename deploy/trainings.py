@@ -1,6 +1,6 @@
 """The trainings of an evaluation: each model along the stream, and on all but the tests, each in a process of its own.
 
-One training serves all orders of ties (`inference.training.walk`).
+One training serves all orders of ties (`inference.training.walk_forward`).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from deploy.datasets import feeling
 from deploy.judging import LEAVE_LAST_OUT, Kind, Learned, planned
 from inference.evaluation.protocol import before_tests
 from inference.evaluation.retrieval import Readings
-from inference.training.data import Histories
+from inference.training.histories import Histories
 from schemas.events import Event
 from schemas.seen import SeenRules
 

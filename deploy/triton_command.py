@@ -54,9 +54,9 @@ def triton_build(
     readings: str | None,
 ) -> None:
     """Convert the weights and write the model repository. What is there already is kept."""
-    from inference.repository import build
     from inference.settings import ModelSettings
-    from inference.weights import SMOLLM2
+    from inference.transformer.weights import SMOLLM2
+    from inference.triton.repository import build
 
     if strategy is None and adapter is None and source != SMOLLM2:
         strategy = "full_text"  # the adapter that comes along is for the model that comes along
@@ -129,10 +129,10 @@ def triton_serve(
 ) -> None:
     """Serve the built model on loopback until SIGTERM or Ctrl-C."""
     from deploy.processes import guard, release
-    from inference import server
-    from inference.control import VARIABLE, find_key
-    from inference.ports import free_ports
-    from inference.supervision import serve
+    from inference.triton import server
+    from inference.triton.control import VARIABLE, find_key
+    from inference.triton.ports import free_ports
+    from inference.triton.supervision import serve
 
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
         raise click.UsageError("--tls-cert and --tls-key go together, and --tls-client-ca with them")

@@ -21,7 +21,7 @@ from deploy.replay import KafkaSink, Paced, send_live
 from deploy.rights import check_topics
 from deploy.summary import summary, summary_table
 from deploy.view import Notes, Show, View, line
-from inference.evaluation.floors import ItemKnn, Markov, Popularity
+from inference.evaluation.baselines import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused

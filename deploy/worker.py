@@ -8,7 +8,7 @@ from streams import worker
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from inference.client import Tls
+    from inference.scorers.triton import Tls
 
 
 def run() -> int:
@@ -17,7 +17,7 @@ def run() -> int:
 
 
 def _tls_of(settings: Settings) -> "Tls | None":
-    from inference.client import Tls  # noqa: PLC0415
+    from inference.scorers.triton import Tls  # noqa: PLC0415
 
     if settings.triton_security == "plaintext":
         return None
@@ -27,12 +27,12 @@ def _tls_of(settings: Settings) -> "Tls | None":
 def scorer_of(settings: Settings) -> Scorer | None:
     """The scorer that the settings name: a Triton's, one in this process, or none."""
     if settings.triton:
-        from inference.client import TritonScorer  # noqa: PLC0415 - each needs its own extra
+        from inference.scorers.triton import TritonScorer  # noqa: PLC0415 - each needs its own extra
 
         return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots, tls=_tls_of(settings))
     if settings.model_repository:
-        from inference.in_process import InProcessScorer  # noqa: PLC0415
-        from inference.repository import settings_of, weights_of  # noqa: PLC0415
+        from inference.scorers.in_process import InProcessScorer  # noqa: PLC0415
+        from inference.triton.repository import settings_of, weights_of  # noqa: PLC0415
 
         built = Path(settings.model_repository)
         return InProcessScorer.from_weights(weights_of(built), settings_of(built), max_in_flight=settings.scoring_slots)

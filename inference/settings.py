@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 class DType(StrEnum):
     """The number format of weights and passes. `AUTO` is the faster one on the processor that the model is loaded on
-    (`inference.number_format`)."""
+    (`inference.transformer.number_format`)."""
 
     AUTO = "auto"
     BF16 = "bf16"
@@ -22,7 +22,7 @@ class DType(StrEnum):
 
 
 class Quantization(StrEnum):
-    """How the weights of the language model's layers are kept (`inference.quantization`).
+    """How the weights of the language model's layers are kept (`inference.transformer.quantization`).
 
     `INT8` is half the bytes of bf16 and computes in bf16; `INT8_DYNAMIC` multiplies in 8-bit integers as well; `FP8`
     is for GPUs that multiply in it (Hopper and later).

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from inference import wire
-from inference.turns import Turns
+from inference.priority_lock import Turns
 from schemas.scoring import Candidate, ItemVectors, ScoreRequest
 
 
@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 class ScoringEngine(Protocol):
-    """What a scorer needs of an engine (those that `inference.loading` knows).
+    """What a scorer needs of an engine (those that `inference.engines` knows).
 
     `skip(i)` is asked just before the work of request i: whether its caller has given up. `describe` gives vectors
     of width 0 where the model has none, and raises `RequestRefused` for items that it does not take. `pause` is called

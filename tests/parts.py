@@ -13,7 +13,7 @@ import pytest
 from deploy.brokers import find_kafka
 from deploy.errors import MissingPart
 from inference.errors import TritonNotAvailable
-from inference.installation import find_installation
+from inference.triton.installation import find_installation
 
 INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
 """The packages of the inference extra that nothing else needs."""

@@ -1,4 +1,4 @@
-"""The two protocols, each as a plan of steps over one order of events. `inference.evaluation.running` carries it out.
+"""The two protocols, each as a plan of steps over one order of events. `inference.evaluation.runner` carries it out.
 
 **Prequential**: test, then learn, in the order in which things happened (A. P. Dawid, "Statistical theory: the
 prequential approach", JRSS A 147(2), 1984). **Leave-last-out**: each person's last like is the test, and all else is

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.running import Cursor, Moment, Scored
+from inference.evaluation.runner import Cursor, Moment, Scored
 from schemas.events import Event
 
 Floats = NDArray[np.float32]

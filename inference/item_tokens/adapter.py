@@ -53,8 +53,8 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an adapter belongs to.
 
-    `base` is the name of the language model (`inference.weights.name_of`), `reader` and `context` the ways in which
-    items are read and contexts are made, `depths` the layers after which states are read.
+    `base` is the name of the language model (`inference.transformer.weights.name_of`), `reader` and `context` the ways
+    in which items are read and contexts are made, `depths` the layers after which states are read.
     """
 
     base: str

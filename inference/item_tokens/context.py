@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.item_tokens.heads import INSTRUCTION, feeling_rows, gap_buckets
-from inference.tokens import Tokens
+from inference.transformer.tokenizer import Tokens
 from schemas.scoring import Past
 
 VERSION = "c2"

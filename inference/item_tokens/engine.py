@@ -23,25 +23,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
 from inference.errors import RequestRefused
-from inference.graphs import BucketedTrunk, Ladder, Person, cuda_recorder
 from inference.item_tokens import context
 from inference.item_tokens.adapter import Adapter, load
+from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder, Person, cuda_recorder
 from inference.item_tokens.items import Items, Pause
 from inference.item_tokens.reading import Reader
 from inference.item_tokens.reading_store import ReadingStore
 from inference.item_tokens.readings import Readings
 from inference.item_tokens.trunk import adapted, states
-from inference.number_format import Chosen, choose
-from inference.packing import Layout, lay
-from inference.prefix_cache import PrefixCache
-from inference.prepacked import prepack
-from inference.quantization import SAMPLE, named, quantize
 from inference.settings import ModelSettings
 from inference.shared import Counts
-from inference.tokens import FileTokens, Tokens
-from inference.weights import load_model, name_of, read_manifest
+from inference.transformer.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
+from inference.transformer.number_format import Chosen, choose
+from inference.transformer.onednn import prepack
+from inference.transformer.packing import Layout, lay
+from inference.transformer.prefix_cache import PrefixCache
+from inference.transformer.quantization import SAMPLE, named, quantize
+from inference.transformer.tokenizer import FileTokens, Tokens
+from inference.transformer.weights import load_model, name_of, read_manifest
 from inference.wire import Answer, Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, Past, ScoreRequest
 
@@ -92,7 +92,8 @@ class ItemTokenEngine:
     `version` names the weights, their number format, the adapter and how contexts are made: vectors and scores of equal
     versions belong together, up to rounding. `chosen` says why that number format. `layers` are those that are passed
     through, and `exact` says which parts of them are not quantized though the settings say so. On a GPU passes have a
-    few fixed shapes (`inference.graphs`). `decoder` is taken over: its layers are laid out for inference.
+    few fixed shapes (`inference.item_tokens.cuda_graphs`). `decoder` is taken over: its layers are laid out for
+    inference.
     """
 
     def __init__(
@@ -141,8 +142,8 @@ class ItemTokenEngine:
     def load(
         cls, weights: Path, adapter: Path, settings: ModelSettings, readings: Path | None = None
     ) -> "ItemTokenEngine":
-        """Over a folder that `inference.weights.convert` made, an adapter's folder, and one in which readings are kept.
-        Raises `WeightsError`.
+        """Over a folder that `inference.transformer.weights.convert` made, an adapter's folder, and one in which
+        readings are kept. Raises `WeightsError`.
 
         Sets this process's number of torch threads.
         """

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inference.item_tokens.adapter import Adapter
-from inference.item_tokens.kept_items import KeptItems
+from inference.item_tokens.item_cache import KeptItems
 from inference.item_tokens.reading import compose, digest
 from inference.item_tokens.readings import Readings
 from schemas.scoring import Candidate, Past

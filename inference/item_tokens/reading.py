@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from inference.full_text.prompt import clean
 from inference.item_tokens.trunk import cut, states
-from inference.prompt import clean
-from inference.tokens import Tokens
+from inference.transformer.tokenizer import Tokens
 
 VERSION = "r1"
 """Part of every version that depends on readings: another way of reading gives others."""
@@ -53,7 +53,7 @@ def digest(text: str) -> bytes:
 
 
 class Reader:
-    """Reads texts with a transformers decoder that was loaded with `inference.attention.IMPLEMENTATION`.
+    """Reads texts with a transformers decoder that was loaded with `inference.transformer.attention.IMPLEMENTATION`.
 
     `base` names its weights and number format. Only the layers up to the deepest of `depths` are run. Not thread-safe.
     """

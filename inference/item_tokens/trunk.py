@@ -45,7 +45,8 @@ def embedding_scale(decoder: Any) -> float:
 def states(trunk: Any, embeddings: Tensor, positions: Tensor, attention: Any) -> Tensor:
     """The last hidden states, after the last norm: [rows, H] of [rows, H].
 
-    `attention` has the method `attend` that `inference.attention.packed_attention` calls; `trunk` was loaded for that.
+    `attention` has the method `attend` that `inference.transformer.attention.packed_attention` calls; `trunk` was
+    loaded for that.
     """
     # The mask is the pass's own; the zero stands in for it, so that transformers makes none.
     found: Tensor = trunk(

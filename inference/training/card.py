@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from inference.training.course import SHORTLIST, OnLists, Trained, best_of
+from inference.training.schedule import SHORTLIST, OnLists, Trained, best_of
 from inference.training.validation import DEPTH, Figures
 
 LICENCES = {"smollm2-135m-instruct": "Apache-2.0"}

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.attention import IMPLEMENTATION
 from inference.evaluation.sasrec import SasRec
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.context import instruction
@@ -16,18 +15,19 @@ from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import DEPTHS, Reader, compose
 from inference.item_tokens.reading_store import ReadingStore, read_through
 from inference.item_tokens.trunk import cut, embedding_scale
-from inference.number_format import choose
 from inference.settings import ModelSettings
-from inference.tokens import FileTokens
 from inference.training.augmentation import variants
-from inference.training.by_ids import SasRecNetwork
-from inference.training.course import TOWER
-from inference.training.data import Histories
+from inference.training.histories import Histories
+from inference.training.id_networks import SasRecNetwork
 from inference.training.network import ItemTokenNetwork, Network
+from inference.training.schedule import TOWER
 from inference.training.sequences import WINDOW
 from inference.training.trainer import Recipe
-from inference.training.walk import Lesson, Pace, Progress, Readings, hold_out, walk
-from inference.weights import load_model, name_of, read_manifest
+from inference.training.walk_forward import Lesson, Pace, Progress, Readings, hold_out, walk
+from inference.transformer.attention import IMPLEMENTATION
+from inference.transformer.number_format import choose
+from inference.transformer.tokenizer import FileTokens
+from inference.transformer.weights import load_model, name_of, read_manifest
 from schemas.scoring import Candidate
 
 Kind = Literal["scorer", "sasrec"]
@@ -44,10 +44,11 @@ WIDTH = 64
 
 
 class Base:
-    """A language model to train on: its weights, as `inference.weights.convert` left them, and how it reads items.
+    """A language model to train on: its weights, as `inference.transformer.weights.convert` left them, and how it reads
+    items.
 
     `chosen` is the number format and the threads that training takes. `kept` is the folder in which readings are kept
-    from one run to the next (`inference.repository.readings_of`).
+    from one run to the next (`inference.triton.repository.readings_of`).
     """
 
     def __init__(self, weights: Path, kept: Path | None, settings: ModelSettings) -> None:

@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference.errors import TrainingDiverged
-from inference.training.data import Histories, Ints
+from inference.training.histories import Histories, Ints
 from inference.training.network import ItemTokenNetwork
 from inference.training.packed import Lists, gather
 from inference.training.trainer import LEFT_OUT, Report
 from inference.training.validation import answers, new_likes, scored
-from inference.training.walk import Bools, Floats
+from inference.training.walk_forward import Bools, Floats
 
 
 class ListRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.lora import adapt
 from inference.item_tokens.residuals import Residuals
-from inference.training.by_ids import TowerNetwork
+from inference.training.id_networks import TowerNetwork
 from inference.training.packed import Lists, lay_out
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.item_tokens.heads import feeling_rows
-from inference.training.data import Histories, Ints
+from inference.training.histories import Histories, Ints
 from inference.training.sequences import context_begin
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inference.errors import TrainingDiverged
-from inference.training.data import Histories
+from inference.training.histories import Histories
 from inference.training.network import Network
 from inference.training.sequences import WINDOW, Batch, batch, batches, pieces
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.evaluation.floors import ItemKnn, Popularity
-from inference.training.data import Histories, Ints
+from inference.evaluation.baselines import ItemKnn, Popularity
+from inference.training.histories import Histories, Ints
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.packed import gather
-from inference.training.walk import Bools, Floats, Readings, read, width
+from inference.training.walk_forward import Bools, Floats, Readings, read, width
 
 DEPTH = 10
 CHUNK = 32

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.processes import Child
 from deploy.topics import create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import EVENTS

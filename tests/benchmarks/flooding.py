@@ -26,10 +26,10 @@ import msgspec
 import numpy as np
 
 from deploy.bars import telling
-from inference.client import TritonScorer
 from inference.errors import InferenceError
-from inference.repository import build, settings_of, weights_of
-from inference.server import TritonServer, running
+from inference.scorers.triton import TritonScorer
+from inference.triton.repository import build, settings_of, weights_of
+from inference.triton.server import TritonServer, running
 from schemas.scoring import MAX_DESCRIBED, Candidate, Past, ScoreRequest, ScoringError
 
 KEPT = Path(__file__).parents[2] / ".ouzel"

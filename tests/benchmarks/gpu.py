@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.gpu [--weights FOLDER] [--adapter NAME] [--device cuda] [--json FILE]
 
-First the rate of bf16 matrix products is measured. It and a list's arithmetic (`inference.arithmetic`) give the floor:
-the lists a second of a machine that does nothing else. Then, for 1, 4 and 16 people asked about at once:
+First the rate of bf16 matrix products is measured. It and a list's arithmetic (`inference.transformer.flops`) give the
+floor: the lists a second of a machine that does nothing else. Then, for 1, 4 and 16 people asked about at once:
 
     item tokens     50 things of context, 100 candidates: with CUDA graphs and without, bf16 and fp8
     full text       20 likes of context, 64 candidates: packed, packed on kept prefixes, and transformers' padded batch
@@ -25,17 +25,17 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import msgspec
 import torch
 
-from inference.arithmetic import flops
-from inference.engine import Engine
 from inference.errors import InferenceError
+from inference.full_text.engine import Engine
+from inference.full_text.prompt import PromptWriter
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.packing import pack
-from inference.prompt import PromptWriter
-from inference.repository import weights_of
 from inference.settings import ModelSettings, Quantization
-from inference.tokens import FileTokens
-from inference.weights import load_model
+from inference.transformer.flops import flops
+from inference.transformer.packing import pack
+from inference.transformer.tokenizer import FileTokens
+from inference.transformer.weights import load_model
+from inference.triton.repository import weights_of
 from inference.wire import Answered
 from schemas.scoring import ScoreRequest
 from tests.benchmarks.lists import lists

@@ -34,13 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.bars import telling
-from inference.engine import Engine
 from inference.errors import InferenceError
+from inference.full_text.engine import Engine
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.quantization import size
-from inference.repository import weights_of
 from inference.settings import ModelSettings, Quantization
+from inference.transformer.quantization import size
+from inference.triton.repository import weights_of
 from inference.wire import Answered
 from tests.benchmarks.lists import Asked, gains, lists
 from tests.benchmarks.scoring import KEPT, adapter_folder

@@ -30,17 +30,17 @@ from numpy.typing import NDArray
 
 from deploy.bars import telling
 from deploy.datasets import films
-from inference.attention import IMPLEMENTATION
 from inference.errors import InferenceError
 from inference.item_tokens.adapter import DEFAULT, load, locate
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.reading import DEPTHS, Reader, compose
-from inference.prepacked import prepack
-from inference.quantization import quantize
-from inference.repository import weights_of
 from inference.settings import ModelSettings, Quantization
-from inference.tokens import FileTokens
-from inference.weights import load_model, read_manifest
+from inference.transformer.attention import IMPLEMENTATION
+from inference.transformer.onednn import prepack
+from inference.transformer.quantization import quantize
+from inference.transformer.tokenizer import FileTokens
+from inference.transformer.weights import load_model, read_manifest
+from inference.triton.repository import weights_of
 from inference.wire import Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate
 from streams.items.catalogue import Catalogue

@@ -6,7 +6,7 @@ One person, 50 likes of context, 100 candidates, all of MovieLens-100K:
 
     naive           transformers, its sdpa attention: a pass a candidate over the whole text
     padded          the same in batches of padded rows, one a candidate
-    packed          `inference.engine`: all candidates in one pass over the text
+    packed          `inference.full_text.engine`: all candidates in one pass over the text
     item tokens     `inference.item_tokens.engine` in this process, items read before
     in Triton       the same in a real tritonserver, asked through the client, one list at a time
     ..., kept       the same where all but the last thing of the context was read for the person's list before
@@ -37,22 +37,22 @@ import numpy as np
 import torch
 
 from deploy.bars import telling
-from inference import server
-from inference.arithmetic import flops
-from inference.client import TritonScorer
-from inference.engine import Engine
 from inference.errors import InferenceError
+from inference.full_text.engine import Engine
+from inference.full_text.prompt import PromptWriter
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.heads import Shape
-from inference.number_format import TORCH, choose, fastest
-from inference.packing import Prompt, common_length, lay, pack
-from inference.prompt import PromptWriter
-from inference.repository import build, weights_of
+from inference.scorers.triton import TritonScorer
 from inference.settings import DType, ModelSettings
-from inference.tokens import FileTokens
-from inference.weights import load_model, name_of, read_manifest
+from inference.transformer.flops import flops
+from inference.transformer.number_format import TORCH, choose, fastest
+from inference.transformer.packing import Prompt, common_length, lay, pack
+from inference.transformer.tokenizer import FileTokens
+from inference.transformer.weights import load_model, name_of, read_manifest
+from inference.triton import server
+from inference.triton.repository import build, weights_of
 from inference.wire import Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate, ScoreRequest
 from tests.benchmarks.lists import lists

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from deploy.judge import JUDGED, OUZEL, Judge
-from inference.evaluation.running import Scored
+from inference.evaluation.runner import Scored
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Reason, Recommendation, Source
 from schemas.seen import PLAIN, seen_rules

@@ -13,7 +13,7 @@ import pytest
 from deploy import cli, demo
 from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.processes import Child
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS

@@ -19,7 +19,7 @@ from deploy.brokers import Broker
 from deploy.errors import BadSource, DeployError
 from deploy.file_replay import Files, Replayed, replay_files
 from deploy.replay import CATCH_UP_SECONDS, Pace, kafka_sink, send_history, send_items, send_live, shifted
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import decode_event, decode_item
 from schemas.events import Event, EventKind
 from schemas.items import Item

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from deploy.asking import explained
 from deploy.errors import DeployError
 from deploy.rights import check_topics, leaderless, not_allowed, topic_states, user_of
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 
 SERVED, IDLE = (0, 0, 1, [1], [1]), (5, 1, -1, [2], [])
 """Error, number, leader, replicas and replicas in sync of a partition."""

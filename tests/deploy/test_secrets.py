@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import cli
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from streams.errors import BadSetting
 from streams.kafka.connection import client_options, faust_options
 from streams.settings import Secret, Settings, read_settings, settings_table, variable

@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.training.data import Histories
+from inference.training.histories import Histories
 
 SERIES, PARTS = 8, 6
 

@@ -20,10 +20,10 @@ from deploy.errors import BadSource, MissingPart
 from deploy.evaluate import Options, evaluate
 from deploy.judging import Job, judge
 from deploy.sources import EventColumns, ItemColumns
-from inference.evaluation.figures import About, summary
+from inference.evaluation.console_report import tables
+from inference.evaluation.html_report import page
 from inference.evaluation.intervals import ONE_USER
-from inference.evaluation.page import page
-from inference.evaluation.report import tables
+from inference.evaluation.metrics import About, summary
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from tests import parts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.evaluation.floors import DAY_MS, DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.baselines import DAY_MS, DecayedPopularity, ItemKnn, Markov, Popularity
 
 ALL = [Popularity, DecayedPopularity, Markov, ItemKnn]
 EVENTS = st.lists(

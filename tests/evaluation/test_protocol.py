@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.evaluation.figures import About, summary
-from inference.evaluation.floors import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.baselines import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.metrics import About, summary
 from inference.evaluation.protocol import DEPTH, Rule, Step, before_tests, leave_last_out, prequential
 from inference.evaluation.retrieval import Retrieval, among_unseen, at
-from inference.evaluation.running import (
+from inference.evaluation.runner import (
     BUCKETS,
     Asked,
     Cursor,

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from deploy.processes import Child
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yml"
 FOR, WINDOW = "1s", "20s"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.brokers import Broker, EmbeddedBroker
 from inference.errors import TritonNotAvailable
-from inference.installation import find_installation
+from inference.triton.installation import find_installation
 from tests.faults.cluster import FaultyKafka
 from tests.faults.schedule import NEED_KAFKA, NEED_MOUNT, NEED_TRITON, Fault, Kind, schedule
 from tests.faults.scorer import Scorer

@@ -9,10 +9,10 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient
 
 from deploy.processes import guard, release
-from inference import control, server
-from inference.ports import free_ports
-from inference.repository import config_pbtxt
 from inference.settings import ModelSettings
+from inference.triton import control, server
+from inference.triton.ports import free_ports
+from inference.triton.repository import config_pbtxt
 from tests.faults import scripts
 
 MODEL_PY = f"""import sys

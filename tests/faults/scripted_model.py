@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import region, tensors, wire
-from inference.triton_metrics import RestartMetric
+from inference import wire
+from inference.triton import region, tensors
+from inference.triton.metrics import RestartMetric
 from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
 
 WIDTH = 8

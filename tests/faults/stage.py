@@ -15,7 +15,7 @@ from typing import Any, Self
 from deploy.brokers import Broker
 from deploy.processes import Child
 from deploy.topics import create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter
 from schemas.topics import EVENTS, ITEMS

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from inference import server
-from inference.repository import build, weights_of
 from inference.settings import ModelSettings, Strategy
-from inference.weights import load_model, name_of
+from inference.transformer.weights import load_model, name_of
+from inference.triton import server
+from inference.triton.repository import build, weights_of
 from tests.parts import need_triton
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
@@ -34,9 +34,9 @@ def triton(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture(scope="session")
 def item_token_model(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same weights for item tokens, with an adapter that was never trained."""
-    from inference.attention import IMPLEMENTATION  # here, since it imports torch: not every test has it
     from inference.item_tokens.adapter import Adapter, save
     from inference.item_tokens.heads import Shape
+    from inference.transformer.attention import IMPLEMENTATION  # here, since it imports torch: not every test has it
 
     shape = Shape(hidden=576, reading=1152, layers=4)
     target = tmp_path_factory.mktemp("item-tokens")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import region, tensors
+from inference.triton import region, tensors
 
 
 class TritonPythonModel:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from inference.repository import config_pbtxt
-from inference.server import MODEL
 from inference.settings import ModelSettings
+from inference.triton.repository import config_pbtxt
+from inference.triton.server import MODEL
 from tests.faults import scripts
 from tests.faults.scorer import MODEL_PY
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.ahead import ahead
+from inference.full_text.prefetch import ahead
 
 
 @given(st.lists(st.integers(), max_size=6), st.integers(1, 4))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from inference.arithmetic import flops
-from inference.packing import lay
+from inference.transformer.flops import flops
+from inference.transformer.packing import lay
 from tests.inference import tiny
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from inference.graphs import BucketedTrunk, Ladder
+from inference.full_text.prompt import PromptWriter
+from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder
 from inference.item_tokens.reading import Reader
-from inference.packing import Prompt
-from inference.prompt import PromptWriter
 from inference.settings import ModelSettings
+from inference.transformer.packing import Prompt
 from inference.wire import Answered
 from tests.benchmarks import gpu, reading, scoring
 from tests.benchmarks.quantization import best, spearman

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.breaker import Breaker, State
+from inference.scorers.breaker import Breaker, State
 
 
 def opened(at: float = 0.0) -> Breaker:

@@ -9,7 +9,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inference import wire
-from inference.client import TritonScorer
+from inference.scorers.triton import TritonScorer
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 ASKED = ScoreRequest(

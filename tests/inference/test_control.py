@@ -14,11 +14,11 @@ import trustme
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from inference import control, server
-from inference.client import Tls, TritonScorer
 from inference.errors import SettingsError
-from inference.ports import free_ports
-from inference.server import ServerTls, TritonServer
+from inference.scorers.triton import Tls, TritonScorer
+from inference.triton import control, server
+from inference.triton.ports import free_ports
+from inference.triton.server import ServerTls, TritonServer
 from tests.inference.scripted_repository import add_version, scripted
 from tests.inference.tiny import request
 from tests.parts import need_triton

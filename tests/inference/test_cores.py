@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.cores import available
+from inference.transformer.cores import available
 
 
 @pytest.fixture

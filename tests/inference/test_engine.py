@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.engine import Engine
 from inference.errors import RequestRefused
+from inference.full_text.engine import Engine
 from inference.wire import Answer, Answered
 from schemas.scoring import ScoreRequest
 from tests.inference.tiny import engine, request

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.environment import passed_on
+from inference.triton.environment import passed_on
 
 
 @pytest.mark.parametrize(

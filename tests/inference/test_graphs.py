@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from inference.attention import Pass, group, mask
-from inference.graphs import BucketedTrunk, Ladder, Person
+from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder, Person
 from inference.item_tokens.trunk import cut, states
-from inference.packing import lay
+from inference.transformer.attention import Pass, group, mask
+from inference.transformer.packing import lay
 from inference.wire import Answered
 from schemas.scoring import Candidate, Past, ScoreRequest
 from tests.inference import tiny

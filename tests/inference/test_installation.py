@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference import installation
 from inference.errors import TritonNotAvailable
-from inference.installation import find_installation
+from inference.triton import installation
+from inference.triton.installation import find_installation
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from inference import cores
 from inference.errors import WeightsError
-from inference.number_format import MOST_THREADS, Chosen, choose, fastest, timings
 from inference.settings import DType, ModelSettings
+from inference.transformer import cores
+from inference.transformer.number_format import MOST_THREADS, Chosen, choose, fastest, timings
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 """With these, set before torch is loaded, any x86-64 processor behaves as one without AVX-512."""
@@ -25,7 +25,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def timed(monkeypatch: pytest.MonkeyPatch, bf16: float, fp32: float) -> None:
-    monkeypatch.setattr("inference.number_format.timings", lambda *_: {DType.BF16: bf16, DType.FP32: fp32})
+    monkeypatch.setattr("inference.transformer.number_format.timings", lambda *_: {DType.BF16: bf16, DType.FP32: fp32})
 
 
 @pytest.mark.parametrize(("bf16", "fp32", "expected"), [(1.0, 2.0, DType.BF16), (9.0, 2.0, DType.FP32)])
@@ -40,7 +40,7 @@ def test_auto_is_the_faster_format(
 
 
 def test_what_the_settings_name_is_not_timed(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
-    monkeypatch.setattr("inference.number_format.timings", lambda *_: pytest.fail("nothing is to be timed"))
+    monkeypatch.setattr("inference.transformer.number_format.timings", lambda *_: pytest.fail("nothing is to be timed"))
     named = ModelSettings.make(dtype="fp32", threads=3)
     assert choose(named, weights) == Chosen(named, "set", {})
     chosen = choose(ModelSettings.make(device="cuda"), weights)
@@ -77,7 +77,7 @@ def test_fp32_is_chosen_where_bf16_is_emulated(weights: Path) -> None:
     """The real sizes, in a process that sees an AVX2 processor."""
     (weights / "config.json").write_text(json.dumps({"hidden_size": 576, "intermediate_size": 1536}))
     program = (
-        "import sys, torch; from pathlib import Path; from inference.number_format import choose; "
+        "import sys, torch; from pathlib import Path; from inference.transformer.number_format import choose; "
         "from inference.settings import ModelSettings; "
         "assert torch.backends.cpu.get_cpu_capability() == 'AVX2', 'ATEN_CPU_CAPABILITY has no effect'; "
         "assert not torch.ops.mkldnn._is_mkldnn_bf16_supported(), 'ONEDNN_MAX_CPU_ISA has no effect'; "

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.packing import PREFIX, Prompt, common_length, pack
+from inference.transformer.packing import PREFIX, Prompt, common_length, pack
 
 ids = st.lists(st.integers(0, 999), min_size=1, max_size=9).map(tuple)
 

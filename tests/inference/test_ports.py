@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from inference import ports
-from inference.ports import free_ports
+from inference.triton import ports
+from inference.triton.ports import free_ports
 
 
 def test_none_is_given_twice() -> None:

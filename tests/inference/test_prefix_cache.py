@@ -2,9 +2,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.attention import PrefixState
-from inference.packing import common_length
-from inference.prefix_cache import PrefixCache
+from inference.transformer.attention import PrefixState
+from inference.transformer.packing import common_length
+from inference.transformer.prefix_cache import PrefixCache
 
 tokens = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference.prepacked import can_pack, prepack
+from inference.transformer.onednn import can_pack, prepack
 
 TOLERANCE = {torch.bfloat16: 0.02, torch.float32: 1e-5}
 

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from inference import server, weights
+from inference.engines import load_engine
 from inference.errors import TritonFailed, WeightsError
-from inference.loading import load_engine
-from inference.repository import build, weights_of
 from inference.settings import ModelSettings
+from inference.transformer import weights
+from inference.triton import server
+from inference.triton.repository import build, weights_of
 from tests.parts import need_triton
 
 ROOT = Path(__file__).parents[2]
@@ -201,4 +202,4 @@ def test_only_one_module_reads_what_others_made() -> None:
         for path in (ROOT / package).rglob("*.py")
         if "from_pretrained(" in path.read_text()
     ]
-    assert found == ["inference/pretrained.py"]
+    assert found == ["inference/transformer/pretrained.py"]

@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from inference.errors import RequestRefused, WeightsError
-from inference.packing import common_length
-from inference.prompt import MAX_STEERS, PromptWriter, clean, window
+from inference.full_text.prompt import MAX_STEERS, PromptWriter, clean, window
 from inference.settings import ModelSettings
-from inference.tokens import FileTokens
+from inference.transformer.packing import common_length
+from inference.transformer.tokenizer import FileTokens
 from schemas.scoring import Past
 from tests.inference.tiny import ByteTokens, request
 

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inference.errors import SettingsError
-from inference.quantization import FORMS, Int8DynamicLinear, Int8Linear, exact_weights, harms, quantize, size
 from inference.settings import Quantization
+from inference.transformer.quantization import (
+    FORMS,
+    Int8DynamicLinear,
+    Int8Linear,
+    exact_weights,
+    harms,
+    quantize,
+    size,
+)
 from inference.wire import Answered
 from tests.inference import tiny
 

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from inference import region
+from inference.triton import region
 
 HOLD = """import sys
 from pathlib import Path
-from inference import region
+from inference.triton import region
 with region.claimed(Path(sys.argv[1])) as regions:
     (Path(sys.argv[1]) / f"{regions.prefix}a").touch()
     print(regions.prefix, flush=True)

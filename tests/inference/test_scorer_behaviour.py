@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from inference.client import TritonScorer
-from inference.in_process import InProcessScorer
-from inference.scripted import Script, ScriptedScorer
+from inference.scorers.in_process import InProcessScorer
+from inference.scorers.scripted import Script, ScriptedScorer
+from inference.scorers.triton import TritonScorer
 from inference.shared import Counts
 from inference.wire import Answer
 from schemas.scoring import (

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from inference.in_process import InProcessScorer
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.reading import Reader, compose
 from inference.item_tokens.reading_store import ReadingStore, read_through
+from inference.scorers.in_process import InProcessScorer
 from inference.settings import ModelSettings
 from inference.shared import Counts, SharedEngine, Stopped
 from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from inference import supervision
 from inference.errors import TritonFailed
-from inference.ports import free_ports
-from inference.supervision import FIRST_SECONDS, MOST_SECONDS, STEADY_SECONDS, pause, serve
+from inference.triton import supervision
+from inference.triton.ports import free_ports
+from inference.triton.supervision import FIRST_SECONDS, MOST_SECONDS, STEADY_SECONDS, pause, serve
 from tests.inference.processes import of_group, shared_memory
 from tests.inference.scripted_repository import scripted
 from tests.parts import need_triton

@@ -8,10 +8,11 @@ import pytest
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from inference import server, wire
-from inference.client import TritonScorer
+from inference import wire
 from inference.errors import TritonFailed
-from inference.ports import free_ports
+from inference.scorers.triton import TritonScorer
+from inference.triton import server
+from inference.triton.ports import free_ports
 from schemas.scoring import CircuitOpen, InvalidAnswer, ScoreRequest, Unavailable
 from tests.inference.processes import of_group, shared_memory
 from tests.inference.tiny import request

@@ -18,9 +18,9 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from inference import server
-from inference.client import TritonScorer
-from inference.ports import free_ports
+from inference.scorers.triton import TritonScorer
+from inference.triton import server
+from inference.triton.ports import free_ports
 from tests.inference.processes import listening, of_group, shared_memory
 from tests.inference.scripted_repository import scripted
 from tests.inference.tiny import request
@@ -227,7 +227,7 @@ def test_without_a_port_for_it_there_is_no_http(tmp_path: Path) -> None:
 
 STARTER = """import sys
 from pathlib import Path
-from inference import server
+from inference.triton import server
 running = server.start(Path(sys.argv[1]), log=Path(sys.argv[2]))
 print(running.pid, flush=True)
 sys.stdin.read()

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from inference import server
-from inference.attention import IMPLEMENTATION
-from inference.client import TritonScorer
-from inference.in_process import InProcessScorer
 from inference.item_tokens.adapter import Adapter, load, locate, save
-from inference.repository import build, readings_of, settings_of, weights_of
-from inference.weights import load_model, name_of
+from inference.scorers.in_process import InProcessScorer
+from inference.scorers.triton import TritonScorer
+from inference.transformer.attention import IMPLEMENTATION
+from inference.transformer.weights import load_model, name_of
+from inference.triton import server
+from inference.triton.repository import build, readings_of, settings_of, weights_of
 from schemas.scoring import MAX_DESCRIBED, Candidate, InvalidAnswer, ItemVectors, Past, ScoreRequest
 from tests.inference.conftest import SETTINGS
 

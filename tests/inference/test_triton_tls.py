@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from inference import server
-from inference.client import Tls, TritonScorer
 from inference.errors import TritonFailed
-from inference.server import ServerTls, TritonServer
+from inference.scorers.triton import Tls, TritonScorer
+from inference.triton import server
+from inference.triton.server import ServerTls, TritonServer
 from schemas.scoring import Unavailable
 from tests.inference.tiny import request
 

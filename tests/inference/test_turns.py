@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from inference.turns import Turns
+from inference.priority_lock import Turns
 
 SECONDS = 60.0
 

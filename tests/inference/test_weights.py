@@ -7,13 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inference import repository, weights
-from inference.engine import Engine
+from inference.engines import load_engine
 from inference.errors import WeightsError
+from inference.full_text.engine import Engine
 from inference.item_tokens.adapter import save
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.loading import load_engine
 from inference.settings import DType, ModelSettings, Strategy
+from inference.transformer import weights
+from inference.triton import repository
 from inference.wire import Answered
 from tests.inference import tiny
 

@@ -6,13 +6,13 @@ import msgspec
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inference.attention import IMPLEMENTATION
-from inference.engine import Engine
+from inference.full_text.engine import Engine
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.heads import Shape
 from inference.item_tokens.residuals import Residuals
 from inference.settings import ModelSettings
+from inference.transformer.attention import IMPLEMENTATION
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 torch.set_num_threads(1)

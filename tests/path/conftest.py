@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from inference.repository import build
 from inference.settings import ModelSettings
+from inference.triton.repository import build
 from tests.inference.conftest import exact_model, item_token_model, item_token_triton
 from tests.parts import need_triton
 

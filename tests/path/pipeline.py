@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from deploy.brokers import Broker
 from deploy.processes import Child
 from deploy.topics import create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item

@@ -17,7 +17,7 @@ import pytest
 
 from deploy import topics
 from deploy.cli import cli
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from tests.parts import need_kafka
 from tests.path.guarded import READER, STRANGER, GuardedKafka
 from tests.patience import PATIENCE

@@ -28,7 +28,7 @@ from tests.streams.plane import contexts_of
 
 WORKER = """
 import sys
-from inference.scripted import ScriptedScorer
+from inference.scorers.scripted import ScriptedScorer
 from streams.worker import run
 sys.exit(run(lambda settings: ScriptedScorer(version="scripted-7")))
 """

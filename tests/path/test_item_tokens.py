@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.brokers import Broker
-from inference.server import TritonServer
+from inference.triton.server import TritonServer
 from schemas.codec import encode
 from schemas.recommendations import Recommendation, Source
 from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS

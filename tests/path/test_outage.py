@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy.brokers import Broker
-from inference import server
-from inference.ports import free_ports
+from inference.triton import server
+from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.brokers import Broker
 from deploy.processes import Child
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS

@@ -12,7 +12,7 @@ import pytest
 
 from deploy.brokers import Broker
 from deploy.processes import Child
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from tests.parts import need_kcat, need_triton
 from tests.patience import PATIENCE
 

@@ -30,7 +30,7 @@ PARTITIONS = 4
 
 MODEL = """
 import sys
-from inference.scripted import ScriptedScorer
+from inference.scorers.scripted import ScriptedScorer
 from streams.worker import run
 
 class Noting(ScriptedScorer):

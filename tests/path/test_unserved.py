@@ -19,7 +19,7 @@ from aiokafka.admin import RecordsToDelete
 from deploy.brokers import KafkaBroker
 from deploy.processes import Child
 from deploy.topics import admin
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka.errors import NotLeaderForPartitionError
 from msgspec.structs import replace
 
-from inference.scripted import ScriptedScorer
+from inference.scorers.scripted import ScriptedScorer
 from schemas.codec import decode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from streams.app import WorkerApp, create_app
 from streams.settings import Secret, Settings
 from tests.patience import PATIENCE

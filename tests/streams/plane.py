@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from deploy.brokers import Broker
 from deploy.processes import Child
 from deploy.topics import create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.codec import decode, decode_event, encode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused

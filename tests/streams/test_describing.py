@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import numpy as np
 import pytest
 
-from inference.scripted import Script, ScriptedScorer
+from inference.scorers.scripted import Script, ScriptedScorer
 from schemas.neighbours import Covisit, Covisits
 from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
 from streams.clock import SYSTEM, Clock

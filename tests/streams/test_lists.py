@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.scripted import EVERYBODY, Script, ScriptedScorer
+from inference.scorers.scripted import EVERYBODY, Script, ScriptedScorer
 from schemas.codec import decode
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.brokers import Broker
 from deploy.topics import admin, create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from schemas.topics import EVENTS, ITEMS
 from streams.clock import SYSTEM, Clock
 from streams.health.conditions import Condition, Survey, TopicFacts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from streams.settings import Secret, throwaway, to_environment
 from tests.patience import PATIENCE
 

@@ -16,7 +16,7 @@ from tests.training.test_train import dataset
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
     """The command on the tiny model and its people, at this process's own priority."""
     monkeypatch.setattr("os.nice", lambda by: by)
-    monkeypatch.setattr("inference.weights.convert", lambda target, settings, progress: target)
+    monkeypatch.setattr("inference.transformer.weights.convert", lambda target, settings, progress: target)
     monkeypatch.setattr("inference.training.learner.Base", lambda *given: world.Base())
     monkeypatch.setattr(datasets, "films", dataset)
     few = ["--epochs", "2", "--list-epochs", "0", "--variants", "1", "--rank", "4", "--until", "0.8"]

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.packing import lay
 from inference.training.packed import gather, lay_out
+from inference.transformer.packing import lay
 from inference.wire import Answered
 from schemas.scoring import Past, ScoreRequest
 from tests.inference import tiny

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.item_tokens.heads import feeling_rows
-from inference.training.data import NO_ITEM, Histories
+from inference.training.histories import NO_ITEM, Histories
 from inference.training.sequences import SECOND_MS, STRIDE, WINDOW, batch, context_begin, pieces, readings
 from schemas.events import EventKind
 from streams.ranking.pipeline import Ranking, history

@@ -11,8 +11,8 @@ from deploy.datasets import Dataset
 from deploy.train import Options, train
 from inference.errors import CheckpointError, NothingToLearn, WeightsError
 from inference.item_tokens.adapter import load
-from inference.training.course import Plan
 from inference.training.lists import ListRecipe
+from inference.training.schedule import Plan
 from inference.training.trainer import Recipe
 from schemas.items import Item
 from tests.inference import tiny

@@ -8,7 +8,7 @@ import torch
 
 from inference.errors import TrainingDiverged
 from inference.evaluation.sasrec import SasRec
-from inference.training.by_ids import SasRecNetwork
+from inference.training.id_networks import SasRecNetwork
 from inference.training.sequences import Piece, batch
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import answers, figures, new_likes, retrieved

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from inference.evaluation.sasrec import SasRec
-from inference.training.by_ids import SasRecNetwork
+from inference.training.id_networks import SasRecNetwork
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe
-from inference.training.walk import Lesson, Pace, Readings, walk
+from inference.training.walk_forward import Lesson, Pace, Readings, walk
 from tests.training import world
 
 PACE = Pace(first=2, fresh=1, again=1.0)

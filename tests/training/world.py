@@ -13,7 +13,7 @@ from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import Reader, compose
 from inference.item_tokens.trunk import cut, embedding_scale
 from inference.training.augmentation import variants
-from inference.training.data import Histories
+from inference.training.histories import Histories
 from inference.training.network import ItemTokenNetwork
 from schemas.events import Event, EventKind
 from schemas.scoring import Candidate

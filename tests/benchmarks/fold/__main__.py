@@ -21,7 +21,7 @@ from pathlib import Path
 
 from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker, find_kafka
 from deploy.errors import MissingPart
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from tests.benchmarks.fold import load as loads
 from tests.benchmarks.fold.contestants import ALL, Contestant, Place
 from tests.benchmarks.fold.running import Run, expected, run

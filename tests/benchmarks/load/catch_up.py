@@ -12,7 +12,7 @@ from typing import Any
 from deploy.errors import DeployError
 from deploy.processes import Child
 from deploy.topics import create
-from inference.ports import free_ports
+from inference.triton.ports import free_ports
 from streams.settings import Settings, throwaway, to_environment
 from tests.benchmarks.events import WORKER, produce
 from tests.benchmarks.load.pipeline import BROKERS, processor_seconds

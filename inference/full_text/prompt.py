@@ -20,9 +20,9 @@ import zlib
 from collections.abc import Sequence
 
 from inference.errors import RequestRefused
-from inference.packing import Prompt
 from inference.settings import ModelSettings
-from inference.tokens import Tokens
+from inference.transformer.packing import Prompt
+from inference.transformer.tokenizer import Tokens
 from schemas.scoring import Past, ScoreRequest
 
 VERSION = "p2"

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from inference import control, region
-from inference.environment import RESTARTS, passed_on
 from inference.errors import TritonFailed
-from inference.installation import Installation, find_installation
-from inference.ports import free_ports
+from inference.triton import control, region
+from inference.triton.environment import RESTARTS, passed_on
+from inference.triton.installation import Installation, find_installation
+from inference.triton.ports import free_ports
 
 MODEL = "scorer"
 READY_SECONDS = 600.0
@@ -128,7 +128,7 @@ def start(
 
     gRPC and metrics get free ports where none is given; HTTP is off without one. Clients with `control_key` may swap
     the model; without a key nobody may. The model runs on this Python and its packages, with little of this process's
-    environment (`inference.environment`).
+    environment (`inference.triton.environment`).
 
     The server writes to `log`, to its end if `restarts` is above 0: how often it was started again, which its metrics
     say. `on_started` is told its process id, which is also its process group's, as soon as it runs, and `on_stopped`

@@ -1,7 +1,7 @@
 """The Triton model repository: `scorer/config.pbtxt` from settings, and a version folder that holds all it needs.
 
 TARGET/scorer/config.pbtxt
-TARGET/scorer/1/model.py         imports this package; the logic is in `inference.triton_model`
+TARGET/scorer/1/model.py         imports this package; the logic is in `inference.triton.model`
 TARGET/scorer/1/settings.json
 TARGET/scorer/1/weights/         safetensors, config, tokenizer, manifest
 TARGET/scorer/1/adapter/         of item tokens: what was trained, and its card
@@ -12,17 +12,17 @@ import shutil
 from pathlib import Path
 
 from inference import wire
-from inference.server import MODEL
 from inference.settings import ModelSettings, Strategy
-from inference.weights import Progress, convert, silent
+from inference.transformer.weights import Progress, convert, silent
+from inference.triton.server import MODEL
 
 SETTINGS = "settings.json"
 WEIGHTS = "weights"
 ADAPTER = "adapter"
 
-_MODEL_PY = '''"""Made by `ouzel triton build`. The model itself is inference.triton_model."""
+_MODEL_PY = '''"""Made by `ouzel triton build`. The model itself is inference.triton.model."""
 
-from inference.triton_model import TritonPythonModel
+from inference.triton.model import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
@@ -81,9 +81,9 @@ def readings_of(repository: Path, settings: ModelSettings) -> Path | None:
 def config_pbtxt(settings: ModelSettings) -> str:
     """The model's configuration.
 
-    Bytes are UINT8, see `inference.tensors`. `allow_ragged_batch` lets requests of different lengths share a batch; the
-    Python backend hands each over by itself. `dynamic_batching` stays bare: any queue policy stalls requests for half a
-    second on tritonserver 2.51 (server #8870); admission control is the client's.
+    Bytes are UINT8, see `inference.triton.tensors`. `allow_ragged_batch` lets requests of different lengths share a
+    batch; the Python backend hands each over by itself. `dynamic_batching` stays bare: any queue policy stalls requests
+    for half a second on tritonserver 2.51 (server #8870); admission control is the client's.
     """
     return f"""name: "{MODEL}"
 backend: "python"

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 
 from inference.errors import WeightsError
-from inference.pretrained import read_model, read_tokenizer
 from inference.settings import DType, ModelSettings
+from inference.transformer.pretrained import read_model, read_tokenizer
 
 Progress = Callable[[str, int, int], None]
 """Called with a label, how much is done, and of how much."""
@@ -94,7 +94,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
 def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
     """The transformers model in `folder`, ready to infer, with the named attention implementation.
 
-    The settings name a number format, not `auto` (`inference.number_format.choose`). Raises `WeightsError`.
+    The settings name a number format, not `auto` (`inference.transformer.number_format.choose`). Raises `WeightsError`.
     """
     model = read_model(
         folder,

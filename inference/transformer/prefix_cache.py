@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 
-from inference.attention import PrefixState
-from inference.packing import common_length
+from inference.transformer.attention import PrefixState
+from inference.transformer.packing import common_length
 
 
 class PrefixCache:

@@ -4,9 +4,9 @@ import os
 
 import triton_python_backend_utils as pb_utils
 
-from inference.environment import RESTARTS
-from inference.number_format import Chosen
 from inference.shared import Counts
+from inference.transformer.number_format import Chosen
+from inference.triton.environment import RESTARTS
 
 
 class FormatMetrics:

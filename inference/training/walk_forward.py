@@ -16,7 +16,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from inference.item_tokens.heads import feeling_rows
-from inference.training.data import NO_ITEM, Histories, Ints
+from inference.training.histories import NO_ITEM, Histories, Ints
 from inference.training.network import Network
 from inference.training.sequences import Reading, readings
 from inference.training.trainer import Recipe, Trainer, falling

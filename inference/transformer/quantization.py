@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from inference.errors import SettingsError
-from inference.prepacked import PackedLinear
 from inference.settings import Quantization
+from inference.transformer.onednn import PackedLinear
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 LIMIT = 0.25

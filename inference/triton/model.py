@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from inference import region, tensors, wire
+from inference import wire
 from inference.backlog import Backlog
+from inference.engines import load_engine
 from inference.errors import RequestRefused, TooManyWait
-from inference.loading import load_engine
-from inference.repository import SETTINGS, WEIGHTS
 from inference.settings import ModelSettings
 from inference.shared import SharedEngine, Stopped
-from inference.triton_metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric
+from inference.triton import region, tensors
+from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric
+from inference.triton.repository import SETTINGS, WEIGHTS
 from schemas.scoring import Candidate, ScoreRequest
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL

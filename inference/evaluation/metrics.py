@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inference.evaluation.intervals import interval
 from inference.evaluation.protocol import DEPTH
-from inference.evaluation.running import BUCKETS, Outcome
+from inference.evaluation.runner import BUCKETS, Outcome
 
 RECALL_AT = (10, 50, 100, 200)
 PARTS = 10

@@ -10,7 +10,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferReques
 from tritonclient.utils import InferenceServerException
 
 from inference import wire
-from inference.breaker import Breaker
+from inference.scorers.breaker import Breaker
 from schemas.scoring import (
     Candidate,
     CircuitOpen,

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from inference.attention import group
 from inference.item_tokens.trunk import states
+from inference.transformer.attention import group
 
 _INSTRUCTION = 12
 """Tokens that are allowed for an instruction without wishes."""
@@ -102,7 +102,7 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The attention of a filled-up pass (`inference.attention.Attention`) of so many `people`.
+    """The attention of a filled-up pass (`inference.transformer.attention.Attention`) of so many `people`.
 
     `mask` is additive, [people, 1, G x T, T]: repeated for the G query heads that share a key head.
     """

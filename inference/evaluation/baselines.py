@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.running import Scored
+from inference.evaluation.runner import Scored
 
 DAY_MS = 86_400_000
 

@@ -76,7 +76,7 @@ class Method(Protocol):
 
 
 class Ranker(Protocol):
-    """A simple online method (`inference.evaluation.floors`)."""
+    """A simple online method (`inference.evaluation.baselines`)."""
 
     def learn(self, user: str, item: str, liked: bool, ts: int = 0) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from inference.packing import Layout
+from inference.transformer.packing import Layout
 
 
 def flops(config: Any, layers: int, layout: Layout, predicted: int = 0) -> int:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from inference.evaluation.figures import UNSEEN
+from inference.evaluation.console_report import duplicates, left_out, without_interval
+from inference.evaluation.metrics import UNSEEN
 from inference.evaluation.plots import Bar, bars, differences, lines
-from inference.evaluation.report import duplicates, left_out, without_interval
-from inference.evaluation.running import BUCKETS
+from inference.evaluation.runner import BUCKETS
 
 STYLE = """
 :root { color-scheme: light dark; --paper:#fff; --ink:#1c2430; --dim:#5b6675; --rule:#d9dee5; --bar:#b8c2ce;

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from inference.engine import Engine
+from inference.full_text.engine import Engine
 from inference.item_tokens.adapter import locate
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.repository import ADAPTER, readings_of
 from inference.settings import ModelSettings, Strategy
+from inference.triton.repository import ADAPTER, readings_of
 
 
 def load_engine(weights: Path, settings: ModelSettings) -> Engine | ItemTokenEngine:
-    """The engine that `settings` name, over the weights folder of a model repository (`inference.repository`).
+    """The engine that `settings` name, over the weights folder of a model repository (`inference.triton.repository`).
 
     The adapter is the one beside `weights`, else the one that `settings` name. Raises `WeightsError`. Sets this
     process's number of torch threads.

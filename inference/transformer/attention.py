@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from inference.errors import WeightsError
-from inference.packing import Layout
+from inference.transformer.packing import Layout
 
 IMPLEMENTATION = "ouzel_packed"
 

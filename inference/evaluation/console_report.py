@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from inference.evaluation.figures import UNSEEN
+from inference.evaluation.metrics import UNSEEN
 from inference.evaluation.protocol import DEPTH, WHY_LEFT_OUT
-from inference.evaluation.running import BUCKETS
+from inference.evaluation.runner import BUCKETS
 
 METRICS = (("hr10", f"HR@{DEPTH}"), ("ndcg10", f"NDCG@{DEPTH}"))
 

@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inference.ahead import ahead
-from inference.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
 from inference.errors import RequestRefused
-from inference.number_format import Chosen, choose
-from inference.packing import Part, Prompt, pack
-from inference.prefix_cache import PrefixCache
-from inference.prompt import VERSION, PromptWriter
-from inference.quantization import SAMPLE, named, quantize
+from inference.full_text.prefetch import ahead
+from inference.full_text.prompt import VERSION, PromptWriter
 from inference.settings import ModelSettings
 from inference.shared import Counts
-from inference.tokens import FileTokens, Tokens
-from inference.weights import load_model, read_manifest
+from inference.transformer.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
+from inference.transformer.number_format import Chosen, choose
+from inference.transformer.packing import Part, Prompt, pack
+from inference.transformer.prefix_cache import PrefixCache
+from inference.transformer.quantization import SAMPLE, named, quantize
+from inference.transformer.tokenizer import FileTokens, Tokens
+from inference.transformer.weights import load_model, read_manifest
 from inference.wire import Answer, Answered
 from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
 
@@ -68,7 +68,7 @@ class Engine:
 
     @classmethod
     def load(cls, weights: Path, settings: ModelSettings) -> "Engine":
-        """Over a folder that `inference.weights.convert` made. Raises `WeightsError`.
+        """Over a folder that `inference.transformer.weights.convert` made. Raises `WeightsError`.
 
         Sets this process's number of torch threads.
         """

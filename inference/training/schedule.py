@@ -20,12 +20,12 @@ from torch import Tensor
 from inference.errors import NothingToLearn
 from inference.training.calibration import Calibration, calibrate
 from inference.training.checkpoint import Checkpoints, State
-from inference.training.data import Histories, Ints
+from inference.training.histories import Histories, Ints
 from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import DEPTH, Figures, answers, best, figures, floors, new_likes, reranked, retrieved
-from inference.training.walk import Bools, Progress, told
+from inference.training.walk_forward import Bools, Progress, told
 
 SHORTLIST = 100
 """Of the model's own best, how many are ordered again."""

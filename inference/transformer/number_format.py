@@ -15,10 +15,10 @@ import torch
 from msgspec import structs
 from torch import nn
 
-from inference import cores
 from inference.errors import WeightsError
-from inference.prepacked import PackedLinear, can_pack
 from inference.settings import DType, ModelSettings
+from inference.transformer import cores
+from inference.transformer.onednn import PackedLinear, can_pack
 
 TORCH = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}
 """What torch calls each format."""
@@ -57,8 +57,8 @@ class Chosen(NamedTuple):
 def choose(settings: ModelSettings, weights: Path) -> Chosen:
     """Settle what `settings` leave open: the number format (`auto`) and the threads (0).
 
-    `weights` is a folder that `inference.weights.convert` made. Timing takes about a second, once in a process. Raises
-    `WeightsError` where the folder says nothing of the model's sizes.
+    `weights` is a folder that `inference.transformer.weights.convert` made. Timing takes about a second, once in a
+    process. Raises `WeightsError` where the folder says nothing of the model's sizes.
     """
     threads = settings.threads or min(cores.available(), MOST_THREADS)
     settings = structs.replace(settings, threads=threads)

@@ -6,7 +6,7 @@ The environment of a process stays readable for its user for as long as it runs,
 from collections.abc import Mapping
 
 RESTARTS = "OUZEL_TRITON_RESTARTS"
-"""How often the server was started again, for its model to report (`inference.triton_metrics`)."""
+"""How often the server was started again, for its model to report (`inference.triton.metrics`)."""
 
 NAMES = frozenset(
     {

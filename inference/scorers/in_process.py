@@ -54,12 +54,12 @@ class InProcessScorer:
 
     @classmethod
     def from_weights(cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32) -> "InProcessScorer":
-        """Over the engine of a built model (`inference.loading.load_engine`)."""
+        """Over the engine of a built model (`inference.engines.load_engine`)."""
 
         def load() -> ScoringEngine:
             # Read when torch is loaded. Threads that spin at every barrier starve each other on a shared machine.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-            from inference.loading import load_engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
+            from inference.engines import load_engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
 
             engine = load_engine(weights, settings)
             log.info("Scoring in-process with %s in %s", engine.version, engine.chosen)
