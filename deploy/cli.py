@@ -13,15 +13,15 @@ from typing import Any
 import click
 from rich.text import Text
 
-from deploy.bars import telling, told_by_bars
-from deploy.broker_options import BROKERS, TIMEOUT, WithSettings
-from deploy.column_options import chosen, column_options
-from deploy.inspect_command import inspect_file
-from deploy.parameters import Id, InFile, OutFile, Real
-from deploy.seen_options import seen_chosen, seen_options
-from deploy.terminal import Terminal, say, say_json
-from deploy.train_command import train
-from deploy.triton_command import triton
+from deploy.commands.broker_options import BROKERS, TIMEOUT, WithSettings
+from deploy.commands.column_options import chosen, column_options
+from deploy.commands.inspect_file import inspect_file
+from deploy.commands.parameters import Id, InFile, OutFile, Real
+from deploy.commands.seen_options import seen_chosen, seen_options
+from deploy.commands.train import train
+from deploy.commands.triton import triton
+from deploy.local.progress import telling, told_by_bars
+from deploy.local.terminal import Terminal, say, say_json
 from schemas.shown import shown
 from streams.private import private_file
 
@@ -88,7 +88,7 @@ def topics_create(
     brokers: str, events_partitions: int, items_partitions: int, replication: int, timeout: float
 ) -> None:
     """Make every topic that is not there yet. The number of partitions cannot be changed later."""
-    from deploy.topics import create
+    from deploy.kafka.topics import create
 
     made = asyncio.run(
         create(
@@ -110,7 +110,7 @@ def topics_create(
 @TIMEOUT
 def topics_list(brokers: str, timeout: float) -> None:
     """Show each topic with its partitions and how it is kept."""
-    from deploy.topics import describe
+    from deploy.kafka.topics import describe
 
     unknown = "? (that needs the right DescribeConfigs)"
     for topic in asyncio.run(describe(brokers, _connection(), timeout)):
@@ -127,7 +127,7 @@ def topics_list(brokers: str, timeout: float) -> None:
 @TIMEOUT
 def read(topic: str, brokers: str, key: str | None, follow: bool, timeout: float) -> None:
     """Print what is on TOPIC (recommendations, feedback, dead-letters, ...), a line of JSON a record."""
-    from deploy.reading import named, read
+    from deploy.kafka.reader import named, read
 
     with suppress(KeyboardInterrupt):
         asyncio.run(
@@ -169,7 +169,7 @@ def forget(context: click.Context, user: str, brokers: str, order_id: str | None
 
     import msgspec
 
-    from deploy.erasing import order
+    from deploy.kafka.erasure import order
     from schemas.privacy import ErasureOrder
     from streams.clock import SYSTEM
 
@@ -220,9 +220,9 @@ def replay(
     Columns with usual names are found by themselves. A share of the events can be sent as past: at full speed, and too
     old to be answered with lists.
     """
-    from deploy.file_replay import Files, replay_files
-    from deploy.replay import Pace
-    from deploy.watch import tell_summary
+    from deploy.replay.files import Files, replay_files
+    from deploy.replay.send import Pace
+    from deploy.replay.watch import tell_summary
 
     if speed is not None and factor is not None:
         raise click.UsageError("--speed and --factor exclude each other")
@@ -283,12 +283,12 @@ def evaluate(
     # Read when numpy and torch are imported: threads that wait by spinning take the cores from those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from deploy.core import SETTINGS
-    from deploy.datasets import films, from_files
-    from deploy.evaluate import Options
-    from deploy.evaluate import evaluate as measure
-    from deploy.file_report import printed
-    from deploy.judging import PROTOCOLS
+    from deploy.datasets.dataset import films, from_files
+    from deploy.evaluation.evaluate import Options
+    from deploy.evaluation.evaluate import evaluate as measure
+    from deploy.evaluation.jobs import PROTOCOLS
+    from deploy.evaluation.live_ranking import SETTINGS
+    from deploy.files.report import printed
 
     named = tuple(protocol for protocol in PROTOCOLS if protocol in protocols.split(","))
     if not named or set(protocols.split(",")) - set(PROTOCOLS):
@@ -310,7 +310,7 @@ def evaluate(
     learner = None
     with told_by_bars(by_label=True) as progress:
         if options.kinds:
-            from deploy.learning import learner as make
+            from deploy.evaluation.learners import learner as make
 
             learner = make(dataset.items, WORK, progress, processes)
         measure(
@@ -354,7 +354,7 @@ def demo(
     seen_kinds: str,
 ) -> None:
     """Replay real people's film ratings through a broker, a worker and a tritonserver, and watch the lists."""
-    from deploy.demo import Options, run
+    from deploy.demo.demo import Options, run
 
     options = Options(
         seconds=seconds,

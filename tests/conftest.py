@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
 from deploy.errors import MissingPart
+from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker
 from tests import parts
 
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.

@@ -10,8 +10,8 @@ import shutil
 
 import pytest
 
-from deploy.brokers import find_kafka
 from deploy.errors import MissingPart
+from deploy.local.brokers import find_kafka
 from inference.errors import TritonNotAvailable
 from inference.triton.installation import find_installation
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker
-from deploy.processes import Child
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind

@@ -22,8 +22,8 @@ TAIL = (
 )
 TASKS = {
     "csv reader alone": "import csv\nevents = sum(1 for _ in csv.reader(path.open(newline='')))",
-    "all events": "from deploy.datasets import from_files\nevents = len(from_files(path).events)",
-    "--limit 3000": "from deploy.datasets import from_files\nevents = len(from_files(path, limit=3000).events)",
+    "all events": "from deploy.datasets.dataset import from_files\nevents = len(from_files(path).events)",
+    "--limit 3000": "from deploy.datasets.dataset import from_files\nevents = len(from_files(path, limit=3000).events)",
 }
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from deploy.bars import telling
+from deploy.local.progress import telling
 from inference.errors import InferenceError
 from inference.scorers.triton import TritonScorer
 from inference.triton.repository import build, settings_of, weights_of

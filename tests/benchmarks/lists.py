@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy import movielens
+from deploy.datasets import movielens
 from schemas.events import Event
 from schemas.scoring import Candidate, Past, ScoreRequest
 from streams.fold.context import strength

@@ -33,7 +33,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.bars import telling
+from deploy.local.progress import telling
 from inference.errors import InferenceError
 from inference.full_text.engine import Engine
 from inference.item_tokens import adapter as adapters

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
-from deploy import movielens
+from deploy.datasets import movielens
 from schemas.codec import encode
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.covisits import covisits, messages

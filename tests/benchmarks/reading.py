@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deploy.bars import telling
-from deploy.datasets import films
+from deploy.datasets.dataset import films
+from deploy.local.progress import telling
 from inference.errors import InferenceError
 from inference.item_tokens.adapter import DEFAULT, load, locate
 from inference.item_tokens.engine import ItemTokenEngine

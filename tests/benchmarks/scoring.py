@@ -36,7 +36,7 @@ import msgspec
 import numpy as np
 import torch
 
-from deploy.bars import telling
+from deploy.local.progress import telling
 from inference.errors import InferenceError
 from inference.full_text.engine import Engine
 from inference.full_text.prompt import PromptWriter

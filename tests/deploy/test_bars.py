@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from deploy import bars
-from deploy.bars import Bars, clock, telling, told_by_bars
+from deploy.local import progress as bars
+from deploy.local.progress import Bars, clock, telling, told_by_bars
 from tests.patience import until
 
 

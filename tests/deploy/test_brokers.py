@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import topics
-from deploy.brokers import Broker, find_kafka
 from deploy.errors import MissingPart
-from deploy.topics import TopicState
+from deploy.kafka import topics
+from deploy.kafka.topics import TopicState
+from deploy.local.brokers import Broker, find_kafka
 from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS, PRIVACY
 
 

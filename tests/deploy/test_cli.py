@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from deploy.broker_options import MAIN_SETTINGS
-from deploy.brokers import Broker
 from deploy.cli import cli
-from deploy.topics import create
+from deploy.commands.broker_options import MAIN_SETTINGS
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
 from streams.settings import variable
 from tests.parts import need_triton
 from tests.patience import PATIENCE

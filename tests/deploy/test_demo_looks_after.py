@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from deploy import demo
+from deploy.demo import demo
 from deploy.errors import StartFailed, TooSlow
-from deploy.steps import Steps
+from deploy.local.steps import Steps
 from tests.patience import PATIENCE
 
 KILLED = "tritonserver was killed by signal 9. Start again; its last lines are:\nI last words"

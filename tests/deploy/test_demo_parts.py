@@ -8,13 +8,15 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from deploy import bars, building, demo
-from deploy.brokers import EmbeddedBroker
-from deploy.building import check_unseen
-from deploy.catalogue_reading import AT_LAST_SECONDS, FEW, SOON_SECONDS, USEFUL, Reading
+from deploy.demo import demo
 from deploy.errors import DeployError, MissingPart
-from deploy.stage import Stage
-from deploy.steps import Steps
+from deploy.local import build_model as building
+from deploy.local import progress as bars
+from deploy.local.brokers import EmbeddedBroker
+from deploy.local.build_model import check_unseen
+from deploy.local.stack import Stage
+from deploy.local.steps import Steps
+from deploy.replay.catalogue_reading import AT_LAST_SECONDS, FEW, SOON_SECONDS, USEFUL, Reading
 from inference.errors import TritonNotAvailable, WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
@@ -135,7 +137,7 @@ async def test_the_reason_for_scoring_in_process_is_told_in_full(
 
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60)
-    monkeypatch.setattr("deploy.stage.find_installation", missing)
+    monkeypatch.setattr("deploy.local.stack.find_installation", missing)
     monkeypatch.setattr(Stage, "build_model", built)
     broker = EmbeddedBroker(tmp_path / "broker")
     with Stage(tmp_path, tmp_path / "models", broker) as stage, Steps(console) as steps:

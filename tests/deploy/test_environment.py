@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import processes, stage
-from deploy.brokers import EmbeddedBroker, KafkaBroker
-from deploy.children import Progress, in_children
-from deploy.processes import Child
-from deploy.stage import Stage
+from deploy.local import processes
+from deploy.local import stack as stage
+from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.pool import Progress, in_children
+from deploy.local.processes import Child
+from deploy.local.stack import Stage
 from streams.settings import Secret, throwaway, to_environment
 from tests.parts import need, need_kafka
 from tests.patience import until

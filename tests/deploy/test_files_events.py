@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from deploy.errors import BadSource
-from deploy.event_files import EventFile
-from deploy.formats import Asked
-from deploy.sources import EventColumns
+from deploy.files.event_files import EventFile
+from deploy.files.formats import Asked
+from deploy.files.sources import EventColumns
 from schemas.events import Event, EventKind
 
 T = 1_600_000_000

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from deploy.errors import BadSource, MissingPart
-from deploy.event_files import EventFile
-from deploy.formats import Asked
-from deploy.sources import EventColumns
+from deploy.files.event_files import EventFile
+from deploy.files.formats import Asked
+from deploy.files.sources import EventColumns
 from schemas.events import Event
 
 T = 1_600_000_000

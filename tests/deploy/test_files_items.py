@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import BadSource
-from deploy.item_files import item_file, labels
-from deploy.sources import ItemColumns
+from deploy.files.item_files import item_file, labels
+from deploy.files.sources import ItemColumns
 from schemas.items import Item
 
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deploy.errors import BadSource
-from deploy.event_files import EventFile
-from deploy.item_files import item_file
-from deploy.sources import EventColumns
+from deploy.files.event_files import EventFile
+from deploy.files.item_files import item_file
+from deploy.files.sources import EventColumns
 from schemas.codec import decode_event, encode
 
 CELLS = st.one_of(

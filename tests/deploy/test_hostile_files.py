@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deploy.clean_copies import clean
-from deploy.deep_json import DEEPEST_JSON, depth
+from deploy.commands.parameters import InFile
 from deploy.errors import BadSource
-from deploy.event_files import EventFile
-from deploy.formats import MOST_COLUMNS, Asked, look
-from deploy.lines import LONGEST_LINE, lines
-from deploy.parameters import InFile
-from deploy.tables import Table
+from deploy.files.clean_copies import clean
+from deploy.files.deep_json import DEEPEST_JSON, depth
+from deploy.files.event_files import EventFile
+from deploy.files.formats import MOST_COLUMNS, Asked, look
+from deploy.files.lines import LONGEST_LINE, lines
+from deploy.files.tables import Table
 
 HEADER = "user,item,rating,time\n"
 ROWS = "1,2,3,1600000000\n", "1,3,5,1600000001\n"

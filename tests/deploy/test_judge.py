@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from deploy.judge import JUDGED, OUZEL, Judge
+from deploy.replay.judge import JUDGED, OUZEL, Judge
 from inference.evaluation.runner import Scored
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Reason, Recommendation, Source

@@ -4,7 +4,7 @@ from collections import deque
 
 import pytest
 
-from deploy.pacing import BEHIND_MS, FASTEST, FIRST, SHARE, SLOWEST, AdaptivePace, SteadyPace
+from deploy.demo.speed import BEHIND_MS, FASTEST, FIRST, SHARE, SLOWEST, AdaptivePace, SteadyPace
 from schemas.recommendations import Degraded
 from tests.deploy.test_view import made
 

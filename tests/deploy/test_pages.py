@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from deploy import pages
 from deploy.errors import TooSlow
-from deploy.pages import PATIENCE_SECONDS, Page, number
+from deploy.local import pages
+from deploy.local.pages import PATIENCE_SECONDS, Page, number
 from schemas.events import EventKind
 from streams.metrics import Metrics
 

@@ -6,9 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from deploy import parameters
 from deploy.cli import cli
-from deploy.parameters import OutFile, OutFolder, Real
+from deploy.commands import parameters
+from deploy.commands.parameters import OutFile, OutFolder, Real
 
 OUTPUTS = [
     (("evaluate", "--json"), False),

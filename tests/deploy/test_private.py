@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import cli, demo
-from deploy.brokers import EmbeddedBroker, KafkaBroker
-from deploy.processes import Child
+from deploy import cli
+from deploy.demo import demo
+from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import watchdog
 from deploy.errors import StartFailed
-from deploy.processes import Child, how_it_ended, tail
+from deploy.local import watchdog
+from deploy.local.processes import Child, how_it_ended, tail
 from tests.patience import PATIENCE, until
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -96,7 +96,7 @@ def test_children_do_not_outlive_a_parent_that_dies(tmp_path: Path, death: signa
     log = tmp_path / "log"
     script = (
         "import pathlib, signal, time\n"
-        "from deploy.processes import Child\n"
+        "from deploy.local.processes import Child\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # ignored by what runs under nohup
         f"Child('nested', {NESTED!r}, log=pathlib.Path({str(log)!r}))\n"
         "time.sleep(600)"
@@ -112,7 +112,7 @@ def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) ->
     log = tmp_path / "log"
     script = (
         "import pathlib\n"
-        "from deploy.processes import Child\n"
+        "from deploy.local.processes import Child\n"
         f"child = Child('sleeper', {SLEEPER!r}, log=pathlib.Path({str(log)!r}))\n"
         "print(child.pid)"
     )

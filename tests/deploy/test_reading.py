@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from deploy import topics
-from deploy.brokers import Broker
-from deploy.reading import named, read
+from deploy.kafka import topics
+from deploy.kafka.reader import named, read
+from deploy.local.brokers import Broker
 from schemas.codec import encode
 from schemas.topics import RECOMMENDATIONS
 from tests.patience import PATIENCE

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deploy import topics
-from deploy.brokers import Broker
 from deploy.errors import BadSource, DeployError
-from deploy.file_replay import Files, Replayed, replay_files
-from deploy.replay import CATCH_UP_SECONDS, Pace, kafka_sink, send_history, send_items, send_live, shifted
+from deploy.kafka import topics
+from deploy.local.brokers import Broker
+from deploy.replay.files import Files, Replayed, replay_files
+from deploy.replay.send import CATCH_UP_SECONDS, Pace, kafka_sink, send_history, send_items, send_live, shifted
 from inference.triton.ports import free_ports
 from schemas.codec import decode_event, decode_item
 from schemas.events import Event, EventKind

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
-from deploy.asking import explained
 from deploy.errors import DeployError
-from deploy.rights import check_topics, leaderless, not_allowed, topic_states, user_of
+from deploy.kafka.asking import explained
+from deploy.kafka.rights import check_topics, leaderless, not_allowed, topic_states, user_of
 from inference.triton.ports import free_ports
 
 SERVED, IDLE = (0, 0, 1, [1], [1]), (5, 1, -1, [2], [])

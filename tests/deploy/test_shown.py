@@ -19,14 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy import cli
-from deploy.bars import Bars, told_by_bars
 from deploy.errors import DeployError
-from deploy.file_report import printed
-from deploy.reading import line as line_of
-from deploy.sources import Report
-from deploy.steps import Steps
-from deploy.terminal import Terminal, say, say_json
-from deploy.view import Show, View, line
+from deploy.files.report import printed
+from deploy.files.sources import Report
+from deploy.kafka.reader import line as line_of
+from deploy.local.progress import Bars, told_by_bars
+from deploy.local.steps import Steps
+from deploy.local.terminal import Terminal, say, say_json
+from deploy.replay.terminal import Show, View, line
 from schemas.codec import encode
 from schemas.recommendations import Reason, Source
 from schemas.shown import shown, shown_in_line, shown_json

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deploy.board import FOLLOWED_SECONDS, PEOPLE_KEPT, Board, Rate, Times
-from deploy.judge import Judge
-from deploy.summary import summary, summary_table, why_without_model
-from deploy.view import Show, View, line
+from deploy.replay.judge import Judge
+from deploy.replay.scoreboard import FOLLOWED_SECONDS, PEOPLE_KEPT, Board, Rate, Times
+from deploy.replay.stats import summary, summary_table, why_without_model
+from deploy.replay.terminal import Show, View, line
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Reason, Recommendation, Source

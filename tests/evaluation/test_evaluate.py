@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from deploy import movielens
 from deploy.cli import cli
-from deploy.datasets import Dataset, films, from_files, likes
+from deploy.datasets import movielens
+from deploy.datasets.dataset import Dataset, films, from_files, likes
 from deploy.errors import BadSource, MissingPart
-from deploy.evaluate import Options, evaluate
-from deploy.judging import Job, judge
-from deploy.sources import EventColumns, ItemColumns
+from deploy.evaluation.evaluate import Options, evaluate
+from deploy.evaluation.jobs import Job, judge
+from deploy.files.sources import EventColumns, ItemColumns
 from inference.evaluation.console_report import tables
 from inference.evaluation.html_report import page
 from inference.evaluation.intervals import ONE_USER

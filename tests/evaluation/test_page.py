@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.datasets import from_files
-from deploy.evaluate import Options, evaluate
+from deploy.datasets.dataset import from_files
+from deploy.evaluation.evaluate import Options, evaluate
 from tests.evaluation import synthetic
 from tests.evaluation.test_evaluate import EVENTS, ITEMS
 from tests.parts import need_chromium

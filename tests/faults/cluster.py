@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from deploy.brokers import KafkaBroker
+from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
 from streams.settings import Secret
 from tests.patience import PATIENCE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.processes import Child
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules.yml"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.brokers import Broker, EmbeddedBroker
+from deploy.local.brokers import Broker, EmbeddedBroker
 from inference.errors import TritonNotAvailable
 from inference.triton.installation import find_installation
 from tests.faults.cluster import FaultyKafka

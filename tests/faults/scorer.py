@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tritonclient.grpc import InferenceServerClient
 
-from deploy.processes import guard, release
+from deploy.local.processes import guard, release
 from inference.settings import ModelSettings
 from inference.triton import control, server
 from inference.triton.ports import free_ports

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from deploy.brokers import Broker
-from deploy.processes import Child
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from deploy.errors import BadSource
-from deploy.event_files import EventFile
-from deploy.item_files import item_file
+from deploy.files.event_files import EventFile
+from deploy.files.item_files import item_file
 from inference import wire
 from inference.errors import RequestRefused
 from inference.training import feedback

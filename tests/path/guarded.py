@@ -4,7 +4,7 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from deploy.brokers import KafkaBroker
+from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
 
 STRANGER, READER = "stranger", "reader"

@@ -12,9 +12,9 @@ from typing import Self, TypeVar
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from deploy.brokers import Broker
-from deploy.processes import Child
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind

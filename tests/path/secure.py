@@ -11,7 +11,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from deploy.brokers import KafkaBroker
+from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
 from streams.settings import Secret
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import pytest
 
-from deploy import topics
 from deploy.cli import cli
+from deploy.kafka import topics
 from inference.triton.ports import free_ports
 from tests.parts import need_kafka
 from tests.path.guarded import READER, STRANGER, GuardedKafka
@@ -278,7 +278,7 @@ def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) ->
 
 def until_read(bootstrap: str, topic: str, enough: Callable[[list[dict[str, object]]], bool]) -> None:
     """Wait until the values on a topic are enough."""
-    from deploy.reading import named, read
+    from deploy.kafka.reader import named, read
 
     deadline = time.monotonic() + PATIENCE
     while True:

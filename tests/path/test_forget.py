@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.brokers import Broker
-from deploy.processes import Child
-from deploy.topics import settings as topic_settings
+from deploy.kafka.topics import settings as topic_settings
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from schemas.codec import decode, encode
 from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation

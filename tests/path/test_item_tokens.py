@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from inference.triton.server import TritonServer
 from schemas.codec import encode
 from schemas.recommendations import Recommendation, Source

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Recommendation

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from inference.triton import server
 from inference.triton.ports import free_ports
 from schemas.codec import encode

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS

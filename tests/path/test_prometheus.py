@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from deploy.brokers import Broker
-from deploy.processes import Child
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.feedback import Feedback
@@ -78,7 +78,7 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
 def start_without_waiting(pipeline: Pipeline) -> None:
     import sys
 
-    from deploy.processes import Child
+    from deploy.local.processes import Child
     from streams.settings import to_environment
     from tests.path.test_forget import WORKER
 

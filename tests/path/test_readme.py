@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
-from deploy.processes import Child
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from tests.parts import need_kcat, need_triton
 from tests.patience import PATIENCE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from tests.path.pipeline import Pipeline, films
 
 pytestmark = pytest.mark.kafka

@@ -18,7 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from deploy.processes import Child
+from deploy.local.processes import Child
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
 from streams.settings import Secret, Settings, to_environment

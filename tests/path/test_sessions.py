@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aiokafka.partitioner import murmur2
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.privacy import ErasureReceipt

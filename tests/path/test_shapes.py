@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.events import EventKind

@@ -16,9 +16,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from deploy.brokers import KafkaBroker
-from deploy.processes import Child
-from deploy.topics import admin
+from deploy.kafka.topics import admin
+from deploy.local.brokers import KafkaBroker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind

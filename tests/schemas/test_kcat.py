@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from deploy import topics as broker_topics
-from deploy.brokers import Broker
+from deploy.kafka import topics as broker_topics
+from deploy.local.brokers import Broker
 from schemas import topics
 from schemas.codec import decode_event, decode_item, encode
 from tests import parts

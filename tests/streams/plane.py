@@ -13,9 +13,9 @@ from typing import Any, Self
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from deploy.brokers import Broker
-from deploy.processes import Child
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, decode_event, encode
 from schemas.dead_letters import DeadLetter

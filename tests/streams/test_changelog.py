@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from deploy.brokers import Broker
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
 from schemas.topics import CONTEXTS
 from streams.errors import Superseded
 from streams.fold.context import EMPTY

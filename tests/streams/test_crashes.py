@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation

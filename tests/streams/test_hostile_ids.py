@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item

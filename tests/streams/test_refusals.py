@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.brokers import Broker
+from deploy.local.brokers import Broker
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal

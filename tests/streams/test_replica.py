@@ -5,8 +5,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from deploy.brokers import Broker
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
 from schemas.topics import NEIGHBOURS
 from streams.clock import SYSTEM
 from streams.kafka.replica import Replica

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 
-from deploy.brokers import Broker
-from deploy.topics import admin, create
+from deploy.kafka.topics import admin, create
+from deploy.local.brokers import Broker
 from inference.triton.ports import free_ports
 from schemas.topics import EVENTS, ITEMS
 from streams.clock import SYSTEM, Clock

@@ -12,8 +12,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.brokers import Broker
-from deploy.topics import partitions_of, settings
+from deploy.kafka.topics import partitions_of, settings
+from deploy.local.brokers import Broker
 from schemas.codec import encode
 from schemas.errors import Refusal
 from schemas.items import Item

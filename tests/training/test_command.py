@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from deploy import datasets, train_command
+from deploy.commands import train as train_command
+from deploy.datasets import dataset as datasets
 from inference.training.trainer import Trainer
 from tests.training import world
 from tests.training.test_train import dataset

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.errors import BadSource
-from deploy.sources import ItemColumns
-from deploy.train import from_feedback
+from deploy.files.sources import ItemColumns
+from deploy.learning.adapter import from_feedback
 from inference.training.feedback import CLIP, erased, events, weight
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome

@@ -7,8 +7,8 @@ import pytest
 import torch
 from msgspec.structs import replace as changed
 
-from deploy.datasets import Dataset
-from deploy.train import Options, train
+from deploy.datasets.dataset import Dataset
+from deploy.learning.adapter import Options, train
 from inference.errors import CheckpointError, NothingToLearn, WeightsError
 from inference.item_tokens.adapter import load
 from inference.training.lists import ListRecipe

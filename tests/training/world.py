@@ -94,7 +94,7 @@ def network(
 
 
 class Base:
-    """What `deploy.train` trains on, in place of `inference.training.learner.Base`."""
+    """What `deploy.learning.adapter` trains on, in place of `inference.training.learner.Base`."""
 
     name, version, depths = "tiny", "tiny-1", (1, 2)
     chosen = "fp32"

@@ -19,8 +19,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from deploy.brokers import Broker, EmbeddedBroker, KafkaBroker, find_kafka
 from deploy.errors import MissingPart
+from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker, find_kafka
 from inference.triton.ports import free_ports
 from tests.benchmarks.fold import load as loads
 from tests.benchmarks.fold.contestants import ALL, Contestant, Place

@@ -13,8 +13,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
-from deploy.processes import Child
-from deploy.topics import admin, create
+from deploy.kafka.topics import admin, create
+from deploy.local.processes import Child
 from schemas.topics import ALL as OURS
 from streams.fold.context import digest
 from tests.benchmarks.fold.contestants import ROOT, Common, Contestant, Place

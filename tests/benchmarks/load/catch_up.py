@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import DeployError
-from deploy.processes import Child
-from deploy.topics import create
+from deploy.kafka.topics import create
+from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from streams.settings import Settings, throwaway, to_environment
 from tests.benchmarks.events import WORKER, produce

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 from typing import Any
 
-from deploy.stage import Stage
+from deploy.local.stack import Stage
 from tests.benchmarks.load.driving import drive, events
 from tests.benchmarks.load.pipeline import Size, pipeline, resident_mib
 from tests.benchmarks.load.plot import Line, chart

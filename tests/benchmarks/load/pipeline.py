@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.brokers import EmbeddedBroker, KafkaBroker
 from deploy.errors import DeployError
-from deploy.replay import kafka_sink, send_history, send_items
-from deploy.stage import Stage
-from deploy.steps import Steps
+from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.stack import Stage
+from deploy.local.steps import Steps
+from deploy.replay.send import kafka_sink, send_history, send_items
 from streams.clock import SYSTEM
 from tests.benchmarks.load.driving import catalogue, events
 

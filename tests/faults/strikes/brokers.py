@@ -6,7 +6,7 @@ import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.brokers import KafkaBroker
+from deploy.local.brokers import KafkaBroker
 from schemas.topics import CONTEXTS, NEIGHBOURS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage

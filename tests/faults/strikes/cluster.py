@@ -6,7 +6,7 @@ from random import Random
 
 from aiokafka.admin import NewPartitions
 
-from deploy.topics import admin, create
+from deploy.kafka.topics import admin, create
 from schemas.topics import ALL, CONTEXTS, DEAD_LETTERS, EVENTS, FEEDBACK, ITEMS, RECOMMENDATIONS
 from tests.faults.cluster import Right
 from tests.faults.schedule import Fault

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from deploy.topics import admin
+from deploy.kafka.topics import admin
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import CONTEXTS, COVISITS, EVENTS, FEEDBACK, RECOMMENDATIONS

@@ -1,0 +1,267 @@
+"""`make demo`: real films and real people's ratings through the whole path, live in the terminal.
+
+The first part of MovieLens-100K's ratings is sent at full speed as past, the rest is replayed live, in the order in
+which it happened, and every list that comes out is judged on what the person likes next.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy.datasets import movielens
+from deploy.demo.speed import AdaptivePace, SteadyPace
+from deploy.errors import StartFailed, TooSlow, expected
+from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.stack import Stage, claimed
+from deploy.local.steps import Step, Steps
+from deploy.replay.catalogue_reading import Reading
+from deploy.replay.send import kafka_sink, send_history, send_items, shifted
+from deploy.replay.stats import why_without_model
+from deploy.replay.watch import Watch, beside, on_signals, tell_summary
+from schemas.events import Event
+from schemas.seen import ALL, NEVER, seen_rules
+from schemas.shown import shown
+from streams.clock import SYSTEM
+from streams.log_lines import LogLines
+from streams.settings import Settings
+
+PARTITIONS = 4
+FRAMES_PER_SECOND = 4
+LEARN_AT_ONCE = 500
+LOOK_SECONDS = 0.5
+"""Between two looks whether all parts run."""
+
+READING_SECONDS = 2.0
+"""Between two looks in the live part at how far the reading is."""
+
+STALLED_SECONDS = 300.0
+"""Without any progress."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be asked of the demo.
+
+    `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `events_per_second`, how fast it
+    goes, None for what lists keep up with here; `history`, the share of the ratings that is past when it begins;
+    `seed` orders what happened in the same second; `seen_again` and `seen_kinds` are as the settings of a worker.
+    """
+
+    seconds: float | None = None
+    events_per_second: float | None = None
+    history: float = 0.8
+    seed: int = 0
+    workers: int = 1
+    broker: str = "embedded"
+    work: Path = Path(".ouzel")
+    json: Path | None = None
+    seen_again: str = NEVER
+    seen_kinds: str = ALL
+
+
+def run(options: Options, console: Console) -> int:
+    """Run the demo to its end; the exit status: 0 after its time or Ctrl-C in the live part, 130 after Ctrl-C before,
+    1 after a failure, which is told with the operator's next step before the parts are ended.
+
+    Raises `DeployError` where it cannot begin. No process is left behind in any case.
+    """
+    return asyncio.run(_run(options, console))
+
+
+async def _run(options: Options, console: Console) -> int:
+    with claimed(options.work / "demo") as folder:
+        if not logging.root.handlers:
+            logging.basicConfig(filename=folder / "demo.log", level=logging.WARNING)
+            logging.root.handlers[0].setFormatter(LogLines(logging.BASIC_FORMAT))
+        kinds = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
+        figures: dict[str, Any] | None = None
+        status = 0
+        with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
+            stage.seen = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
+            demo = Demo(options, console, stage)
+            with on_signals(demo.interrupt):
+                try:
+                    figures = await demo.perform()
+                except asyncio.CancelledError:
+                    console.print("stopped")
+                    status = 130
+                except Exception as error:
+                    # A part that has ended is why others failed.
+                    sentence = demo.ended() or expected(error)
+                    if sentence is None:
+                        raise
+                    demo.tell(sentence)
+                    status = 1
+            console.print("ending all parts ...", style="grey58")
+    if figures is not None:
+        tell_summary(figures, console, options.json)
+        why = why_without_model(figures, Settings().list_deadline_ms, folder / "tritonserver.log")
+        if why:
+            console.print(why, soft_wrap=True)
+    return status
+
+
+class Demo:
+    """One run on a stage."""
+
+    def __init__(self, options: Options, console: Console, stage: Stage) -> None:
+        self._options = options
+        self._console = console
+        self._stage = stage
+        self._films = movielens.items()
+        speed = options.events_per_second
+        self._pace = AdaptivePace() if speed is None else SteadyPace(speed)
+        self._watch = Watch(
+            console,
+            parts=self._parts(),
+            seconds=options.seconds,
+            seen=seen_rules(options.seen_again, options.seen_kinds),
+            on_list=self._pace.came,
+        )
+        self._reading = Reading(len(self._films))
+        self._live = False
+        self._told = False
+        self._task = asyncio.current_task()
+
+    def interrupt(self) -> None:
+        """Ctrl-C or SIGTERM: the live part ends with its summary; anything else, or the second time, is broken off."""
+        ended = self._live and self._watch.end()
+        if not ended and self._task is not None:
+            self._task.cancel()
+
+    async def perform(self) -> dict[str, Any]:
+        """Prepare, replay, and return the figures. Raises `DeployError`, at once if a part ends that all depends on."""
+        ratings = movielens.events(self._options.seed)
+        cut = round(len(ratings) * self._options.history)
+        history, live = ratings[:cut], ratings[cut:]
+        for film in self._films:
+            self._watch.item(film)
+        async with beside(self._look_after()):
+            with Steps(self._console) as steps:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._model(steps, live[0].ts if live else history[-1].ts))
+                    tasks.create_task(self._event_plane(steps, history))
+                begun = await self._read_enough(steps)
+            bootstrap = self._stage.broker.bootstrap
+            async with kafka_sink(bootstrap) as sink, beside(self._follow_reading()):
+                self._live = True
+                figures = await self._watch.run(bootstrap, sink, live, self._pace)
+            read = {"of": len(self._films), "begin": begun, "end": await self._stage.described()}
+            judged = await self._stage.judged()
+        return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
+
+    def tell(self, sentence: str) -> None:
+        """Say why the demo ends, the first time."""
+        if not self._told:
+            self._told = True
+            self._console.print(f"ouzel: {shown(sentence)}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+    def ended(self) -> str | None:
+        """What to say of a part that has ended by itself and is needed now; None if there is none."""
+        return self._stage.ended() or (None if self._live else self._stage.triton_ended())
+
+    async def _look_after(self) -> None:
+        """Name a part that has ended within a second, in whatever the demo does then.
+
+        Without a broker or a worker there are no lists. Without tritonserver there are, once they have begun.
+        """
+        while True:
+            if (sentence := self.ended()) is not None:
+                # At once: what needs the part may take its time to give up.
+                if self._live and self._console.is_terminal:
+                    self._watch.notes.warning = sentence.partition(". ")[0]
+                else:
+                    self.tell(sentence)
+                raise StartFailed(sentence)
+            without = self._stage.triton_ended()
+            if without is not None and not self._watch.notes.warning:
+                how, _, lines = without.partition(". ")
+                self._watch.warn(f"{how}: lists go on without the model", lines)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _model(self, steps: Steps, judged_from_ms: int) -> None:
+        with steps.step("model") as step:
+            await self._stage.build_model(step, judged_from_ms)
+            if self._stage.without_triton:
+                # On a separate line: what does not fit beside a bar is cut off.
+                self._console.print(f"Scoring in-process: {self._stage.without_triton}", highlight=False)
+                step.say("scoring in-process")
+            else:
+                await self._stage.start_triton(step)
+
+    async def _event_plane(self, steps: Steps, history: Sequence[Event]) -> None:
+        with steps.step("broker") as step:
+            await self._stage.start_broker(step, PARTITIONS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._workers(steps))
+            tasks.create_task(self._past(steps, history))
+        with steps.step("contexts and counts") as step:
+            await self._folded(step, len(history))
+
+    async def _workers(self, steps: Steps) -> None:
+        with steps.step("workers") as step:
+            await self._stage.start_workers(step, self._options.workers)
+
+    async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
+        # No part of the past is young enough to be answered with a list.
+        ends_ms = SYSTEM.now_ms() - Settings().trigger_max_age_ms
+        with steps.step("films and history") as step:
+            async with kafka_sink(self._stage.broker.bootstrap) as sink:
+                await send_items(sink, self._films)
+                for start in range(0, len(history), LEARN_AT_ONCE):
+                    step.say(f"{start:,} ratings sent", start, len(history))
+                    part = history[start : start + LEARN_AT_ONCE]
+                    await send_history(sink, part, last_ms=history[-1].ts, ends_ms=ends_ms)
+            step.say(f"{len(self._films):,} films, {len(history):,} ratings")
+        with steps.step("baselines") as step:
+            for start in range(0, len(history), LEARN_AT_ONCE):
+                step.say(f"{start:,} ratings learned", start, len(history))
+                for event in history[start : start + LEARN_AT_ONCE]:
+                    self._watch.past(shifted(event, ends_ms - history[-1].ts))
+                await asyncio.sleep(0)
+            step.say("the simple methods have learned the same")
+
+    async def _folded(self, step: Step, wanted: int) -> None:
+        most, deadline = -1, 0.0
+        while (done := await self._stage.folded()) < wanted:
+            if done > most:
+                most, deadline = done, time.monotonic() + STALLED_SECONDS
+            elif time.monotonic() > deadline:
+                raise TooSlow(
+                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: one "
+                    f"hangs, or this machine is too busy. Look at the logs in {self._stage.folder}, and try again."
+                )
+            step.say(f"{done:,} ratings folded and counted", done, wanted)
+            await asyncio.sleep(1 / FRAMES_PER_SECOND)
+        step.say(f"{wanted:,} ratings folded and counted")
+
+    async def _read_enough(self, steps: Steps) -> int:
+        """Wait until lists are useful; how many films are read by then. The others are read while lists go out."""
+        began = time.monotonic()
+        with steps.step("films read") as step:
+            while not self._reading.enough(read := await self._stage.described(), time.monotonic() - began):
+                step.say(self._reading.told(read, time.monotonic()), read, len(self._films))
+                await asyncio.sleep(1 / FRAMES_PER_SECOND)
+            rest = "" if read == len(self._films) else "; the rest is read while lists go out"
+            step.say(f"{read:,} of {len(self._films):,} films read by the model{rest}")
+        return read
+
+    async def _follow_reading(self) -> None:
+        """Have the view say how far the reading is, until it is over."""
+        notes = self._watch.notes
+        while (read := await self._stage.described()) < len(self._films) and not notes.warning:
+            notes.reading = self._reading.told(read, time.monotonic())
+            await asyncio.sleep(READING_SECONDS)
+        notes.reading = ""
+
+    def _parts(self) -> str:
+        model = "in-process scoring" if self._stage.without_triton else "Triton"
+        broker = {"embedded": "embedded broker", "kafka": "Apache Kafka"}[self._stage.broker.name]
+        workers = f"{self._options.workers} workers" if self._options.workers > 1 else "1 worker"
+        return f"MovieLens-100K · {broker} · {workers} · {model}"

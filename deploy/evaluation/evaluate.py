@@ -1,0 +1,170 @@
+"""`ouzel evaluate`: the ranking core on real events, offline, beside the methods that it has to beat.
+
+First the models are trained (`deploy.evaluation.trainings`), each time on what came before. Then every order of ties
+under every protocol is judged in a process of its own: the ranking core with the model and without, the models alone,
+and simple methods, all in one pass over the events.
+"""
+
+import json as json_format
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+
+from deploy.datasets.dataset import Dataset
+from deploy.evaluation.jobs import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge
+from deploy.evaluation.live_ranking import SETTINGS, WITH, WITHOUT
+from deploy.evaluation.trainings import Learner, train
+from deploy.local.pool import Progress, in_children
+from inference.evaluation.console_report import tables
+from inference.evaluation.html_report import page
+from inference.evaluation.metrics import About, summary
+from inference.evaluation.protocol import LAST_OUT, Rule
+from inference.evaluation.runner import Outcome
+from streams.graph.item_graph import Counting
+from streams.ranking.pipeline import Ranking
+
+
+@dataclass(frozen=True)
+class Options:
+    """One evaluation.
+
+    `seeds`: orders of ties. `limit`: the first events only. `parts`: into how many parts the stream is cut by the
+    trainings. Without `model` there is no training, and `ouzel_without_model` is what is compared.
+    """
+
+    seeds: int = 3
+    protocols: tuple[str, ...] = PROTOCOLS
+    processes: int = 2
+    limit: int | None = None
+    model: bool = True
+    sasrec: bool = True
+    parts: int = 20
+    settings: Ranking = SETTINGS
+    counting: Counting = field(default_factory=Counting)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return (*(("scorer",) if self.model else ()), *(("sasrec",) if self.sasrec else ()))
+
+
+def evaluate(
+    dataset: Dataset,
+    options: Options = Options(),
+    *,
+    learner: Learner | None = None,
+    json: Path | None = None,
+    html: Path | None = None,
+    progress: Progress = lambda label, done, total: None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Train and judge, print the tables to `console`, write `json` and `html`, and return the report.
+
+    `learner` is needed where there are models to train. `progress` gets (label, done, total).
+    """
+    begun = monotonic()
+    streams = [dataset.stream(seed, options.limit) for seed in range(options.seeds)]
+    learned: list[dict[Kind, Learned]] = [{} for _ in streams]
+    cuts: list[int] = []
+    if options.kinds:
+        assert learner is not None, "there are models to train, and nothing that trains them"
+        learned, cuts = train(
+            learner,
+            options.kinds,
+            streams,
+            [item.id for item in dataset.items],
+            parts=options.parts,
+            last_out=LEAVE_LAST_OUT in options.protocols,
+            seen=options.settings.seen,
+            processes=options.processes,
+            progress=progress,
+        )
+    trained = monotonic()
+    jobs = [
+        Job(
+            seed=seed,
+            protocol=protocol,
+            items=dataset.items,
+            events=stream,
+            learned={
+                kind: Learned(found.along, found.tests if protocol == LEAVE_LAST_OUT else None)
+                for kind, found in learned[seed].items()
+            },
+            settings=options.settings,
+            counting=options.counting,
+        )
+        for protocol in options.protocols
+        for seed, stream in enumerate(streams)
+    ]
+    outcomes = in_children(_judged, jobs, processes=options.processes, progress=progress)
+    report = {
+        "data": dataset.note,
+        "events": len(streams[0]),
+        "items": len(dataset.items),
+        "people": len({event.user for event in streams[0]}),
+        "duplicates": len(streams[0]) - len({(e.user, e.item, e.kind, e.value, e.ts) for e in streams[0]}),
+        "minutes": {"training": (trained - begun) / 60, "judging": (monotonic() - trained) / 60},
+        "protocols": {
+            protocol: summary(
+                [outcome for job, outcome in zip(jobs, outcomes, strict=True) if job.protocol == protocol],
+                _about(protocol, options, learned, cuts, len(streams[0])),
+            )
+            for protocol in options.protocols
+        },
+    }
+    if json is not None:
+        json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
+    if console is not None:
+        for part in tables(report):
+            console.print(part)
+    return report
+
+
+def _judged(job: Job, progress: Progress) -> Outcome:
+    return judge(job, partial(progress, str(job)))
+
+
+def _about(
+    protocol: str, options: Options, learned: Sequence[Mapping[Kind, Learned]], cuts: Sequence[int], events: int
+) -> About:
+    last_out = protocol == LEAVE_LAST_OUT
+    notes = {
+        "ranking": f"as in a live worker, exploration off: {options.settings}",
+        "signals": "each signal of the blend alone, over the same candidates; where it is the same for all, no list",
+        "ms_a_list": "wall time in this process, beside whatever else ran. For the rankings of the core and for its "
+        "signals it is that of making all of them together. A model's own pass is not in it: its contexts are read "
+        "before; tokens_a_list says how long they are",
+        "intervals": "bootstrap over people, 95%, all tie seeds together; against: the difference on the same tests",
+    }
+    if options.kinds:
+        notes["training"] = (
+            "on every event but what each person did from the second of their test on, so that one training serves "
+            "all orders of ties; the blend learned what the model is worth from the models along the stream, each "
+            "trained on what came before"
+            if last_out
+            else "on the past only, at the events of retrained_at, one training for all orders of ties; until the "
+            "first there is no model"
+        )
+        notes["unseen_items"] = "tests whose item was in no event that the scorer of that time was trained on"
+    read = [found.tests if last_out and found.tests else found.along for one in learned for found in one.values()]
+    kinds = [kind for one in learned for kind in one]
+    tokens: dict[str, float] = {}
+    for kind in dict.fromkeys(kinds):
+        of_kind = [reading.tokens for which, reading in zip(kinds, read, strict=True) if which == kind]
+        tokens[kind] = sum(of_kind) / len(of_kind)
+    if "scorer" in tokens:
+        tokens[WITH] = tokens["scorer"]
+    return About(
+        rule=LAST_OUT if last_out else str(Rule()),
+        notes=notes,
+        ours=WITH if options.model else WITHOUT,
+        retrieval=options.kinds,
+        tokens=tokens,
+        retrained_at=[events] if last_out and options.kinds else cuts,
+    )

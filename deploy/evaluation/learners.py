@@ -1,0 +1,41 @@
+"""The models that an evaluation trains, on the language model that is on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from deploy.local.pool import Progress
+from inference.settings import ModelSettings
+from inference.training.learner import Base, Learner, Part
+from inference.training.walk_forward import Pace
+from inference.transformer.weights import convert
+from inference.triton.repository import readings_of, weights_of
+from schemas.items import Item
+from streams.items.catalogue import Catalogue
+
+PACES: dict[Part, Pace] = {
+    "text": Pace(first=16, fresh=1, again=2.0),
+    "tower": Pace(first=40, fresh=2, again=12.0),
+    "sasrec": Pace(first=40, fresh=2, again=12.0),
+}
+EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40}
+"""What knows items by ids alone begins from nothing, so it is given more passes; they are cheaper."""
+
+
+def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:
+    """What trains on these items, with the weights and the readings that serving has under `work`; `processes` of them
+    share the threads that settings allow. Raises `WeightsError`."""
+    settings = ModelSettings()
+    repository = work / "models" / "repository"
+    weights, kept = convert(weights_of(repository), settings, progress), readings_of(repository, settings)
+    catalogue = Catalogue()
+    for item in items:
+        catalogue.add(item)
+    texts = [catalogue.described(number) for number in range(len(items))]
+    base = Base(weights, kept, settings)
+    progress(f"training in {base.chosen}", 1, 1)
+    readings = base.readings(texts, 1, 0, progress)
+    settled = base.chosen.settings
+    shared = msgspec.structs.replace(settled, threads=max(1, settled.threads // processes))
+    return Learner(Base(weights, kept, shared), readings, paces=PACES, epochs=EPOCHS)

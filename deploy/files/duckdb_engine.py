@@ -1,0 +1,64 @@
+"""DuckDB as it is used here: bounded in memory, without the network, and reading text as it is told to."""
+
+from pathlib import Path
+from typing import Any
+
+from deploy.errors import MissingPart
+from deploy.files.lines import LONGEST_LINE
+from deploy.files.nested_columns import quoted
+
+MEMORY = "80MB"
+THREADS = 2
+LONGEST_ROW = 4 * LONGEST_LINE
+"""In bytes. A line of another encoding can be so long in UTF-8."""
+
+
+def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quote: str, escape: str, skip: int) -> str:
+    """SQL for the rows of delimited text, as columns `v0`, `v1` ...; without those that do not fit."""
+    names = ", ".join(f"'v{at}': 'VARCHAR'" for at in range(columns))
+    return (
+        f"read_csv({quoted(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quoted(delimiter)}, "
+        f"quote={quoted(quote)}, escape={quoted(escape)}, columns={{{names}}}, nullstr='', "
+        f"compression={quoted(compression)}, max_line_size={LONGEST_ROW}, "
+        f"buffer_size={2 * LONGEST_ROW}, ignore_errors=true)"
+    )
+
+
+def connected(folder: Path) -> Any:
+    """A database in `folder`, with the rest of what does not fit in memory. Raises `MissingPart`."""
+    try:
+        import duckdb  # noqa: PLC0415 - an optional part
+    except ImportError as error:
+        raise MissingPart("DuckDB, which reads files,", "Run: pip install duckdb.") from error
+    sql = duckdb.connect(
+        str(folder / "rows.duckdb"),
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "memory_limit": MEMORY,
+            "threads": str(THREADS),
+            "temp_directory": str(folder / "spill"),
+        },
+    )
+    sql.execute("SET GLOBAL TimeZone = 'UTC'")
+    sql.execute("PRAGMA force_compression = 'uncompressed'")  # the database lives for minutes
+    return quiet(sql)
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What DuckDB raises for a file, for memory and for a disk; not what it raises for a query that is wrong."""
+    import duckdb  # noqa: PLC0415 - there since something is connected
+
+    return (
+        duckdb.OperationalError,
+        duckdb.DataError,
+        duckdb.InternalError,
+        duckdb.NotSupportedError,
+        duckdb.InvalidInputException,
+    )
+
+
+def quiet(sql: Any) -> Any:
+    """The same connection, which prints no progress bar: DuckDB's would be in what a command prints."""
+    sql.execute("SET enable_progress_bar = false")
+    return sql

@@ -1,0 +1,216 @@
+"""Asking brokers on behalf of a command: every wait has a deadline, and whatever goes wrong becomes one sentence.
+
+    async with asking(bootstrap, connection, seconds=30, rights={"ouzel.items": "Read"}) as deadline:
+        ...                       # talk to the brokers
+        deadline.extend()         # something came: the wait begins again
+
+A sentence names the address, the topic and the missing right where they matter, and the next step. The log lines of
+the Kafka client are kept back meanwhile; only the errors among them are remembered, for the sentence.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+from aiokafka import errors as kafka
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts
+
+from deploy.errors import DeployError, first_of
+from deploy.kafka.rights import check_topics, leaderless, not_allowed, user_of
+
+PLAIN: Mapping[str, Any] = {}
+"""No further options of an aiokafka client: neither encryption nor a login."""
+
+TIMEOUT_SECONDS = 30.0
+"""How long a command waits for its brokers unless told otherwise."""
+
+PROBE_SECONDS = 2.0
+"""How long is looked for what is wrong, by step, once something is."""
+
+END_SECONDS = 2.0
+"""For a Kafka client to say goodbye, where its brokers may be gone."""
+
+_LOGIN = (
+    kafka.AuthenticationFailedError,
+    kafka.AuthenticationMethodNotSupported,
+    kafka.SaslAuthenticationFailed,
+    kafka.UnsupportedSaslMechanismError,
+    kafka.IllegalSaslStateError,
+)
+
+
+class Deadline:
+    """The end of the wait of one command for its brokers."""
+
+    def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+
+    def extend(self, seconds: float | None = None) -> None:
+        """The brokers have answered: from now on, wait as long again, or for so many seconds."""
+        self._limit.reschedule(asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds))
+
+    def lift(self) -> None:
+        """Wait for as long as it takes: something else bounds the wait from now on."""
+        self._limit.reschedule(None)
+
+
+@asynccontextmanager
+async def asking(
+    bootstrap: str, connection: Mapping[str, Any], *, seconds: float, rights: Mapping[str, str]
+) -> AsyncIterator[Deadline]:
+    """Talk to the brokers in this block, at most `seconds` without an `extend`.
+
+    `rights` says which right the block needs on which topic. Raises `DeployError` for whatever goes wrong between here
+    and the brokers; what else is raised goes through.
+    """
+    with _kept_back() as heard:
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                yield Deadline(limit, seconds)
+        except Exception as error:
+            cause = first_of(error)
+            if not isinstance(cause, (kafka.KafkaError, TimeoutError, ConnectionError, socket.gaierror)):
+                raise
+            raise await explained(cause, bootstrap, connection, seconds=seconds, rights=rights, heard=heard) from error
+
+
+async def explained(  # noqa: PLR0911 - one cause a paragraph
+    error: BaseException,
+    bootstrap: str,
+    connection: Mapping[str, Any],
+    *,
+    seconds: float,
+    rights: Mapping[str, str],
+    heard: Iterable[BaseException] = (),
+) -> DeployError:
+    """The sentence for a failure: what the error says itself, else what a look at the brokers shows."""
+    who = user_of(connection)
+    if isinstance(error, kafka.TopicAuthorizationFailedError):
+        named = {name for each in error.args for name in ([each] if isinstance(each, str) else each)}
+        topics = [topic for topic in rights if topic in named] or list(rights)
+        return not_allowed(bootstrap, who, {topic: rights[topic] for topic in topics})
+    if isinstance(error, kafka.ClusterAuthorizationFailedError):
+        return DeployError(
+            f"not allowed to do that to the cluster at {bootstrap} as user {who}: grant it with kafka-acls."
+        )
+    refused = next((each for each in (error, *heard) if isinstance(each, _LOGIN)), None)
+    if refused is not None:
+        return DeployError(
+            f"the brokers at {bootstrap} do not accept the login of user {who} ({type(refused).__name__}): check "
+            "OUZEL_SASL_USERNAME, OUZEL_SASL_PASSWORD and OUZEL_SASL_MECHANISM."
+        )
+    certificate = next((each for each in heard if isinstance(each, ssl.SSLError)), None)
+    if certificate is not None:
+        return DeployError(
+            f"no TLS with the brokers at {bootstrap} ({certificate.reason or certificate}): check OUZEL_SECURITY, "
+            "OUZEL_SSL_CA, OUZEL_SSL_CERT and OUZEL_SSL_KEY."
+        )
+    found = await _looked(bootstrap, connection, rights)
+    if found is not None:
+        return found
+    if isinstance(error, (TimeoutError, kafka.KafkaTimeoutError, kafka.RequestTimedOutError)):
+        said = f"the brokers at {bootstrap} did not answer within {seconds:g} s"
+        return DeployError(f"{said}: see whether they are busy, or wait longer (--timeout).")
+    why = getattr(error, "description", "") or str(error) or type(error).__name__
+    return DeployError(f"the brokers at {bootstrap} refused ({type(error).__name__}): {' '.join(why.split())}")
+
+
+async def ended(client: Any) -> None:
+    """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
+    stopping = asyncio.ensure_future(client.close() if hasattr(client, "close") else client.stop())
+    # In a separate task: an interrupted client may raise whatever its own tasks were cancelled with.
+    await asyncio.wait({stopping}, timeout=END_SECONDS)
+    stopping.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await stopping
+
+
+async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping[str, str]) -> DeployError | None:
+    """What a look at the brokers shows: whether they can be reached, where they say that they are, and the topics."""
+    hosts = [(host, port) for host, port, _ in collect_hosts(bootstrap)]
+    refusals = await asyncio.gather(*(_refusal(host, port) for host, port in hosts))
+    if all(refusals):
+        return DeployError(
+            f"no broker answers at {bootstrap} ({refusals[0]}): check that it runs, and the address (--brokers or "
+            "OUZEL_BROKERS)."
+        )
+    client = AIOKafkaClient(**{**connection, "bootstrap_servers": bootstrap, "request_timeout_ms": 2_000})
+    try:
+        async with asyncio.timeout(2 * PROBE_SECONDS):
+            await client.bootstrap()
+            advertised = [(broker.host, broker.port) for broker in client.cluster.brokers()]
+            silent = await asyncio.gather(*(_refusal(host, port) for host, port in advertised))
+            away = [f"{host}:{port} ({why})" for (host, port), why in zip(advertised, silent, strict=True) if why]
+            if away:
+                return DeployError(
+                    f"the brokers at {bootstrap} give {', '.join(away)} as their address, and nothing answers there: "
+                    "set advertised.listeners of the brokers to what can be reached from here, or start that broker."
+                )
+            if rights:
+                await check_topics(client, bootstrap, connection, rights)
+                idle = await leaderless(client, rights)
+                if idle:
+                    return DeployError(
+                        f"no broker at {bootstrap} serves {', '.join(idle[:8])}: start the brokers that hold it."
+                    )
+    except DeployError as found:
+        return found
+    except (kafka.KafkaError, TimeoutError, OSError):
+        security = connection.get("security_protocol", "PLAINTEXT").lower()
+        return DeployError(
+            f"something listens at {bootstrap} and does not answer as a Kafka broker with OUZEL_SECURITY={security} "
+            "does: check the address, OUZEL_SECURITY and the login."
+        )
+    finally:
+        await ended(client)
+    return None
+
+
+async def _refusal(host: str, port: int) -> str:
+    """Why nothing can connect to this address; empty if it can be connected to."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return f"no answer within {PROBE_SECONDS:g} s"
+    except OSError as error:
+        if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
+            return "connection refused"
+        return "unknown name" if isinstance(error, socket.gaierror) else (error.strerror or "unreachable").lower()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return ""
+
+
+class _Heard(logging.Handler):
+    """Remembers the errors that log lines hold, the last few."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        held = record.args if isinstance(record.args, tuple) else ()
+        self.errors[:0] = [each for each in held if isinstance(each, BaseException)]
+        del self.errors[8:]
+
+
+@contextmanager
+def _kept_back() -> Iterator[list[BaseException]]:
+    """Keep the Kafka client's log lines back while this lasts, and remember the errors in them."""
+    logger, heard = logging.getLogger("aiokafka"), _Heard()
+    before = logger.propagate
+    logger.addHandler(heard)
+    logger.propagate = False
+    try:
+        yield heard.errors
+    finally:
+        logger.removeHandler(heard)
+        logger.propagate = before

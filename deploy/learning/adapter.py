@@ -1,0 +1,249 @@
+"""`ouzel train`: an adapter from events and items; see `docs/training.md`."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deploy.datasets.dataset import Dataset, feeling
+from deploy.errors import BadSource
+from deploy.files.item_files import items as read_items
+from deploy.files.lines import chunks, lines
+from deploy.files.sources import ItemColumns, Tally
+from deploy.local.pool import Progress
+from inference.errors import WeightsError
+from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
+from inference.training.card import About, card, numbers
+from inference.training.checkpoint import Checkpoints
+from inference.training.feedback import erased
+from inference.training.feedback import events as told_by
+from inference.training.histories import Histories
+from inference.training.lists import ListRecipe
+from inference.training.network import ItemTokenNetwork
+from inference.training.plot import curves
+from inference.training.schedule import Course, Done, Plan, Trained
+from inference.training.trainer import Recipe
+from schemas.items import Item
+from schemas.scoring import Candidate
+from schemas.shown import shown_in_line
+from streams.items.catalogue import Catalogue
+
+MOVIELENS_TERMS = (
+    "MovieLens-100K (Harper and Konstan, 2015) may be used for research and must not be passed on; none of it is in "
+    "this folder"
+)
+OWN_TERMS = "those of whoever holds it"
+
+
+class Base(Protocol):
+    """The language model that is trained on (`inference.training.learner.Base`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def chosen(self) -> object: ...
+
+    @property
+    def depths(self) -> Sequence[int]: ...
+
+    def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
+        """[count, items, 2, hidden]: of `count` variants of each item's text, the text itself first."""
+
+    def network(
+        self,
+        readings: NDArray[np.float32],
+        *,
+        layers: int,
+        rank: int,
+        residuals: bool,
+        tower: int,
+        forget: float,
+        dropout: float,
+        start: Adapter | None,
+        items: Sequence[str],
+    ) -> ItemTokenNetwork:
+        """A network to train, drawn from torch's random state."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """One training. `until`: the share of the stream that may be learned; the rest is never looked at. `start`: an
+    adapter to go on from, by name or folder; its sizes are then its own. `variants`: texts of each item, of which
+    all but one have something left out. `residuals`: learn something of single items too; `tower`: how wide
+    the part is that knows them by ids alone."""
+
+    out: Path
+    until: float = 0.8
+    limit: int | None = None
+    layers: int = 2
+    rank: int = 16
+    residuals: bool = False
+    tower: int = 64
+    variants: int = 4
+    forget: float = 0.1
+    dropout: float = 0.2
+    start: str | None = None
+    seed: int = 0
+    resume: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+    plan: Plan = field(default_factory=Plan)
+    lists: ListRecipe = field(default_factory=ListRecipe)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.out.with_name(f"{self.out.name}.training")
+
+
+def train(
+    dataset: Dataset,
+    options: Options,
+    base: Base,
+    *,
+    weights: Mapping[str, float] | None = None,
+    terms: str = OWN_TERMS,
+    progress: Progress = lambda label, done, total: None,
+) -> tuple[Adapter, Trained]:
+    """Train on the first `until` of the events and write the adapter's folder. `weights`, by the ids of events, say how
+    much each counts.
+
+    A checkpoint is kept beside the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
+    `CheckpointError`, `WeightsError`.
+    """
+    stream = dataset.stream(options.seed, options.limit)
+    ids = [item.id for item in dataset.items]
+    counted = None if weights is None else [weights.get(event.id, 1.0) for event in stream]
+    histories = Histories.of(stream, ids, feeling, counted)
+    cut = histories.before(int(len(histories) * options.until))
+    histories = histories.first(cut)  # what comes later is not even there
+    start = None if options.start is None else load(locate(options.start))
+    since = _since(start, histories)
+    if start is not None:
+        options = replace(options, layers=start.shape.layers, rank=start.shape.rank)
+    readings = base.readings(_texts(dataset.items), options.variants, options.seed, progress)
+    torch.manual_seed(options.seed)
+    network = base.network(
+        readings,
+        layers=options.layers,
+        rank=options.rank,
+        residuals=options.residuals,
+        tower=options.tower,
+        forget=options.forget,
+        dropout=options.dropout,
+        start=start,
+        items=ids,
+    )
+    checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories), Done)
+    course = Course(
+        network,
+        histories,
+        cut=cut,
+        since=since,
+        recipe=options.recipe,
+        plan=options.plan,
+        lists=options.lists,
+        seed=options.seed,
+        checkpoints=checkpoints,
+        progress=progress,
+    )
+    trained = course.run(resume=options.resume)
+    # Whatever was learned happened at or before the last of these events, and time moves on after it.
+    end = Cut(ts=int(histories.ts[-1]) + 1, share=cut / len(stream))
+    adapter = network.adapter(base.name, ids, trained.known, depths=base.depths, cut=end, figures=numbers(trained))
+    about = About(
+        base=base.name,
+        data=dataset.note,
+        terms=terms,
+        first=int(histories.ts[0]),
+        cut_ts=end.ts,
+        share=end.share,
+        people=len(np.unique(histories.history)),
+        items=int(histories.met(cut).sum()),
+        text_only=not options.residuals,
+        settings={**_settings(options, base), "number format": base.chosen},
+        started_from=f"{start.version}, before whose cut are {since:,} of these events" if start is not None else "",
+    )
+    ndcgs = [one.ndcg for one in (trained.done.untrained, *(e.validation for e in trained.done.epochs)) if one]
+    drawn = curves([e.loss for e in trained.done.epochs], ndcgs, trained.done.best, "Training in sequence")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    save(options.out, adapter, card(about, trained), drawn)
+    shutil.rmtree(options.checkpoints, ignore_errors=True)
+    return adapter, trained
+
+
+def from_feedback(
+    feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None
+) -> tuple[Dataset, dict[str, float]]:
+    """What people did with the lists that they were shown, and how much each event counts, by its id.
+
+    `feedback` is as `ouzel read feedback` prints it, and `receipts` as `ouzel read privacy-receipts` does: what people
+    did before they were erased is left out. Raises `BadSource` where nothing of it can be used.
+    """
+    rows = Tally()
+    held = {item.id: item for item in read_items(items, columns, rows)}
+    since: dict[str, int] = {}
+    if receipts is not None:
+        with receipts.open("rb") as file:
+            since = erased(_lines(file))
+    with feedback.open("rb") as file:
+        told = told_by(_lines(file), since)
+    kept = tuple(event for event in told.events if event.item in held)
+    if not kept:
+        raise BadSource(
+            f"no reaction in {feedback} is to an item of {items}: {told}. Write it with `ouzel read feedback`."
+        )
+    lost = len(told.events) - len(kept)
+    note = f"{shown_in_line(feedback.name)}: {told}; {lost:,} on items that are not in the catalogue"
+    return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), told.weights
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file. One that is too long to be a record has other bytes, which are none either."""
+    return (b"?" if line is None else line for line in lines(chunks(file)))
+
+
+def _texts(items: Sequence[Item]) -> list[Candidate]:
+    catalogue = Catalogue()
+    for item in items:
+        catalogue.add(item)
+    return [catalogue.described(number) for number in range(len(items))]
+
+
+def _since(start: Adapter | None, histories: Histories) -> int:
+    """How many of the events an adapter has learned from."""
+    if start is None:
+        return 0
+    if start.cut is None:
+        raise WeightsError("the adapter to go on from does not say until when it learned; train one with `ouzel train`")
+    return int(np.searchsorted(histories.ts, start.cut.ts))
+
+
+def _settings(options: Options, base: Base) -> dict[str, object]:
+    plain = {
+        name: value
+        for name, value in asdict(options).items()
+        if name not in {"out", "resume", "recipe", "plan", "lists", "start"}
+    }
+    parts = {name: msgspec.to_builtins(getattr(options, name)) for name in ("recipe", "plan", "lists")}
+    told: dict[str, object] = {"weights": base.version, **plain}
+    return told | {name: ", ".join(f"{key} {value}" for key, value in part.items()) for name, part in parts.items()}
+
+
+def _mark(options: Options, base: Base, histories: Histories) -> str:
+    """Names what is trained on what, for checkpoints."""
+    whole = blake2b(digest_size=16)
+    whole.update(msgspec.json.encode({name: str(value) for name, value in _settings(options, base).items()}))
+    whole.update(msgspec.json.encode([options.start, *histories.items]))
+    for array in (histories.history, histories.item, histories.feeling, histories.ts, histories.weight):
+        whole.update(array.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,64 @@
+"""Jobs in processes of their own, which end when the process that started them does, however that ends."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
+from multiprocessing.managers import SyncManager
+from queue import Empty
+from threading import Thread
+from typing import Any, TypeVar
+
+from deploy.local.environment import without_settings
+
+Job = TypeVar("Job")
+Made = TypeVar("Made")
+
+Advance = Callable[[int, int], None]
+"""Called with what is done, of how much."""
+
+Progress = Callable[[str, int, int], None]
+"""The same, after what it is that is being done; a colon or comma ends the name of the job."""
+
+
+@without_settings()
+def in_children(
+    work: Callable[[Job, Progress], Made], jobs: Sequence[Job], *, processes: int, progress: Progress
+) -> list[Made]:
+    """`work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
+
+    `work`, the jobs and what is made of them must be picklable. The settings of workers are not in the environment
+    meanwhile.
+    """
+    if processes <= 1 or len(jobs) <= 1:
+        return [work(job, progress) for job in jobs]
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read by the children: small products gain nothing from threads
+    spawn = get_context("spawn")
+    manager = SyncManager(ctx=spawn)
+    manager.start(_end_with_parent)
+    with (
+        manager,
+        ProcessPoolExecutor(min(processes, len(jobs)), mp_context=spawn, initializer=_end_with_parent) as pool,
+    ):
+        told = manager.Queue()
+        running = [pool.submit(_work, work, job, told) for job in jobs]
+        while not all(one.done() for one in running) or not told.empty():
+            with suppress(Empty):
+                progress(*told.get(timeout=0.2))
+        return [one.result() for one in running]
+
+
+def _work(work: Callable[[Job, Progress], Made], job: Job, told: Any) -> Made:
+    return work(job, lambda label, done, total: told.put((label, done, total)))
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
