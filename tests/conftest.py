@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from deploy.errors import MissingPart
 from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker
-from tests import parts
+from tests.support import parts
 
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -15,8 +15,8 @@ from deploy.commands.broker_options import MAIN_SETTINGS
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
 from streams.settings import variable
-from tests.parts import need_triton
-from tests.patience import PATIENCE
+from tests.support.parts import need_triton
+from tests.support.patience import PATIENCE
 
 EVENTS = """who,what,when,stars
 ann,heat,881250949,5

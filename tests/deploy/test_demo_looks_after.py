@@ -11,7 +11,7 @@ from rich.console import Console
 from deploy.demo import demo
 from deploy.errors import StartFailed, TooSlow
 from deploy.local.steps import Steps
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 KILLED = "tritonserver was killed by signal 9. Start again; its last lines are:\nI last words"
 GONE = "Worker 1 was killed by signal 9. Start again; its last lines are:\nlast words"

@@ -21,7 +21,7 @@ from inference.errors import TritonNotAvailable, WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.residuals import Residuals
-from tests.patience import until
+from tests.support.patience import until
 
 
 def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:

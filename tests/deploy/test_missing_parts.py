@@ -5,7 +5,7 @@ import pytest
 pytest_plugins = ["pytester"]
 
 SKIPPING = """
-from tests import parts
+from tests.support import parts
 
 def test_needs_a_part():
     parts.need(False, "No lighthouse. Build one.")

@@ -23,9 +23,9 @@ from streams.private import private_file, private_folder
 from streams.settings import Settings, to_environment
 from streams.state.store import Store
 from tests.conftest import start_broker
-from tests.parts import need_kafka
-from tests.path.pipeline import Pipeline, click, films
-from tests.patience import PATIENCE
+from tests.integration.pipeline import Pipeline, click, films
+from tests.support.parts import need_kafka
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from streams.errors import BadSetting
 from streams.kafka.connection import client_options, faust_options
 from streams.settings import Secret, Settings, read_settings, settings_table, variable
 from tests.deploy.test_cli import commands
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 SECRETS = [each.name for each in fields(Settings) if isinstance(each.default, Secret)]
 VALUE = "hunter2-hunter2-hunter2"

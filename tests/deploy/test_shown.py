@@ -32,7 +32,7 @@ from schemas.recommendations import Reason, Source
 from schemas.shown import shown, shown_in_line, shown_json
 from schemas.topics import RECOMMENDATIONS
 from streams.log_lines import LogLines
-from tests.deploy.test_view import busy, made
+from tests.deploy.replay.test_terminal import busy, made
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a\x1b]0;pwned\x07b\x9b31m\u202ec\u2066[bold]x[/]\x7f\u200f\x08\r\t\u2028"

@@ -12,7 +12,7 @@ from typing import Any
 from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
 from streams.settings import Secret
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 USER = "faulty-worker"
 

@@ -11,7 +11,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.topics import EVENTS
 from tests.faults.verdict import Place
-from tests.streams.plane import Sent, traffic
+from tests.support.plane import Sent, traffic
 
 PEOPLE, ITEMS = 60, 40
 PARTITIONS = 4

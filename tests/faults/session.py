@@ -15,8 +15,8 @@ from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
 from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
-from tests.patience import PATIENCE
-from tests.streams.plane import Expected, contexts_of, counts_of, markings_of, read_all
+from tests.support.patience import PATIENCE
+from tests.support.plane import Expected, contexts_of, counts_of, markings_of, read_all
 
 RECOVERY_SECONDS = 120.0
 """A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""

@@ -30,8 +30,8 @@ from tests.faults.scorer import Scorer
 from tests.faults.verdict import Place
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
-from tests.path.pipeline import films
-from tests.streams.plane import send_all
+from tests.integration.pipeline import films
+from tests.support.plane import send_all
 
 APP = "faults"
 DEADLINE_SECONDS = 2.0

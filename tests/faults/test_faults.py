@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import parts
 from tests.faults.report import page
 from tests.faults.running import Options, run
 from tests.faults.schedule import Kind
+from tests.support import parts
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.fuzz.damage import damaged
-from tests.patience import PATIENCE
-from tests.streams.pages import TOKEN, serving
+from tests.support.pages import TOKEN, serving
+from tests.support.patience import PATIENCE
 
 ANSWER_SECONDS = 1.0
 AT_ONCE = 32

@@ -10,7 +10,7 @@ from inference.settings import ModelSettings, Strategy
 from inference.transformer.weights import load_model, name_of
 from inference.triton import server
 from inference.triton.repository import build, weights_of
-from tests.parts import need_triton
+from tests.support.parts import need_triton
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
 """Kept between runs, since building takes most of a minute; ignored by git."""
@@ -65,7 +65,7 @@ def source(tmp_path: Path) -> Path:
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import PreTrainedTokenizerFast
 
-    from tests.inference import tiny
+    from tests.support import tiny_model as tiny
 
     folder = tmp_path / "Tiny Model"
     alphabet = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}

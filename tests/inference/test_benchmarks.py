@@ -14,7 +14,7 @@ from inference.transformer.packing import Prompt
 from inference.wire import Answered
 from tests.benchmarks import gpu, reading, scoring
 from tests.benchmarks.quantization import best, spearman
-from tests.inference import tiny
+from tests.support import tiny_model as tiny
 
 SETTINGS = ModelSettings.make(dtype="fp32", threads=1, max_item_tokens=24)
 ASKED = [tiny.request(["Heat", "Alien"], ["Jaws", "Fargo"], session=session) for session in range(3)]

@@ -17,8 +17,8 @@ from inference.scorers.in_process import InProcessScorer
 from inference.settings import ModelSettings
 from inference.shared import Counts, SharedEngine, Stopped
 from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
-from tests.inference import tiny
-from tests.inference.tiny import item_token_engine
+from tests.support import tiny_model as tiny
+from tests.support.tiny_model import item_token_engine
 
 SECONDS = 60.0
 TOLERANCE = 1e-4

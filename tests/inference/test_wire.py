@@ -12,7 +12,7 @@ from inference import wire
 from inference.errors import RequestRefused, SettingsError
 from inference.settings import DType, ModelSettings
 from schemas.scoring import MAX_ABOUT, MAX_DESCRIBED, MAX_WIDTH, Candidate, InvalidAnswer, ItemVectors
-from tests.inference.tiny import request
+from tests.support.tiny_model import request
 
 
 @given(st.binary(max_size=200))

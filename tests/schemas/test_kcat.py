@@ -19,9 +19,9 @@ from deploy.kafka import topics as broker_topics
 from deploy.local.brokers import Broker
 from schemas import topics
 from schemas.codec import decode_event, decode_item, encode
-from tests import parts
-from tests.patience import PATIENCE
 from tests.schemas.examples import EXAMPLES
+from tests.support import parts
+from tests.support.patience import PATIENCE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
 SEND_EVENT, SEND_ITEM, READ_LISTS, READ_DEAD = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

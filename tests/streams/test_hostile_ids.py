@@ -12,8 +12,8 @@ from schemas.items import Item
 from schemas.recommendations import Recommendation
 from schemas.topics import ITEMS, NEIGHBOURS, RECOMMENDATIONS
 from streams.agents.neighbours import MARKER
-from tests.streams.plane import NOW_MS, Plane, Sent, counts_of
-from tests.streams.test_marking import FORGED, RIVAL
+from tests.streams.fold.test_marking import FORGED, RIVAL
+from tests.support.plane import NOW_MS, Plane, Sent, counts_of
 
 pytestmark = pytest.mark.slow
 

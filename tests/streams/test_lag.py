@@ -19,10 +19,10 @@ from streams.kafka.recreated_topics import Range
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.state.store import Store
-from tests.patience import PATIENCE
-from tests.streams.holding import no_letters
-from tests.streams.plane import like
 from tests.streams.test_turns import KnownLog
+from tests.support.holding import no_letters
+from tests.support.patience import PATIENCE
+from tests.support.plane import like
 
 
 @dataclass

@@ -36,9 +36,9 @@ from streams.state.partition import PartitionState
 from streams.state.records import encode_value
 from streams.state.store import ERASURE, MARKER, Store, seal
 from streams.turns import REST, watch
-from tests.streams.holding import BOUND, TURN, UNIT, Costly, Hand, Recorded, no_letters
-from tests.streams.listing import Bench
-from tests.streams.test_state import MemoryLog
+from tests.streams.state.test_partition import MemoryLog
+from tests.support.holding import BOUND, TURN, UNIT, Costly, Hand, Recorded, no_letters
+from tests.support.listing import Bench
 
 LONG_AGO = 1_700_000_000_000
 LANES, RECORDS = 8, 30

@@ -31,7 +31,7 @@ from schemas.topics import (
 )
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
-from tests.streams.plane import Plane, Sent, check, like, person, traffic
+from tests.support.plane import Plane, Sent, check, like, person, traffic
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 

@@ -10,7 +10,7 @@ import pytest
 
 from inference.triton.ports import free_ports
 from streams.settings import Secret, throwaway, to_environment
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from streams import worker; raise SystemExit(worker.run())"]
 

@@ -11,7 +11,7 @@ from schemas.topics import CONTEXTS, NEIGHBOURS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
 from tests.faults.watch import PARTITIONS
-from tests.patience import PATIENCE
+from tests.support.patience import PATIENCE
 
 COMPACT_NOW = "min.cleanable.dirty.ratio=0.001,max.compaction.lag.ms=1000,segment.ms=1000"
 COMPACT_SECONDS = PATIENCE

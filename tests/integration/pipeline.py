@@ -1,0 +1,127 @@
+"""The whole path as its users run it: a broker, the topics, and workers as child processes, with plain Kafka clients
+at both ends."""
+
+import asyncio
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self, TypeVar
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from deploy.kafka.topics import create
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
+from inference.triton.ports import free_ports
+from schemas.codec import decode, encode
+from schemas.events import Event, EventKind
+from schemas.items import Item
+from schemas.topics import ITEMS, Topic
+from streams.settings import Settings, throwaway, to_environment
+from tests.support.patience import PATIENCE
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+READY_SECONDS = PATIENCE
+GENRES = ("comedy", "drama", "horror", "western", "musical")
+
+
+def films(count: int = 40) -> tuple[Item, ...]:
+    """A small catalogue: `count` films of five genres."""
+    return tuple(
+        Item(id=f"film-{n}", title=f"The {GENRES[n % 5].title()} of Number {n}", attributes=(GENRES[n % 5],))
+        for n in range(count)
+    )
+
+
+def click(user: str, item: str, number: int, *, ts: int | None = None) -> Event:
+    now = time.time_ns() // 1_000_000 if ts is None else ts
+    return Event(id=f"{user}-{number}", user=user, kind=EventKind.CLICK, item=item, ts=now, scene="home")
+
+
+class Pipeline:
+    """Topics on a broker, and the workers that were started on it."""
+
+    def __init__(self, broker: Broker, folder: Path, **settings: object) -> None:
+        self.broker = broker
+        self.folder = folder
+        port = free_ports(1)[0]
+        self.settings: Settings = throwaway(
+            broker.bootstrap, state_dir=folder / "state", web_port=port, app_id=f"ouzel-{port}", **settings
+        )
+        self.worker: Child | None = None
+
+    async def prepare(self, items: Iterable[Item] = ()) -> None:
+        """Make the topics and publish a catalogue."""
+        await create(self.broker.bootstrap)
+        await self.send(ITEMS, ((item.id, encode(item)) for item in items))
+
+    def start(self) -> Child:
+        """Start the worker and wait until it is ready."""
+        self.worker = Child(
+            "The worker",
+            [sys.executable, "-m", "deploy.cli", "worker"],
+            log=self.folder / "worker.log",
+            env=to_environment(self.settings),
+        )
+        self.worker.wait_ready(lambda: self.page("/readyz") == "ready\n", READY_SECONDS)
+        return self.worker
+
+    def page(self, path: str) -> str:
+        """The body of one of the worker's own pages."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}{path}", timeout=30) as reply:
+            return str(reply.read().decode())
+
+    async def send(self, topic: Topic, records: Iterable[tuple[str, bytes | None]]) -> None:
+        """Write records, each under its key, and wait until the broker has them."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap, linger_ms=5)
+        await producer.start()
+        try:
+            sent = [await producer.send(topic.name, value, key=key.encode()) for key, value in records]
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    async def read(
+        self, topic: Topic, message_type: type[M], enough: Callable[[list[M]], bool], timeout: float = PATIENCE
+    ) -> list[M]:
+        """Read a topic from its beginning until what was read is `enough`; TimeoutError with what came otherwise."""
+        consumer = AIOKafkaConsumer(
+            topic.name, bootstrap_servers=self.broker.bootstrap, auto_offset_reset="earliest", group_id=None
+        )
+        read: list[M] = []
+        await consumer.start()
+        try:
+            deadline = time.monotonic() + timeout
+            while not enough(read):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{len(read)} records of {topic.name} in {timeout:g} s; the worker says:\n{self.log()}"
+                    )
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    read += [decode(message_type, record.value) for record in records]
+        finally:
+            await consumer.stop()
+        return read
+
+    def log(self) -> str:
+        return self.worker.tail(40) if self.worker else ""
+
+    def stop(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def metric(page: str, name: str) -> float:
+    """The sum of a metric's series on a `/metrics` page."""
+    values = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith((name + " ", name + "{"))]
+    return sum(float(value) for value in values)

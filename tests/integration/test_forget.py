@@ -1,0 +1,183 @@
+"""`ouzel forget` on a live pipeline: not a byte of the person is left in the state, on the compacted changelog, or in
+what comes out from then on; and they can come back as somebody new."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from deploy.kafka.topics import settings as topic_settings
+from deploy.local.brokers import Broker
+from deploy.local.processes import Child
+from schemas.codec import decode, encode
+from schemas.privacy import ErasureReceipt
+from schemas.recommendations import Recommendation
+from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
+from streams.settings import to_environment
+from tests.integration.pipeline import READY_SECONDS, Pipeline, click, films
+from tests.support.patience import PATIENCE
+from tests.support.plane import contexts_of
+
+WORKER = """
+import sys
+from inference.scorers.scripted import ScriptedScorer
+from streams.worker import run
+sys.exit(run(lambda settings: ScriptedScorer(version="scripted-7")))
+"""
+
+ANN, BOB = "3f9c-ANN-wants-to-be-forgotten", "77aa-BOB-stays"
+
+
+def start(pipeline: Pipeline) -> None:
+    """A worker with a model that answers by position."""
+    pipeline.worker = Child(
+        "The worker",
+        [sys.executable, "-c", WORKER],
+        log=pipeline.folder / "worker.log",
+        env=to_environment(pipeline.settings),
+    )
+    pipeline.worker.wait_ready(lambda: pipeline.page("/readyz") == "ready\n", READY_SECONDS)
+
+
+def forget(pipeline: Pipeline, user: str, *more: str) -> ErasureReceipt:
+    """The receipt that the command prints."""
+    command = [sys.executable, "-m", "deploy.cli", "forget", "-", "--brokers", pipeline.broker.bootstrap, *more]
+    done = subprocess.run(command, input=user + "\n", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr + pipeline.log()
+    return msgspec.json.decode(done.stdout, type=ErasureReceipt)
+
+
+def holds(folder: Path, user: str) -> list[str]:
+    """The files under a folder that hold the user's id."""
+    mark = user.partition("-")[2].encode()  # what a key shares with the one before it may be left out
+    found = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and mark in path.read_bytes():
+                found.append(path.name)
+        except FileNotFoundError:  # a file that was compacted away meanwhile
+            continue
+    return found
+
+
+async def records(pipeline: Pipeline, topic: str) -> list:
+    """Everything on a topic now, in the order of each partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.broker.bootstrap, fetch_max_wait_ms=50)
+    await consumer.start()
+    try:
+        found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
+        consumer.assign([TopicPartition(topic, number) for number in found])
+        await consumer.seek_to_beginning()
+        read = []
+        while batches := await consumer.getmany(timeout_ms=500):
+            read += [record for batch in batches.values() for record in batch]
+        return read
+    finally:
+        await consumer.stop()
+
+
+async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
+    with Pipeline(broker, tmp_path) as pipeline:
+        await pipeline.prepare(films())
+        start(pipeline)
+        for number in range(6):
+            sent = [(user, encode(click(user, f"film-{number}", number))) for user in (ANN, BOB)]
+            await pipeline.send(EVENTS, sent)
+        await pipeline.read(
+            RECOMMENDATIONS, Recommendation, lambda made: {ANN, BOB} <= {one.user for one in made if one.model_version}
+        )
+        await until(lambda: bool(holds(tmp_path / "state", ANN)), "the person on disk, where the search finds them")
+
+        receipt = await asyncio.to_thread(forget, pipeline, ANN, "--order", "order-1")
+        assert receipt.user == ANN
+        assert {"context", "open-lists", "model-versions", "last-list"} <= {
+            part.partition("@")[0] for part in receipt.cleared
+        }
+        assert receipt.model_versions == ("scripted-7",)
+        assert "records@ouzel.events" in receipt.remains
+        assert not holds(tmp_path / "state", ANN)
+        assert holds(tmp_path / "state", BOB)
+
+        (on_topic,) = [decode(ErasureReceipt, each.value) for each in await records(pipeline, PRIVACY_RECEIPTS.name)]
+        assert on_topic == receipt
+        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        assert ANN not in held
+        assert len(held[BOB].scenes["home"].recent) == 6
+
+        # From then on nothing of the person comes out, whatever others do; and the same order again clears nothing.
+        before = {topic: len(await mentions(pipeline, topic)) for topic in (RECOMMENDATIONS.name, FEEDBACK.name)}
+        await pipeline.send(EVENTS, [(BOB, encode(click(BOB, "film-9", 9)))])
+        await pipeline.read(
+            RECOMMENDATIONS, Recommendation, lambda made: any(one.trigger == f"{BOB}-9" for one in made)
+        )
+        assert before == {topic: len(await mentions(pipeline, topic)) for topic in before}
+
+        await pipeline.send(EVENTS, [(ANN, encode(click(ANN, "film-20", 20)))])
+        await pipeline.read(
+            RECOMMENDATIONS, Recommendation, lambda made: any(one.trigger == f"{ANN}-20" for one in made)
+        )
+        again = await asyncio.to_thread(forget, pipeline, ANN, "--order", "order-1")
+        assert (again.offset, again.model_versions) == (receipt.offset, receipt.model_versions)
+        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        assert [done.item for done in held[ANN].scenes["home"].recent] == ["film-20"]
+        assert ANN not in (tmp_path / "worker.log").read_text()
+
+
+async def until(done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
+    deadline = time.monotonic() + timeout
+    while not done():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        await asyncio.sleep(0.05)
+
+
+async def mentions(pipeline: Pipeline, topic: str) -> list:
+    return [each for each in await records(pipeline, topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
+async def test_the_compacted_changelog_holds_no_byte_of_a_forgotten_person(own_broker: Broker, tmp_path: Path) -> None:
+    """With the contract's own settings it is the same, an hour and a day later; here they are milliseconds."""
+    with Pipeline(own_broker, tmp_path) as pipeline:
+        await pipeline.prepare(films())
+        start(pipeline)
+        for number in range(3):
+            await pipeline.send(EVENTS, [(ANN, encode(click(ANN, f"film-{number}", number)))])
+        await pipeline.read(RECOMMENDATIONS, Recommendation, bool)
+        await asyncio.to_thread(forget, pipeline, ANN)
+        logs = [path for path in (own_broker.folder / "data").iterdir() if path.name.startswith(CONTEXTS.name)]
+        assert any(holds(log, ANN) for log in logs), "the search finds what is there"
+
+        hasty = {
+            "max.compaction.lag.ms": "1000",
+            "delete.retention.ms": "0",
+            "min.cleanable.dirty.ratio": "0.0",
+            "segment.ms": "500",
+            "file.delete.delay.ms": "0",
+        }
+        admin = AIOKafkaAdminClient(bootstrap_servers=own_broker.bootstrap)
+        await admin.start()
+        try:
+            resource = ConfigResource(ConfigResourceType.TOPIC, CONTEXTS.name, {**topic_settings(CONTEXTS), **hasty})
+            await admin.alter_configs([resource])
+        finally:
+            await admin.close()
+        deadline = time.monotonic() + PATIENCE
+        number = 100
+        while any(holds(log, ANN) for log in logs):
+            assert time.monotonic() < deadline, [(log.name, holds(log, ANN)) for log in logs]
+            # Segments are rolled when something is written to them.
+            number += 1
+            await pipeline.send(
+                EVENTS, [(f"{other}", encode(click(f"{other}", "film-5", number))) for other in range(40)]
+            )
+            await asyncio.sleep(0.5)
+        assert any(holds(log, "x-film-5") for log in logs)

@@ -1,0 +1,56 @@
+"""Item tokens through the whole path: what is published is described by the model in Triton, and comes into lists."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from deploy.local.brokers import Broker
+from inference.triton.server import TritonServer
+from schemas.codec import encode
+from schemas.recommendations import Recommendation, Source
+from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS
+from tests.integration.pipeline import Pipeline, click, films, metric
+from tests.support.patience import PATIENCE
+
+pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow]
+
+CATALOGUE = films()
+NEW = films(len(CATALOGUE) + 1)[-1]
+SECONDS = PATIENCE
+"""For one new item, on a machine that has other things to do; a second is usual."""
+
+
+async def described(path: Pipeline, count: int, seconds: float) -> float:
+    """Wait until the worker has `count` items described and none waits; the seconds that it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while True:
+            page = await asyncio.to_thread(path.page, "/metrics")
+            if metric(page, "ouzel_described_items_total") >= count and metric(page, "ouzel_undescribed_items") == 0:
+                return time.monotonic() - began
+            await asyncio.sleep(0.1)
+
+
+async def test_a_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_items(
+    broker: Broker, tmp_path: Path, item_token_triton: TritonServer
+) -> None:
+    patient = {"list_deadline_ms": 20_000, "patience_ms": 20_000, "scoring_slots": 2}
+    with Pipeline(broker, tmp_path, triton=item_token_triton.grpc, **patient) as path:
+        await path.prepare(CATALOGUE)
+        path.start()
+        await described(path, len(CATALOGUE), PATIENCE)
+
+        await path.send(ITEMS, [(NEW.id, encode(NEW))])
+        took = await described(path, len(CATALOGUE) + 1, SECONDS)
+        print(f"the new item had its vector {took:.1f} s after it was published")
+
+        event = click("ann", "film-3", 1)
+        await path.send(EVENTS, [("ann", encode(event))])
+        (made,) = await path.read(RECOMMENDATIONS, Recommendation, lambda out: len(out) == 1)
+        assert made.degraded is None, path.log()
+        assert made.model_version is not None
+        assert len(made.entries) == 10
+        assert all(Source.NEAREST in entry.sources for entry in made.entries)
+        assert all(entry.model is not None for entry in made.entries)

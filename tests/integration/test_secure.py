@@ -1,0 +1,179 @@
+"""The whole path over TLS: a worker, `ouzel topics`, `replay`, `read` and `forget`, on an Apache Kafka that asks who
+they are; and what is said, and not said, where it does not know them."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import time
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from deploy.local.processes import Child
+from schemas.topics import RECOMMENDATIONS
+from streams.kafka.connection import client_options
+from streams.settings import Secret, Settings, to_environment
+from tests.integration.pipeline import Pipeline
+from tests.integration.secure import USER, SecureKafka
+from tests.support.parts import need_kafka
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+TOKEN = "a-token-for-the-tests"
+
+ITEMS = "item,title,genres\nheat,Heat (1995),crime\nfargo,Fargo (1996),crime\nalien,Alien (1979),horror\n"
+EVENTS = "user,item,timestamp,rating\nann,heat,881250949,5\nann,fargo,881250950,5\n"
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
+    need_kafka()
+    with SecureKafka(tmp_path_factory.mktemp("secure")) as running:
+        yield running
+
+
+def login(broker: SecureKafka, way: str) -> dict[str, Any]:
+    """The worker's settings for one way to log in."""
+    if way == "certificate":
+        return {
+            "brokers": broker.mutual,
+            "security": "ssl",
+            "ssl_ca": broker.ca,
+            "ssl_cert": broker.cert,
+            "ssl_key": broker.key,
+        }
+    return {
+        "brokers": broker.login,
+        "security": "sasl_ssl",
+        "sasl_mechanism": way,
+        "sasl_username": USER,
+        "sasl_password": broker.password,
+        "ssl_ca": broker.ca,
+    }
+
+
+def pipeline_of(broker: SecureKafka, folder: Path, **settings: Any) -> Pipeline:
+    return Pipeline(broker, folder, triton="", **settings)
+
+
+def ouzel(pipeline: Pipeline, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**to_environment(pipeline.settings), "PATH": "/usr/bin:/bin", "HOME": str(pipeline.folder)}
+    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, check=False, timeout=120, env=environment
+    )
+
+
+@pytest.mark.parametrize("way", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "certificate"])
+async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, tmp_path: Path, way: str) -> None:
+    with pipeline_of(secure, tmp_path, web_token=Secret(TOKEN)) as pipeline:
+        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **login(secure, way)})
+        made = ouzel(pipeline, "topics", "create")
+        assert made.returncode == 0, made.stderr
+        pipeline.start()
+        (tmp_path / "items.csv").write_text(ITEMS)
+        (tmp_path / "events.csv").write_text(EVENTS.replace("ann", f"ann-{way}"))
+        files = ["--items", str(tmp_path / "items.csv"), "--events", str(tmp_path / "events.csv")]
+        sent = ouzel(pipeline, "replay", *files)
+        assert "3 items, 0 events as past, 2 live" in sent.stdout, sent.stdout + sent.stderr
+
+        def lists() -> list[dict[str, Any]]:
+            told = ouzel(pipeline, "read", RECOMMENDATIONS.name, "--key", f"ann-{way}")
+            assert told.returncode == 0, told.stderr
+            return [json.loads(line) for line in told.stdout.splitlines()]
+
+        await asyncio.to_thread(wait, lambda: bool(lists()), "a list")
+        receipt = await asyncio.to_thread(ouzel, pipeline, "forget", f"ann-{way}")
+        assert any(part.startswith("context@") for part in json.loads(receipt.stdout)["cleared"]), receipt.stderr
+        check_page(pipeline)
+        for text in (pipeline.worker.log.read_text(), made.stderr, sent.stderr, receipt.stderr):
+            assert secure.password.reveal() not in text
+            assert TOKEN not in text
+
+
+def wait(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 90
+    while not done():
+        assert time.monotonic() < deadline, f"{what}: not in time"
+        time.sleep(0.2)
+
+
+def check_page(pipeline: Pipeline) -> None:
+    url = f"http://127.0.0.1:{pipeline.settings.web_port}"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(url + "/metrics", timeout=5)
+    assert refused.value.code == 401
+    refused.value.close()  # it holds the connection, and the traceback holds it
+    asked = urllib.request.Request(url + "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    with urllib.request.urlopen(asked, timeout=5) as answer:
+        assert "ouzel_events_total" in answer.read().decode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sasl_password": Secret("not-the-password-of-anybody")},
+        {"ssl_ca": "stranger"},
+        {"ssl_ca": "missing"},
+        {"security": "plaintext"},
+    ],
+    ids=["password", "authority", "no file", "plaintext"],
+)
+async def test_who_is_not_known_is_told_so_and_no_secret_is(
+    secure: SecureKafka, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    given = {**login(secure, "SCRAM-SHA-256"), **wrong}
+    if given["ssl_ca"] in ("stranger", "missing"):
+        given["ssl_ca"] = secure.stranger if given["ssl_ca"] == "stranger" else str(tmp_path / "none.pem")
+    with pipeline_of(secure, tmp_path) as pipeline:
+        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **given})
+        for command in (["topics", "list"], ["read", "recommendations"], ["forget", "ann"]):
+            done = await asyncio.to_thread(ouzel, pipeline, *command)
+            assert done.returncode == 1, done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+            assert "ouzel:" in done.stderr
+            for secret in (secure.password.reveal(), "not-the-password"):
+                assert secret not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_clients_log_at_its_most_talkative_says_no_password(
+    secure: SecureKafka, caplog: pytest.LogCaptureFixture, right: bool
+) -> None:
+    given = {**login(secure, "PLAIN"), **({} if right else {"sasl_password": Secret("not-the-password-of-anybody")})}
+    settings = Settings(**given)
+    producer = AIOKafkaProducer(**client_options(settings))
+    with caplog.at_level(logging.DEBUG):
+        try:
+            await producer.start()
+        except KafkaError as error:
+            assert not right
+            caplog.handler.stream.write("".join(traceback.format_exception(error)))
+        finally:
+            await producer.stop()
+    assert "Request to" in caplog.text
+    assert settings.sasl_password.reveal() not in caplog.text + repr(vars(producer)) + repr(producer.client)
+
+
+async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
+    with pipeline_of(secure, tmp_path) as pipeline:
+        given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
+        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **given})
+        pipeline.worker = Child(
+            "The worker",
+            [sys.executable, "-m", "deploy.cli", "worker"],
+            log=tmp_path / "worker.log",
+            env=to_environment(pipeline.settings),
+        )
+        await asyncio.to_thread(wait, lambda: "uthentication" in pipeline.log(), "a refusal")
+        pipeline.stop()
+        assert "not-the-password" not in (tmp_path / "worker.log").read_text()

@@ -1,0 +1,271 @@
+"""The vectors of items: whose turn it is, what a version means, and what follows for a list."""
+
+from dataclasses import replace
+from random import Random
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.recommendations import Source
+from schemas.scoring import ItemVectors, Scores
+from streams.candidates.sources import Sizes, named
+from streams.items.catalogue import Catalogue
+from streams.items.vectors import Vectors
+from streams.ranking.blend import Blend, behavioural, learn
+from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, remember
+from streams.ranking.signals import AFFINITY, SIGNALS
+from tests.support.ranking_world import PLAIN, World, done, item
+
+COLUMN = SIGNALS.index(AFFINITY)
+
+
+def answer(rows: list[list[float]], version: str = "v1") -> ItemVectors:
+    width = len(rows[0]) if rows else 0
+    return ItemVectors(width=width, values=np.array(rows, "<f4").tobytes(), model_version=version)
+
+
+def fill(vectors: Vectors, version: str = "v1", width: int = 2) -> None:
+    """Describe everything that waits: item n has the vector (n, 1)."""
+    while asked := vectors.next(10):
+        vectors.put(asked, answer([[float(number), 1.0][:width] for number in asked], version))
+
+
+def test_items_wait_until_they_are_described_the_longest_first():
+    vectors = Vectors()
+    for number in (5, 3, 200):
+        vectors.want(number)
+    assert list(vectors.next(2)) == [5, 3]
+    vectors.put(vectors.next(2), answer([[1.0, 2.0], [3.0, 4.0]]))
+    assert (list(vectors.next(2)), vectors.waiting, vectors.version, vectors.width) == ([200], 1, "v1", 2)
+    found = vectors.affinity((1.0, 10.0), "v1", 201)
+    assert found is not None
+    assert found.scores[[5, 3, 200, 0]].tolist() == [21.0, 43.0, 0.0, 0.0]
+    assert np.flatnonzero(found.known).tolist() == [3, 5]
+    assert np.isnan(found.of(np.array([5, 200]))).tolist() == [False, True]
+
+
+def test_an_item_that_changes_while_it_is_described_goes_on_waiting():
+    vectors = Vectors()
+    for number in (1, 2, 3):
+        vectors.want(number)
+    asked = vectors.next(3)
+    vectors.want(2)
+    vectors.drop(3)
+    vectors.put(asked, answer([[1.0], [1.0], [1.0]]))
+    assert list(vectors.next(9)) == [2]
+    found = vectors.affinity((1.0,), "v1", 4)
+    assert found is not None
+    assert found.known.tolist() == [False, True, False, False]
+
+
+def test_another_version_begins_anew_and_old_vectors_never_meet_new_contexts():
+    vectors = Vectors()
+    for number in (0, 1):
+        vectors.want(number)
+    fill(vectors)
+    assert vectors.affinity((1.0, 1.0), "v2", 2) is None
+    assert vectors.affinity((1.0, 1.0, 1.0), "v1", 2) is None
+    assert vectors.affinity((), "v1", 2) is None
+    assert not vectors.next(9)
+    vectors.doubt("v1")
+    assert not vectors.next(9)
+    vectors.doubt("v2")
+    probe = vectors.next(9)
+    assert len(probe) == 1
+    vectors.put(probe, answer([[7.0, 7.0]], "v2"))
+    assert (vectors.version, list(vectors.next(9))) == ("v2", [1])
+    assert vectors.affinity((1.0, 1.0), "v1", 2) is None
+
+
+def test_a_late_answer_of_the_version_before_changes_nothing():
+    vectors = Vectors()
+    vectors.want(0)
+    fill(vectors, "v2")
+    vectors.doubt("v1")
+    vectors.put(vectors.next(1), answer([[0.0, 1.0]], "v2"))
+    assert not vectors.next(1)
+    assert vectors.affinity((1.0, 1.0), "v2", 1) is not None
+
+
+def test_a_model_without_vectors_leaves_nobody_waiting_until_there_is_another():
+    vectors = Vectors()
+    for number in range(3):
+        vectors.want(number)
+    vectors.put(vectors.next(2), answer([], "full"))
+    vectors.want(9)
+    assert (vectors.waiting, vectors.next(9)) == (0, {})
+    vectors.doubt("v1")
+    vectors.put(vectors.next(9), answer([[1.0, 1.0]], "v1"))
+    assert vectors.waiting == 3
+    fill(vectors)
+    assert vectors.waiting == 0
+
+
+def test_what_could_not_be_described_waits_behind_the_others():
+    vectors = Vectors()
+    for number in range(4):
+        vectors.want(number)
+    vectors.postpone(vectors.next(2))
+    assert list(vectors.next(9)) == [2, 3, 0, 1]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["want", "drop", "ask", "answer", "v1", "v2"]), st.integers(0, 90))))
+def test_a_vector_is_always_that_of_the_item_s_latest_text_and_the_store_s_version(steps):
+    vectors, texts, version = Vectors(), {}, "v1"
+    asked, meant = {}, {}
+    for count, (what, number) in enumerate(steps):
+        if what == "want":
+            vectors.want(number)
+            texts[number] = count
+        elif what == "drop":
+            vectors.drop(number)
+            texts.pop(number, None)
+        elif what == "ask":
+            asked = vectors.next(5)
+            meant = {number: texts[number] for number in asked}
+        elif what == "answer" and asked:
+            vectors.put(asked, answer([[float(meant[number]), float(version == "v2")] for number in asked], version))
+            asked = {}
+        elif what in ("v1", "v2"):
+            version = what
+            vectors.doubt(version)
+    found = vectors.affinity((1.0, 0.0), vectors.version, 100)
+    if found is not None:
+        of_version = vectors.affinity((0.0, 1.0), vectors.version, 100)
+        for number in np.flatnonzero(found.known).tolist():
+            assert found.scores[number] == texts[number]
+            assert of_version.scores[number] == float(vectors.version == "v2")
+    known = set() if found is None else set(np.flatnonzero(found.known).tolist())
+    if vectors.width:
+        assert known | set(vectors.next(200)) >= texts.keys()
+
+
+def test_the_catalogue_has_an_item_described_when_it_is_new_or_says_something_else():
+    catalogue = Catalogue()
+    catalogue.add(item("a", "Heat", ["crime"]))
+    catalogue.add(item("b", "Alien", published=5))
+    fill(catalogue.vectors)
+    catalogue.add(item("a", "Heat", ["crime"], published=9))
+    assert not catalogue.vectors.next(9)
+    catalogue.add(item("a", "Heat", ["drama"]))
+    assert list(catalogue.vectors.next(9)) == [0]
+    catalogue.withdraw("b")
+    catalogue.add(item("b", "Alien"))
+    assert list(catalogue.vectors.next(9)) == [0, 1]
+
+
+def test_what_is_said_about_an_item_is_cut():
+    catalogue = Catalogue()
+    catalogue.add(msgspec.structs.replace(item("a", "Heat", ["crime", "Los Angeles"]), text="x" * 400))
+    assert catalogue.about(0).startswith("crime, Los Angeles. xxx")
+    assert len(catalogue.about(0)) == 300
+    catalogue.add(item("b", "Alien"))
+    assert catalogue.about(1) == ""
+
+
+@pytest.fixture
+def world() -> World:
+    """Films that others like in rows of four; film n has the vector (n, 1), but the last two have none yet."""
+    made = World([item(f"f{n:03}", f"Film {n}") for n in range(60)])
+    fill(made.catalogue.vectors)
+    for n in (58, 59):
+        made.catalogue.vectors.want(n)
+    for n in range(10):
+        made.tell(*(done(f"p{n}", f"f{(4 * n + k):03}", at=100 * n + k) for k in range(4)))
+    made.tell(done("ann", "f000", at=5000), done("ann", "f057", at=5001), done("bob", "f058", at=5002))
+    return made
+
+
+def heard(world: World, scores: Scores, settings: Ranking = PLAIN, blend: Blend | None = None) -> Shortlist:
+    prepared = world.prepared("ann", settings=settings)
+    asked = world.shortlist("ann", settings=settings)
+    return hear(prepared, asked, scores, blend or Blend(), catalogue=world.catalogue, graph=world.graph)
+
+
+def told(*vector: float, scores: tuple[float, ...] = (), version: str = "v1") -> Scores:
+    return Scores(scores=scores, model_version=version, vector=vector)
+
+
+def test_the_model_names_the_nearest_of_what_may_be_shown(world):
+    small = replace(PLAIN, sizes=Sizes(nearest=3))
+    chosen = heard(world, told(1.0, 0.0), small)
+    near = [named(bits) for bits in chosen.candidates.sources.tolist()]
+    found = {
+        world.catalogue.index[n] for n, of in zip(chosen.candidates.numbers, near, strict=True) if Source.NEAREST in of
+    }
+    assert found == {"f056", "f055", "f054"}
+    plain = world.shortlist("ann", settings=small)
+    assert set(plain.candidates.numbers) <= set(chosen.candidates.numbers)
+
+
+def test_affinity_orders_like_any_signal_and_an_item_without_a_vector_has_the_mean(world):
+    chosen = heard(world, told(1.0, 0.0))
+    column = chosen.signals[:, COLUMN]
+    numbers = chosen.candidates.numbers
+    known = numbers < 58
+    assert (np.diff(column[known]) > 0).all()
+    assert column.mean() == pytest.approx(0.0, abs=1e-5)
+    assert not known.all()
+    assert column[~known] == pytest.approx(0.0, abs=1e-5)
+    strong = msgspec.structs.replace(Blend(), weights=tuple(float(name == AFFINITY) for name in SIGNALS))
+    assert world.ids(chosen.under(strong))[0] == "f056"
+    assert behavioural(strong, chosen.signals) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("scores", [told(), told(1.0, 0.0, version="v9"), told(1.0, 0.0, 0.0)])
+def test_without_a_vector_that_fits_the_list_is_as_without_a_model(world, scores):
+    plain, chosen = world.shortlist("ann"), heard(world, scores)
+    assert chosen.logits is None
+    assert (chosen.signals == plain.signals).all()
+    assert (chosen.signals[:, COLUMN] == 0.0).all()
+    assert (chosen.scores == plain.scores).all()
+    assert chosen.order.tolist() == plain.order.tolist()
+    assert (chosen.scores == behavioural(Blend(), chosen.signals)).all()
+
+
+def test_what_packed_scores_add_to_the_affinity_is_what_the_model_s_weight_is_for(world):
+    """Packed scores that only repeat the affinity add nothing; where one stands out, that candidate rises."""
+    settings = replace(PLAIN, rescored=4)
+    asked = world.shortlist("ann", settings=settings)
+    numbers = asked.candidates.numbers[asked.order[:4]]
+    same = tuple(float(n) for n in numbers)
+    chosen = heard(world, told(1.0, 0.0, scores=same), settings)
+    assert chosen.model is not None
+    assert not chosen.model.any()
+    assert {
+        int(n): float(x) for n, x in zip(chosen.candidates.numbers, chosen.logits, strict=True) if n in numbers
+    } == {int(n): float(n) for n in numbers}
+    better = tuple(float(n) + 5.0 * (at == 2) for at, n in enumerate(numbers))
+    chosen = heard(world, told(1.0, 0.0, scores=better), settings)
+    assert chosen.candidates.numbers[chosen.model.argmax()] == numbers[2]
+    assert np.count_nonzero(chosen.model) == 4
+    assert learn(Blend(), remember(chosen), world.catalogue.index[int(numbers[2])]).model_weight > 0
+
+
+def test_an_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
+    settings = replace(PLAIN, length=60, rescored=2, sizes=replace(PLAIN.sizes, alike=0))
+    asked = world.shortlist("ann", settings=settings)
+    first = asked.candidates.numbers[asked.order[:2]]
+    chosen = heard(world, told(1.0, 0.0, scores=(90.0, 91.0)), settings)
+    entries = assemble(chosen, scene="home", catalogue=world.catalogue, blend=Blend(), settings=settings, rng=Random(1))
+    by_item = {entry.item: entry for entry in entries}
+    assert [by_item[world.catalogue.index[int(n)]].model for n in first] == [90.0, 91.0]
+    assert by_item["f050"].model == 50.0
+    assert Source.NEAREST in by_item["f050"].sources
+    assert by_item["f050"].reason.text == "close to Film 57, which you liked"
+    assert (by_item["f050"].reason.code, by_item["f050"].reason.because) == (Source.NEAREST, ("f057",))
+    assert by_item["f001"].reason.code is Source.COVISITED
+
+
+def test_for_a_person_without_likes_the_reason_is_the_model(world):
+    prepared = world.prepared("nobody")
+    asked = world.shortlist("nobody")
+    chosen = hear(prepared, asked, told(1.0, 0.0), Blend(), catalogue=world.catalogue, graph=world.graph)
+    settings = replace(PLAIN, length=60)
+    entries = assemble(chosen, scene="home", catalogue=world.catalogue, blend=Blend(), settings=settings, rng=Random(1))
+    (found,) = [entry for entry in entries if entry.item == "f056"]
+    assert found.reason.code is Source.NEAREST
+    assert "the model reads" in found.reason.text

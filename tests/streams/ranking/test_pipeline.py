@@ -1,0 +1,275 @@
+"""The path of one list: what the model is asked and adds, exploration, reasons, and what is remembered."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.events import Event, EventKind
+from schemas.recommendations import Entry, Source
+from schemas.scoring import ScoreRequest, Scores
+from schemas.seen import SeenRule
+from streams.fold.context import EMPTY, Context, SceneContext, Steer, fold
+from streams.ranking.blend import Blend, learn
+from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
+from tests.support.ranking_world import NOW, PLAIN, World, done, item
+
+SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=0.0, explored=3)
+
+
+@pytest.fixture
+def world() -> World:
+    made = World([item(f"f{n:02}", f"Film {n}", ["drama" if n % 2 else "crime"]) for n in range(30)])
+    for n in range(12):
+        made.tell(*(done(f"p{n}", f"f{(n + k) % 30:02}", at=100 * n + k) for k in range(8)))
+    made.tell(done("ann", "f03", at=5000), done("ann", "f04", at=5001))
+    return made
+
+
+def listed(
+    world: World,
+    chosen: Shortlist,
+    scores: Scores | None = None,
+    *,
+    blend: Blend | None = None,
+    seed: int = 1,
+    **settings: Any,
+) -> tuple[Entry, ...]:
+    return assemble(
+        chosen if scores is None else heard(world, chosen, scores, blend),
+        scene="home",
+        catalogue=world.catalogue,
+        blend=blend or Blend(),
+        settings=replace(SETTINGS, **settings),
+        rng=Random(seed),
+    )
+
+
+def heard(world: World, chosen: Shortlist, scores: Scores, blend: Blend | None = None) -> Shortlist:
+    prepared = world.prepared("ann", settings=SETTINGS)
+    return hear(prepared, chosen, scores, blend or Blend(), catalogue=world.catalogue, graph=world.graph)
+
+
+def request(world: World, chosen: Shortlist) -> ScoreRequest:
+    return score_request(chosen, world.people["ann"], "home", catalogue=world.catalogue, session=7, settings=SETTINGS)
+
+
+def test_a_list_is_the_best_of_the_shortlist_in_order_with_whole_entries(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    entries = listed(world, chosen)
+    assert [entry.item for entry in entries] == world.ids(chosen)[:5]
+    assert [entry.score for entry in entries] == sorted((entry.score for entry in entries), reverse=True)
+    assert all(entry.propensity == 1.0 and entry.model is None and entry.sources for entry in entries)
+    assert not {"f03", "f04"} & {entry.item for entry in entries}
+
+
+def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    asked = request(world, chosen)
+    best = world.ids(chosen)[:4]
+    assert [one.text for one in asked.candidates] == [
+        world.catalogue.text(world.catalogue.index.number(i)) for i in best
+    ]
+    assert [(one.text, one.item, one.about, one.feeling) for one in asked.history] == [
+        ("Film 3", "f03", "drama", 2),
+        ("Film 4", "f04", "crime", 2),
+    ]
+    assert [one.about for one in asked.candidates] == [
+        world.catalogue.about(world.catalogue.index.number(i)) for i in best
+    ]
+    assert (asked.session, asked.scene, asked.steer) == (7, "home", ())
+    assert "ann" not in msgspec.json.encode(asked).decode()
+
+
+def test_what_the_person_asked_for_goes_to_the_model(world):
+    context = msgspec.structs.replace(world.people["ann"], steers=(Steer("something funny", NOW, 1),))
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    world.people["ann"] = context
+    assert request(world, chosen).steer == ("something funny",)
+
+
+def test_the_model_has_no_effect_at_weight_0_and_reorders_what_it_scored_at_a_weight(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    scores = Scores(scores=(0.0, 1.0, 2.0, 90.0), model_version="m")
+    without = listed(world, chosen)
+    unmoved = listed(world, chosen, scores)
+    assert [entry.item for entry in unmoved] == [entry.item for entry in without]
+    assert [entry.model for entry in unmoved] == [0.0, 1.0, 2.0, 90.0, None]
+    moved = listed(world, chosen, scores, blend=msgspec.structs.replace(Blend(), model_weight=4.0))
+    assert moved[0].item == without[3].item
+    assert moved[0].behavioural == without[3].behavioural
+    assert {entry.item for entry in moved} <= set(world.ids(chosen))
+
+
+def test_a_model_that_cannot_tell_candidates_apart_changes_nothing(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    flat = listed(
+        world,
+        chosen,
+        Scores(scores=(3.0,) * 4, model_version="m"),
+        blend=msgspec.structs.replace(Blend(), model_weight=4.0),
+    )
+    assert [(entry.item, entry.score) for entry in flat] == [(e.item, e.score) for e in listed(world, chosen)]
+
+
+def test_propensities_are_exactly_how_often_an_item_gets_its_place(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    draws = 4000
+    last: dict[str, list[Entry]] = {}
+    for seed in range(draws):
+        entries = listed(world, chosen, exploration=0.4, seed=seed)
+        assert [entry.propensity for entry in entries[:-1]] == [1.0] * 4
+        assert [entry.score for entry in entries] == sorted((entry.score for entry in entries), reverse=True)
+        last.setdefault(entries[-1].item, []).append(entries[-1])
+    assert set(last) == set(world.ids(chosen)[4:8])
+    assert sum(entries[0].propensity for entries in last.values()) == pytest.approx(1.0)
+    for name, entries in last.items():
+        chance = entries[0].propensity
+        assert len(entries) / draws == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / draws))
+        assert (Source.EXPLORED in entries[0].sources) == (name != world.ids(chosen)[4])
+
+
+def test_without_candidates_to_explore_every_place_is_certain(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    entries = listed(world, chosen, exploration=1.0, length=100)
+    assert len(entries) == len(chosen.order)
+    assert all(entry.propensity == 1.0 for entry in entries)
+
+
+def test_what_is_withdrawn_while_the_model_thinks_is_left_out(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    gone = world.ids(chosen)[1]
+    world.catalogue.withdraw(gone)
+    assert gone not in {entry.item for entry in listed(world, chosen)}
+    assert len(listed(world, chosen)) == 5
+
+
+def test_consecutive_requests_share_the_beginning_of_their_history():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    settings = Ranking(history=20, history_step=8)
+    begins, lengths = [], []
+    for n in range(45):
+        world.tell(done("ann", f"f{n:02}", (EventKind.LIKE, EventKind.VIEW, EventKind.DISLIKE)[n % 3], at=n))
+        past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=settings)
+        assert (past[-1].text, past[-1].feeling, past[-1].ts) == (f"Film {n}", (2, 0, -2)[n % 3], NOW + n)
+        begins.append(past[0].text)
+        lengths.append(len(past))
+    assert max(lengths) == 20
+    assert min(lengths[20:]) == 13
+    moves = [n for n in range(1, 45) if begins[n] != begins[n - 1]]
+    assert moves == [20, 28, 36, 44]
+
+
+def test_the_model_reads_26_to_50_things_of_a_long_history():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(30)])
+    for n in range(140):
+        world.tell(done("ann", f"f{n % 30:02}", EventKind.VIEW, at=n))
+        past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+        assert past[-1].ts == NOW + n
+        assert len(past) == (n + 1 if n < 50 else 26 + n % 25)
+
+
+def test_a_forgotten_thing_is_not_read_and_moves_the_beginning_by_one_at_most():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(60)))
+    before = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in before] == [f"f{n:02}" for n in range(25, 60)]
+    gone = Event(id="x", user="ann", kind=EventKind.FORGET, ts=NOW + 99, target="ann-f40-like-40")
+    world.people["ann"] = fold(world.people["ann"], gone, world.offset)
+    after = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in after] == [f"f{n:02}" for n in range(24, 60) if n != 40]
+
+
+def test_a_state_that_did_not_count_meetings_counts_on_from_what_it_holds():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(48)))
+    scene = world.people["ann"].scenes["home"]
+    old = msgspec.msgpack.encode((scene.recent, scene.likes, scene.dislikes, scene.liked))
+    decoded = msgspec.msgpack.decode(old, type=SceneContext)
+    assert decoded.met == 0
+    world.people["ann"] = msgspec.structs.replace(world.people["ann"], scenes={"home": decoded})
+    world.tell(done("ann", "f50", at=50))
+    assert world.people["ann"].scenes["home"].met == 49
+
+
+def test_a_newcomer_to_a_scene_is_read_from_where_they_were_before():
+    world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
+    world.tell(done("ann", "f01", at=1, scene="cart"), done("ann", "f02", EventKind.VIEW, at=2, scene="mail"))
+    world.tell(done("ann", "f03", at=0))
+    past = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
+    assert [one.item for one in past] == ["f01", "f02", "f03"]
+
+
+def test_what_is_remembered_is_enough_to_learn_and_small(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    kept = remember(heard(world, chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m")))
+    size = kept.marks.nbytes + kept.signals.nbytes + (0 if kept.model is None else kept.model.nbytes)
+    assert size <= 48 * len(chosen.order)
+    after = learn(Blend(), kept, world.ids(chosen)[3])
+    assert after.lists == 1
+    assert after.model_weight > 0
+    assert learn(Blend(), remember(chosen), "f03") == Blend()
+
+
+def test_popular_is_the_most_liked_that_the_person_has_not_seen(world):
+    world.tell(*(done(f"x{n}", "f20", at=9000 + n) for n in range(20)), done("x0", "f21", at=9100))
+
+    def best(context: Context, count: int) -> tuple[str, ...]:
+        return popular(
+            context, catalogue=world.catalogue, graph=world.graph, count=count, now_ms=NOW + 9999, rule=SeenRule()
+        )
+
+    assert best(world.people["ann"], 3)[0] == "f20"
+    assert not {"f03", "f04"} & set(best(world.people["ann"], 30))
+    assert best(EMPTY, 1) == ("f20",)
+
+
+class TestReasons:
+    def reasons(self, world: World, user: str = "ann", scene: str = "home") -> dict[str, Entry]:
+        chosen = world.shortlist(user, scene, settings=PLAIN)
+        entries = assemble(
+            chosen,
+            scene=scene,
+            catalogue=world.catalogue,
+            blend=Blend(),
+            settings=replace(SETTINGS, length=30),
+            rng=Random(1),
+        )
+        return {entry.item: entry for entry in entries}
+
+    def test_a_co_visited_item_is_due_to_the_like_that_it_goes_with(self):
+        world = World([item(name, name.upper()) for name in ("a", "b", "x", "y")])
+        for n in range(5):
+            world.tell(done(f"p{n}", "a", at=n), done(f"p{n}", "x", at=n))
+            world.tell(done(f"q{n}", "b", at=n), done(f"q{n}", "y", at=n))
+        world.tell(done("ann", "a", at=100), done("ann", "b", at=101))
+        found = self.reasons(world)
+        assert found["x"].reason.text == "because you liked A"
+        assert found["x"].reason.because == ("a",)
+        assert found["y"].reason.because == ("b",)
+
+    def test_views_alone_are_no_likes(self):
+        world = World([item(name, name.upper()) for name in ("a", "x")])
+        for n in range(5):
+            world.tell(done(f"p{n}", "a", at=n), done(f"p{n}", "x", at=n))
+        world.tell(done("ann", "a", EventKind.VIEW, at=100))
+        assert self.reasons(world)["x"].reason.text == "met together with A"
+        assert self.reasons(world)["x"].reason.because == ("a",)
+
+    def test_an_item_that_is_only_alike_names_what_is_shared(self):
+        films = [item("a", "A", ["noir", "film"]), item("b", "B", ["noir", "film"])]
+        world = World([*films, *(item(f"c{n}", f"C{n}", ["film"]) for n in range(9))])
+        world.tell(done("ann", "a"))
+        assert self.reasons(world)["b"].reason.text == "noir, like A"
+        assert self.reasons(world)["b"].reason.because == ("a",)
+
+    def test_a_trend_and_the_new_are_named_as_such(self):
+        world = World([item("hit"), item("new", published=NOW - 1000)])
+        world.tell(done("p", "hit", scene="cart"))
+        found = self.reasons(world, "nobody", "cart")
+        assert found["hit"].reason.code is Source.TRENDING
+        assert "cart" in found["hit"].reason.text
+        assert found["new"].reason.code is Source.FRESH

@@ -1,0 +1,278 @@
+"""Items get their vectors in the background, whatever the model does, and never in the way of lists."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import numpy as np
+import pytest
+
+from inference.scorers.scripted import Script, ScriptedScorer
+from schemas.neighbours import Covisit, Covisits
+from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
+from streams.clock import SYSTEM, Clock
+from streams.items.catalogue import Catalogue
+from streams.metrics import Metrics
+from streams.serving.item_vectors import FEW, Describing, Telling
+from tests.integration.pipeline import films
+from tests.support import listing
+from tests.support.patience import PATIENCE
+
+BATCH = 16
+
+
+def number_of(of: ScoreRequest | Candidate) -> list[float]:
+    return [float(of.item.removeprefix("film-")), 1.0] if isinstance(of, Candidate) else [0.0, 1.0]
+
+
+class Counting(ScriptedScorer):
+    """Notes the sizes of what it is asked to describe, and refuses what `poison` is in."""
+
+    def __init__(self, poison: str = "") -> None:
+        super().__init__(vector_of=number_of)
+        self.sizes: list[int] = []
+        self.poison = poison
+
+    async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+        self.sizes.append(len(items))
+        if self.poison in {item.item for item in items}:
+            raise InvalidAnswer("not this one")
+        return await super().describe(items, timeout=timeout)
+
+
+class Bench:
+    def __init__(self, scorer: Counting, *, timeout_s: float = 5.0, clock: Clock = SYSTEM) -> None:
+        self.catalogue = Catalogue()
+        for film in films():
+            self.catalogue.add(film)
+        self.metrics = Metrics()
+        self.popularity = np.zeros(0)
+        self.busy = False
+        self.describing = Describing(
+            catalogue=self.catalogue,
+            popularity=lambda: self.popularity,
+            scorer=scorer,
+            batch=BATCH,
+            timeout_s=timeout_s,
+            metrics=self.metrics,
+            clock=clock,
+            busy=lambda: self.busy,
+        )
+
+    @property
+    def waiting(self) -> int:
+        return self.catalogue.vectors.waiting
+
+    def known(self) -> set[str]:
+        index = self.catalogue.index
+        found = self.catalogue.vectors.affinity((1.0, 0.0), self.catalogue.vectors.version, len(index))
+        if found is None:
+            return set()
+        numbers = np.flatnonzero(found.known).tolist()
+        assert all(found.scores[number] == float(index[number].removeprefix("film-")) for number in numbers)
+        return {index[number] for number in numbers}
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[Bench]:
+    task = asyncio.create_task(bench.describing.run())
+    try:
+        yield bench
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+
+async def test_every_item_gets_its_vector_in_batches() -> None:
+    scorer = Counting()
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 0)
+    assert bench.known() == {film.id for film in films()}
+    assert scorer.sizes == [FEW, 16, 16, 4]
+    assert bench.metrics.registry.get_sample_value("ouzel_described_items_total") == 40
+
+
+async def test_a_new_item_and_a_changed_one_are_described_and_nothing_else() -> None:
+    scorer = Counting()
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 0)
+        scorer.described.clear()
+        bench.catalogue.add(films(41)[40])
+        bench.catalogue.add(films()[3])
+        await until(lambda: "film-40" in bench.known())
+        assert [item.item for item in scorer.described] == ["film-40"]
+
+
+async def test_while_people_wait_for_lists_batches_are_small() -> None:
+    scorer = Counting()
+    bench = Bench(scorer)
+    bench.busy = True
+    async with running(bench):
+        await until(lambda: bench.waiting == 0)
+    assert set(scorer.sizes) == {FEW}
+
+
+@pytest.mark.parametrize("script", [Script.DOWN, Script.OVERLOADED, Script.NOT_FINITE, Script.SLOW])
+async def test_it_goes_on_when_the_model_is_back(script: Script) -> None:
+    scorer = Counting()
+    scorer.script = script
+    async with running(Bench(scorer, timeout_s=0.05)) as bench:
+        await until(lambda: len(scorer.sizes) > 1)
+        assert bench.waiting == 40
+        scorer.script = Script.ANSWER
+        await until(lambda: bench.waiting == 0)
+    assert bench.known() == {film.id for film in films()}
+
+
+async def test_an_item_that_the_model_refuses_holds_up_no_other() -> None:
+    scorer = Counting(poison="film-0")
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 1)
+    assert bench.known() == {film.id for film in films()} - {"film-0"}
+
+
+async def test_a_scorer_that_breaks_its_promise_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Counting):
+        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+            if not self.sizes:
+                self.sizes.append(0)
+                raise RuntimeError("a secret")
+            return await super().describe(items, timeout=timeout)
+
+    async with running(Bench(Broken())) as bench:
+        await until(lambda: bench.waiting == 0)
+    assert "RuntimeError" in caplog.text
+    assert "a secret" not in caplog.text
+
+
+async def test_a_new_version_has_everything_described_anew() -> None:
+    scorer = Counting()
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 0)
+        scorer.version = "scripted-2"
+        bench.catalogue.vectors.doubt("scripted-2")
+        await until(lambda: bench.catalogue.vectors.version == "scripted-2" and bench.waiting == 0)
+    assert bench.known() == {film.id for film in films()}
+    assert len(scorer.described) == 80
+
+
+async def test_a_model_without_vectors_is_asked_once() -> None:
+    scorer = Counting()
+    scorer.vector_of = lambda _: ()
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 0)
+        bench.catalogue.add(films(41)[40])
+        bench.catalogue.vectors.doubt("scripted-1")
+        assert not bench.catalogue.vectors.next(9)
+    assert scorer.sizes == [FEW]
+    assert bench.metrics.registry.get_sample_value("ouzel_described_items_total") == 0
+
+
+async def test_the_candidates_of_who_waits_are_read_first_then_the_popular_and_lists_go_out_meanwhile() -> None:
+    """The whole order, as the list path and the item graph say it: nothing is popular yet when the items arrive."""
+    scorer = Counting()
+    lists = listing.Bench(scorer)
+    catalogue, graph = lists.lists._catalogue, lists.lists._graph
+    describing = Describing(
+        catalogue=catalogue,
+        popularity=graph.events,
+        scorer=scorer,
+        batch=FEW,
+        timeout_s=5.0,
+        metrics=lists.metrics,
+        clock=SYSTEM,
+        busy=lambda: True,
+    )
+    assert catalogue.vectors.waiting == 40
+
+    def read() -> list[str]:
+        return [item.item for item in scorer.described]
+
+    # The past is folded after the items have arrived.
+    for number, times in ((30, 4), (20, 6), (10, 5), (35, 3)):
+        updates = tuple(Covisit(offset=at, ts=1, scene="home", liked=True) for at in range(times))
+        graph.learn(Covisits(item=f"film-{number}", partition=0, updates=updates))
+    assert await describing._describe(describing._next())
+    assert read() == ["film-20", "film-10", "film-30", "film-35"]
+
+    async with listing.running(lists):
+        lists.did("ann", "film-7")
+        await lists.until(lambda: len(lists.made("ann")) == 1)
+    (made,) = lists.made("ann")
+    assert made.degraded is None, "a list whose candidates are unread has the model's part all the same"
+    scored = [candidate.item for candidate in scorer.asked[0].candidates]
+    unread = [item for item in scored if item not in read()]
+    assert len(unread) >= FEW
+    assert await describing._describe(describing._next())
+    assert read()[4:] == unread[:FEW]
+    while asked := describing._next():
+        assert await describing._describe(asked)
+    assert read().index("film-7") < 4 + len(unread) + 1, "what ann did is read right after her candidates"
+    assert len(read()) == len(set(read())) == 40
+
+
+async def test_batches_are_no_longer_than_a_second() -> None:
+    now = [0.0]
+    clock = Clock(now_ms=lambda: 0, monotonic=lambda: now[0])
+
+    class Slow(Counting):
+        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+            now[0] += 0.2 * len(items)
+            return await super().describe(items, timeout=timeout)
+
+    scorer = Slow()
+    async with running(Bench(scorer, clock=clock)) as bench:
+        await until(lambda: bench.waiting == 0)
+    assert scorer.sizes == [FEW, *[5] * 7, 1]
+
+
+async def test_a_batch_that_takes_too_long_is_halved() -> None:
+    scorer = Counting()
+    scorer.script = Script.SLOW
+    bench = Bench(scorer, timeout_s=0.01)
+    async with running(bench):
+        await until(lambda: len(scorer.sizes) > 2)
+    assert scorer.sizes[:3] == [FEW, FEW // 2, FEW // 4]
+
+
+async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "streams.serving.item_vectors")
+    metrics = Metrics()
+    telling = Telling(metrics)
+    telling.look(1, 1_000, 0.0)
+    telling.look(0, 1_000, 1.0)
+    telling.look(600, 1_000, 2.0)
+    for second in range(1, 21):
+        telling.described(5)
+        telling.look(600 - 5 * second, 1_000, 2.0 + second)
+    left = metrics.registry.get_sample_value("ouzel_reading_seconds_left")
+    assert left == pytest.approx(100.0)
+    telling.look(0, 1_000, 130.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "450 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
+        "500 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
+        "All 1,000 items are read by the model",
+    ]
+
+
+async def test_the_log_says_when_the_model_does_not_answer_and_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "streams.serving.outage")
+    scorer = Counting()
+    scorer.script = Script.DOWN
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: len(scorer.sizes) > 2)
+        scorer.script = Script.ANSWER
+        await until(lambda: bench.waiting == 0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The model does not answer, items wait to be read: scripted: down",
+        "The model answers again",
+    ]

@@ -1,0 +1,371 @@
+"""The list path: one list a person at a time, the newest trigger, in time whatever the model does."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from inference.scorers.scripted import EVERYBODY, Script, ScriptedScorer
+from schemas.codec import decode
+from schemas.events import EventKind
+from schemas.feedback import Closed, Feedback
+from schemas.recommendations import Degraded, Source
+from schemas.scoring import Candidate, ScoreRequest, Scores
+from schemas.topics import FEEDBACK
+from streams.privacy.sessions import Sessions
+from tests.support.listing import PLAIN, Bench, running
+
+
+async def test_a_list_answers_an_event_with_the_models_part() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert (made.user, made.trigger, made.degraded, made.model_version) == ("u", "e0", None, "scripted-1")
+    assert len(made.entries) == 10
+    assert "film-1" not in {entry.item for entry in made.entries}
+    assert any(entry.model is not None for entry in made.entries)
+    assert bench.state.exposure("u").lists[0].list == made.id
+    assert "u" not in {str(scorer.asked[0].session), *(past.text for past in scorer.asked[0].history)}
+    assert bench.count("ouzel_lists_total", degraded="none") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "degraded"),
+    [
+        (Script.DOWN, Degraded.UNAVAILABLE),
+        (Script.OVERLOADED, Degraded.OVERLOADED),
+        (Script.WRONG_COUNT, Degraded.INVALID),
+        (Script.NOT_FINITE, Degraded.INVALID),
+        (Script.CIRCUIT_OPEN, Degraded.CIRCUIT_OPEN),
+        (Script.SLOW, Degraded.DEADLINE),
+    ],
+)
+async def test_whatever_the_model_does_the_person_gets_a_list_that_says_so(script: Script, degraded: Degraded) -> None:
+    scorer = ScriptedScorer()
+    scorer.script = script
+    async with running(Bench(scorer, list_deadline_ms=200, patience_ms=100)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert made.degraded is degraded
+    assert made.model_version is None
+    assert len(made.entries) == 10
+    assert bench.count("ouzel_lists_total", degraded=degraded.value) == 1
+
+
+async def test_a_scorer_that_breaks_its_promise_is_an_invalid_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def explode(_: object) -> Sequence[float]:
+        raise RuntimeError("a secret: person 17")
+
+    async with running(Bench(ScriptedScorer(explode))) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].degraded is Degraded.INVALID
+    assert "RuntimeError" in caplog.text
+    assert "person 17" not in caplog.text
+
+
+async def test_without_a_scorer_lists_are_behavioural_and_say_so() -> None:
+    async with running(Bench(None)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].degraded is Degraded.DISABLED
+
+
+def likes_the_last(of: ScoreRequest | Candidate) -> list[float]:
+    """A model whose affinity with film n is n."""
+    return [float(of.item.removeprefix("film-"))] if isinstance(of, Candidate) else [1.0]
+
+
+async def test_a_context_s_vector_brings_the_nearest_of_all_items_into_the_list() -> None:
+    scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
+    bench = Bench(scorer, ranking=replace(PLAIN, rescored=0))
+    await bench.described(scorer)
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert (made.degraded, made.model_version) == (None, "scripted-1")
+    assert scorer.asked[0].candidates == ()
+    (best,) = [entry for entry in made.entries if entry.item == "film-39"]
+    assert best.model == 39.0
+    assert Source.NEAREST in best.sources
+
+
+async def test_a_model_that_can_say_nothing_yet_has_no_part_in_the_list() -> None:
+    scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
+    async with running(Bench(scorer, ranking=replace(PLAIN, rescored=0))) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert (bench.made()[0].degraded, bench.made()[0].model_version) == (Degraded.UNAVAILABLE, None)
+
+
+async def test_a_list_of_another_version_is_not_ranked_by_the_vectors_of_the_old() -> None:
+    scorer = ScriptedScorer(vector_of=likes_the_last)
+    bench = Bench(scorer)
+    await bench.described(scorer)
+    scorer.version = "scripted-2"
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        assert Source.NEAREST not in {source for entry in bench.made()[0].entries for source in entry.sources}
+        assert bench.made()[0].model_version == "scripted-2"
+        await bench.described(scorer)
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(bench.made()) == 2)
+    assert Source.NEAREST in {source for entry in bench.made()[1].entries for source in entry.sources}
+
+
+@pytest.mark.parametrize(("age_ms", "left"), [(0, 1.0), (400, 0.6), (-3_000, 1.0), (5_000, 1.0)])
+async def test_the_deadline_counts_from_the_event_unless_its_clock_or_a_backlog_makes_that_hopeless(
+    age_ms: int, left: float
+) -> None:
+    timeouts: list[float] = []
+
+    class Noting(ScriptedScorer):
+        async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+            timeouts.append(timeout)
+            return await super().score(request, timeout=timeout)
+
+    async with running(Bench(Noting(), list_deadline_ms=1_000)) as bench:
+        bench.did("u", "film-1", age_ms=age_ms)
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert left - 0.3 < timeouts[0] <= left + 0.001
+
+
+async def test_the_newest_trigger_of_a_person_wins() -> None:
+    bench = Bench(ScriptedScorer())
+    for item in ("film-1", "film-2", "film-3"):
+        bench.did("u", item)
+    async with running(bench):
+        await bench.until(lambda: len(bench.made()) == 1)
+    (made,) = bench.made()
+    assert made.trigger == "e2"
+    assert bench.count("ouzel_coalesced_triggers_total") == 2
+
+
+async def test_people_do_not_wait_for_each_others_scores() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    settings = {"scoring_slots": 2, "list_deadline_ms": 60_000, "patience_ms": 50}
+    async with running(Bench(scorer, **settings)) as bench:
+        for number in range(5):
+            bench.did(f"u{number}", "film-1")
+        # Two hold the slots and wait for the model; the others' patience ends first.
+        await bench.until(lambda: len(bench.made()) == 3)
+        assert {one.degraded for one in bench.made()} == {Degraded.OVERLOADED}
+        assert bench.lists.first_unanswered(0) == 0
+        scorer.release()
+        await bench.until(lambda: len(bench.made()) == 5)
+    assert [one.degraded for one in bench.made()[3:]] == [None, None]
+    assert bench.lists.first_unanswered(0) is None
+
+
+async def test_a_person_has_one_list_in_the_making() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.did("u", "film-2")
+        bench.did("v", "film-2")
+        await bench.until(lambda: len(scorer.asked) == 2)
+        assert not bench.made()
+        scorer.release()
+        await bench.until(lambda: len(bench.made()) == 3)
+    assert [one.trigger for one in bench.made("u")] == ["e0", "e1"]
+
+
+async def test_an_old_event_makes_no_list() -> None:
+    async with running(Bench(ScriptedScorer(), trigger_max_age_ms=1_000)) as bench:
+        bench.did("u", "film-1", age_ms=5_000)
+        bench.did("v", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert bench.made()[0].user == "v"
+    assert bench.count("ouzel_stale_triggers_total") == 1
+
+
+async def test_what_a_person_likes_next_judges_the_list_and_teaches_the_blend() -> None:
+    async with running(Bench(ScriptedScorer())) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        bench.did("u", bench.made()[0].entries[0].item)
+        bench.did("u", "film-2", EventKind.DISLIKE)
+        await bench.until(lambda: len(bench.made()) >= 2)
+    assert bench.count("ouzel_judged_likes_total") == 1
+    assert bench.count("ouzel_list_hits_total", of="list") == 1
+    assert bench.state.blend("default").lists == 1
+
+
+async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.did("w", "film-1")
+        bench.state.open = False
+        bench.lists.revoke(0)
+        scorer.release()
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+    assert not bench.made()
+
+
+async def test_a_list_that_could_not_be_published_is_tried_again() -> None:
+    async with running(Bench(None)) as bench:
+        bench.failures = 2
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.failures < 2)
+        assert bench.lists.first_unanswered(0) == 0
+        await bench.until(lambda: len(bench.made()) == 1)
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+
+
+async def test_a_newer_trigger_takes_the_place_of_the_one_that_failed() -> None:
+    async with running(Bench(None)) as bench:
+        bench.failures = 1
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.failures == 0)
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(bench.made()) == 1)
+    assert [made.trigger for made in bench.made()] == ["e1"]
+
+
+async def test_a_list_that_was_being_made_when_its_state_failed_stays_unanswered() -> None:
+    """Else its offset would be committed before the partition starts over, and nobody would make it."""
+    scorer = ScriptedScorer()
+    scorer.script = Script.SLOW
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        bench.state.open = False
+        scorer.release()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+        assert bench.lists.first_unanswered(0) == 0
+        bench.lists.revoke(0)
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+    assert bench.made() == []
+
+
+async def test_the_same_trigger_makes_the_same_list_id() -> None:
+    ids = []
+    for _ in range(2):
+        async with running(Bench(None)) as bench:
+            bench.did("u", "film-1")
+            await bench.until(lambda b=bench: len(b.made()) == 1)  # type: ignore[misc]
+        ids.append(bench.made()[0].id)
+    assert ids[0] == ids[1]
+
+
+async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
+    async with running(Bench(None)) as bench:
+        for number in range(5):
+            bench.did("u", f"film-{30 + number}")
+            await bench.until(lambda n=number: len(bench.made()) == n + 1)  # type: ignore[misc]
+    (report,) = [decode(Feedback, out.value) for out in bench.sent if out.topic == FEEDBACK.name]
+    assert report.list == bench.made()[0].id
+    assert report.closed is Closed.SUPERSEDED
+
+
+async def test_a_person_who_is_erased_gets_no_list_of_what_was_and_the_model_drops_them() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        scorer.script = Script.SLOW
+        bench.did("u", "film-2")
+        await bench.until(lambda: len(scorer.asked) == 2)
+        bench.did("u", "film-3")
+        found = bench.lists.forget("u")
+        assert found == ("waiting-list@worker", "last-list@worker", "list-in-the-making@worker")
+        settling = asyncio.create_task(bench.lists.settle(0, ["u"]))
+        await asyncio.sleep(0)
+        assert not settling.done()
+        scorer.release()
+        assert await settling == ()
+        assert bench.lists.first_unanswered(0) is None
+        assert len(bench.made()) == 1
+        assert scorer.forgotten == [scorer.asked[0].session]
+        assert bench.lists.forget("u") == ()
+        bench.did("u", "film-4")
+        await bench.until(lambda: len(bench.made()) == 2)
+    assert bench.state.versions == {"u": ["scripted-1", "scripted-1"]}
+
+
+async def test_a_model_that_cannot_be_told_is_named() -> None:
+    scorer = ScriptedScorer()
+    scorer.script = Script.DOWN
+    bench = Bench(scorer)
+    assert await bench.lists.settle(0, []) == ()
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+
+
+async def session(bench: Bench, scorer: ScriptedScorer) -> int:
+    """The number under which the model is asked about somebody."""
+    async with running(bench):
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+    return scorer.asked[-1].session
+
+
+async def test_another_worker_on_the_same_state_has_the_model_drop_the_same_session() -> None:
+    scorer = ScriptedScorer()
+    first, second = Bench(scorer), Bench(scorer)
+    number = await session(first, scorer)
+    assert await second.lists.settle(0, ["u"]) == ()
+    assert scorer.forgotten == [number]
+    second.state.sessions = Sessions(b"of another partition", alone=True)
+    assert await session(second, scorer) != number
+
+
+async def test_with_a_new_secret_the_model_drops_everything_once() -> None:
+    """People may be kept there under numbers from a secret that went with a lost state."""
+    scorer = ScriptedScorer()
+    bench = Bench(scorer)
+    bench.state.sessions = Sessions(b"new")
+    scorer.script = Script.DOWN
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+    assert bench.state.sessions == Sessions(b"new")
+    scorer.script = Script.ANSWER
+    assert await bench.lists.settle(0, ["u"]) == ()
+    assert await bench.lists.settle(0, ["u"]) == ()
+    assert scorer.forgotten == [EVERYBODY, Sessions(b"new").number("u")]
+
+
+async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
+    bench = Bench(None)
+    assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
+    bench.state.sessions = None
+    assert await bench.lists.settle(0, ["u"]) == ()
+
+
+@pytest.mark.parametrize(("here", "forgotten"), [(True, [EVERYBODY]), (False, [])])
+async def test_a_worker_keeps_nothing_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
+    """Its next owner could not have it dropped: neither the last lists, nor what a model in this process keeps."""
+    scorer = ScriptedScorer()
+    scorer.keeps_here = here
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        bench.lists.revoke(0)
+        assert bench.lists.forget("u") == ()
+        await bench.until(lambda: scorer.forgotten == forgotten)
+
+
+async def test_a_list_that_goes_out_as_the_partition_goes_is_not_kept() -> None:
+    async with running(Bench(None)) as bench:
+        bench.hold = asyncio.Event()
+        bench.did("u", "film-1")
+        await bench.until(lambda: bool(bench.state.exposures))
+        bench.state.open = False
+        bench.lists.revoke(0)
+        bench.hold.set()
+        await bench.until(lambda: bench.lists.first_unanswered(0) is None)
+        assert len(bench.made()) == 1
+        assert bench.lists.forget("u") == ()

@@ -1,0 +1,154 @@
+"""The list path with everything around it in memory: a partition's state, a catalogue, what is published."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from aiokafka.errors import NotLeaderForPartitionError
+from msgspec.structs import replace
+
+from inference.scorers.scripted import ScriptedScorer
+from schemas.codec import decode
+from schemas.events import Event, EventKind
+from schemas.recommendations import Recommendation
+from schemas.topics import RECOMMENDATIONS
+from streams.clock import SYSTEM
+from streams.fold.attribution import NONE, Exposure
+from streams.fold.context import EMPTY, Context, fold
+from streams.fold.marking import UNKEYED, Marking
+from streams.graph.item_graph import ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.kafka.publisher import Output
+from streams.metrics import Metrics
+from streams.privacy.sessions import Sessions
+from streams.ranking.blend import Blend
+from streams.ranking.pipeline import Ranking
+from streams.serving.lists import Lists
+from streams.settings import Settings
+from streams.turns import Turns
+from tests.integration.pipeline import films
+from tests.support.patience import PATIENCE
+
+PLAIN = Ranking(exploration=0.0)
+
+
+@dataclass
+class MemoryState:
+    """A partition's state without a disk."""
+
+    partition: int = 0
+    base: int = 0
+    open: bool = True
+    marking: Marking = UNKEYED
+    contexts: dict[str, Context] = field(default_factory=dict)
+    exposures: dict[str, Exposure] = field(default_factory=dict)
+    blends: dict[str, Blend] = field(default_factory=dict)
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    sessions: Sessions | None = field(default_factory=lambda: Sessions(b"secret", alone=True))
+
+    def context(self, user: str) -> Context:
+        return self.contexts.get(user, EMPTY)
+
+    def exposure(self, user: str) -> Exposure:
+        return self.exposures.get(user, NONE)
+
+    def blend(self, scene: str) -> Blend:
+        return self.blends.get(scene, Blend())
+
+    def set_exposure(self, user: str, exposure: Exposure) -> None:
+        self.exposures[user] = exposure
+
+    def note_version(self, user: str, name: str) -> None:
+        self.versions.setdefault(user, []).append(name)
+
+    def note_alone(self) -> None:
+        assert self.sessions is not None
+        self.sessions = replace(self.sessions, alone=True)
+
+    def set_blend(self, scene: str, blend: Blend) -> None:
+        self.blends[scene] = blend
+
+
+class Bench:
+    """A list path with everything around it in memory."""
+
+    def __init__(
+        self,
+        scorer: ScriptedScorer | None,
+        *,
+        ranking: Ranking = PLAIN,
+        turns: Turns | None = None,
+        **settings: object,
+    ) -> None:
+        self.sent: list[Output] = []
+        self.metrics = Metrics()
+        self.state = MemoryState()
+        self.hold: asyncio.Event | None = None
+        self.failures = 0
+        self.offset = -1
+        self.changed = asyncio.Event()
+        catalogue = Catalogue()
+        for film in films():
+            catalogue.add(film)
+        self.lists = Lists(
+            settings=Settings(**settings),  # type: ignore[arg-type]
+            ranking=ranking,
+            catalogue=catalogue,
+            graph=ItemGraph(catalogue.index),
+            scorer=scorer,
+            publish=self.publish,
+            metrics=self.metrics,
+            clock=SYSTEM,
+            turns=turns,
+        )
+        self.lists.assign(self.state)
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.failures:
+            self.failures -= 1
+            raise NotLeaderForPartitionError
+        self.sent += outputs
+        self.changed.set()
+
+    async def described(self, scorer: ScriptedScorer) -> None:
+        """Have every item described."""
+        vectors = self.lists._catalogue.vectors
+        while asked := vectors.next(40):
+            items = [self.lists._catalogue.described(number) for number in asked]
+            vectors.put(asked, await scorer.describe(items, timeout=1.0))
+
+    def did(self, user: str, item: str, kind: EventKind = EventKind.LIKE, age_ms: int = 0) -> None:
+        """Fold an event and tell the list path, as a lane does."""
+        self.offset += 1
+        event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
+        self.state.contexts[user] = fold(self.state.context(user), event, self.offset, self.state.marking)
+        self.lists.observe(0, event)
+        self.lists.trigger(0, event, self.offset)
+
+    def made(self, user: str | None = None) -> list[Recommendation]:
+        made = [decode(Recommendation, out.value) for out in self.sent if out.topic == RECOMMENDATIONS.name]
+        return [one for one in made if user is None or one.user == user]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self.changed.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.changed.wait(), 0.05)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@asynccontextmanager
+async def running(bench: Bench) -> AsyncIterator[Bench]:
+    task = asyncio.create_task(bench.lists.run())
+    try:
+        yield bench
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
