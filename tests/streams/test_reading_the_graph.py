@@ -1,0 +1,71 @@
+"""When a worker begins to read the item graph: once it knows the catalogue, or that it cannot have it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from schemas.seen import SeenRule
+from streams.app import WorkerApp, create_app
+from streams.fold.context import EMPTY
+from streams.fold.marking import Marking
+from streams.settings import Settings
+from tests.support.patience import PATIENCE
+from tests.support.ranking_world import NOW, item
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> WorkerApp:
+    return create_app(Settings(state_dir=tmp_path, warm_up_s=0.05))
+
+
+def reading(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Task[None], asyncio.Event]:
+    """The task that is to read the graph, and whether it has begun."""
+    began = asyncio.Event()
+
+    async def run() -> None:
+        began.set()
+
+    monkeypatch.setattr(app.neighbours, "run", run)
+    return asyncio.create_task(app._read_graph()), began
+
+
+async def test_the_item_graph_is_read_once_the_catalogue_is(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its items would be taken for ids that no catalogue knows, and evicted where there are many."""
+    task, began = reading(app, monkeypatch)
+    for _ in range(10):  # as long as something comes, it waits, longer than it would for nothing
+        app.items.records += 1
+        await asyncio.sleep(0.02)
+    assert not began.is_set()
+    assert not app.owner._may_clear()
+    app.items.caught_up.set()
+    async with asyncio.timeout(PATIENCE):
+        await task
+    assert began.is_set()
+    assert app.owner._may_clear()
+
+
+async def test_a_catalogue_that_cannot_be_read_is_not_waited_for(
+    app: WorkerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, began = reading(app, monkeypatch)
+    async with asyncio.timeout(PATIENCE):
+        await task
+    assert began.is_set()
+    assert not app.owner._may_clear(), "what is not known to be no item is not cleared from the topic"
+
+
+async def test_items_are_marked_before_a_partition_is_served(app: WorkerApp) -> None:
+    marking = Marking(b"secret", mixed=True)
+    for number in range(5_000):
+        app.catalogue.add(item(f"i{number}"))
+    app.items.caught_up.set()
+    app.neighbours.caught_up.set()
+    await app._warm(marking)
+    assert not app.catalogue.unmarked(marking)
+    assert not len(app.catalogue.seen(EMPTY, NOW, SeenRule(), marking))
+
+
+def test_the_setting_bounds_the_ids_that_no_catalogue_knows(tmp_path: Path) -> None:
+    app = create_app(Settings(state_dir=tmp_path, unknown_items=1_234))
+    assert app.catalogue.index.unknown_limit == app.graph.index.unknown_limit == 1_234
