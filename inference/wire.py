@@ -92,6 +92,10 @@ def decode(payload: bytes) -> Question:
     return request.request if isinstance(request, _Score) else request
 
 
+DESCRIBE = encode(DescribeRequest(()))[: -len(b"\xa5items\x90")]
+"""What a `DescribeRequest` begins with, as `encode` writes it: enough to refuse one unread."""
+
+
 def answer(answered: Answered, asked: int, version: str) -> Scores:
     """The answer to a `ScoreRequest` of `asked` candidates, checked. Raises `InvalidAnswer` for another number of
     scores, a vector that is too long, or a number that is not finite."""

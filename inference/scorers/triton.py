@@ -11,6 +11,7 @@ from tritonclient.utils import InferenceServerException
 
 from inference import wire
 from inference.scorers.breaker import Breaker
+from inference.scorers.rest import Rest
 from schemas.scoring import (
     Candidate,
     CircuitOpen,
@@ -55,7 +56,8 @@ class TritonScorer:
     the server with each request, which drops what nobody waits for any more.
 
     One `describe` may be out beside them. The breaker neither stops it nor hears of it: a describe may take longer than
-    any list would wait.
+    any list would wait. One that the server had no room for makes the next wait before it is sent
+    (`inference.scorers.rest`).
     """
 
     keeps_here = False
@@ -80,6 +82,7 @@ class TritonScorer:
         self._clock = clock
         self._in_flight = 0
         self._describing = False
+        self._rest = Rest()
         self._client: InferenceServerClient | None = None
         self._closed = False
 
@@ -117,8 +120,16 @@ class TritonScorer:
         if self._describing:
             raise Overloaded("items are being described; ask again when that is answered")
         self._describing = True
+        rest = self._rest.left(self._clock())
         try:
-            answered, version = await self._ask(wire.DescribeRequest(tuple(items)), timeout)
+            await asyncio.sleep(min(rest, timeout))
+            if rest >= timeout:
+                raise Overloaded(f"{self._address} had no room a moment ago; ask later, or add servers")
+            answered, version = await self._ask(wire.DescribeRequest(tuple(items)), timeout - rest)
+            self._rest.answered()
+        except Overloaded:
+            self._rest.refused(self._clock())
+            raise
         finally:
             self._describing = False
         values = np.array(answered.vector, "<f4")

@@ -44,8 +44,10 @@ class RefusedMetrics:
         )
         self._counter = self._refused.Metric(labels={"model": model, "version": version})
 
-    def count(self) -> None:
-        self._counter.increment(1)
+    def count(self, refused: int) -> None:
+        """Asks the server, which takes as long as to refuse several questions."""
+        if refused:
+            self._counter.increment(refused)
 
 
 class ReadMetrics:

@@ -58,23 +58,27 @@ class TritonPythonModel:
         decoded: list[ScoreRequest] = []
         places: list[int] = []
         forgotten: list[tuple[int, wire.ForgetRequest]] = []
+        refused = 0
         for place, request in enumerate(requests):
             try:
                 payload = tensors.payload(request)
+                if payload.startswith(wire.DESCRIBE):
+                    self._backlog.check(len(payload))  # before it is read: a flood of them holds up lists
                 asked = wire.decode(payload)
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
                 elif isinstance(asked, wire.DescribeRequest):
-                    self._backlog.check(len(payload))  # first: whoever has a sender answers through it
+                    self._backlog.check(len(payload))  # again, since others may begin one otherwise
                     self._backlog.put((request.get_response_sender(), asked), len(payload))
                 else:
                     decoded.append(asked)
                     places.append(place)
             except TooManyWait as error:
-                self._refused.count()
+                refused += 1
                 responses[place] = _overloaded(error)
             except Exception as error:
                 responses[place] = _refusal(error)
+        self._refused.count(refused)
         self._score(requests, decoded, places, responses)
         if self._engine.behind:
             self._backlog.tend()

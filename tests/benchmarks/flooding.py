@@ -5,12 +5,15 @@ without a flood: processes that ask for the vectors of items as fast as they are
 questions out at once. Of each pair of windows the ratio of the times of a list is taken, p50 and p95; what is printed
 is the median of these ratios, beside the times themselves, and what became of the flood's questions.
 
-`new` items have to be read by the model, `known` ones have been. What was read is not kept on disk.
+`new` items have to be read by the model, `known` ones have been. The flood of `rude` clients is of new items, and they
+do not rest when they are refused, as clients of Ouzel do. What was read is not kept on disk. The processes of the flood
+share the processor with the server: `--nice` has them give way to it.
 """
 
 import argparse
 import asyncio
 import multiprocessing
+import os
 import statistics
 import sys
 import tempfile
@@ -27,13 +30,14 @@ import numpy as np
 
 from deploy.local.progress import telling
 from inference.errors import InferenceError
+from inference.scorers.rest import Rest
 from inference.scorers.triton import TritonScorer
 from inference.triton.repository import build, settings_of, weights_of
 from inference.triton.server import TritonServer, running
 from schemas.scoring import MAX_DESCRIBED, Candidate, Past, ScoreRequest, ScoringError
 
 KEPT = Path(__file__).parents[2] / ".ouzel"
-KINDS = ("new", "known")
+KINDS = ("new", "known", "rude")
 HISTORY, CANDIDATES = 50, 100
 SECONDS = 60.0
 """How long a list or a flood's question may take."""
@@ -65,7 +69,7 @@ async def flood(address: str, kind: str, out: int, seed: int, signals: tuple[Eve
             if not on.is_set():
                 await asyncio.sleep(0.01)
                 continue
-            mark = f"{seed}-{next(numbers)} " if kind == "new" else ""
+            mark = "" if kind == "known" else f"{seed}-{next(numbers)} "
             try:
                 await scorer.describe([film(number, mark) for number in range(MAX_DESCRIBED)], timeout=SECONDS)
             except ScoringError as error:
@@ -74,13 +78,17 @@ async def flood(address: str, kind: str, out: int, seed: int, signals: tuple[Eve
                 found["described"] += 1
 
     scorers = [TritonScorer(address) for _ in range(out)]
+    if kind == "rude":
+        for scorer in scorers:
+            scorer._rest = Rest(0.0, 0.0)
     await asyncio.gather(*map(ask, scorers))
     for scorer in scorers:
         await scorer.close()
     return found
 
 
-def flooder(told: Any, *given: Any) -> None:
+def flooder(told: Any, nice: int, *given: Any) -> None:
+    os.nice(nice)
     told.put(asyncio.run(flood(*given)))
 
 
@@ -95,11 +103,13 @@ async def window(scorer: TritonScorer, seconds: float, sessions: Iterator[int]) 
     return taken
 
 
-async def measure(address: str, kind: str, *, clients: int, out: int, rounds: int, seconds: float) -> dict[str, Any]:
+async def measure(
+    address: str, kind: str, *, clients: int, out: int, rounds: int, seconds: float, nice: int
+) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     on, over, told = context.Event(), context.Event(), context.Queue()
     floods = [
-        context.Process(target=flooder, args=(told, address, kind, out, seed, (on, over)), daemon=True)
+        context.Process(target=flooder, args=(told, nice, address, kind, out, seed, (on, over)), daemon=True)
         for seed in range(clients)
     ]
     scorer, sessions = TritonScorer(address), iter(range(10**9))
@@ -156,11 +166,12 @@ def served(repository: Path) -> Iterator[TritonServer]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", type=Path, default=KEPT / "models" / "repository")
-    parser.add_argument("--kind", choices=KINDS, action="append", help="of items; may be repeated [default: both]")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="of items; may be repeated [default: all]")
     parser.add_argument("--clients", type=int, default=4, help="processes of the flood")
     parser.add_argument("--out", type=int, default=8, help="questions that each has out")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of a window")
+    parser.add_argument("--nice", type=int, default=0, help="of the flood's processes, 0 to 19")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     try:
@@ -174,6 +185,7 @@ def main() -> int:
                         out=given.out,
                         rounds=given.rounds,
                         seconds=given.seconds,
+                        nice=given.nice,
                     )
                 )
                 for kind in given.kind or KINDS

@@ -217,3 +217,22 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
     await asyncio.to_thread(until, lambda: not shared.behind)
     assert shared.counts.model == 5
     await scorer.close()
+
+
+async def test_in_process_lists_leave_one_note_that_something_is_to_be_read() -> None:
+    """However many there are while the other thread has no time: nothing piles up."""
+    made = engine()
+    scorer = InProcessScorer(lambda: made)
+    go = threading.Event()
+    busy = scorer._beside.submit(go.wait, SECONDS)
+    await asyncio.to_thread(until, busy.running)
+    for _ in range(10):
+        await scorer.score(LIST, timeout=SECONDS)
+    assert made.behind
+    assert scorer._beside._work_queue.qsize() == 1
+    go.set()
+    await asyncio.to_thread(until, lambda: not made.behind)
+    # The next that lacks something leaves another.
+    await scorer.score(replace(LIST, candidates=(Candidate("Vertigo"),)), timeout=SECONDS)
+    await asyncio.to_thread(until, lambda: made.counts.model == 5)
+    await scorer.close()

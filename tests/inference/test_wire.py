@@ -44,6 +44,14 @@ def test_a_describe_there_and_back() -> None:
     assert wire.decode(wire.encode(asked)) == asked
 
 
+def test_a_describe_is_known_by_how_it_begins() -> None:
+    film = Candidate("Heat")
+    for asked in (wire.DescribeRequest(()), wire.DescribeRequest((film,) * MAX_DESCRIBED)):
+        assert wire.encode(asked).startswith(wire.DESCRIBE)
+    for other in (request(["Heat"], ["Alien"]), wire.ForgetRequest((1,))):
+        assert not wire.encode(other).startswith(wire.DESCRIBE)
+
+
 def test_what_is_beyond_the_bounds_is_refused() -> None:
     film = Candidate("Heat")
     with pytest.raises(RequestRefused, match="length"):

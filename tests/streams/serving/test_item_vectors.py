@@ -242,6 +242,26 @@ async def test_a_batch_that_takes_too_long_is_halved() -> None:
     assert scorer.sizes[:3] == [FEW, FEW // 2, FEW // 4]
 
 
+async def test_a_model_without_room_is_asked_again_for_as_many_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Crowded(Counting):
+        """Has room every second time."""
+
+        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+            self.script = Script.OVERLOADED if len(self.sizes) % 2 == 0 else Script.ANSWER
+            return await super().describe(items, timeout=timeout)
+
+    caplog.set_level("INFO", "streams")
+    scorer = Crowded()
+    async with running(Bench(scorer)) as bench:
+        await until(lambda: bench.waiting == 0)
+    assert scorer.sizes == [FEW, FEW, 16, 16, 16, 16, 4, 4]
+    assert bench.metrics.registry.get_sample_value("ouzel_refused_describes_total") == 4
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "no room for more items" in line
+
+
 async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "streams.serving.item_vectors")
     metrics = Metrics()
