@@ -21,11 +21,11 @@ listeners={plain},SASL_PLAINTEXT://127.0.0.1:{login}
 advertised.listeners={advertised},SASL_PLAINTEXT://127.0.0.1:{login}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required
-user_{user}="{password}"; authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=true
-"""
+"""  # noqa: E501 - a line of properties is one line
 
 Right = tuple[str, str, str]
 """An operation, the sort of resource ("topic" or "group"), and its name."""

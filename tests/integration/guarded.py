@@ -15,10 +15,10 @@ listeners={plain},SASL_PLAINTEXT://127.0.0.1:{login},WRONG://127.0.0.1:{wrong}
 advertised.listeners={advertised},SASL_PLAINTEXT://127.0.0.1:{login},WRONG://127.0.0.1:{silent}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,WRONG:PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required
-user_{stranger}="{password}" user_{reader}="{password}";
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer super.users=User:ANONYMOUS
-"""
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{stranger}="{password}" user_{reader}="{password}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+"""  # noqa: E501 - a line of properties is one line
 
 
 class GuardedKafka(KafkaBroker):

@@ -22,15 +22,15 @@ listeners={plain},SASL_SSL://127.0.0.1:{login},SSL://127.0.0.1:{mutual}
 advertised.listeners={advertised},SASL_SSL://127.0.0.1:{login},SSL://127.0.0.1:{mutual}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
-listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required
-user_{user}="{password}";
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-ssl.keystore.type=PEM ssl.keystore.location={folder}/server.pem
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/server.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 listener.name.ssl.ssl.client.auth=required
-"""
+"""  # noqa: E501 - a line of properties is one line
 
 
 AUTHORIZED = """\

@@ -122,7 +122,7 @@ def test_a_numpy_that_does_not_exchange_tensors_is_refused(tmp_path: Path) -> No
     model = tmp_path / "repository" / server.MODEL
     (model / "1").mkdir(parents=True)
     (model / "config.pbtxt").write_text(config_pbtxt(ModelSettings()))
-    broken = "import inference.triton.tensors\ninference.tensors._read = lambda tensor: tensor.as_numpy()\n"
+    broken = "import inference.triton.tensors\ninference.triton.tensors._read = lambda tensor: tensor.as_numpy()\n"
     (model / "1" / "model.py").write_text(broken + MODEL_PY)
     with pytest.raises(server.TritonFailed, match=r"numpy 2.* do not exchange tensors"):
         server.start(tmp_path / "repository", log=tmp_path / "server.log")
