@@ -29,12 +29,8 @@ from tests.support.tiny_model import request
 
 pytestmark = pytest.mark.triton
 
-SECRETS = {
-    "OUZEL_SASL_PASSWORD": "secret-of-the-brokers",
-    "OUZEL_WEB_TOKEN": "secret-of-the-pages",
-    "OUZEL_PSEUDONYM_KEY": "secret-of-the-names",
-    "AWS_SECRET_ACCESS_KEY": "secret-of-somebody-else",
-}
+WITHHELD = ("OUZEL_SASL_PASSWORD", "OUZEL_WEB_TOKEN", "OUZEL_PSEUDONYM_KEY", "AWS_SECRET_ACCESS_KEY")
+SECRETS = {name: f"the {name.lower()} of this test" for name in WITHHELD}
 TUNING = {"ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}
 CONFIG = json.dumps({"backend": "python", "max_batch_size": 0, "input": [], "output": []})
 TITLE, STEER = "A-Title-To-Be-Forgotten", "a-sentence-that-somebody-wrote"
