@@ -163,7 +163,7 @@ def triton_serve(
         http = f"  http {ready.http}" if ready.http else ""
         say(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
         if key is not None:
-            say(f"whoever has the key may swap its model ({VARIABLE}, else {control_key})")
+            say(f"clients with the key can swap its model ({VARIABLE}, else {control_key})")
         say(f"workers find it by OUZEL_TRITON={ready.grpc}; Ctrl-C stops it")
 
     serve(

@@ -1,5 +1,4 @@
-"""Building the model in a process of its own, so that it can be ended at any time: `python -m
-deploy.local.build_model`.
+"""Build the model in a separate process, which can be ended at any time: `python -m deploy.local.build_model`.
 
 It takes the folder of the model repository, and the time from which on lists will be judged, in milliseconds: a model
 that has learned from anything as late is refused. It prints a line a step: how much is done, of how much, and what.
