@@ -1,7 +1,7 @@
 """What a child process has in its environment: what programs need to run, and what it is given; no secret of ours.
 
-A broker or a tritonserver has no use for the password of a worker, nor for the keys that whoever started it has in
-their shell; and what is in an environment ends up in dumps and reports.
+A broker or a tritonserver needs neither the password of a worker nor the keys in the shell of the user who started it,
+and environments end up in dumps and reports.
 """
 
 import os

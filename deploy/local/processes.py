@@ -90,7 +90,7 @@ def guard(group: int) -> None:
 
 
 def release(group: int) -> None:
-    """The group has ended: whoever gets its number next is not ours."""
+    """Stop watching a process group that has ended: its number may be reused by another program."""
     _watch.tell(f"-{group}")
 
 
