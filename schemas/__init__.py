@@ -1,4 +1,4 @@
-"""The contract: what travels on each topic, how it is encoded, and how it evolves.
+"""The contract: the messages of each topic, their encoding, and how they evolve.
 
-This package imports nothing else of Ouzel. It is the only place that knows bytes.
+This package imports nothing else from Ouzel. All encoding and decoding of messages happens here.
 """

@@ -1,11 +1,10 @@
-"""Bytes to messages and back: the only code that knows how a message is encoded.
+"""Encode and decode messages: the only code that knows the wire format.
 
-A value is a MessagePack map with the field names as keys, enumerations as strings, absent fields left out, and the
-version under `v`. On input a JSON object will do. The two cannot be confused: a MessagePack map starts with a byte of
-0x80 or more, a JSON object with white space or `{`, which in MessagePack would be a small integer.
+A value is a MessagePack map with field names as keys, enumerations as strings, absent fields left out, and the version
+under `v`. Input may also be a JSON object. The two cannot be confused: a MessagePack map starts with a byte of 0x80 or
+more, a JSON object with white space or `{`, which in MessagePack would be a small integer.
 
-Of a key that stands twice in one map the last counts, as in every common reader; the checks see what counts. What a
-value of another version means, `schemas.reader` says.
+If a map repeats a key, the last value counts, and the checks see that value. `schemas.reader` handles versions.
 """
 
 import re
@@ -66,15 +65,15 @@ _READ_ORDER: Callable[[bytes | None], ErasureOrder] = _READERS[ErasureOrder].rea
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """The MessagePack value of a message: a map with its version under `v`. The bounds are checked on reading."""
+    """Encode a message as a MessagePack map with its version under `v`. Bounds are checked on decoding."""
     return _ENCODER.encode(message)
 
 
 def decode(message_type: type[M], value: bytes | None) -> M:
-    """The message of `message_type` (one of the contract's) in `value`. Raises `Refused`.
+    """Decode a message of `message_type`, one of the contract's types. Raises `Refused`.
 
-    Checks form, version and bounds, but neither key nor clock: events, items and erasure orders, which others write,
-    have readers of their own.
+    Checks format, version and bounds, but neither key nor clock. For events, items and erasure orders, which producers
+    outside Ouzel write, use `decode_event`, `decode_item` and `decode_order`.
     """
     message: M = _READERS[message_type].read(value)
     return message
@@ -83,15 +82,15 @@ def decode(message_type: type[M], value: bytes | None) -> M:
 def decode_event(
     value: bytes | None, *, key: bytes | None, now_ms: int, accepted_from_ms: int = OLDEST_EVENT_MS
 ) -> Event:
-    """The event in the value of a record of `ouzel.events` with this key, at `now_ms` of the worker's clock.
+    """Decode the value of a record of `ouzel.events`. `now_ms` is the worker's clock. Raises `Refused`.
 
-    Raises `Refused`. Beside form and bounds: the key is the user (a record without one would land on any partition, and
-    so out of the person's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future, and not from before
-    `accepted_from_ms`; it has what its kind needs; the strings that its kind uses hold no control characters. A field
-    that its kind does not use is ignored.
+    Besides format and bounds, checks that the key is the user (a record without a key could land on any partition, out
+    of the user's order); that the event is at most `MAX_CLOCK_SKEW_MS` in the future and not before `accepted_from_ms`;
+    that the fields its kind requires are present; and that the strings its kind uses hold no control characters. Fields
+    that its kind does not use are ignored.
     """
     try:
-        # What nearly every record is. Whatever is not goes the long way, which says what is wrong with it.
+        # Fast path for nearly every record. The slow path explains the refusal.
         event = _EVENT(value) if value and len(value) <= MAX_MESSAGE_BYTES else _READ_EVENT(value)
     except UNREADABLE:
         event = _READ_EVENT(value)
@@ -114,10 +113,10 @@ def decode_event(
 
 
 def decode_item(value: bytes | None, *, key: bytes | None) -> Item:
-    """The item in the value of a record of `ouzel.items` with this key. Raises `Refused`.
+    """Decode the value of a record of `ouzel.items`. Raises `Refused`.
 
-    The key is the item's id. No value is the withdrawal of the item: the caller's case, refused here as empty. No
-    string holds control characters, but `text` may have tabs and line breaks.
+    The key must be the item's id. A null value withdraws the item: the caller handles that, here it is refused as
+    empty. Strings must not hold control characters, except tabs and line breaks in `text`.
     """
     item = _READ_ITEM(value)
     if key != item.id.encode():
@@ -125,14 +124,14 @@ def decode_item(value: bytes | None, *, key: bytes | None) -> Item:
     _check_control(item.id, item.title, *item.attributes)
     if _CONTROL_BUT_LINES.search(item.text):
         raise Refused(Refusal.INVALID, "a control character other than a tab or line break - at `$.text`")
-    # Whole hours may well be of the first months of 1970; for any other time there, seconds are the likelier cause.
+    # A whole hour in the first months of 1970 is plausible; any other time there is more likely sent in seconds.
     if item.published and item.published % HOUR_MS and unit_of(item.published) == "seconds":
         raise Refused(Refusal.INVALID, "looks like seconds; send milliseconds - at `$.published`")
     return item
 
 
 def decode_order(value: bytes | None, *, key: bytes | None) -> ErasureOrder:
-    """The erasure order in the value of a record of `ouzel.privacy` with this key, the user. Raises `Refused`."""
+    """Decode the value of a record of `ouzel.privacy`. The key must be the user. Raises `Refused`."""
     order = _READ_ORDER(value)
     if key != order.user.encode():
         _refuse_key(key, "user", order.user)
@@ -141,12 +140,12 @@ def decode_order(value: bytes | None, *, key: bytes | None) -> ErasureOrder:
 
 
 def _refuse_time(event: Event, now_ms: int, accepted_from_ms: int) -> None:
-    """Refuse an event for its time; but one that erases may be of any, so that no clock keeps a user."""
+    """Refuse an event for its time. Erasures are exempt: a wrong clock must not prevent one."""
     if event.kind is _ERASE:
         return
     unit = unit_of(event.ts)
     if event.ts > now_ms:
-        ahead = f"looks like {unit}" if unit else f"{event.ts - now_ms} ms in the future, {MAX_CLOCK_SKEW_MS} at most"
+        ahead = f"looks like {unit}" if unit else f"{event.ts - now_ms} ms in the future, at most {MAX_CLOCK_SKEW_MS}"
         remedy = "send milliseconds" if unit else "set the producer's clock, and send milliseconds since 1970"
         raise Refused(Refusal.FUTURE, f"{ahead}; {remedy} - at `$.ts`")
     if unit:
@@ -154,32 +153,32 @@ def _refuse_time(event: Event, now_ms: int, accepted_from_ms: int) -> None:
     oldest = (_EPOCH + timedelta(milliseconds=accepted_from_ms)).date()
     raise Refused(
         Refusal.INVALID,
-        f"before {oldest}, the oldest that is accepted (OUZEL_OLDEST_EVENT); send milliseconds since 1970 - at `$.ts`",
+        f"before {oldest}, the oldest date accepted (OUZEL_OLDEST_EVENT); send milliseconds since 1970 - at `$.ts`",
     )
 
 
 def _check_kind(event: Event, value: bytes | None) -> None:
-    """Refuse an event that lacks what its kind needs; `value` is what it was read from."""
+    """Refuse an event without a field that its kind requires. `value` is the undecoded event."""
     kind = event.kind
     if kind is _STEER:
         if event.text is None:
-            raise Refused(Refusal.INVALID, _lacks(value, "text", "a steer event needs a sentence"))
+            raise Refused(Refusal.INVALID, _missing(value, "text", "a steer event needs a sentence"))
         _check_control(event.text)
     elif kind is _FORGET:
         if event.target is None:
             raise Refused(
-                Refusal.INVALID, _lacks(value, "target", "a forget event needs the id of the event to forget")
+                Refusal.INVALID, _missing(value, "target", "a forget event needs the id of the event to forget")
             )
         _check_control(event.target)
     elif kind is _ERASE:
         return
     elif event.item is None:
-        raise Refused(Refusal.INVALID, _lacks(value, "item", f"a {kind.value} event needs an item"))
+        raise Refused(Refusal.INVALID, _missing(value, "item", f"a {kind.value} event needs an item"))
     elif kind is _RATE and event.value is None:
-        raise Refused(Refusal.INVALID, _lacks(value, "value", "a rate event needs a value from 0 to 5"))
+        raise Refused(Refusal.INVALID, _missing(value, "value", "a rate event needs a value from 0 to 5"))
 
 
-def _lacks(value: bytes | None, field: str, needed: str) -> str:
+def _missing(value: bytes | None, field: str, needed: str) -> str:
     return f"{needed}{misnamed(field, plain_of(value), Event)} - at `$.{field}`"
 
 
@@ -191,12 +190,12 @@ def _refuse_key(key: bytes | None, field: str, wanted: str) -> NoReturn:
         )
     raise Refused(
         Refusal.KEY_MISMATCH,
-        f"the record's key is not the `{field}` of its value{_of_key(key, wanted)}: send that as the key",
+        f"the record's key is not the `{field}` of its value{_of_key(key, wanted)}: send the `{field}` as the key",
     )
 
 
 def _of_key(key: bytes, wanted: str) -> str:
-    """What a key is that should be `wanted`, if that can be told without saying what stands in it."""
+    """How a key differs from `wanted`, where that can be said without quoting the key; else empty."""
     if key[:1] == b'"':
         return ", but text in quotes (a JSON serializer; use one for strings)"
     if key[:1] == b"{":
@@ -214,6 +213,6 @@ def _of_key(key: bytes, wanted: str) -> str:
 
 
 def _check_control(*strings: str) -> None:
-    """Control characters only: `isprintable` also says no to rare spaces and to letters newer than this Python."""
+    """Refuse control characters only: `isprintable` also rejects rare spaces and letters newer than this Python."""
     if any(_CONTROL.search(string) for string in strings):
         raise Refused(Refusal.INVALID, "a control character in an identifier, name or sentence")

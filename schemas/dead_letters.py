@@ -1,4 +1,4 @@
-"""What could not be used: the values of `ouzel.dead-letters`, keyed as the original was."""
+"""Refused records: the values of `ouzel.dead-letters`, with the key of the original record."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from schemas.limits import Detail, Millis, Offset, Original, Partition, TopicNam
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """The original bytes, where they came from, and why they were refused."""
+    """The original bytes, their topic, partition and offset, and why they were refused."""
 
     code: Refusal
     detail: Detail

@@ -1,4 +1,4 @@
-"""Refusals: why bytes could not be used.
+"""Refusals: why a record could not be used.
 
 ContractError
 └── Refused         carries a `Refusal` code and one line of detail; the bytes go to `ouzel.dead-letters`
@@ -22,11 +22,11 @@ class Refusal(StrEnum):
 
 
 class ContractError(Exception):
-    """The root of what this package raises."""
+    """Base class of the errors that this package raises."""
 
 
 class Refused(ContractError):
-    """These bytes cannot be used; `code` says why and `detail` is one line for the operator."""
+    """The record cannot be used. `code` says why; `detail` is one line for the operator."""
 
     def __init__(self, code: Refusal, detail: str) -> None:
         super().__init__(f"{code.value}: {detail}")

@@ -1,4 +1,4 @@
-"""What a person did: the values of `ouzel.events`, keyed by user."""
+"""User events: the values of `ouzel.events`, keyed by user."""
 
 from enum import StrEnum
 
@@ -22,12 +22,12 @@ class EventKind(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
-    """One thing one person did.
+    """One action of one user.
 
     `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer`, `forget` and
     `erase`; `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
-    `erase` clears everything of the person; its `id` is that of the erasure order, and of the receipt.
-    `list` names the recommendation list that the person was looking at, if any.
+    `erase` clears all of the user's data; its `id` is that of the erasure order and of the receipt.
+    `list` is the id of the recommendation list that the user was looking at, if any.
     """
 
     id: Id

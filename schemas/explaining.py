@@ -1,7 +1,7 @@
-"""Why a map with the wrong fields was refused: the reader's complaint, and what was found that explains it. Pure.
+"""Explain why a map was refused: the decoder's error, plus a hint at the likely cause. Pure.
 
-Only ever called for what was refused. A detail names fields of the contract and spellings of them, never anything else
-that stands in a value.
+Only called for refused values. A detail names fields of the contract and common spellings of them, never other content
+of the value.
 """
 
 import re
@@ -15,7 +15,7 @@ import msgspec
 from schemas.times import unit_of
 
 MOST_HINTED = 140
-"""Characters of a detail that name misspelled fields."""
+"""Maximum characters of hints about misspelled fields in one detail."""
 
 _PLACE = re.compile(r" - at `\$\.(\w+)`$")
 _NAME = re.compile(r"[A-Za-z0-9_.$-]{1,40}")
@@ -40,11 +40,11 @@ _SPELLINGS = {
     "attributes": "tags genres categories category labels keywords",
     "published": "publishedat releasedate released createdat created",
 }
-"""Names that others give to fields of the contract, without capitals, underscores and dashes."""
+"""Other common names of the contract's fields, in lower case, without underscores and dashes."""
 
 
 def explained(complaint: str, found: Any, message_type: type[msgspec.Struct]) -> str:
-    """The complaint and, where `found`, the value as plain data, explains it, how."""
+    """The decoder's error `complaint`, extended with a hint if `found`, the value as plain data, suggests one."""
     if not isinstance(found, Mapping):
         return complaint
     missing = _MISSING.search(complaint)
@@ -63,7 +63,7 @@ def explained(complaint: str, found: Any, message_type: type[msgspec.Struct]) ->
 
 
 def misnamed(field: str, found: Any, message_type: type[msgspec.Struct]) -> str:
-    """For a field that is missing: what stands under another name, as the end of a sentence; empty for nothing."""
+    """A hint at a missing field that was sent under another name, as the end of a sentence; empty if none."""
     return _instead_of(field, found, message_type) if isinstance(found, Mapping) else ""
 
 
@@ -88,7 +88,7 @@ def _instead_of(field: str, found: Mapping[Any, Any], message_type: type[msgspec
 
 
 def _spelling_of(field: str, unknown: list[str]) -> str | None:
-    """Which of these names is another spelling of `field`, the likeliest first."""
+    """The name among `unknown` that most likely means `field`, if any."""
     spellings = _SPELLINGS.get(field, "").split()
     for alike in (
         lambda name: name == field,
@@ -110,7 +110,7 @@ def _plain(name: str) -> str:
 
 
 def _envelope(field: str, found: Mapping[Any, Any], known: set[str]) -> str:
-    """What wraps the message, if something does."""
+    """A hint at an envelope around the message; empty if there is none."""
     if "payload" in found and "schema" in found:
         return "; found a Kafka Connect envelope: set value.converter.schemas.enable=false"
     if "op" in found and ("after" in found or "before" in found):
@@ -120,12 +120,12 @@ def _envelope(field: str, found: Mapping[Any, Any], known: set[str]) -> str:
     for name in ("data", "payload", "value", "event", "message", "body", "record", "item", "attributes"):
         inner = found.get(name)
         if isinstance(inner, Mapping) and field in inner and name not in known:
-            return f'; found it inside "{name}": send what stands in there'
+            return f'; found it inside "{name}": send the content of "{name}" as the value'
     return ""
 
 
 def _allowed(field: str, value: Any, message_type: type[msgspec.Struct]) -> str:
-    """What an enumeration allows, and which of it was meant."""
+    """The values that an enumeration allows, and the one that was probably meant."""
     kinds = [one for one in _types(field, message_type) if isinstance(one, msgspec.inspect.EnumType)]
     if not kinds or not isinstance(kinds[0].cls, EnumType):
         return "Not one of the values known here"
@@ -138,7 +138,7 @@ def _allowed(field: str, value: Any, message_type: type[msgspec.Struct]) -> str:
 
 
 def _of_value(field: str, value: Any, complaint: str) -> str:  # noqa: PLR0911, PLR0912 - one case a line
-    """What is wrong with a value, as the end of a sentence; empty if that is all said."""
+    """A hint at the cause of a type or bound error, as the end of a sentence; empty if there is none."""
     if isinstance(value, str):
         if complaint.startswith(("Expected `int", "Expected `float")):
             if _NUMBER.fullmatch(value):
@@ -146,18 +146,18 @@ def _of_value(field: str, value: Any, complaint: str) -> str:  # noqa: PLR0911, 
             if _DATE.fullmatch(value):
                 return ", a date as text: send milliseconds since 1970"
         elif complaint.startswith("Expected `array"):
-            return ": send a list of texts"
+            return ": send a list of strings"
     elif isinstance(value, bool):
         return ""
     elif isinstance(value, (int, float)):
         if complaint.startswith("Expected `str"):
-            return ": send it in quotes, and the same text as the record's key where it is the key"
+            return ": send it in quotes; if it is the record's key, send the same text as the key"
         if field in ("ts", "published"):
             return _of_time(value)
         if field == "value":
             return ": a rating is from 0 to 5"
     elif isinstance(value, Mapping) and len(value) == 1 and set(value) <= {"string", "long", "int", "double", "float"}:
-        return ": found a union as Avro's JSON encoding writes it, send the plain value"
+        return ": found a union in Avro's JSON encoding, send the plain value"
     elif isinstance(value, (bytes, bytearray)) and complaint.startswith("Expected `str"):
         return ": send text, not bytes (msgpack's use_bin_type)"
     elif type(value).__name__ == "datetime":

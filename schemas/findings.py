@@ -1,14 +1,14 @@
-"""What bytes are that are no message: named by their first bytes and form, for the detail of a refusal. Pure.
+"""Recognise the format of bytes that are not a message, for the detail of a refusal. Pure.
 
-Only ever called for what was refused. A sentence says what was found and what to send instead, and holds nothing of
-what stands in the value.
+Only called for refused values. Each sentence says what was found and what to send instead, and quotes nothing from the
+value.
 """
 
 import json
 import re
 
 MOST_LOOKED_AT = 4_096
-"""Bytes that a guess at a binary format reads."""
+"""Maximum bytes read to guess a format."""
 
 _FORMATS = (
     (b"\xef\xbb\xbf", "a byte order mark before the value: write UTF-8 without one"),
@@ -31,7 +31,7 @@ _FORMATS = (
     (b"\x80\x03", "a Python pickle: use msgpack or json.dumps"),
     (b"\x80\x04", "a Python pickle: use msgpack or json.dumps"),
     (b"\x80\x05", "a Python pickle: use msgpack or json.dumps"),
-    (b"PAR1", "a Parquet file: send one record a value (`ouzel replay` reads such files)"),
+    (b"PAR1", "a Parquet file: send one message per record (`ouzel replay` reads such files)"),
     (b":)\n", "Smile: send a MessagePack map or a JSON object"),
     (b"\xd9\xd9\xf7", "CBOR: send a MessagePack map or a JSON object"),
 )
@@ -39,19 +39,19 @@ _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _OPENS = (b"{", b"[", b'"')
 _SPACE = b" \t\r\n"
 _NOT_JSON = (
-    (rb"-?(NaN|Infinity)\b", "NaN or infinity, which JSON has not: leave the field out"),
+    (rb"-?(NaN|Infinity)\b", "NaN or infinity, which JSON does not allow: leave the field out"),
     (rb"None\b|True\b|False\b", "Python's None, True or False: use json.dumps"),
-    (rb"undefined\b", "undefined, which JSON has not: leave the field out"),
+    (rb"undefined\b", "undefined, which JSON does not allow: leave the field out"),
     (rb"'", "single quotes, as Python prints a dict: use json.dumps"),
-    (rb"//|/\*|#", "a comment, which JSON has not"),
+    (rb"//|/\*|#", "a comment, which JSON does not allow"),
     (rb"[A-Za-z_]", "a name without double quotes"),
-    (rb"[}\]]", "a comma too many, or a value that is missing"),
+    (rb"[}\]]", "a trailing comma or a missing value"),
 )
 _PLACE = re.compile(r"\(byte (\d+)\)")
 
 
 def of_bytes(value: bytes) -> str | None:
-    """What a value is that is neither a MessagePack map nor a JSON object; None if that cannot be told."""
+    """Describe a value that is neither a MessagePack map nor a JSON object; None if not recognised."""
     marked = of_mark(value)
     if marked is not None:
         return marked
@@ -62,23 +62,23 @@ def of_bytes(value: bytes) -> str | None:
 
 
 def of_mark(value: bytes) -> str | None:
-    """What a value is by the bytes that its format begins with; None if it begins with none of those."""
+    """Describe a value by the magic bytes of its format; None if it begins with none."""
     return next((found for start, found in _FORMATS if value.startswith(start)), None)
 
 
 def of_json(value: bytes, complaint: str) -> str | None:
-    """What stands where a JSON object is malformed, by the reader's complaint; None if that cannot be told."""
+    """Describe the fault at the position in the decoder's error `complaint`; None if not recognised."""
     if _of_wide_text(value) is not None:
         return _of_wide_text(value)
     if "truncated" in complaint:
-        return "cut short, or a bracket or quote that is not closed"
+        return "truncated, or an unclosed bracket or quote"
     place = _PLACE.search(complaint)
     if place is None:
         return None
     at = int(place[1])
     if "trailing characters" in complaint:
         more = value[at - 1 :].lstrip(_SPACE).startswith(b"{")
-        return f"{'a second JSON object' if more else 'something'} trailing the JSON object: send one record a value"
+        return f"{'a second JSON object' if more else 'data'} trailing the JSON object: send one object per record"
     for pattern, found in _NOT_JSON:
         if re.compile(pattern).match(value, at):
             return f"{found} (byte {at})"
@@ -88,7 +88,7 @@ def of_json(value: bytes, complaint: str) -> str | None:
 def _of_text(text: bytes) -> str | None:  # noqa: PLR0911 - one kind of text a line
     start = text[:1]
     if start == b"[":
-        return "a JSON array: send one JSON object a record"
+        return "a JSON array: send one JSON object per record"
     if start == b'"':
         return _of_json_string(text)
     if text == b"null":
@@ -102,7 +102,7 @@ def _of_text(text: bytes) -> str | None:  # noqa: PLR0911 - one kind of text a l
     if re.match(rb"7[bB]([0-9a-fA-F]{2})+$", text):
         return "hexadecimal text: send the bytes themselves"
     if re.match(rb"Struct\{|\w+\(|\w+\{", text):
-        return "an object as its program prints it: use a JSON serializer for values"
+        return "the printed form of an object: use a JSON serializer for values"
     printable = all(32 <= byte < 127 or byte in _SPACE for byte in text[:MOST_LOOKED_AT])
     return "plain text: send a JSON object" if printable else None
 
@@ -126,7 +126,7 @@ def _of_wide_text(value: bytes) -> str | None:
 
 
 def _of_prefix(value: bytes) -> str | None:
-    """The 5 bytes that serializers of a schema registry put first: a 0 and the schema's number."""
+    """The 5-byte prefix of schema registry serializers: a 0 and the schema's id."""
     if value[0] != 0 or len(value) < 6:
         return None
     behind = "JSON" if value[5:].lstrip(_SPACE)[:1] in _OPENS else "probably Avro or Protobuf"
@@ -136,7 +136,7 @@ def _of_prefix(value: bytes) -> str | None:
 def _of_messagepack(value: bytes) -> str | None:
     first = value[0]
     if 0x90 <= first <= 0x9F or first in (0xDC, 0xDD):
-        return "a MessagePack array: send one map a record"
+        return "a MessagePack array: send one map per record"
     size = first & 0x1F if 0xA0 <= first <= 0xBF else None
     behind = value[1:]
     for byte, width in ((0xD9, 1), (0xDA, 2), (0xDB, 4), (0xC4, 1), (0xC5, 2), (0xC6, 4)):
@@ -156,7 +156,7 @@ def _of_messagepack(value: bytes) -> str | None:
 
 
 def _of_fields(value: bytes) -> str | None:
-    """Binary formats that have no mark, by whether the bytes can be read so to the end or for a while."""
+    """Binary formats without magic bytes, recognised by whether all or part of the value parses."""
     if value.startswith(_ZLIB):
         return "zlib bytes: send the message itself, and let the producer compress (compression.type)"
     if len(value) >= 5 and int.from_bytes(value[:4], "little") == len(value) and value[-1] == 0:
@@ -169,7 +169,7 @@ def _of_fields(value: bytes) -> str | None:
 
 
 def _reads_as_protobuf(value: bytes) -> bool:
-    """Whether the bytes are fields of Protobuf to the end: a tag of field and wire type, then what that says."""
+    """Whether the whole value parses as Protobuf fields: a tag with field number and wire type, then the payload."""
     at = fields = 0
     while at < len(value) and fields < 64:
         tag, at = _varint(value, at)
@@ -188,7 +188,7 @@ def _reads_as_protobuf(value: bytes) -> bool:
 
 
 def _varint(value: bytes, at: int) -> tuple[int, int]:
-    """The number at `at` and where it ends; -1 and a place behind the end if there is none."""
+    """The varint at `at` and the position after it; -1 and a position past the end if there is none."""
     number = 0
     for shift in range(0, 70, 7):
         if at >= len(value):
@@ -201,7 +201,7 @@ def _varint(value: bytes, at: int) -> tuple[int, int]:
 
 
 def _reads_as_avro(value: bytes) -> bool:
-    """Whether the value begins with two strings as Avro writes them: twice the length, then the text."""
+    """Whether the value begins with two Avro strings: twice the length, then the text."""
     at = 0
     for _ in range(2):
         size, at = _varint(value, at)

@@ -9,11 +9,11 @@ from schemas.limits import MAX_ATTRIBUTES, Attribute, Id, Published, Text, Title
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """One thing that can be recommended.
+    """An item that can be recommended.
 
     `attributes` are short labels ("comedy", "red", "by Agatha Christie"); `published` is when the item may first be
-    shown (milliseconds since 1970, below 0 for what is older). `image` and `audio` are optional embedding vectors of at
-    most 2,048 numbers.
+    shown (milliseconds since 1970, negative for earlier dates). `image` and `audio` are optional embedding vectors of
+    at most 2,048 numbers.
     """
 
     id: Id

@@ -1,7 +1,7 @@
 """Every bound of the contract, in one place.
 
-A message outside a bound is refused with a reason code and goes to the dead letters with its bytes.
-Lengths of text are in characters; sizes are in bytes; times are in milliseconds.
+A message outside a bound is refused with a reason code, and its bytes go to the dead letters.
+Lengths of text are in characters, sizes in bytes, times in milliseconds.
 """
 
 from typing import Annotated
@@ -9,32 +9,32 @@ from typing import Annotated
 from msgspec import Meta
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""The longest value that is decoded of what others send (events, items, erasure orders); a longer one is refused
-unread. An item with every field at its greatest fits as MessagePack."""
+"""Maximum size of an input value (events, items, erasure orders); a larger one is refused without decoding. An item
+with every field at its maximum fits as MessagePack."""
 
 MAX_RECORD_BYTES = 1_000_000
-"""The longest value that is decoded of what Ouzel writes itself. It fits a Kafka record with the broker's defaults."""
+"""Maximum size of a value that Ouzel writes. It fits into a Kafka record with the broker's defaults."""
 
 MAX_ORIGINAL_BYTES = 1_048_588
-"""The longest key or value that a topic with the broker's default `message.max.bytes` can hold."""
+"""Maximum size of a key or value on a topic with the broker's default `message.max.bytes`."""
 
 MAX_DEAD_LETTER_BYTES = 2 * MAX_ORIGINAL_BYTES + 8 * 1024
-"""The longest dead letter: an original of any size, and why it was refused. Its topic must accept this much."""
+"""Maximum size of a dead letter: the largest original plus the reason. Its topic must accept records of this size."""
 
 MAX_CLOCK_SKEW_MS = 5 * 60 * 1000
-"""How far in the future of the worker's clock an event may lie."""
+"""How far an event may be ahead of the worker's clock."""
 
 MIN_TIMESTAMP_MS = 0
-"""No time before 1970 is a time of an event."""
+"""Events cannot be from before 1970."""
 
 OLDEST_EVENT_MS = 315_532_800_000
-"""1980-01-01. Events before it are refused unless a worker is told otherwise: mostly, they are sent in seconds."""
+"""1980-01-01. Earlier events are refused by default (OUZEL_OLDEST_EVENT): most of them were sent in seconds."""
 
 MIN_PUBLISHED_MS, MAX_PUBLISHED_MS = -62_135_596_800_000, 253_402_300_799_999
-"""When an item may have been published: in the years 1 to 9999. A film may well be older than 1970."""
+"""Publication times of items: the years 1 to 9999. Films, for example, can be from before 1970."""
 
 MAX_LIST_ENTRIES = 100
-"""Entries of one recommendation list."""
+"""Maximum entries of one recommendation list."""
 
 MAX_ATTRIBUTES = 32
 MAX_TEXT_LENGTH = 4_000
@@ -46,7 +46,7 @@ MAX_DETAIL_LENGTH = 200
 MAX_CLEARED = 450
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
-"""A user, item, event or list identifier. Control characters are refused in what others send."""
+"""A user, item, event or list identifier. Control characters are refused in input."""
 
 Scene = Annotated[str, Meta(min_length=1, max_length=32)]
 """The place in a product where a list is shown: "home", "cart", "up-next"."""
@@ -64,7 +64,7 @@ Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
 """A number that is neither NaN nor infinite, here or as a 32-bit float."""
 
 Position = Annotated[int, Meta(ge=0, lt=MAX_LIST_ENTRIES)]
-"""A place on a list, from 0."""
+"""A position in a list, from 0."""
 
 Vector = Annotated[tuple[Finite, ...], Meta(max_length=MAX_VECTOR)]
 
@@ -73,4 +73,4 @@ Partition = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Detail = Annotated[str, Meta(max_length=MAX_DETAIL_LENGTH)]
 Original = Annotated[bytes, Meta(max_length=MAX_ORIGINAL_BYTES)]
-"""A key or a value as it came."""
+"""The original bytes of a key or value."""

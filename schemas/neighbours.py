@@ -1,9 +1,9 @@
-"""What people's interactions say about pairs of items: `ouzel.covisits` (internal, keyed by item) and
-`ouzel.neighbours` (compacted, keyed by item).
+"""Co-visits of pairs of items: `ouzel.covisits` (internal, keyed by item) and `ouzel.neighbours` (compacted, keyed by
+item).
 
-The worker that folds a person's event tells the worker that owns the event's item what the person did shortly before
-(`Covisits`). The owner counts, and publishes the item's whole record (`Neighbours`), which every worker holds. An event
-makes one update, for its own item; the opposite direction of each pair is derived where records are read.
+The worker that folds a user's event sends the user's recent items to the worker that owns the event's item
+(`Covisits`). The owner counts them and publishes the item's whole record (`Neighbours`), which every worker holds. An
+event makes one update, for the item of the event; readers derive the opposite direction of each pair.
 """
 
 from typing import Annotated
@@ -14,10 +14,10 @@ from msgspec import Meta
 from schemas.limits import MAX_NEIGHBOURS, Finite, Id, Millis, Offset, Partition, Scene
 
 MAX_EARLIER = 40
-"""Earlier items that one update may name."""
+"""Maximum earlier items in one update."""
 
 MAX_UPDATES = 40
-"""Updates of one message; with every id at its greatest it takes 0.85 MB."""
+"""Maximum updates in one message; with every id at its maximum length the message takes 0.85 MB."""
 
 MAX_KERNELS = 8
 MAX_TRENDS = 16
@@ -27,9 +27,9 @@ Apart = Annotated[int, Meta(ge=0, le=1_000)]
 
 
 class Earlier(msgspec.Struct, frozen=True, array_like=True):
-    """An item that the same person met before: `apart` events of any kind ago, from 1 (0: further than is counted).
+    """An earlier item of the same user, `apart` events of any kind before, from 1 (0: too far apart to count).
 
-    `likes_apart` is how many likes apart the two stand, from 1, when both were liked, else 0.
+    `likes_apart` is the distance in likes, from 1, if both items were liked, else 0.
     """
 
     item: Id
@@ -38,10 +38,10 @@ class Earlier(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Covisit(msgspec.Struct, frozen=True, array_like=True):
-    """One event on the item, whether it was a like, and what the person met before it.
+    """One event on the item, whether it was a like, and the user's earlier items.
 
-    `offset` is the event's offset in its partition of `ouzel.events`: an owner skips what is at or before the last
-    offset that it counted from that partition, so a repeat changes nothing.
+    `offset` is the event's offset in its partition of `ouzel.events`. An owner skips offsets up to the last one that it
+    counted from that partition, so duplicates change nothing.
     """
 
     offset: Offset
@@ -52,7 +52,7 @@ class Covisit(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """What one batch of one partition of `ouzel.events` says about `item`, in offset order."""
+    """The updates for `item` from one batch of one partition of `ouzel.events`, in offset order."""
 
     item: Id
     partition: Partition
@@ -60,11 +60,11 @@ class Covisits(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
 
 
 class Neighbours(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """Everything counted about one item, decayed to `ts`: its likes, its events of any kind (`seen`), its likes lately
-    by scene (`trend`), and the items that people met before it.
+    """All counts of one item, decayed to `ts`: its likes, its events of any kind (`seen`), its recent likes by scene
+    (`trend`), and the items that users met before it.
 
-    `weights` is one little-endian float32 for each of `others` and each kernel, others-major; `kernels` names the
-    kernels, so that weights counted under others are not misread. `counted` is the last offset counted, by source
+    `weights` holds one little-endian float32 for each of `others` and each kernel, others-major. `kernels` names the
+    kernels, so that weights of different kernels are not misread. `counted` is the last offset counted, by source
     partition.
     """
 

@@ -9,7 +9,7 @@ from schemas.limits import MAX_CLEARED, Id, Millis, Offset, Partition
 
 
 class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """Forget everything about this person."""
+    """An order to erase everything about this user."""
 
     id: Id
     user: Id
@@ -17,12 +17,13 @@ class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag
 
 
 class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """What was cleared for an order, and which model versions saw the person.
+    """What was cleared for an order, and which model versions read the user's history.
 
-    The order took effect at `partition` and `offset` of `ouzel.events`, at time `ts` of the worker's clock: what stands
-    before it is cleared, what comes after it starts anew. `cleared` and `remains` are of the form what@where. What
-    `remains` is out of a worker's reach: topics that are kept by time, until then. `person` is the pseudonym under
-    which the person was kept, if any."""
+    The order took effect at `partition` and `offset` of `ouzel.events`, at time `ts` of the worker's clock: earlier
+    events are cleared, later ones start an empty history. Entries of `cleared` and `remains` have the form what@where.
+    `remains` names data that workers cannot delete: records of topics with time-based retention, until they expire.
+    `person` is the pseudonym under which the user's data was stored, if any.
+    """
 
     order: Id
     user: Id

@@ -1,7 +1,7 @@
-"""Reading values of several versions: bytes to a message, or a refusal that says why.
+"""Decode values of several versions into a message, or refuse them with the reason.
 
-A reader of version n reads n and n-1, and ignores fields that it does not know. A value without `v` is version 1. A
-field that is null is absent, in every map. Values with nulls are read twice, those without pay nothing for it.
+A reader of version n reads n and n-1, and ignores unknown fields. A value without `v` is version 1. Null fields count
+as absent, in every map. Values with nulls are decoded twice; values without nulls cost nothing extra.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class _Versioned(msgspec.Struct):
-    """What every version of every message has in common."""
+    """The field that every version of every message shares."""
 
     v: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
 
@@ -31,11 +31,11 @@ _READ_VERSION = msgspec.msgpack.Decoder(_Versioned).decode, msgspec.json.Decoder
 
 
 class Reader(Generic[M]):
-    """Decodes the values of one message type, of the current version and of the one before.
+    """Decodes values of one message type, in the current version and the previous one.
 
-    The version of a message type is its struct tag. When it is raised, the old struct stays under a name of its own
-    and is handed in as `previous`, with `upgrade`, a pure function from the old struct to the new; the version of each
-    value then chooses between them within the one decoding pass. `upgrade` must keep to the bounds of the new struct.
+    The version of a message type is its struct tag. To raise it, keep the old struct under another name and pass it as
+    `previous`, with `upgrade`, a pure function from the old struct to the new. The version of each value selects the
+    struct in the same decoding pass. `upgrade` must respect the bounds of the new struct.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Reader(Generic[M]):
         self._json = msgspec.json.Decoder(either).decode
 
     def read(self, value: bytes | None) -> M:
-        """The message in `value`, or `Refused`."""
+        """Decode the message in `value`. Raises `Refused`."""
         if not value:
             found = "null" if value is None else "empty"
             raise Refused(Refusal.EMPTY, f"no value ({found}): send a MessagePack map or a JSON object")
         if len(value) > self.max_bytes:
-            raise Refused(Refusal.TOO_LARGE, f"{len(value)} bytes, of which at most {self.max_bytes} are read")
+            raise Refused(Refusal.TOO_LARGE, f"{len(value)} bytes; at most {self.max_bytes} are accepted")
         try:
             message: Any = self._msgpack(value) if value[0] >= 0x80 else self._json(value)
         except UNREADABLE as error:
@@ -76,8 +76,7 @@ class Reader(Generic[M]):
         return message  # type: ignore[no-any-return]
 
     def _second_try(self, value: bytes, error: Exception) -> Any:
-        """The message if it holds nulls, which are absent, or is of the previous version and does not say so; else
-        `Refused`, with the cause."""
+        """Decode a value that holds nulls, or is of the previous version without saying so; else raise `Refused`."""
         binary = value[0] >= 0x80
         plain = plain_of(value)
         bare = without_nulls(plain) if isinstance(plain, dict) else plain
@@ -88,7 +87,7 @@ class Reader(Generic[M]):
             except UNREADABLE as second:
                 error = second
             except (OverflowError, TypeError):
-                pass  # what holds such numbers or keys is refused for what it is
+                pass  # not encodable; refused below with the first error
         try:
             version = _READ_VERSION[0 if binary else 1](value).v
         except UNREADABLE:
@@ -97,12 +96,12 @@ class Reader(Generic[M]):
         if version > self.version:
             raise Refused(
                 Refusal.NEWER_VERSION,
-                f"version {version} is newer than {self.version}, the newest read here: upgrade the readers first",
+                f"version {version} is newer than {self.version}, the newest supported: upgrade the readers first",
             ) from None
         if version < self.oldest:
             raise Refused(
                 Refusal.INVALID,
-                f"version {version} is older than {self.oldest}, the oldest read here: upgrade what writes it",
+                f"version {version} is older than {self.oldest}, the oldest supported: upgrade the producer",
             ) from None
         if self._previous is None or version == self.version:
             self._refuse(value, error, plain)
@@ -113,9 +112,9 @@ class Reader(Generic[M]):
             self._refuse(value, second, plain)
 
     def _refuse(self, value: bytes, error: Exception, plain: Any) -> NoReturn:
-        """Raise the refusal that `error` stands for; `plain` is the value as plain data, or None.
+        """Raise the refusal for `error`. `plain` is the value as plain data, or None.
 
-        The detail holds field names, never what stands in the fields.
+        The detail holds field names, never field values.
         """
         no_object = value[0] < 0x80 and value.lstrip(_JSON_SPACE)[:1] != b"{"
         if no_object or 0x90 <= value[0] < 0xDE or value[0] > 0xDF or of_mark(value) is not None:
@@ -138,7 +137,7 @@ class Reader(Generic[M]):
 
 
 def plain_of(value: bytes | None) -> Any:
-    """The value as plain data, None where it cannot be read. For saying what is wrong with it, not for reading it."""
+    """The value as plain data, or None if it cannot be decoded. Only for explaining a refusal."""
     try:
         return msgspec.msgpack.decode(value or b"") if value and value[0] >= 0x80 else msgspec.json.decode(value or b"")
     except (*UNREADABLE, ValueError, TypeError):
@@ -146,9 +145,9 @@ def plain_of(value: bytes | None) -> Any:
 
 
 def without_nulls(data: Any) -> Any:
-    """The data without the fields that are null, in maps within maps and lists too; the same object if there are none.
+    """The data without null fields, also in nested maps and lists; the same object if there are none.
 
-    The data was read from bytes, so how deep it is has a bound.
+    The decoder bounds the nesting depth, so the recursion is bounded too.
     """
     if isinstance(data, dict):
         inner = {name: without_nulls(held) for name, held in data.items() if held is not None}

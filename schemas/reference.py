@@ -1,6 +1,6 @@
-"""The tables of docs/contract.md, made from the types: `python -m schemas.reference` writes them into the page.
+"""Generate the tables of docs/contract.md from the types: `python -m schemas.reference` updates the page.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`, where NAME is `topics` or a message type.
+Each table is between `<!-- table: NAME -->` and `<!-- end -->`, where NAME is `topics` or a message type.
 """
 
 import re
@@ -18,7 +18,7 @@ _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: str) -> str:
-    """The page with its tables made anew. Raises `ValueError` for a table that nothing is known of."""
+    """The page with its tables regenerated. Raises `ValueError` for an unknown table name."""
     made = tables()
 
     def fill(found: re.Match[str]) -> str:
@@ -30,7 +30,7 @@ def filled(page: str) -> str:
 
 
 def tables() -> dict[str, str]:
-    """Every table by name: `topics`, and one for each struct that is part of a value."""
+    """Every table by name: `topics`, and one for each struct of the contract."""
     made = {"topics": _topics()}
     for topic in topics.ALL:
         if topic.value is not None:
@@ -39,24 +39,24 @@ def tables() -> dict[str, str]:
 
 
 def _topics() -> str:
-    rows = ["| topic | key | value | kept |", "|---|---|---|---|"]
+    rows = ["| topic | key | value | retention |", "|---|---|---|---|"]
     for topic in topics.ALL:
-        value = f"[{topic.value.__name__}](#{topic.value.__name__.lower()})" if topic.value else "the worker's own"
-        key = "as it came" if topic.key == "key" else f"`{topic.key}`"
-        kept = ["the newest of each key" if topic.compacted else "by time"]
+        value = f"[{topic.value.__name__}](#{topic.value.__name__.lower()})" if topic.value else "private to workers"
+        key = "key of the original" if topic.key == "key" else f"`{topic.key}`"
+        retention = ["compacted" if topic.compacted else "by time"]
         if topic.internal:
-            kept.append("internal")
-        rows.append(f"| `{topic.name}` | {key} | {value} | {', '.join(kept)} |")
+            retention.append("internal")
+        rows.append(f"| `{topic.name}` | {key} | {value} | {', '.join(retention)} |")
     return "\n".join(rows)
 
 
 def _add(made: dict[str, str], kind: type[msgspec.Struct]) -> None:
-    """The table of a struct, and of the structs that it holds."""
+    """Add the table of a struct, and of the structs nested in it."""
     described = inspect.type_info(kind)
     if not isinstance(described, inspect.StructType) or kind.__name__ in made:
         return
     array = described.array_like
-    rows = [f"| {'place' if array else 'field'} | what | bounds | needed |", "|---|---|---|---|"]
+    rows = [f"| {'index' if array else 'field'} | type | bounds | required |", "|---|---|---|---|"]
     if described.tag is not None:
         rows.append(f"| `v` | whole number | {described.tag} | no: 1 |")
     for at, field in enumerate(described.fields):
@@ -91,7 +91,7 @@ def _structs(kind: inspect.Type) -> list[type[msgspec.Struct]]:
 
 
 def _described(kind: inspect.Type) -> tuple[str, str]:
-    """What a value is, and its bounds, in words."""
+    """The type and the bounds of a value, in words."""
     match kind:
         case inspect.Metadata(type=inner):
             return _described(inner)
@@ -123,9 +123,9 @@ def _single(kind: inspect.Type) -> tuple[str, str]:  # noqa: PLR0911 - one case 
             return "number", f"{least:g} to {most:g}".replace("e+", "e")
         case inspect.IntType(ge=least, le=most, lt=limit):
             return "whole number", f"{least:,} to {most if most is not None else (limit or 0) - 1:,}"
-    raise TypeError(f"no words for {kind}: add them here")
+    raise TypeError(f"no description for {kind}: add a case for it")
 
 
 if __name__ == "__main__":
     PAGE.write_text(filled(PAGE.read_text()))
-    sys.stdout.write(f"made the tables of {PAGE}\n")
+    sys.stdout.write(f"updated the tables of {PAGE}\n")

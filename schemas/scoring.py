@@ -1,13 +1,13 @@
-"""The one port between the event plane and the model plane: `streams` asks a `Scorer`, `inference` answers.
+"""The port between the event plane and the model plane: `streams` calls a `Scorer`, `inference` implements it.
 
     ScoringError
-    ├── DeadlineExceeded    the answer did not come in time
-    ├── Unavailable         no server, or no model in it
-    ├── Overloaded          too many requests in flight; refused without being sent
-    ├── InvalidAnswer       not one finite score a candidate, or not one finite vector an item
+    ├── DeadlineExceeded    no answer within the timeout
+    ├── Unavailable         no server, or the server has no model
+    ├── Overloaded          too many requests in flight; not sent
+    ├── InvalidAnswer       not one finite score per candidate, or not one finite vector per item
     └── CircuitOpen         recent requests failed; not sent until the breaker tries again
 
-All are the caller's cue to publish the behavioural list; `degraded` is the code that the list then carries.
+On any of them the caller publishes the behavioural list, with the error's `degraded` code.
 """
 
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ from schemas.limits import Millis
 from schemas.recommendations import Degraded
 
 MAX_ABOUT = 300
-"""Characters of what is said about an item beside its title: attributes and description."""
+"""Maximum characters of an item's attributes and description, without its title."""
 
 MAX_DESCRIBED = 64
-"""Items of one `describe`, at most."""
+"""Maximum items of one `describe` call."""
 
 MAX_FORGOTTEN = 1_000
-"""Sessions of one `forget`, at most."""
+"""Maximum sessions of one `forget` call."""
 
 MAX_WIDTH = 2_048
-"""Numbers of one vector, at most."""
+"""Maximum length of a vector."""
 
 About = Annotated[str, Meta(max_length=MAX_ABOUT)]
 Feeling = Annotated[int, Meta(ge=-2, le=2)]
 
 
 class Past(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that the person did, as the model reads it.
+    """One past event of the user, as the model reads it.
 
-    `text` is the item's title, `about` its attributes and description, `item` its id (for what a model has learned of
-    this very item; the text is enough). `kind` is the kind of event; `feeling` says how much the person liked the item,
-    from -2, much disliked, to 2; `ts`, when it happened, milliseconds since 1970.
+    `text` is the item's title, `about` its attributes and description, `item` its id (for parameters that a model has
+    learned for this item; the text is enough without them). `kind` is the kind of event; `feeling` is how much the user
+    liked the item, from -2 (strongly disliked) to 2; `ts` is when it happened, in milliseconds since 1970.
     """
 
     text: str
@@ -60,12 +60,12 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to score for one person.
+    """A request to score candidates for one user.
 
-    `session` is an opaque number for the prefix cache: the same for the same person as long as the state of their
-    partition lives, and not derived from the user id without a secret. `history` is what the person did, of every kind,
-    oldest first. `candidates` may be empty, where only the context's vector is wanted. Text is data: it cannot change
-    the instructions, and one candidate's text cannot change another candidate's score.
+    `session` is an opaque number for the prefix cache: stable for a user as long as the state of their partition lives,
+    and not derivable from the user id without a secret. `history` holds the user's events of every kind, oldest first.
+    `candidates` may be empty if only the context's vector is wanted. Text is data: it cannot change the instructions,
+    and one candidate's text cannot change another candidate's score.
     """
 
     session: int
@@ -76,10 +76,10 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """One finite score for each candidate, in the order asked; higher is better. Comparable within one request only.
+    """One finite score per candidate, in request order; higher is better. Comparable only within one request.
 
     `vector` is the context's vector: its dot product with an item's vector of the same `model_version` is the item's
-    logit. Empty from a model that has no vectors.
+    logit. Empty if the model has no vectors.
     """
 
     scores: tuple[float, ...]
@@ -88,9 +88,9 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ItemVectors(msgspec.Struct, frozen=True, kw_only=True):
-    """One vector for each item, in the order asked.
+    """One vector per item, in request order.
 
-    `values` are float32, little-endian, row-major [n, width]. A `width` of 0 says that the model has no vectors.
+    `values` are float32, little-endian, row-major [n, width]. `width` is 0 if the model has no vectors.
     """
 
     width: int
@@ -101,19 +101,19 @@ class ItemVectors(msgspec.Struct, frozen=True, kw_only=True):
 class Scorer(Protocol):
     @property
     def keeps_here(self) -> bool:
-        """Whether what is kept of sessions stands in this process, where no other worker can have it dropped."""
+        """Whether cached sessions live in this process, where no other worker can drop them."""
 
     async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
         """Score the candidates within `timeout` seconds, or raise a `ScoringError`."""
 
     async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
-        """The vectors of at most `MAX_DESCRIBED` items within `timeout` seconds, or raise a `ScoringError`.
+        """Return the vectors of at most `MAX_DESCRIBED` items within `timeout` seconds, or raise a `ScoringError`.
 
-        One call at a time: it takes none of the room that lists have, and its failures close nothing to them.
+        One call at a time. It takes no request slots from `score`, and its failures do not open the circuit breaker.
         """
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
-        """Drop what is kept of at most `MAX_FORGOTTEN` sessions, or of all (None), within `timeout` seconds, or raise a
+        """Drop the caches of at most `MAX_FORGOTTEN` sessions, or of all (None), within `timeout` seconds, or raise a
         `ScoringError`."""
 
     async def ready(self) -> bool:
@@ -124,7 +124,7 @@ class Scorer(Protocol):
 
 
 class ScoringError(Exception):
-    """The model has no part in this list. `retriable` says whether asking again later can help."""
+    """The model could not contribute to this list. `retriable` says whether a later attempt can succeed."""
 
     degraded: ClassVar[Degraded]
     retriable: ClassVar[bool] = True

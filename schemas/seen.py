@@ -1,7 +1,7 @@
-"""What counts as seen, and when it may come again: a rule for each scene, the same for lists and where they are judged.
+"""Which events make an item seen, and when it may be recommended again: one rule per scene, for lists and evaluation.
 
-An item is seen by a user from an event of a kind that counts. It is off the lists of a scene for good ("never" again),
-until the first midnight (UTC) after a number of full days have passed since the last such event, or not at all
+An event of a kind that counts makes its item seen by the user. The scene's lists then leave the item out for good
+("never" again), until the first midnight (UTC) after a number of full days since the last such event, or not at all
 ("always" again).
 """
 
@@ -13,7 +13,7 @@ from schemas.events import EventKind
 DAY_MS = 86_400_000
 MAX_DAYS = 36_500
 LAST_DAY = 65_535
-"""Days since 1970 that are told apart: until the year 2149."""
+"""The last day that can be represented, in days since 1970: in the year 2149."""
 
 KINDS = (
     EventKind.VIEW,
@@ -31,28 +31,28 @@ NEVER, ALWAYS, ALL = "never", "always", "all"
 
 
 def day_of(ts: int) -> int:
-    """The day of a time in milliseconds, since 1970, at most `LAST_DAY`."""
+    """The day of a time in milliseconds, in days since 1970, at most `LAST_DAY`."""
     return min(ts // DAY_MS, LAST_DAY)
 
 
 @dataclass(frozen=True, repr=False)
 class SeenRule:
-    """Events of `kinds` make an item seen: for good where `days` is None, not at all where it is 0."""
+    """Events of `kinds` make an item seen for `days`: for good if None, not at all if 0."""
 
     kinds: frozenset[EventKind] = frozenset(KINDS)
     days: int | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether everything that the user has met is seen for good."""
+        """Whether every item that the user has met is seen for good."""
         return self.days is None and len(self.kinds) == len(KINDS)
 
     def hides(self, kind: EventKind, ts: int, now_ms: int) -> bool:
-        """Whether an item is off the list at `now_ms` by the last event of that kind on it, at `ts`."""
+        """Whether an item with a last event of `kind` at `ts` is left out at `now_ms`."""
         return kind in self.kinds and (self.days is None or now_ms < self.back_ms(day_of(ts)))
 
     def back_ms(self, day: int) -> int:
-        """When an item that was last met on `day` may come again. Not for rules that say never."""
+        """When an item last met on `day` may be recommended again. Meaningless for rules that say never."""
         return (day + 1 + self.days) * DAY_MS if self.days else 0
 
     def __repr__(self) -> str:
@@ -63,7 +63,7 @@ class SeenRule:
 
 @dataclass(frozen=True, repr=False)
 class SeenRules:
-    """The rule of each scene that has one of its own, and of all others."""
+    """The rules of individual scenes, and the default for all others."""
 
     default: SeenRule = SeenRule()
     scenes: Mapping[str, SeenRule] = field(default_factory=dict)
@@ -83,10 +83,10 @@ PLAIN = SeenRules()
 
 
 def seen_rules(again: str, kinds: str) -> SeenRules:
-    """The rules that two settings say, each a list with commas: first for every scene, then `scene=...` for some.
+    """Parse two settings, each comma-separated: a value for every scene, then `scene=value` for individual scenes.
 
     `again`: never, always, or days ("never, music=always, news=7"). `kinds`: all, or names joined by plus signs
-    ("all, shop=purchase+dislike"). Raises `ValueError` with a sentence that says what is taken.
+    ("all, shop=purchase+dislike"). Raises `ValueError` with the accepted values.
     """
     days, known = _by_scene(again, NEVER), _by_scene(kinds, ALL)
     scenes = (days.keys() | known.keys()) - {""}
@@ -100,12 +100,12 @@ def seen_rules(again: str, kinds: str) -> SeenRules:
 
 
 def _by_scene(text: str, default: str) -> dict[str, str]:
-    """What a setting says for each scene that it names, and under "" for all others."""
+    """The values of a setting by scene, and under "" the value for all others."""
     found = {"": default}
     for part in filter(None, (each.strip() for each in text.split(","))):
         scene, equals, value = (each.strip() for each in part.rpartition("="))
         if bool(equals) != bool(scene):
-            raise ValueError(f"{part!r} names no scene before =; say scene=value, or a value for every scene")
+            raise ValueError(f"{part!r} names no scene before =; use scene=value, or a value for every scene")
         if scene and scene in found:
             raise ValueError(f"the scene {scene} is named twice")
         found[scene] = value
@@ -126,5 +126,5 @@ def _kinds(text: str) -> frozenset[EventKind]:
     names = [each.strip() for each in text.split("+")]
     wrong = [name for name in names if name not in KINDS]
     if wrong:
-        raise ValueError(f"{wrong[0]!r} is not {ALL} or kinds joined by +, of {', '.join(KINDS)}")
+        raise ValueError(f"{wrong[0]!r} is not {ALL}, or kinds joined by + ({', '.join(KINDS)})")
     return frozenset(EventKind(name) for name in names)

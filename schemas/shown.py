@@ -1,7 +1,7 @@
-"""Text that others wrote, as a terminal or a log may show it: titles, ids, names of files and topics, errors.
+"""Escape untrusted text for terminals and logs: titles, ids, names of files and topics, errors.
 
-A terminal acts on control characters, and turns the direction of writing at some marks: a title could rename the
-window, hide what stands before it, or look like another. Here they are written out. Nothing else is changed.
+Terminals act on control characters and bidirectional marks: a title could rename the window, hide the text before it,
+or look like another title. These functions escape such characters and change nothing else.
 """
 
 import re
@@ -9,13 +9,13 @@ import re
 _CONTROLS = "\x00-\x09\x0b-\x1f\x7f-\x9f"
 _TURNS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _BREAKS = "\u2028\u2029"
-_HALVES = "\ud800-\udfff"  # of a pair; so Python has bytes of a file's name that are not UTF-8
+_HALVES = "\ud800-\udfff"  # lone surrogates: how Python represents file names that are not UTF-8
 _ACTING = re.compile(f"[{_CONTROLS}{_TURNS}{_BREAKS}{_HALVES}]")
 _ACTING_OR_ENDS = re.compile(f"[\n{_CONTROLS}{_TURNS}{_BREAKS}{_HALVES}]")
 
 
 def shown(text: str) -> str:
-    """`text` with the characters that a terminal acts on written out, but for line feeds.
+    """`text` with the characters that a terminal acts on escaped, except line feeds.
 
     >>> shown("\x1b[2Jan\u202etitle")
     '\\\\x1b[2Jan\\\\u202etitle'
@@ -24,12 +24,12 @@ def shown(text: str) -> str:
 
 
 def shown_in_line(text: str) -> str:
-    """The same with line feeds written out too, for what is to stay in its line."""
+    """Like `shown`, with line feeds escaped too: the result is one line."""
     return text if text.isascii() and text.isprintable() else _ACTING_OR_ENDS.sub(_written, text)
 
 
 def shown_json(json: str) -> str:
-    r"""A line of JSON with them as JSON escapes: the same value, whether it is read by a program or on a terminal.
+    r"""Like `shown` for a line of JSON, with JSON escapes: the parsed value stays the same.
 
     >>> shown_json('"a\u202eb"')
     '"a\\u202eb"'

@@ -1,4 +1,4 @@
-"""The topics: their names, keys and values, and how each is kept."""
+"""The topics: names, keys, values and cleanup policies."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ from schemas.recommendations import Recommendation
 class Topic:
     """One topic.
 
-    `partitions` is relative: "events" follows the events' partitions, "items" the catalogue's, "one" is always 1.
-    `key` names the field of the value that is the record's key. `value` is None where the values are not part of the
-    contract.
+    `partitions` is relative: "events" has as many as the events topic, "items" as many as the catalogue, "one" is
+    always 1. `key` names the field of the value that is the record's key. `value` is None if the values are not part of
+    the contract.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Two messages of every type of the contract: one with every field, one with only what is required."""
+"""Two messages of every type of the contract: one with every field, one with only the required ones."""
 
 import msgspec
 

@@ -1,8 +1,7 @@
-"""Bytes that were written once and must be read for ever: `python -m tests.schemas.goldens` adds what is missing.
+"""Golden files: encoded messages that must stay readable. `python -m tests.schemas.goldens` adds missing files.
 
-`golden/NAME.vN.msgpack` is a value as a writer of version N made it; `golden/NAME.vN.json` is every field of the
-message that it stands for, defaults included. A file that exists is never written again: such bytes are on people's
-topics.
+`golden/NAME.vN.msgpack` is a value as a writer of version N encoded it; `golden/NAME.vN.json` holds every field of the
+message, defaults included. Existing files are never overwritten: such bytes are on users' topics.
 """
 
 import base64
@@ -19,7 +18,7 @@ FOLDER = Path(__file__).parent / "golden"
 
 
 def plain(value: Any) -> Any:
-    """A message as JSON shows it, with every field; bytes in base64."""
+    """A message as plain JSON data with every field; bytes in base64."""
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Messages within the bounds, made from the types themselves."""
+"""Hypothesis strategies for messages within the bounds, derived from the types."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ MOST = 4
 
 
 def messages(message_type: type[msgspec.Struct], alphabet: st.SearchStrategy[str] = ANY_TEXT) -> st.SearchStrategy[Any]:
-    """Messages of a type; collections are short, everything else goes to its bounds."""
+    """Messages of a type. Collections are short; all other values cover their whole range."""
     return values(inspect.type_info(message_type), alphabet)
 
 

@@ -1,4 +1,4 @@
-"""Every field has a bound, the greatest message fits its topic, and one step over a bound is refused."""
+"""Every field has a bound, the largest message fits its topic, and one step over a bound is refused."""
 
 import math
 
@@ -19,7 +19,7 @@ TYPES = [topic.value for topic in topics.ALL if topic.value is not None]
 
 
 def unbounded(kind: inspect.Type, path: str) -> list[str]:  # noqa: PLR0911 - one case a line
-    """The paths of everything within a type that has no bound."""
+    """The paths of all unbounded fields within a type."""
     match kind:
         case inspect.Metadata(type=inner):
             return unbounded(inner, path)
@@ -42,7 +42,7 @@ def unbounded(kind: inspect.Type, path: str) -> list[str]:  # noqa: PLR0911 - on
 
 
 def greatest(kind: inspect.Type) -> object:  # noqa: PLR0911 - one case a line
-    """The plain value within the bounds of a type that takes the most bytes."""
+    """The plain value of a type that takes the most bytes within its bounds."""
     match kind:
         case inspect.Metadata(type=inner):
             return greatest(inner)
@@ -73,24 +73,24 @@ def greatest(kind: inspect.Type) -> object:  # noqa: PLR0911 - one case a line
 
 
 @pytest.mark.parametrize("message_type", TYPES, ids=lambda one: one.__name__)
-def test_every_field_is_bounded(message_type):
+def test_fields_are_all_bounded(message_type):
     assert unbounded(inspect.type_info(message_type), message_type.__name__) == []
 
 
 @pytest.mark.parametrize("message_type", TYPES, ids=lambda one: one.__name__)
-def test_the_greatest_message_is_read(message_type):
+def test_largest_message_is_decoded(message_type):
     value = msgpack.packb(greatest(inspect.type_info(message_type)))
     assert isinstance(codec.decode(message_type, value), message_type)
 
 
 @pytest.mark.parametrize("message_type", TYPES, ids=lambda one: one.__name__)
-def test_the_greatest_message_fits_a_record_and_the_greatest_dead_letter_the_topic_made_for_it(message_type):
+def test_largest_message_fits_its_topic(message_type):
     value = msgpack.packb(greatest(inspect.type_info(message_type)))
     assert len(value) <= (MAX_DEAD_LETTER_BYTES if message_type is DeadLetter else MAX_RECORD_BYTES)
 
 
 @pytest.mark.parametrize(("message_type", "most"), [(Event, MAX_MESSAGE_BYTES), (Recommendation, MAX_RECORD_BYTES)])
-def test_a_value_longer_than_its_bound_is_refused_unread(message_type, most):
+def test_oversized_value_is_refused_undecoded(message_type, most):
     with pytest.raises(Refused) as refused:
         codec.decode(message_type, b"\x81" + b"\xff" * most)
     assert refused.value.code is Refusal.TOO_LARGE
@@ -142,7 +142,7 @@ VALID_ITEM = {"v": 1, "id": "i", "title": "t"}
     ],
     ids=repr,
 )
-def test_a_field_outside_its_bounds_is_refused(message_type, valid, wrong):
+def test_field_outside_its_bounds_is_refused(message_type, valid, wrong):
     codec.decode(message_type, msgpack.packb(valid))
     with pytest.raises(Refused) as refused:
         codec.decode(message_type, msgpack.packb(valid | wrong))
@@ -151,6 +151,6 @@ def test_a_field_outside_its_bounds_is_refused(message_type, valid, wrong):
 
 
 @pytest.mark.parametrize("field", ["id", "user", "kind", "ts"])
-def test_a_missing_field_is_refused(field):
+def test_missing_field_is_refused(field):
     with pytest.raises(Refused, match=field):
         codec.decode(Event, msgspec.msgpack.encode({name: VALID[name] for name in VALID if name != field}))

@@ -1,4 +1,4 @@
-"""A refusal says what was found and what to send instead, and nothing of what stands in the value."""
+"""Refusals say what was found and what to send instead, and quote nothing from the value."""
 
 import base64
 import gzip
@@ -75,8 +75,8 @@ def changed(**fields: Any) -> bytes:
         (repr(LIKE).encode(), "single quotes"),
         (TEXT[:-1] + b', "value": NaN}', "NaN"),
         (TEXT + TEXT, "a second JSON object"),
-        (TEXT[:-1] + b",}", "a comma too many"),
-        (TEXT[:-1], "cut short"),
+        (TEXT[:-1] + b",}", "a trailing comma"),
+        (TEXT[:-1], "an unclosed bracket"),
         (b"<event/>", "XML"),
         (b"e-77;zoe-4711;like", "plain text"),
         (b" \n", "white space"),
@@ -84,7 +84,7 @@ def changed(**fields: Any) -> bytes:
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_bytes_that_are_no_message_are_named(value, found):
+def test_foreign_formats_are_named(value, found):
     refused = refusal(value)
     assert refused.code is Refusal.MALFORMED
     assert found in refused.detail
@@ -146,20 +146,20 @@ def test_wrong_fields_are_explained(value, says):
         (b"\xff\xfe", "UTF-8"),
     ],
 )
-def test_a_key_of_another_form_is_named(key, says):
+def test_wrong_key_format_is_named(key, says):
     refused = refusal(TEXT, key)
     assert refused.code is Refusal.KEY_MISMATCH
     assert says in refused.detail
 
 
-def test_an_item_whose_title_has_another_name_is_told_so():
+def test_item_with_a_misnamed_title_gets_a_hint():
     with pytest.raises(Refused, match='"name": did you mean "title"'):
         decode_item(json.dumps({"id": "x", "name": "X"}).encode(), key=b"x")
 
 
 @pytest.mark.parametrize("dump", [msgpack.packb, lambda data: json.dumps(data).encode()], ids=["MessagePack", "JSON"])
 @pytest.mark.parametrize("message", EXAMPLES.values(), ids=EXAMPLES)
-def test_null_is_absent_in_every_optional_field_of_every_message(message, dump):
+def test_null_counts_as_absent_in_optional_fields(message, dump):
     plain = msgspec.json.decode(msgspec.json.encode(message))
     required = required_of(type(message))
     least = {name: value for name, value in plain.items() if name in required}
@@ -174,7 +174,7 @@ def test_null_is_absent_in_every_optional_field_of_every_message(message, dump):
             decode(type(message), dump({**least, name: None}))
 
 
-def test_null_is_absent_within_a_message_too():
+def test_null_counts_as_absent_in_nested_structs():
     entry = {"item": "x", "score": 1, "behavioural": 1, "propensity": 1, "sources": [], "model": None}
     made = {"id": "l", "user": "u", "scene": "s", "ts": 1, "trigger": "t", "partition": 0, "offset": 0}
     made |= {"freshness_ms": 0, "took_ms": 0, "degraded": None}
@@ -184,7 +184,7 @@ def test_null_is_absent_within_a_message_too():
     assert read.entries[0].reason.because == ()
 
 
-def test_nulls_change_neither_what_else_is_checked_nor_what_counts_last():
+def test_nulls_change_no_other_check():
     nulls = dict.fromkeys(("scene", "value", "list", "v"))
     assert decode_event(changed(**nulls), key=USER.encode(), now_ms=NOW).scene == "default"
     assert "`$.ts`" in refusal(changed(**nulls, ts="soon")).detail
@@ -193,7 +193,7 @@ def test_nulls_change_neither_what_else_is_checked_nor_what_counts_last():
 
 
 @given(value=st.binary(min_size=1, max_size=200), complaint=st.integers(0, 300))
-def test_a_guess_never_fails(value, complaint):
+def test_guess_never_fails(value, complaint):
     of_bytes(value)
     of_json(value, f"JSON is malformed: invalid character (byte {complaint})")
 
@@ -210,7 +210,7 @@ def test_a_guess_never_fails(value, complaint):
     ),
     kind=st.sampled_from([Event, Item]),
 )
-def test_an_explanation_never_fails_and_is_one_short_line(data, kind):
+def test_explanation_never_fails_and_is_one_short_line(data, kind):
     detail = ""
     try:
         decode(kind, json.dumps(data).encode())

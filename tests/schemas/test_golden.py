@@ -1,4 +1,4 @@
-"""Bytes written by every version that is still read: a change that breaks what is on people's topics fails here."""
+"""Golden bytes of every supported version: a change that breaks records on users' topics fails here."""
 
 import json
 
@@ -13,7 +13,7 @@ GOLDENS = sorted(path.name.removesuffix(".msgpack") for path in FOLDER.glob("*.m
 
 
 @pytest.mark.parametrize("golden", GOLDENS)
-def test_old_bytes_mean_what_they_meant(golden):
+def test_golden_bytes_keep_their_meaning(golden):
     message_type = type(EXAMPLES[golden.rpartition(".v")[0]])
     read = plain(decode(message_type, (FOLDER / f"{golden}.msgpack").read_bytes()))
     meant = json.loads((FOLDER / f"{golden}.json").read_text())
@@ -22,7 +22,7 @@ def test_old_bytes_mean_what_they_meant(golden):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_writer_still_writes_what_readers_of_its_version_know(name):
+def test_writer_output_stays_compatible_with_its_version(name):
     now = msgpack.unpackb(encode(EXAMPLES[name]), strict_map_key=False)
     path = FOLDER / f"{name}.v{now['v']}.msgpack"
     assert path.exists(), "run `python -m tests.schemas.goldens` and commit what it writes"

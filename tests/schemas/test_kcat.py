@@ -1,6 +1,6 @@
-"""The commands of docs/contract.md, as they stand there, on Apache Kafka.
+"""The commands of docs/contract.md, verbatim, on Apache Kafka.
 
-Not on the embedded broker: the librdkafka 2.0.2 of Debian's kcat cannot parse its answer to the first request.
+Not on the embedded broker: librdkafka 2.0.2 in Debian's kcat cannot parse its response to the first request.
 """
 
 import asyncio
@@ -59,21 +59,21 @@ async def records(bootstrap: str, topic: str, count: int) -> list[tuple[bytes | 
             return [(record.key, record.value) for record in [await consumer.getone() for _ in range(count)]]
 
 
-def test_the_event_that_kcat_sends_is_accepted(bootstrap):
+def test_event_sent_with_kcat_is_accepted(bootstrap):
     run(SEND_EVENT, bootstrap)
     [(key, value)] = asyncio.run(records(bootstrap, topics.EVENTS.name, 1))
     event = decode_event(value, key=key, now_ms=AFTER_NOW_MS)
     assert (event.user, event.item) == ("ann", "alien")
 
 
-def test_the_item_that_kcat_sends_is_accepted_and_then_withdrawn(bootstrap):
+def test_item_sent_with_kcat_is_accepted_and_then_withdrawn(bootstrap):
     run(SEND_ITEM, bootstrap)
     [(key, value), withdrawal] = asyncio.run(records(bootstrap, topics.ITEMS.name, 2))
     assert decode_item(value, key=key).title == "Alien"
     assert withdrawal == (b"alien", None)
 
 
-def test_the_lists_that_kcat_reads_are_those_that_were_published(bootstrap):
+def test_published_lists_are_read_with_kcat(bootstrap):
     made = EXAMPLES["recommendation.full"]
 
     async def publish() -> None:
@@ -85,7 +85,7 @@ def test_the_lists_that_kcat_reads_are_those_that_were_published(bootstrap):
     assert json.loads(line)["entries"][0]["item"] == "brazil"
 
 
-def test_the_dead_letters_that_are_read_are_those_that_were_published(bootstrap):
+def test_published_dead_letters_are_read(bootstrap):
     made = EXAMPLES["dead_letter.full"]
 
     async def publish() -> None:

@@ -1,4 +1,4 @@
-"""docs/contract.md says what the types say."""
+"""docs/contract.md agrees with the types."""
 
 import json
 import re
@@ -17,31 +17,31 @@ from schemas.reference import filled, tables
 PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
 
 
-def test_the_tables_are_those_of_the_types():
+def test_page_has_the_generated_tables():
     assert filled(PAGE) == PAGE, "run `python -m schemas.reference` and commit docs/contract.md"
 
 
-def test_every_table_is_on_the_page():
+def test_page_has_every_table():
     assert set(re.findall(r"<!-- table: (\w+) -->", PAGE)) == set(tables())
 
 
-def test_a_table_that_nothing_is_known_of_is_an_error():
+def test_unknown_table_is_an_error():
     with pytest.raises(ValueError, match="no table `Nothing`"):
         filled("<!-- table: Nothing -->\n<!-- end -->")
 
 
-def test_every_code_and_kind_is_explained():
+def test_page_explains_every_code_and_kind():
     explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
     assert explained >= {code.value for code in Refusal} | {kind.value for kind in EventKind}
 
 
-def test_the_bounds_in_the_text_are_the_bounds():
+def test_page_states_the_current_bounds():
     assert MAX_CLOCK_SKEW_MS == 5 * 60_000
     assert f"{MAX_MESSAGE_BYTES:,} bytes" in PAGE
     assert f"{MAX_DETAIL_LENGTH} characters" in PAGE
 
 
-def test_what_the_page_runs_in_python_is_installed_with_the_project():
+def test_page_imports_only_installed_modules():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     installed = {re.split(r"[^\w-]", each)[0] for each in project["dependencies"]} | set(sys.stdlib_module_names)
     imported = re.findall(r"^import (.+)$", PAGE, re.MULTILINE)
@@ -49,7 +49,7 @@ def test_what_the_page_runs_in_python_is_installed_with_the_project():
     assert {name.strip() for line in imported for name in line.split(",")} <= installed
 
 
-def test_the_values_that_the_page_sends_with_kcat_are_accepted():
+def test_page_sends_valid_values_with_kcat():
     sent = re.findall(r"^echo '(\w+)\|(\{.*\})' \|$", PAGE, re.MULTILINE)
     assert len(sent) == 2
     for key, text in sent:

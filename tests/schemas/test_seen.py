@@ -1,4 +1,4 @@
-"""What two settings say of seen items, scene by scene."""
+"""The two settings for seen items, by scene."""
 
 import pytest
 
@@ -8,14 +8,14 @@ from schemas.seen import DAY_MS, KINDS, PLAIN, SeenRule, seen_rules
 BOUGHT = frozenset({EventKind.PURCHASE, EventKind.DISLIKE})
 
 
-def test_everything_that_was_met_is_seen_for_good_unless_settings_say_otherwise():
+def test_items_met_are_seen_for_good_by_default():
     assert seen_rules("never", "all") == PLAIN
     assert PLAIN.plain
     for kind in KINDS:
         assert PLAIN.of("any").hides(kind, 0, 2**53)
 
 
-def test_each_scene_has_its_own_rule_and_the_others_have_the_first():
+def test_scenes_without_a_rule_use_the_default():
     rules = seen_rules("never, music=always, news=7", "all, shop=purchase+dislike, news = view")
     assert rules.of("home") == SeenRule()
     assert rules.of("music") == SeenRule(days=0)
@@ -25,13 +25,13 @@ def test_each_scene_has_its_own_rule_and_the_others_have_the_first():
     assert seen_rules("30", "purchase").of("anything") == SeenRule(frozenset({EventKind.PURCHASE}), 30)
 
 
-def test_a_view_alone_need_not_hide_an_item_and_a_purchase_does():
+def test_rule_can_hide_purchases_but_not_views():
     shop = seen_rules("never", "all, shop=purchase").of("shop")
     assert not shop.hides(EventKind.VIEW, 0, 0)
     assert shop.hides(EventKind.PURCHASE, 0, 9_999 * DAY_MS)
 
 
-def test_always_hides_nothing():
+def test_rule_that_says_always_hides_nothing():
     assert not SeenRule(days=0).hides(EventKind.PURCHASE, 5 * DAY_MS, 5 * DAY_MS)
 
 
@@ -44,12 +44,12 @@ def test_always_hides_nothing():
         ("-3", "all", "number of days"),
         ("never, =7", "all", "names no scene before ="),
         ("never, a=1, a=2", "all", "the scene a is named twice"),
-        ("never", "bought", "all or kinds joined by"),
+        ("never", "bought", "all, or kinds joined by"),
         ("never", "view+steer", "'steer' is not"),
         ("never", "", ""),
     ],
 )
-def test_what_is_not_understood_is_named_with_what_is_taken(again, kinds, says):
+def test_invalid_setting_is_named_with_the_accepted_values(again, kinds, says):
     if not says:
         assert seen_rules(again, kinds) == PLAIN
         return

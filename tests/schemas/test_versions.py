@@ -1,4 +1,4 @@
-"""The evolution rule, on a message type that had three versions."""
+"""The evolution rule, on a message type with three versions."""
 
 import msgpack
 import msgspec
@@ -44,26 +44,26 @@ OF_VERSION = {1: {"v": 1, "text": "a b"}, 2: {"v": 2, "words": ["a", "b"]}, 3: {
 
 
 @pytest.mark.parametrize("dump", DUMPS)
-def test_a_reader_reads_its_version_and_the_one_before(dump):
+def test_reader_reads_its_version_and_the_one_before(dump):
     assert FIRST.read(dump(OF_VERSION[1])) == Note1(text="a b")
     assert SECOND.read(dump(OF_VERSION[2])) == SECOND.read(dump(OF_VERSION[1])) == Note2(words=("a", "b"))
     assert THIRD.read(dump(OF_VERSION[3])) == THIRD.read(dump(OF_VERSION[2])) == Note3(words=2)
 
 
 @pytest.mark.parametrize("dump", DUMPS)
-def test_the_version_may_stand_anywhere_in_the_map(dump):
+def test_version_may_be_anywhere_in_the_map(dump):
     backwards = {name: OF_VERSION[1][name] for name in reversed(OF_VERSION[1])}
     assert SECOND.read(dump(backwards)) == Note2(words=("a", "b"))
 
 
 @pytest.mark.parametrize("dump", DUMPS)
-def test_no_version_means_the_first(dump):
+def test_missing_version_means_version_1(dump):
     assert FIRST.read(dump({"text": "a b"})) == Note1(text="a b")
     assert SECOND.read(dump({"text": "a b"})) == Note2(words=("a", "b"))
 
 
 @pytest.mark.parametrize("dump", DUMPS)
-def test_no_version_is_never_taken_for_a_later_one(dump):
+def test_missing_version_never_means_a_later_one(dump):
     with pytest.raises(Refused) as refused:
         SECOND.read(dump({"words": ["a", "b"]}))
     assert refused.value.code is Refusal.INVALID
@@ -73,7 +73,7 @@ def test_no_version_is_never_taken_for_a_later_one(dump):
 
 @pytest.mark.parametrize("dump", DUMPS)
 @pytest.mark.parametrize(("reader", "version"), [(FIRST, 2), (FIRST, 3), (SECOND, 3)])
-def test_a_newer_version_is_refused_as_such_whatever_else_it_holds(dump, reader, version):
+def test_newer_version_is_refused_despite_other_errors(dump, reader, version):
     newer = OF_VERSION[version]
     for value in (newer, {name: newer[name] for name in reversed(newer)}, newer | {"text": 7}):
         with pytest.raises(Refused) as refused:
@@ -84,14 +84,14 @@ def test_a_newer_version_is_refused_as_such_whatever_else_it_holds(dump, reader,
 
 @pytest.mark.parametrize("dump", DUMPS)
 @pytest.mark.parametrize(("reader", "version"), [(THIRD, 1), (THIRD, 0), (FIRST, 0), (FIRST, -1)])
-def test_a_version_before_the_last_two_is_refused(dump, reader, version):
+def test_version_before_the_last_two_is_refused(dump, reader, version):
     with pytest.raises(Refused, match=f"version {version} is older") as refused:
         reader.read(dump({"v": version, "text": "a b"}))
     assert refused.value.code is Refusal.INVALID
 
 
 @pytest.mark.parametrize("digits", [300, 5_000])
-def test_a_version_of_many_digits_is_refused_in_few_words(digits):
+def test_huge_version_is_refused_with_a_short_detail(digits):
     with pytest.raises(Refused) as refused:
         FIRST.read(b'{"v":' + b"9" * digits + b"}")
     assert len(refused.value.detail) < 100
@@ -99,12 +99,12 @@ def test_a_version_of_many_digits_is_refused_in_few_words(digits):
 
 @pytest.mark.parametrize("dump", DUMPS)
 @pytest.mark.parametrize("version", ["1", 1.5, True, [1], 2**63])
-def test_a_version_is_a_small_whole_number(dump, version):
+def test_version_is_a_small_whole_number(dump, version):
     with pytest.raises(Refused):
         FIRST.read(dump({"v": version, "text": "a b"}))
 
 
-def test_a_wrong_field_of_the_version_before_is_refused_as_invalid():
+def test_wrong_field_of_the_version_before_is_refused_as_invalid():
     with pytest.raises(Refused, match="text") as refused:
         SECOND.read(msgpack.packb({"v": 1, "text": 7}))
     assert refused.value.code is Refusal.INVALID
@@ -112,14 +112,14 @@ def test_a_wrong_field_of_the_version_before_is_refused_as_invalid():
         SECOND.read(msgpack.packb({"text": 7}))
 
 
-def test_a_reader_takes_one_step_back_with_its_upgrade_or_none():
+def test_reader_takes_one_step_back_with_its_upgrade_or_none():
     with pytest.raises(TypeError, match="follows 2"):
         Reader(Note3, max_bytes=1, previous=Note1, upgrade=count)
     with pytest.raises(TypeError, match="upgrade"):
         Reader(Note2, max_bytes=1, previous=Note1)
 
 
-def test_every_message_type_has_a_version():
+def test_message_types_all_have_a_version():
     for topic in topics.ALL:
         if topic.value is not None:
             assert Reader(topic.value, max_bytes=1).version >= 1
