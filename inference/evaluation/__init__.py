@@ -1,1 +1,1 @@
-"""How good are the lists? The protocol, the methods to beat, and the report. It knows nothing of the event plane."""
+"""Offline evaluation of lists: the protocols, the baselines, and the report. Independent of the event plane."""

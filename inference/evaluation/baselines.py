@@ -1,11 +1,11 @@
-"""The simple methods that a recommender has to beat, as small online objects: learn an event, rank at any time.
+"""Baselines that a recommender has to beat, as online learners: learn one event at a time, rank at any time.
 
-    Popularity          what most people liked
-    DecayedPopularity   the same, older likes counting less
-    Markov              what most often came right after the person's last item
-    ItemKnn             cosine of co-occurrence with the person's last likes
+    Popularity          most liked items
+    DecayedPopularity   most liked items, older likes counting less
+    Markov              items that most often followed the user's last item
+    ItemKnn             cosine of co-occurrence with the user's last likes
 
-All rank the full catalogue that they have met, and leave out what the person has seen. Ties are in no order.
+All rank every item that they have met, without the items that the user has seen. Ties are in no order.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ DAY_MS = 86_400_000
 Floats = NDArray[np.float64]
 
 
-class _Floor:
-    """What the methods share: items numbered as they are met, and what each person has met, in order."""
+class _Baseline:
+    """Shared by all baselines: items, numbered as they arrive, and each user's items, in order."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -29,18 +29,18 @@ class _Floor:
         self._met: dict[str, list[int]] = {}
 
     def offer(self, items: Sequence[str]) -> None:
-        """Tell of the catalogue's items, so that one that nobody has met can be ranked too."""
+        """Add the catalogue's items, so that items without events are ranked too."""
         for item in items:
             self._number(item)
 
     def learn(self, user: str, item: str, liked: bool, ts: int = 0) -> None:
-        """Take in one event, at `ts` milliseconds."""
+        """Learn one event, at `ts` milliseconds."""
         number = self._number(item)
         self._count(user, number, liked, ts)
         self._met.setdefault(user, []).append(number)
 
     def order(self, user: str, ts: int = 0, hidden: frozenset[str] | None = None) -> Scored:
-        """All items as of `ts`; `hidden` is left out, or else what the user has met."""
+        """Rank all items as of `ts`, without `hidden` or, if None, the items that the user has met."""
         scores = self._scores(user, ts).copy()
         out = self._met.get(user, []) if hidden is None else [self._numbers[item] for item in hidden]
         scores[out] = -np.inf
@@ -60,8 +60,8 @@ class _Floor:
         raise NotImplementedError
 
 
-class Popularity(_Floor):
-    """By the number of likes so far."""
+class Popularity(_Baseline):
+    """Ranks by the number of likes so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,8 +76,8 @@ class Popularity(_Floor):
         return self._likes[: len(self._items)]
 
 
-class DecayedPopularity(_Floor):
-    """By likes, of which half is left after `half_life_ms`."""
+class DecayedPopularity(_Baseline):
+    """Ranks by likes that decay with a half-life of `half_life_ms`."""
 
     def __init__(self, half_life_ms: int = 14 * DAY_MS) -> None:
         super().__init__()
@@ -97,10 +97,10 @@ class DecayedPopularity(_Floor):
         return self._likes[: len(self._items)]
 
 
-class _Pairs(_Floor):
-    """A method that keeps a number for each pair of items, at 4 bytes a pair: at most `max_items` items, so 256 MiB.
+class _Pairs(_Baseline):
+    """A baseline with a count per pair of items, 4 bytes each, for at most `max_items` items (8,192: 256 MiB).
 
-    An item beyond them is ranked by how many people met it only.
+    Items beyond the limit are ranked only by how many users met them.
     """
 
     def __init__(self, max_items: int = 8192) -> None:
@@ -123,7 +123,7 @@ class _Pairs(_Floor):
 
 
 class Markov(_Pairs):
-    """By how often an item came right after the person's last one, whatever they thought of either."""
+    """Ranks by how often an item came right after the user's last item, liked or not."""
 
     def _count(self, user: str, number: int, liked: bool, ts: int) -> None:
         self._reserve(number)
@@ -135,7 +135,7 @@ class Markov(_Pairs):
     def _scores(self, user: str, ts: int) -> Floats:
         count = len(self._items)
         self._reserve(count)
-        scores = 1e-6 * self._events[:count]  # where nothing came after, what is met most
+        scores = 1e-6 * self._events[:count]  # items that never followed: by their number of events
         for last in self._inside(self._met.get(user, [])[-1:]).tolist():
             inside = min(count, len(self._pairs))
             scores[:inside] += self._pairs[last, :inside]
@@ -143,10 +143,10 @@ class Markov(_Pairs):
 
 
 class ItemKnn(_Pairs):
-    """By the sum, over the person's last `window` likes, of co-occurrences c / (sqrt(n_i n_j) + shrink).
+    """Ranks by the sum, over the user's last `window` likes, of co-occurrences c / (sqrt(n_i n_j) + shrink).
 
-    Two items co-occur once for each person who met both; n counts the people who met an item. The item-based method of
-    Sarwar et al. (WWW 2001), with a shrunk cosine.
+    Two items co-occur once for each user who met both; n is the number of users who met an item. The item-based method
+    of Sarwar et al. (WWW 2001), with a shrunk cosine.
     """
 
     def __init__(self, window: int = 10, shrink: float = 20.0, max_items: int = 8192) -> None:

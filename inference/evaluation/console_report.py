@@ -1,4 +1,4 @@
-"""The report of an evaluation as tables for people, readable at 100 columns."""
+"""The evaluation report as terminal tables, readable at 100 columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ METRICS = (("hr10", f"HR@{DEPTH}"), ("ndcg10", f"NDCG@{DEPTH}"))
 
 
 def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """Everything that a terminal shows, in its order."""
+    """The whole report, in display order."""
     for name, found in report["protocols"].items():
         yield _methods(name, found)
         yield _by_history(found)
@@ -31,14 +31,14 @@ def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield Text(f"- {note}", style="dim")
     minutes = report["minutes"]
     yield Text(f"Data: {report['data']}. {duplicates(report)}", style="dim")
-    yield Text(f"{minutes['training']:.0f} min of training, {minutes['judging']:.0f} of judging", style="dim")
+    yield Text(f"{minutes['training']:.0f} min of training, {minutes['judging']:.0f} min of evaluation", style="dim")
 
 
 def _methods(name: str, found: Mapping[str, Any]) -> Table:
     tests = found["tests"]
     title = f"{name}: {found['seeds']} tie seeds, {min(tests):,} to {max(tests):,} tests each"
     shown = _table(f"{title}; differences with 95% intervals", "method", "HR@10", "spread")
-    for column in ("NDCG@10", "spread", "HR@10 less its", "tokens", "ms"):
+    for column in ("NDCG@10", "spread", "HR@10 lead", "tokens", "ms"):
         shown.add_column(column, justify="right")
     for method, figures in found["methods"].items():
         cells = [
@@ -52,34 +52,32 @@ def _methods(name: str, found: Mapping[str, Any]) -> Table:
 
 
 def between(figures: Mapping[str, Any]) -> str:
-    """The bounds of an interval, or that there is none: of what use a mean is without one, each reader may judge."""
+    """The bounds of an interval, or the mean with a remark that there is no interval."""
     if figures["low"] is None:
         return f"{figures['mean']:+.4f}, no interval"
     return f"{figures['low']:+.4f} to {figures['high']:+.4f}"
 
 
 def left_out(found: Mapping[str, Any]) -> str:
-    """Of how many likes how many are tests, on the first tie seed, and why the others are not."""
+    """How many likes are tests, on the first tie seed, and why the others are not."""
     if not found["likes"]:
         return "No likes."
     parts = ", ".join(f"{counts[0]:,} {WHY_LEFT_OUT[why]}" for why, counts in found["left_out"].items() if counts[0])
-    return f"Of {found['likes'][0]:,} likes {found['tests'][0]:,} are tests" + (
-        f"; no tests are {parts}." if parts else "."
+    return f"{found['tests'][0]:,} of {found['likes'][0]:,} likes are tests" + (
+        f"; not tested: {parts}." if parts else "."
     )
 
 
 def duplicates(report: Mapping[str, Any]) -> str:
-    """How many events are the same as another; they are learned all the same."""
+    """How many events are duplicates; they are learned like any other."""
     count = report["duplicates"]
     return (
-        f"{count:,} events have the user, item, kind, value and time of another."
-        if count
-        else "No event is there twice."
+        f"{count:,} events have the user, item, kind, value and time of another." if count else "No duplicate events."
     )
 
 
 def without_interval(found: Mapping[str, Any]) -> Iterator[str]:
-    """A sentence for each reason for which intervals of a protocol could not be computed."""
+    """One sentence per reason why intervals of a protocol could not be computed."""
     figures = [(name, one[metric]) for name, one in found["methods"].items() for metric, _ in METRICS]
     figures += [
         (f"the difference from {name}", one[metric]) for name, one in found["against"].items() for metric, _ in METRICS
@@ -89,13 +87,13 @@ def without_interval(found: Mapping[str, Any]) -> Iterator[str]:
         if "no_interval" in one:
             names.setdefault(one["no_interval"], {})[name] = None
     for why, which in names.items():
-        yield f"No 95% interval of {', '.join(which)}: {why}."
+        yield f"No 95% interval for {', '.join(which)}: {why}."
 
 
 def _by_history(found: Mapping[str, Any]) -> Table:
     first = next(iter(found["methods"]), "")
     heads = [f"{bucket} ({found['by_history'][bucket][first]['tests']:,})" for bucket in BUCKETS] if first else []
-    shown = _table("HR@10 / NDCG@10 by the person's likes so far (tests)", "method", *heads)
+    shown = _table("HR@10 / NDCG@10 by the user's likes so far (tests)", "method", *heads)
     for method in found["methods"]:
         rows = [found["by_history"][bucket][method] for bucket in BUCKETS]
         shown.add_row(method, *(f"{row['hr10']:.3f} / {row['ndcg10']:.3f}" if row["tests"] else "-" for row in rows))
@@ -105,12 +103,12 @@ def _by_history(found: Mapping[str, Any]) -> Table:
 def _unseen(found: Mapping[str, Any]) -> Table:
     unseen = found["unseen_items"]
     shown = _table(
-        f"Items that the model met in no training: {unseen['tests']:,} tests",
+        f"Items unseen in training: {unseen['tests']:,} tests",
         "method",
         "HR@10",
         "NDCG@10",
         "percentile",
-        "among such",
+        "among unseen",
     )
     for method, figures in unseen.items():
         if method != "tests":
@@ -120,7 +118,7 @@ def _unseen(found: Mapping[str, Any]) -> Table:
 
 
 def _recall(found: Mapping[str, Any]) -> Table:
-    shown = _table("How often the item is among the candidates", "candidates", "how many", "recall")
+    shown = _table("Recall of the candidates", "candidates", "number", "recall")
     for name, figures in found["recall"].items():
         if "recall" in figures:
             shown.add_row(name, f"{figures['size']:.0f}", f"{figures['recall']:.3f}")

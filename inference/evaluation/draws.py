@@ -1,7 +1,7 @@
-"""What an evaluation draws: which events are tests, and how ties fall. Each is a keyed hash of the event.
+"""Pseudorandom draws of an evaluation: which events are tests, and how ties are broken. Each is a keyed hash.
 
-So a draw follows from the event alone, not from where it stands in a file or in turn among users; it is the same for
-every method, on every machine and in every process.
+A draw depends only on the event, not on its position in a file or among users. It is the same for every method, on
+every machine and in every process.
 """
 
 import xxhash
@@ -9,14 +9,14 @@ import xxhash
 from schemas.events import Event
 
 TESTS_KEY = 0x7465_7374
-"""Added to the tie seed: the key under which tests are drawn."""
+"""Added to the tie seed, this is the key for drawing tests."""
 
 TIES_KEY = 0x7469_6573
-"""The same for the place of an item among those of one score."""
+"""Added to the tie seed, this is the key for the position of an item among ties."""
 
 
 def drawn(event: Event, key: int) -> float:
-    """At least 0 and below 1: the XXH3 digest, under `key`, of the event's user, item and time."""
+    """A number from 0 to below 1: the XXH3 digest, under `key`, of the event's user, item and time."""
     parts = (event.user, event.item or "", str(event.ts))
-    told = "".join(f"{len(part)}:{part}" for part in parts)
-    return (xxhash.xxh3_64_intdigest(told.encode(), key) >> 11) / 2**53
+    encoded = "".join(f"{len(part)}:{part}" for part in parts)
+    return (xxhash.xxh3_64_intdigest(encoded.encode(), key) >> 11) / 2**53

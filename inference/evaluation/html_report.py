@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else: no script, no font, no picture from elsewhere."""
+"""The report as one self-contained HTML page: no scripts, external fonts or images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -32,7 +32,7 @@ th:first-child, td:first-child { text-align:left; }
 def page(report: Mapping[str, Any]) -> str:
     """The whole page."""
     parts = [
-        f"<p>{escape(report['data'])}. {report['events']:,} events, {report['people']:,} people, ",
+        f"<p>{escape(report['data'])}. {report['events']:,} events, {report['people']:,} users, ",
         f"{report['items']:,} items. {escape(duplicates(report))}</p>",
     ]
     for name, found in report["protocols"].items():
@@ -66,7 +66,7 @@ def _methods(found: Mapping[str, Any]) -> str:
         tokens = f"{figures['tokens_a_list']:.0f}" if "tokens_a_list" in figures else ""
         cells = (f"{hits['mean']:.4f}", f"{hits['spread']:.4f}", f"{gain['mean']:.4f}", f"{gain['spread']:.4f}")
         rows.append((name, *cells, tokens, f"{figures['ms_a_list']:.2f}"))
-    return _table(("method", "HR@10", "spread", "NDCG@10", "spread", "tokens a list", "ms a list"), rows)
+    return _table(("method", "HR@10", "spread", "NDCG@10", "spread", "tokens per list", "ms per list"), rows)
 
 
 def _bars(found: Mapping[str, Any]) -> str:
@@ -79,7 +79,7 @@ def _bars(found: Mapping[str, Any]) -> str:
             for name, figures in found["methods"].items()
         ]
         rows.sort(key=lambda row: -row.mean)
-        drawn.append(f"<h3>{title}, with 95% intervals over people</h3>{_drawing(bars(rows, f'{title} by method'))}")
+        drawn.append(f"<h3>{title}, with 95% intervals over users</h3>{_drawing(bars(rows, f'{title} by method'))}")
     return "".join(drawn)
 
 
@@ -92,7 +92,7 @@ def _against(found: Mapping[str, Any]) -> str:
             Bar(name, figures[metric]["mean"], figures[metric]["low"], figures[metric]["high"])
             for name, figures in found["against"].items()
         ]
-        drawn.append(f"<h3>{title}: ours less each other, on the same tests</h3>")
+        drawn.append(f"<h3>{title}: difference between ours and each method, on the same tests</h3>")
         drawn.append(_drawing(differences(rows, f"{title}, differences with intervals")))
     return "".join(drawn)
 
@@ -106,7 +106,7 @@ def _by_history(found: Mapping[str, Any]) -> str:
     counts = [found["by_history"][bucket][names[0]]["tests"] if names else 0 for bucket in BUCKETS]
     ticks = [f"{bucket} ({count:,})" for bucket, count in zip(BUCKETS, counts, strict=True)]
     plot = lines(series, ticks, "HR@10 by history length")
-    return f"<h3>HR@10 by the person's likes so far (tests)</h3>{_drawing(plot)}"
+    return f"<h3>HR@10 by the user's likes so far (tests)</h3>{_drawing(plot)}"
 
 
 def _along(found: Mapping[str, Any]) -> str:
@@ -116,7 +116,7 @@ def _along(found: Mapping[str, Any]) -> str:
     plot = lines(
         series, [f"{edge:.0%}" for edge in along["edges"]], "HR@10 along the stream", marks=marks, between=True
     )
-    title = "HR@10 along the stream" + ("; dashed: where models were trained" if marks else "")
+    title = "HR@10 along the stream" + ("; dashed: model trained" if marks else "")
     return f"<h3>{title}</h3>{_drawing(plot)}"
 
 
@@ -125,13 +125,13 @@ def _recall(found: Mapping[str, Any]) -> str:
     sets = [
         (name, f"{one['size']:.0f}", f"{one['recall']:.4f}") for name, one in found["recall"].items() if "recall" in one
     ]
-    drawn = "<h3>Recall: how often the item is among the candidates</h3>" if curves or sets else ""
+    drawn = "<h3>Recall of the candidates</h3>" if curves or sets else ""
     if curves:
         ticks = list(next(iter(found["recall"][name] for name in curves)))
         drawn += _drawing(
             lines(curves, ticks, "recall by number of candidates", colours=list(found["methods"]), height=240)
         )
-    return drawn + (_table(("source of candidates", "how many", "recall"), sets) if sets else "")
+    return drawn + (_table(("source of candidates", "number", "recall"), sets) if sets else "")
 
 
 def _unseen(found: Mapping[str, Any]) -> str:
@@ -143,8 +143,8 @@ def _unseen(found: Mapping[str, Any]) -> str:
         for name, figures in unseen.items()
         if name != "tests"
     ]
-    title = f"<h3>Items that the model met in no training: {unseen['tests']:,} tests</h3>"
-    return title + _table(("method", "HR@10", "NDCG@10", "percentile", "among such"), rows)
+    title = f"<h3>Items unseen in training: {unseen['tests']:,} tests</h3>"
+    return title + _table(("method", "HR@10", "NDCG@10", "percentile", "among unseen"), rows)
 
 
 def _signals(found: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""Bootstrap intervals over people: the tests of one person move together, in whatever order of ties they were made.
+"""Bootstrap intervals over users: all tests of a user, from every tie seed, are resampled together.
 
 The cluster bootstrap (A. C. Davison and D. V. Hinkley, "Bootstrap Methods and their Application", Cambridge 1997, 3.8):
-people are drawn again with replacement, and the figure is the mean over all tests of those drawn.
+users are drawn with replacement, and the statistic is the mean over all tests of the users drawn.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,14 @@ Floats = NDArray[np.float64]
 
 
 NO_TESTS = "no tests"
-ONE_USER = "the tests are of one user, and an interval over users needs several"
-ALL_ALIKE = "it is the same for every user, so that drawing users says nothing of how sure it is"
+ONE_USER = "all tests are from one user, and an interval over users needs several"
+ALL_ALIKE = "it is the same for every user, so resampling users gives no spread"
 
 
 class Interval(NamedTuple):
-    """The mean over all tests, and the bounds between which `SHARE` of the drawn means lie.
+    """The mean over all tests, and the bounds that contain `SHARE` of the resampled means.
 
-    Where no bounds can be computed they are None, and `missing` says why: an interval is never of zero width.
+    If no bounds can be computed they are None and `missing` says why: an interval never has zero width.
     """
 
     low: float | None
@@ -33,9 +33,9 @@ class Interval(NamedTuple):
 
 
 def interval(values: Floats, people: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """The interval of the mean of `values` [tests], which belong to `people` [tests], numbered from 0.
+    """The interval of the mean of `values` [tests]; `people` [tests] are their users, numbered from 0.
 
-    For a paired comparison, give the differences. Memory is 8 bytes a person.
+    For a paired comparison, pass the differences. Takes 8 bytes of memory per user.
     """
     if not len(values):
         return Interval(None, None, 0.0, NO_TESTS)

@@ -1,4 +1,4 @@
-"""What users have met along a stream, and what of it the rules of the scenes keep off their lists at a moment."""
+"""The items that users have met along a stream, and those that the seen rules of the scenes hide at a given time."""
 
 from schemas.events import Event, EventKind
 from schemas.seen import PLAIN, SeenRules
@@ -12,7 +12,7 @@ class Met:
         self._met: dict[str, dict[str, dict[EventKind, int]]] = {}
 
     def learn(self, event: Event) -> None:
-        """Take in an event; one without an item says nothing."""
+        """Learn an event; events without an item are ignored."""
         if event.item is not None:
             kinds = self._met.setdefault(event.user, {}).setdefault(event.item, {})
             kinds[event.kind] = max(event.ts, kinds.get(event.kind, 0))
@@ -22,13 +22,13 @@ class Met:
         return user in self._met
 
     def hides(self, event: Event) -> bool:
-        """Whether the event's item is off its user's lists in its scene just before it."""
+        """Whether the event's item is hidden from its user in its scene just before the event."""
         kinds = self._met.get(event.user, {}).get(event.item or "", {})
         rule = self.rules.of(event.scene)
         return any(rule.hides(kind, ts, event.ts) for kind, ts in kinds.items())
 
     def hidden(self, user: str, scene: str, now_ms: int) -> frozenset[str]:
-        """The items that are off the user's lists in a scene at `now_ms`."""
+        """The items hidden from the user in a scene at `now_ms`."""
         met, rule = self._met.get(user, {}), self.rules.of(scene)
         if rule.plain:
             return frozenset(met)

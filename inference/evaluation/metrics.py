@@ -1,4 +1,4 @@
-"""From what the runs gave to the figures of a report, as plain data for JSON."""
+"""Compute the figures of a report from the outcomes of runs, as plain data for JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from inference.evaluation.runner import BUCKETS, Outcome
 
 RECALL_AT = (10, 50, 100, 200)
 PARTS = 10
-"""Into how many parts of the stream figures are split along it."""
+"""Number of parts of the stream in figures along the stream."""
 
 SIGNAL = "signal:"
-"""How the names of rankings begin that are reported apart, as signals."""
+"""Name prefix of rankings that are reported separately, as signals."""
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
@@ -24,10 +24,10 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class About:
-    """What a protocol's report says beside its figures.
+    """Descriptive parts of a protocol's report.
 
-    `ours` is compared with every other method. `retrieval` names the methods whose recall is told. `tokens`: how many
-    tokens a list costs, by method. `retrained_at`: before which events (numbers in the order) models were trained.
+    `ours` is compared with every other method. `retrieval` names the methods whose recall is reported. `tokens` is the
+    number of tokens per list, by method. `retrained_at` holds the event indices before which models were trained.
     """
 
     rule: str
@@ -39,7 +39,7 @@ class About:
 
 
 def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
-    """The figures of one protocol, from one run for each tie seed. docs/evaluation.md has the shape."""
+    """The figures of one protocol, from one run per tie seed. docs/evaluation.md documents the structure."""
     every = list(dict.fromkeys(name for outcome in outcomes for name in outcome.places))
     table = _Table(outcomes)
     names = sorted((name for name in every if not name.startswith(SIGNAL)), key=lambda name: name != about.ours)
@@ -78,11 +78,11 @@ def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
 METRICS = ("hr10", "ndcg10")
 
 UNSEEN = ("hr10", "ndcg10", "percentile", "among_unseen")
-"""What is told of tests of items that the model had not met, in the order of a table."""
+"""Columns of the table of tests on items unseen in training."""
 
 
 class _Table:
-    """All tests of all seeds, one after the other."""
+    """All tests of all seeds, concatenated."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         self.outcomes = outcomes
@@ -101,7 +101,7 @@ class _Table:
         self._places: dict[str, Floats] = {}
 
     def places(self, name: str) -> Floats:
-        """[tests]: nan where the method was not asked, inf where the item was not listed."""
+        """[tests]: NaN if the method was not asked, inf if the item was not listed."""
         if name not in self._places:
             rows = [place for outcome in self.outcomes for place in outcome.row(name)]
             self._places[name] = np.array(
@@ -110,7 +110,7 @@ class _Table:
         return self._places[name]
 
     def values(self, name: str, metric: str) -> Floats:
-        """What each test gives, 0 to 1; nan where the method was not asked."""
+        """The value of each test, 0 to 1; NaN if the method was not asked."""
         places = self.places(name)
         gain = np.ones_like(places) if metric == "hr10" else 1.0 / np.log2(places + 2.0)
         return np.asarray(np.where(np.isnan(places), np.nan, np.where(places < DEPTH, gain, 0.0)))
@@ -123,16 +123,16 @@ class _Table:
         return {"mean": _mean(means), "spread": max(means) - min(means), "low": low, "high": high, **_missing(missing)}
 
     def among(self, name: str, which: NDArray[np.bool_]) -> dict[str, float]:
-        """The figures over some of the tests, all seeds together."""
+        """The figures over a subset of the tests of all seeds."""
         which = which & ~np.isnan(self.places(name))
         return {"tests": int(which.sum()), **{metric: _mean(self.values(name, metric)[which]) for metric in METRICS}}
 
 
 def _people(outcomes: Sequence[Outcome]) -> NDArray[np.int64]:
-    """One number a person over all seeds. Each seed numbers people as they come, so their tests are told by name."""
+    """One number per user, the same in all seeds."""
     numbers: dict[str, int] = {}
     return np.array(
-        [numbers.setdefault(test.person, len(numbers)) for outcome in outcomes for test in outcome.tests], np.int64
+        [numbers.setdefault(test.user, len(numbers)) for outcome in outcomes for test in outcome.tests], np.int64
     )
 
 
@@ -190,7 +190,7 @@ def _recall(table: _Table, outcomes: Sequence[Outcome], about: About) -> Figures
 
 
 def _along(table: _Table, names: Sequence[str]) -> Figures:
-    """HR@10 of each method by part of the stream; None for a part without tests."""
+    """HR@10 of each method by part of the stream; None for parts without tests."""
     parts = [table.part == part for part in range(PARTS)]
     return {
         "edges": [part / PARTS for part in range(PARTS + 1)],
@@ -203,7 +203,7 @@ def _along(table: _Table, names: Sequence[str]) -> Figures:
 
 
 def _missing(why: str | None) -> dict[str, str]:
-    """Why there is no interval, where there is none."""
+    """The reason for a missing interval, if any."""
     return {} if why is None else {"no_interval": why}
 
 

@@ -1,15 +1,14 @@
-"""The two protocols, each as a plan of steps over one order of events. `inference.evaluation.runner` carries it out.
+"""The two protocols, each as a plan of steps over an order of events. `inference.evaluation.runner` executes plans.
 
-**Prequential**: test, then learn, in the order in which things happened (A. P. Dawid, "Statistical theory: the
-prequential approach", JRSS A 147(2), 1984). **Leave-last-out**: each person's last like is the test, and all else is
-learned first.
+**Prequential**: test, then learn, in the order of events (A. P. Dawid, "Statistical theory: the prequential approach",
+JRSS A 147(2), 1984). **Leave-last-out**: each user's last like is the test, and all other events are learned first.
 
-A test is a like of an item that may be on the user's list: not one that the rule of the scene (`schemas.seen`) keeps
-off it, usually because the user has met it. `Plan` says how many likes are no tests, and why.
+A test is a like of an item that may be on the user's list: the rule of the scene (`schemas.seen`) does not hide it, as
+it usually does with items that the user has met. `Plan` counts the likes that are not tests, by reason.
 
-Events are in order of time, those of one moment in a drawn order (a "tie seed"). In a test each method ranks the full
-catalogue without what the person has seen, and scores by the place of the item that comes; among items of one score the
-place is drawn. Nothing is sampled, and no method is told the item before its order stands.
+Events are sorted by time; events at the same time are in random order (the "tie seed"). In a test each method ranks the
+full catalogue without the items that the user has seen, and is measured by the position of the liked item; among equal
+scores the position is drawn at random. There is no negative sampling, and no method learns the item before ranking.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,19 +21,18 @@ from schemas.events import Event
 from schemas.seen import PLAIN, SeenRules
 
 DEPTH = 10
-"""How many places of a list count."""
+"""Number of list positions that count."""
 
 RANKED = (
-    f"Full catalogue, items that the person has seen left out, the place among items of one score drawn, the same draw "
-    f"for every method; HR@{DEPTH} and NDCG@{DEPTH}; no sampling. Mean and spread (greatest less least) over the tie "
-    "seeds."
+    f"Full catalogue without the items that the user has seen; ties broken at random, the same for every method; "
+    f"HR@{DEPTH} and NDCG@{DEPTH}; no negative sampling. Mean and spread (maximum minus minimum) over the tie seeds."
 )
 
 Likes = Callable[[Event], bool]
 
 
 class Step(NamedTuple):
-    """What to do at event `at` of the order: test with it, learn it, or the one and then the other."""
+    """The action for event `at` of the order: test, learn, or test and then learn."""
 
     at: int
     test: bool
@@ -43,8 +41,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """Which events are tests in the prequential protocol: of those after the warm-up a `share`, drawn for each event by
-    a hash of its user, item and time under the tie `seed`. So tests do not follow from turns that users take."""
+    """Which events are tests in the prequential protocol: a `share` of those after the warm-up, drawn by a hash of
+    user, item and time under the tie `seed`. The selection does not depend on how users' events interleave."""
 
     warm_up: float = 0.2
     share: float = 0.25
@@ -52,35 +50,35 @@ class Rule:
 
     def __str__(self) -> str:
         return (
-            f"Prequential: test, then learn, in order of time; events of one second in a drawn order (tie seed). The "
-            f"first {self.warm_up:.0%} of events warm up; then a like of an item that its person has not seen is a "
-            f"test if a hash of its user, item and time, under the tie seed, falls in the first {self.share:.0%}. "
+            f"Prequential: test, then learn, in order of time; events of the same second in random order (tie seed). "
+            f"The first {self.warm_up:.0%} of events are warm-up; after that a like of an item that its user has not "
+            f"seen is a test if a hash of user, item and time, under the tie seed, is in the first {self.share:.0%}. "
             f"{RANKED}"
         )
 
 
 LAST_OUT = (
-    "Leave-last-out: the test of each person is their last like of an item not seen before, in order of time, events "
-    "of one second in a drawn order (tie seed); people without an event before it have none. What they did after it is "
-    "left out. All other events are learned first, in order of time, other people's later ones included, as is usual "
-    f"in this protocol; lists are as of the end of the stream. {RANKED}"
+    "Leave-last-out: each user's test is their last like of an item not seen before, in order of time, events of the "
+    "same second in random order (tie seed); users without an earlier event have no test. Events of the user after the "
+    "test are left out. All other events are learned first, in order of time, including later ones of other users, as "
+    f"is usual in this protocol; lists are made as of the end of the stream. {RANKED}"
 )
 
 
 WARM_UP, SEEN, NOT_DRAWN, FIRST, NOT_LAST = "warm_up", "seen", "not_drawn", "first", "not_last"
 WHY_LEFT_OUT = {
     WARM_UP: "in the warm-up",
-    SEEN: "of items that the user had seen (--seen-kinds and --seen-again say what counts)",
+    SEEN: "of items already seen (see --seen-kinds and --seen-again)",
     NOT_DRAWN: "not drawn",
-    FIRST: "the first that is known of their user",
-    NOT_LAST: "not the last of their user",
+    FIRST: "the first event of their user",
+    NOT_LAST: "not the last like of their user",
 }
-"""Why a like is no test, in words."""
+"""Why a like is not a test, in words."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a protocol, how many likes there are, and how many of them are no tests, by the reason."""
+    """The steps of a protocol, the number of likes, and the number of likes that are not tests, by reason."""
 
     steps: Sequence[Step]
     likes: int
@@ -88,7 +86,7 @@ class Plan:
 
 
 def prequential(events: Sequence[Event], likes: Likes, rule: Rule = Rule(), seen: SeenRules = PLAIN) -> Plan:
-    """A step for each event that names an item."""
+    """One step per event that has an item."""
     begin = int(len(events) * rule.warm_up)
     met = Met(seen)
     left_out = dict.fromkeys((WARM_UP, SEEN, NOT_DRAWN), 0)
@@ -113,7 +111,7 @@ def prequential(events: Sequence[Event], likes: Likes, rule: Rule = Rule(), seen
 
 
 def leave_last_out(events: Sequence[Event], likes: Likes, seen: SeenRules = PLAIN) -> Plan:
-    """First a step for each event that is learned, then one for each person's test."""
+    """First one step per learned event, then one per user's test."""
     met = Met(seen)
     left_out = dict.fromkeys((FIRST, SEEN, NOT_LAST), 0)
     tests: dict[str, int] = {}
@@ -140,9 +138,9 @@ def leave_last_out(events: Sequence[Event], likes: Likes, seen: SeenRules = PLAI
 
 
 def before_tests(streams: Sequence[Sequence[Event]], tests: Sequence[Sequence[int]]) -> list[Event]:
-    """What may be trained on in leave-last-out whatever the order of ties: `tests` are places in each of `streams`.
+    """The events that may be trained on in leave-last-out under any order of ties. `tests` are indices into `streams`.
 
-    Left out is what a person did in the second of their test, in whichever order it comes first, and later.
+    Leaves out each user's events from the second of their test on, taking the earliest test over all streams.
     """
     ends: dict[str, int] = {}
     for stream, places in zip(streams, tests, strict=True):

@@ -1,4 +1,4 @@
-"""A trained model as a method of its own: the full catalogue by its scores, what the person has seen left out."""
+"""A trained model as an evaluated method: it ranks the full catalogue without the items that the user has seen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -13,23 +13,23 @@ Floats = NDArray[np.float32]
 
 
 class Readings(Protocol):
-    """What a model said along one order of events, each time trained on nothing that came later.
+    """A model's scores along one order of events, each from a model trained only on earlier events.
 
-    `tokens`: how many tokens a context had, on average.
+    `tokens` is the mean number of tokens of a context.
     """
 
     @property
     def tokens(self) -> float: ...
 
     def scores(self, event_index: int) -> Floats | None:
-        """float32 [items], as it was just before that event; None before the first training."""
+        """float32 [items], the scores just before that event; None before the first training."""
 
     def unseen(self, event_index: int) -> NDArray[np.bool_]:
-        """bool [items]: which were met in no event that the model of that time had learned from."""
+        """bool [items]: items without events in the training data of the model of that time."""
 
 
 class Retrieval:
-    """`scores` gives float32 [items] for the step at hand, or None where there is no model yet: it lists nothing."""
+    """`scores` returns float32 [items] for the current step, or None before the first model: nothing is listed then."""
 
     def __init__(self, name: str, scores: Callable[[], Floats | None], items: Sequence[str]) -> None:
         self._name = name
@@ -56,11 +56,11 @@ class Retrieval:
 def among_unseen(
     readings: Readings, events: Sequence[Event], tests: Sequence[int], items: Sequence[str]
 ) -> list[float]:
-    """For each of `tests`, places of events on items that `readings` had not met by then: the share of the other such
-    items new to the person that it puts below, a tie counting half. By chance 0.5; a test without others is left out.
+    """For each of `tests`, indices of events on items unseen in training: the share of the other unseen items, new to
+    the user, that the model ranks below. Ties count half; chance is 0.5; tests without other unseen items are left out.
 
-    What is told of an item by nothing but its text: a model that knows of none of them cannot be above chance here, as
-    it is among all items where it puts what few people like below what it does not know.
+    This measures what the model knows from item text alone. Among all items, a model could be above chance just by
+    ranking unpopular items below unseen ones; among unseen items it cannot.
     """
     numbers = {item: number for number, item in enumerate(items)}
     met: dict[str, list[tuple[int, int]]] = {}
@@ -79,7 +79,7 @@ def among_unseen(
 
 
 def at(cursor: Cursor, learning: Readings, testing: Readings | None = None) -> Callable[[], Floats | None]:
-    """The scores for the step at which `cursor` stands: in a test those of `testing`, if given, else of `learning`."""
+    """The scores for the step at `cursor`: in a test those of `testing`, if given, else those of `learning`."""
 
     def scores() -> Floats | None:
         return (testing if testing is not None and cursor.test else learning).scores(cursor.at)

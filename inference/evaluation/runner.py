@@ -1,4 +1,4 @@
-"""The loop that carries out a protocol's plan over one order of events, and what it asks of a method."""
+"""Execute a protocol's plan over one order of events, and the interface of evaluated methods."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,14 @@ from schemas.events import Event
 from schemas.seen import PLAIN, SeenRules
 
 BUCKETS = {"0-2": 2, "3-9": 9, "10-30": 30, "31+": None}
-"""People by how many likes of theirs came before the test: name -> the most of them."""
+"""Buckets of users by their number of likes before the test: name -> maximum."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Whom a list is for, where and when, and what is off it. It is all that a method is told of a test.
+    """The user, scene and time of a list, and the items to leave out: all that a method learns about a test.
 
-    `hidden`: the items that the user has seen by the rule of the scene; None for all that they have met.
+    `hidden` holds the items that the user has seen by the rule of the scene; None means all that they have met.
     """
 
     user: str
@@ -33,18 +33,18 @@ class Moment:
 
 
 class Ranked(Protocol):
-    """An order of the catalogue that stands."""
+    """A finished ranking of the catalogue."""
 
     def place(self, item: str, draw: float) -> int:
-        """How many items come before this one; -1 if it is not listed. `draw`, 0 to below 1, decides among ties."""
+        """The number of items ranked before this one; -1 if not listed. `draw`, 0 to below 1, breaks ties."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Every item by its score: `scores` [items] by the numbers that `find` gives, -inf for what is left out.
+    """A ranking by score: `scores` [items], indexed by `find`, -inf for items left out.
 
-    Items of one score are in no order: each place among them is as likely. By number, an item that is met later would
-    come later, and the order would tell of the future.
+    Ties are broken at random. Breaking them by index would rank items that arrive later below others and so leak the
+    future.
     """
 
     scores: NDArray[np.floating]
@@ -60,23 +60,23 @@ class Scored:
 
 @dataclass(frozen=True)
 class Pool:
-    """A set of candidates in no order: it counts towards recall only."""
+    """An unordered set of candidates, used for recall only."""
 
     items: frozenset[str]
 
 
 class Method(Protocol):
-    """One or several rankings that are learned together."""
+    """One or several rankings that learn together."""
 
     def rank(self, moment: Moment, k: int) -> Mapping[str, "Ranked | Pool | Sequence[str]"]:
-        """Under the name of each ranking: its best `k` items, best first, or its whole order; or a set of items."""
+        """By ranking name: the best `k` items, best first, or the whole ranking, or a set of items."""
 
     def learn(self, event: Event, liked: bool) -> None:
-        """Take in an event."""
+        """Learn an event."""
 
 
 class Ranker(Protocol):
-    """A simple online method (`inference.evaluation.baselines`)."""
+    """A baseline (`inference.evaluation.baselines`)."""
 
     def learn(self, user: str, item: str, liked: bool, ts: int = 0) -> None: ...
 
@@ -84,7 +84,7 @@ class Ranker(Protocol):
 
 
 class Named:
-    """A simple method under its name."""
+    """A named baseline."""
 
     def __init__(self, name: str, ranker: Ranker) -> None:
         self._name, self._ranker = name, ranker
@@ -99,17 +99,17 @@ class Named:
 
 @dataclass
 class Cursor:
-    """Where a run is: the event of the step that is being carried out, and whether it is a test."""
+    """The position of a run: the event of the current step, and whether it is a test."""
 
     at: int = -1
     test: bool = False
 
 
 class Asked(NamedTuple):
-    """One test: the event, whose it was, their likes before it, and how many items they had not met."""
+    """One test: the event, its user, the user's earlier likes, and the number of items that the user had not met."""
 
     at: int
-    person: str
+    user: str
     likes: int
     left: int
 
@@ -120,13 +120,13 @@ class Asked(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What one run over one order of events gave.
+    """The result of one run over one order of events.
 
-    `places`, by method: the place of each test's item, -1 if it is not listed, None if the method was not asked.
-    `found`, by set of candidates: whether each test's item is in it; `sizes`: how many candidates there were in all.
-    `seconds`, by method: the time of its `rank`, all that it returns together. `unseen`: whether each test's item was
-    met in no event from which the model of that time learned; empty where there is none. `among_unseen`, by model: see
-    `inference.evaluation.retrieval.among_unseen`. `events`: in the whole order.
+    `places`, by method: the position of each test's item, -1 if not listed, None if the method was not asked.
+    `found`, by candidate set: whether each test's item is in it; `sizes`: the total number of candidates.
+    `seconds`, by method: the time of `rank`, for all rankings that it returns. `unseen`: whether each test's item had
+    no event in the training data of the model of that time; empty without a model. `among_unseen`, by model: see
+    `inference.evaluation.retrieval.among_unseen`. `events`: the length of the whole order.
     """
 
     tests: list[Asked] = field(default_factory=list)
@@ -141,13 +141,13 @@ class Outcome:
     left_out: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, place: int) -> None:
-        """The place of the last test's item under a method."""
+        """Record a method's position of the last test's item."""
         row = self.places.setdefault(name, [])
         row.extend([None] * (len(self.tests) - 1 - len(row)))
         row.append(place)
 
     def row(self, name: str) -> list[int | None]:
-        """One entry a test."""
+        """One entry per test."""
         row = self.places.get(name, [])
         return row + [None] * (len(self.tests) - len(row))
 
@@ -165,10 +165,10 @@ def run(
     progress: Callable[[int, int], None] = lambda done, total: None,
     clock: Callable[[], float] = perf_counter,
 ) -> Outcome:
-    """Carry out `steps` over `events`. `items` is how many the catalogue has; ties are drawn under `seed`;
-    what `seen` says is off the lists. `progress` gets (done, total) steps.
+    """Execute `steps` over `events`. `items` is the size of the catalogue; `seed` is the tie seed; `seen` says which
+    items lists leave out. `progress` is called with (done, total) steps.
 
-    A test that is not learned in its turn (leave-last-out) is asked as of the last event. `cursor` is moved along.
+    Tests that are not learned in their step (leave-last-out) are ranked as of the last event. `cursor` is updated.
     """
     outcome = Outcome(events=len(events))
     cursor = cursor or Cursor()

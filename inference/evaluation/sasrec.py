@@ -1,7 +1,7 @@
-"""SASRec, the sequential recommender to beat: item ids alone, a causal transformer over what a person did.
+"""SASRec, the sequential baseline: a causal transformer over a user's item ids.
 
-W.-C. Kang and J. McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. As it is trained best today: full
-softmax instead of one sampled negative, pre-norm blocks, GELU.
+W.-C. Kang and J. McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018. With the best training known today:
+full softmax instead of one sampled negative, pre-norm blocks, GELU.
 """
 
 from math import sqrt
@@ -13,9 +13,9 @@ from inference.item_tokens.tower import Block
 
 
 class SasRec(nn.Module):
-    """Scores of all items after each thing that a person did.
+    """Scores all items after each event of a user.
 
-    Items are numbered from 0; the number `padding` (= `items`) is none of them, and no other position sees it.
+    Items are numbered from 0; `padding` (= `items`) is not an item, and no other position attends to it.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class SasRec(nn.Module):
     def forward(self, items: Tensor) -> Tensor:
         """The state after each position: items int64 [B, L], L <= length -> float [B, L, width].
 
-        A state knows its own item and those before it. Those at padding mean nothing. Positions are counted back from
-        the end, so pad on the left where a person has done less.
+        A state depends on its own item and earlier ones. States at padding are meaningless. Positions are counted from
+        the end, so pad short histories on the left.
         """
         size = items.shape[1]
         if size > self.length:
-            raise ValueError(f"{size} items are more than the {self.length} positions: cut the older ones off")
+            raise ValueError(f"{size} items exceed the {self.length} positions: drop the oldest")
         places = torch.arange(self.length - size, self.length, device=items.device)
         states = self.item(items) * sqrt(self.item.embedding_dim) + self.position(places)
         states = self.dropout(states)
         causal = torch.ones(size, size, dtype=torch.bool, device=items.device).tril()
-        itself = torch.eye(size, dtype=torch.bool, device=items.device)  # or padding would see nothing: not a number
+        itself = torch.eye(size, dtype=torch.bool, device=items.device)  # avoids empty rows at padding, which give NaN
         mask = (causal & (items != self.padding)[:, None, :]) | itself
         for block in self.blocks:
             states = block(states, mask[:, None])

@@ -262,8 +262,8 @@ def test_where_there_is_one_user_there_is_no_interval_and_screen_page_and_json_s
     for figures in told:
         assert (figures["low"], figures["high"], figures["no_interval"]) == (None, None, ONE_USER)
     screen = " ".join(out.file.getvalue().split())
-    assert "No 95% interval of ouzel_without_model, popularity" in screen
-    assert "the tests are of one user" in screen
+    assert "No 95% interval for ouzel_without_model, popularity" in screen
+    assert "all tests are from one user" in screen
     page = page_file.read_text()
     assert ONE_USER in page
     assert "no interval</text>" in page
@@ -298,7 +298,7 @@ def test_in_a_shop_a_purchase_after_a_view_is_a_test_and_lists_show_what_was_vie
         assert told.exit_code == 0, told.output
         found[kinds] = json.loads(json_file.read_text())
         assert "1 events have the user, item, kind, value and time of another" in " ".join(told.output.split())
-        assert "of items that the user had seen" in " ".join(told.output.split())
+        assert "of items already seen" in " ".join(told.output.split())
     everything, purchases = (found[kinds]["protocols"]["prequential"] for kinds in ("all", "purchase"))
     assert everything["tests"] == [0]
     assert everything["left_out"]["seen"][0] > 900

@@ -1,4 +1,4 @@
-"""The simple methods, against what their definitions give by hand."""
+"""The baselines, compared with their definitions."""
 
 import math
 
@@ -29,7 +29,7 @@ def told(method, events):
 
 @pytest.mark.parametrize("kind", ALL)
 @given(events=EVENTS, k=st.integers(0, 12))
-def test_a_list_holds_each_item_once_and_none_that_the_person_has_met(kind, events, k):
+def test_list_holds_each_unseen_item_once(kind, events, k):
     method = told(kind(), events)
     met = {item for user, item, _ in events if user == "ann"}
     known = {item for _, item, _ in events}
@@ -39,7 +39,7 @@ def test_a_list_holds_each_item_once_and_none_that_the_person_has_met(kind, even
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_the_offered_catalogue_is_ranked_too_and_ranking_changes_nothing(kind):
+def test_catalogue_items_are_ranked_without_changing_state(kind):
     method = kind()
     method.offer(["a", "b", "c"])
     assert best(method, "ann", 3) == ["a", "b", "c"]
@@ -57,7 +57,7 @@ def test_popularity_is_the_number_of_likes(events):
     assert [likes[item] for item in ranked] == sorted(likes.values(), reverse=True)
 
 
-def test_decayed_popularity_forgets():
+def test_decayed_popularity_decays():
     method = DecayedPopularity(half_life_ms=DAY_MS)
     for n in range(3):
         method.learn(f"u{n}", "old", True, 0)
@@ -77,26 +77,26 @@ def test_markov_follows_the_last_item():
 
 
 @given(EVENTS)
-def test_item_knn_is_the_shrunk_cosine_summed_over_the_last_likes(events):
+def test_item_knn_sums_the_shrunk_cosine_over_the_last_likes(events):
     met: dict[str, list[str]] = {}
     liked: dict[str, list[str]] = {}
     for user, item, like in events:
         met.setdefault(user, []).append(item)
         if like:
             liked.setdefault(user, []).append(item)
-    people = {item: {user for user, items in met.items() if item in items} for _, item, _ in events}
+    users = {item: {user for user, items in met.items() if item in items} for _, item, _ in events}
 
     def score(item: str) -> float:
-        pairs = [(len(people[item] & people[like]), like) for like in liked.get("ann", [])[-10:]]
-        return sum(both / (math.sqrt(len(people[item]) * len(people[like])) + 20.0) for both, like in pairs)
+        pairs = [(len(users[item] & users[like]), like) for like in liked.get("ann", [])[-10:]]
+        return sum(both / (math.sqrt(len(users[item]) * len(users[like])) + 20.0) for both, like in pairs)
 
     ranked = best(told(ItemKnn(), events), "ann", 8)
     scores = [score(item) for item in ranked]
-    assert scores == pytest.approx(sorted((score(i) for i in people if i not in met.get("ann", [])), reverse=True))
+    assert scores == pytest.approx(sorted((score(i) for i in users if i not in met.get("ann", [])), reverse=True))
 
 
 @pytest.mark.parametrize("kind", [Markov, ItemKnn])
-def test_items_beyond_the_bound_are_ranked_by_how_many_met_them(kind):
+def test_items_beyond_the_bound_are_ranked_by_their_number_of_users(kind):
     method = kind(max_items=64)
     for n in range(80):
         method.learn(f"u{n % 5}", f"i{n}", True)

@@ -1,4 +1,4 @@
-"""The report's page as a browser shows it: nothing is cut off, lies outside its drawing, or cannot be read."""
+"""The report page in a browser: no content is cut off, outside its drawing, or unreadable."""
 
 import json
 import re
@@ -56,7 +56,7 @@ MEASURE = """
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a small evaluation, with what measures it."""
+    """The page of a small evaluation, with the measuring script."""
     folder = tmp_path_factory.mktemp("page")
     dataset = from_files(*synthetic.write(folder), EVENTS, ITEMS)
     options = Options(seeds=2, processes=1, parts=10)
@@ -67,7 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-def test_everything_can_be_seen(report: Path, tmp_path: Path, dark: bool, width: int) -> None:
+def test_report_shows_every_figure(report: Path, tmp_path: Path, dark: bool, width: int) -> None:
     chromium = need_chromium()
     options = [
         *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),

@@ -18,7 +18,7 @@ def numbers(svg: str, pattern: str) -> list[float]:
 
 
 @given(st.lists(FIGURES, min_size=1, max_size=6))
-def test_bars_are_as_long_as_what_they_stand_for_and_stay_inside(values):
+def test_bars_have_the_right_length_and_stay_inside(values):
     drawn = bars([Bar(f"m<{at}>", value, value / 2, value) for at, value in enumerate(values)], "a & b")
     ElementTree.fromstring(drawn)
     widths = numbers(drawn, r'<rect[^>]* width="([\d.]+)"')
@@ -29,7 +29,7 @@ def test_bars_are_as_long_as_what_they_stand_for_and_stay_inside(values):
 
 
 @given(st.dictionaries(st.text("abc<&", min_size=1, max_size=4), st.lists(FIGURES | st.none(), min_size=3, max_size=3)))
-def test_every_line_has_its_points_and_names_that_do_not_lie_on_one_another(series):
+def test_lines_have_all_points_and_labels_do_not_overlap(series):
     drawn = lines(series, ["1", "2", "3"], "label", marks=[0.5])
     root = ElementTree.fromstring(drawn)
     points = sum(value is not None for values in series.values() for value in values)
@@ -39,7 +39,7 @@ def test_every_line_has_its_points_and_names_that_do_not_lie_on_one_another(seri
     assert all(after - before >= 13.9 for before, after in pairwise(labels))
 
 
-def test_a_difference_on_the_other_side_of_nothing_is_drawn_on_the_other_side():
+def test_negative_difference_is_drawn_on_the_other_side_of_zero():
     drawn = differences([Bar("worse", -0.02, -0.03, -0.01), Bar("better", 0.02, 0.01, 0.03)], "label")
     nothing = numbers(drawn, r'<path d="M([\d.]+) 0V')[0]
     worse, better = numbers(drawn, r'<circle cx="([\d.]+)"')

@@ -1,4 +1,4 @@
-"""The two protocols and the loop that carries them out, on examples that can be worked out by hand."""
+"""The two protocols and the runner, on examples small enough to check by hand."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +41,7 @@ def liked(one: Event) -> bool:
 
 
 class Spy:
-    """Ranks what it is told to, and writes down what it is asked and taught."""
+    """Returns a given ranking, and records its calls."""
 
     def __init__(self, *lists: list[str]) -> None:
         self.lists = list(lists)
@@ -59,7 +59,7 @@ def preq(events: Sequence[Event], *methods: Method, rule: Rule) -> Outcome:
     return run(events, prequential(events, liked, rule).steps, methods, likes=liked)
 
 
-def test_each_test_comes_before_its_event_is_learned_and_names_no_item():
+def test_protocol_tests_each_event_before_learning_it():
     spy = Spy()
     outcome = preq([event(n, "ann", f"i{n}") for n in range(4)], spy, rule=Rule(warm_up=0.5, share=1.0))
     moments = [Moment("ann", "default", n) for n in (2, 3)]
@@ -68,7 +68,7 @@ def test_each_test_comes_before_its_event_is_learned_and_names_no_item():
     assert [test.at for test in outcome.tests] == [2, 3]
 
 
-def test_only_a_like_of_an_item_new_to_the_person_after_the_warm_up_is_a_test():
+def test_protocol_tests_only_likes_of_new_items_after_the_warm_up():
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b"),
@@ -104,7 +104,7 @@ SHOPPING = [
         ("always, other=never", "all", [1, 2, 3]),
     ],
 )
-def test_what_counts_as_seen_says_which_likes_are_tests(again, kinds, tests):
+def test_seen_rule_decides_which_likes_are_tests(again, kinds, tests):
     def bought(one: Event) -> bool:
         return one.kind is EventKind.PURCHASE
 
@@ -118,13 +118,13 @@ def test_what_counts_as_seen_says_which_likes_are_tests(again, kinds, tests):
     assert last.left_out == {"first": 0, "seen": 3 - len(tests), "not_last": max(0, len(tests) - 1)}
 
 
-def test_every_like_is_a_test_or_left_out_for_one_reason():
+def test_likes_are_tests_or_left_out_for_one_reason():
     events = [event(n, f"u{n % 7}", f"i{n % 50}") for n in range(600)]
     for plan in (prequential(events, liked), leave_last_out(events, liked)):
         assert sum(step.test for step in plan.steps) + sum(plan.left_out.values()) == plan.likes == 600
 
 
-def test_methods_are_told_what_is_hidden_and_rank_the_rest():
+def test_methods_rank_all_items_but_the_hidden():
     popularity = Popularity()
     popularity.offer("ab")
     rules = seen_rules("never", "purchase")
@@ -141,7 +141,7 @@ def test_methods_are_told_what_is_hidden_and_rank_the_rest():
     assert viewed.order("ann", hidden=frozenset()).place("a", 0.0) == 0
 
 
-def test_users_who_take_turns_are_all_tested():
+def test_interleaved_users_are_all_tested():
     events = [event(n, f"u{n % 4}", f"i{n}") for n in range(4_000)]
     tested = [events[step.at].user for step in prequential(events, liked, Rule(warm_up=0.0)).steps if step.test]
     assert set(tested) == {"u0", "u1", "u2", "u3"}
@@ -150,7 +150,7 @@ def test_users_who_take_turns_are_all_tested():
 
 
 @given(st.randoms(use_true_random=False))
-def test_which_events_are_tests_follows_from_each_alone_and_the_tie_seed(random):
+def test_test_selection_depends_only_on_the_event_and_the_tie_seed(random):
     events = [event(n, f"u{n % 3}", f"i{n}", ts=5) for n in range(60)]
     shuffled = [event(900 + n, one.user, one.item, ts=one.ts) for n, one in enumerate(events)]  # rows of another file
     random.shuffle(shuffled)
@@ -161,8 +161,8 @@ def test_which_events_are_tests_follows_from_each_alone_and_the_tie_seed(random)
     assert tested(events, 0) == tested(shuffled, 0) != tested(events, 1)
 
 
-def test_where_items_come_in_the_order_of_the_catalogue_popularity_is_at_chance():
-    """Nobody else likes anything, so all that is left is tied: an order by number would know what comes next."""
+def test_popularity_is_at_chance_when_items_arrive_in_catalogue_order():
+    """Without other likes all remaining items tie, so breaking ties by index would predict the next item."""
     events = [event(n, "ann", f"i{n}") for n in range(400)]
     popularity = Popularity()
     popularity.offer([f"i{n}" for n in range(400)])
@@ -173,7 +173,7 @@ def test_where_items_come_in_the_order_of_the_catalogue_popularity_is_at_chance(
     assert abs(found - chance) < 0.06, (found, chance)  # 320 tests: three standard errors
 
 
-def test_every_method_has_the_same_draw_among_ties():
+def test_ties_are_broken_the_same_for_every_method():
     events = [event(n, "ann", f"i{n}") for n in range(40)]
     methods = [Popularity(), ItemKnn()]
     for method in methods:
@@ -183,7 +183,7 @@ def test_every_method_has_the_same_draw_among_ties():
     assert outcome.row("0") == outcome.row("1")
 
 
-def test_leave_last_out_learns_all_but_what_comes_from_each_persons_last_like_on():
+def test_leave_last_out_learns_all_events_before_each_users_last_like():
     events = [
         event(0, "ann", "a"),
         event(1, "ann", "b"),  # ann's last like of an item new to her
@@ -211,7 +211,7 @@ STREAMS = st.lists(
 
 
 @given(STREAMS, st.randoms(use_true_random=False))
-def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_order_of_ties(rows, random):
+def test_leave_last_out_learns_nothing_of_a_test_in_any_order_of_ties(rows, random):
     events = [
         event(n, user, item, EventKind.LIKE if like else VIEW, 400 * t) for n, (user, item, like, t) in enumerate(rows)
     ]
@@ -235,7 +235,7 @@ def test_in_leave_last_out_nothing_of_a_test_is_learned_or_trained_on_under_any_
     assert [one for one in kept if one.user not in tested] == [one for one in streams[0] if one.user not in tested]
 
 
-def test_the_figures_are_those_worked_out_by_hand():
+def test_metrics_match_a_calculation_by_hand():
     events = [event(n, "ann", f"i{n}") for n in range(5)]
     spy = Spy(["i1", "x"], ["x", "i2"], ["x"], [f"x{n}" for n in range(10)] + ["i4"])
     outcome = preq(events, spy, rule=Rule(warm_up=0.2, share=1.0))
@@ -245,7 +245,7 @@ def test_the_figures_are_those_worked_out_by_hand():
     assert figures["ndcg10"]["mean"] == pytest.approx((1 + 1 / math.log2(3)) / 4)
 
 
-def test_a_method_that_is_not_asked_in_a_test_is_judged_on_the_others():
+def test_method_skipped_in_a_test_is_judged_on_the_others():
     outcome = Outcome(events=4)
     for number, place in enumerate((0, None, -1, None)):
         outcome.tests.append(Asked(number, "ann", number, 5))
@@ -261,13 +261,13 @@ def test_a_method_that_is_not_asked_in_a_test_is_judged_on_the_others():
 @pytest.mark.parametrize(
     ("likes", "bucket"), [(0, "0-2"), (2, "0-2"), (3, "3-9"), (9, "3-9"), (10, "10-30"), (31, "31+")]
 )
-def test_people_are_told_apart_by_their_likes(likes, bucket):
+def test_users_are_grouped_by_their_likes(likes, bucket):
     assert Asked(0, "ann", likes, 1).bucket == bucket
     assert list(BUCKETS) == ["0-2", "3-9", "10-30", "31+"]
 
 
 @given(st.lists(st.sampled_from([-math.inf, 0.0, 1.0, 2.0]), max_size=8))
-def test_a_place_in_an_order_by_scores_is_after_what_is_better_and_anywhere_among_what_is_level(scores):
+def test_rank_by_score_is_random_among_ties(scores):
     array = np.array(scores, np.float32)
     ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None)
     for number, score in enumerate(scores):
@@ -277,7 +277,7 @@ def test_a_place_in_an_order_by_scores_is_after_what_is_better_and_anywhere_amon
     assert ranked.place("nothing", 0.0) == ranked.place("99", 0.0) == -1
 
 
-def test_a_set_of_candidates_counts_towards_recall_only():
+def test_candidate_set_counts_towards_recall_only():
     class Candidates:
         def rank(self, moment: Moment, k: int) -> Mapping[str, Pool]:
             return {"pool": Pool(frozenset({"i1", "i9"}))}
@@ -290,7 +290,7 @@ def test_a_set_of_candidates_counts_towards_recall_only():
     assert found["methods"] == {}
 
 
-def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
+def test_model_scores_the_current_step_without_seen_items():
     class Fixed:
         tokens = 7.0
 
@@ -319,7 +319,7 @@ def test_a_model_is_asked_about_the_step_at_hand_and_what_was_met_is_left_out():
     assert ask()[0] == 9.0
 
 
-def test_unseen_items_are_compared_with_each_other_and_not_with_what_the_person_met():
+def test_unseen_items_are_compared_only_with_each_other():
     class Fixed:
         tokens = 1.0
 
@@ -339,7 +339,7 @@ def test_unseen_items_are_compared_with_each_other_and_not_with_what_the_person_
 
 
 class Prophet(Popularity):
-    """Popularity over the whole stream, what is later included: the commonest of leaks."""
+    """Popularity over the whole stream, including later events: the most common leak."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         super().__init__()
@@ -352,7 +352,7 @@ class Prophet(Popularity):
 
 
 def peeks(make: Callable[[Sequence[Event]], object], events: Sequence[Event], cut: int) -> bool:
-    """Whether what comes after the first `cut` events changes anything before."""
+    """Whether events after the first `cut` change any earlier ranking."""
     items = sorted({one.item or "" for one in events})
     other = [
         *events[:cut],
@@ -371,22 +371,22 @@ EVENTS = [event(n, f"u{n % 3}", "abcdefghij"[(n * 7 + n // 10) % 10]) for n in r
 
 
 @pytest.mark.parametrize("kind", [Popularity, DecayedPopularity, Markov, ItemKnn])
-def test_no_simple_method_sees_what_is_later(kind):
+def test_baselines_never_see_later_events(kind):
     assert not any(peeks(lambda _: kind(), EVENTS, cut) for cut in range(5, 40, 5))
 
 
-def test_a_method_that_sees_what_is_later_is_found_out():
+def test_method_that_sees_later_events_is_detected():
     assert any(peeks(Prophet, EVENTS, cut) for cut in range(5, 40, 5))
 
 
-def test_progress_is_told_and_ends_at_the_end():
+def test_progress_is_reported_up_to_the_end():
     told: list[tuple[int, int]] = []
     events = [event(n, "ann", f"i{n}") for n in range(3)]
     run(events, prequential(events, liked).steps, [], likes=liked, progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (3, 3)
 
 
-def test_time_is_measured_with_the_clock_that_is_given():
+def test_time_is_measured_with_the_given_clock():
     ticks = iter(range(100))
     events = [event(n, "ann", f"i{n}") for n in range(2)]
     steps = [Step(0, True, True), Step(1, True, True)]

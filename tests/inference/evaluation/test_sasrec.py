@@ -1,4 +1,4 @@
-"""SASRec: what a state may see, and that it learns."""
+"""SASRec attends to earlier items only, and learns."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def tiny(**sizes: int) -> SasRec:
 
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 11), min_size=2, max_size=8), st.data())
-def test_a_state_knows_nothing_of_what_comes_after_it(items, data):
+def test_sasrec_state_ignores_later_positions(items, data):
     model = tiny()
     at = data.draw(st.integers(0, len(items) - 2))
     other = [*items[: at + 1], *((item + 1) % 12 for item in items[at + 1 :])]
@@ -35,7 +35,7 @@ def test_a_state_knows_nothing_of_what_comes_after_it(items, data):
 
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=5))
-def test_padding_on_the_left_changes_nothing_and_gives_numbers_everywhere(items):
+def test_left_padding_changes_nothing_and_gives_finite_numbers(items):
     model = tiny()
     padded = [model.padding] * (8 - len(items)) + items
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_padding_on_the_left_changes_nothing_and_gives_numbers_everywhere(items)
     torch.testing.assert_close(alone[0], beside[0, -len(items) :])
 
 
-def test_its_scores_are_of_the_items_only_and_too_much_is_refused():
+def test_sasrec_scores_items_only_and_refuses_long_input():
     model = tiny()
     states = model(torch.tensor([[1, 2, 3]]))
     assert model.logits(states).shape == (1, 3, 12)
@@ -54,8 +54,8 @@ def test_its_scores_are_of_the_items_only_and_too_much_is_refused():
         SasRec(12, width=15)
 
 
-def test_it_learns_what_depends_on_the_item_before_the_last():
-    """The next item is the one before the last, plus one: no method that knows the last item alone can tell."""
+def test_sasrec_learns_a_second_order_dependency():
+    """The next item is the second-last plus one: the last item alone does not determine it."""
     torch.manual_seed(0)
     model = SasRec(10, width=32, layers=2, heads=2, length=8)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
