@@ -1,4 +1,4 @@
 import os
 
-# transformers would draw its bars over ours. Read when tqdm is imported, which torch does.
+# Without this, transformers draws progress bars over ours. tqdm reads it on import, and torch imports tqdm.
 os.environ.setdefault("TQDM_DISABLE", "1")

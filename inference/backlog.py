@@ -1,4 +1,4 @@
-"""What a model has yet to do between lists: questions about items that wait, and whether something is to be tended."""
+"""The model's background work between lists: queued describe requests, and a flag for housekeeping."""
 
 import threading
 from collections import deque
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Backlog(Generic[T]):
-    """Questions in the order in which they came, at most `most` of them and `most_bytes` together.
+    """A bounded FIFO queue of describe requests: at most `most` requests and `most_bytes` in total.
 
-    One thread puts; another iterates over it, and waits for the next. It gives None where nothing waits but
-    something is to be tended. It ends after `close`, when what had been put by then is taken.
+    One thread puts; another iterates, blocking for the next request. Iteration yields None if no request waits but
+    `tend` was called. After `close` it yields the remaining requests and ends.
     """
 
     def __init__(self, most: int, most_bytes: int) -> None:
@@ -29,21 +29,21 @@ class Backlog(Generic[T]):
         return len(self._waiting)
 
     def check(self, size: int) -> None:
-        """Raises `TooManyWait` where there is no room for a question of `size` bytes."""
+        """Raises `TooManyWait` if there is no room for a request of `size` bytes."""
         with self._changed:
             if len(self._waiting) >= self._most:
                 raise TooManyWait(
-                    f"{len(self._waiting)} questions about items wait; ask again later, or build the model repository "
-                    "with a greater max_describes"
+                    f"{len(self._waiting)} describe requests are queued; retry later, or build the model repository "
+                    "with a larger max_describes"
                 )
             if self._bytes + size > self._most_bytes:
                 raise TooManyWait(
-                    f"questions about items of {self._bytes} bytes wait; ask again later, with less text, or build the "
-                    "model repository with a greater describe_queue_mib"
+                    f"describe requests of {self._bytes} bytes are queued; retry later, with less text, or build the "
+                    "model repository with a larger describe_queue_mib"
                 )
 
     def put(self, question: T, size: int) -> None:
-        """Have a question wait. Raises `TooManyWait`."""
+        """Queue a request of `size` bytes. Raises `TooManyWait`."""
         self.check(size)
         with self._changed:
             self._waiting.append((question, size))
@@ -51,13 +51,13 @@ class Backlog(Generic[T]):
             self._changed.notify()
 
     def tend(self) -> None:
-        """Lists lacked something, or something is to be saved."""
+        """Request housekeeping: lists lacked items, or readings have to be saved."""
         with self._changed:
             self._tend = True
             self._changed.notify()
 
     def close(self) -> None:
-        """Nothing is put any more."""
+        """End the iteration once the queue is empty."""
         with self._changed:
             self._closed = True
             self._changed.notify()

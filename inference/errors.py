@@ -1,22 +1,22 @@
-"""What the model plane raises outside of one scoring call.
+"""Errors of the model plane outside scoring calls.
 
     InferenceError
     ├── SettingsError           a setting has no usable value
     ├── WeightsError            the weights cannot be found, read or converted
-    ├── RequestRefused          one request is outside the model's bounds; the others of its batch are not touched
-    ├── TooManyWait             so many requests wait that one more is refused; asking later can help
-    ├── TrainingDiverged        the loss is no number any more
-    ├── CheckpointError         a training cannot be kept, or not gone on with
-    ├── NothingToLearn          the data has too little to train on, or to judge by
+    ├── RequestRefused          one request is outside the model's bounds; others of its batch are unaffected
+    ├── TooManyWait             the queue is full; a later retry can succeed
+    ├── TrainingDiverged        the loss is not finite
+    ├── CheckpointError         a training cannot be saved or resumed
+    ├── NothingToLearn          too little data for training or evaluation
     ├── TritonNotAvailable      this platform or installation has no tritonserver
-    └── TritonFailed            tritonserver ended, or the model was not ready in time
+    └── TritonFailed            tritonserver exited, or the model was not ready in time
 
-What goes wrong within a scoring call is a `ScoringError` (`schemas.scoring`).
+Scoring calls raise `ScoringError` (`schemas.scoring`).
 """
 
 
 class InferenceError(Exception):
-    """The root of what this package raises outside of the `Scorer` port."""
+    """Base class of the errors that this package raises outside the `Scorer` port."""
 
 
 class SettingsError(InferenceError):

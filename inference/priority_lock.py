@@ -1,16 +1,16 @@
-"""One thing that two kinds of work share, one at a time: foreground work goes before background work."""
+"""A lock with two priorities: foreground work goes before background work."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """`first` and `second` are context managers; one body at a time runs within either.
+class PriorityLock:
+    """`foreground` and `background` are context managers; only one body runs at a time.
 
-    Whoever asks for a first turn waits for one body at most, or for others with first turns. A second turn comes when
-    nobody waits for a first one, or after `patience` seconds, so that it comes at all. A long body within it calls
-    `give_way` often: then a first turn waits for the time between two calls at most.
+    Foreground work waits for at most one background body, and for other foreground work. Background work starts when no
+    foreground work waits, or after `patience` seconds, so that it is never starved. Long background bodies should call
+    `give_way` often: foreground work then waits at most for the time between two calls.
     """
 
     def __init__(self, patience: float = 0.1) -> None:
@@ -20,7 +20,7 @@ class Turns:
         self._waiting = self._overdue = 0
 
     @contextmanager
-    def first(self) -> Iterator[None]:
+    def foreground(self) -> Iterator[None]:
         with self._changed:
             self._waiting += 1
             try:
@@ -31,34 +31,34 @@ class Turns:
         try:
             yield
         finally:
-            self._give_back()
+            self._release()
 
     @contextmanager
-    def second(self) -> Iterator[None]:
+    def background(self) -> Iterator[None]:
         with self._changed:
-            self._take_second()
+            self._acquire_background()
         try:
             yield
         finally:
-            self._give_back()
+            self._release()
 
     def give_way(self) -> None:
-        """Within a second turn: have those that wait for a first one go now, and go on after them."""
+        """Within a background body: let waiting foreground work run, then continue."""
         if not self._waiting:
             return
         with self._changed:
             self._taken = False
             self._changed.notify_all()
-            self._take_second()
+            self._acquire_background()
 
-    def _take_second(self) -> None:
+    def _acquire_background(self) -> None:
         if not self._changed.wait_for(lambda: not self._taken and not self._waiting, self._patience):
             self._overdue += 1
             self._changed.wait_for(lambda: not self._taken)
             self._overdue -= 1
         self._taken = True
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         with self._changed:
             self._taken = False
             self._changed.notify_all()

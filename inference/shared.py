@@ -1,20 +1,20 @@
-"""One engine for two threads: lists in the one, items in the other, which gives way between two layers of a pass.
+"""One engine shared by two threads: one scores lists, the other reads items and gives way between layers of a pass.
 
-Reading items is background work, and one takes longer than a list. So items are read in large passes, which
-are the cheapest, and a list that comes meanwhile waits for one layer of such a pass.
+Reading items is background work and slower than a list. Items are therefore read in large passes, which are cheapest,
+and a list that arrives during a pass waits for one layer only.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from inference import wire
-from inference.priority_lock import Turns
+from inference.priority_lock import PriorityLock
 from schemas.scoring import Candidate, ItemVectors, ScoreRequest
 
 
 class Counts(NamedTuple):
-    """What an engine did since it was loaded: items that the model read, items whose readings came from the store, and
-    times that the store failed."""
+    """Counters since the engine was loaded: items read by the model, readings taken from the store, and failures of the
+    store."""
 
     model: int = 0
     store: int = 0
@@ -22,18 +22,19 @@ class Counts(NamedTuple):
 
 
 class Stopped(Exception):
-    """The engine is being put away in the middle of a pass, whose result is dropped."""
+    """The engine was stopped during a pass; the result is dropped."""
 
 
 class ScoringEngine(Protocol):
-    """What a scorer needs of an engine (those that `inference.engines` knows).
+    """The interface of engines (see `inference.engines`) towards scorers.
 
-    `skip(i)` is asked just before the work of request i: whether its caller has given up. `describe` gives vectors
-    of width 0 where the model has none, and raises `RequestRefused` for items that it does not take. `pause` is called
-    between the layers of a pass over items; the engine may score meanwhile, and what it raises ends the pass.
+    `skip(i)` is called just before the work of request i and returns whether its caller has given up. `describe`
+    returns vectors of width 0 if the model has none, and raises `RequestRefused` for items outside its bounds. `pause`
+    is called between the layers of a pass over items; the engine may score meanwhile, and an exception from it ends the
+    pass.
 
-    `behind` says whether lists lacked items, which `tend` reads, or something was read that `save` has yet to write to
-    disk. `save` may be called at any time, from the thread that describes.
+    `behind` is true if lists lacked items, which `tend` reads, or if `save` has to write new readings to disk. `save`
+    may be called at any time, from the thread that describes.
     """
 
     @property
@@ -61,11 +62,11 @@ class ScoringEngine(Protocol):
 
 
 class SharedEngine:
-    """`score` and `forget` are for one thread, `describe` and `tend` for another, and the rest for any."""
+    """Call `score` and `forget` from one thread, `describe` and `tend` from another, and the rest from any."""
 
     def __init__(self, engine: ScoringEngine) -> None:
         self._engine = engine
-        self._turns = Turns()
+        self._lock = PriorityLock()
         self._stopping = False
 
     @property
@@ -81,38 +82,38 @@ class SharedEngine:
         return self._engine.counts
 
     def score(self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None) -> list[wire.Answer]:
-        """Waits for one layer of a pass over items, at most. If the engine is `behind` then, have it tended."""
-        with self._turns.first():
+        """Score requests, waiting at most for one layer of a pass over items. If `behind` afterwards, call `tend`."""
+        with self._lock.foreground():
             return self._engine.score(requests, skip)
 
     def forget(self, sessions: Sequence[int] | None) -> None:
-        with self._turns.first():
+        with self._lock.foreground():
             self._engine.forget(sessions)
 
     def describe(self, items: Sequence[Candidate]) -> ItemVectors:
-        """Raises `RequestRefused`, and `Stopped` after `stop`."""
-        with self._turns.second():
+        """Read items in the background. Raises `RequestRefused`, or `Stopped` after `stop`."""
+        with self._lock.background():
             return self._engine.describe(items, self._pause)
 
     def tend(self) -> None:
-        """Read what lists lacked, and keep on disk what was read. Background work. Raises `Stopped`."""
+        """Read the items that lists lacked, and save new readings to disk. Background work. Raises `Stopped`."""
         try:
             if self._engine.behind:
-                with self._turns.second():
+                with self._lock.background():
                     self._engine.tend(self._pause)
         finally:
-            # Without a turn: a slow disk holds up no list.
+            # Outside the lock: a slow disk must not delay a list.
             self._engine.save()
 
     def stop(self) -> None:
-        """Break off the pass over items that is under way, if any, at its next layer."""
+        """Abort the current pass over items, if any, at its next layer."""
         self._stopping = True
 
     def clear(self) -> None:
-        with self._turns.first():
+        with self._lock.foreground():
             self._engine.clear()
 
     def _pause(self) -> None:
         if self._stopping:
             raise Stopped
-        self._turns.give_way()
+        self._lock.give_way()

@@ -1,12 +1,12 @@
-"""How a question and its answer travel to Triton.
+"""The wire format of requests to Triton and their answers.
 
-A question is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
+A request is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
 `request`, or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`, nil for
 all of them. The answer is three tensors:
 
-    scores      FP32 [n]    one a candidate; for a describe, one 0 an item
-    vector      FP32 [k]    the context's vector; for a describe, the items' vectors one after the other, k = n x width;
-                            of no length from a model that has no vectors
+    scores      FP32 [n]    one per candidate; for a describe, a 0 per item
+    vector      FP32 [k]    the context's vector; for a describe, the concatenated vectors of the items, k = n x width;
+                            empty if the model has no vectors
     version     UINT8 [m]   the model's version in UTF-8
 """
 
@@ -37,20 +37,20 @@ VECTOR = "vector"
 VERSION = "version"
 
 OVERLOADED = "too many requests wait: "
-"""What the server's message begins with where it refuses a question for want of room: backends have no code for it."""
+"""Prefix of the server's message if its queue is full: Triton backends cannot return a status code for it."""
 
 MAX_REQUEST_BYTES = 1024 * 1024
-"""A longer request is refused unread."""
+"""Larger requests are refused without decoding."""
 
 
 class DescribeRequest(msgspec.Struct, frozen=True, tag="describe"):
-    """The items whose vectors are wanted."""
+    """A request for the vectors of items."""
 
     items: Annotated[tuple[Candidate, ...], Meta(max_length=MAX_DESCRIBED)]
 
 
 class ForgetRequest(msgspec.Struct, frozen=True, tag="forget"):
-    """The sessions of which nothing is to be kept; None for all. The answer is empty."""
+    """A request to drop the caches of sessions; None for all. The answer is empty."""
 
     sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)] | None
 
@@ -64,14 +64,14 @@ class _Score(msgspec.Struct, frozen=True, tag="score"):
 
 @dataclass(frozen=True)
 class Answered:
-    """What an engine says to one `ScoreRequest`: one score a candidate, and the context's vector if it has one."""
+    """An engine's answer to one `ScoreRequest`: one score per candidate, and the context's vector if it has one."""
 
     scores: tuple[float, ...]
     vector: tuple[float, ...] = ()
 
 
 Answer = Answered | RequestRefused | None
-"""An answer; or why there is none; or None for what was skipped."""
+"""An answer, the reason for a refusal, or None for a skipped request."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest | ForgetRequest)
@@ -82,43 +82,47 @@ def encode(request: Question) -> bytes:
 
 
 def decode(payload: bytes) -> Question:
-    """Raises `RequestRefused`, whatever the bytes are."""
+    """Decode a request. Raises `RequestRefused` for any invalid bytes."""
     if len(payload) > MAX_REQUEST_BYTES:
-        raise RequestRefused(f"a request of {len(payload)} bytes, at most {MAX_REQUEST_BYTES} are read; send less text")
+        raise RequestRefused(
+            f"a request of {len(payload)} bytes, at most {MAX_REQUEST_BYTES} are accepted; send less text"
+        )
     try:
         request = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestRefused(f"not a scoring request: {error}; client and server must be of one version") from None
+        raise RequestRefused(f"not a scoring request: {error}; use the same version in client and server") from None
     return request.request if isinstance(request, _Score) else request
 
 
 DESCRIBE = encode(DescribeRequest(()))[: -len(b"\xa5items\x90")]
-"""What a `DescribeRequest` begins with, as `encode` writes it: enough to refuse one unread."""
+"""The first bytes of an encoded `DescribeRequest`: enough to refuse one without decoding it."""
 
 
 def answer(answered: Answered, asked: int, version: str) -> Scores:
-    """The answer to a `ScoreRequest` of `asked` candidates, checked. Raises `InvalidAnswer` for another number of
-    scores, a vector that is too long, or a number that is not finite."""
+    """Check the answer to a `ScoreRequest` of `asked` candidates. Raises `InvalidAnswer` for a wrong number of scores,
+    a vector that is too long, or a number that is not finite."""
     scores, vector = answered.scores, answered.vector
     if len(scores) != asked:
-        raise InvalidAnswer(f"{len(scores)} scores for {asked} candidates; look at the model's log")
+        raise InvalidAnswer(f"{len(scores)} scores for {asked} candidates; check the model's log")
     if not all(map(math.isfinite, scores)):
         raise InvalidAnswer(f"a score of {version or 'the model'} is not finite; use another version of the model")
     if len(vector) > MAX_WIDTH:
-        raise InvalidAnswer(f"a vector of {len(vector)} numbers, at most {MAX_WIDTH} are taken; use a narrower model")
+        raise InvalidAnswer(f"a vector of {len(vector)} numbers, at most {MAX_WIDTH} are allowed; use a narrower model")
     if not all(map(math.isfinite, vector)):
         raise InvalidAnswer(f"a vector of {version or 'the model'} is not finite; use another version of the model")
     return Scores(scores=tuple(map(float, scores)), model_version=version, vector=tuple(map(float, vector)))
 
 
 def described(vectors: ItemVectors, asked: int) -> ItemVectors:
-    """The vectors of `asked` items, checked. Raises `InvalidAnswer`."""
+    """Check the vectors of `asked` items. Raises `InvalidAnswer`."""
     version = vectors.model_version or "the model"
     if not 0 <= vectors.width <= MAX_WIDTH:
-        raise InvalidAnswer(f"vectors of {vectors.width} numbers, at most {MAX_WIDTH} are taken; use a narrower model")
+        raise InvalidAnswer(
+            f"vectors of {vectors.width} numbers, at most {MAX_WIDTH} are allowed; use a narrower model"
+        )
     if len(vectors.values) != 4 * asked * vectors.width:
         raise InvalidAnswer(
-            f"{len(vectors.values)} bytes for {asked} vectors of {vectors.width} numbers; look at the model's log"
+            f"{len(vectors.values)} bytes for {asked} vectors of {vectors.width} numbers; check the model's log"
         )
     if not np.isfinite(np.frombuffer(vectors.values, "<f4")).all():
         raise InvalidAnswer(f"a vector of {version} is not finite; use another version of the model")
@@ -126,6 +130,6 @@ def described(vectors: ItemVectors, asked: int) -> ItemVectors:
 
 
 def check_count(items: Sequence[Candidate]) -> None:
-    """Raises `InvalidAnswer` where more items are to be described than one question takes."""
+    """Raises `InvalidAnswer` for more items than one request may have."""
     if len(items) > MAX_DESCRIBED:
-        raise InvalidAnswer(f"{len(items)} items, at most {MAX_DESCRIBED} are described at once; ask in parts")
+        raise InvalidAnswer(f"{len(items)} items, at most {MAX_DESCRIBED} per request; split the request")

@@ -1,4 +1,4 @@
-"""A circuit breaker: after enough failures in a row nothing is sent for a while, then one request tries. Pure.
+"""A circuit breaker: after consecutive failures it blocks requests for a while, then lets one trial through. Pure.
 
 closed --`failures` in a row--> open --`rest` seconds--> half open --success--> closed
                                  ^                           |
@@ -15,7 +15,7 @@ class State(StrEnum):
 
 
 class Breaker:
-    """Decides whether a request may be sent. Every time is passed in, in seconds of any steady clock."""
+    """Decides whether a request may be sent. Callers pass in times, in seconds of any monotonic clock."""
 
     def __init__(self, *, failures: int = 5, rest: float = 1.0, max_rest: float = 10.0) -> None:
         if failures < 1 or rest <= 0 or max_rest < rest:
@@ -34,7 +34,7 @@ class Breaker:
         return State.OPEN if now - self._opened < self._rest else State.HALF_OPEN
 
     def allow(self, now: float) -> bool:
-        """Whether a request may be sent now. Half open, one may; another only after a rest without news of it."""
+        """Whether a request may be sent now. When half open: one, and another after a `rest` without an outcome."""
         match self.state(now):
             case State.CLOSED:
                 return True
@@ -47,13 +47,13 @@ class Breaker:
                 return True
 
     def succeeded(self) -> None:
-        """A request was answered: closed, whatever it was."""
+        """A request was answered: close the circuit from any state."""
         self._failures = 0
         self._opened = self._trial = None
         self._rest = self._first_rest
 
     def failed(self, now: float) -> None:
-        """A request failed. Failures of requests sent before it opened do not prolong the rest."""
+        """A request failed. Failures of requests sent before the circuit opened do not prolong the rest."""
         match self.state(now):
             case State.CLOSED:
                 self._failures += 1

@@ -1,4 +1,4 @@
-"""The `Scorer` without a server: the same engine in two threads of this process, one for lists and one for items."""
+"""A `Scorer` without a server: the engine runs in two threads of this process, one for lists and one for items."""
 
 import asyncio
 import logging
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 
 class InProcessScorer:
-    """Scores in one thread, one request after the other, at most `max_in_flight` waiting or under way, and describes in
-    another, one question at a time, which gives way to lists.
+    """Scores in one thread, one request at a time, with at most `max_in_flight` queued or running. Describes in another
+    thread, one request at a time, which gives way to lists.
 
-    `load` makes the engine, in the first thread, when it is first asked for anything. A request whose deadline passes
-    is answered with `DeadlineExceeded` at once; if it has not begun it never does. One that has begun runs to its end.
+    The first call of any kind runs `load`, in the first thread, to create the engine. A request whose deadline passes
+    raises `DeadlineExceeded` at once; if it has not started it is dropped, otherwise it runs to its end.
     """
 
     keeps_here = True
@@ -54,12 +54,12 @@ class InProcessScorer:
 
     @classmethod
     def from_weights(cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32) -> "InProcessScorer":
-        """Over the engine of a built model (`inference.engines.load_engine`)."""
+        """Create a scorer for a built model (`inference.engines.load_engine`)."""
 
         def load() -> ScoringEngine:
-            # Read when torch is loaded. Threads that spin at every barrier starve each other on a shared machine.
+            # Read when torch is loaded. By default threads spin at barriers and starve each other on shared machines.
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-            from inference.engines import load_engine  # noqa: PLC0415  (imports torch: in the thread, and only if used)
+            from inference.engines import load_engine  # noqa: PLC0415  (imports torch: in the thread, only if used)
 
             engine = load_engine(weights, settings)
             log.info("Scoring in-process with %s in %s", engine.version, engine.chosen)
@@ -71,7 +71,7 @@ class InProcessScorer:
         self._check(timeout)
         self._out = [future for future in self._out if not future.done()]
         if len(self._out) >= self._max_in_flight:
-            raise Overloaded(f"{len(self._out)} requests wait; raise max_in_flight, or ask less often")
+            raise Overloaded(f"{len(self._out)} requests are in flight; raise max_in_flight, or send fewer requests")
         future = self._thread.submit(self._run, request)
         self._out.append(future)
         return await _within(future, timeout)
@@ -80,7 +80,7 @@ class InProcessScorer:
         wire.check_count(items)
         self._check(timeout)
         if self._describing is not None and not self._describing.done():
-            raise Overloaded("items are being described; ask again when that is answered")
+            raise Overloaded("a describe request is in flight; retry when it is answered")
         self._describing = self._beside.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
 
@@ -93,12 +93,12 @@ class InProcessScorer:
             return False
         try:
             await asyncio.wrap_future(self._thread.submit(self._loaded))
-        except Exception:  # "never raises": what is wrong shows with the first request
+        except Exception:  # never raises: the first request reports the error
             return False
         return True
 
     async def close(self) -> None:
-        """Waits for the list under way; items are broken off, and those that wait are dropped."""
+        """Wait for the running list, abort the pass over items, and drop queued requests."""
         self._closed = True
         if self._engine is not None:
             self._engine.stop()
@@ -108,9 +108,9 @@ class InProcessScorer:
 
     def _check(self, timeout: float) -> None:
         if self._closed:
-            raise Unavailable("this scorer is closed; make a new one")
+            raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
-            raise DeadlineExceeded("no time was left to ask the model")
+            raise DeadlineExceeded("no time was left to call the model")
 
     def _loaded(self) -> SharedEngine:
         if self._engine is None:
@@ -124,7 +124,7 @@ class InProcessScorer:
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
         if engine.behind:
-            self._have_tended()
+            self._schedule_tend()
         if answer is None or isinstance(answer, RequestRefused):
             raise InvalidAnswer(str(answer))
         return wire.answer(answer, len(request.candidates), engine.version)
@@ -133,8 +133,8 @@ class InProcessScorer:
         if self._engine is not None:
             self._engine.forget(sessions)
 
-    def _have_tended(self) -> None:
-        """Have the other thread read what lists lack, and save what was read. Once, however many lists say so."""
+    def _schedule_tend(self) -> None:
+        """Schedule `tend` in the other thread, unless it is already queued."""
         if self._tending is not None and not self._tending.running() and not self._tending.done():
             return
         with suppress(RuntimeError):  # closed meanwhile
@@ -147,7 +147,7 @@ class InProcessScorer:
         except Stopped:
             pass
         except Exception as error:
-            log.error("Items that lists lack could not be read: %s; those lists are made without them", error)
+            log.error("Could not read items that lists lack: %s. Lists are made without them.", error)
 
     def _run_describe(self, items: Sequence[Candidate]) -> ItemVectors:
         try:
@@ -158,24 +158,24 @@ class InProcessScorer:
         except RequestRefused as refused:
             raise InvalidAnswer(str(refused)) from None
         except (Stopped, CancelledError):
-            raise Unavailable("this scorer was closed while it described; make a new one") from None
+            raise Unavailable("this scorer was closed during the request; create a new one") from None
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
         if engine.behind:
-            self._have_tended()
+            self._schedule_tend()
         return wire.described(vectors, len(items))
 
 
 async def _within(future: Future[T], timeout: float) -> T:
-    """The result of work in the thread, or the port's exception for why there is none."""
+    """Await the result of work in a thread, raising the port's exceptions."""
     try:
         async with asyncio.timeout(timeout):
-            # When the time is up this cancels the future: one that has not begun never does.
+            # The timeout cancels the future: work that has not started is dropped.
             return await asyncio.wrap_future(future)
     except TimeoutError:
-        raise DeadlineExceeded("the model did not answer in time; ask for less at once") from None
+        raise DeadlineExceeded("the model did not answer in time; send fewer candidates") from None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling() > 0:
             raise
-        raise Unavailable("this scorer was closed while it waited; make a new one") from None
+        raise Unavailable("this scorer was closed during the request; create a new one") from None

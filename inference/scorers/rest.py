@@ -1,11 +1,11 @@
-"""How long to ask nothing after a refusal: longer with each in a row, and not at all after an answer."""
+"""Exponential backoff after refusals; an answer resets it."""
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.25, 5.0
 
 
 class Rest:
-    """Rests of `first` seconds, doubled with each refusal in a row up to `longest`. Times are the caller's, in
-    seconds."""
+    """A pause of `first` seconds after a refusal, doubled with each consecutive one up to `longest`. Callers pass in
+    times, in seconds."""
 
     def __init__(self, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> None:
         self._first, self._longest = first, longest
@@ -20,5 +20,5 @@ class Rest:
         self._next = self._first
 
     def left(self, now: float) -> float:
-        """Seconds that are left of the rest; 0 where there is none."""
+        """Seconds left of the pause, or 0."""
         return max(0.0, self._until - now)

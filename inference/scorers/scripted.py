@@ -1,4 +1,4 @@
-"""A `Scorer` that does as it is told: a testing aid for whoever uses the port.
+"""A scripted `Scorer`: a test double for users of the port.
 
 scorer = ScriptedScorer(lambda request: [len(c.text) for c in request.candidates])
 scorer.script = Script.DOWN
@@ -24,7 +24,7 @@ from schemas.scoring import (
 
 
 class Script(StrEnum):
-    """What the scorer does with the requests that come while it is set."""
+    """How the scorer treats requests while it is set."""
 
     ANSWER = "answer"
     SLOW = "slow"
@@ -35,29 +35,29 @@ class Script(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
 
 
-EVERYBODY = -1
-"""Stands among the sessions that were forgotten where it was all of them."""
+ALL_SESSIONS = -1
+"""Recorded in `ScriptedScorer.forgotten` for a call that forgot all sessions."""
 
 
 def by_position(request: ScoreRequest) -> Sequence[float]:
-    """The first candidate is the best."""
+    """Scores that fall with the position: the first candidate is the best."""
     return [-float(i) for i in range(len(request.candidates))]
 
 
 def no_vector(_: ScoreRequest | Candidate) -> Sequence[float]:
-    """What a model without vectors has."""
+    """The vector of a model without vectors."""
     return ()
 
 
 class ScriptedScorer:
-    """Answers with `function`, or misbehaves as `script` says. `asked` is every request that came, in order.
+    """Answers with `function`, or misbehaves as `script` says. `asked` records every request, in order.
 
-    `vector_of` gives the vector of a context or of an item; without it there are none. `described` is every item whose
-    vector was asked for, in order; `forgotten`, every session, or `EVERYBODY` for all of them. `describe` and `forget`
-    misbehave as `score` does. `keeps_here` is what the port says of it.
+    `vector_of` returns the vector of a context or item; by default there are none. `described` records every item
+    passed to `describe`; `forgotten`, every session passed to `forget`, or `ALL_SESSIONS`. `describe` and `forget`
+    misbehave like `score`. Set `keeps_here` as the test needs it.
 
-    `SLOW` answers nothing until `release` is called or the deadline passes, so a test needs no sleep.
-    At most `max_in_flight` requests wait at once.
+    Under `SLOW`, requests wait until `release` is called or the deadline passes, so tests need no sleep.
+    At most `max_in_flight` requests may be in flight.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class ScriptedScorer:
         self._released = asyncio.Event()
 
     def release(self) -> None:
-        """Let the requests that wait under `SLOW` be answered, and script `ANSWER` from now on."""
+        """Answer the requests that wait under `SLOW`, and set `script` to `ANSWER`."""
         self.script = Script.ANSWER
         self._released.set()
         self._released = asyncio.Event()
@@ -94,7 +94,7 @@ class ScriptedScorer:
         if timeout <= 0:
             raise DeadlineExceeded("no time was left")
         if self._in_flight >= self._max_in_flight:
-            raise Overloaded("scripted: too many requests are out")
+            raise Overloaded("scripted: too many requests in flight")
         self.asked.append(request)
         self._in_flight += 1
         try:
@@ -116,7 +116,7 @@ class ScriptedScorer:
         if timeout <= 0:
             raise DeadlineExceeded("no time was left")
         if self._describing:
-            raise Overloaded("scripted: items are being described")
+            raise Overloaded("scripted: a describe request is in flight")
         self.described += items
         self._describing = True
         script = self.script
@@ -137,7 +137,7 @@ class ScriptedScorer:
         if timeout <= 0:
             raise DeadlineExceeded("no time was left")
         await self._obey(self.script, timeout)
-        self.forgotten += [EVERYBODY] if sessions is None else sessions
+        self.forgotten += [ALL_SESSIONS] if sessions is None else sessions
 
     async def _obey(self, script: Script, timeout: float) -> None:
         """Wait or fail as the script says."""
@@ -159,7 +159,7 @@ class ScriptedScorer:
 
 
 def _bent(values: list[float], script: Script) -> list[float]:
-    """An answer's numbers, one too many or not finite if the script says so."""
+    """The numbers of an answer, with one too many or a NaN if the script says so."""
     match script:
         case Script.WRONG_COUNT:
             return [*values, 0.0]

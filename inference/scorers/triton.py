@@ -1,4 +1,4 @@
-"""The `Scorer` that asks a Triton server, over one long-lived gRPC channel."""
+"""A `Scorer` that calls a Triton server over one long-lived gRPC channel."""
 
 import asyncio
 import time
@@ -30,18 +30,18 @@ _OPTIONS = [
     ("grpc.max_send_message_length", 4 * 1024 * 1024),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
-    # A server that comes back is found again within a second; the default backoff grows to two minutes.
+    # Reconnect within a second after an outage; the default backoff grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
-"""These replace all of the client's own channel arguments, so the message sizes are among them."""
+"""These replace all of the client's default channel arguments, so the message sizes must be included."""
 
 
 @dataclass(frozen=True)
 class Tls:
-    """Encryption to the server: files in PEM. `ca` are the authorities to trust (empty: gRPC's own list), `cert` and
-    `key` what is shown to a server that asks for it."""
+    """PEM data for TLS. `ca` holds the trusted authorities (empty: gRPC's default list); `cert` and `key` are the
+    client certificate for servers that ask for one."""
 
     ca: str = ""
     cert: str = ""
@@ -49,15 +49,14 @@ class Tls:
 
 
 class TritonScorer:
-    """Asks the model named `model` at `address` (host:port of gRPC), encrypted with `tls`.
+    """Calls the model named `model` at `address` (host:port of gRPC), encrypted with `tls`.
 
-    At most `max_in_flight` requests are out at once; the next is refused with `Overloaded` without being sent. After
-    failures in a row (`breaker`), requests are refused with `CircuitOpen` until one gets through. The time left goes to
-    the server with each request, which drops what nobody waits for any more.
+    At most `max_in_flight` requests are in flight; further ones raise `Overloaded` without being sent. After
+    consecutive failures (`breaker`), requests raise `CircuitOpen` until a trial succeeds. Each request carries its
+    remaining time, so that the server drops requests that nobody waits for.
 
-    One `describe` may be out beside them. The breaker neither stops it nor hears of it: a describe may take longer than
-    any list would wait. One that the server had no room for makes the next wait before it is sent
-    (`inference.scorers.rest`).
+    One `describe` may be in flight besides. The breaker ignores it: a describe may take longer than any list would
+    wait. After one that the server had no room for, the next waits before it is sent (`inference.scorers.rest`).
     """
 
     keeps_here = False
@@ -88,19 +87,19 @@ class TritonScorer:
 
     async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
         if self._closed:
-            raise Unavailable("this scorer is closed; make a new one")
+            raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
-            raise DeadlineExceeded("no time was left to ask the model")
+            raise DeadlineExceeded("no time was left to call the model")
         if self._in_flight >= self._max_in_flight:
-            raise Overloaded(f"{self._in_flight} requests are out; raise max_in_flight or add servers")
+            raise Overloaded(f"{self._in_flight} requests are in flight; raise max_in_flight or add servers")
         if not self._breaker.allow(self._clock()):
-            raise CircuitOpen(f"recent requests to {self._address} failed; look at the Triton server")
+            raise CircuitOpen(f"recent requests to {self._address} failed; check the Triton server")
         self._in_flight += 1
         try:
             answered, version = await self._ask(request, timeout)
             scores = wire.answer(answered, len(request.candidates), version)
         except InvalidAnswer:
-            # The server is up and answers: what is wrong is the request or the model, and waiting does not help.
+            # The server answers, so the fault is in the request or the model: opening the circuit would not help.
             self._breaker.succeeded()
             raise
         except ScoringError:
@@ -114,17 +113,17 @@ class TritonScorer:
     async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
         wire.check_count(items)
         if self._closed:
-            raise Unavailable("this scorer is closed; make a new one")
+            raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
-            raise DeadlineExceeded("no time was left to ask the model")
+            raise DeadlineExceeded("no time was left to call the model")
         if self._describing:
-            raise Overloaded("items are being described; ask again when that is answered")
+            raise Overloaded("a describe request is in flight; retry when it is answered")
         self._describing = True
         rest = self._rest.left(self._clock())
         try:
             await asyncio.sleep(min(rest, timeout))
             if rest >= timeout:
-                raise Overloaded(f"{self._address} had no room a moment ago; ask later, or add servers")
+                raise Overloaded(f"{self._address} was overloaded a moment ago; retry later, or add servers")
             answered, version = await self._ask(wire.DescribeRequest(tuple(items)), timeout - rest)
             self._rest.answered()
         except Overloaded:
@@ -138,9 +137,9 @@ class TritonScorer:
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:
-            raise Unavailable("this scorer is closed; make a new one")
+            raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
-            raise DeadlineExceeded("no time was left to ask the model")
+            raise DeadlineExceeded("no time was left to call the model")
         await self._ask(wire.ForgetRequest(None if sessions is None else tuple(sessions)), timeout)
 
     async def ready(self) -> bool:
@@ -162,7 +161,7 @@ class TritonScorer:
             await client.close()
 
     def _connection(self) -> InferenceServerClient:
-        # Made on first use: a grpc.aio channel belongs to the event loop that it is made in.
+        # Created on first use: a grpc.aio channel belongs to the event loop that it is created in.
         if self._client is None:
             tls = self._tls or Tls()
             try:
@@ -190,19 +189,21 @@ class TritonScorer:
         except InferenceServerException as error:
             raise _translate(error, self._address) from None
         except asyncio.CancelledError:
-            # gRPC cancels what is under way when the channel is closed; that is not a cancellation of our caller.
+            # Closing the channel cancels requests in flight; that does not mean that our caller was cancelled.
             if _is_cancelled():
                 raise
-            raise Unavailable("this scorer was closed while it waited; make a new one") from None
+            raise Unavailable("this scorer was closed during the request; create a new one") from None
         scores, vector, version = (result.as_numpy(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION))
         if scores is None or vector is None or version is None or version.dtype != np.uint8:
-            raise InvalidAnswer("the answer lacks scores, vector or version; server and client must be of one version")
+            raise InvalidAnswer(
+                "the answer has no scores, vector or version; use the same version of Ouzel in client and server"
+            )
         answered = wire.Answered(tuple(scores.reshape(-1).tolist()), tuple(vector.reshape(-1).tolist()))
         return answered, version.tobytes().decode(errors="replace")
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled the running task itself."""
+    """Whether the current task itself was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -211,9 +212,9 @@ def _translate(error: InferenceServerException, address: str) -> ScoringError:
     """The port's exception for a gRPC status."""
     status, message = str(error.status() or ""), str(error.message() or "")
     if status.endswith("DEADLINE_EXCEEDED"):
-        return DeadlineExceeded("the model did not answer in time; fewer candidates, or more servers, make it faster")
+        return DeadlineExceeded("the model did not answer in time; send fewer candidates, or add servers")
     if status.endswith("INVALID_ARGUMENT"):
         return InvalidAnswer(f"the server refused the request: {message}")
     if status.endswith("RESOURCE_EXHAUSTED") or wire.OVERLOADED in message:
         return Overloaded(f"{address} is overloaded: {message}; add servers")
-    return Unavailable(f"{address} gave no answer ({status}: {message}); look at the Triton server")
+    return Unavailable(f"{address} gave no answer ({status}: {message}); check the Triton server")

@@ -1,4 +1,4 @@
-"""A tritonserver with the real model in fp32, shared by the session; and the folder that the model is built in once."""
+"""A tritonserver with the real model in fp32, shared by the session, and the model's build folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from inference.triton.repository import build, weights_of
 from tests.support.parts import need_triton
 
 CACHE = Path(__file__).parents[2] / ".ouzel" / "tests"
-"""Kept between runs, since building takes most of a minute; ignored by git."""
+"""Reused between runs, since building takes most of a minute; ignored by git."""
 
 SETTINGS = ModelSettings.make(strategy="full_text", dtype="fp32", max_candidates=32)
 
@@ -33,10 +33,10 @@ def triton(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def item_token_model(exact_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same weights for item tokens, with an adapter that was never trained."""
+    """The same weights for item tokens, with an untrained adapter."""
     from inference.item_tokens.adapter import Adapter, save
     from inference.item_tokens.heads import Shape
-    from inference.transformer.attention import IMPLEMENTATION  # here, since it imports torch: not every test has it
+    from inference.transformer.attention import IMPLEMENTATION  # imports torch, which not every test environment has
 
     shape = Shape(hidden=576, reading=1152, layers=4)
     target = tmp_path_factory.mktemp("item-tokens")

@@ -1,4 +1,4 @@
-"""What waits beside lists: bounded in number and bytes, in order, and gone through to its end."""
+"""The backlog is bounded in number and bytes, keeps the order, and is drained on close."""
 
 import threading
 
@@ -10,14 +10,14 @@ from inference.errors import TooManyWait
 SECONDS = 60.0
 
 
-def test_in_order_and_then_once_what_is_to_be_tended() -> None:
+def test_backlog_yields_requests_in_order_and_then_one_tend() -> None:
     backlog: Backlog[str] = Backlog(3, 100)
     for question in ("a", "b"):
         backlog.put(question, 1)
     backlog.tend()
     backlog.tend()
     backlog.close()
-    # Whoever takes a question tends after it.
+    # The consumer also tends after each request.
     assert list(backlog) == ["a", "b"]
     backlog.tend()
     backlog.tend()
@@ -25,12 +25,12 @@ def test_in_order_and_then_once_what_is_to_be_tended() -> None:
     assert list(backlog) == []
 
 
-def test_one_too_many_is_refused_until_there_is_room() -> None:
+def test_backlog_refuses_requests_beyond_its_number_until_there_is_room() -> None:
     backlog: Backlog[int] = Backlog(2, 100)
     for question in range(2):
         backlog.put(question, 1)
     for _ in range(5):
-        with pytest.raises(TooManyWait, match=r"2 questions about items wait; .* max_describes"):
+        with pytest.raises(TooManyWait, match=r"2 describe requests are queued; .* max_describes"):
             backlog.put(9, 1)
     taken = iter(backlog)
     assert next(taken) == 0
@@ -41,10 +41,10 @@ def test_one_too_many_is_refused_until_there_is_room() -> None:
     assert list(taken) == [1, 2]
 
 
-def test_so_is_one_too_large() -> None:
+def test_backlog_refuses_requests_beyond_its_bytes_until_there_is_room() -> None:
     backlog: Backlog[int] = Backlog(100, 10)
     backlog.put(0, 6)
-    with pytest.raises(TooManyWait, match=r"6 bytes wait; .* describe_queue_mib"):
+    with pytest.raises(TooManyWait, match=r"6 bytes are queued; .* describe_queue_mib"):
         backlog.put(1, 5)
     backlog.put(1, 4)
     taken = iter(backlog)
@@ -53,7 +53,7 @@ def test_so_is_one_too_large() -> None:
     assert len(backlog) == 2
 
 
-def test_whoever_iterates_waits_for_what_comes() -> None:
+def test_iteration_waits_for_the_next_request() -> None:
     backlog: Backlog[int] = Backlog(10, 100)
     found: list[int | None] = []
     came = threading.Semaphore(0)

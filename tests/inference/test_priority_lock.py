@@ -1,4 +1,4 @@
-"""Turns: one at a time, and first ones before second ones."""
+"""The priority lock runs one body at a time, foreground before background."""
 
 import threading
 import time
@@ -6,29 +6,29 @@ from collections.abc import Callable
 
 import pytest
 
-from inference.priority_lock import Turns
+from inference.priority_lock import PriorityLock
 
 SECONDS = 60.0
 
 
-def test_first_turns_go_before_second_ones() -> None:
-    turns, order = Turns(), []
+def test_foreground_goes_before_background() -> None:
+    lock, order = PriorityLock(), []
     held, waiting = threading.Event(), threading.Event()
 
     def first() -> None:
         waiting.set()
-        with turns.first():
+        with lock.foreground():
             order.append("first")
 
     def seconds() -> None:
-        with turns.second():
+        with lock.background():
             held.set()
             assert waiting.wait(SECONDS)
-            # The first one waits by now, or will in a moment: it holds the condition only while nobody waits.
-            while not turns._waiting:
+            # The foreground thread is waiting or is about to: it counts itself in `_waiting`.
+            while not lock._waiting:
                 pass
             order.append("second")
-        with turns.second():
+        with lock.background():
             order.append("second again")
 
     beside = threading.Thread(target=seconds)
@@ -41,8 +41,8 @@ def test_first_turns_go_before_second_ones() -> None:
     assert order == ["second", "first", "second again"]
 
 
-def test_one_body_at_a_time() -> None:
-    turns, inside, most = Turns(), 0, 0
+def test_bodies_run_one_at_a_time() -> None:
+    lock, inside, most = PriorityLock(), 0, 0
 
     def work(turn) -> None:  # type: ignore[no-untyped-def]
         nonlocal inside, most
@@ -52,7 +52,9 @@ def test_one_body_at_a_time() -> None:
                 most = max(most, inside)
                 inside -= 1
 
-    threads = [threading.Thread(target=work, args=(turn,)) for turn in (turns.first, turns.first, turns.second) * 2]
+    threads = [
+        threading.Thread(target=work, args=(turn,)) for turn in (lock.foreground, lock.foreground, lock.background) * 2
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -60,53 +62,53 @@ def test_one_body_at_a_time() -> None:
     assert (most, inside) == (1, 0)
 
 
-@pytest.mark.parametrize("name", ["first", "second"])
-def test_a_turn_that_fails_is_given_back(name: str) -> None:
-    turns = Turns()
-    with pytest.raises(RuntimeError), getattr(turns, name)():
+@pytest.mark.parametrize("name", ["foreground", "background"])
+def test_failed_body_releases_the_lock(name: str) -> None:
+    lock = PriorityLock()
+    with pytest.raises(RuntimeError), getattr(lock, name)():
         raise RuntimeError
-    with turns.second():
+    with lock.background():
         pass
 
 
-def test_whoever_gives_way_goes_on_after_those_that_wait() -> None:
-    turns, order = Turns(), []
+def test_background_that_gives_way_resumes_after_waiting_foreground() -> None:
+    lock, order = PriorityLock(), []
     threads: list[threading.Thread] = []
 
     def first() -> None:
-        with turns.first():
+        with lock.foreground():
             order.append("first")
 
-    with turns.second():
-        turns.give_way()
+    with lock.background():
+        lock.give_way()
         for count in (1, 2):
             threads.append(threading.Thread(target=first))
             threads[-1].start()
-            until(lambda count=count: turns._waiting == count)  # type: ignore[misc]
+            until(lambda count=count: lock._waiting == count)  # type: ignore[misc]
         order.append("second")
-        turns.give_way()
+        lock.give_way()
         order.append("second again")
     for thread in threads:
         thread.join(SECONDS)
     assert order == ["second", "first", "first", "second again"]
 
 
-def test_a_second_turn_comes_though_somebody_always_waits_for_a_first() -> None:
-    turns, over = Turns(patience=0.05), threading.Event()
+def test_background_is_not_starved_by_foreground() -> None:
+    lock, over = PriorityLock(patience=0.05), threading.Event()
 
     def hog() -> None:
         while not over.is_set():
-            with turns.first():
-                until(lambda: turns._waiting > 0 or over.is_set())
+            with lock.foreground():
+                until(lambda: lock._waiting > 0 or over.is_set())
 
     threads = [threading.Thread(target=hog) for _ in range(2)]
     for thread in threads:
         thread.start()
-    until(lambda: turns._waiting > 0)
+    until(lambda: lock._waiting > 0)
     came = threading.Event()
 
     def second() -> None:
-        with turns.second():
+        with lock.background():
             came.set()
 
     asking = threading.Thread(target=second)

@@ -1,4 +1,4 @@
-"""One engine in two threads, on a tiny random model: a list waits for one layer of a pass over items, not for more."""
+"""One engine in two threads, on a tiny random model: a list waits for at most one layer of a pass over items."""
 
 import asyncio
 import threading
@@ -36,7 +36,7 @@ def matrix(found: ItemVectors) -> np.ndarray:
 
 
 def engine(folder: Path | None = None, seed: int = 0, **settings: object) -> ItemTokenEngine:
-    """As served: lists read nothing themselves."""
+    """Settings as in serving: lists read no items."""
     chosen = ModelSettings.make(dtype="fp32", threads=1, **settings)
     return ItemTokenEngine(tiny.model().model, tiny.ByteTokens(), tiny.adapter(seed), chosen, "tiny-1", readings=folder)
 
@@ -48,9 +48,9 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_a_list_waits_for_one_layer_of_a_pass_over_items() -> None:
-    """It is answered between the first and the second layer, and each comes out as if it had been alone, though the
-    list reads texts with the same layers."""
+def test_list_waits_for_one_layer_of_a_pass_over_items() -> None:
+    """The list is answered between the first and the second layer. Both results are as if run alone, although the list
+    reads texts with the same layers."""
     made = item_token_engine()
     shared = SharedEngine(made)
     order: list[str] = []
@@ -67,7 +67,7 @@ def test_a_list_waits_for_one_layer_of_a_pass_over_items() -> None:
         if not order:
             order.append("first layer")
             asking.start()
-            until(lambda: shared._turns._waiting == 1)
+            until(lambda: shared._lock._waiting == 1)
 
     def second(module: object, inputs: object, output: object) -> None:
         if threading.current_thread() is not asking:
@@ -85,7 +85,7 @@ def test_a_list_waits_for_one_layer_of_a_pass_over_items() -> None:
     assert answer.vector == pytest.approx(expected.vector, abs=TOLERANCE)  # type: ignore[union-attr]
 
 
-def test_lists_read_nothing_and_what_they_lack_is_read_first() -> None:
+def test_lists_read_no_items_and_missing_items_are_read_first() -> None:
     made = engine()
     read: list[str] = []
     passes = made._readings.reader.passes
@@ -124,8 +124,8 @@ def test_lists_read_nothing_and_what_they_lack_is_read_first() -> None:
     assert read[5:] == ["bb", "Dumbo and more"]
 
 
-def test_what_was_read_once_is_read_by_no_other_engine(tmp_path: Path) -> None:
-    """A restarted server, and another version on the same base model: vectors are equal to the bit."""
+def test_readings_are_shared_with_later_engines(tmp_path: Path) -> None:
+    """A restarted server, and another version on the same base model, give bit-identical vectors."""
     first = SharedEngine(engine(tmp_path))
     items = [Candidate(f"film {number}") for number in range(50)]
     vectors = [first.describe(items[:30]), first.describe(items[30:])]
@@ -149,7 +149,7 @@ def test_what_was_read_once_is_read_by_no_other_engine(tmp_path: Path) -> None:
     assert listed.counts == Counts(store=5)
 
 
-def test_training_finds_what_serving_read_and_the_other_way_round(tmp_path: Path) -> None:
+def test_training_and_serving_share_readings(tmp_path: Path) -> None:
     served = engine(tmp_path)
     served.describe(FILMS)
     served.save()
@@ -164,7 +164,7 @@ def test_training_finds_what_serving_read_and_the_other_way_round(tmp_path: Path
     assert again.counts == Counts(store=1)
 
 
-def test_a_store_that_fails_costs_only_the_next_start(tmp_path: Path) -> None:
+def test_failing_store_costs_only_the_next_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     made = SharedEngine(engine(tmp_path / "file" / "readings"))
     assert matrix(made.describe(FILMS)) == pytest.approx(matrix(item_token_engine().describe(FILMS)), abs=TOLERANCE)
@@ -174,7 +174,7 @@ def test_a_store_that_fails_costs_only_the_next_start(tmp_path: Path) -> None:
     assert made.counts.store_failures >= 2
 
 
-def test_stopping_breaks_a_pass_off_and_saves_what_was_read(tmp_path: Path) -> None:
+def test_stop_aborts_a_pass_and_saves_its_readings(tmp_path: Path) -> None:
     made = engine(tmp_path)
     shared = SharedEngine(made)
     shared.describe(FILMS[:1])
@@ -189,7 +189,7 @@ def test_stopping_breaks_a_pass_off_and_saves_what_was_read(tmp_path: Path) -> N
     assert again.counts == Counts(model=2, store=1)
 
 
-async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path) -> None:
+async def test_in_process_list_is_answered_while_items_are_read(tmp_path: Path) -> None:
     made = engine(tmp_path)
     scorer = InProcessScorer(lambda: made)
     assert await scorer.ready()
@@ -206,7 +206,7 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
     listing = asyncio.create_task(scorer.score(LIST, timeout=SECONDS))
     shared = scorer._engine
     assert shared is not None
-    await asyncio.to_thread(until, lambda: shared._turns._waiting == 1)
+    await asyncio.to_thread(until, lambda: shared._lock._waiting == 1)
     order: list[str] = []
     for name, task in (("items", describing), ("list", listing)):
         task.add_done_callback(lambda task, name=name: order.append(name))  # type: ignore[misc]
@@ -219,8 +219,8 @@ async def test_in_process_a_list_is_answered_while_items_are_read(tmp_path: Path
     await scorer.close()
 
 
-async def test_in_process_lists_leave_one_note_that_something_is_to_be_read() -> None:
-    """However many there are while the other thread has no time: nothing piles up."""
+async def test_in_process_lists_queue_one_tend() -> None:
+    """Many lists while the other thread is busy queue only one tend."""
     made = engine()
     scorer = InProcessScorer(lambda: made)
     go = threading.Event()
@@ -232,7 +232,7 @@ async def test_in_process_lists_leave_one_note_that_something_is_to_be_read() ->
     assert scorer._beside._work_queue.qsize() == 1
     go.set()
     await asyncio.to_thread(until, lambda: not made.behind)
-    # The next that lacks something leaves another.
+    # The next list that lacks an item queues another.
     await scorer.score(replace(LIST, candidates=(Candidate("Vertigo"),)), timeout=SECONDS)
     await asyncio.to_thread(until, lambda: made.counts.model == 5)
     await scorer.close()

@@ -16,13 +16,13 @@ from tests.support.tiny_model import request
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_crash_it(payload: bytes) -> None:
+def test_decode_survives_any_bytes(payload: bytes) -> None:
     with suppress(RequestRefused):
         wire.decode(payload)
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)))
-def test_no_message_crashes_it(value: object) -> None:
+def test_decode_survives_any_message(value: object) -> None:
     try:
         payload = msgpack.packb(value)
     except OverflowError:
@@ -31,7 +31,7 @@ def test_no_message_crashes_it(value: object) -> None:
         wire.decode(payload)
 
 
-def test_there_and_back() -> None:
+def test_score_request_survives_a_round_trip() -> None:
     asked = request(["Heat"], ["Alien", "Ælien"], steer=("less",), scene="home", session=2**40)
     assert wire.decode(wire.encode(asked)) == asked
     past = msgspec.structs.replace(asked.history[0], item="heat", about="crime", feeling=-1, ts=2**41)
@@ -39,12 +39,12 @@ def test_there_and_back() -> None:
     assert wire.decode(wire.encode(asked)) == asked
 
 
-def test_a_describe_there_and_back() -> None:
+def test_describe_request_survives_a_round_trip() -> None:
     asked = wire.DescribeRequest((Candidate("Heat", item="heat", about="crime"), Candidate("Alien")))
     assert wire.decode(wire.encode(asked)) == asked
 
 
-def test_a_describe_is_known_by_how_it_begins() -> None:
+def test_describe_is_recognised_by_its_first_bytes() -> None:
     film = Candidate("Heat")
     for asked in (wire.DescribeRequest(()), wire.DescribeRequest((film,) * MAX_DESCRIBED)):
         assert wire.encode(asked).startswith(wire.DESCRIBE)
@@ -52,7 +52,7 @@ def test_a_describe_is_known_by_how_it_begins() -> None:
         assert not wire.encode(other).startswith(wire.DESCRIBE)
 
 
-def test_what_is_beyond_the_bounds_is_refused() -> None:
+def test_requests_beyond_the_bounds_are_refused() -> None:
     film = Candidate("Heat")
     with pytest.raises(RequestRefused, match="length"):
         wire.decode(wire.encode(wire.DescribeRequest((film,) * (MAX_DESCRIBED + 1))))
@@ -65,7 +65,7 @@ def test_what_is_beyond_the_bounds_is_refused() -> None:
             wire.decode(wire.encode(msgspec.structs.replace(asked, history=(past,))))
 
 
-def test_a_long_request_is_refused_unread() -> None:
+def test_long_request_is_refused_undecoded() -> None:
     with pytest.raises(RequestRefused, match="send less text"):
         wire.decode(b"\x00" * (wire.MAX_REQUEST_BYTES + 1))
 
@@ -76,7 +76,7 @@ def test_deep_nesting_is_refused() -> None:
 
 
 @given(st.lists(st.floats(), max_size=5), st.lists(st.floats(), max_size=3), st.integers(0, 5))
-def test_an_answer_has_one_finite_score_a_candidate(scores: list[float], vector: list[float], asked: int) -> None:
+def test_answer_has_one_finite_score_per_candidate(scores: list[float], vector: list[float], asked: int) -> None:
     answered = wire.Answered(tuple(scores), tuple(vector))
     if len(scores) == asked and all(map(math.isfinite, (*scores, *vector))):
         made = wire.answer(answered, asked, "v")
@@ -86,7 +86,7 @@ def test_an_answer_has_one_finite_score_a_candidate(scores: list[float], vector:
             wire.answer(answered, asked, "v")
 
 
-def test_a_vector_has_a_bound() -> None:
+def test_vector_has_a_bound() -> None:
     assert wire.answer(wire.Answered((), (0.0,) * MAX_WIDTH), 0, "v").vector
     with pytest.raises(InvalidAnswer, match="narrower"):
         wire.answer(wire.Answered((), (0.0,) * (MAX_WIDTH + 1)), 0, "v")
@@ -105,12 +105,12 @@ def test_described_items_have_one_finite_vector_each(values: list[float], width:
 @pytest.mark.parametrize(
     ("name", "value"), [("threads", -1), ("dtype", "fp16"), ("max_history", 1), ("prefix_cache_mib", -1), ("colour", 1)]
 )
-def test_a_wrong_setting_is_named(name: str, value: object) -> None:
+def test_wrong_setting_is_named(name: str, value: object) -> None:
     with pytest.raises(SettingsError, match=name):
         ModelSettings.make(**{name: value})
 
 
-def test_settings_read_as_written(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_settings_survive_a_round_trip(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("settings") / "settings.json"
     chosen = ModelSettings.make(dtype="fp32", max_history=7)
     chosen.write(path)
@@ -122,5 +122,5 @@ def test_settings_read_as_written(tmp_path_factory: pytest.TempPathFactory) -> N
 
 
 @pytest.mark.parametrize("sessions", [(), (0, 2**63 - 1), None])
-def test_a_forget_there_and_back(sessions: tuple[int, ...] | None) -> None:
+def test_forget_request_survives_a_round_trip(sessions: tuple[int, ...] | None) -> None:
     assert wire.decode(wire.encode(wire.ForgetRequest(sessions))) == wire.ForgetRequest(sessions)

@@ -1,4 +1,4 @@
-"""What every scorer does, whoever scores: the scripted one, the engine in this process, and the model in Triton."""
+"""The behaviour that all scorers share: the scripted one, the in-process engine, and the model in Triton."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ from schemas.scoring import (
 from tests.support.tiny_model import engine, request
 
 PATIENT = 60.0
-"""Seconds: longer than any scorer takes on a busy machine."""
+"""Seconds; longer than any scorer takes on a busy machine."""
 
 ASKED = request(["Heat (1995)", "Alien (1979)"], ["Fargo (1996)", "Toy Story (1995)", "Aliens (1986)"])
 
@@ -36,7 +36,7 @@ ITEMS = [Candidate("Heat (1995)", item="heat", about="crime, Los Angeles"), Cand
 
 
 class GatedEngine:
-    """The tiny engine behind a gate: while it is shut, scoring and describing wait."""
+    """The tiny engine behind a gate: while the gate is shut, scoring and describing wait."""
 
     def __init__(self) -> None:
         self._engine = engine(max_candidates=32)
@@ -55,10 +55,10 @@ class GatedEngine:
         return self._engine.describe(items)
 
     def tend(self, pause: Callable[[], None] | None = None) -> None:
-        """Nothing is read."""
+        """Do nothing."""
 
     def save(self) -> None:
-        """Nothing is kept on disk."""
+        """Do nothing."""
 
     def clear(self) -> None:
         self._engine.clear()
@@ -69,13 +69,13 @@ class GatedEngine:
 
 @dataclass
 class Subject:
-    """A scorer with room for one request at a time beside `shut`, which makes it slow, and `open`, which ends that."""
+    """A scorer for at most four requests in flight; `shut` makes it slow, and `open` fast again."""
 
     scorer: Scorer
     shut: Callable[[], None]
     open: Callable[[], None]
     slow: float = 0.05
-    """A timeout in which it gives no answer while shut."""
+    """Seconds of a timeout that passes without an answer while shut."""
 
 
 @pytest.fixture(params=["scripted", "in_process", pytest.param("triton", marks=pytest.mark.triton)])
@@ -97,7 +97,7 @@ async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
     await made.scorer.close()
 
 
-async def test_one_finite_score_a_candidate_and_a_version(subject: Subject) -> None:
+async def test_answer_has_one_finite_score_per_candidate_and_a_version(subject: Subject) -> None:
     scores = await subject.scorer.score(ASKED, timeout=PATIENT)
     assert len(scores.scores) == 3
     assert all(map(math.isfinite, scores.scores))
@@ -105,23 +105,23 @@ async def test_one_finite_score_a_candidate_and_a_version(subject: Subject) -> N
     assert scores.model_version
 
 
-async def test_the_same_question_has_the_same_answer(subject: Subject) -> None:
+async def test_same_request_gets_the_same_answer(subject: Subject) -> None:
     first, second = [await subject.scorer.score(ASKED, timeout=PATIENT) for _ in range(2)]
     assert first.scores == pytest.approx(second.scores, abs=1e-4)
     assert first.model_version == second.model_version
 
 
-async def test_no_candidates_no_scores(subject: Subject) -> None:
+async def test_request_without_candidates_gets_no_scores(subject: Subject) -> None:
     assert (await subject.scorer.score(request(["Heat"], []), timeout=PATIENT)).scores == ()
 
 
-async def test_no_time_is_a_missed_deadline(subject: Subject) -> None:
+async def test_zero_timeout_is_a_missed_deadline(subject: Subject) -> None:
     for timeout in (0.0, -1.0):
         with pytest.raises(DeadlineExceeded):
             await subject.scorer.score(ASKED, timeout=timeout)
 
 
-async def test_a_missed_deadline_is_said_in_time_and_the_next_request_is_answered(subject: Subject) -> None:
+async def test_missed_deadline_is_raised_in_time_and_the_next_request_is_answered(subject: Subject) -> None:
     subject.shut()
     async with asyncio.timeout(PATIENT / 2):
         with pytest.raises(DeadlineExceeded):
@@ -130,7 +130,7 @@ async def test_a_missed_deadline_is_said_in_time_and_the_next_request_is_answere
     assert len((await subject.scorer.score(ASKED, timeout=PATIENT)).scores) == 3
 
 
-async def test_one_request_too_many_is_refused_at_once(subject: Subject) -> None:
+async def test_excess_request_is_refused_at_once(subject: Subject) -> None:
     subject.shut()
     out = [asyncio.create_task(subject.scorer.score(ASKED, timeout=PATIENT)) for _ in range(4)]
     await asyncio.sleep(0)
@@ -141,15 +141,15 @@ async def test_one_request_too_many_is_refused_at_once(subject: Subject) -> None
     assert len((await subject.scorer.score(ASKED, timeout=PATIENT)).scores) == 3
 
 
-async def test_people_asked_for_at_once_get_their_own_answers(subject: Subject) -> None:
-    people = [request([f"film {i}"] * i, ["Fargo", "Heat", "Alien"][: i % 3 + 1], session=10 + i) for i in range(4)]
-    alone = [await subject.scorer.score(person, timeout=PATIENT) for person in people]
-    together = await asyncio.gather(*(subject.scorer.score(person, timeout=PATIENT) for person in people))
+async def test_concurrent_requests_get_their_own_answers(subject: Subject) -> None:
+    users = [request([f"film {i}"] * i, ["Fargo", "Heat", "Alien"][: i % 3 + 1], session=10 + i) for i in range(4)]
+    alone = [await subject.scorer.score(user, timeout=PATIENT) for user in users]
+    together = await asyncio.gather(*(subject.scorer.score(user, timeout=PATIENT) for user in users))
     for one, other in zip(alone, together, strict=True):
         assert one.scores == pytest.approx(other.scores, abs=1e-4)
 
 
-async def test_a_caller_that_gives_up_leaves_it_working(subject: Subject) -> None:
+async def test_cancelled_caller_leaves_the_scorer_working(subject: Subject) -> None:
     subject.shut()
     task = asyncio.create_task(subject.scorer.score(ASKED, timeout=PATIENT))
     await asyncio.sleep(0)
@@ -160,7 +160,7 @@ async def test_a_caller_that_gives_up_leaves_it_working(subject: Subject) -> Non
     assert len((await subject.scorer.score(ASKED, timeout=PATIENT)).scores) == 3
 
 
-async def test_closed_it_is_unavailable(subject: Subject) -> None:
+async def test_closed_scorer_is_unavailable(subject: Subject) -> None:
     await subject.scorer.close()
     await subject.scorer.close()
     assert not await subject.scorer.ready()
@@ -178,7 +178,7 @@ async def test_more_candidates_than_the_model_takes_is_invalid(subject: Subject)
     assert len((await subject.scorer.score(ASKED, timeout=PATIENT)).scores) == 3
 
 
-async def test_items_have_vectors_of_one_width_and_the_version_of_the_scores(subject: Subject) -> None:
+async def test_vectors_have_one_width_and_the_version_of_the_scores(subject: Subject) -> None:
     vectors = await subject.scorer.describe(ITEMS, timeout=PATIENT)
     assert len(vectors.values) == 4 * len(ITEMS) * vectors.width
     scores = await subject.scorer.score(request(["Heat"], []), timeout=PATIENT)
@@ -187,16 +187,16 @@ async def test_items_have_vectors_of_one_width_and_the_version_of_the_scores(sub
     assert (await subject.scorer.describe([], timeout=PATIENT)).values == b""
 
 
-async def test_a_describe_obeys_its_deadline_and_its_bound(subject: Subject) -> None:
+async def test_describe_obeys_its_deadline_and_its_bound(subject: Subject) -> None:
     with pytest.raises(DeadlineExceeded):
         await subject.scorer.describe(ITEMS, timeout=0.0)
-    with pytest.raises(InvalidAnswer, match="ask in parts"):
+    with pytest.raises(InvalidAnswer, match="split the request"):
         await subject.scorer.describe(ITEMS * MAX_DESCRIBED, timeout=PATIENT)
     await subject.scorer.describe([ITEMS[0]] * MAX_DESCRIBED, timeout=PATIENT)
 
 
-async def test_a_describe_waits_for_nothing_that_lists_have(subject: Subject) -> None:
-    """One at a time, and beside as many requests as there may be."""
+async def test_describe_takes_no_slots_from_lists(subject: Subject) -> None:
+    """One describe may be in flight, besides the maximum number of lists."""
     subject.shut()
     out = [asyncio.create_task(subject.scorer.score(ASKED, timeout=PATIENT)) for _ in range(4)]
     first = asyncio.create_task(subject.scorer.describe(ITEMS, timeout=PATIENT))
@@ -209,13 +209,13 @@ async def test_a_describe_waits_for_nothing_that_lists_have(subject: Subject) ->
     await subject.scorer.describe(ITEMS, timeout=PATIENT)
 
 
-async def test_closed_it_describes_nothing(subject: Subject) -> None:
+async def test_closed_scorer_describes_nothing(subject: Subject) -> None:
     await subject.scorer.close()
     with pytest.raises(Unavailable):
         await subject.scorer.describe(ITEMS, timeout=PATIENT)
 
 
-async def test_a_person_is_forgotten_and_read_anew(subject: Subject) -> None:
+async def test_forgotten_session_is_read_again(subject: Subject) -> None:
     before = await subject.scorer.score(ASKED, timeout=PATIENT)
     await subject.scorer.forget([ASKED.session, 12345], timeout=PATIENT)
     await subject.scorer.forget([], timeout=PATIENT)
@@ -226,7 +226,7 @@ async def test_a_person_is_forgotten_and_read_anew(subject: Subject) -> None:
         await subject.scorer.forget([ASKED.session], timeout=0.0)
 
 
-async def test_scripted_vectors_are_those_of_its_function_and_are_checked() -> None:
+async def test_scripted_vectors_come_from_its_function_and_are_checked() -> None:
     def vector(of: ScoreRequest | Candidate) -> list[float]:
         return [float(len(of.text)), 1.0] if isinstance(of, Candidate) else [2.0, 0.5]
 

@@ -12,7 +12,7 @@ def opened(at: float = 0.0) -> Breaker:
     return breaker
 
 
-def test_only_failures_in_a_row_open_it() -> None:
+def test_breaker_opens_only_after_consecutive_failures() -> None:
     breaker = Breaker(failures=3, rest=1.0)
     for _ in range(5):
         breaker.failed(0.0)
@@ -23,7 +23,7 @@ def test_only_failures_in_a_row_open_it() -> None:
     assert not opened().allow(0.5)
 
 
-def test_after_the_rest_one_request_tries() -> None:
+def test_breaker_lets_one_trial_through_after_the_pause() -> None:
     breaker = opened()
     assert breaker.allow(1.0)
     assert not breaker.allow(1.1)
@@ -32,14 +32,14 @@ def test_after_the_rest_one_request_tries() -> None:
     assert breaker.allow(1.2)
 
 
-def test_a_trial_without_news_does_not_block_for_ever() -> None:
+def test_trial_without_an_outcome_does_not_block_for_ever() -> None:
     breaker = opened()
     assert breaker.allow(1.0)
     assert not breaker.allow(1.9)
     assert breaker.allow(2.0)
 
 
-def test_each_failed_trial_doubles_the_rest_up_to_its_bound() -> None:
+def test_failed_trials_double_the_pause_up_to_its_bound() -> None:
     breaker = opened()
     now = 0.0
     for rest in (1.0, 2.0, 4.0, 4.0):
@@ -49,14 +49,14 @@ def test_each_failed_trial_doubles_the_rest_up_to_its_bound() -> None:
         breaker.failed(now)
 
 
-def test_late_failures_of_earlier_requests_do_not_prolong_the_rest() -> None:
+def test_late_failures_of_earlier_requests_do_not_prolong_the_pause() -> None:
     breaker = opened()
     breaker.failed(0.9)
     assert breaker.allow(1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.booleans()), max_size=50))
-def test_a_server_that_is_back_is_always_found_within_the_longest_rest(steps: list[tuple[float, bool]]) -> None:
+def test_recovered_server_is_found_within_the_longest_pause(steps: list[tuple[float, bool]]) -> None:
     breaker, now = Breaker(failures=2, rest=0.5, max_rest=4.0), 0.0
     for wait, works in steps:
         now += wait
@@ -66,6 +66,6 @@ def test_a_server_that_is_back_is_always_found_within_the_longest_rest(steps: li
 
 
 @pytest.mark.parametrize("values", [{"failures": 0}, {"rest": 0}, {"rest": 2.0, "max_rest": 1.0}])
-def test_senseless_values_are_refused(values: dict[str, float]) -> None:
+def test_invalid_values_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="rest"):
         Breaker(**values)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The client against any Triton server that answers what it must and refuses all else, of whatever version."""
+"""The client works with a Triton server that implements only the calls that it needs."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,7 +18,7 @@ ASKED = ScoreRequest(
 
 
 class Restricted(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Every other method is unimplemented, as in the generated class."""
+    """Implements two methods; all others stay unimplemented, as in the generated class."""
 
     async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
         return service_pb2.ModelReadyResponse(ready=request.name == "scorer")
@@ -38,7 +38,7 @@ class Restricted(service_pb2_grpc.GRPCInferenceServiceServicer):
 
 
 class Methods(grpc.aio.ServerInterceptor):
-    """Which methods are called."""
+    """Records the methods called."""
 
     def __init__(self) -> None:
         self.called: set[str] = set()
@@ -59,7 +59,7 @@ async def elsewhere() -> AsyncIterator[tuple[str, Methods]]:
     await running.stop(None)
 
 
-async def test_it_asks_nothing_but_inference_and_readiness(elsewhere: tuple[str, Methods]) -> None:
+async def test_client_calls_only_inference_and_readiness(elsewhere: tuple[str, Methods]) -> None:
     address, methods = elsewhere
     scorer = TritonScorer(address)
     assert await scorer.ready()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from inference.scorers.scripted import EVERYBODY, Script, ScriptedScorer
+from inference.scorers.scripted import ALL_SESSIONS, Script, ScriptedScorer
 from schemas.codec import decode
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback
@@ -333,7 +333,7 @@ async def test_with_a_new_secret_the_model_drops_everything_once() -> None:
     scorer.script = Script.ANSWER
     assert await bench.lists.settle(0, ["u"]) == ()
     assert await bench.lists.settle(0, ["u"]) == ()
-    assert scorer.forgotten == [EVERYBODY, Sessions(b"new").number("u")]
+    assert scorer.forgotten == [ALL_SESSIONS, Sessions(b"new").number("u")]
 
 
 async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
@@ -343,7 +343,7 @@ async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
     assert await bench.lists.settle(0, ["u"]) == ()
 
 
-@pytest.mark.parametrize(("here", "forgotten"), [(True, [EVERYBODY]), (False, [])])
+@pytest.mark.parametrize(("here", "forgotten"), [(True, [ALL_SESSIONS]), (False, [])])
 async def test_a_worker_keeps_nothing_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
     """Its next owner could not have it dropped: neither the last lists, nor what a model in this process keeps."""
     scorer = ScriptedScorer()
