@@ -1,6 +1,6 @@
-"""The engine: requests in, scores out, in few packed passes over a transformers model.
+"""The full-text engine: scores requests in few packed passes over a transformers model.
 
-A candidate's score is its likelihood after what the person did: the mean over the tokens of its text of
+A candidate's score is its likelihood given the user's history: the mean over the tokens of its text of
 log p(token | instruction, wishes, history).
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from inference.errors import RequestRefused
-from inference.full_text.prefetch import ahead
+from inference.full_text.prefetch import prefetch
 from inference.full_text.prompt import VERSION, PromptWriter
 from inference.settings import ModelSettings
 from inference.shared import Counts
@@ -32,7 +32,7 @@ from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One person's part of a pass: whose it is, what is read, and where it starts from."""
+    """One request's part of a pass: its index and session, its prompt, and the cached state to start from."""
 
     place: int
     session: int
@@ -42,11 +42,11 @@ class _Work:
 
 
 class Engine:
-    """Scores with one model. Not thread-safe: give it one thread.
+    """Scores with one model. Not thread-safe: use it from one thread.
 
-    `version` names the weights, their number format and the prompt: equal versions give equal scores, up to rounding.
-    `chosen` says why that number format. `layers` are those of the model, and `exact` says which parts of them are not
-    quantized though the settings say so.
+    `version` identifies the weights, their number format and the prompt: equal versions give equal scores, up to
+    rounding. `chosen` explains the number format. `layers` are the layers of the model; `exact` names the parts of them
+    that stay unquantized despite the settings.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Engine:
 
     @classmethod
     def load(cls, weights: Path, settings: ModelSettings) -> "Engine":
-        """Over a folder that `inference.transformer.weights.convert` made. Raises `WeightsError`.
+        """Load from a folder that `inference.transformer.weights.convert` made. Raises `WeightsError`.
 
-        Sets this process's number of torch threads.
+        Sets the number of torch threads of this process.
         """
         manifest = read_manifest(weights)
         chosen = choose(settings, weights)
@@ -81,19 +81,19 @@ class Engine:
 
     @property
     def cached_bytes(self) -> int:
-        """Bytes of kept prefixes."""
+        """Bytes of cached prefixes."""
         return self._cache.size
 
     def forget(self, sessions: Sequence[int] | None) -> None:
-        """Drop the kept prefixes of these sessions, or of all (None)."""
+        """Drop the cached prefixes of these sessions, or of all (None)."""
         self._cache.forget(sessions)
 
     def clear(self) -> None:
-        """Forget what was read of people."""
+        """Drop all cached prefixes."""
         self._cache.clear()
 
     def warm_up(self) -> None:
-        """One small request, so that the first real one does not pay for what torch sets up on first use."""
+        """Score one small request, so that the first real one does not pay for torch's lazy initialization."""
         self.score(
             [
                 ScoreRequest(
@@ -104,18 +104,20 @@ class Engine:
         self.clear()
 
     def score(self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None) -> list[Answer]:
-        """Score a batch, people packed into passes of about `max_pass_tokens`; answers in order.
+        """Score a batch, packed into passes of about `max_pass_tokens`; answers are in request order.
 
-        `skip(i)` is asked just before the pass of request i: whether nobody waits for it any more. A request out of
-        bounds gets its own `RequestRefused`; the others are not touched. No answer depends on what else is in the batch
-        or in the cache, up to rounding.
+        `skip(i)` is called just before the pass of request i and returns whether its caller has given up. A request out
+        of bounds gets a `RequestRefused` as its answer; others are unaffected. Answers do not depend on the rest of the
+        batch or on the cache, up to rounding.
         """
         answers: list[Answer] = [None] * len(requests)
         batch: list[tuple[int, Prompt]] = []
         rows = 0
-        # While a pass is under way, the prompts of the next are written.
+        # Prompts of the next pass are written while the current one runs.
         together = len(requests) > 1
-        prompts = ahead(self._prompt, requests, self._settings.max_batch) if together else map(self._prompt, requests)
+        prompts = (
+            prefetch(self._prompt, requests, self._settings.max_batch) if together else map(self._prompt, requests)
+        )
         for place, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
             if isinstance(prompt, RequestRefused):
                 answers[place] = prompt
@@ -131,10 +133,10 @@ class Engine:
 
     behind = False
     counts = Counts()
-    """Nothing is read of items."""
+    """This engine reads no items."""
 
     def describe(self, items: Sequence[Candidate], pause: Callable[[], None] | None = None) -> ItemVectors:
-        """Likelihoods of text have no vectors: those of width 0."""
+        """Return vectors of width 0: likelihoods of text have no vectors."""
         return ItemVectors(width=0, values=b"", model_version=self.version)
 
     def tend(self, pause: Callable[[], None] | None = None) -> None:
@@ -150,7 +152,7 @@ class Engine:
             return refused
 
     def _rows(self, request: ScoreRequest, prompt: Prompt) -> int:
-        """The rows that a request adds to a pass."""
+        """The number of rows that a request adds to a pass."""
         _, kept = self._start(request, prompt)
         return len(prompt.prefix) - kept + sum(len(c) - 1 for c in prompt.candidates)
 
@@ -176,12 +178,12 @@ class Engine:
 
     @torch.inference_mode()
     def _pass(self, works: Sequence[_Work]) -> list[list[float]]:
-        """One forward pass: each candidate's mean token log-likelihood, by part. Keeps the prefixes."""
+        """One forward pass: each candidate's mean token log-likelihood, by part. Caches the prefixes."""
         parts = [work.part for work in works]
         layouts = [part.layout for part in parts]
         masks = [mask(layout, group(self._model.config), self._dtype, self._device) for layout in layouts]
         packed = Pass(layouts, masks, [work.start for work in works])
-        # The mask is the pass's own; the zero stands in for it, so that transformers makes none.
+        # `packed` has the real masks; the zero keeps transformers from making one.
         hidden = self._model.base_model(
             input_ids=self._tensor([part.ids for part in parts]).unsqueeze(0),
             position_ids=self._tensor([layout.positions for layout in layouts]).unsqueeze(0),
@@ -196,7 +198,7 @@ class Engine:
         return self._likelihoods(hidden, parts)
 
     def _likelihoods(self, hidden: torch.Tensor, parts: Sequence[Part]) -> list[list[float]]:
-        """Mean log-likelihood of each candidate's tokens. The vocabulary is met only at rows that predict one."""
+        """Mean log-likelihood of each candidate's tokens. Logits are computed only at rows that predict a token."""
         begins = np.cumsum([0, *(part.layout.rows for part in parts)])
         predictors = np.concatenate([part.predictors + at for part, at in zip(parts, begins, strict=False)])
         targets = self._tensor([part.targets for part in parts])

@@ -1,4 +1,4 @@
-"""Prepare what comes next in a thread while the rest is worked on: tokenization off the critical path."""
+"""Prepare the next values in a thread during work on the current one: tokenization off the critical path."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,15 +10,15 @@ Raw = TypeVar("Raw")
 Ready = TypeVar("Ready")
 
 
-def ahead(prepare: Callable[[Raw], Ready], given: Iterable[Raw], depth: int = 1) -> Iterator[Ready]:
-    """`prepare` of each of `given`, in order; up to `depth` of them are prepared ahead, in one thread.
+def prefetch(prepare: Callable[[Raw], Ready], given: Iterable[Raw], depth: int = 1) -> Iterator[Ready]:
+    """Yield `prepare(x)` for each of `given`, in order, with up to `depth` of them prepared ahead in one thread.
 
-    It pays where the caller's work leaves the interpreter alone, as a GPU does, or `prepare` does, as tokenizers do.
-    What `prepare` raises comes where its result would have come. `prepare` never runs twice at once, and not again
-    after the caller stopped asking.
+    Useful if the caller's work releases the GIL, as on a GPU, or `prepare` does, as tokenizers do. Exceptions of
+    `prepare` are raised in place of its result. `prepare` never runs concurrently with itself, nor after the caller
+    stops iterating.
     """
     if depth < 1:
-        raise ValueError("at least one has to be prepared ahead: depth must be 1 or more")
+        raise ValueError("depth must be 1 or more")
     remaining = iter(given)
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         under_way: deque[Future[Ready]] = deque(thread.submit(prepare, raw) for raw in islice(remaining, depth))

@@ -1,19 +1,19 @@
-"""What the model reads: instruction, scene, wishes, history, and each candidate, as token ids. Pure.
+"""Write prompts as token ids: instruction, scene, steering, history, and candidates. Pure.
 
-    What one person did, oldest first.          our instruction
-    scene: home                                 the scene, if it has a name of its own
-    wish: less horror this week                 one line a steer sentence
-    like: Heat (1995)                           one line a thing of the history, oldest first
+    What one person did, oldest first.          the instruction
+    scene: home                                 the scene, unless it is "default"
+    wish: less horror this week                 one line per steer sentence
+    like: Heat (1995)                           one line per event of the history, oldest first
     click: Alien (1979)
-    like:                                       the tail, once; then each candidate apart from the others:
+    like:                                       the tail, once; then each candidate, independent of the others:
      Blade Runner (1982)
 
-The prefix grows at its end when the person does one more thing, so the keys and values of all before it can be kept.
-Where the history is longer than the window, the window's start is chosen by content and not by count: it then stays
-where it is for several events, instead of moving by one on each and leaving no prefix in common.
+A new event extends the prefix at its end, so cached keys and values of everything before it stay valid. If the history
+exceeds the window, the window's start is chosen by content, not by count: it stays the same for several events, where a
+start that moves with each event would share no prefix with the last request.
 
-Of the history, only what the person liked is read. Every text is data: it has no line breaks and no control characters,
-its control tokens are spelled out as characters, and it has at most its share of tokens.
+Only events that the user liked are read. Every text is data: it has no line breaks and no control characters, its
+control tokens are spelled out as characters, and its number of tokens is bounded.
 """
 
 import zlib
@@ -26,27 +26,27 @@ from inference.transformer.tokenizer import Tokens
 from schemas.scoring import Past, ScoreRequest
 
 VERSION = "p2"
-"""Part of the model version: another prompt gives other scores."""
+"""Part of the model version, since the prompt changes the scores."""
 
 MAX_STEERS = 3
-"""Of more sentences, the last are read."""
+"""Maximum steer sentences read; the last ones count."""
 
 _MAX_LABEL_TOKENS = 8
 _MAX_LABEL_CHARACTERS = 64
 _CHARACTERS_A_TOKEN = 24
-"""Text beyond so many characters for each token it may have is not even tokenized."""
+"""Text beyond this many characters per allowed token is cut before tokenization."""
 
 
 def clean(text: str) -> str:
-    """`text` on one line: runs of white space and everything unprintable become one space."""
+    """`text` on one line: each run of white space and unprintable characters becomes one space."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def window(history: Sequence[Past], limit: int) -> Sequence[Past]:
-    """The newest part of `history` that is read: all of it below `limit` things, else from half of `limit` to `limit`.
+    """The newest part of `history`: all of it if shorter than `limit`, else between half of `limit` and `limit` events.
 
-    The start is the thing with the least checksum in the older half of the newest `limit` (the newest of equals), so
-    the next request, one thing longer, mostly starts at the same thing.
+    It starts at the event with the smallest checksum in the older half of the newest `limit` (the newest among equals),
+    so the next request, one event longer, usually starts at the same event.
     """
     if len(history) < limit:
         return history
@@ -57,7 +57,7 @@ def window(history: Sequence[Past], limit: int) -> Sequence[Past]:
 
 
 class PromptWriter:
-    """Writes prompts with one model's tokenizer, within the bounds of `settings`."""
+    """Writes prompts with a model's tokenizer, within the bounds of `settings`."""
 
     def __init__(self, tokens: Tokens, settings: ModelSettings) -> None:
         self._tokens = tokens
@@ -68,12 +68,12 @@ class PromptWriter:
         self._tail = (*tokens.data("like"), *self._colon)
 
     def write(self, request: ScoreRequest) -> Prompt:
-        """Raises `RequestRefused` for more than `max_candidates`."""
+        """Write the prompt of a request. Raises `RequestRefused` for more than `max_candidates`."""
         settings = self._settings
         if len(request.candidates) > settings.max_candidates:
             raise RequestRefused(
-                f"{len(request.candidates)} candidates, at most {settings.max_candidates} are scored; "
-                "send fewer, or build the model repository with a greater max_candidates"
+                f"{len(request.candidates)} candidates, at most {settings.max_candidates} are allowed; "
+                "send fewer, or build the model repository with a larger max_candidates"
             )
         prefix = [*self.instruction(request.scene)]
         for sentence in request.steer[-MAX_STEERS:]:
@@ -83,7 +83,7 @@ class PromptWriter:
         return self._prompt(prefix, tuple(self._text(c.text, settings.max_item_tokens) for c in request.candidates))
 
     def instruction(self, scene: str) -> tuple[int, ...]:
-        """What every prefix of the scene begins with."""
+        """The tokens that every prefix of the scene begins with."""
         if scene == "default":
             return self._opening
         return (*self._opening, *self._line("scene", scene, _MAX_LABEL_TOKENS))

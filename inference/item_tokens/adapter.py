@@ -1,10 +1,10 @@
-"""An adapter: all that was trained for item tokens, as a folder of a few MB beside a base model that it leaves alone.
+"""An adapter: all trained parameters for item tokens, as a folder of a few MB. The base model stays unchanged.
 
-FOLDER/adapter.safetensors     heads, LoRA (not merged) and residuals of single items, fp16 but for means and scales
-FOLDER/adapter.json            what they belong to, their sizes, and figures
-FOLDER/items.json              the ids of the items that have residuals, if any
-FOLDER/card.md                 on what it was trained and how it did, for people
-FOLDER/training.svg            how the training went, if it was drawn
+FOLDER/adapter.safetensors     heads, LoRA (not merged) and residuals of single items, fp16 except means and scales
+FOLDER/adapter.json            the base model and formats it belongs to, its sizes, and figures
+FOLDER/items.json              ids of the items that have residuals, if any
+FOLDER/card.md                 the model card: training data and results
+FOLDER/training.svg            the training curves, if drawn
 """
 
 import hashlib
@@ -37,24 +37,25 @@ CARD = "card.md"
 PLOT = "training.svg"
 DEFAULT = "default"
 SHIPPED = Path(__file__).parents[1] / "adapters"
-"""The adapters in this package."""
+"""The adapters shipped with this package."""
 
 _EXACT = {"heads.mean", "heads.scale", "heads.temperature", "heads.slope", "heads.offset"}
-"""Tensors that are not rounded: hidden states can be far greater than their differences."""
+"""Tensors stored in fp32: hidden states can be far larger than their differences."""
 
 
 class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an adapter learned from came before `ts`, milliseconds, which is at this `share` of its stream."""
+    """The training cutoff: the adapter learned only from events before `ts` (milliseconds), at this `share` of its
+    stream."""
 
     ts: int
     share: Annotated[float, Meta(ge=0, le=1)]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter belongs to.
+    """The model and formats that an adapter belongs to.
 
-    `base` is the name of the language model (`inference.transformer.weights.name_of`), `reader` and `context` the ways
-    in which items are read and contexts are made, `depths` the layers after which states are read.
+    `base` is the name of the language model (`inference.transformer.weights.name_of`), `reader` and `context` the
+    versions of the item reader and the context format, `depths` the layers after which states are read.
     """
 
     base: str
@@ -68,10 +69,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A trained adapter. `lora` is named as `inference.item_tokens.lora.adapt` names it; empty with rank 0.
+    """A trained adapter. `lora` has the names given by `inference.item_tokens.lora.adapt`; it is empty with rank 0.
 
-    `residuals` has one row more than `items`: row 0 is for items that are not among them. `version` names what is in
-    the files; it is empty for one that was not loaded.
+    `residuals` has one row more than `items`: row 0 is for all other items. `version` is a digest of the files, empty
+    if the adapter was not loaded from files.
     """
 
     base: str
@@ -90,7 +91,7 @@ class Adapter:
 
     @classmethod
     def random(cls, decoder: Any, base: str, shape: Shape, *, depths: Sequence[int] = DEPTHS, seed: int = 0) -> Self:
-        """One that was never trained, in which every part moves the scores: for tests and measurements of speed."""
+        """An untrained adapter in which every part affects the scores, for tests and benchmarks."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             heads = Heads(shape)
@@ -109,18 +110,18 @@ class Adapter:
         """Raises `WeightsError` unless it belongs to the language model named `base`."""
         if base != self.base:
             raise WeightsError(
-                f"the adapter was trained on {self.base}, not on {base}; name the adapter of this model, or train one"
+                f"the adapter was trained on {self.base}, not on {base}; use an adapter for this model, or train one"
             )
         deepest = max(self.shape.layers, *self.depths)
         if deepest > len(decoder.layers):
             raise WeightsError(
-                f"the adapter reads {deepest} layers, {base} has {len(decoder.layers)}; train the adapter again"
+                f"the adapter reads {deepest} layers, {base} has {len(decoder.layers)}; retrain the adapter"
             )
         hidden = decoder.embed_tokens.weight.shape[1]
         if (hidden, hidden * len(self.depths)) != (self.shape.hidden, self.shape.reading):
             raise WeightsError(
                 f"the adapter is for states of {self.shape.hidden} and readings of {self.shape.reading}, {base} has "
-                f"{hidden} and {hidden * len(self.depths)}; train the adapter again"
+                f"{hidden} and {hidden * len(self.depths)}; retrain the adapter"
             )
         shapes = _linear_shapes(decoder, self.shape.layers) if self.shape.rank else {}
         expected = {f"{name}.down": (self.shape.rank, into) for name, (_, into) in shapes.items()}
@@ -128,24 +129,24 @@ class Adapter:
         found = {name: tuple(tensor.shape) for name, tensor in self.lora.items()}
         if found != expected:
             wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-            raise WeightsError(f"the adapter's LoRA does not fit {base}: {wrong[0]}; train the adapter again")
+            raise WeightsError(f"the adapter's LoRA does not fit {base}: {wrong[0]}; retrain the adapter")
 
 
 def locate(name: str) -> Path:
-    """The folder of an adapter: one in this package by its name, or a folder. Raises `WeightsError`."""
+    """The folder of an adapter, given the name of a shipped one or a path. Raises `WeightsError`."""
     for folder in (SHIPPED / name, Path(name)):
         if (folder / MANIFEST).is_file():
             return folder
     raise WeightsError(
-        f"there is no adapter {name!r}: train one with `ouzel train` and name its folder, or choose the strategy "
-        "full_text, which needs none"
+        f"adapter {name!r} was not found: train one with `ouzel train` and pass its folder, or use the strategy "
+        "full_text, which needs no adapter"
     )
 
 
 def save(folder: Path, adapter: Adapter, card: str, plot: str = "") -> Path:
-    """Write `adapter` as `folder`, whole or not at all; one that was there is replaced. Returns `folder`.
+    """Write `adapter` to `folder` atomically, replacing an existing one. Returns `folder`.
 
-    Raises `WeightsError` for numbers that are not finite as they are stored.
+    Raises `WeightsError` for numbers that are not finite in their storage format.
     """
     parts = {f"lora.{name}": tensor for name, tensor in adapter.lora.items()}
     parts |= {f"heads.{name}": tensor for name, tensor in adapter.heads.state_dict().items()}
@@ -155,7 +156,7 @@ def save(folder: Path, adapter: Adapter, card: str, plot: str = "") -> Path:
         name: tensor.detach().to("cpu", torch.float32 if name in _EXACT else torch.float16).contiguous()
         for name, tensor in parts.items()
     }
-    _check_finite(tensors, "nothing was saved; look at the training's losses")
+    _check_finite(tensors, "nothing was saved; check the training losses")
     manifest = Manifest(
         base=adapter.base,
         reader=READER,
@@ -180,26 +181,26 @@ def save(folder: Path, adapter: Adapter, card: str, plot: str = "") -> Path:
             shutil.rmtree(folder)
         aside.rename(folder)
     except OSError as error:
-        raise WeightsError(f"{folder}: {error}; free some space or choose another folder") from error
+        raise WeightsError(f"{folder}: {error}; free some disk space or use another folder") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
 
 
 def load(folder: Path) -> Adapter:
-    """The adapter in `folder`, in fp32 and not to be trained. Raises `WeightsError`, saying what is wrong with it."""
-    again = "train it again, or copy its folder whole"
+    """Load the adapter in `folder`, in fp32 and frozen. Raises `WeightsError` with the reason."""
+    again = "retrain it, or copy the complete folder"
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
         items = msgspec.json.decode((folder / ITEMS).read_bytes(), type=list[str]) if (folder / ITEMS).exists() else []
         tensors = {name: tensor.float() for name, tensor in load_file(folder / TENSORS).items()}
         version = _digest(folder)
     except (OSError, msgspec.DecodeError, SafetensorError) as error:
-        raise WeightsError(f"{folder} holds no adapter that can be read ({error}); {again}") from None
+        raise WeightsError(f"{folder} holds no readable adapter ({error}); {again}") from None
     if (manifest.reader, manifest.context) != (READER, CONTEXT):
         raise WeightsError(
-            f"{folder} was trained for {manifest.reader}/{manifest.context}, this version of Ouzel reads items and "
-            f"contexts as {READER}/{CONTEXT}; train it again"
+            f"{folder} was trained for {manifest.reader}/{manifest.context}, but this version of Ouzel reads items and "
+            f"contexts as {READER}/{CONTEXT}; retrain it"
         )
     _check_finite(tensors, again)
     heads = Heads(manifest.shape)
@@ -228,7 +229,7 @@ def load(folder: Path) -> Adapter:
 
 
 def _linear_shapes(decoder: Any, layers: int) -> dict[str, tuple[int, int]]:
-    """The outputs and inputs of each layer that LoRA changes, by its name in an adapter."""
+    """The output and input sizes of each layer that LoRA changes, by its name in an adapter."""
     return {
         f"{at}.{part}.{name}": tuple(getattr(getattr(layer, part), name).weight.shape)
         for at, layer in enumerate(list(decoder.layers)[:layers])
@@ -240,7 +241,7 @@ def _linear_shapes(decoder: Any, layers: int) -> dict[str, tuple[int, int]]:
 def _check_finite(tensors: Mapping[str, Tensor], what_to_do: str) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise WeightsError(f"{name} of the adapter has numbers that are not finite; {what_to_do}")
+            raise WeightsError(f"{name} of the adapter has non-finite numbers; {what_to_do}")
 
 
 def _digest(folder: Path) -> str:

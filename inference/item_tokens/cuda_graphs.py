@@ -1,14 +1,14 @@
-"""Passes of a few fixed shapes, for a GPU: recorded once as CUDA graphs, then replayed without launching each kernel.
+"""GPU passes of a few fixed shapes, recorded once as CUDA graphs and replayed without launching each kernel.
 
-A pass over one person's item tokens has some hundred kernels of a few microseconds each, so a GPU waits for Python to
-launch them. A graph is launched as one, but has fixed shapes. So people, prefixes and candidates are filled up to the
-next of a few sizes (a `Bucket`):
+A pass over one user's item tokens has some hundred kernels of a few microseconds each, so a GPU waits for Python to
+launch them. A graph is launched as a whole, but has fixed shapes. Users, prefixes and candidates are therefore padded
+to the next of a few sizes (a `Bucket`):
 
-    person 1:  [prefix tokens .. filled up][candidates .. filled up]
-    person 2:  [prefix tokens .. filled up][candidates .. filled up]
+    user 1:  [prefix tokens .. padding][candidates .. padding]
+    user 2:  [prefix tokens .. padding][candidates .. padding]
 
-A row sees itself and its person's real prefix as far as it stands there, and nothing else; so what fills up is seen by
-no real row. All follows from each person's prefix length, which is an input of the graph. Each candidate is one token.
+A row attends to itself and to earlier rows of its user's real prefix only, so no real row attends to padding. The masks
+follow from each user's prefix length, which is an input of the graph. Each candidate is one token.
 """
 
 from collections import OrderedDict
@@ -24,73 +24,73 @@ from inference.item_tokens.trunk import states
 from inference.transformer.attention import group
 
 _INSTRUCTION = 12
-"""Tokens that are allowed for an instruction without wishes."""
+"""Tokens reserved for an instruction without steering."""
 
 
 @dataclass(frozen=True, order=True)
 class Bucket:
-    """The shape of a pass: so many people, each with so many rows for the prefix and for candidates."""
+    """The shape of a pass: the number of users, and the rows per user for prefix and candidates."""
 
-    people: int
+    users: int
     prefix: int
     candidates: int
 
     @property
     def each(self) -> int:
-        """Rows of one person."""
+        """Rows per user."""
         return self.prefix + self.candidates
 
     @property
     def rows(self) -> int:
-        return self.people * self.each
+        return self.users * self.each
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The sizes that buckets are made of, each ascending. The default is 100 shapes.
+    """The available bucket sizes, each ascending. The default has 100 shapes.
 
-    Prefixes and candidates are multiples of 16 together, which the attention kernels of GPUs are made for.
+    Prefix and candidates together are multiples of 16, as GPU attention kernels prefer.
     """
 
-    people: tuple[int, ...] = (1, 2, 4, 8, 16)
+    users: tuple[int, ...] = (1, 2, 4, 8, 16)
     prefix: tuple[int, ...] = (16, 32, 64, 96, 160)
     candidates: tuple[int, ...] = (0, 32, 64, 128)
 
     def fit(self, sizes: Sequence[tuple[int, int]]) -> Bucket | None:
-        """The least bucket that holds people of these (prefix, candidates); None where the greatest does not."""
-        people = _step(self.people, len(sizes))
+        """The smallest bucket for users of these (prefix, candidates) sizes; None if the largest is too small."""
+        users = _step(self.users, len(sizes))
         prefix = _step(self.prefix, max((p for p, _ in sizes), default=0))
         candidates = _step(self.candidates, max((c for _, c in sizes), default=0))
-        if people is None or prefix is None or candidates is None:
+        if users is None or prefix is None or candidates is None:
             return None
-        return Bucket(people, prefix, candidates)
+        return Bucket(users, prefix, candidates)
 
     def upto(self, events: int, candidates: int) -> Iterator[Bucket]:
-        """The shapes of lists with up to so many events, a short instruction before them, and candidates."""
+        """The shapes of lists with up to this many events, after a short instruction, and candidates."""
         prefix = _step(self.prefix, events + _INSTRUCTION) or self.prefix[-1]
         most = _step(self.candidates, candidates) or self.candidates[-1]
         for p in self.prefix:
             for c in self.candidates:
                 if p <= prefix and c <= most:
-                    yield from (Bucket(people, p, c) for people in self.people)
+                    yield from (Bucket(users, p, c) for users in self.users)
 
     def groups(self, sizes: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-        """Places of people to be run together: those of one shape, as many as the greatest bucket holds.
+        """Indices of users to run together: users of one shape, up to the size of the largest bucket.
 
-        Somebody who fits no bucket comes alone.
+        A user who fits no bucket is a group alone.
         """
         alike: dict[Bucket | None, list[int]] = {}
         for place, size in enumerate(sizes):
             alike.setdefault(self.fit([size]), []).append(place)
         for bucket, places in alike.items():
-            most = 1 if bucket is None else self.people[-1]
+            most = 1 if bucket is None else self.users[-1]
             for begin in range(0, len(places), most):
                 yield places[begin : begin + most]
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """One person's input embeddings: `prefix` [P, H], at least one row, and `candidates` [C, H]."""
+class UserInput:
+    """One user's input embeddings: `prefix` [P, H], at least one row, and `candidates` [C, H]."""
 
     prefix: Tensor
     candidates: Tensor
@@ -102,29 +102,29 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The attention of a filled-up pass (`inference.transformer.attention.Attention`) of so many `people`.
+    """The attention of a padded pass (`inference.transformer.attention.Attention`) with this number of `users`.
 
-    `mask` is additive, [people, 1, G x T, T]: repeated for the G query heads that share a key head.
+    `mask` is additive, [users, 1, G x T, T]: repeated for the G query heads that share a key head.
     """
 
     mask: Tensor
-    people: int
+    users: int
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         heads, rows, size = query.shape
         queries, keys, values = (
-            x.view(-1, self.people, rows // self.people, size).transpose(0, 1) for x in (query, key, value)
+            x.view(-1, self.users, rows // self.users, size).transpose(0, 1) for x in (query, key, value)
         )
-        # The query heads that share a key head are laid out as more rows of it: no copy of the keys.
-        queries = queries.reshape(self.people, key.shape[0], -1, size)
+        # Query heads that share a key head become extra rows of it, which avoids copies of the keys.
+        queries = queries.reshape(self.users, key.shape[0], -1, size)
         found = scaled_dot_product_attention(queries, keys, values, attn_mask=self.mask, scale=scale)
-        return found.reshape(self.people, heads, -1, size).transpose(0, 1).reshape(heads, rows, size)
+        return found.reshape(self.users, heads, -1, size).transpose(0, 1).reshape(heads, rows, size)
 
 
 def grid(lengths: Tensor, bucket: Bucket) -> tuple[Tensor, Tensor]:
-    """Positions int64 [people, T] and what sees what, bool [people, T, T], from prefix lengths int64 [people].
+    """Positions int64 [users, T] and visibility bool [users, T, T], from prefix lengths int64 [users].
 
-    A candidate stands right after its person's prefix. Nothing here waits for the device.
+    A candidate's position is right after its user's prefix. Never synchronizes with the device.
     """
     place = torch.arange(bucket.each, device=lengths.device)
     positions = torch.minimum(place, lengths.unsqueeze(1))
@@ -135,15 +135,15 @@ def grid(lengths: Tensor, bucket: Bucket) -> tuple[Tensor, Tensor]:
 
 class Recorder(Protocol):
     def __call__(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        """Run `work` and keep it. Returns what runs it again on the same memory, and the tensor that it writes."""
+        """Run and record `work`. Returns a function that replays it on the same memory, and the tensor it writes."""
 
 
 def cuda_recorder(device: torch.device) -> Recorder:
-    """Records CUDA graphs that share one pool of memory, since they never run at once."""
+    """Record CUDA graphs that share one memory pool, since they never run concurrently."""
     pool: Any = torch.cuda.graph_pool_handle()
 
     def record(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-        # Libraries set themselves up at their first runs, which must not be recorded, on a stream of their own.
+        # Warm up on a side stream: the lazy initialization of libraries must not be recorded.
         aside: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(aside):
@@ -160,7 +160,7 @@ def cuda_recorder(device: torch.device) -> Recorder:
 
 @dataclass(frozen=True, eq=False)
 class _Shape:
-    """A bucket's memory, and what runs a pass on it."""
+    """A bucket's memory, and the function that runs a pass on it."""
 
     embeddings: Tensor
     lengths: Tensor
@@ -170,16 +170,15 @@ class _Shape:
 class BucketedTrunk:
     """The first layers of a language model (`inference.item_tokens.trunk`), in passes of fixed shapes.
 
-    With a `recorder` each shape is recorded at its first use, and at most `max_shapes` are held, least recently used
-    out; one holds its inputs and its output, 2 x rows x hidden numbers. Without one the same passes run as they are.
-    Not thread-safe.
+    With a `recorder`, each shape is recorded at its first use, and at most `max_shapes` are cached (LRU); each takes
+    2 x rows x hidden numbers for its input and output. Without one, the same passes run unrecorded. Not thread-safe.
     """
 
     def __init__(
         self, trunk: Any, ladder: Ladder = Ladder(), recorder: Recorder | None = None, max_shapes: int = 128
     ) -> None:
         if max_shapes < 1:
-            raise ValueError("at least one shape has to be held: max_shapes must be 1 or more")
+            raise ValueError("max_shapes must be 1 or more")
         weight = trunk.embed_tokens.weight
         self.ladder = ladder
         self._trunk = trunk
@@ -191,38 +190,38 @@ class BucketedTrunk:
 
     @property
     def shapes(self) -> int:
-        """How many are held."""
+        """The number of cached shapes."""
         return len(self._shapes)
 
     @torch.inference_mode()
     def prepare(self, events: int, candidates: int) -> None:
-        """Record the shapes of lists with up to so many events and candidates, before anybody waits for them."""
+        """Record the shapes of lists with up to this many events and candidates ahead of the first request."""
         for bucket in self.ladder.upto(events, candidates):
             self._shape(bucket)
 
     @torch.inference_mode()
-    def run(self, people: Sequence[Person]) -> list[Tensor]:
-        """The last hidden states of each person's real rows, prefix first: [P + C, H] each.
+    def run(self, users: Sequence[UserInput]) -> list[Tensor]:
+        """The last hidden states of each user's real rows, prefix first: [P + C, H] each.
 
-        Raises `ValueError` for people who fit no bucket: ask `ladder.groups` first.
+        Raises `ValueError` for users who fit no bucket: group them with `ladder.groups` first.
         """
-        bucket = self.ladder.fit([person.sizes for person in people])
+        bucket = self.ladder.fit([user.sizes for user in users])
         if bucket is None:
-            raise ValueError(f"{len(people)} people of {max(p.sizes for p in people)} rows fit no bucket")
+            raise ValueError(f"{len(users)} users of {max(p.sizes for p in users)} rows fit no bucket")
         shape = self._shape(bucket)
-        filled = shape.embeddings.view(bucket.people, bucket.each, self._hidden)
-        lengths = torch.zeros(bucket.people, dtype=torch.int64)
-        for at, person in enumerate(people):
-            prefix, candidates = person.sizes
+        filled = shape.embeddings.view(bucket.users, bucket.each, self._hidden)
+        lengths = torch.zeros(bucket.users, dtype=torch.int64)
+        for at, user in enumerate(users):
+            prefix, candidates = user.sizes
             lengths[at] = prefix
-            filled[at, :prefix] = person.prefix
-            filled[at, bucket.prefix : bucket.prefix + candidates] = person.candidates
+            filled[at, :prefix] = user.prefix
+            filled[at, bucket.prefix : bucket.prefix + candidates] = user.candidates
         shape.lengths.copy_(lengths, non_blocking=True)
-        found = shape.run().view(bucket.people, bucket.each, self._hidden)
-        # Copies: the next pass of this shape writes over what this one found.
+        found = shape.run().view(bucket.users, bucket.each, self._hidden)
+        # Copies: the next pass of this shape overwrites the output.
         return [
             torch.cat((found[at, :prefix], found[at, bucket.prefix : bucket.prefix + candidates]))
-            for at, (prefix, candidates) in enumerate(person.sizes for person in people)
+            for at, (prefix, candidates) in enumerate(user.sizes for user in users)
         ]
 
     def _shape(self, bucket: Bucket) -> _Shape:
@@ -230,19 +229,19 @@ class BucketedTrunk:
         if found is None:
             while len(self._shapes) >= self._max_shapes:
                 self._shapes.popitem(last=False)
-            found = self._shapes[bucket] = self._made(bucket)
+            found = self._shapes[bucket] = self._create(bucket)
         self._shapes.move_to_end(bucket)
         return found
 
-    def _made(self, bucket: Bucket) -> _Shape:
-        # Zeros once, and later what was there before: finite, since a weight of zero times infinity is not zero.
+    def _create(self, bucket: Bucket) -> _Shape:
+        # Padding must stay finite, since zero times infinity is NaN: it starts as zeros and later holds older inputs.
         embeddings = torch.zeros(bucket.rows, self._hidden, dtype=self._dtype, device=self._device)
-        lengths = torch.ones(bucket.people, dtype=torch.int64, device=self._device)
+        lengths = torch.ones(bucket.users, dtype=torch.int64, device=self._device)
 
         def work() -> Tensor:
             positions, visible = grid(lengths, bucket)
             mask = torch.zeros_like(visible, dtype=self._dtype).masked_fill_(~visible, float("-inf"))
-            attention = Grid(mask.repeat(1, self._group, 1).unsqueeze(1), bucket.people)
+            attention = Grid(mask.repeat(1, self._group, 1).unsqueeze(1), bucket.users)
             return states(self._trunk, embeddings, positions.flatten(), attention)
 
         if self._recorder is None:

@@ -1,15 +1,15 @@
-"""The item-token engine: requests in, scores and vectors out, at one token an item.
+"""The item-token engine: scores and vectors at one token per item.
 
-Every item's text is read once (`inference.item_tokens.reading`); what an adapter makes of the reading is kept: a token,
-which stands for the item in a context and as a candidate, and a vector. A pass goes through the first layers of the
-language model over
+Every item's text is read once (`inference.item_tokens.reading`). An adapter turns the reading into a token, which
+stands for the item in contexts and as a candidate, and a vector; both are cached. A pass goes through the first layers
+of the language model over
 
-    instruction, one token an event | candidate 1 | ... | candidate N
+    instruction, one token per event | candidate 1 | ... | candidate N
 
-in which a candidate sees the context and itself only. The state at the context's last token gives the context's vector,
-whose dot product with an item's vector is the item's retrieval logit; the state at a candidate gives a correction to
-that logit, and the two together are the candidate's score. The keys and values of a person's context are kept, so that
-the next list reads only what is new.
+where a candidate attends to the context and itself only. The state at the context's last token gives the context's
+vector, whose dot product with an item's vector is the item's retrieval logit. The state at a candidate gives a
+correction to that logit; their sum is the candidate's score. The keys and values of a user's context are cached, so the
+next list reads only new events.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from inference.errors import RequestRefused
 from inference.item_tokens import context
 from inference.item_tokens.adapter import Adapter, load
-from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder, Person, cuda_recorder
+from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder, UserInput, cuda_recorder
 from inference.item_tokens.items import Items, Pause
 from inference.item_tokens.reading import Reader
 from inference.item_tokens.reading_store import ReadingStore
@@ -46,16 +46,16 @@ from inference.wire import Answer, Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, Past, ScoreRequest
 
 _MASKS = 32
-"""Masks kept, by shape: people with histories of one length and lists of one length share one."""
+"""Maximum cached masks. Requests with the same lengths of history and list share one."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One person's part of a pass: where it starts from, and what is new of the prefix (instruction and events).
+    """One user's part of a pass: the cached state to start from, and the new part of the prefix (instruction, events).
 
-    `marks` are one number a token of the prefix: equal numbers, equal tokens. `prefix` [new, hidden] and `candidates`
-    [N, hidden] are input embeddings, `vectors` [N, width] the candidates' own. `past` int64 [3, events]: what the tower
-    reads, rows of items, of feelings and of gaps.
+    `marks` has one number per token of the prefix: equal numbers mean equal tokens. `prefix` [new, hidden] and
+    `candidates` [N, hidden] are input embeddings, `vectors` [N, width] the candidates' vectors. `past` int64
+    [3, events] is the tower's input: rows of items, feelings and gaps.
     """
 
     place: int
@@ -71,7 +71,7 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Passed:
-    """What a pass found, where it was found: people's `places`, how many candidates each has, all scores, vectors."""
+    """The results of a pass, still on its device: users' `places`, their numbers of candidates, all scores, vectors."""
 
     places: Sequence[int]
     counts: Sequence[int]
@@ -79,21 +79,20 @@ class _Passed:
     vectors: Tensor
 
     def answers(self) -> Iterator[tuple[int, Answered]]:
-        """Waits for the device."""
+        """Yield the answers. Waits for the device."""
         runs = torch.split(self.scores.cpu(), list(self.counts))
         for place, run, vector in zip(self.places, runs, self.vectors.cpu(), strict=True):
             yield place, Answered(tuple(run.tolist()), tuple(vector.tolist()))
 
 
 class ItemTokenEngine:
-    """Scores with one adapter on one model. Not thread-safe, except that `score` may be called where `describe` and
-    `tend` pause, and `save` from the thread that describes at any time: `inference.shared` does that.
+    """Scores with one adapter on one model. Not thread-safe, except that `score` may be called while `describe` or
+    `tend` pauses, and `save` at any time from the thread that describes (see `inference.shared`).
 
-    `version` names the weights, their number format, the adapter and how contexts are made: vectors and scores of equal
-    versions belong together, up to rounding. `chosen` says why that number format. `layers` are those that are passed
-    through, and `exact` says which parts of them are not quantized though the settings say so. On a GPU passes have a
-    few fixed shapes (`inference.item_tokens.cuda_graphs`). `decoder` is taken over: its layers are laid out for
-    inference.
+    `version` identifies the weights, their number format, the adapter and the context format: vectors and scores of
+    equal versions are comparable, up to rounding. `chosen` explains the number format. `layers` are the layers used;
+    `exact` names the parts of them that stay unquantized despite the settings. On a GPU, passes have a few fixed shapes
+    (`inference.item_tokens.cuda_graphs`). The engine owns `decoder` and changes the layout of its layers for inference.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class ItemTokenEngine:
         chosen: Chosen | None = None,
         readings: Path | None = None,
     ) -> None:
-        """`readings` is the folder in which readings are kept; None keeps none on disk."""
+        """`readings` is the folder of the reading store; None stores no readings on disk."""
         check_packable(decoder.config, version)
         self.chosen = chosen or Chosen(settings, "set", {})
         weight = decoder.embed_tokens.weight
@@ -130,7 +129,7 @@ class ItemTokenEngine:
             ids = context.instruction(tokens)
             embedded = self._trunk.embed_tokens(torch.tensor(ids, device=self._device)).float()
             self._begin = embedded, ids
-            """The embeddings of what every context begins with, and their marks: the token ids."""
+            """The embeddings of the instruction, and their marks: the token ids."""
         self.exact = quantize(self._trunk, settings.quantization, lambda: self._try(SAMPLE))
         self.clear()
         for each in (self._trunk, reader.trunk):
@@ -142,10 +141,10 @@ class ItemTokenEngine:
     def load(
         cls, weights: Path, adapter: Path, settings: ModelSettings, readings: Path | None = None
     ) -> "ItemTokenEngine":
-        """Over a folder that `inference.transformer.weights.convert` made, an adapter's folder, and one in which
-        readings are kept. Raises `WeightsError`.
+        """Load from a folder that `inference.transformer.weights.convert` made and an adapter's folder; `readings` is
+        the folder of the reading store. Raises `WeightsError`.
 
-        Sets this process's number of torch threads.
+        Sets the number of torch threads of this process.
         """
         manifest = read_manifest(weights)
         chosen = choose(settings, weights)
@@ -159,7 +158,7 @@ class ItemTokenEngine:
 
     @property
     def behind(self) -> bool:
-        """Whether there is something to `tend` or to `save`."""
+        """Whether `tend` or `save` has work to do."""
         return self._items.wanted or self._readings.unsaved
 
     @property
@@ -167,21 +166,21 @@ class ItemTokenEngine:
         return self._readings.counts
 
     def use(self, bucketed: BucketedTrunk) -> None:
-        """Make passes with `bucketed` from now on, which reads every context anew: nothing of people is kept."""
+        """Run passes with `bucketed` from now on. It reads every context from the start: prefixes are not cached."""
         self._bucketed = bucketed
         self._prefixes = PrefixCache(0)
 
     def forget(self, sessions: Sequence[int] | None) -> None:
-        """Drop the kept prefixes of these sessions, or of all (None)."""
+        """Drop the cached prefixes of these sessions, or of all (None)."""
         self._prefixes.forget(sessions)
 
     def clear(self) -> None:
-        """Forget what was made of items, and what was read of people."""
+        """Clear the caches of items and prefixes."""
         self._items.clear()
         self._prefixes.clear()
 
     def warm_up(self) -> None:
-        """One small request, so that the first real one does not pay for what torch sets up on first use."""
+        """Score one small request, so that the first real one does not pay for torch's lazy initialization."""
         past = Past("a", "like", feeling=1)
         self._try(ScoreRequest(session=0, scene="default", history=(past,), candidates=(Candidate("b"),)))
         self.clear()
@@ -189,13 +188,13 @@ class ItemTokenEngine:
             self._bucketed.prepare(self._settings.max_events, self._settings.max_candidates)
 
     def score(self, requests: Sequence[ScoreRequest], skip: Callable[[int], bool] | None = None) -> list[Answer]:
-        """Score a batch, people packed into passes of about `max_pass_tokens`; answers in order.
+        """Score a batch, packed into passes of about `max_pass_tokens`; answers are in request order.
 
-        `skip(i)` is asked just before the pass of request i: whether nobody waits for it any more. A request out of
-        bounds gets its own `RequestRefused`; the others are not touched. At most `max_reads` items are read a call, the
-        newest of the histories first. Beyond that, an event whose item is not read yet is left out, and a candidate is
-        scored as the average item; `tend` reads them. Where all are read, no answer depends on what else is in the
-        batch or on what was read before, up to rounding.
+        `skip(i)` is called just before the pass of request i and returns whether its caller has given up. A request out
+        of bounds gets a `RequestRefused` as its answer; others are unaffected. Each call reads at most `max_reads` new
+        items, the newest of the histories first. Of the rest, events are left out and candidates are scored as the
+        average item; `tend` reads them later. If all items are read, answers do not depend on the rest of the batch or
+        on earlier calls, up to rounding.
         """
         answers: list[Answer] = [None] * len(requests)
         passes: list[_Passed] = []
@@ -204,8 +203,8 @@ class ItemTokenEngine:
         for place, request in enumerate(requests):
             if len(request.candidates) > self._settings.max_candidates:
                 answers[place] = RequestRefused(
-                    f"{len(request.candidates)} candidates, at most {self._settings.max_candidates} are scored; "
-                    "send fewer, or build the model repository with a greater max_candidates"
+                    f"{len(request.candidates)} candidates, at most {self._settings.max_candidates} are allowed; "
+                    "send fewer, or build the model repository with a larger max_candidates"
                 )
                 continue
             expected = len(self._history(request)) + len(request.candidates)
@@ -215,39 +214,39 @@ class ItemTokenEngine:
             batch.append(place)
             rows += expected
         self._run(batch, requests, skip, reads, passes)
-        # Only here is a GPU waited for: while it passes over one batch, the next is made ready.
+        # The only synchronization with a GPU: while it runs one batch, the next is prepared.
         for passed in passes:
             for place, answered in passed.answers():
                 answers[place] = answered
         return answers
 
     def describe(self, items: Sequence[Candidate], pause: Pause = None) -> ItemVectors:
-        """The vectors of at most `MAX_DESCRIBED` items; all that are not read yet are read. Raises `RequestRefused`.
+        """Return the vectors of at most `MAX_DESCRIBED` items, reading the new ones. Raises `RequestRefused`.
 
-        `pause` is called between layers, and `score` may be called within it. What lists lack is read first.
+        `pause` is called between layers and may call `score`. Items that lists lack are read first.
         """
         if len(items) > MAX_DESCRIBED:
-            raise RequestRefused(f"{len(items)} items, at most {MAX_DESCRIBED} are described at once; ask in parts")
-        torch.set_num_threads(self._threads)  # torch sets this per thread, and begins with the number of cores
+            raise RequestRefused(f"{len(items)} items, at most {MAX_DESCRIBED} per request; split the request")
+        torch.set_num_threads(self._threads)  # per thread in torch; the default is the number of cores
         vectors = self._items.have(items, pause)
         values = vectors.cpu().numpy().astype("<f4").tobytes()
         return ItemVectors(width=vectors.shape[1], values=values, model_version=self.version)
 
     def tend(self, pause: Pause = None) -> None:
-        """Read what lists lacked since the last time. `pause` is as for `describe`."""
+        """Read the items that lists have lacked since the last call. `pause` is as for `describe`."""
         torch.set_num_threads(self._threads)
         self._items.tend(pause)
 
     def save(self) -> None:
-        """Write to disk what was read since the last time."""
+        """Write new readings to disk."""
         self._readings.save()
 
     def _history(self, request: ScoreRequest) -> Sequence[Past]:
         return request.history[-self._settings.max_events :]
 
     def _try(self, request: ScoreRequest) -> None:
-        """Score a request of our own, whose items are read for it."""
-        self._items.try_out([*request.history, *request.candidates])
+        """Score an internal request, reading its items first."""
+        self._items.read_unstored([*request.history, *request.candidates])
         self.score([request])
 
     def _run(
@@ -258,7 +257,7 @@ class ItemTokenEngine:
         reads: int,
         passes: list[_Passed],
     ) -> int:
-        """Pass over a batch, with at most `reads` items read before it. How many were."""
+        """Run a batch, reading at most `reads` items before it. Returns the number of items read."""
         wanted = [place for place in batch if skip is None or not skip(place)]
         if not wanted:
             return 0
@@ -300,10 +299,10 @@ class ItemTokenEngine:
 
     @torch.inference_mode()
     def _pass(self, works: Sequence[_Work]) -> _Passed:
-        """Passes over the parts of several people, one where shapes are free."""
+        """Run the parts of several users: in one pass, or several of fixed shapes."""
         hidden = self._packed(works) if self._bucketed is None else self._filled(works, self._bucketed)
         last = torch.stack([own[len(work.prefix) - 1] for work, own in zip(works, hidden, strict=True)])
-        vectors = self._beside(self._heads.contexts(last), [work.past for work in works])
+        vectors = self._with_tower(self._heads.contexts(last), [work.past for work in works])
         corrections = self._heads.corrections(
             torch.cat([own[len(work.prefix) :] for work, own in zip(works, hidden, strict=True)])
         )
@@ -312,8 +311,8 @@ class ItemTokenEngine:
         scores = (torch.cat([work.vectors for work in works]) * owner).sum(-1) + corrections
         return _Passed([work.place for work in works], counts, scores, vectors)
 
-    def _beside(self, contexts: Tensor, pasts: Sequence[NDArray[np.int64]]) -> Tensor:
-        """Context vectors with what the tower, if there is one, makes of the newest of each past beside them."""
+    def _with_tower(self, contexts: Tensor, pasts: Sequence[NDArray[np.int64]]) -> Tensor:
+        """Append the tower's vectors, if there is a tower, to the context vectors."""
         tower = self._residuals.tower
         if tower is None:
             return contexts
@@ -327,18 +326,18 @@ class ItemTokenEngine:
         return torch.cat((contexts, found * self._heads.slope), dim=-1)
 
     def _filled(self, works: Sequence[_Work], bucketed: BucketedTrunk) -> list[Tensor]:
-        """The last hidden states of each person's rows, in passes of fixed shapes."""
-        people = [Person(work.prefix.to(self._dtype), work.candidates.to(self._dtype)) for work in works]
+        """The last hidden states of each user's rows, in passes of fixed shapes."""
+        users = [UserInput(work.prefix.to(self._dtype), work.candidates.to(self._dtype)) for work in works]
         found: dict[int, Tensor] = {}
-        for places in bucketed.ladder.groups([person.sizes for person in people]):
-            if bucketed.ladder.fit([people[place].sizes for place in places]) is None:
+        for places in bucketed.ladder.groups([user.sizes for user in users]):
+            if bucketed.ladder.fit([users[place].sizes for place in places]) is None:
                 found.update(zip(places, self._packed([works[place] for place in places]), strict=True))
             else:
-                found.update(zip(places, bucketed.run([people[place] for place in places]), strict=True))
+                found.update(zip(places, bucketed.run([users[place] for place in places]), strict=True))
         return [found[place] for place in range(len(works))]
 
     def _packed(self, works: Sequence[_Work]) -> Sequence[Tensor]:
-        """The last hidden states of each person's rows, in one pass. Keeps the prefixes."""
+        """The last hidden states of each user's rows, in one pass. Caches the prefixes."""
         layouts = [work.layout for work in works]
         masks = [self._mask(len(work.marks), len(work.vectors), work.layout.kept) for work in works]
         attention = Pass(layouts, masks, [work.start for work in works])

@@ -1,8 +1,8 @@
-"""The learned parts around the language model: what an item's reading becomes, and what a state says of items.
+"""The learned heads around the language model: from readings to tokens and vectors, and from states to scores.
 
 Shapes: R is the length of a reading, H the hidden size of the language model, D the width of item vectors. A context
 vector has D + 1 numbers, the last of them 1; an item vector D + 1, the last its bias: their dot product is the
-retrieval logit. Calibration makes it the log-odds of a like: `slope` and `offset` change no order.
+retrieval logit. Calibration turns it into the log-odds of a like: `slope` and `offset` preserve the order.
 """
 
 import math
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 GAPS = 12
-"""Buckets of the time between two events of a person, powers of 4 seconds: up to a second, 4 s, ... 48 days, more."""
+"""Buckets of the time between two events of a user, in powers of 4 seconds: up to a second, 4 s, ... 48 days, more."""
 
 FEELINGS = 5
-"""What a person thought of an item, from disliked much (-2) over met (0) to liked much (2)."""
+"""Levels of feeling about an item, from strongly disliked (-2) over seen (0) to strongly liked (2)."""
 
 INSTRUCTION = "What will this person like next?"
-"""What every context begins with, in the language model's own tokens."""
+"""The start of every context, in text tokens of the language model."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sizes of an adapter. `layers` are the first of the base model; `rank` is that of LoRA in each of them.
-    `tower` is the width of `inference.item_tokens.tower`; 0 is none."""
+    """The sizes of an adapter. `layers` is the number of base model layers, from the first; `rank` is the LoRA rank in
+    each of them; `tower` is the width of `inference.item_tokens.tower`, 0 for none."""
 
     hidden: Annotated[int, Meta(ge=1, le=16_384)]
     reading: Annotated[int, Meta(ge=1, le=65_536)]
@@ -41,12 +41,12 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def vector(self) -> int:
-        """Numbers of an item's or a context's vector: those of the text, the bias, those of the tower."""
+        """The length of item and context vectors: text, bias, and tower."""
         return self.width + 1 + self.tower
 
 
 class Heads(nn.Module):
-    """Everything that is learned, except LoRA and what belongs to single items (`inference.item_tokens.residuals`)."""
+    """All learned parameters, except LoRA and the residuals of single items (`inference.item_tokens.residuals`)."""
 
     mean: Tensor
     scale: Tensor
@@ -54,7 +54,7 @@ class Heads(nn.Module):
     offset: Tensor
 
     def __init__(self, shape: Shape, scale: float = 0.1) -> None:
-        """`scale` is the root mean square of the language model's own embeddings, which item tokens start out with."""
+        """`scale` is the root mean square of the language model's embeddings: the initial scale of item tokens."""
         super().__init__()
         self.shape = shape
         h, r, d = shape.hidden, shape.reading, shape.width
@@ -80,24 +80,24 @@ class Heads(nn.Module):
             nn.init.zeros_(zero)
 
     def centred(self, readings: Tensor) -> Tensor:
-        """Raw readings [n, 2, R / 2] as the other methods take them, [n, R]: each half centred and of one length."""
+        """Normalize raw readings [n, 2, R / 2] to [n, R], as the other methods expect: centre and scale each half."""
         halves = readings.float().flatten(1) - self.mean
         halves = functional.normalize(halves.view(len(readings), 2, -1), dim=-1)
         return halves.flatten(1) * math.sqrt(self.shape.reading / 2)
 
     def tokens(self, readings: Tensor, residuals: Tensor | None = None) -> Tensor:
-        """Items as input embeddings, before what the person did with them: [n, R] to [n, H]. `residuals` is [n, H]."""
+        """Items as input embeddings, without the user's event: [n, R] to [n, H]. `residuals` is [n, H]."""
         found: Tensor = self.project(readings)
         return found if residuals is None else found + residuals
 
     def events(self, tokens: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
-        """What a person did, as the language model takes it: [..., H]. `feelings` are rows as `feeling_rows` gives
-        them, `gaps` are buckets."""
+        """A user's events as input embeddings: [..., H]. `feelings` are rows from `feeling_rows`, `gaps` are
+        buckets."""
         found: Tensor = (tokens + self.feeling(feelings) + self.gap(gaps)) * self.scale
         return found
 
     def candidates(self, tokens: Tensor) -> Tensor:
-        """Candidates as the language model takes them: [..., H]."""
+        """Candidates as input embeddings: [..., H]."""
         return (tokens + self.candidate) * self.scale
 
     def vectors(self, readings: Tensor, residuals: Tensor | None = None) -> Tensor:
@@ -113,24 +113,24 @@ class Heads(nn.Module):
         return torch.cat((found, torch.ones_like(found[..., :1])), dim=-1)
 
     def corrections(self, states: Tensor) -> Tensor:
-        """What a candidate's own state adds to its retrieval logit: [..., H] to [...]."""
+        """The correction that a candidate's state adds to its retrieval logit: [..., H] to [...]."""
         found: Tensor = self.correct(self.correct_norm(states.float()))
         return found.squeeze(-1) * self.slope
 
     def calibrate(self, slope: float, offset: float) -> None:
-        """Have logits be `slope` (above 0) times what they were trained as, plus `offset`; (1, 0) undoes it."""
+        """Transform logits to `slope` (above 0) times the trained logit, plus `offset`; (1, 0) undoes it."""
         if not slope > 0:
-            raise ValueError(f"a slope of {slope} would turn the order round")
+            raise ValueError(f"a slope of {slope} would reverse the order: use one above 0")
         self.slope.fill_(slope)
         self.offset.fill_(offset)
 
 
 def feeling_rows(feelings: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rows that stand for feelings of -2 to 2 (what is beyond is taken for these): 0 to FEELINGS - 1."""
+    """The embedding rows of feelings, 0 to FEELINGS - 1. Feelings are clipped to -2 to 2."""
     return np.asarray(feelings, np.int64).clip(-(FEELINGS // 2), FEELINGS // 2) + FEELINGS // 2
 
 
 def gap_buckets(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The bucket of each time since the event before, 0 to GAPS - 1. NaN or infinity (no event before) is the last."""
+    """The bucket of each time since the previous event, 0 to GAPS - 1. NaN or infinity (none) is the last bucket."""
     sane = np.nan_to_num(np.asarray(seconds, np.float64), nan=np.inf, posinf=1e18).clip(0.0, 1e18)
     return (np.log(sane + 1.0) / math.log(4.0)).astype(np.int64).clip(0, GAPS - 1)

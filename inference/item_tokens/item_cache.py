@@ -1,4 +1,4 @@
-"""Item tokens and vectors that are kept between requests: least recently used goes first, bounded in bytes."""
+"""An LRU cache of item tokens and vectors, bounded in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from torch import Tensor
 _FIRST = 1_024
 
 
-class KeptItems:
-    """One token [hidden] and one vector [width] a key, float32. Not thread-safe: it belongs to one engine.
+class ItemCache:
+    """One token [hidden] and one vector [width] per key, float32. Not thread-safe: it belongs to one engine.
 
-    At most `max_bytes` of them. The keys add about 150 bytes an item. Row 0 is all zero, for what is not kept.
+    Holds at most `max_bytes`, plus about 150 bytes per item for the keys. Row 0 is all zeros, for keys not cached.
     """
 
     def __init__(self, hidden: int, width: int, max_bytes: int, device: torch.device) -> None:
@@ -24,8 +24,8 @@ class KeptItems:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def lacking(self, keys: Sequence[bytes]) -> list[int]:
-        """The places of `keys` that are not kept, each key once. Those that are count as used."""
+    def missing(self, keys: Sequence[bytes]) -> list[int]:
+        """The indices of `keys` that are not cached, each key once. Marks the others as used."""
         missing: dict[bytes, int] = {}
         for place, key in enumerate(keys):
             if key in self._rows:
@@ -35,9 +35,9 @@ class KeptItems:
         return list(missing.values())
 
     def put(self, keys: Sequence[bytes], tokens: Tensor, vectors: Tensor) -> None:
-        """Keep one row for each key, none of them kept so far, and drop the least recently used beyond the bound."""
+        """Cache one row per key, none of them cached so far, and evict the least recently used beyond the bound."""
         if len(keys) > self.capacity:
-            raise ValueError(f"{len(keys)} items at once, at most {self.capacity} are kept")
+            raise ValueError(f"{len(keys)} items at once, but the cache holds at most {self.capacity}")
         held = len(self._rows)
         freed = [self._rows.popitem(last=False)[1] for _ in range(held + len(keys) - self.capacity)]
         rows = [*freed, *range(held + 1, held + 1 + len(keys) - len(freed))]
@@ -47,9 +47,9 @@ class KeptItems:
         self._vectors[rows] = vectors
 
     def take(self, keys: Sequence[bytes]) -> tuple[Tensor, Tensor, Tensor]:
-        """Copies of the tokens [n, hidden] and vectors [n, width], zero where a key is not kept; and which are, [n].
+        """Copies of the tokens [n, hidden] and vectors [n, width], zeros for missing keys; and which are cached, [n].
 
-        The last is in the CPU's memory, so that nobody has to wait for a GPU to learn it.
+        The last is in CPU memory, so that reading it needs no synchronization with a GPU.
         """
         rows = torch.tensor([self._rows.get(key, 0) for key in keys], dtype=torch.int64)
         there = rows.to(self._tokens.device, non_blocking=True)

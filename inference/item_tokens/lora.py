@@ -13,11 +13,11 @@ ADAPTED = (
     ("mlp", ("gate_proj", "up_proj", "down_proj")),
 )
 STRENGTH = 2.0
-"""What the low-rank product is multiplied by."""
+"""Factor of the low-rank product."""
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer plus STRENGTH * up(down(x)). `up` starts at zero: at first nothing is changed."""
+    """A frozen linear layer plus STRENGTH * up(down(x)). `up` starts at zero, so the layer is unchanged at first."""
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class LoraLinear(nn.Module):
 
 
 def adapt(language_model: Any, rank: int) -> dict[str, nn.Parameter]:
-    """Put LoRA into every layer of a transformers decoder, in place. Returns what is to be trained, by name."""
+    """Add LoRA to every layer of a transformers decoder, in place. Returns the trainable parameters by name."""
     language_model.requires_grad_(False)
     found: dict[str, nn.Parameter] = {}
     for at, layer in enumerate(language_model.layers):
@@ -47,7 +47,7 @@ def adapt(language_model: Any, rank: int) -> dict[str, nn.Parameter]:
 
 @torch.no_grad()
 def merge(language_model: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Add LoRA to the weights of a decoder that is not adapted, in place; `tensors` are named as by `adapt`."""
+    """Merge LoRA into the weights of an unadapted decoder, in place. `tensors` have the names that `adapt` returns."""
     for at, layer in enumerate(language_model.layers):
         for part, names in ADAPTED:
             for name in names:

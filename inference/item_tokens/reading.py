@@ -1,8 +1,8 @@
-"""What the language model makes of an item's text: its reading. It depends on the base weights and the text only.
+"""Compute readings: representations of item texts by the language model, which depend only on base weights and text.
 
-A reading is the mean of the hidden states over the tokens of the text, after each of two layers. The text stands alone
-after one opening token, which is left out of the mean: the first token of a text draws states hundreds of times larger
-than all others. Centring is the adapter's part.
+A reading is the mean of the hidden states over the tokens of the text, after each of two layers. The text follows one
+opening token, which is excluded from the mean: the first token of a text has states hundreds of times larger than all
+others. The adapter does the centring.
 """
 
 import statistics
@@ -20,42 +20,42 @@ from inference.item_tokens.trunk import cut, states
 from inference.transformer.tokenizer import Tokens
 
 VERSION = "r1"
-"""Part of every version that depends on readings: another way of reading gives others."""
+"""Part of every version that depends on readings."""
 
 DEPTHS = (12, 24)
-"""The layers after which states are read, for SmolLM2's 30. Others are an adapter's own."""
+"""The layers after which states are read, by default: for SmolLM2's 30 layers. Adapters may use others."""
 
 MAX_TOKENS = 64
 _OPENING = "\n"
 _CHARACTERS_A_TOKEN = 24
-"""Text beyond so many characters for each token that is read is not even tokenized."""
+"""Text beyond this many characters per allowed token is cut before tokenization."""
 _PASS_TOKENS = 512
-"""Tokens of one pass: more are no faster on a CPU and need more memory."""
+"""Tokens per pass: more are no faster on a CPU and need more memory."""
 
 LAYER_SECONDS = 0.04
-"""How long one layer of a pass that gives way may take: what a list waits for, at most."""
+"""Target duration of one layer of a yielding pass: the longest that a list waits for it."""
 
 _FIRST_TOKENS, _FEWEST_TOKENS = 64, 32
-"""Tokens of the first pass that gives way, before any was timed, and of each one on the slowest machine."""
+"""Tokens of the first yielding pass, before any is timed, and the minimum on slow machines."""
 
 Progress = Callable[[int, int], None]
-"""Called with how many texts are read, and of how many."""
+"""Called with the number of texts read and the total."""
 
 
 def compose(text: str, about: str) -> str:
-    """The one text that is read of an item: its title, then its attributes and description."""
+    """The text to read for an item: its title, then its attributes and description."""
     return f"{text}. {about}" if about else text
 
 
 def digest(text: str) -> bytes:
-    """The 16 bytes under which a text's reading is kept."""
+    """The 16-byte key of a text's reading."""
     return blake2b(text.encode(errors="replace"), digest_size=16).digest()
 
 
 class Reader:
     """Reads texts with a transformers decoder that was loaded with `inference.transformer.attention.IMPLEMENTATION`.
 
-    `base` names its weights and number format. Only the layers up to the deepest of `depths` are run. Not thread-safe.
+    `base` names its weights and number format. Runs only the layers up to the deepest of `depths`. Not thread-safe.
     """
 
     def __init__(self, decoder: Any, tokens: Tokens, base: str, depths: Sequence[int] = DEPTHS) -> None:
@@ -70,15 +70,15 @@ class Reader:
         self.hidden: int = weight.shape[1]
         self._device = weight.device
         self._most = _FIRST_TOKENS
-        """Tokens of the next pass that gives way."""
+        """Tokens of the next yielding pass."""
 
     def tokens(self, text: str) -> tuple[int, ...]:
-        """What is read of `text`: the opening token and 1 to `MAX_TOKENS` others."""
+        """The tokens read for `text`: the opening token and 1 to `MAX_TOKENS` others."""
         found = self._tokens.data(clean(text[: MAX_TOKENS * _CHARACTERS_A_TOKEN]) or "?")[:MAX_TOKENS]
         return (*self._opening, *(found or self._opening))
 
     def read(self, texts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
-        """Readings as float32 [texts, depths, hidden]. No text changes another's reading, up to rounding."""
+        """Readings as float32 [texts, depths, hidden]. Each is independent of the other texts, up to rounding."""
         found = torch.empty(len(texts), len(self.depths), self.hidden)
         done = 0
         for places, readings in self.passes(texts):
@@ -90,10 +90,10 @@ class Reader:
     def passes(
         self, texts: Sequence[str], pause: Callable[[], None] | None = None
     ) -> Iterator[tuple[list[int], Tensor]]:
-        """The same a pass at a time: the places of the texts that it read, and their readings.
+        """Yield the results of one pass at a time: indices of its texts, and their readings.
 
-        `pause` is called before each layer, and may read other texts with this reader; what it raises ends the pass.
-        With it, a pass is of as many tokens as have a layer take `LAYER_SECONDS`, by what the passes before took.
+        `pause` is called before each layer and may read other texts with this reader; an exception from it ends the
+        pass. With `pause`, passes are sized by the speed of earlier ones so that a layer takes `LAYER_SECONDS`.
         """
         ids = [self.tokens(text) for text in texts]
         for places in _batches(ids, lambda: _PASS_TOKENS if pause is None else self._most):
@@ -101,7 +101,7 @@ class Reader:
 
     @torch.inference_mode()
     def _pass(self, ids: Sequence[tuple[int, ...]], pause: Callable[[], None] | None) -> Tensor:
-        """Readings of some texts in one pass, without padding outside of the attention."""
+        """Readings of texts in one pass, without padding outside the attention."""
         lengths = [len(run) for run in ids]
         rows = torch.tensor([token for run in ids for token in run], device=self._device)
         positions = torch.cat([torch.arange(length) for length in lengths]).to(self._device)
@@ -109,7 +109,7 @@ class Reader:
         taken: dict[int, Tensor] = {}
 
         def take(depth: int, layer_kwargs: dict[str, Any], output: Any) -> None:
-            # Another pass may go through the same layers while this one pauses.
+            # Another pass may run through the same layers while this one pauses.
             if layer_kwargs.get("packed") is attention:
                 taken[depth] = output[0]
 
@@ -129,16 +129,17 @@ class Reader:
         return torch.stack([run[1:].mean(0) for run in torch.split(deep, lengths)])
 
     def _learn_pace(self, seconds: Sequence[float], tokens: int) -> None:
-        """From the layers of a pass that gave way. A small one says little: its time is that of the weights."""
+        """Adapt the pass size to the layer times of a yielding pass. Ignores small passes, which the time to load
+        weights dominates."""
         if seconds and (tokens >= self._most // 2 or statistics.median(seconds) > LAYER_SECONDS):
             fitting = int(tokens * LAYER_SECONDS / max(statistics.median(seconds), 1e-6))
             self._most = min(max(fitting, _FEWEST_TOKENS), 2 * self._most, _PASS_TOKENS)
 
 
 class Texts:
-    """The attention of a pass over several texts, one after another: each is causal and sees itself only.
+    """The attention of a pass over several concatenated texts: causal, and within each text only.
 
-    It calls `pause` in each layer, and has the `seconds` that passed from one pause to the next.
+    Calls `pause` in each layer; `seconds` holds the times between consecutive pauses.
     """
 
     def __init__(self, lengths: list[int], pause: Callable[[], None] | None = None) -> None:
@@ -161,13 +162,13 @@ class Texts:
             )
             for whole in (query, key, value)
         )
-        # What is padded stands behind, where a causal mask hides it from every real row.
+        # Padding is at the end, where the causal mask hides it from every real row.
         out = scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=scale, enable_gqa=True)
         return torch.cat([run[:, :length] for run, length in zip(out, self._lengths, strict=True)], dim=1)
 
 
 def _batches(ids: Sequence[tuple[int, ...]], most: Callable[[], int]) -> Iterator[list[int]]:
-    """Places of texts of about one length, up to `most()` tokens together: it is asked for each batch."""
+    """Indices of texts of similar length, in batches of up to `most()` tokens, evaluated for each batch."""
     batch: list[int] = []
     tokens = 0
     for place in sorted(range(len(ids)), key=lambda place: len(ids[place])):

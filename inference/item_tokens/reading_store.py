@@ -1,11 +1,11 @@
-"""Readings kept on disk under the digests of their texts, so that each text is read once, whatever is restarted.
+"""A store of readings on disk, keyed by digests of their texts, so that each text is read once across restarts.
 
-One SQLite file for each reader's version: other weights, number formats or ways of reading never mix. Several processes
-may use it at once: servers, workers that score in-process, training, evaluation. It holds what the base model makes of
-items' texts, and nothing of users.
+There is one SQLite file per reader version: readings of different weights, number formats or reader versions never mix.
+Several processes may share it: servers, workers that score in-process, training, evaluation. It holds the base model's
+readings of item texts, and no user data.
 
-A store that fails (a full disk, a folder that cannot be written, a damaged file) stops nothing: items are read again.
-Each kind of failure is logged once, and all are counted. A damaged file is set aside and a new one begun.
+Failures (a full disk, an unwritable folder, a damaged file) are not fatal: items are read again. Each kind of failure
+is logged once, and all are counted. A damaged file is set aside and replaced by a new one.
 """
 
 import logging
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 else:
     try:
         import sqlite3
-    except ImportError:  # a Python that was built without it
+    except ImportError:  # a Python built without it
         sqlite3 = None
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,16 @@ log = logging.getLogger(__name__)
 _NUMBER = 4
 _SUM = 4
 _OVERHEAD = 128
-"""Bytes of a reading's row beside its numbers, or a few more: digest, checksum, index, what stays empty of pages."""
+"""Upper estimate of the bytes per row besides the numbers: digest, checksum, index, unused parts of pages."""
 
 _LOOK_UP_SECONDS, _WRITE_SECONDS = 0.05, 5.0
-"""How long another process that writes is waited for. A list waits for a look-up, and nobody for a write."""
+"""Lock timeouts while another process writes. Look-ups delay a list; writes run in the background."""
 
-_ASKED = 500
-"""Digests of one query."""
+_QUERY_SIZE = 500
+"""Digests per query."""
 
-_TOGETHER = 256
-"""Texts that training reads before it writes: what an interrupted run loses at most."""
+_WRITE_SIZE = 256
+"""Texts that training reads between writes: the most that an interrupted run loses."""
 
 _SET_UP = (
     "PRAGMA auto_vacuum=INCREMENTAL",
@@ -55,47 +55,47 @@ T = TypeVar("T")
 
 
 class ReadingStore:
-    """Readings float32 [depths, hidden] by digests of 16 bytes, the oldest evicted beyond `max_bytes`.
+    """Readings float32 [depths, hidden] by 16-byte digests; the oldest are evicted beyond `max_bytes`.
 
-    A reading takes its numbers and about 100 bytes: 4.7 KB with SmolLM2. No method raises. `get` is for one thread at a
-    time, and `put` for another.
+    A reading takes its numbers and about 100 bytes: 4.7 KB with SmolLM2. No method raises. Call `get` from one thread
+    at a time; `put` may run in another.
     """
 
     def __init__(self, folder: Path, version: str, shape: tuple[int, int], max_bytes: int) -> None:
         self.path = folder / f"readings-{version}.sqlite"
         self.capacity = max(1, max_bytes // (_NUMBER * shape[0] * shape[1] + _OVERHEAD))
         self.failures = 0
-        """Times that something could not be looked up or kept."""
+        """Number of failed look-ups and writes."""
         self._shape = shape
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._file = 0
-        """Which file was used last, by its inode: another process may have put a new one in the place of a damaged."""
+        """Inode of the file last used: another process may have replaced a damaged file."""
         self._looking: tuple[sqlite3.Connection, int] | None = None
-        """Where readings are looked up, and which file that is."""
+        """The connection for look-ups, and the inode of its file."""
         self._guarded(self._create)
 
     @classmethod
     def of(cls, folder: Path | None, reader: Reader, max_bytes: int) -> "ReadingStore | None":
-        """The store of what `reader` reads, in `folder`; None without one, or where this Python has no SQLite."""
+        """The store for `reader` in `folder`; None without a folder, or if this Python has no SQLite."""
         if folder is None:
             return None
         if sqlite3 is None:
             log.warning(
-                "readings are not kept on disk: this Python has no sqlite3 module, so a restart reads all items again. "
-                "Use a Python that was built with SQLite"
+                "Readings are not stored on disk: this Python has no sqlite3 module, so a restart reads all items "
+                "again. Use a Python built with SQLite."
             )
             return None
         return cls(folder, reader.version, (len(reader.depths), reader.hidden), max_bytes)
 
     def get(self, digests: Sequence[bytes]) -> dict[bytes, Tensor]:
-        """The readings that are kept of `digests`."""
+        """The stored readings among `digests`."""
         if not digests:
             return {}
         found = self._guarded(lambda: self._look_up(digests))
         return {} if found is None else found
 
     def put(self, readings: Mapping[bytes, Tensor]) -> None:
-        """Keep these. Waits for the disk, and for other processes that write."""
+        """Store readings. Waits for the disk and for writes of other processes."""
         if readings:
             self._guarded(lambda: self._write([(key, self._packed(value)) for key, value in readings.items()]))
 
@@ -107,9 +107,9 @@ class ReadingStore:
                 connection.execute(statement)
 
     def _connect(self, seconds: float) -> "sqlite3.Connection":
-        """A connection to the file, which has to be there. Any thread may use it, one at a time."""
+        """Connect to the existing file. Any thread may use the connection, one at a time."""
         self._file = self.path.stat().st_ino
-        # Autocommit: transactions are written out where they are wanted.
+        # Autocommit: transactions are explicit.
         connection = sqlite3.connect(self.path, timeout=seconds, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -124,21 +124,21 @@ class ReadingStore:
             weakref.finalize(self, connection.close)
             self._looking = connection, self._file
         found: dict[bytes, Tensor] = {}
-        for begin in range(0, len(digests), _ASKED):
-            some = digests[begin : begin + _ASKED]
+        for begin in range(0, len(digests), _QUERY_SIZE):
+            some = digests[begin : begin + _QUERY_SIZE]
             marks = ",".join("?" * len(some))
             query = f"SELECT digest, value FROM readings WHERE digest IN ({marks})"  # noqa: S608 - question marks only
             for key, value in self._looking[0].execute(query, some).fetchall():
                 reading = self._unpacked(value)
                 if reading is None:
-                    self._failed("a reading is damaged and is read again")
+                    self._failed("a stored reading is damaged")
                 else:
                     found[key] = reading
         return found
 
     def _write(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         if not self.path.exists():
-            self._create()  # removed meanwhile, or the folder could not be written before
+            self._create()  # removed meanwhile, or the folder was not writable before
         with closing(self._connect(_WRITE_SECONDS)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
@@ -150,8 +150,8 @@ class ReadingStore:
                 "DELETE FROM readings WHERE place <= (SELECT max(place) FROM readings) - ?", (self.capacity,)
             ).rowcount
             connection.execute("COMMIT")
-            if evicted > len(rows):  # the bound was lowered: give the space back
-                # A script, since what vacuums is a statement of many steps without rows.
+            if evicted > len(rows):  # the bound was lowered: free the space
+                # As a script: the vacuum needs many steps, and `execute` would run only the first.
                 connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _packed(self, reading: Tensor) -> bytes:
@@ -159,7 +159,7 @@ class ReadingStore:
         return value + zlib.crc32(value).to_bytes(_SUM, "little")
 
     def _unpacked(self, packed: bytes) -> Tensor | None:
-        """A kept reading; None if it is not what was kept."""
+        """Decode a stored reading; None if it is damaged."""
         value = packed[:-_SUM]
         if len(value) != _NUMBER * self._shape[0] * self._shape[1]:
             return None
@@ -173,7 +173,7 @@ class ReadingStore:
         except (OSError, sqlite3.OperationalError) as error:  # the disk, the folder, a lock: the file may be sound
             self._failed(getattr(error, "strerror", None) or str(error))
         except sqlite3.DatabaseError as error:
-            self._failed(f"it is damaged ({error}) and begun again")
+            self._failed(f"the file is damaged ({error}) and was replaced")
             with suppress(OSError, sqlite3.Error):
                 self._set_aside()
         return None
@@ -181,7 +181,7 @@ class ReadingStore:
     def _set_aside(self) -> None:
         self._looking = None
         if self.path.stat().st_ino != self._file:
-            return  # another process has begun a new one already
+            return  # another process has already replaced it
         for ending in ("-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
@@ -189,11 +189,11 @@ class ReadingStore:
 
     def _failed(self, why: str) -> None:
         self.failures += 1
-        if why not in self._told:
-            self._told.add(why)
+        if why not in self._logged:
+            self._logged.add(why)
             log.warning(
-                "%s: %s. Nothing stops, but what is not kept is read again after a restart: free some space, make the "
-                "folder writable, or name another as `readings` in the model's settings",
+                "%s: %s. Serving continues, but readings that are not stored are computed again after a restart. Free "
+                "some disk space, make the folder writable, or set `readings` in the model's settings to another.",
                 self.path,
                 why,
             )
@@ -205,16 +205,16 @@ def read_through(
     texts: Sequence[str],
     progress: Progress = lambda done, total: None,
 ) -> Tensor:
-    """Readings of `texts` as `Reader.read` gives them, float32 [texts, depths, hidden]. Those that `store` lacks are
-    read, and kept there as soon as they are."""
+    """Readings of `texts` like `Reader.read`, float32 [texts, depths, hidden]. Reads texts that are missing in `store`
+    and stores them as it goes."""
     keys = [digest(text) for text in texts]
     unique = dict(zip(keys, texts, strict=True))
     kept = {} if store is None else store.get(list(unique))
-    lacking = [key for key in unique if key not in kept]
-    for begin in range(0, len(lacking), _TOGETHER):
-        some = lacking[begin : begin + _TOGETHER]
-        told = _from(progress, begin, len(lacking))
-        fresh = dict(zip(some, reader.read([unique[key] for key in some], told), strict=True))
+    missing = [key for key in unique if key not in kept]
+    for begin in range(0, len(missing), _WRITE_SIZE):
+        some = missing[begin : begin + _WRITE_SIZE]
+        partial = _from(progress, begin, len(missing))
+        fresh = dict(zip(some, reader.read([unique[key] for key in some], partial), strict=True))
         kept |= fresh
         if store is not None:
             store.put(fresh)

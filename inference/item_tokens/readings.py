@@ -1,4 +1,4 @@
-"""Readings for serving: from the store where they are kept, from the model where not, and counted."""
+"""Readings for serving: from the store if present, else from the model, with counters."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,9 @@ from inference.shared import Counts
 
 
 class Readings:
-    """Reads texts at most once, as long as `store` has room.
+    """Reads each text at most once, as long as `store` has room.
 
-    `save` may run beside anything; the rest is for one thread at a time.
+    `save` may run concurrently with any method; the others are for one thread at a time.
     """
 
     def __init__(self, reader: Reader, store: ReadingStore | None) -> None:
@@ -22,7 +22,7 @@ class Readings:
         self._store = store
         self._unsaved: dict[bytes, Tensor] = {}
         self._lock = threading.Lock()
-        """Over what is not saved yet."""
+        """Guards `_unsaved`."""
         self._read = self._found = 0
 
     @property
@@ -35,11 +35,11 @@ class Readings:
         return Counts(self._read, self._found, 0 if self._store is None else self._store.failures)
 
     def kept(self, texts: Sequence[str]) -> tuple[list[int], Tensor]:
-        """The places of those texts that need no model, and their readings [n, depths, hidden]."""
+        """The indices of texts whose readings are available without the model, and the readings [n, depths, hidden]."""
         if self._store is None or not texts:
             return [], torch.empty(0)
         keys = [digest(text) for text in texts]
-        # What is not saved comes first: it stays there until the store has it.
+        # Look in `_unsaved` first: readings stay there until the store has them.
         with self._lock:
             found = {key: self._unsaved[key] for key in keys if key in self._unsaved}
         found |= self._store.get([key for key in dict.fromkeys(keys) if key not in found])
@@ -48,7 +48,7 @@ class Readings:
         return places, torch.stack([found[keys[place]] for place in places]) if places else torch.empty(0)
 
     def read(self, texts: Sequence[str], pause: Callable[[], None] | None) -> Iterator[tuple[list[int], Tensor]]:
-        """Read these with the model, a pass at a time: places and readings (`Reader.passes`)."""
+        """Read texts with the model, yielding indices and readings per pass (`Reader.passes`)."""
         for places, readings in self.reader.passes(texts, pause):
             self._read += len(places)
             if self._store is not None:
@@ -57,7 +57,7 @@ class Readings:
             yield places, readings
 
     def save(self) -> None:
-        """Write to disk what was read since the last time. It waits for the disk."""
+        """Write new readings to disk. Waits for the disk."""
         with self._lock:
             unsaved = dict(self._unsaved)
         if self._store is not None and unsaved:

@@ -1,4 +1,4 @@
-"""What is learned of single items, beside what their texts say. Only an adapter of one's own catalogue has it."""
+"""Learned parameters of single items, in addition to their texts. Only adapters for a specific catalogue have them."""
 
 import math
 from typing import Self
@@ -11,8 +11,8 @@ from inference.item_tokens.tower import Tower
 
 
 class Residuals(nn.Module):
-    """Items are rows from 1; row 0 is an item that was not met in training: nothing is added to its token and vector,
-    and in the tower, if there is one, it is the item of which nothing is known."""
+    """One row per item, from 1. Row 0 is for items unseen in training: it adds nothing to their tokens and vectors, and
+    in the tower, if there is one, it is the embedding of an unknown item."""
 
     def __init__(self, shape: Shape, items: int) -> None:
         super().__init__()
@@ -31,19 +31,19 @@ class Residuals(nn.Module):
         return cls(shape, 0)
 
     def tokens(self, rows: Tensor) -> Tensor:
-        """What is added to item tokens: rows [...] to [..., H]."""
+        """The residuals of item tokens: rows [...] to [..., H]."""
         found: Tensor = self.project(self.input(rows) * (rows > 0).unsqueeze(-1))
         return found
 
     def vectors(self, rows: Tensor) -> Tensor:
-        """What is added to item vectors: rows [...] to [..., D + 1]."""
+        """The residuals of item vectors: rows [...] to [..., D + 1]."""
         found: Tensor = self.output(rows) * (rows > 0).unsqueeze(-1)
         return found
 
     def of_text(self) -> list[nn.Parameter]:
-        """All that is not the tower's."""
+        """All parameters except the tower's."""
         return [*self.input.parameters(), *self.project.parameters(), *self.output.parameters()]
 
     def by_item(self) -> tuple[str, ...]:
-        """The tensors that have a row for each item."""
+        """The names of tensors with one row per item."""
         return ("input.weight", "output.weight", *(() if self.tower is None else ("tower.item.weight",)))

@@ -1,8 +1,9 @@
-"""What is learned of single items by what people do one after the other: a small causal transformer over item ids.
+"""The tower: a small causal transformer over item ids that learns from the sequences of users' events.
 
-It stands beside the language model, which knows items by their texts: where many people chose among the same items, ids
-tell what texts do not. The network is SASRec's (W.-C. Kang and J. McAuley, "Self-Attentive Sequential Recommendation",
-ICDM 2018), and it is told what the person thought of each item and how long ago the one before was as well.
+It complements the language model, which knows items by their texts: with many users over the same items, ids carry
+information that texts do not. The network is SASRec's (W.-C. Kang and J. McAuley, "Self-Attentive Sequential
+Recommendation", ICDM 2018), with the user's feeling about each item and the time since the previous event as extra
+inputs.
 """
 
 from math import sqrt
@@ -14,10 +15,10 @@ from inference.item_tokens.heads import FEELINGS, GAPS
 
 
 class Tower(nn.Module):
-    """Contexts and items as vectors of `width` numbers, whose dot product is a logit.
+    """Maps contexts and items to vectors of `width` numbers, whose dot product is a logit.
 
-    Items are rows from 1 to `items`; row 0 stands for any item that was not met in training. `length`: the most events
-    of a context.
+    Items are rows 1 to `items`; row 0 is any item unseen in training. `length` is the maximum number of events in a
+    context.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class Tower(nn.Module):
     def forward(self, rows: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
         """The vector before the first event and after each: int64 [B, L] each, L <= `length` -> [B, L + 1, width].
 
-        A vector knows the events before it only, so what fills up a row behind its end does no harm.
+        A vector depends only on earlier events, so padding at the end is harmless.
         """
         size = rows.shape[1]
         if size > self.length:
-            raise ValueError(f"{size} events are more than the {self.length} that a context may have: cut the older")
+            raise ValueError(f"{size} events exceed the {self.length} that a context may have: drop the oldest")
         events = self.item(rows) * sqrt(self.width) + self.feeling(feelings) + self.gap(gaps)
         states = functional.pad(events, (0, 0, 1, 0)) + self.position.weight[: size + 1]
         states = self.dropout(states)
@@ -53,12 +54,12 @@ class Tower(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer, normed before its parts: attention, then two linear maps with a GELU between."""
+    """One pre-norm layer: attention, then two linear maps with a GELU between them."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"a width of {width} cannot be shared by {heads} heads: choose a multiple")
+            raise ValueError(f"a width of {width} cannot be split into {heads} heads: use a multiple")
         self.heads, self.dropout = heads, dropout
         self.before_attention, self.before_inner = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mix = nn.Linear(width, 3 * width)
@@ -67,7 +68,7 @@ class Block(nn.Module):
         self.inner = nn.Sequential(wide, nn.GELU(), nn.Dropout(dropout), narrow, nn.Dropout(dropout))
 
     def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
-        """States [B, L, width]; causal, or as the bool `mask` [B, 1, L, L] says what is seen."""
+        """States [B, L, width]; causal, or with a bool `mask` [B, 1, L, L], true where attended."""
         batch, size, width = states.shape
         mixed = self.mix(self.before_attention(states)).view(batch, size, 3, self.heads, width // self.heads)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)

@@ -1,4 +1,4 @@
-"""The first layers of a language model, as a model of their own: what item tokens are read and scored with."""
+"""The trunk: the first layers of a language model as a separate model, which reads and scores item tokens."""
 
 import copy
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from inference.item_tokens.lora import merge
 def cut(decoder: Any, layers: int) -> Any:
     """The first `layers` of a transformers decoder, with its embeddings and its last norm.
 
-    The weights are shared with `decoder`, which is not changed. Raises `WeightsError` where it has fewer layers.
+    The weights are shared with `decoder`, which is not changed. Raises `WeightsError` if it has fewer layers.
     """
     if layers > len(decoder.layers):
         raise WeightsError(
-            f"{layers} layers are wanted of a language model that has {len(decoder.layers)}; "
+            f"the adapter needs {layers} layers, but the language model has {len(decoder.layers)}; "
             "use the adapter with the model that it was trained on"
         )
     found = copy.copy(decoder)
@@ -38,17 +38,17 @@ def adapted(decoder: Any, layers: int, lora: Mapping[str, Tensor]) -> Any:
 
 
 def embedding_scale(decoder: Any) -> float:
-    """The root mean square of the language model's own token embeddings."""
+    """The root mean square of the language model's token embeddings."""
     return float(decoder.embed_tokens.weight.float().pow(2).mean().sqrt())
 
 
 def states(trunk: Any, embeddings: Tensor, positions: Tensor, attention: Any) -> Tensor:
     """The last hidden states, after the last norm: [rows, H] of [rows, H].
 
-    `attention` has the method `attend` that `inference.transformer.attention.packed_attention` calls; `trunk` was
-    loaded for that.
+    `attention` has the method `attend` that `inference.transformer.attention.packed_attention` calls; `trunk` must be
+    loaded with that implementation.
     """
-    # The mask is the pass's own; the zero stands in for it, so that transformers makes none.
+    # `packed` has the real masks; the zero keeps transformers from making one.
     found: Tensor = trunk(
         inputs_embeds=embeddings.unsqueeze(0),
         position_ids=positions.unsqueeze(0),

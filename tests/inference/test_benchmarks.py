@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic, and the GPU's on a CPU with a tiny model: the code that runs where a GPU is."""
+"""The arithmetic of the benchmarks, and the GPU benchmark on a CPU with a tiny model."""
 
 import sys
 
@@ -26,9 +26,9 @@ def plain() -> torch.nn.Module:
     return model
 
 
-def test_the_gpu_benchmark_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpu_benchmark_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     shapes, free = tiny.item_token_engine(), tiny.item_token_engine()
-    shapes.use(BucketedTrunk(shapes._trunk, Ladder(people=(1, 2, 4), prefix=(40,), candidates=(2,))))
+    shapes.use(BucketedTrunk(shapes._trunk, Ladder(users=(1, 2, 4), prefix=(40,), candidates=(2,))))
     writer = PromptWriter(tiny.ByteTokens(), SETTINGS)
     parts = gpu.Parts({"fp32": tiny.engine()}, {"shapes": shapes, "free": free}, plain(), writer)
     found = gpu.measure(parts, ASKED, ASKED, device="cpu", people=[1, 3], rate=1e9, repeats=1)
@@ -42,14 +42,16 @@ def test_the_gpu_benchmark_runs_without_a_gpu(capsys: pytest.CaptureFixture[str]
     assert "transformers, padded batch" in capsys.readouterr().out
 
 
-def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpu_benchmark_without_a_gpu_exits_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["gpu"])
     assert gpu.main() == gpu.NO_GPU
     assert "no GPU here" in capsys.readouterr().err
 
 
-def test_naive_padded_and_packed_are_the_same_scores() -> None:
+def test_naive_padded_and_packed_scores_are_equal() -> None:
     writer = PromptWriter(tiny.ByteTokens(), SETTINGS)
     for asked in ASKED:
         prompt: Prompt = writer.write(asked)
@@ -59,14 +61,14 @@ def test_naive_padded_and_packed_are_the_same_scores() -> None:
         assert scoring.padded(plain(), prompt, 2) == pytest.approx(packed.scores, abs=1e-4)
 
 
-def test_spearman_is_that_of_ranks() -> None:
+def test_spearman_is_the_correlation_of_ranks() -> None:
     assert spearman([1.0, 2.0, 3.0], [10.0, 20.0, 1e9]) == pytest.approx(1.0)
     assert spearman([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
     # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4.
     assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(np.corrcoef([1, 2.5, 2.5, 4], [1, 2, 3, 4])[0, 1])
 
 
-def test_the_default_is_the_fastest_within_a_hundredth() -> None:
+def test_default_is_the_fastest_within_one_percent() -> None:
     def row(less: float, error: float, speed: float, agreement: float) -> dict[str, float]:
         return {
             "ndcg10": 0.2 + less,
@@ -93,7 +95,7 @@ def test_the_default_is_the_fastest_within_a_hundredth() -> None:
     assert best(unjudged) == "int8"
 
 
-def test_ways_of_reading_are_compared_with_one() -> None:
+def test_reading_benchmark_compares_methods_with_a_baseline() -> None:
     made = {"bf16, 24 layers": Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", (1, 2))}
     took = reading.measure(made, ["Heat", "Alien"] * 8, (8, 16), rounds=1)
     gained = {reading.EXACT: np.array([1.0, 0.0, 0.5, 0.5]), "bf16, 24 layers": np.array([0.5, 0.5, 0.5, 0.5])}

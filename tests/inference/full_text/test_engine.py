@@ -1,4 +1,4 @@
-"""The engine's promises, on a tiny random model in fp32."""
+"""The full-text engine, on a tiny random model in fp32."""
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +31,7 @@ def scores(answer: Answer) -> tuple[float, ...]:
 
 
 def one_by_one(asked: ScoreRequest) -> tuple[float, ...]:
-    """Each candidate in a pass of its own, with nothing kept."""
+    """Each candidate in a separate pass without a cache."""
     fresh = engine()
     result = []
     for candidate in asked.candidates:
@@ -54,8 +54,8 @@ def request_with(asked: ScoreRequest, *candidates: str) -> ScoreRequest:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4))
-def test_packed_people_score_as_each_candidate_alone(batch: list[ScoreRequest]) -> None:
-    """Several people in one pass, and again with their prefixes kept: the scores of one-by-one passes."""
+def test_packed_requests_score_as_each_candidate_alone(batch: list[ScoreRequest]) -> None:
+    """Several requests in one pass, with and without cached prefixes, get the scores of separate passes."""
     shared = engine()
     for _ in range(2):
         for asked, answer in zip(batch, shared.score(batch), strict=True):
@@ -64,8 +64,8 @@ def test_packed_people_score_as_each_candidate_alone(batch: list[ScoreRequest]) 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(text, min_size=1, max_size=8), st.data())
-def test_a_kept_prefix_changes_nothing(history: list[str], data: st.DataObject) -> None:
-    """A person's requests in any order of history lengths: longer, shorter, changed."""
+def test_cached_prefix_changes_no_score(history: list[str], data: st.DataObject) -> None:
+    """Requests of a user with any sequence of histories: longer, shorter, changed."""
     keeping = engine()
     for _ in range(4):
         length = data.draw(st.integers(0, len(history)))
@@ -76,7 +76,7 @@ def test_a_kept_prefix_changes_nothing(history: list[str], data: st.DataObject) 
 
 @settings(max_examples=25, deadline=None)
 @given(text, text)
-def test_a_candidate_s_text_changes_no_other_score(first: str, second: str) -> None:
+def test_candidate_text_changes_no_other_score(first: str, second: str) -> None:
     (left,) = engine().score([request(["Heat"], [first, "Alien"])])
     (right,) = engine().score([request(["Heat"], [second, "Alien"])])
     assert scores(left)[1] == pytest.approx(scores(right)[1], abs=TOLERANCE)
@@ -84,7 +84,7 @@ def test_a_candidate_s_text_changes_no_other_score(first: str, second: str) -> N
 
 @settings(max_examples=25, deadline=None)
 @given(requests, st.lists(text, max_size=3), st.randoms(use_true_random=False))
-def test_order_and_company_change_no_score(asked: ScoreRequest, others: list[str], random) -> None:  # type: ignore[no-untyped-def]
+def test_order_and_batch_change_no_score(asked: ScoreRequest, others: list[str], random) -> None:  # type: ignore[no-untyped-def]
     (answer,) = engine().score([asked])
     company = [*enumerate(candidate.text for candidate in asked.candidates), *((None, other) for other in others)]
     random.shuffle(company)
@@ -94,7 +94,7 @@ def test_order_and_company_change_no_score(asked: ScoreRequest, others: list[str
             assert found == pytest.approx(scores(answer)[place], abs=TOLERANCE)
 
 
-def test_the_history_and_the_wishes_change_the_scores() -> None:
+def test_history_and_steering_change_the_scores() -> None:
     plain = scores(engine().score([request(["Heat"], ["Alien", "Fargo"])])[0])
     other = scores(engine().score([request(["Toys"], ["Alien", "Fargo"])])[0])
     wished = scores(engine().score([request(["Heat"], ["Alien", "Fargo"], steer=("less horror",))])[0])
@@ -102,8 +102,8 @@ def test_the_history_and_the_wishes_change_the_scores() -> None:
     assert max(abs(a - b) for a, b in zip(plain, wished, strict=True)) > 100 * TOLERANCE
 
 
-def test_the_next_request_computes_only_what_is_new() -> None:
-    """Rows of a pass: the new line of history and the tail, not what was read before."""
+def test_next_request_computes_only_new_tokens() -> None:
+    """Rows of a pass: the new line of history and the tail, not the cached part."""
     counted = Counted()
     history = [f"film number {i}" for i in range(5)]
     counted.engine.score([request(history, ["ab", "abc"])])
@@ -113,7 +113,7 @@ def test_the_next_request_computes_only_what_is_new() -> None:
     assert counted.rows - first == line + tail + candidates
 
 
-def test_few_tokens_a_pass_split_the_batch_into_several() -> None:
+def test_token_limit_splits_the_batch_into_several_passes() -> None:
     batch = [request([f"film {i}" * 3], ["ab", "cd"], session=i) for i in range(6)]
     one, many = Counted(), Counted(max_pass_tokens=64)
     left, right = one.engine.score(batch), many.engine.score(batch)
@@ -122,7 +122,7 @@ def test_few_tokens_a_pass_split_the_batch_into_several() -> None:
         assert scores(a) == pytest.approx(scores(b), abs=TOLERANCE)
 
 
-def test_kept_prefixes_stay_within_their_bytes() -> None:
+def test_cached_prefixes_stay_within_their_bytes() -> None:
     bounded = engine(prefix_cache_mib=1)
     for session in range(40):
         bounded.score([request([f"{session} {'x' * 20}"] * 15, ["ab"], session=session)])
@@ -130,7 +130,7 @@ def test_kept_prefixes_stay_within_their_bytes() -> None:
     assert bounded.cached_bytes > 512 * 1024
 
 
-def test_a_refused_request_does_not_touch_the_others() -> None:
+def test_refused_request_does_not_affect_others() -> None:
     good = request(["Heat"], ["Alien"])
     answers = engine(max_candidates=2).score([good, request([], ["a", "b", "c"], session=2), good])
     assert isinstance(answers[1], RequestRefused)
@@ -138,13 +138,13 @@ def test_a_refused_request_does_not_touch_the_others() -> None:
     assert scores(answers[0]) == pytest.approx(scores(answers[2]), abs=TOLERANCE)
 
 
-def test_what_nobody_waits_for_is_skipped() -> None:
+def test_abandoned_request_is_skipped() -> None:
     counted = Counted()
     answers = counted.engine.score([request(["Heat"], ["Alien"])], skip=lambda _: True)
     assert (answers, counted.passes) == ([None], 0)
 
 
-def test_no_candidates_no_scores() -> None:
+def test_request_without_candidates_gets_no_scores() -> None:
     assert engine().score([request(["Heat"], [])]) == [Answered(())]
     assert engine().score([]) == []
 

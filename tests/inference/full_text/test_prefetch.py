@@ -1,4 +1,4 @@
-"""The next batch is prepared while the last one is worked on, and nothing else changes."""
+"""The next value is prepared during work on the current one; results are unaffected."""
 
 import threading
 
@@ -6,38 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.full_text.prefetch import ahead
+from inference.full_text.prefetch import prefetch
 
 
 @given(st.lists(st.integers(), max_size=6), st.integers(1, 4))
-def test_all_in_order(given_in: list[int], depth: int) -> None:
-    assert list(ahead(str, given_in, depth)) == [str(one) for one in given_in]
+def test_prefetch_yields_all_in_order(given_in: list[int], depth: int) -> None:
+    assert list(prefetch(str, given_in, depth)) == [str(one) for one in given_in]
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_what_comes_next_is_prepared_while_the_last_is_worked_on(depth: int) -> None:
+def test_next_value_is_prepared_during_the_current_one(depth: int) -> None:
     begun = {number: threading.Event() for number in range(9)}
 
     def prepare(number: int) -> int:
         begun[number].set()
         return number
 
-    for number in ahead(prepare, range(8), depth):
+    for number in prefetch(prepare, range(8), depth):
         for following in range(number + 1, min(number + depth, 7) + 1):
             assert begun[following].wait(10)
         assert not begun[min(number + depth + 1, 8)].is_set()
 
 
-def test_nothing_is_prepared_once_nobody_asks() -> None:
+def test_preparation_stops_when_the_consumer_stops() -> None:
     prepared: list[int] = []
-    found = ahead(lambda n: prepared.append(n) or n, range(9), 2)
+    found = prefetch(lambda n: prepared.append(n) or n, range(9), 2)
     next(found)
     found.close()
     assert len(prepared) <= 3
 
 
-def test_what_goes_wrong_comes_in_its_place() -> None:
-    found = ahead(lambda n: 1 // n, [1, 0, 1])
+def test_errors_are_raised_in_order() -> None:
+    found = prefetch(lambda n: 1 // n, [1, 0, 1])
     assert next(found) == 1
     with pytest.raises(ZeroDivisionError):
         next(found)

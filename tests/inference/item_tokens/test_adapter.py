@@ -1,4 +1,4 @@
-"""Adapters on disk: whole or refused with a reason, and the same scores after a round trip."""
+"""Adapters on disk: complete or refused with a reason, with the same scores after a round trip."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return save(tmp_path / "mine", made, "# A card\n")
 
 
-def test_a_round_trip_keeps_everything_up_to_rounding(folder: Path) -> None:
+def test_adapter_survives_a_round_trip_up_to_rounding(folder: Path) -> None:
     made, found = tiny.adapter(items=("a", "b")), load(folder)
     assert (found.base, found.shape, found.items, found.depths) == ("tiny", made.shape, ("a", "b"), (1, 2))
     assert found.figures == {"hr10": 0.25}
@@ -38,24 +38,24 @@ def test_a_round_trip_keeps_everything_up_to_rounding(folder: Path) -> None:
     assert left.scores == pytest.approx(right.scores, abs=0.01)  # type: ignore[union-attr]
 
 
-def test_its_version_is_that_of_its_numbers(folder: Path, tmp_path: Path) -> None:
+def test_adapter_version_follows_its_weights(folder: Path, tmp_path: Path) -> None:
     same = save(tmp_path / "same", tiny.adapter(items=("a", "b")), "another card")
     other = save(tmp_path / "other", tiny.adapter(seed=1, items=("a", "b")), "")
     assert load(folder).version == load(same).version != load(other).version
     assert len(load(folder).version) == 8
 
 
-def test_saving_replaces_and_leaves_nothing_aside(folder: Path) -> None:
+def test_saving_replaces_the_adapter_and_leaves_no_other_files(folder: Path) -> None:
     save(folder, tiny.adapter(), "")
     assert load(folder).items == ()
     assert not (folder / "items.json").exists()
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
 
 
-def test_what_is_not_finite_is_not_saved(tmp_path: Path) -> None:
+def test_adapter_with_infinite_weights_is_not_saved(tmp_path: Path) -> None:
     broken = tiny.adapter()
     broken.heads.project.weight[0, 0] = torch.nan
-    with pytest.raises(WeightsError, match=r"heads.project.weight .* not finite; nothing was saved"):
+    with pytest.raises(WeightsError, match=r"heads.project.weight .* non-finite numbers; nothing was saved"):
         save(tmp_path / "mine", broken, "")
     assert list(tmp_path.iterdir()) == []
 
@@ -65,36 +65,36 @@ def change(folder: Path, **fields: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def test_what_does_not_fit_is_refused_with_a_reason(folder: Path) -> None:
+def test_adapter_that_does_not_fit_is_refused_with_a_reason(folder: Path) -> None:
     tensors = load_file(folder / "adapter.safetensors")
     for wrong, reason in (
         ({**tensors, "heads.project.weight": torch.zeros(3, 3)}, "size mismatch for project.weight"),
         ({name: tensor for name, tensor in tensors.items() if name != "heads.norm.weight"}, "norm.weight"),
-        ({**tensors, "heads.context.bias": torch.full((12,), torch.inf)}, "not finite; train it again"),
+        ({**tensors, "heads.context.bias": torch.full((12,), torch.inf)}, "non-finite numbers; retrain it"),
     ):
         save_file(wrong, folder / "adapter.safetensors")
         with pytest.raises(WeightsError, match=reason):
             load(folder)
     (folder / "adapter.safetensors").write_bytes(b"no tensors")
-    with pytest.raises(WeightsError, match="holds no adapter that can be read"):
+    with pytest.raises(WeightsError, match="holds no readable adapter"):
         load(folder)
 
 
 @pytest.mark.parametrize("fields", [{"reader": "r0"}, {"context": "c0"}])
-def test_one_for_another_way_of_reading_is_refused(folder: Path, fields: dict[str, object]) -> None:
+def test_adapter_for_another_reading_is_refused(folder: Path, fields: dict[str, object]) -> None:
     change(folder, **fields)
-    with pytest.raises(WeightsError, match="train it again"):
+    with pytest.raises(WeightsError, match="retrain it"):
         load(folder)
 
 
 @pytest.mark.parametrize("fields", [{"shape": {"hidden": 0}}, {"depths": []}, {"base": 7}])
-def test_a_manifest_out_of_bounds_is_refused(folder: Path, fields: dict[str, object]) -> None:
+def test_manifest_out_of_bounds_is_refused(folder: Path, fields: dict[str, object]) -> None:
     change(folder, **fields)
-    with pytest.raises(WeightsError, match="holds no adapter that can be read"):
+    with pytest.raises(WeightsError, match="holds no readable adapter"):
         load(folder)
 
 
-def test_it_belongs_to_one_language_model() -> None:
+def test_adapter_belongs_to_one_language_model() -> None:
     decoder = tiny.model().model
     made = tiny.adapter()
     made.check(decoder, "tiny")
@@ -109,7 +109,7 @@ def test_it_belongs_to_one_language_model() -> None:
         replace(made, heads=adapters.Heads(wide)).check(decoder, "tiny")
 
 
-def test_one_without_lora_is_the_bare_model() -> None:
+def test_adapter_without_lora_is_the_bare_model() -> None:
     bare = Adapter.random(tiny.model().model, "tiny", msgspec.structs.replace(tiny.SHAPE, rank=0), depths=(1, 2))
     changes_nothing = tiny.adapter()
     idle = {name: torch.zeros_like(part) for name, part in changes_nothing.lora.items()}
@@ -124,9 +124,9 @@ def test_one_without_lora_is_the_bare_model() -> None:
     assert tiny.item_token_engine(bare).describe([Candidate("Heat")]).width == tiny.SHAPE.width + 1
 
 
-def test_an_adapter_is_named_or_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapter_is_given_by_name_or_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate(str(folder)) == folder
     monkeypatch.setattr(adapters, "SHIPPED", folder.parent)
     assert locate("mine") == folder
-    with pytest.raises(WeightsError, match=r"no adapter 'none': train one with `ouzel train`"):
+    with pytest.raises(WeightsError, match=r"adapter 'none' was not found: train one with `ouzel train`"):
         locate("none")

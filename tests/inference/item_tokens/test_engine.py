@@ -67,8 +67,8 @@ def asked(history: list[str], offered: list[str]) -> ScoreRequest:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(requests, min_size=1, max_size=4))
-def test_packed_people_score_as_each_candidate_alone(batch: list[ScoreRequest]) -> None:
-    """Several people in one pass: the scores of one-by-one passes of an engine that has read nothing else."""
+def test_packed_requests_score_as_each_candidate_alone(batch: list[ScoreRequest]) -> None:
+    """Several requests in one pass get the scores of separate passes of a fresh engine."""
     for request, answer in zip(batch, ENGINE.score(batch), strict=True):
         found = answered(answer)
         fresh = item_token_engine(ADAPTER)
@@ -79,7 +79,7 @@ def test_packed_people_score_as_each_candidate_alone(batch: list[ScoreRequest]) 
 
 @settings(max_examples=30, deadline=None)
 @given(requests, st.lists(candidates, max_size=4), st.randoms(use_true_random=False))
-def test_order_and_company_change_no_score(request: ScoreRequest, others: list[Candidate], random) -> None:  # type: ignore[no-untyped-def]
+def test_order_and_batch_change_no_score(request: ScoreRequest, others: list[Candidate], random) -> None:  # type: ignore[no-untyped-def]
     company = [*enumerate(request.candidates), *((None, other) for other in others)]
     random.shuffle(company)
     moved = score(replace(request, candidates=tuple(candidate for _, candidate in company)))
@@ -91,7 +91,7 @@ def test_order_and_company_change_no_score(request: ScoreRequest, others: list[C
 
 @settings(max_examples=30, deadline=None)
 @given(requests)
-def test_a_score_is_the_retrieval_logit_and_a_correction(request: ScoreRequest) -> None:
+def test_score_is_the_retrieval_logit_and_a_correction(request: ScoreRequest) -> None:
     """Against the same context read row by row, without packing."""
     found = score(request)
     logits = matrix(ENGINE.describe(request.candidates)) @ np.array(found.vector, np.float32)
@@ -102,7 +102,7 @@ def test_a_score_is_the_retrieval_logit_and_a_correction(request: ScoreRequest) 
     assert answered(bare).vector == pytest.approx(found.vector, abs=TOLERANCE)
 
 
-def test_it_is_the_pass_that_training_makes() -> None:
+def test_engine_computes_the_same_pass_as_training() -> None:
     """The context's vector and a candidate's score from transformers' own causal pass over the same embeddings."""
     request = asked(["Heat", "Alien", "Fargo"], ["Jaws"])
     adapter = tiny.adapter()
@@ -127,8 +127,8 @@ def test_it_is_the_pass_that_training_makes() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(pasts, min_size=1, max_size=8), st.data())
-def test_a_kept_prefix_changes_nothing(history: list[Past], data: st.DataObject) -> None:
-    """A person's requests in any order of history lengths: longer, shorter, from a later beginning."""
+def test_cached_prefix_changes_no_score(history: list[Past], data: st.DataObject) -> None:
+    """Requests of a user with any sequence of histories: longer, shorter, with a later start."""
     keeping = item_token_engine(ADAPTER)
     for _ in range(4):
         begin, end = sorted(data.draw(st.tuples(*[st.integers(0, len(history))] * 2)))
@@ -138,8 +138,8 @@ def test_a_kept_prefix_changes_nothing(history: list[Past], data: st.DataObject)
         assert found.vector == pytest.approx(fresh.vector, abs=TOLERANCE)
 
 
-def test_the_next_request_computes_only_what_is_new() -> None:
-    """Rows of a pass: one for the last event, though it was there before, and one a candidate."""
+def test_next_request_computes_only_new_tokens() -> None:
+    """Rows of a pass: one for the last event, although it is cached, and one per candidate."""
     engine = item_token_engine()
     rows: list[int] = []
     engine._trunk.layers[0].register_forward_pre_hook(lambda module, inputs: rows.append(inputs[0].shape[1]))
@@ -149,7 +149,7 @@ def test_the_next_request_computes_only_what_is_new() -> None:
     assert rows == [instruction + 2 + 2, 1 + 2, 1 + 2, 2 + 2]
 
 
-def test_what_the_person_did_and_when_and_liked_changes_the_scores() -> None:
+def test_history_times_and_feelings_change_the_scores() -> None:
     base = asked(["Heat", "Alien"], ["Fargo", "Jaws"])
     plain = score(base).scores
     changes = [
@@ -165,7 +165,7 @@ def test_what_the_person_did_and_when_and_liked_changes_the_scores() -> None:
         assert max(abs(a - b) for a, b in zip(plain, other, strict=True)) > 10 * TOLERANCE
 
 
-def test_an_item_is_read_once() -> None:
+def test_item_is_read_once() -> None:
     engine = item_token_engine()
     read: list[str] = []
     watch(engine, read)
@@ -177,7 +177,7 @@ def test_an_item_is_read_once() -> None:
     assert len(read) == 5
 
 
-def test_beyond_its_bound_a_call_leaves_texts_for_the_next() -> None:
+def test_call_beyond_its_bound_leaves_texts_for_the_next() -> None:
     engine, whole = item_token_engine(max_reads=3), item_token_engine()
     read: list[str] = []
     watch(engine, read)
@@ -186,13 +186,13 @@ def test_beyond_its_bound_a_call_leaves_texts_for_the_next() -> None:
     assert read == ["Alien", "Heat", "Fargo"]
     known = score(asked(["Heat", "Alien"], ["Fargo"]), whole)
     assert first.scores[0] == pytest.approx(known.scores[0], abs=TOLERANCE)
-    # The candidate that is not read yet has the score of the average item, whatever its text is.
+    # An unread candidate has the score of the average item.
     engine.clear()
     other = score(asked(["Heat", "Alien"], ["Fargo", "Dumbo"]), engine)
     assert other.scores == pytest.approx(first.scores, abs=TOLERANCE)
     second = score(request, engine)
     assert second.scores == pytest.approx(score(request, whole).scores, abs=TOLERANCE)
-    # An event that is not read yet is left out.
+    # An event with an unread item is left out.
     engine.clear()
     late = score(with_times(["Heat", "Alien", "Toys", "Rocky"], (0, 0, 0, 0)), engine)
     assert read[-3:] == ["Rocky", "Toys", "Alien"]
@@ -205,28 +205,28 @@ def with_times(texts: list[str], seconds: tuple[int, ...]) -> ScoreRequest:
     return ScoreRequest(session=1, scene="default", history=history, candidates=())
 
 
-def test_only_the_newest_events_are_read() -> None:
+def test_context_holds_only_the_newest_events() -> None:
     short = item_token_engine(max_events=2)
     whole = score(asked(["Heat", "Alien", "Fargo"], ["Jaws"]), short)
     newest = score(replace(with_times(["Alien", "Fargo"], (2, 3)), candidates=(Candidate("Jaws"),)), short)
     assert whole.vector == pytest.approx(newest.vector, abs=TOLERANCE)
 
 
-def test_few_tokens_a_pass_split_the_batch_into_several() -> None:
+def test_token_limit_splits_the_batch_into_several_passes() -> None:
     batch = [asked([f"film {i}", "Heat"], ["ab", "cd"] * 30) for i in range(6)]
     one, many = item_token_engine(), item_token_engine(max_pass_tokens=64)
     for left, right in zip(one.score(batch), many.score(batch), strict=True):
         assert answered(left).scores == pytest.approx(answered(right).scores, abs=TOLERANCE)
 
 
-def test_what_is_kept_of_items_is_bounded() -> None:
+def test_item_cache_is_bounded() -> None:
     engine = item_token_engine(item_cache_mib=16)
     capacity = engine._items.capacity
     assert capacity == 16 * 1024 * 1024 // (4 * (32 + 13)) - 1
     assert len(engine._items) == 0
 
 
-def test_a_refused_request_does_not_touch_the_others() -> None:
+def test_refused_request_does_not_affect_others() -> None:
     good = asked(["Heat"], ["Alien"])
     answers = item_token_engine(max_candidates=2).score([good, asked([], ["a", "b", "c"]), good])
     assert isinstance(answers[1], RequestRefused)
@@ -234,7 +234,7 @@ def test_a_refused_request_does_not_touch_the_others() -> None:
     assert answered(answers[0]).scores == pytest.approx(answered(answers[2]).scores, abs=TOLERANCE)
 
 
-def test_what_nobody_waits_for_is_skipped() -> None:
+def test_abandoned_request_is_skipped() -> None:
     engine = item_token_engine()
     read: list[str] = []
     watch(engine, read)
@@ -246,8 +246,8 @@ def test_what_nobody_waits_for_is_skipped() -> None:
     assert engine.score([]) == []
 
 
-def test_no_more_items_are_described_at_once_than_the_port_says() -> None:
-    with pytest.raises(RequestRefused, match="ask in parts"):
+def test_describe_refuses_more_items_than_the_port_allows() -> None:
+    with pytest.raises(RequestRefused, match="split the request"):
         ENGINE.describe([Candidate(str(number)) for number in range(MAX_DESCRIBED + 1)])
     assert matrix(ENGINE.describe([Candidate(str(number)) for number in range(MAX_DESCRIBED)])).shape == (
         64,
@@ -256,24 +256,24 @@ def test_no_more_items_are_described_at_once_than_the_port_says() -> None:
     assert ENGINE.describe([]).values == b""
 
 
-def test_what_was_learned_of_an_item_moves_its_own_vector_only() -> None:
+def test_item_residual_moves_only_the_vector_of_its_item() -> None:
     plain, known, same = matrix(ENGINE.describe([Candidate("Heat"), Candidate("Heat", item="a"), Candidate("Heat")]))
     assert same == pytest.approx(plain, abs=TOLERANCE)
     assert np.abs(known - plain).max() > 100 * TOLERANCE
 
 
-def test_the_version_names_all_that_scores_depend_on() -> None:
+def test_version_covers_all_that_scores_depend_on() -> None:
     assert ENGINE.version == "tiny-1-r1-1-2-c2-random-0"
     assert ENGINE.describe([]).model_version == ENGINE.version
 
 
-def test_warming_up_leaves_nothing_behind() -> None:
+def test_warm_up_leaves_the_caches_empty() -> None:
     engine = item_token_engine()
     engine.warm_up()
     assert len(engine._items) == 0
 
 
-def test_a_model_that_packing_does_not_follow_is_refused() -> None:
+def test_model_incompatible_with_packing_is_refused() -> None:
     model = tiny.model().model
     model.config.sliding_window = 16
     with pytest.raises(WeightsError, match="sliding window of 16"):
@@ -281,7 +281,7 @@ def test_a_model_that_packing_does_not_follow_is_refused() -> None:
 
 
 def watch(engine: ItemTokenEngine, read: list[str]) -> None:
-    """Note what the engine reads."""
+    """Record the texts that the engine reads."""
     reader = engine._readings.reader
     whole = reader.passes
 
@@ -303,7 +303,7 @@ def with_history(request: ScoreRequest, **changes: object) -> ScoreRequest:
     return replace(request, history=(replace(first, **changes), *rest))
 
 
-def test_a_person_who_is_forgotten_is_kept_no_more_and_others_are_unless_it_is_all() -> None:
+def test_forget_drops_the_given_sessions_or_all() -> None:
     engine = item_token_engine()
     engine.score([tiny.request(["Heat"], ["Alien"], session=session) for session in (1, 2, 3)])
     kept = engine._prefixes

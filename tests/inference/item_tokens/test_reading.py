@@ -19,20 +19,20 @@ def reader(depths: tuple[int, ...] = (1, 2), base: str = "tiny-1") -> Reader:
 
 @settings(max_examples=25, deadline=None)
 @given(texts)
-def test_no_text_changes_another_s_reading(asked: list[str]) -> None:
+def test_readings_are_independent_of_each_other(asked: list[str]) -> None:
     shared = reader()
     alone = torch.cat([shared.read([text]) for text in asked])
     assert shared.read(asked).shape == (len(asked), 2, 32)
     assert torch.allclose(shared.read(asked), alone, atol=1e-4)
 
 
-def test_a_reading_is_the_mean_of_the_states_after_its_layers() -> None:
-    """Against transformers' own pass with its own attention."""
+def test_reading_is_the_mean_of_the_states_after_its_layers() -> None:
+    """Compared with transformers' own pass and attention."""
     model = tiny.model()
     model.config._attn_implementation = "sdpa"
     ids = torch.tensor([[3 + ord(character) for character in "\nHeat"]])
     with torch.inference_mode():
-        # The last state is the one after the last norm, so the layers below it are compared.
+        # The last state includes the final norm, so only lower layers are compared.
         expected = model.model(input_ids=ids, output_hidden_states=True).hidden_states[1][0, 1:].mean(0)
     assert torch.allclose(reader((1,)).read(["Heat"])[0, 0], expected, atol=1e-5)
 
@@ -49,30 +49,30 @@ def test_many_texts_take_several_passes_and_the_same_readings(monkeypatch: pytes
 
 @settings(deadline=None)
 @given(st.text(max_size=1_000))
-def test_a_text_has_at_least_one_token_and_is_cut(text: str) -> None:
+def test_text_has_at_least_one_token_and_is_cut(text: str) -> None:
     tokens = reader().tokens(text)
     assert 2 <= len(tokens) <= 1 + MAX_TOKENS
     assert 1 not in tokens[1:]
 
 
-def test_what_is_read_of_an_item() -> None:
+def test_item_text_has_title_and_description() -> None:
     assert compose("Heat (1995)", "Action, Crime") == "Heat (1995). Action, Crime"
     assert compose("Heat (1995)", "") == "Heat (1995)"
 
 
 @pytest.mark.parametrize("depths", [(), (0, 1)])
-def test_senseless_depths_are_refused(depths: tuple[int, ...]) -> None:
+def test_invalid_depths_are_refused(depths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="name layers from 1 on"):
         reader(depths)
 
 
-def test_a_model_with_fewer_layers_is_refused() -> None:
-    with pytest.raises(WeightsError, match="3 layers are wanted of a language model that has 2"):
+def test_model_with_fewer_layers_is_refused() -> None:
+    with pytest.raises(WeightsError, match="needs 3 layers, but the language model has 2"):
         reader((1, 3))
 
 
-def test_a_pass_that_gives_way_is_as_large_as_a_layer_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the clock says: slow layers make passes small, and quick ones make them larger, twice as large each."""
+def test_yielding_pass_is_sized_by_the_time_of_a_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow layers shrink passes; fast ones grow them, at most by doubling."""
     made, asked = reader(), ["x" * 15] * 200
     clock = Clock()
     monkeypatch.setattr(reading, "time", clock)
@@ -86,7 +86,7 @@ def test_a_pass_that_gives_way_is_as_large_as_a_layer_is_short(monkeypatch: pyte
 
 
 class Clock:
-    """Time passes when it is looked at."""
+    """A clock that advances when read."""
 
     step = now = 0.0
 
@@ -95,7 +95,7 @@ class Clock:
         return self.now
 
 
-def test_texts_that_are_read_within_a_pause_change_nothing() -> None:
+def test_texts_read_during_a_pause_change_nothing() -> None:
     made, asked = reader(), ["Heat", "Alien", "Fargo"]
     expected, other = made.read(asked), made.read(["Jaws"])
     within = []
@@ -107,7 +107,7 @@ def test_texts_that_are_read_within_a_pause_change_nothing() -> None:
     assert all(torch.equal(one, other) for one in within)
 
 
-def test_what_a_pause_raises_ends_the_pass_and_leaves_no_trace() -> None:
+def test_error_raised_in_a_pause_ends_the_pass_without_side_effects() -> None:
     made = reader()
 
     def stop() -> None:

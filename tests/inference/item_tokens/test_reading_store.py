@@ -1,4 +1,4 @@
-"""The store of readings: it holds them to the bit, within its bound, for several processes, and no failure stops it."""
+"""The reading store is exact, bounded, shared by processes, and its failures are not fatal."""
 
 import logging
 import multiprocessing
@@ -31,7 +31,7 @@ def same(found: dict[bytes, Tensor], expected: dict[bytes, Tensor]) -> bool:
     return found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in expected)
 
 
-def test_what_is_put_is_there_for_the_next_to_the_bit(tmp_path: Path) -> None:
+def test_stored_reading_is_read_back_bit_for_bit(tmp_path: Path) -> None:
     kept = some(700)
     first = store(tmp_path)
     first.put(kept)
@@ -42,7 +42,7 @@ def test_what_is_put_is_there_for_the_next_to_the_bit(tmp_path: Path) -> None:
     assert first.failures == 0
 
 
-def test_the_oldest_are_evicted_and_the_file_stays_within_its_bound(tmp_path: Path) -> None:
+def test_oldest_readings_are_evicted_and_the_file_stays_bounded(tmp_path: Path) -> None:
     full = store(tmp_path, MIB)
     assert full.capacity == MIB // (4 * 2 * 32 + 128)
     for begin in range(0, 4 * full.capacity, 256):
@@ -53,14 +53,14 @@ def test_the_oldest_are_evicted_and_the_file_stays_within_its_bound(tmp_path: Pa
     newest = begin + 256
     assert same(found, some(len(found), newest - len(found)))
     assert full.path.stat().st_size < 1.2 * MIB
-    # A lower bound gives the space back.
+    # A lower bound frees space.
     low = store(tmp_path, MIB // 4)
     low.put(some(1, newest))
     assert len(low.get(list(some(newest + 1)))) == low.capacity
     assert full.path.stat().st_size < 0.4 * MIB
 
 
-def test_a_file_that_is_no_store_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kept = some(3)
     path = store(tmp_path).path
     path.write_bytes(b"not a database, " * 1_000)
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_store_is_set_aside(tmp_path: Path, caplog: pytest.Log
     assert path.with_name(f"{path.name}.damaged").read_bytes().startswith(b"not a database")
 
 
-def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path: Path) -> None:
+def test_file_damaged_in_use_is_set_aside(tmp_path: Path) -> None:
     kept = some(700)
     used, other = store(tmp_path), store(tmp_path)
     used.put(kept)
@@ -89,12 +89,12 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside(tmp_path: Path) ->
     used.put(kept)
     assert same(used.get(list(kept)), kept)
     assert used.failures in {1, 2}
-    # Another process that had it open goes over to the new file, and leaves it in place.
+    # Another process with the damaged file open switches to the new file.
     other.put(some(1, 800))
     assert same(other.get(list(kept)), kept)
 
 
-def test_a_damaged_reading_is_not_served(tmp_path: Path) -> None:
+def test_damaged_reading_is_not_served(tmp_path: Path) -> None:
     kept = some(2)
     made = store(tmp_path)
     made.put(kept)
@@ -108,7 +108,7 @@ def test_a_damaged_reading_is_not_served(tmp_path: Path) -> None:
     assert same(made.get(list(kept)), kept)
 
 
-def test_a_full_disk_stops_nothing(
+def test_full_disk_does_not_stop_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = store(tmp_path)
@@ -126,24 +126,24 @@ def test_a_full_disk_stops_nothing(
     assert made.failures == 3
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "disk is full" in caplog.text
-    assert "free some space" in caplog.text
+    assert "Free some disk space" in caplog.text
     assert same(made.get(list(some(500))), some(2))
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unwritable_folder_does_not_stop_reading(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     made = store(tmp_path / "file" / "readings")
     made.put(some(2))
     assert made.get(list(some(2))) == {}
     assert made.failures == 3
     assert len(caplog.records) == 1
-    # It is tried again: what was wrong may be over.
+    # Each write retries, since the fault may be temporary.
     (tmp_path / "file").unlink()
     made.put(some(2))
     assert same(made.get(list(some(2))), some(2))
 
 
-def test_a_store_that_is_removed_is_begun_again(tmp_path: Path) -> None:
+def test_removed_store_is_recreated(tmp_path: Path) -> None:
     made = store(tmp_path)
     made.put(some(2))
     for path in tmp_path.iterdir():
@@ -161,7 +161,7 @@ def writes(folder: Path, number: int, failures: "multiprocessing.Queue[int]") ->
     failures.put(made.failures)
 
 
-def test_several_processes_share_it(tmp_path: Path) -> None:
+def test_store_is_shared_by_several_processes(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     failures: multiprocessing.Queue[int] = context.Queue()
     children = [context.Process(target=writes, args=(tmp_path, number, failures)) for number in (1, 2, 3)]
@@ -186,8 +186,8 @@ class Counting(Reader):
         return super().read(texts, progress)
 
 
-def test_what_was_read_through_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading_store, "_TOGETHER", 2)
+def test_texts_already_read_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_store, "_WRITE_SIZE", 2)
     made = Counting()
     steps: list[tuple[int, int]] = []
     texts = ["Heat", "Alien", "Heat", "Jaws"]
@@ -205,7 +205,7 @@ def test_what_was_read_through_is_not_read_again(tmp_path: Path, monkeypatch: py
     assert other.asked == 1
 
 
-def test_without_a_folder_everything_is_read(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_works_without_a_store(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Counting()
     assert ReadingStore.of(None, made, MIB) is None
     assert torch.equal(read_through(None, made, ["Heat"]), made.read(["Heat"]))
