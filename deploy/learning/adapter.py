@@ -167,7 +167,7 @@ def train(
         first=int(histories.ts[0]),
         cut_ts=end.ts,
         share=end.share,
-        people=len(np.unique(histories.history)),
+        users=len(np.unique(histories.history)),
         items=int(histories.met(cut).sum()),
         text_only=not options.residuals,
         settings={**_settings(options, base), "number format": base.chosen},

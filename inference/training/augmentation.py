@@ -1,4 +1,4 @@
-"""Other ways to say what an item is, so that the projector learns from its text and not from its exact words. Pure."""
+"""Augmentation: variants of item texts, so that the projector does not overfit to exact words. Pure."""
 
 from collections.abc import Sequence
 from random import Random
@@ -8,12 +8,12 @@ from schemas.scoring import Candidate
 DROPPED_ATTRIBUTE = 0.3
 DROPPED_WORD = 0.1
 CUT = 0.2
-"""How likely each attribute and each word of the description is left out, and that a text is cut short."""
+"""Probabilities of dropping an attribute, of dropping a word of the title, and of truncating the text."""
 
 
 def variants(items: Sequence[Candidate], count: int, seed: int) -> list[list[Candidate]]:
-    """`count` variants of each item's text. The first is the text itself; each other one drops attributes and words,
-    and cuts some short. The title keeps its first word, so there is always something to read."""
+    """`count` variants of each item's text. The first is the text itself; the others drop attributes and words, and
+    truncate some texts. The title keeps its first word, so no text is empty."""
     rng = Random(seed)  # noqa: S311 - variety, not secrecy
     return [list(items), *([_another(item, rng) for item in items] for _ in range(count - 1))]
 

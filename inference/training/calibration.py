@@ -1,7 +1,7 @@
-"""Calibration: how a scorer's logits become the log-odds that what it puts on a list is taken. Pure.
+"""Calibration: turn a scorer's logits into the log-odds that a listed item is taken. Pure.
 
-Platt's two numbers (J. Platt, "Probabilistic outputs for support vector machines", 1999), with his targets that are not
-quite 0 and 1; isotonic regression by pooling neighbours, to see how much a straight line leaves.
+Platt scaling (J. Platt, "Probabilistic outputs for support vector machines", 1999), with his smoothed targets; isotonic
+regression (pool adjacent violators) shows how much error a straight line leaves.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 ENOUGH = 1_000
-"""Positives from which on isotonic regression has something to say."""
+"""Minimum positives for isotonic regression."""
 
 BINS = 10
 _STEPS = 50
@@ -22,8 +22,8 @@ _HOLD = 1e-6
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """`slope` and `offset` make log-odds of logits. `before` and `after` are expected calibration errors, `after` and
-    `isotonic` (None with few positives) each fitted on half of the people and measured on the other half."""
+    """`slope` and `offset` turn logits into log-odds. `before`, `after` and `isotonic` are expected calibration errors.
+    `after` and `isotonic` (None with few positives) are fitted on half of the users and measured on the other half."""
 
     slope: float
     offset: float
@@ -35,9 +35,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def calibrate(scores: Floats, taken: Bools, fold: Bools) -> Calibration | None:
-    """From n logits of what was shown, whether it was taken, and in which half each is.
+    """Fit a calibration to n logits of shown items, whether each was taken, and the half that each belongs to.
 
-    None where there is nothing to fit: all or nothing was taken, or the odds do not rise with the scores.
+    Returns None if there is nothing to fit: all or none were taken, or the odds do not rise with the scores.
     """
     if not 0 < taken.sum() < len(taken):
         return None
@@ -68,7 +68,7 @@ def calibrate(scores: Floats, taken: Bools, fold: Bools) -> Calibration | None:
 
 
 def platt(scores: Floats, taken: Bools) -> tuple[float, float]:
-    """Slope and offset that make sigmoid(slope * score + offset) most likely, by Newton's method on scaled scores."""
+    """Maximum-likelihood slope and offset of sigmoid(slope * score + offset), by Newton's method on scaled scores."""
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     x = np.stack(((scores - centre) / spread, np.ones(len(scores))), axis=1)
     positives = int(taken.sum())
@@ -94,7 +94,7 @@ def platt(scores: Floats, taken: Bools) -> tuple[float, float]:
 
 
 def isotonic(scores: Floats, taken: Bools) -> tuple[Floats, Floats]:
-    """Rising scores and the share taken at each, never falling, as `np.interp` takes them."""
+    """Ascending scores and the non-decreasing share taken at each, as arguments for `np.interp`."""
     order = np.argsort(scores, kind="stable")
     sums: list[float] = []
     counts: list[int] = []
@@ -109,7 +109,8 @@ def isotonic(scores: Floats, taken: Bools) -> tuple[Floats, Floats]:
 
 
 def expected_error(probabilities: Floats, taken: Bools) -> float:
-    """The mean distance between what was said and what came, over `BINS` groups of equal size by what was said."""
+    """The expected calibration error: the mean distance between predicted and observed rates over `BINS` bins of equal
+    size."""
     order = np.argsort(probabilities, kind="stable")
     parts = [part for part in np.array_split(order, BINS) if len(part)]
     distances = [abs(probabilities[part].mean() - taken[part].mean()) * len(part) for part in parts]

@@ -1,8 +1,8 @@
-"""Where a training stands, as a folder: written after each epoch, whole or not at all.
+"""Training checkpoints: a folder written atomically after each epoch.
 
 FOLDER/0007/tensors.safetensors     the network, its best state so far, torch's random state
-FOLDER/0007/optimizer.pt            as torch saves it, read with weights_only
-FOLDER/0007/progress.json           what was done, numpy's random state, what is trained on what
+FOLDER/0007/optimizer.pt            saved by torch, loaded with weights_only
+FOLDER/0007/progress.json           the caller's progress, numpy's random state, and the mark of the training
 """
 
 import json
@@ -30,7 +30,7 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint(Generic[T]):
-    """What was found: `done` is the caller's own record; the rest is put back by `restore`."""
+    """A loaded checkpoint: `done` is the caller's progress; `restore` restores the rest."""
 
     done: T
     best: State
@@ -40,7 +40,7 @@ class Checkpoint(Generic[T]):
     torch: State
 
     def restore(self, network: nn.Module, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Have everything stand where it stood."""
+        """Restore the network, the optimizer and the random states."""
         network.load_state_dict(dict(self.network))
         optimizer.load_state_dict(self.optimizer)
         rng.bit_generator.state = self.numpy
@@ -50,8 +50,8 @@ class Checkpoint(Generic[T]):
 
 
 class Checkpoints(Generic[T]):
-    """The checkpoints of one training, of which the newest is kept. `mark` names what is trained on what: a checkpoint
-    with another mark is refused."""
+    """The checkpoints of one training; only the newest is kept. `mark` identifies the data, options and weights:
+    checkpoints with another mark are refused."""
 
     def __init__(self, folder: Path, mark: str, kind: type[T]) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Checkpoints(Generic[T]):
         self._kind = kind
 
     def save(self, done: T, network: nn.Module, best: State, optimizer: Optimizer, rng: np.random.Generator) -> None:
-        """Write where everything stands. Raises `CheckpointError` where it cannot be written."""
+        """Write a checkpoint. Raises `CheckpointError` if it cannot be written."""
         number = max(self._numbers(), default=0) + 1
         aside = self.folder / f".{number:04}-{os.getpid()}"
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
@@ -67,7 +67,7 @@ class Checkpoints(Generic[T]):
         tensors["torch.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["torch.cuda"] = torch.cuda.get_rng_state()
-        told = {
+        state = {
             "mark": self._mark,
             "done": json.loads(msgspec.json.encode(done)),
             "numpy": rng.bit_generator.state,
@@ -77,10 +77,10 @@ class Checkpoints(Generic[T]):
             aside.mkdir(parents=True)
             save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, aside / TENSORS)
             torch.save(optimizer.state_dict(), aside / OPTIMIZER)
-            (aside / PROGRESS).write_text(json.dumps(told), encoding="utf-8")
+            (aside / PROGRESS).write_text(json.dumps(state), encoding="utf-8")
             aside.rename(self.folder / f"{number:04}")
         except OSError as error:
-            raise CheckpointError(f"{self.folder}: {error}; free some space or choose another folder") from error
+            raise CheckpointError(f"{self.folder}: {error}; free some disk space or use another folder") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         for older in self._numbers():
@@ -88,31 +88,31 @@ class Checkpoints(Generic[T]):
                 shutil.rmtree(self.folder / f"{older:04}", ignore_errors=True)
 
     def load(self) -> Checkpoint[T] | None:
-        """The newest, or None where there is none. Raises `CheckpointError` for one of another training."""
+        """Load the newest checkpoint, or None. Raises `CheckpointError` for one of another training."""
         number = max(self._numbers(), default=0)
         if not number:
             return None
         folder = self.folder / f"{number:04}"
         try:
-            told = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+            state = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
             found = load_file(folder / TENSORS)
             optimizer = torch.load(folder / OPTIMIZER, weights_only=True)
-            done = msgspec.convert(told["done"], self._kind)
+            done = msgspec.convert(state["done"], self._kind)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(f"{folder} cannot be read ({error}); remove {self.folder} and begin again") from None
-        if told["mark"] != self._mark:
+            raise CheckpointError(f"{folder} cannot be read ({error}); remove {self.folder} and start over") from None
+        if state["mark"] != self._mark:
             raise CheckpointError(
-                f"{self.folder} is of another training: other data, options or weights. Give the options that it was "
-                "begun with, or begin again without --resume"
+                f"{self.folder} belongs to another training, with other data, options or weights. Use the options of "
+                "that training, or start over without --resume"
             )
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "torch": {}}
         for name, tensor in found.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
-        return Checkpoint(done, parts["best"], parts["network"], optimizer, told["numpy"], parts["torch"])
+        return Checkpoint(done, parts["best"], parts["network"], optimizer, state["numpy"], parts["torch"])
 
     def clear(self) -> None:
-        """Remove them all."""
+        """Remove all checkpoints."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _numbers(self) -> list[int]:

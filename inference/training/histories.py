@@ -1,4 +1,4 @@
-"""What is trained on: a stream of events as parallel arrays, and each person's part of it. Pure."""
+"""Training data: a stream of events as parallel arrays, and the history of each user and scene. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ NO_ITEM = -1
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """A stream of n events in its order, in parallel arrays of length n.
+    """A stream of n events in order, in parallel arrays of length n.
 
-    `history` int64: whose history an event belongs to; a history is what one person did in one scene. `item` int64: the
-    place of its item in `items`, `NO_ITEM` where it has none that is known. `feeling` int64: -2 to 2, `ts` int64:
-    milliseconds, never falling. `weight` float32: how much the event counts as a target, 1 unless it is known how
-    likely it was that the item was shown. About 40 bytes an event.
+    `history` int64: the number of the event's history, which is one user's events in one scene. `item` int64: the index
+    of its item in `items`, or `NO_ITEM` if it has no known item. `feeling` int64: -2 to 2. `ts` int64: milliseconds,
+    non-decreasing. `weight` float32: the event's weight as a target, 1 unless the item's propensity is known. Takes
+    about 40 bytes per event.
     """
 
     items: tuple[str, ...]
@@ -40,12 +40,12 @@ class Histories:
         feeling: Callable[[Event], int],
         weights: Sequence[float] | None = None,
     ) -> "Histories":
-        """Of events in order of time. Raises `ValueError` where they are not."""
+        """From events in order of time. Raises `ValueError` if they are not sorted."""
         place = {item: at for at, item in enumerate(items)}
         known: dict[tuple[str, str], int] = {}
         ts = np.array([event.ts for event in events], np.int64)
         if len(ts) and (np.diff(ts) < 0).any():
-            raise ValueError("the events are not in order of time; sort them by their `ts`")
+            raise ValueError("the events are not in order of time; sort them by `ts`")
         return cls(
             items=tuple(items),
             history=np.array([known.setdefault((e.user, e.scene), len(known)) for e in events], np.int64),
@@ -59,8 +59,8 @@ class Histories:
         return len(self.ts)
 
     @cached_property
-    def people(self) -> tuple[Ints, ...]:
-        """The events of each history that have an item, by their places in the stream."""
+    def sequences(self) -> tuple[Ints, ...]:
+        """The events with an item of each history, as indices into the stream."""
         with_item = np.flatnonzero(self.item != NO_ITEM)
         owners = self.history[with_item]
         order = np.argsort(owners, kind="stable")
@@ -68,22 +68,22 @@ class Histories:
         return tuple(np.split(with_item[order], ends))
 
     def gaps(self, places: Ints) -> Ints:
-        """Buckets of the time since the one before, for events of one history; the first, as if none was before."""
+        """Buckets of the time since the previous event, for events of one history; the first has no previous event."""
         return gap_buckets(np.diff(self.ts[places], prepend=-np.inf) / 1000)
 
     def first(self, count: int) -> "Histories":
-        """The first `count` events alone."""
+        """The first `count` events."""
         parts = (self.history, self.item, self.feeling, self.ts, self.weight)
         return Histories(self.items, *(part[:count] for part in parts))  # type: ignore[arg-type]
 
     def before(self, cut: int) -> int:
-        """The last place at or before `cut` at which time moves on: what is before it is the same for any tie order."""
+        """The last index at or before `cut` where time advances: the events before it are the same in any tie order."""
         while 0 < cut < len(self) and self.ts[cut] == self.ts[cut - 1]:
             cut -= 1
         return cut
 
     def met(self, cut: int) -> NDArray[np.bool_]:
-        """Which items the first `cut` events name, bool [items]."""
+        """Which items occur in the first `cut` events, bool [items]."""
         found = np.zeros(len(self.items), np.bool_)
         named = self.item[:cut]
         found[named[named != NO_ITEM]] = True

@@ -1,7 +1,7 @@
-"""Networks that know items by their ids alone, in training.
+"""Training of networks that know items by id alone.
 
-TowerNetwork     what stands beside the language model in the scorer (`inference.item_tokens.tower`)
-SasRecNetwork    the published method that the scorer is measured against
+TowerNetwork     the tower that complements the language model in the scorer (`inference.item_tokens.tower`)
+SasRecNetwork    the published baseline
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from inference.item_tokens.tower import Tower
 
 
 class TowerNetwork:
-    """A tower in training. `drawn` is given rows of items and leaves some out, so that it learns what to make of items
-    of which it knows nothing."""
+    """A tower in training. `drawn` replaces a random part of item rows by row 0, so that the tower learns to handle
+    unknown items."""
 
     def __init__(self, tower: Tower, drawn: Callable[[Tensor], Tensor]) -> None:
         self.module: nn.Module = tower
@@ -40,9 +40,9 @@ class TowerNetwork:
 
 
 class SasRecNetwork:
-    """SASRec (`inference.evaluation.sasrec`) in training, with room for one position more than the longest piece.
+    """SASRec (`inference.evaluation.sasrec`) in training, with one position more than the longest piece.
 
-    What stands for nothing in that network begins each piece and fills it up, so that positions count from the start.
+    Each piece starts and is filled up with padding, so that positions count from the start.
     """
 
     def __init__(self, module: Any) -> None:

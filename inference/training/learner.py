@@ -1,4 +1,4 @@
-"""The models that an evaluation trains: the scorer and SASRec, by the same trainer on the same events."""
+"""The models that an evaluation trains: the scorer and SASRec, with the same trainer on the same events."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,23 +32,23 @@ from schemas.scoring import Candidate
 
 Kind = Literal["scorer", "sasrec"]
 Part = Literal["text", "tower", "sasrec"]
-"""What is trained by itself: the scorer's two parts, and SASRec."""
+"""The separately trained parts: the scorer's two parts, and SASRec."""
 
 LAYERS = 2
-"""Of the language model, through which a context goes. More were no better for the time that they took to train."""
+"""Layers of the language model that a context goes through. More did not pay for their training time."""
 
 SCORER = Recipe(later_rate=1.0)
 SASREC = Recipe(batch=32)
 WIDTH = 64
-"""Of what knows items by their ids: the scorer's tower, and SASRec."""
+"""Width of the networks over item ids: the scorer's tower, and SASRec."""
 
 
 class Base:
-    """A language model to train on: its weights, as `inference.transformer.weights.convert` left them, and how it reads
-    items.
+    """A base language model for training: its weights, as converted by `inference.transformer.weights.convert`, and its
+    item reader.
 
-    `chosen` is the number format and the threads that training takes. `kept` is the folder in which readings are kept
-    from one run to the next (`inference.triton.repository.readings_of`).
+    `chosen` has the number format and threads for training. `kept` is the folder of the reading store, shared between
+    runs (`inference.triton.repository.readings_of`).
     """
 
     def __init__(self, weights: Path, kept: Path | None, settings: ModelSettings) -> None:
@@ -62,20 +62,20 @@ class Base:
         self.use_threads()
 
     def use_threads(self) -> None:
-        """Give torch the threads of the settings: a process that this object was sent to has not been told yet."""
+        """Set torch's threads from the settings. Needed again in a process that this object was sent to."""
         torch.set_num_threads(self._settings.threads)
 
     def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
         """Raw readings of `count` variants of each item's text, the text itself first: [count, items, 2, hidden]."""
 
-        def told(done: int, total: int) -> None:
-            progress("reading the items", done, total)
+        def report(done: int, total: int) -> None:
+            progress("reading items", done, total)
 
         decoder = load_model(self._weights, self._settings, IMPLEMENTATION).base_model
         reader = Reader(decoder, self.tokens, self.version)
         texts = [[compose(one.text, one.about) for one in way] for way in variants(items, count, seed)]
         store = ReadingStore.of(self._kept, reader, self._settings.reading_store_bytes)
-        found = read_through(store, reader, [text for way in texts for text in way], told)
+        found = read_through(store, reader, [text for way in texts for text in way], report)
         return found.view(count, len(items), *found.shape[1:]).numpy()
 
     def network(
@@ -91,9 +91,9 @@ class Base:
         start: Adapter | None = None,
         items: Sequence[str] = (),
     ) -> ItemTokenNetwork:
-        """A network that has learned nothing yet, drawn from torch's random state, with a tower of that width if it has
-        `residuals`; or what `start` has learned, with its sizes, of the items with the ids `items`. Raises
-        `WeightsError` where it does not fit."""
+        """An untrained network, initialised from torch's random state, with a tower of width `tower` if it has
+        `residuals`. Or, with `start`, a network with its sizes and parameters, for the items with ids `items`. Raises
+        `WeightsError` if `start` does not fit."""
         decoder = load_model(self._weights, self._settings, "sdpa").base_model
         ids = torch.tensor(instruction(self.tokens), device=decoder.embed_tokens.weight.device)
         hidden = decoder.embed_tokens.weight.shape[1]
@@ -117,7 +117,7 @@ class Base:
 
 
 class Learner:
-    """Trains a fresh model for each question."""
+    """Trains a new model for each call."""
 
     def __init__(
         self,
@@ -128,8 +128,8 @@ class Learner:
         epochs: dict[Part, int],
         seed: int = 0,
     ) -> None:
-        """`readings` of all items, as `base` makes them; `paces` and `epochs` say how much each part is trained along a
-        stream, and on all of it."""
+        """`readings` are those of all items, from `base`. `paces` and `epochs` say how long each part is trained along
+        a stream, and on a whole data set."""
         self._base = base
         self._readings = readings
         self._paces, self._epochs = paces, epochs
@@ -158,7 +158,7 @@ class Learner:
         tests: Sequence[NDArray[np.int64]],
         progress: Progress,
     ) -> Sequence[Readings]:
-        """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
+        """Train on `learned`, and read the contexts before the `tests`, which are indices into each stream."""
         network, lessons = self._network(kind)
         return hold_out(
             network,

@@ -1,8 +1,8 @@
-"""Training on lists, as they are scored in serving: which candidate is the one that the person takes next.
+"""Training on lists, scored as in serving: which candidate does the user take next?
 
-A list has the true next like, hard negatives (drawn from what the model itself retrieves), and random ones. The loss is
-the softmax over the list plus half the binary cross-entropy of each candidate. It trains the correction, the token of a
-candidate and, slowly, LoRA; item vectors and what an item token is stay as they are.
+A list has the true next like, hard negatives drawn from the model's own top items, and random negatives. The loss is
+the softmax over the list plus half the binary cross-entropy of each candidate. It trains the correction, the candidate
+token and, slowly, LoRA; item vectors and item tokens stay fixed.
 """
 
 import math
@@ -26,7 +26,8 @@ from inference.training.walk_forward import Bools, Floats
 
 
 class ListRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network is trained on lists. `count`: lists an epoch. `pool`: how many of the best hard ones come from."""
+    """Hyperparameters for training on lists. `count`: lists per epoch. `pool`: hard negatives come from this many top
+    items."""
 
     count: Annotated[int, Meta(ge=1)] = 2_048
     batch: Annotated[int, Meta(ge=1, le=1_024)] = 16
@@ -46,8 +47,8 @@ def draw(
     recipe: ListRecipe,
     rng: np.random.Generator,
 ) -> tuple[Ints, list[Ints]]:
-    """Places of true next likes, and their lists: the item itself first, then hard and random ones, all `known`, none
-    of them twice or met by the person. `found` is as `validation.scored` gives it."""
+    """Indices of true next likes, and their lists: the liked item, then hard and random negatives, all `known`, without
+    duplicates or items that the user has met. `found` comes from `validation.scored`."""
     places: list[int] = []
     lists: list[Ints] = []
     for some, scores in found:
@@ -65,7 +66,7 @@ def draw(
 
 
 class ListTrainer:
-    """Trains one network on lists, an epoch at a time. Deterministic as `Trainer` is."""
+    """Trains one network on lists, one epoch at a time. Deterministic like `Trainer`."""
 
     def __init__(self, network: ItemTokenNetwork, histories: Histories, recipe: ListRecipe, seed: int) -> None:
         self.network = network
@@ -73,7 +74,7 @@ class ListTrainer:
         self._histories = histories
         self._recipe = recipe
         heads = network.heads
-        # The correction's bias stays 0: what all candidates have in common orders nothing, and `level` is there for it.
+        # The correction's bias stays 0: a constant for all candidates changes no order, and `level` covers it.
         learned = [heads.candidate, heads.correct.weight, *heads.correct_norm.parameters(), network.level]
         groups = [{"params": learned, "lr": recipe.head_rate}]
         if network.lora:
@@ -83,8 +84,8 @@ class ListTrainer:
     def learn(
         self, cut: int, known: Bools, *, since: int = 0, report: Report = lambda done, total, loss: None
     ) -> float:
-        """One epoch over lists drawn from the likes of the first `cut` events, at or after `since`. The mean loss, in
-        nats; 0 where there is nothing to learn. Raises `TrainingDiverged`."""
+        """One epoch over lists drawn from the likes among the first `cut` events, from `since` on. Returns the mean
+        loss in nats; 0 if there is nothing to learn. Raises `TrainingDiverged`."""
         asked = new_likes(self._histories, since, cut)
         asked = asked[known[self._histories.item[asked]] & (self._histories.weight[asked] > 0)]
         asked = np.sort(self.rng.permutation(asked)[: self._recipe.count])
@@ -94,16 +95,18 @@ class ListTrainer:
         found = list(scored(said, self._histories, asked))
         places, lists = draw(found, self._histories, known, self._recipe, self.rng)
         order = self.rng.permutation(len(places))
-        told = torch.from_numpy(known).to(self.network.device)
+        on_device = torch.from_numpy(known).to(self.network.device)
         total, losses = math.ceil(len(order) / self._recipe.batch), 0.0
         for at in range(total):
             rows = order[at * self._recipe.batch : (at + 1) * self._recipe.batch]
-            losses += self._step(gather(self._histories, places[rows], [lists[row] for row in rows.tolist()]), told)
+            losses += self._step(
+                gather(self._histories, places[rows], [lists[row] for row in rows.tolist()]), on_device
+            )
             report(at + 1, total, losses / (at + 1))
         return losses / total
 
     def loss(self, given: Lists, known: Tensor) -> Tensor:
-        """The weighted mean loss of lists whose first candidate is the true one."""
+        """The weighted mean loss of lists whose first candidate is the positive."""
         logits, corrections = self.network.packed(given, known)
         scores = (logits + corrections).masked_fill(~given.real, LEFT_OUT)
         first = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
@@ -119,7 +122,7 @@ class ListTrainer:
         loss = self.loss(given.to(self.network.device), known)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingDiverged(f"the loss on lists is {value}; train with lower rates, or leave lists out")
+            raise TrainingDiverged(f"the loss on lists is {value}; train with lower rates, or without lists")
         self.network.module.zero_grad()
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

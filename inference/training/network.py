@@ -1,7 +1,7 @@
-"""What can be trained in sequence: a network that turns what was done into context vectors, beside item vectors.
+"""Networks that can be trained in sequence: they turn histories into context vectors, and items into item vectors.
 
-ItemTokenNetwork    the scorer: item tokens through the first layers of a language model with LoRA; beside it, if single
-                    items are learned too, a tower over their ids
+ItemTokenNetwork    the scorer: item tokens through the first layers of a language model with LoRA; with parameters of
+                    single items, also a tower over item ids
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,35 +22,35 @@ from inference.training.packed import Lists, lay_out
 
 
 class Network(Protocol):
-    """B pieces of L events, N items, D the width of their vectors."""
+    """Shapes: B pieces of L events, N items, vectors of width D."""
 
     module: nn.Module
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors that it is given have to be."""
+        """The device of all arguments."""
 
     def contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
         """The context vector before each event and after the last: [B, L] each to [B, L + 1, D]."""
 
     def vectors(self, known: Tensor) -> Tensor:
-        """The item vectors [N, D]. `known` bool [N]: which items were met in training so far."""
+        """The item vectors [N, D]. `known` bool [N]: the items seen in training so far."""
 
     def groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
-        """What is trained, as ("lora" | "head" | "item", parameters)."""
+        """The trainable parameters, as ("lora" | "head" | "item", parameters)."""
 
 
 class ItemTokenNetwork:
     """The scorer in training.
 
-    `language_model` is a transformers decoder of the first `shape.layers` layers only, without its vocabulary;
-    `instruction` [P, H], the embedded instruction; `readings` float32 [V, N, 2, R / 2]: each item's raw reading, in V
-    variants of its text, of which training draws one and inference takes the first. `residuals` trains something for
-    single items too, which `forget` (0 to 1) leaves out for a drawn part of them. `dropout` is that of item tokens, and
-    of what each layer's attention and feed-forward part adds.
+    `language_model` is a transformers decoder cut to its first `shape.layers` layers, without the vocabulary.
+    `instruction` [P, H] is the embedded instruction. `readings` float32 [V, N, 2, R / 2] are the raw readings of each
+    item, in V variants of its text: training draws one, inference takes the first. `residuals` also trains parameters
+    of single items, which are left out at random with probability `forget`. `dropout` applies to item tokens and to the
+    outputs of each layer's attention and feed-forward parts.
 
-    `text` and `tower` (None where `shape` has none) are its parts: each is trained by itself, as if it was alone. The
-    vectors of both stand side by side, so that the logits of the whole are their sums.
+    `text` and `tower` (None if `shape` has none) are its parts, each trained separately. Their vectors are
+    concatenated, so the logits of the whole are the sums of theirs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ItemTokenNetwork:
         start: Adapter | None = None,
         items: Sequence[str] = (),
     ) -> None:
-        """With `start`, goes on from what was trained, not calibrated; its residuals are found by the ids `items`."""
+        """With `start`, continues from its parameters, uncalibrated; residuals are matched by the ids `items`."""
         self.heads = Heads(shape, scale)
         device = instruction.device
         raw = torch.from_numpy(readings)
@@ -93,7 +93,7 @@ class ItemTokenNetwork:
             parts["residuals"] = self.residuals
         parts["lora"] = nn.ParameterDict({name.replace(".", "/"): value for name, value in self.lora.items()})
         self.level = nn.Parameter(torch.zeros(()))
-        """How likely anything on a list is taken: what the binary loss of lists moves. No part of an adapter."""
+        """The base rate of taking an item of a list, for the binary loss. Not part of an adapter."""
         parts["lists"] = nn.ParameterDict({"level": self.level})
         self.module: nn.Module = nn.ModuleDict(parts)
         self.module.to(device)
@@ -116,7 +116,7 @@ class ItemTokenNetwork:
         return found if self.tower is None else torch.cat((found, self.tower.vectors(known)), dim=-1)
 
     def text_contexts(self, items: Tensor, feelings: Tensor, gaps: Tensor) -> Tensor:
-        """The contexts of `text`."""
+        """The context vectors of the text part."""
         embedded = self.heads.events(self._dropout(self.tokens(items)), feelings, gaps)
         before = self._instruction.expand(len(items), -1, -1)
         states = self.states(torch.cat((before, embedded), dim=1))
@@ -130,7 +130,7 @@ class ItemTokenNetwork:
         return self.heads.tokens(readings, self.residuals.tokens(self._rows(items + 1)))
 
     def states(self, embedded: Tensor, mask: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
-        """The last hidden states of embeddings [B, T, H]; causal, or as an additive `mask` [B, 1, T, T] says."""
+        """The last hidden states of embeddings [B, T, H]; causal, or with an additive `mask` [B, 1, T, T]."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._dtype() is torch.bfloat16):
             found: Tensor = self._language_model(
                 inputs_embeds=embedded.to(self._dtype()),
@@ -141,9 +141,9 @@ class ItemTokenNetwork:
         return found.float()
 
     def packed(self, given: Lists, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The retrieval logit of each candidate, and what its own state adds: [B, N] each, in one pass as in serving.
+        """The retrieval logit and the correction of each candidate, [B, N] each, in one pass as in serving.
 
-        Each candidate is a token that sees the context and itself, as if it stood right after the context.
+        Each candidate is a token that attends to the context and itself, positioned right after the context.
         """
         before = self._instruction.expand(len(given.items), -1, -1)
         events = self.heads.events(self._dropout(self.tokens(given.items)), given.feelings, given.gaps)
@@ -168,7 +168,7 @@ class ItemTokenNetwork:
         cut: Cut | None = None,
         figures: Mapping[str, float] = MappingProxyType({}),
     ) -> Adapter:
-        """What was trained, as copies on the CPU; with residuals, if there are any, of the items that are `known`."""
+        """The trained parameters, copied to the CPU, with the residuals of the `known` items, if any."""
         shape = self.heads.shape
         residuals, kept = Residuals.empty(shape), np.zeros(0, np.int64)
         if self.residuals is not None:
@@ -192,18 +192,18 @@ class ItemTokenNetwork:
         )
 
     def text_vectors(self, known: Tensor) -> Tensor:
-        """The vectors of `text`."""
+        """The item vectors of the text part."""
         if self.residuals is None:
             return self.heads.vectors(self._drawn())
         rows = self._rows(torch.arange(1, len(known) + 1, device=self.device)) * known
         return self.heads.vectors(self._drawn(), self.residuals.vectors(rows))
 
     def groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """Of both parts."""
+        """The trainable parameters of both parts."""
         return [*self.text.groups(), *(() if self.tower is None else self.tower.groups())]
 
     def text_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """What is trained of `text`."""
+        """The trainable parameters of the text part."""
         residuals = [] if self.residuals is None else self.residuals.of_text()
         return [("lora", list(self.lora.values())), ("head", list(self.heads.parameters())), ("item", residuals)]
 
@@ -222,7 +222,7 @@ class ItemTokenNetwork:
         self.residuals.load_state_dict(there)
 
     def _drawn(self) -> Tensor:
-        """Each item's reading, [N, R]; in training, of a drawn variant."""
+        """Each item's reading, [N, R]; in training, of a random variant."""
         if not self.module.training or len(self._readings) == 1:
             return self._readings[0]
         count = self._readings.shape[1]
@@ -231,12 +231,12 @@ class ItemTokenNetwork:
         ]
 
     def _rows(self, rows: Tensor) -> Tensor:
-        """Rows of residuals; in training, a drawn part of them is 0, for none."""
+        """Rows of residuals; in training, a random part is replaced by row 0."""
         return rows * (torch.rand(rows.shape, device=self.device) >= self._forget) if self.module.training else rows
 
     def _thinned(self, part: nn.Module, given: Any, made: Any) -> Any:
-        """What a part of a layer adds, a drawn part of it left out in training."""
-        if isinstance(made, tuple):  # attention, which returns its weights too
+        """Apply dropout to the output of a part of a layer."""
+        if isinstance(made, tuple):  # attention also returns its weights
             return (self._dropout(made[0]), *made[1:])
         return self._dropout(made)
 
@@ -246,7 +246,7 @@ class ItemTokenNetwork:
 
 
 class TextPart:
-    """The part of an `ItemTokenNetwork` that reads items' texts with the language model, as a network of its own."""
+    """The text part of an `ItemTokenNetwork` as a separate network."""
 
     def __init__(self, whole: ItemTokenNetwork) -> None:
         self._whole = whole

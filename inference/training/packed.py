@@ -1,7 +1,7 @@
-"""Lists as a network reads them: contexts with their candidates, in the layout of `inference.item_tokens.engine`.
+"""Lists as network input: contexts with their candidates, in the layout of `inference.item_tokens.engine`.
 
-A row of a pass is [instruction | events, filled up to L | candidates]: a candidate sees the instruction, the events of
-its row and itself only, and its position is right after the last of these events.
+A row of a pass is [instruction | events, padded to L | candidates]. A candidate attends to the instruction, the events
+of its row and itself only; its position is right after the last of these events.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from inference.training.sequences import context_begin
 class Lists(NamedTuple):
     """B contexts of up to L events with N candidates each.
 
-    `items`, `feelings` (rows) and `gaps` int64 [B, L], 0 beyond a context's end; `lengths` int64 [B]: events in each.
-    `candidates` int64 [B, N]; `real` bool [B, N]: which of them are candidates and not filling. `weights` float32 [B].
+    `items`, `feelings` (rows) and `gaps` int64 [B, L], 0 beyond a context's end; `lengths` int64 [B]: numbers of
+    events. `candidates` int64 [B, N]; `real` bool [B, N]: false for padding. `weights` float32 [B].
     """
 
     items: Tensor
@@ -37,7 +37,7 @@ class Lists(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """`mask` float32 [B, 1, T, T], to be added; `positions` int64 [B, T]; `last` int64 [B]: the context's last row."""
+    """`mask` float32 [B, 1, T, T], additive; `positions` int64 [B, T]; `last` int64 [B]: the context's last row."""
 
     mask: Tensor
     positions: Tensor
@@ -45,26 +45,26 @@ class Layout(NamedTuple):
 
 
 def lay_out(before: int, lengths: Tensor, events: int, candidates: int) -> Layout:
-    """How rows of `before` + `events` + `candidates` tokens are read, of whose events `lengths` [B] are real."""
+    """The layout of rows with `before` + `events` + `candidates` tokens, of whose events `lengths` [B] are real."""
     device = lengths.device
     place = torch.arange(before + events + candidates, device=device)
     offered = place >= before + events
     ends = before + lengths.unsqueeze(1)
     context = ~offered & (place < ends)  # [B, T]
     visible = context.unsqueeze(1) & (offered.unsqueeze(1) | (place <= place.unsqueeze(1)))
-    # Filling sees itself, since a row that sees nothing has no softmax.
+    # Padding attends to itself, since a softmax needs at least one element.
     visible = visible | torch.eye(len(place), dtype=torch.bool, device=device)
     mask = torch.zeros(visible.shape, device=device).masked_fill(~visible, float("-inf")).unsqueeze(1)
     return Layout(mask, torch.where(offered, ends, place), ends.squeeze(1) - 1)
 
 
 def gather(histories: Histories, places: Ints, candidates: Sequence[Ints]) -> Lists:
-    """The context before each of `places`, as serving would cut it, with its candidates: places in the items."""
+    """The context before each of `places`, cut as in serving, with its candidates as item indices."""
     contexts = []
     for place in places.tolist():
-        person = histories.people[int(histories.history[place])]
-        at = int(np.searchsorted(person, place))
-        contexts.append(person[context_begin(at) : at])
+        sequence = histories.sequences[int(histories.history[place])]
+        at = int(np.searchsorted(sequence, place))
+        contexts.append(sequence[context_begin(at) : at])
     count, longest = len(places), max(1, *(len(one) for one in contexts))
     items, feelings, gaps = (np.zeros((count, longest), np.int64) for _ in range(3))
     offered = np.zeros((count, max(len(one) for one in candidates)), np.int64)

@@ -1,10 +1,10 @@
-"""The whole course of a training: in sequence, then on lists, then calibration, judged on what came last.
+"""The schedule of a training: in sequence, then on lists, then calibration, validated on the newest events.
 
-Where single items are learned too, the tower over their ids is trained before the rest, by itself and judged by itself.
+With parameters of single items, the tower over item ids is trained and validated first, separately.
 
-The last part of what may be learned is kept back as validation. In sequence the best epoch counts and a few without a
-better one end it; lists are kept only if they order the model's own best no worse; calibration is fitted on validation.
-In the end the newest part may be learned too, in one pass that nothing judges.
+The newest part of the training data is held out for validation. In sequence, the best epoch is kept, with early
+stopping. Training on lists is kept only if it reranks the model's own top items no worse. Calibration is fitted on the
+validation part. Finally the newest part may be learned as well, in one pass without validation.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,24 +24,34 @@ from inference.training.histories import Histories, Ints
 from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
-from inference.training.validation import DEPTH, Figures, answers, best, figures, floors, new_likes, reranked, retrieved
-from inference.training.walk_forward import Bools, Progress, told
+from inference.training.validation import (
+    DEPTH,
+    Figures,
+    answers,
+    baselines,
+    best,
+    figures,
+    new_likes,
+    reranked,
+    retrieved,
+)
+from inference.training.walk_forward import Bools, Progress, epoch_report
 
 SHORTLIST = 100
-"""Of the model's own best, how many are ordered again."""
+"""Number of the model's own top items that are reranked."""
 
 LISTS = ListRecipe()
 TOWER = Recipe(batch=32)
 
 TOLERANCE = 0.99
-"""What the retrieval may keep of its NDCG for training on lists to be kept."""
+"""Training on lists is kept only if retrieval keeps at least this share of its NDCG."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far a training goes. `validation`: the share of what may be learned that is kept back, the last in time.
-    `again`: when going on from an adapter, the share of older pieces that is learned again in each epoch.
-    `judged`: tests that lists are judged by, at most. `finish`: learn the newest part as well in the end.
-    `tower_epochs`: of the tower, which knows nothing to begin with."""
+    """The extent of a training. `validation`: the share of the training data, the newest, that is held out.
+    `again`: when continuing from an adapter, the share of older pieces that each epoch replays. `judged`: maximum tests
+    for judging lists. `finish`: finally learn the newest part as well. `tower_epochs`: maximum epochs of the tower,
+    which starts untrained."""
 
     tower_epochs: Annotated[int, Meta(ge=1, le=1_000)] = 40
     epochs: Annotated[int, Meta(ge=1, le=1_000)] = 16
@@ -54,14 +64,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Epoch(msgspec.Struct, frozen=True):
-    """One epoch: its mean loss in nats, and the validation after it."""
+    """The mean loss of an epoch in nats, and the validation after it."""
 
     loss: float
     validation: Figures
 
 
 class OnLists(msgspec.Struct, frozen=True, kw_only=True):
-    """Training on lists: the model's own `SHORTLIST` best in its order, and as scored again, before and after."""
+    """Results of training on lists: the model's own `SHORTLIST` top items as retrieved and as reranked, before and
+    after."""
 
     losses: list[float]
     retrieved_before: Figures
@@ -79,8 +90,8 @@ Stage = Literal["tower", "in sequence", "on lists"]
 
 
 class Done(msgspec.Struct, kw_only=True):
-    """What was done so far: epochs of the tower, judged alone, and in sequence; the losses on lists; the seconds that
-    each part took. `untrained` and `begun`: validation before anything was learned, and before `epochs`."""
+    """The progress so far: epochs of the tower, validated alone, and in sequence; the losses on lists; the seconds of
+    each phase. `untrained` and `begun`: validation before any training, and before `epochs`."""
 
     stage: Stage = "tower"
     untrained: Figures | None = None
@@ -93,20 +104,20 @@ class Done(msgspec.Struct, kw_only=True):
 
     @property
     def best(self) -> int:
-        """Which epoch, from 0, was the best; -1 before the first."""
+        """The best epoch, from 0; -1 before the first."""
         return best_of(self.epochs)
 
 
 @dataclass
 class Trained:
-    """What came out. The network holds the best state; its heads are calibrated where `calibration` is there."""
+    """The result of a training. The network holds the best state; its heads are calibrated if `calibration` is set."""
 
     cut: int
     begin: int
     known: Bools
     done: Done
     validation: Figures
-    floors: dict[str, Figures]
+    baselines: dict[str, Figures]
     lists: OnLists | None
     calibration: Calibration | None
     finished: bool
@@ -114,17 +125,17 @@ class Trained:
 
     @property
     def gates(self) -> dict[str, bool]:
-        """What a model has to be better than, and whether it is."""
-        passed = {"better than before its training": self.validation.ndcg > _ndcg(self.done.untrained)}
-        for name, floor in self.floors.items():
-            passed[f"better than {name}"] = self.validation.ndcg > floor.ndcg
+        """The quality gates, and whether the model passes them."""
+        passed = {"better than before training": self.validation.ndcg > _ndcg(self.done.untrained)}
+        for name, baseline in self.baselines.items():
+            passed[f"better than {name}"] = self.validation.ndcg > baseline.ndcg
         if self.calibration is not None:
-            passed["calibration does not make it worse"] = self.calibration.after <= self.calibration.before
+            passed["calibration error does not increase"] = self.calibration.after <= self.calibration.before
         return passed
 
 
 class Course:
-    """One training of `network` on the first `cut` events, of which those before `since` were learned already."""
+    """One training of `network` on the first `cut` events, of which it has already learned those before `since`."""
 
     def __init__(
         self,
@@ -142,7 +153,7 @@ class Course:
         progress: Progress = lambda label, done, total: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Raises `NothingToLearn` where there is nothing to train on, or nothing to judge by."""
+        """Raises `NothingToLearn` if there are no events to train on or no tests for validation."""
         self._network, self._histories = network, histories
         self._cut, self._since = histories.before(cut), since
         self._begin = self._validation_begin(plan)
@@ -157,8 +168,8 @@ class Course:
         self._tests = new_likes(histories, self._begin, self._cut)
         if not len(self._tests) or not len(new_likes(histories, since, self._begin)):
             raise NothingToLearn(
-                f"of {self._cut:,} events there are none to train on or no likes to judge by; give more events, a "
-                "greater share of them, or name the column that says what people liked"
+                f"{self._cut:,} events leave nothing to train on or no likes for validation; use more events, a larger "
+                "share of them, or name the column that says what users liked"
             )
         drawn = np.random.default_rng(seed).permutation(self._tests)[: plan.judged]
         self._judged: Ints = np.sort(drawn)
@@ -166,7 +177,7 @@ class Course:
         self._best: State = self._state()
 
     def run(self, *, resume: bool = False) -> Trained:
-        """Carry it out; with `resume` from the last checkpoint, if there is one. Raises `TrainingDiverged`."""
+        """Run the training; with `resume`, from the last checkpoint, if any. Raises `TrainingDiverged`."""
         kept = self._checkpoints.load() if resume and self._checkpoints is not None else None
         if kept is not None:
             self._done, self._best = kept.done, kept.best
@@ -182,8 +193,8 @@ class Course:
         lists = self._on_lists() if self._plan.list_epochs else None
         measured = self._measure(self._network)
         calibration = self._calibrate()
-        beside = floors(self._histories, self._tests)
-        self._spend("judging")
+        baseline_figures = baselines(self._histories, self._tests)
+        self._spend("validation")
         if self._plan.finish:
             self._finish()
         whole = sum(self._done.seconds.values()) or 1.0
@@ -193,7 +204,7 @@ class Course:
             known=self._histories.met(self._cut) if self._plan.finish else self._known,
             done=self._done,
             validation=measured,
-            floors=beside,
+            baselines=baseline_figures,
             lists=lists,
             calibration=calibration,
             finished=self._plan.finish,
@@ -216,27 +227,27 @@ class Course:
             self._epochs(self._trainer, done.epochs, self._plan.epochs, label, self._network, _ndcg(done.begun))
 
     def _epochs(  # noqa: PLR0917
-        self, trainer: Trainer, done: list[Epoch], most: int, label: str, judged: Network, floor: float
+        self, trainer: Trainer, done: list[Epoch], most: int, label: str, judged: Network, baseline: float
     ) -> None:
-        """Train a part until it gets no better, by what `judged` says, and leave the network at its best."""
+        """Train a part with early stopping on the validation of `judged`, and restore the network's best state."""
         recipe, plan = trainer.recipe, self._plan
         going_on = recipe.later_rate if self._since else 1.0
         while len(done) < most and len(done) - 1 - best_of(done) < plan.patience:
-            epoch, best_so_far = len(done), max([floor, *(one.validation.ndcg for one in done)])
+            epoch, best_so_far = len(done), max([baseline, *(one.validation.ndcg for one in done)])
             rate = falling(recipe, epoch, most)
             loss = trainer.learn(
                 self._begin,
                 since=self._since,
                 again=plan.again if self._since else 0.0,
                 rate=lambda part, rate=rate: going_on * rate(part),  # type: ignore[misc]
-                report=told(self._progress, f"{label} {epoch + 1}, best NDCG {best_so_far:.4f}", most, epoch),
+                report=epoch_report(self._progress, f"{label} {epoch + 1}, best NDCG {best_so_far:.4f}", most, epoch),
             )
             self._spend("in sequence")
             with trainer.averaged():
                 done.append(Epoch(loss, self._measure(judged)))
-                if best_of(done) == epoch and done[epoch].validation.ndcg > floor:
+                if best_of(done) == epoch and done[epoch].validation.ndcg > baseline:
                     self._best = self._state()
-            self._spend("judging")
+            self._spend("validation")
             self._keep()
         self._network.module.load_state_dict(dict(self._best))
 
@@ -245,12 +256,12 @@ class Course:
         if done.stage != "on lists":
             done.stage = "on lists"
             done.before_lists = self._judge_lists()
-            self._spend("judging")
+            self._spend("validation")
             self._keep()
         assert done.before_lists is not None
         while len(done.list_losses) < plan.list_epochs:
             epoch = len(done.list_losses)
-            report = told(self._progress, f"training on lists, epoch {epoch + 1}", plan.list_epochs, epoch)
+            report = epoch_report(self._progress, f"training on lists, epoch {epoch + 1}", plan.list_epochs, epoch)
             done.list_losses.append(self._lister.learn(self._begin, self._known, since=self._since, report=report))
             self._spend("on lists")
             self._keep()
@@ -265,11 +276,11 @@ class Course:
         if found.kept:
             self._best = self._state()
         self._network.module.load_state_dict(dict(self._best))
-        self._spend("judging")
+        self._spend("validation")
         return found
 
     def _calibrate(self) -> Calibration | None:
-        """Have the heads say log-odds, from the model's own best ten before each test: was it taken?"""
+        """Calibrate the heads to log-odds, using the model's own top ten before each test."""
         said = answers(self._network, self._known, self._histories, self._tests)
         lists = best(said, self._histories, self._tests, DEPTH)
         scores = [
@@ -284,7 +295,7 @@ class Course:
         return found
 
     def _finish(self) -> None:
-        """Learn the newest part in one pass, with an optimizer of its own. Calibration stays."""
+        """Learn the newest part in one pass with a new optimizer, keeping the calibration."""
         heads = self._network.heads
         slope, offset = float(heads.slope), float(heads.offset)
         heads.calibrate(1.0, 0.0)
@@ -296,7 +307,7 @@ class Course:
                 self._cut,
                 since=self._begin,
                 rate=lambda part, recipe=recipe: recipe.later_rate * min(0.01 + 10 * part, 1.0 - 0.9 * part),  # type: ignore[misc]
-                report=told(self._progress, "learning the newest part", 1, 0),
+                report=epoch_report(self._progress, "learning the newest part", 1, 0),
             )
         heads.calibrate(slope, offset)
         self._spend("in sequence")
@@ -306,7 +317,7 @@ class Course:
         return figures(retrieved(said, self._histories, self._tests))
 
     def _judge_lists(self) -> tuple[Figures, Figures]:
-        """The judged tests by retrieval, and with the best of it scored again."""
+        """The figures of the judged tests, as retrieved and with the top items reranked."""
         asked = self._judged
         said = answers(self._network, self._known, self._histories, asked)
         lists = best(said, self._histories, asked, SHORTLIST)
@@ -314,13 +325,14 @@ class Course:
         return figures(retrieved(said, self._histories, asked)), figures(again)
 
     def _validation_begin(self, plan: Plan) -> int:
-        """The last share of the stream, or the later half of what is new where that is less."""
+        """The start of the validation part: the last share of the stream, or the later half of the new events if that
+        is smaller."""
         wanted = max(int(self._cut * (1.0 - plan.validation)), self._since + (self._cut - self._since) // 2)
         return self._histories.before(wanted)
 
     @property
     def _at_work(self) -> Trainer | ListTrainer:
-        """What trains at this stage."""
+        """The trainer of the current stage."""
         if self._done.stage == "on lists":
             return self._lister
         return self._tower if self._tower is not None and self._done.stage == "tower" else self._trainer
@@ -334,14 +346,14 @@ class Course:
             self._checkpoints.save(self._done, self._network.module, self._best, part.optimizer, part.rng)
 
     def _spend(self, what: str) -> None:
-        """Count the time since the last call."""
+        """Add the time since the last call to a phase."""
         now = self._clock()
         self._done.seconds[what] = self._done.seconds.get(what, 0.0) + now - self._mark
         self._mark = now
 
 
 def best_of(epochs: Sequence[Epoch]) -> int:
-    """Which epoch, from 0, was the best; -1 where there is none."""
+    """The best epoch, from 0; -1 if there is none."""
     return max(range(len(epochs)), key=lambda at: (epochs[at].validation.ndcg, -at), default=-1)
 
 

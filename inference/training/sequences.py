@@ -1,8 +1,8 @@
-"""Pieces of histories as a network reads them: which events, in which order, and what each position is to predict.
+"""Pieces of histories as network input: the events, their order, and the target of each position.
 
-In serving, a context begins at a multiple of STRIDE events of a history and holds WINDOW at most, so that it moves on
-in steps. Training cuts histories at drawn places into pieces of up to WINDOW events, each of which is the target of the
-state before it. The order of events of one second is not known: training draws it anew each time.
+In serving, a context starts at a multiple of STRIDE events of a history and holds at most WINDOW events, so it moves in
+steps. Training cuts histories at random positions into pieces of up to WINDOW events; each event is the target of the
+state before it. The order of events of the same second is unknown, so each training pass shuffles them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ SECOND_MS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Events of one history that are read in one go: `places` in the stream, and what was met `before` them."""
+    """Consecutive events of one history: their `places` in the stream, and the events `before` them."""
 
     places: Ints
     before: Ints
@@ -33,9 +33,9 @@ class Piece:
 class Batch:
     """B pieces of up to L events. `items`, `feelings` (rows) and `gaps` are int64 [B, L], 0 beyond a piece's end.
 
-    `weights` float32 [B, L] says how much each event counts as a target: 0 beyond the end, and for an item that its
-    person has met before, since lists leave it out. `met` int32 [B, items]: the position in the piece at which the item
-    is met, -1 before it, L where it is not: so `met < j` is what a list before position j leaves out.
+    `weights` float32 [B, L] are the weights of events as targets: 0 beyond the end, and for items that the user has met
+    before, since lists leave them out. `met` int32 [B, items] is the first position of the item in the piece, -1 if met
+    before the piece, L if not met: a list before position j leaves out the items with `met < j`.
     """
 
     items: Tensor
@@ -52,10 +52,10 @@ class Batch:
 def pieces(
     histories: Histories, cut: int, rng: np.random.Generator, *, since: int = 0, window: int = WINDOW
 ) -> list[Piece]:
-    """The first `cut` events of the stream in pieces; only those that hold an event at or after `since`."""
+    """The first `cut` events of the stream in pieces; only pieces with an event at or after `since`."""
     found = []
-    for person in histories.people:
-        places = person[: np.searchsorted(person, cut)]
+    for sequence in histories.sequences:
+        places = sequence[: np.searchsorted(sequence, cut)]
         if not len(places) or places[-1] < since:
             continue
         seconds = histories.ts[places] // SECOND_MS
@@ -68,7 +68,7 @@ def pieces(
 
 
 def batches(found: Sequence[Piece], size: int, rng: np.random.Generator) -> Iterator[list[Piece]]:
-    """The pieces in batches of `size`, of like lengths together, in drawn order."""
+    """The pieces in batches of `size` with similar lengths, in random order."""
     lengths = np.array([len(piece.places) for piece in found])
     order = np.argsort(-lengths - rng.random(len(found)) * 8, kind="stable")
     starts = np.arange(0, len(found), size)
@@ -78,7 +78,7 @@ def batches(found: Sequence[Piece], size: int, rng: np.random.Generator) -> Iter
 
 
 def batch(histories: Histories, found: Sequence[Piece], unliked: float) -> Batch:
-    """Pieces as tensors. An event that is no like counts `unliked` as a target."""
+    """Pieces as tensors. Events that are not likes have the weight `unliked`."""
     length = max(len(piece.places) for piece in found)
     shape = (len(found), length)
     items, feelings, gaps = (np.zeros(shape, np.int64) for _ in range(3))
@@ -100,30 +100,30 @@ def batch(histories: Histories, found: Sequence[Piece], unliked: float) -> Batch
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Events whose contexts are read in one pass: `places[skip + k]` is preceded by `places[:skip + k]`."""
+    """Events whose contexts are read in one pass: the context of `places[skip + k]` is `places[:skip + k]`."""
 
     places: Ints
     skip: int
 
 
 def readings(histories: Histories, wanted: NDArray[np.bool_]) -> list[Reading]:
-    """Passes that give the context before each wanted event, as serving would cut it."""
+    """The passes that compute the context before each wanted event, cut as in serving."""
     found = []
-    for person in histories.people:
+    for sequence in histories.sequences:
         at = 0
-        asked = np.flatnonzero(wanted[person])
+        asked = np.flatnonzero(wanted[sequence])
         while at < len(asked):
             first = int(asked[at])
             begin = context_begin(first)
             last = begin + WINDOW  # the last event whose context begins here
             upto = int(np.searchsorted(asked, last, side="right"))
-            found.append(Reading(person[begin : int(asked[upto - 1]) + 1], first - begin))
+            found.append(Reading(sequence[begin : int(asked[upto - 1]) + 1], first - begin))
             at = upto
     return found
 
 
 def context_begin(count: int) -> int:
-    """Where the context of a person begins who did `count` things in a scene."""
+    """The start of the context of a user with `count` events in a scene."""
     return max(0, -(-(count - WINDOW) // STRIDE) * STRIDE)
 
 

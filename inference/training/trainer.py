@@ -1,12 +1,12 @@
-"""Training a network in sequence: every event of a history is predicted from those before it.
+"""Training a network in sequence: predict every event of a history from the events before it.
 
-The loss is the softmax over item vectors, of all items or of a drawn part of a large catalogue, over what a list could
-show at that moment: items that the person has met are left out. Items that nobody has met yet are left out as well,
-since that nobody took them says nothing about them.
+The loss is the softmax over item vectors, of all items or a sample of a large catalogue, restricted to items that a
+list could show at that time: items that the user has met are left out. Items without any events so far are left out
+too, since not being taken says nothing about them.
 
-What reads is not the last step's weights but their running mean, which is steadier (B. T. Polyak and A. B. Juditsky,
-"Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4), 1992; here with exponential
-weights, so that it follows a stream).
+Evaluation and serving use the running mean of the weights instead of the last step's, since it is more stable (B. T.
+Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30(4), 1992;
+here with exponential weights, so that it follows a stream).
 """
 
 import math
@@ -27,21 +27,21 @@ from inference.training.network import Network
 from inference.training.sequences import WINDOW, Batch, batch, batches, pieces
 
 Report = Callable[[int, int, float], None]
-"""Called with batches done, of how many, and the mean loss so far."""
+"""Called with the batches done, the total, and the mean loss so far."""
 
 LEFT_OUT = -1e4
-"""A logit that takes no part in a softmax."""
+"""The logit of items excluded from a softmax."""
 
 MEAN = "mean"
-"""Where the optimizer keeps a parameter's running mean: in its state, so that checkpoints hold it."""
+"""Key of a parameter's running mean in the optimizer's state, where checkpoints include it."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network is trained. `unliked`: how much an event counts as a target that is no like.
+    """Hyperparameters of a training. `unliked`: the weight of events that are not likes as targets.
 
-    Rates fall from full to `end_rate` of it over the epochs of a first training, after a rise over its first
-    `warm_up` share; later trainings go at `later_rate` of it. `average`: how much of the weights' running mean stays at
-    each step; 0 reads with the last weights.
+    Over the epochs of a first training, rates rise during the `warm_up` share, then fall to `end_rate` of the full
+    rate; later trainings use `later_rate` of it. `average`: the decay of the weights' running mean per step; 0 uses the
+    last weights.
     """
 
     batch: Annotated[int, Meta(ge=1, le=4_096)] = 16
@@ -56,15 +56,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.99
     clip: Annotated[float, Meta(gt=0)] = 1.0
     full_softmax: Annotated[int, Meta(ge=2)] = 20_000
-    """Up to so many items the softmax is over all of them."""
+    """Maximum items for a softmax over all of them."""
     sampled: Annotated[int, Meta(ge=1)] = 4_096
-    """How many items are drawn for a batch where there are more."""
+    """Number of items sampled per batch for larger catalogues."""
 
 
 class Trainer:
-    """Trains one network, a pass at a time. Deterministic for a seed on one machine and number of threads.
+    """Trains one network, one pass at a time. Deterministic for a seed on the same machine and number of threads.
 
-    `optimizer`, `rng` and torch's own random state are all that a training goes on from, beside the network.
+    Besides the network, resuming needs only `optimizer`, `rng` and torch's random state.
     """
 
     def __init__(self, network: Network, histories: Histories, recipe: Recipe, seed: int) -> None:
@@ -99,10 +99,9 @@ class Trainer:
         rate: Callable[[float], float] = lambda done: 1.0,
         report: Report = lambda done, total, loss: None,
     ) -> float:
-        """One pass over the first `cut` events, or a drawn `share` of their pieces; those with an event from `since`
-        on, and a drawn part `again` of the others. `rate(done)` says which part of the full rate is used when `done`
-        (0 to 1) of the pass is done. The mean loss, in nats; 0 where there was nothing to learn. Raises
-        `TrainingDiverged`."""
+        """One pass over the first `cut` events, or a random `share` of their pieces: those with an event from `since`
+        on, and a random part `again` of the others. `rate(done)` is the factor of the full rate when `done` (0 to 1) of
+        the pass is done. Returns the mean loss in nats; 0 if there was nothing to learn. Raises `TrainingDiverged`."""
         self.known = self._histories.met(cut)
         found = pieces(self._histories, cut, self.rng, since=0 if again else since, window=self.recipe.window)
         if again:
@@ -118,7 +117,7 @@ class Trainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the block the network has the running mean of its weights; after it, the last ones again."""
+        """Within the block the network has the running mean of its weights; the last ones are restored afterwards."""
         means = {parameter: mean for parameter in self._trained() if (mean := self._mean(parameter)) is not None}
         last = [parameter.detach().clone() for parameter in means]
         with torch.no_grad():
@@ -132,7 +131,7 @@ class Trainer:
                     parameter.copy_(value)
 
     def loss(self, given: Batch) -> Tensor:
-        """The weighted mean loss of a batch, and what it is over: see the module."""
+        """The weighted mean loss of a batch (see the module docstring)."""
         network = self.network
         given = given.to(network.device)
         rows, positions = torch.nonzero(given.weights > 0, as_tuple=True)
@@ -148,7 +147,7 @@ class Trainer:
         return (losses * weights).sum() / weights.sum()
 
     def _columns(self, targets: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """The items of the softmax, rising, and the log of how many items each stands for."""
+        """The items of the softmax, ascending, and the log of the number of items that each represents."""
         candidates = torch.nonzero(known).squeeze(1)
         if len(candidates) <= self.recipe.full_softmax:
             return candidates, torch.zeros(len(candidates), device=candidates.device)
@@ -166,7 +165,7 @@ class Trainer:
         loss = self.loss(given)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingDiverged(f"the loss is {value}; train with lower rates, or look at the data")
+            raise TrainingDiverged(f"the loss is {value}; train with lower rates, or check the data")
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.optimizer.param_groups:
@@ -181,7 +180,7 @@ class Trainer:
         for parameter in self._trained():
             state = self.optimizer.state[parameter]
             if not state:
-                continue  # no gradient has come to it yet
+                continue  # it has had no gradient yet
             mean = self._mean(parameter)
             if mean is None:
                 state[MEAN] = parameter.detach().clone()
@@ -198,7 +197,7 @@ class Trainer:
 
 
 def falling(recipe: Recipe, epoch: int, epochs: int) -> Callable[[float], float]:
-    """The rate along one of the epochs of a first training."""
+    """The rate factor along one epoch of a first training."""
 
     def rate(done: float) -> float:
         overall = (epoch + done) / epochs

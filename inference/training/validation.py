@@ -1,4 +1,4 @@
-"""How well a network finds what comes next: each new like of a person among all items that they have not met."""
+"""Validation: how a network ranks each user's next new like among all items that the user has not met."""
 
 from collections.abc import Iterator
 
@@ -15,14 +15,15 @@ from inference.training.walk_forward import Bools, Floats, Readings, read, width
 
 DEPTH = 10
 CHUNK = 32
-"""Lists of one pass."""
+"""Lists per pass."""
 
 TIES_SEED = 0x7469_6573
-"""What the place of an item among those of one score is drawn with."""
+"""The seed for breaking ties."""
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """The share of `tests` whose item is among the first ten, and the mean of 1 / log2(place + 1) of those."""
+    """The share of `tests` whose item is in the top ten (`hr`), and the mean over all tests of 1 / log2(rank + 1),
+    0 beyond the top ten (`ndcg`)."""
 
     tests: int
     hr: float
@@ -33,7 +34,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 def figures(places: Ints) -> Figures:
-    """Of places from 0; below 0 is not listed."""
+    """The figures of positions from 0; negative means not listed."""
     listed = (places >= 0) & (places < DEPTH)
     gains = 1.0 / np.log2(places[listed] + 2.0)
     count = max(1, len(places))
@@ -41,17 +42,17 @@ def figures(places: Ints) -> Figures:
 
 
 def new_likes(histories: Histories, begin: int, end: int) -> Ints:
-    """The likes from `begin` up to `end` of items that are new to their history: places in the stream, rising."""
+    """Likes from `begin` up to `end` of items new to their history, as ascending indices into the stream."""
     found: list[Ints] = []
-    for person in histories.people:
-        _, first = np.unique(histories.item[person], return_index=True)
-        found.append(person[first])
+    for sequence in histories.sequences:
+        _, first = np.unique(histories.item[sequence], return_index=True)
+        found.append(sequence[first])
     new = np.sort(np.concatenate([*found, np.zeros(0, np.int64)])).astype(np.int64)
     return new[(new >= begin) & (new < end) & (histories.feeling[new] > 0)]
 
 
 def answers(network: Network, known: Bools, histories: Histories, asked: Ints) -> Readings:
-    """What the network says just before each of the places `asked`."""
+    """The network's readings just before each of the events `asked`."""
     wanted = np.zeros(len(histories), np.bool_)
     wanted[asked] = True
     found = Readings.of(len(histories), width(network, len(histories.items)))
@@ -60,24 +61,24 @@ def answers(network: Network, known: Bools, histories: Histories, asked: Ints) -
 
 
 def scored(readings: Readings, histories: Histories, asked: Ints) -> Iterator[tuple[Ints, Floats]]:
-    """For each person: some of the places `asked`, and the logits [n, items] before each, -inf for what is met."""
+    """By history: those of the events `asked` in it, and the logits [n, items] before each, -inf for items met."""
     wanted = np.zeros(len(histories), np.bool_)
     wanted[asked] = True
     vectors = readings.vectors[-1]
-    for person in histories.people:
-        some = np.flatnonzero(wanted[person])
+    for sequence in histories.sequences:
+        some = np.flatnonzero(wanted[sequence])
         if not len(some):
             continue
-        scores = readings.contexts[person[some]].astype(np.float32) @ vectors.T
+        scores = readings.contexts[sequence[some]].astype(np.float32) @ vectors.T
         for row, at in enumerate(some.tolist()):
-            scores[row, histories.item[person[:at]]] = -np.inf
-        yield person[some], scores
+            scores[row, histories.item[sequence[:at]]] = -np.inf
+        yield sequence[some], scores
 
 
 def retrieved(readings: Readings, histories: Histories, asked: Ints) -> Ints:
-    """At which place, from 0, each asked event's item stands among all items that its person has not met.
+    """The position, from 0, of each asked event's item among all items that its user has not met.
 
-    Among items of one score the place is drawn, by event.
+    Ties are broken at random, by event.
     """
     draws = _draws(histories)
     found = np.full(len(histories), -1, np.int64)
@@ -88,7 +89,7 @@ def retrieved(readings: Readings, histories: Histories, asked: Ints) -> Ints:
 
 
 def best(readings: Readings, histories: Histories, asked: Ints, count: int) -> list[Ints]:
-    """The `count` best items that the person has not met before each asked event, best first."""
+    """The `count` best items that the user has not met before each asked event, best first."""
     found: dict[int, Ints] = {}
     ties = np.random.default_rng(TIES_SEED).random(len(histories.items))
     for places, scores in scored(readings, histories, asked):
@@ -102,14 +103,16 @@ def best(readings: Readings, histories: Histories, asked: Ints, count: int) -> l
 def reranked(
     network: ItemTokenNetwork, known: Bools, histories: Histories, asked: Ints, shortlists: list[Ints]
 ) -> Ints:
-    """At which place each asked event's item stands in its shortlist by the packed scores; -1 if it is not on it."""
+    """The position of each asked event's item in its shortlist by the packed scores; -1 if it is not on it."""
     network.module.eval()
-    told = torch.from_numpy(known).to(network.device)
+    on_device = torch.from_numpy(known).to(network.device)
     draws = _draws(histories)
     found = np.full(len(asked), -1, np.int64)
     for start in range(0, len(asked), CHUNK):
         here = slice(start, start + CHUNK)
-        logits, corrections = network.packed(gather(histories, asked[here], shortlists[here]).to(network.device), told)
+        logits, corrections = network.packed(
+            gather(histories, asked[here], shortlists[here]).to(network.device), on_device
+        )
         scores = (logits + corrections).float().cpu().numpy()
         for row, (place, some) in enumerate(zip(asked[here].tolist(), shortlists[here], strict=True)):
             at = np.flatnonzero(some == histories.item[place])
@@ -119,8 +122,8 @@ def reranked(
     return found
 
 
-def floors(histories: Histories, asked: Ints) -> dict[str, Figures]:
-    """What popularity and item-kNN make of the same tests. They learn every event up to each test."""
+def baselines(histories: Histories, asked: Ints) -> dict[str, Figures]:
+    """The figures of popularity and item-kNN on the same tests. They learn every event up to each test."""
     methods = {"popularity": Popularity(), "item_knn": ItemKnn()}
     for method in methods.values():
         method.offer(histories.items)
@@ -138,5 +141,5 @@ def floors(histories: Histories, asked: Ints) -> dict[str, Figures]:
 
 
 def _draws(histories: Histories) -> NDArray[np.float64]:
-    """How ties fall in a test of each event, from 0 to below 1, the same for every method. float64 [events]."""
+    """The tie-breaking draw of each event, from 0 to below 1, the same for every method. float64 [events]."""
     return np.random.default_rng(TIES_SEED).random(len(histories))

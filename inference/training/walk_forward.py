@@ -1,7 +1,7 @@
-"""Models that are trained along a stream and asked about it: each time on what lies before, never on what comes.
+"""Walk-forward training: models are trained along a stream on past events and scored on the events that follow.
 
-Trained once, they are asked about several orders of the stream, which differ in the order of events of one second only
-(tie seeds): a training ends where time moves on, so what it has learned from is the same in each of them.
+Models are trained once and scored on several orders of the stream, which differ only in the order of events of the same
+second (tie seeds). Each training set ends where time advances, so it is the same in every order.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,14 +24,14 @@ from inference.training.trainer import Recipe, Trainer, falling
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
-"""Called with what is done now, how far it is, and of how much."""
+"""Called with the current task, the progress and the total."""
 
 READ_AT_ONCE = 64
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a model is trained: `first` passes over what there is at the first point. At each later point, `fresh`
-    passes over the pieces that hold something new, and `again` (a part of) passes over everything so far."""
+    """The amount of training: `first` passes over all events so far at the first cut. At each later cut, `fresh` passes
+    over the pieces with new events, and `again` (possibly fractional) passes over all events so far."""
 
     first: Annotated[int, Meta(ge=1, le=1_000)] = 12
     fresh: Annotated[int, Meta(ge=0, le=100)] = 1
@@ -40,7 +40,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """How one part of a network is trained: along a stream at this `pace`, on all of it in so many `epochs`."""
+    """How one part of a network is trained: along a stream at this `pace`, or on a whole data set in `epochs`."""
 
     part: Network
     recipe: Recipe
@@ -50,11 +50,11 @@ class Lesson:
 
 @dataclass
 class Readings:
-    """What a model said along one order of n events.
+    """A model's vectors along one order of n events.
 
-    `contexts` float16 [n, D]: the context vector just before each event that was asked about; `version` int16 [n]:
-    which of `vectors`, float32 [items, D], belongs to it, -1 where it was not asked. `known` bool [items] of each
-    version: what it had met in training. `tokens`: how many tokens a context had, on average.
+    `contexts` float16 [n, D]: the context vector just before each asked event. `version` int16 [n]: the index into
+    `vectors`, each float32 [items, D], of the model that made it, -1 if not asked. `known` bool [items], by version:
+    the items seen in training. `tokens`: the mean number of tokens of a context.
     """
 
     contexts: NDArray[np.float16]
@@ -73,14 +73,14 @@ class Readings:
         return self.read / self.places if self.places else 0.0
 
     def scores(self, event_index: int) -> Floats | None:
-        """The logit of every item just before that event, float32 [items]; None where the model was not asked."""
+        """The logit of every item just before that event, float32 [items]; None if the model was not asked."""
         version = int(self.version[event_index])
         if version < 0:
             return None
         return np.asarray(self.vectors[version] @ self.contexts[event_index].astype(np.float32), np.float32)
 
     def unseen(self, event_index: int) -> Bools:
-        """Which items the model of that time had not met in training, bool [items]; all where it was not asked."""
+        """The items unseen in training by the model of that time, bool [items]; all if it was not asked."""
         version = int(self.version[event_index])
         return ~self.known[version] if version >= 0 else np.ones_like(self.known[0])
 
@@ -95,10 +95,10 @@ def walk(
     label: str = "model",
     progress: Progress = lambda label, done, total: None,
 ) -> list[Readings]:
-    """Train `network` in its `lessons` at each of `cuts` (rising places in the stream) and let it read all up to the
-    next one.
+    """Train `network` in its `lessons` at each of `cuts` (ascending indices into the stream), and read the contexts up
+    to the next cut.
 
-    The readings of each stream, in order. Each cut is moved back to where time moves on in all of `streams`.
+    Returns the readings of each stream, in order. Each cut is moved back to where time advances in all of `streams`.
     """
     first = streams[0]
     taught = [(lesson, Trainer(lesson.part, first, lesson.recipe, seed)) for lesson in lessons]
@@ -131,10 +131,10 @@ def hold_out(
     label: str = "model",
     progress: Progress = lambda label, done, total: None,
 ) -> list[Readings]:
-    """Train `network` in its `lessons` on `learned`, which holds no test of any stream, and read the context before
-    each test.
+    """Train `network` in its `lessons` on `learned`, which has no test of any stream, and read the context before each
+    test.
 
-    `tests` are places in each stream.
+    `tests` are indices into each stream.
     """
     trainers = []
     for lesson in lessons:
@@ -154,7 +154,7 @@ def hold_out(
 
 @contextmanager
 def averaged(trainers: Iterable[Trainer]) -> Iterator[None]:
-    """Within the block every trainer's part has the running means of its weights."""
+    """Within the block, every trainer's part has the running means of its weights."""
     with ExitStack() as stack:
         for trainer in trainers:
             stack.enter_context(trainer.averaged())
@@ -164,18 +164,20 @@ def averaged(trainers: Iterable[Trainer]) -> Iterator[None]:
 def fit(  # noqa: PLR0917
     trainer: Trainer, cut: int, recipe: Recipe, epochs: int, label: str, progress: Progress
 ) -> float:
-    """A first training, of some passes over the first `cut` events; the mean loss of the last."""
+    """A first training: `epochs` passes over the first `cut` events. Returns the mean loss of the last."""
     loss = 0.0
     for epoch in range(epochs):
-        loss = trainer.learn(cut, rate=falling(recipe, epoch, epochs), report=told(progress, label, epochs, epoch))
+        loss = trainer.learn(
+            cut, rate=falling(recipe, epoch, epochs), report=epoch_report(progress, label, epochs, epoch)
+        )
     return loss
 
 
 def go_on(  # noqa: PLR0917
     trainer: Trainer, cut: int, since: int, lesson: Lesson, label: str, progress: Progress
 ) -> None:
-    """A later training, at a point of a stream, of which the events before `since` were learned already."""
-    rate, report = lesson.recipe.later_rate, told(progress, label, 1, 0)
+    """A later training on the first `cut` events, of which those before `since` were learned already."""
+    rate, report = lesson.recipe.later_rate, epoch_report(progress, label, 1, 0)
     for _ in range(lesson.pace.fresh):
         trainer.learn(cut, since=since, rate=lambda done: rate, report=report)
     left = lesson.pace.again
@@ -186,11 +188,11 @@ def go_on(  # noqa: PLR0917
 
 @torch.inference_mode()
 def read(network: Network, known: Bools, stream: Histories, wanted: Bools, into: Readings) -> None:
-    """Let the network read the context before each wanted event, and add it to `into` as a version of its own."""
+    """Read the context before each wanted event with the network, and add the results to `into` as a new version."""
     network.module.eval()
     into.version[wanted] = len(into.vectors)
     vectors = network.vectors(torch.from_numpy(known).to(network.device)).float().cpu().numpy()
-    into.vectors.append(vectors.copy())  # or they could be the weights themselves, which go on learning
+    into.vectors.append(vectors.copy())  # without a copy they could share memory with the weights
     into.known.append(known)
     asked = sorted(readings(stream, wanted), key=lambda one: len(one.places))
     for start in range(0, len(asked), READ_AT_ONCE):
@@ -206,7 +208,7 @@ def read(network: Network, known: Bools, stream: Histories, wanted: Bools, into:
 
 
 def _before(stream: Histories, some: Sequence[Reading]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Items, rows of feelings and gaps of all events but the last of each reading, int64 [B, L]."""
+    """Items, feeling rows and gaps of all events but the last of each reading, int64 [B, L]."""
     longest = max(len(one.places) for one in some) - 1
     found = np.zeros((3, len(some), longest), np.int64)
     for row, one in enumerate(some):
@@ -218,13 +220,13 @@ def _before(stream: Histories, some: Sequence[Reading]) -> tuple[torch.Tensor, t
 
 @torch.inference_mode()
 def width(network: Network, items: int) -> int:
-    """Numbers of a context vector. Nothing is drawn for it."""
+    """The width of a context vector. Does not advance random states."""
     network.module.eval()
     return network.vectors(torch.zeros(items, dtype=torch.bool, device=network.device)).shape[1]
 
 
-def told(progress: Progress, label: str, epochs: int, epoch: int) -> Callable[[int, int, float], None]:
-    """What reports the batches of one epoch as a part of all."""
+def epoch_report(progress: Progress, label: str, epochs: int, epoch: int) -> Callable[[int, int, float], None]:
+    """A callback that reports batches of one epoch as progress over all epochs."""
 
     def report(done: int, total: int, loss: float) -> None:
         progress(f"{label}, loss {loss:.3f}", epoch * total + done, epochs * total)

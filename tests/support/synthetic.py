@@ -99,7 +99,7 @@ class CountingLearner:
     def _count(self, what: str, kind: str, stream: Histories, cut: int) -> NDArray[np.float32]:
         self.trained.append((what, kind, cut))
         rows = np.zeros((len(stream.items),) * 2, np.float32)
-        for places in stream.people:
+        for places in stream.sequences:
             items = stream.item[places[places < cut]]
             np.add.at(rows, (items[:-1], items[1:]), 1.0)
         return rows

@@ -46,7 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_engine_takes_what_was_trained(made: Path) -> None:
+def test_engine_loads_the_trained_adapter(made: Path) -> None:
     engine = tiny.item_token_engine(load(made))
     (answer,) = engine.score([tiny.request(["1 war", "2 war"], ["3 war", "3 trains"])])
     assert len(answer.scores) == 2  # type: ignore[union-attr]
@@ -59,7 +59,7 @@ def test_the_engine_takes_what_was_trained(made: Path) -> None:
     assert not made.with_name("mine.training").exists()
 
 
-def test_it_says_until_when_it_learned(made: Path) -> None:
+def test_adapter_states_until_when_it_learned(made: Path) -> None:
     events = world.events(PEOPLE)
     cut = load(made).cut
     assert cut is not None
@@ -67,7 +67,7 @@ def test_it_says_until_when_it_learned(made: Path) -> None:
     assert cut.ts == events[int(0.8 * len(events)) - 1].ts + 1
 
 
-def test_what_comes_later_changes_nothing(made: Path, tmp_path: Path) -> None:
+def test_later_events_change_nothing(made: Path, tmp_path: Path) -> None:
     events = world.events(PEOPLE)
     cut = int(0.8 * len(events))
     other = [*events[:cut], *(changed(event, item="trains-0", value=5.0) for event in events[cut:])]
@@ -75,16 +75,16 @@ def test_what_comes_later_changes_nothing(made: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "other").version == load(made).version
 
 
-def test_the_card_names_what_has_to_be_known(made: Path) -> None:
+def test_model_card_has_the_required_facts(made: Path) -> None:
     card = (made / "card.md").read_text()
-    for word in ("Base model: tiny", "synthetic shelves", "2020-09-13", "no person's data", "popularity", "item-knn",
+    for word in ("Base model: tiny", "synthetic shelves", "2020-09-13", "no user data", "popularity", "item-knn",
                  "recipe: ", "seed: 0", "Limits", "on lists", "calibration error"):  # fmt: skip
         assert word in card, word
     assert {"ndcg10", "hr10", "ndcg10_popularity", "tests"} <= load(made).figures.keys()
     assert (made / "training.svg").read_text().startswith("<svg xmlns")
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(made: Path, tmp_path: Path) -> None:
+def test_interrupted_training_resumes_to_the_same_weights(made: Path, tmp_path: Path) -> None:
     """Stopped in each of its epochs, in sequence and on lists, with dropout, variants and negatives drawn."""
     folder = tmp_path / "stopped"
     seen: list[str] = []
@@ -108,7 +108,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(made: Path, tmp_path: Pa
         assert torch.equal(value, right.heads.state_dict()[name]), name
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     def stop(label: str, done: int, total: int) -> None:
         if "epoch 2" in label:
             raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         train(dataset(), options(folder, resume=True, seed=1), world.Base())
 
 
-def test_going_on_learns_what_is_new(made: Path, tmp_path: Path) -> None:
+def test_continued_training_learns_new_events(made: Path, tmp_path: Path) -> None:
     later, trained = train(
         dataset(), options(tmp_path / "next", until=1.0, start=str(made), residuals=True), world.Base()
     )
@@ -131,10 +131,10 @@ def test_going_on_learns_what_is_new(made: Path, tmp_path: Path) -> None:
     assert trained.done.untrained.ndcg > 0.3  # of 24 items: what the adapter knew when it began
     assert set(later.items) <= set(world.ITEMS)
     assert load(tmp_path / "next").version != load(made).version
-    assert "Goes on from" in (tmp_path / "next" / "card.md").read_text()
+    assert "Continues from" in (tmp_path / "next" / "card.md").read_text()
 
 
-def test_an_adapter_that_does_not_say_when_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_adapter_without_a_cutoff_cannot_be_continued(tmp_path: Path) -> None:
     from inference.item_tokens.adapter import save
 
     folder = save(tmp_path / "old", tiny.adapter(), "")
@@ -142,15 +142,15 @@ def test_an_adapter_that_does_not_say_when_is_not_gone_on_from(tmp_path: Path) -
         train(dataset(), options(tmp_path / "new", start=str(folder)), world.Base())
 
 
-def test_too_little_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NothingToLearn, match="give more events"):
+def test_too_few_events_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NothingToLearn, match="use more events"):
         train(dataset(1), options(tmp_path / "mine", until=0.2), world.Base())
 
 
-def test_the_newest_part_can_be_learned_in_the_end(tmp_path: Path) -> None:
+def test_newest_events_can_be_trained_last(tmp_path: Path) -> None:
     plan = Plan(epochs=1, validation=0.2, list_epochs=0, finish=True)
     adapter, trained = train(dataset(), options(tmp_path / "all", plan=plan), world.Base())
     assert trained.finished
     assert np.array_equal(trained.known, world.histories(PEOPLE).met(trained.cut))
     assert float(adapter.heads.slope) == pytest.approx(trained.calibration.slope if trained.calibration else 1.0)
-    assert "one pass over the validation part" in (tmp_path / "all" / "card.md").read_text()
+    assert "final pass over the validation part" in (tmp_path / "all" / "card.md").read_text()

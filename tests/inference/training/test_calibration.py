@@ -1,4 +1,4 @@
-"""Calibration finds the odds that made the data, and says how far off logits were."""
+"""Calibration recovers the odds that generated the data, and measures the error of logits."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_platt_finds_the_line(slope: float, offset: float) -> None:
     assert platt(scores, taken) == pytest.approx((slope, offset), abs=0.12)
 
 
-def test_the_error_falls_to_almost_nothing() -> None:
+def test_calibration_error_falls_to_almost_zero() -> None:
     found = calibrate(*drawn(0.4, -3.0, 20_000))
     assert found is not None
     assert found.before > 0.3
@@ -31,17 +31,17 @@ def test_the_error_falls_to_almost_nothing() -> None:
     assert found.shown == 20_000
 
 
-def test_with_few_taken_there_is_no_isotonic_figure() -> None:
+def test_isotonic_figure_needs_enough_taken_entries() -> None:
     found = calibrate(*drawn(0.4, -3.0, 500))
     assert found is not None
     assert found.isotonic is None
 
 
-def test_what_cannot_be_calibrated_is_left_alone() -> None:
+def test_uncalibratable_scores_are_left_alone() -> None:
     scores, taken, half = drawn(0.4, -3.0, 500)
     assert calibrate(scores, np.zeros(500, np.bool_), half) is None
     assert calibrate(scores, np.ones(500, np.bool_), half) is None
-    assert calibrate(-scores, scores > 4.0, half) is None  # the higher the score, the less is taken
+    assert calibrate(-scores, scores > 4.0, half) is None  # higher scores are taken less often
     one_sided = calibrate(scores, taken, np.zeros(500, np.bool_))
     assert one_sided is not None
 
@@ -55,9 +55,9 @@ def test_isotonic_never_falls_and_keeps_the_sum(rows: list[tuple[float, bool]]) 
     assert y.sum() == pytest.approx(taken.sum())
 
 
-def test_the_expected_error_by_hand() -> None:
+def test_expected_error_matches_a_calculation_by_hand() -> None:
     said = np.repeat([0.2, 0.8], 50)
     came = np.concatenate((np.arange(50) < 10, np.arange(50) < 20))
-    # Ten groups of ten: of each half, what came stands first, so groups are off by their own shares.
+    # Ten groups of ten: in each half, taken ones come first, so each group is off by its own share.
     assert expected_error(said, came) == pytest.approx((0.8 + 4 * 0.2 + 0.2 * 2 + 0.8 * 3) / 10)
     assert expected_error(np.zeros(0), np.zeros(0, np.bool_)) == 0.0

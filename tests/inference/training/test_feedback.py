@@ -28,7 +28,7 @@ def line(name: str | None, *, whole: bool = False, **chosen: object) -> bytes:
 NOT_TAKEN = line(None, outcome=Outcome.NOT_TAKEN, reward=0.0, item=None, kind=None, closed=Closed.WINDOW)
 
 
-def test_what_people_did_before_they_were_erased_is_left_out() -> None:
+def test_events_before_an_erasure_are_left_out() -> None:
     made = ErasureReceipt(order="o", user="ann", ts=1_000, cleared=())
     receipts = [msgspec.json.encode({"value": made}), b"", b"no receipt", msgspec.json.encode(made)]
     since = erased(receipts)
@@ -39,7 +39,7 @@ def test_what_people_did_before_they_were_erased_is_left_out() -> None:
     assert str(told) == "2 events, 0 lists not taken from, 0 lines not understood, 2 of erased people"
 
 
-def test_what_was_taken_and_rejected_becomes_events() -> None:
+def test_taken_and_rejected_entries_become_events() -> None:
     told = events(
         [
             line("a"),
@@ -67,7 +67,7 @@ def test_weights_are_bounded_and_fall(propensity: float) -> None:
     assert weight(propensity) >= weight(min(1.0, propensity + 0.1))
 
 
-def test_a_rating_is_what_it_was() -> None:
+def test_rating_is_kept() -> None:
     for value in (1.0, 2.5, 4.0, 5.0):
         event = events([line("a", kind=EventKind.RATE, reward=max(-1.0, (value - 3) / 2))]).events[0]
         assert event.value == value
@@ -75,7 +75,7 @@ def test_a_rating_is_what_it_was() -> None:
     assert EventKind.RATE not in REWARD
 
 
-def test_feedback_needs_items_that_it_is_about(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_feedback_requires_known_items(tmp_path) -> None:  # type: ignore[no-untyped-def]
     feedback, items = tmp_path / "feedback.jsonl", tmp_path / "items.csv"
     feedback.write_bytes(b"\n".join([line("a"), line("b", item="gone"), NOT_TAKEN]))
     items.write_text("item_id,title\nheat,Heat (1995)\n")

@@ -1,17 +1,17 @@
-"""Lists to train on: what is on them, and that the correction learns from them."""
+"""Training lists: their content, and that the correction learns from them."""
 
 import numpy as np
 import torch
 
 from inference.training.lists import ListRecipe, ListTrainer, draw
-from inference.training.validation import answers, best, floors, new_likes, reranked, retrieved, scored
+from inference.training.validation import answers, baselines, best, new_likes, reranked, retrieved, scored
 from tests.support import training_world as world
 
 RECIPE = ListRecipe(count=64, hard=6, random=3, pool=8, head_rate=5e-3, lora_rate=1e-4)
 KNOWN = np.arange(24) != 5
 
 
-def test_a_list_has_the_item_first_and_nothing_that_was_met() -> None:
+def test_training_list_starts_with_the_target_and_has_no_seen_items() -> None:
     histories, network = world.histories(), world.network()
     asked = new_likes(histories, 0, len(histories))
     asked = asked[KNOWN[histories.item[asked]]]
@@ -20,8 +20,8 @@ def test_a_list_has_the_item_first_and_nothing_that_was_met() -> None:
     assert sorted(places.tolist()) == asked.tolist()
     ranks = dict(zip(asked.tolist(), best(said, histories, asked, 24), strict=True))
     for place, some in zip(places.tolist(), lists, strict=True):
-        person = histories.people[int(histories.history[place])]
-        met = set(histories.item[person[person < place]].tolist())
+        sequence = histories.sequences[int(histories.history[place])]
+        met = set(histories.item[sequence[sequence < place]].tolist())
         assert some[0] == histories.item[place]
         assert len(set(some.tolist())) == len(some) == 10
         assert not met & set(some.tolist())
@@ -31,7 +31,7 @@ def test_a_list_has_the_item_first_and_nothing_that_was_met() -> None:
         assert set(some[7:].tolist()) <= set(others[8:])
 
 
-def test_the_correction_begins_at_nothing_and_learns() -> None:
+def test_correction_starts_at_zero_and_learns() -> None:
     histories, network = world.histories(40), world.network()
     known = histories.met(len(histories))
     asked = new_likes(histories, 120, len(histories))
@@ -48,21 +48,21 @@ def test_the_correction_begins_at_nothing_and_learns() -> None:
     assert "heads.correct.bias" not in moved
 
 
-def test_nothing_to_learn_is_no_loss() -> None:
+def test_empty_batch_has_no_loss() -> None:
     histories = world.histories(4)
     assert ListTrainer(world.network(), histories, RECIPE, 0).learn(0, KNOWN) == 0.0
 
 
-def test_the_floors_are_asked_about_the_same_tests() -> None:
+def test_baselines_are_scored_on_the_same_tests() -> None:
     histories = world.histories(60)
     asked = new_likes(histories, 240, len(histories))
-    found = floors(histories, asked)
+    found = baselines(histories, asked)
     assert {name: one.tests for name, one in found.items()} == {"popularity": len(asked), "item_knn": len(asked)}
-    assert found["item_knn"].ndcg > found["popularity"].ndcg  # a shelf is what people have in common
-    assert floors(histories, asked[:0])["item_knn"].tests == 0
+    assert found["item_knn"].ndcg > found["popularity"].ndcg  # users share shelves, not single items
+    assert baselines(histories, asked[:0])["item_knn"].tests == 0
 
 
-def test_tests_are_likes_of_what_is_new() -> None:
+def test_validation_tests_are_likes_of_new_items() -> None:
     histories = world.histories(10)
     asked = new_likes(histories, 12, 36)
     assert (histories.feeling[asked] > 0).all()

@@ -1,4 +1,4 @@
-"""Lists in training are what the engine scores in serving, and no row sees what it must not."""
+"""Lists in training score as in serving, and rows attend only to what serving lets them."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 
 
 def stirred(network):  # type: ignore[no-untyped-def]
-    """Give every part that starts at zero something to say."""
+    """Randomize every part that starts at zero."""
     with torch.no_grad():
         for part in (network.heads.bias.weight, network.heads.correct.weight):
             torch.nn.init.normal_(part, std=0.2)
@@ -73,12 +73,12 @@ def test_calibration_moves_logits_along_one_line() -> None:
         after, also = network.packed(given, known)
     assert torch.allclose(after, 0.25 * logits + 2.0, atol=TOLERANCE)
     assert torch.allclose(also, 0.25 * corrections, atol=TOLERANCE)
-    with pytest.raises(ValueError, match="turn the order round"):
+    with pytest.raises(ValueError, match="reverse the order"):
         network.heads.calibrate(-1.0, 0.0)
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(1, 5))
-def test_a_row_sees_what_serving_lets_it_see(before: int, lengths: list[int], candidates: int) -> None:
+def test_packed_row_sees_the_same_as_in_serving(before: int, lengths: list[int], candidates: int) -> None:
     events = max(1, *lengths)
     found = lay_out(before, torch.tensor(lengths), events, candidates)
     for row, length in enumerate(lengths):
@@ -94,7 +94,7 @@ def test_a_row_sees_what_serving_lets_it_see(before: int, lengths: list[int], ca
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 100), st.lists(st.integers(0, 23), min_size=1, max_size=5, unique=True), st.data())
-def test_company_and_filling_change_no_score(place: int, offered: list[int], data) -> None:  # type: ignore[no-untyped-def]
+def test_batch_and_padding_change_no_score(place: int, offered: list[int], data) -> None:  # type: ignore[no-untyped-def]
     network, histories, known = NETWORK, HISTORIES, torch.ones(24).bool()
     other = data.draw(st.integers(1, 100))
     with torch.inference_mode():
@@ -110,7 +110,7 @@ NETWORK = stirred(world.network(residuals=True))
 HISTORIES = world.histories()
 
 
-def test_going_on_begins_where_training_ended() -> None:
+def test_resumed_training_starts_where_it_ended() -> None:
     network = stirred(world.network(residuals=True))
     known = np.arange(24) % 2 == 0
     made = network.adapter("tiny", world.ITEMS, known, depths=(1, 2))
@@ -119,7 +119,7 @@ def test_going_on_begins_where_training_ended() -> None:
     again.module.eval()
     places, offered = np.array([3]), [np.array([0, 2, 4])]
     told = torch.from_numpy(known)
-    for each in (network, again):  # of items not known
+    for each in (network, again):  # for unknown items
         each.residuals.input.weight.data[2::2] = 0.0
         each.residuals.tower.item.weight.data[2::2] = 0.0
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Pieces and readings: every event is predicted once, from what came before it only, cut as serving cuts."""
+"""Pieces and readings: every event is predicted once, from earlier events only, with the contexts of serving."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def streams(draw) -> Histories:  # type: ignore[no-untyped-def]
 
 
 @given(streams(), st.integers(0, 120), st.integers(2, 20), st.integers(0, 9))
-def test_every_event_is_in_one_piece(stream: Histories, cut: int, window: int, seed: int) -> None:
+def test_pieces_cover_every_event_once(stream: Histories, cut: int, window: int, seed: int) -> None:
     found = pieces(stream, cut, np.random.default_rng(seed), window=window)
     places = np.concatenate([piece.places for piece in found]) if found else np.zeros(0, np.int64)
     named = np.flatnonzero(stream.item != NO_ITEM)
@@ -45,7 +45,7 @@ def test_every_event_is_in_one_piece(stream: Histories, cut: int, window: int, s
 
 
 @given(streams(), st.integers(0, 120), st.integers(0, 9))
-def test_pieces_since_a_place_hold_something_from_then_on(stream: Histories, since: int, seed: int) -> None:
+def test_pieces_from_a_position_hold_later_events(stream: Histories, since: int, seed: int) -> None:
     found = pieces(stream, len(stream), np.random.default_rng(seed), since=since, window=8)
     new = np.flatnonzero(stream.item != NO_ITEM)
     places = {place for piece in found for place in piece.places.tolist()}
@@ -54,7 +54,7 @@ def test_pieces_since_a_place_hold_something_from_then_on(stream: Histories, sin
 
 
 @given(streams(), st.integers(0, 9))
-def test_what_a_person_met_before_is_no_target(stream: Histories, seed: int) -> None:
+def test_seen_items_are_no_targets(stream: Histories, seed: int) -> None:
     found = pieces(stream, len(stream), np.random.default_rng(seed), window=7)
     if not found:
         return
@@ -65,7 +65,7 @@ def test_what_a_person_met_before_is_no_target(stream: Histories, seed: int) -> 
             what = int(stream.item[place])
             expected = 0.0 if what in met else 1.0 if stream.feeling[place] > 0 else 0.5
             assert made.weights[row, at] == expected
-            # What a list before this position leaves out.
+            # Items that a list before this position leaves out.
             assert {number for number in range(len(ITEMS)) if made.met[row, number] < at} == met
             met.add(what)
         assert not made.weights[row, len(piece.places) :].any()
@@ -73,7 +73,7 @@ def test_what_a_person_met_before_is_no_target(stream: Histories, seed: int) -> 
 
 
 @given(streams(), st.data())
-def test_readings_give_every_wanted_event_the_context_of_serving(stream: Histories, data) -> None:  # type: ignore[no-untyped-def]
+def test_readings_give_each_target_the_context_of_serving(stream: Histories, data) -> None:  # type: ignore[no-untyped-def]
     wanted = np.array(data.draw(st.lists(st.booleans(), min_size=len(stream), max_size=len(stream))))
     wanted &= stream.item != NO_ITEM
     given_contexts: dict[int, list[int]] = {}
@@ -84,13 +84,13 @@ def test_readings_give_every_wanted_event_the_context_of_serving(stream: Histori
                 given_contexts[int(one.places[at])] = one.places[:at].tolist()
     assert sorted(given_contexts) == np.flatnonzero(wanted).tolist()
     for place, context in given_contexts.items():
-        person = stream.people[int(stream.history[place])].tolist()
-        at = person.index(place)
-        assert context == person[context_begin(at) : at]
+        sequence = stream.sequences[int(stream.history[place])].tolist()
+        at = sequence.index(place)
+        assert context == sequence[context_begin(at) : at]
         assert len(context) <= WINDOW
 
 
-def test_the_context_begins_where_serving_begins_it() -> None:
+def test_context_begins_where_serving_begins_it() -> None:
     items = [item(f"film{number}") for number in range(60)]
     told = World(items)
     shown = Ranking()
@@ -103,8 +103,8 @@ def test_the_context_begins_where_serving_begins_it() -> None:
 
 @settings(max_examples=15)
 @given(st.integers(0, 5), st.integers(0, 23), st.integers(0, 4))
-def test_no_position_sees_what_it_predicts(at: int, other: int, feeling: int) -> None:
-    """Another event at a place, and whatever comes after: contexts up to that place stay as they were."""
+def test_positions_never_see_their_target(at: int, other: int, feeling: int) -> None:
+    """Changing an event and all later ones does not change the contexts up to it."""
     items = torch.tensor([[0, 7, 3, 9, 20, 11]])
     feelings, gaps = torch.tensor([[4, 0, 2, 3, 4, 1]]), torch.tensor([[11, 2, 3, 0, 5, 4]])
     changed = [one.clone() for one in (items, feelings, gaps)]
@@ -120,7 +120,7 @@ NETWORK = world.network()
 NETWORK.module.eval()
 
 
-def test_events_have_to_be_in_order() -> None:
+def test_events_out_of_order_are_refused() -> None:
     told = world.events(2)
     with pytest.raises(ValueError, match="sort them"):
         Histories.of([told[1], told[0]], world.ITEMS, world.feeling)

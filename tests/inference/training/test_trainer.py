@@ -1,4 +1,4 @@
-"""What a training in sequence promises, on a tiny model in seconds."""
+"""Training in sequence, on a tiny model."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.support import training_world as world
 QUICK = Recipe(head_rate=5e-3, lora_rate=1e-3, batch=8)
 
 
-def test_the_loss_falls_and_the_shelf_is_found() -> None:
+def test_training_lowers_the_loss_and_ranks_the_right_shelf_first() -> None:
     histories = world.histories(60)
     cut = 300
     trainer = Trainer(world.network(), histories, QUICK, 0)
@@ -25,12 +25,12 @@ def test_the_loss_falls_and_the_shelf_is_found() -> None:
     assert losses[-1] < losses[0] - 0.5
     asked = new_likes(histories, cut, len(histories))
     found = figures(retrieved(answers(trainer.network, trainer.known, histories, asked), histories, asked))
-    assert found.hr > 0.6  # ten of 24 by chance: 0.42 or a little more, since what is met is out
+    assert found.hr > 0.6  # chance is ten of 24, 0.42, or slightly more, since seen items are left out
     assert found.ndcg > 0.35
 
 
-def test_items_that_nobody_met_are_ranked_by_their_text() -> None:
-    """Without the events of one book a shelf: the unseen book of the own shelf comes before those of the others."""
+def test_unseen_items_are_ranked_by_their_text() -> None:
+    """Without events of one book per shelf, the unseen book of the user's shelf ranks above those of other shelves."""
     everything = world.events(80)
     unseen = {f"{shelf}-5" for shelf in world.SHELVES}
     histories = world.Histories.of(
@@ -42,17 +42,17 @@ def test_items_that_nobody_met_are_ranked_by_their_text() -> None:
     numbers = [world.ITEMS.index(name) for name in sorted(unseen)]
     assert not trainer.known[numbers].any()
     right = 0
-    people = histories.people[:40]
-    last = np.array([person[-1] for person in people])
+    users = histories.sequences[:40]
+    last = np.array([sequence[-1] for sequence in users])
     said = answers(trainer.network, trainer.known, histories, last)
-    for person in people:
-        scores = said.vectors[0][numbers] @ said.contexts[person[-1]].astype(np.float32)
-        own = world.ITEMS[histories.item[person[0]]].rpartition("-")[0]
+    for sequence in users:
+        scores = said.vectors[0][numbers] @ said.contexts[sequence[-1]].astype(np.float32)
+        own = world.ITEMS[histories.item[sequence[0]]].rpartition("-")[0]
         right += sorted(unseen)[int(scores.argmax())] == f"{own}-5"
-    assert right > 0.6 * len(people)  # a quarter by chance
+    assert right > 0.6 * len(users)  # a quarter by chance
 
 
-def test_dropout_reaches_into_the_layers_in_training_alone() -> None:
+def test_dropout_is_active_only_in_training() -> None:
     network = world.network(dropout=0.5)
     embedded = torch.randn(1, 4, network.heads.shape.hidden, generator=torch.Generator().manual_seed(0))
     network.module.train()
@@ -61,10 +61,10 @@ def test_dropout_reaches_into_the_layers_in_training_alone() -> None:
     assert torch.equal(network.states(embedded), network.states(embedded))
 
 
-def test_a_sampled_softmax_is_the_full_one_in_expectation() -> None:
+def test_sampled_softmax_is_the_full_one_in_expectation() -> None:
     histories = world.histories()
     network = world.network()
-    piece = batch(histories, [Piece(histories.people[0], histories.people[0][:0])], 1.0)
+    piece = batch(histories, [Piece(histories.sequences[0], histories.sequences[0][:0])], 1.0)
     one_target = torch.zeros_like(piece.weights)
     one_target[0, 3] = 1.0
     given = type(piece)(piece.items, piece.feelings, piece.gaps, one_target, piece.met)
@@ -79,11 +79,11 @@ def test_a_sampled_softmax_is_the_full_one_in_expectation() -> None:
     assert np.std(drawn) > 0
 
 
-def test_what_nobody_met_yet_takes_no_part() -> None:
-    """That nobody took an item that was not there says nothing about it."""
+def test_items_not_yet_seen_by_any_user_are_no_negatives() -> None:
+    """An item that was not available yet is no negative."""
     histories = world.histories()
-    piece = batch(histories, [Piece(histories.people[0], histories.people[0][:0])], 1.0)
-    strange = next(number for number in range(24) if number not in histories.item[histories.people[0]])
+    piece = batch(histories, [Piece(histories.sequences[0], histories.sequences[0][:0])], 1.0)
+    strange = next(number for number in range(24) if number not in histories.item[histories.sequences[0]])
     for met in (True, False):
         network = world.network(residuals=True)
         trainer = Trainer(network, histories, QUICK, 0)
@@ -96,7 +96,7 @@ def test_what_nobody_met_yet_takes_no_part() -> None:
         assert bool(network.residuals.output.weight.grad[strange + 1].any()) is met
 
 
-def test_the_older_part_is_learned_again_in_the_asked_share() -> None:
+def test_older_events_are_replayed_in_the_given_share() -> None:
     histories = world.histories(60)
     trainer = Trainer(world.network(), histories, QUICK, 0)
     batches = {}
@@ -109,7 +109,7 @@ def test_the_older_part_is_learned_again_in_the_asked_share() -> None:
     assert batches[0.0] < batches[0.5] < batches[1.0]
 
 
-def test_a_loss_that_is_no_number_stops_the_training() -> None:
+def test_non_finite_loss_stops_the_training() -> None:
     network = world.network()
     with torch.no_grad():
         network.heads.project.weight[0, 0] = torch.nan
@@ -117,11 +117,11 @@ def test_a_loss_that_is_no_number_stops_the_training() -> None:
         Trainer(network, world.histories(), QUICK, 0).learn(60)
 
 
-def test_nothing_to_learn_is_no_loss() -> None:
+def test_empty_batch_has_no_loss() -> None:
     assert Trainer(world.network(), world.histories(), QUICK, 0).learn(0) == 0.0
 
 
-def test_sasrec_learns_by_the_same_trainer() -> None:
+def test_sasrec_learns_with_the_same_trainer() -> None:
     histories = world.histories(60)
     torch.manual_seed(0)
     trainer = Trainer(SasRecNetwork(SasRec(24, 16, length=51)), histories, Recipe(batch=8), 0)
@@ -129,7 +129,7 @@ def test_sasrec_learns_by_the_same_trainer() -> None:
     assert losses[-1] < losses[0] - 0.2
 
 
-def test_the_tower_learns_by_itself_and_what_it_says_is_added() -> None:
+def test_tower_is_trained_separately_and_its_output_is_added() -> None:
     histories = world.histories(60)
     network = world.network(residuals=True)
     assert network.tower is not None
@@ -153,7 +153,7 @@ def test_the_tower_learns_by_itself_and_what_it_says_is_added() -> None:
     assert torch.equal(unknown, network.residuals.tower.item.weight[0])  # type: ignore[union-attr]
 
 
-def test_what_reads_is_the_running_mean_and_training_goes_on_from_the_last() -> None:
+def test_running_mean_is_served_and_training_resumes_from_the_last_weights() -> None:
     histories = world.histories(60)
     recipe = Recipe(batch=8, average=0.3)
     network = world.network()
@@ -170,7 +170,7 @@ def test_what_reads_is_the_running_mean_and_training_goes_on_from_the_last() -> 
     assert torch.equal(watched, steps[-1])
 
 
-def test_without_an_average_the_last_weights_read() -> None:
+def test_last_weights_are_served_without_averaging() -> None:
     network = world.network()
     trainer = Trainer(network, world.histories(), Recipe(batch=8, average=0.0), 0)
     trainer.learn(60)
@@ -179,7 +179,7 @@ def test_without_an_average_the_last_weights_read() -> None:
         assert torch.equal(network.heads.project.weight, before)
 
 
-def test_rates_rise_and_fall() -> None:
+def test_learning_rates_rise_and_fall() -> None:
     recipe = Recipe(warm_up=0.1, end_rate=0.2)
     rates = [falling(recipe, epoch, 10)(done) for epoch in range(10) for done in (0.0, 0.5)]
     assert rates[0] < 0.2

@@ -1,4 +1,4 @@
-"""A model that is trained along a stream never knows what comes: what it said before a point stays as it was."""
+"""A model trained along a stream never sees the future: later training changes no earlier scores."""
 
 from collections.abc import Callable
 
@@ -40,7 +40,7 @@ def read(make: Callable[[], Network], cuts: list[int]) -> Readings:
 
 
 @pytest.mark.parametrize("make", [scorer, sasrec])
-def test_a_later_training_changes_nothing_of_what_was_said(make: Callable[[], Network]) -> None:
+def test_later_training_changes_no_earlier_scores(make: Callable[[], Network]) -> None:
     once, twice = read(make, [60]), read(make, [60, 90])
     assert len(once.vectors) == 1
     assert len(twice.vectors) == 2
@@ -50,7 +50,7 @@ def test_a_later_training_changes_nothing_of_what_was_said(make: Callable[[], Ne
 
 
 @pytest.mark.parametrize("make", [scorer, sasrec])
-def test_nothing_is_said_before_the_first_training(make: Callable[[], Network]) -> None:
+def test_walk_forward_abstains_before_the_first_training(make: Callable[[], Network]) -> None:
     found = read(make, [60])
     assert found.scores(59) is None
     scores = found.scores(60)
