@@ -1,8 +1,7 @@
 """Attention over packed parts, plugged into a transformers model as an attention implementation.
 
-Whatever a pass is made of has one method, `attend`. In `Pass` each part attends on its own, so a pass over several
-people costs no attention between them, and the keys and values of the prefixes are taken out on the way, for the prefix
-cache.
+Every pass has a method `attend`. In `Pass` each part attends separately, so a pass over several users computes no
+attention between them; it also collects the keys and values of prefixes for the prefix cache.
 """
 
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ class Attention(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PrefixState:
-    """The keys and values of a prefix: one tensor a layer each, [kv heads, tokens, head size]."""
+    """The keys and values of a prefix: one tensor per layer each, [kv heads, tokens, head size]."""
 
     tokens: tuple[int, ...]
     keys: tuple[torch.Tensor, ...]
@@ -44,8 +43,8 @@ class PrefixState:
 
 @dataclass(eq=False)
 class Pass:
-    """One forward pass: how its parts are laid out, what masks them (`mask`), the state that each starts from, and the
-    prefix keys and values taken out of it."""
+    """One forward pass: the layouts of its parts, their masks (`mask`), the state that each starts from, and the prefix
+    keys and values collected from it."""
 
     parts: Sequence[Layout]
     masks: Sequence[torch.Tensor]
@@ -74,7 +73,7 @@ class Pass:
             if part.stable > part.kept:
                 self.keys[index].append(keys[:, : part.stable].clone())
                 self.values[index].append(values[:, : part.stable].clone())
-            # The query heads that share a key head are laid out as more rows of it: no copy of the keys.
+            # Query heads that share a key head become extra rows of it, which avoids copies of the keys.
             grouped = query[:, here].reshape(1, kv_heads, -1, size)
             out = scaled_dot_product_attention(
                 grouped, keys.unsqueeze(0), values.unsqueeze(0), attn_mask=self.masks[index], scale=scale
@@ -83,7 +82,7 @@ class Pass:
         return result
 
     def state(self, index: int, prefix: tuple[int, ...]) -> PrefixState | None:
-        """The state of the stable prefix of one part after the pass; None if all of it was there before."""
+        """The state of the stable prefix of one part after the pass; None if all of it was cached before."""
         part = self.parts[index]
         if part.stable <= part.kept:
             return None
@@ -91,16 +90,16 @@ class Pass:
 
 
 def check_packable(config: Any, name: str) -> None:
-    """Raises `WeightsError` for a model whose attention packing does not follow."""
+    """Raises `WeightsError` for a model whose attention is incompatible with packing."""
     sliding = getattr(config, "sliding_window", None)
     if sliding is not None and getattr(config, "use_sliding_window", True):
         raise WeightsError(
-            f"{name} attends in a sliding window of {sliding} tokens, which packing does not follow; use another model"
+            f"{name} attends in a sliding window of {sliding} tokens, which packing does not support; use another model"
         )
 
 
 def group(config: Any) -> int:
-    """How many query heads share a key head."""
+    """The number of query heads that share a key head."""
     heads: int = config.num_attention_heads
     return heads // (config.num_key_value_heads or heads)
 
@@ -122,7 +121,7 @@ def packed_attention(  # noqa: PLR0917  (the signature is transformers')
     packed: Attention | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers calls in each layer. Takes [1, heads, R, size]; gives [1, R, heads, size]."""
+    """Called by transformers in each layer. Takes [1, heads, R, size]; returns [1, R, heads, size]."""
     if packed is None:
         raise ValueError("this model was loaded for packed passes: call it with packed=Pass(...)")
     if kwargs.get("softcap") is not None:

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, which may be fewer than the machine has."""
+"""The number of CPU cores available to this process, which may be fewer than the machine has."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 
 def available(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
-    """The cores of this process's affinity mask, or the CPU quota of its control group if that is less; at least 1.
+    """The cores in this process's affinity mask, or the CPU quota of its control group if smaller; at least 1.
 
-    A quota of one and a half cores counts as one: threads that wait for each other need whole cores. `groups` and
-    `mount` are where Linux describes control groups, version 1 or 2; on other systems there is no quota.
+    Quotas are rounded down: threads that wait for each other need whole cores. `groups` and `mount` are the Linux paths
+    of control groups, version 1 or 2; other systems have no quota.
     """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
@@ -20,7 +20,7 @@ def available(groups: Path = _GROUPS, mount: Path = _MOUNT) -> int:
 
 
 def _quotas(groups: Path, mount: Path) -> Iterator[float]:
-    """The quotas, in cores, of this process's control group and of those that contain it."""
+    """The quotas, in cores, of this process's control group and its ancestors."""
     try:
         lines = groups.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -43,11 +43,11 @@ def _quotas(groups: Path, mount: Path) -> Iterator[float]:
 
 
 def _quota(folder: Path, read: Callable[[Path], tuple[str, str]]) -> float | None:
-    """The quota of one group; None where it has none, or is not visible from here."""
+    """The quota of one group; None if it has none, or is not visible."""
     try:
         allowed, period = read(folder)
         return int(allowed) / int(period) if int(allowed) > 0 else None
-    except (OSError, ValueError):  # "max" is no number
+    except (OSError, ValueError):  # "max" means no quota
         return None
 
 

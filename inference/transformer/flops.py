@@ -1,4 +1,4 @@
-"""How much arithmetic a pass is: what its speed is measured against."""
+"""The FLOP count of a pass, for comparing its speed with the hardware's."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from inference.transformer.packing import Layout
 
 
 def flops(config: Any, layers: int, layout: Layout, predicted: int = 0) -> int:
-    """Multiplications and additions of a pass of one person through the first `layers` of a Llama-shaped model.
+    """The FLOPs of one user's pass through the first `layers` layers of a Llama-like model.
 
-    `config` is the transformers configuration; `predicted` rows meet the whole vocabulary. Only matrix products are
-    counted: 2 for each weight and row, 4 for each number of a head and each pair of a row and a column that it sees.
+    `config` is the transformers configuration; `predicted` rows get logits over the whole vocabulary. Counts matrix
+    products only: 2 per weight and row, 4 per number of a head and visible pair of a row and a column.
     """
     hidden = config.hidden_size
     size = getattr(config, "head_dim", None) or hidden // config.num_attention_heads

@@ -1,7 +1,7 @@
-"""Which number format a model runs fastest in on this processor: timed when the model is loaded, not assumed.
+"""Choose the fastest number format on this processor by timing it when the model is loaded.
 
-bf16 takes half the time of fp32 on processors that multiply in it (AVX-512 with BF16, AMX), and several times as long
-on others, where each product is emulated.
+bf16 takes half the time of fp32 on processors with bf16 instructions (AVX-512 with BF16, AMX), and several times as
+long on others, which emulate it.
 """
 
 import time
@@ -21,23 +21,23 @@ from inference.transformer import cores
 from inference.transformer.onednn import PackedLinear, can_pack
 
 TORCH = {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}
-"""What torch calls each format."""
+"""The torch type of each format."""
 
 MOST_THREADS = 8
-"""More are a setting: a pass of some hundred rows has too little work for them."""
+"""Default maximum: a pass of a few hundred rows has too little work for more."""
 
 _ROWS = (101, 256)
-"""Rows of the products that are timed: a list of 100 candidates, and a pass over texts."""
+"""Rows of the timed products: a list of 100 candidates, and a pass over texts."""
 _ROUNDS = 5
 _SECONDS = 0.6
-"""Of timing, after which no further round begins; two rounds are always made."""
+"""Time limit for starting further rounds; at least two rounds always run."""
 
 
 class Chosen(NamedTuple):
-    """Settings with a number format and a number of threads, why the format is that, and what each took.
+    """Settings with a chosen number format and number of threads, the reason, and the timings.
 
-    `reason` is "set" for a format that the settings named, "gpu", or "timed". `milliseconds` are of one layer's
-    matrix products over `_ROWS` rows, the fastest round; empty unless timed.
+    `reason` is "set" for a format from the settings, "gpu", or "timed". `milliseconds` is the fastest round of one
+    layer's matrix products over `_ROWS` rows; empty unless timed.
     """
 
     settings: ModelSettings
@@ -49,16 +49,16 @@ class Chosen(NamedTuple):
         threads = f"{self.settings.threads} thread{'s' if self.settings.threads > 1 else ''}"
         if self.reason == "timed":
             took = ", ".join(f"{name.value} {ms:.1f} ms" for name, ms in sorted(self.milliseconds.items()))
-            return f"{self.settings.dtype.value} on {threads}: the fastest here ({took} a layer)"
-        why = {"set": "the settings name it", "gpu": "the format of GPUs"}[self.reason]
+            return f"{self.settings.dtype.value} on {threads}: the fastest here ({took} per layer)"
+        why = {"set": "from the settings", "gpu": "the default on GPUs"}[self.reason]
         return f"{self.settings.dtype.value} on {threads}: {why}"
 
 
 def choose(settings: ModelSettings, weights: Path) -> Chosen:
-    """Settle what `settings` leave open: the number format (`auto`) and the threads (0).
+    """Resolve the automatic parts of `settings`: the number format (`auto`) and the threads (0).
 
-    `weights` is a folder that `inference.transformer.weights.convert` made. Timing takes about a second, once in a
-    process. Raises `WeightsError` where the folder says nothing of the model's sizes.
+    `weights` is a folder that `inference.transformer.weights.convert` made. Timing takes about a second, once per
+    process. Raises `WeightsError` if the folder does not give the model's sizes.
     """
     threads = settings.threads or min(cores.available(), MOST_THREADS)
     settings = structs.replace(settings, threads=threads)
@@ -72,10 +72,10 @@ def choose(settings: ModelSettings, weights: Path) -> Chosen:
 
 @lru_cache
 def timings(hidden: int, inner: int, threads: int) -> Mapping[DType, float]:
-    """Milliseconds of the products of one layer of these sizes in each format, on `threads` threads.
+    """Milliseconds for the matrix products of one layer of these sizes in each format, on `threads` threads.
 
-    The formats take turns, and each counts with its fastest round: other programs on the processor slow down single
-    rounds, and rarely all of one format's. Changes this process's number of torch threads.
+    Formats alternate, and the fastest round of each counts: other programs slow down single rounds, but rarely all of
+    one format. Changes the number of torch threads of this process.
     """
     torch.set_num_threads(threads)
     return fastest({name: _layer(hidden, inner, kind) for name, kind in TORCH.items()})
@@ -84,7 +84,7 @@ def timings(hidden: int, inner: int, threads: int) -> Mapping[DType, float]:
 def fastest(
     works: Mapping[DType, Callable[[], object]], clock: Callable[[], float] = time.perf_counter
 ) -> Mapping[DType, float]:
-    """The milliseconds of each work's fastest round."""
+    """Milliseconds of the fastest round of each function."""
     found = dict.fromkeys(works, float("inf"))
     began = clock()
     for done in range(_ROUNDS):
@@ -98,7 +98,7 @@ def fastest(
 
 
 def _layer(hidden: int, inner: int, dtype: torch.dtype) -> Callable[[], object]:
-    """The products of one layer, as the engine makes them: attention's square ones, gate, up, and down."""
+    """The matrix products of one layer as the engine computes them: attention's square ones, gate, up, and down."""
     parts: list[nn.Module] = []
     for inputs, outputs in ((hidden, hidden), (hidden, hidden), (hidden, inner), (hidden, inner), (inner, hidden)):
         linear = nn.Linear(inputs, outputs, bias=False, dtype=dtype).requires_grad_(False)
@@ -116,7 +116,7 @@ def _layer(hidden: int, inner: int, dtype: torch.dtype) -> Callable[[], object]:
 
 
 def _sizes(weights: Path) -> tuple[int, int]:
-    """The width of the model's states, and of its layers' inner ones."""
+    """The model's hidden size, and the inner size of its layers."""
     path = weights / "config.json"
     try:
         config = msgspec.json.decode(path.read_bytes(), type=_Config)

@@ -1,15 +1,15 @@
-"""Packing: where every token of a pass stands, and what it may see. Pure: token ids in, arrays out.
+"""Packing: the position and visibility of every token of a pass. Pure: token ids in, arrays out.
 
-One person's part of a pass is
+One user's part of a pass is
 
-    [kept prefix] | rest of the prefix, tail | candidate 1 | ... | candidate N
+    [cached prefix] | rest of the prefix, tail | candidate 1 | ... | candidate N
 
-The kept prefix is not computed again: its keys and values come from the prefix cache, so it has columns and no rows. A
-token of a candidate sees the whole prefix and the earlier tokens of its own candidate, and its positions go on from the
-end of the prefix as if it were the only candidate. So each candidate's outputs are those of a pass of its own
-("multi-item scoring" in SGLang and FlashInfer, candidate isolation in HSTU's M-FALCON).
-Several people's parts stand one after another in one pass and never see each other. It is the same whether a token is
-one of text or the one of an item.
+The cached prefix is not computed again: its keys and values come from the prefix cache, so it has columns but no rows.
+A token of a candidate attends to the whole prefix and to earlier tokens of the same candidate, and its positions
+continue from the end of the prefix. Each candidate therefore has the same outputs as in a separate pass ("multi-item
+scoring" in SGLang and FlashInfer, candidate isolation in HSTU's M-FALCON).
+Parts of several users are concatenated in one pass and never attend to each other. Tokens can be text tokens or item
+tokens.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ PREFIX = -1
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model reads for one person, as token ids.
+    """One user's prompt as token ids.
 
-    `prefix` has at least one token; its first `stable` stay in the person's next prompt and are worth keeping. Each
-    candidate has at least one token.
+    `prefix` has at least one token; its first `stable` tokens also start the user's next prompt and are worth caching.
+    Each candidate has at least one token.
     """
 
     prefix: tuple[int, ...]
@@ -37,10 +37,10 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """Where one person's R rows of a pass stand, after `kept` tokens of the prefix that are not computed again.
+    """The layout of one user's R rows of a pass, after `kept` cached tokens of the prefix.
 
     `positions` and `owner` are int64 [R]; `owner` is `PREFIX` or the index of the row's candidate. `visible` is bool
-    [R, kept + R]: whether a row sees a column. `stable` is how much of the prefix is worth keeping.
+    [R, kept + R]: whether a row attends to a column. `stable` is the number of prefix tokens worth caching.
     """
 
     kept: int
@@ -56,11 +56,11 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One person's tokens in a pass, and how they are laid out.
+    """One user's tokens in a pass, and their layout.
 
-    `ids` are int64 [R]. A candidate's last token is predicted but not read, so it has no row. `predictors` and
-    `targets` are int64 [K], one for each token of each candidate in order: the row that predicts it, and the token.
-    `lengths` [N] says how many belong to each candidate.
+    `ids` are int64 [R]. A candidate's last token is only predicted, so it has no row. `predictors` and `targets` are
+    int64 [K], one per token of each candidate in order: the row that predicts it, and the token. `lengths` [N] are the
+    numbers of tokens of the candidates.
     """
 
     layout: Layout
@@ -71,12 +71,12 @@ class Part:
 
 
 def lay(prefix: int, sizes: Sequence[int], kept: int = 0, stable: int = 0) -> Layout:
-    """How a prefix of so many tokens and candidates of these `sizes` (rows, each 0 or more) are laid out.
+    """The layout of a prefix of `prefix` tokens and candidates of these `sizes` (rows, each 0 or more).
 
-    `kept` tokens of the prefix are in the cache: all but the last at most, which predicts what comes first.
+    `kept` tokens of the prefix are cached: never the last, which predicts the first tokens of the candidates.
     """
     if not 0 <= kept < prefix:
-        raise ValueError(f"{kept} tokens kept of a prefix of {prefix}")
+        raise ValueError(f"{kept} cached tokens in a prefix of {prefix}")
     counts = np.array([prefix - kept, *sizes])
     begins = np.concatenate([[0], np.cumsum(counts)[:-1]])
     owner = np.repeat(np.arange(PREFIX, len(sizes)), counts)
@@ -90,7 +90,7 @@ def lay(prefix: int, sizes: Sequence[int], kept: int = 0, stable: int = 0) -> La
 
 
 def pack(prompt: Prompt, kept: int) -> Part:
-    """One person's part of a pass, `kept` tokens of whose prefix are in the cache."""
+    """One user's part of a pass, with `kept` cached tokens of the prefix."""
     layout = lay(len(prompt.prefix), [len(c) - 1 for c in prompt.candidates], kept, prompt.stable)
     runs = [prompt.prefix[kept:], *(candidate[:-1] for candidate in prompt.candidates)]
     ids = np.fromiter((token for run in runs for token in run), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The keys and values of people's prefixes, kept between requests: least recently used goes first, bounded in bytes."""
+"""An LRU cache of the keys and values of users' prefixes, bounded in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
@@ -8,9 +8,9 @@ from inference.transformer.packing import common_length
 
 
 class PrefixCache:
-    """At most `max_bytes` of prefix states, one a key. Not thread-safe: it belongs to one engine.
+    """Holds at most `max_bytes` of prefix states, one per key. Not thread-safe: it belongs to one engine.
 
-    A state larger than the whole bound is not kept. With `max_bytes=0` nothing is.
+    A state larger than the whole bound is not cached. `max_bytes=0` disables the cache.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -27,7 +27,7 @@ class PrefixCache:
         return len(self._states)
 
     def longest(self, key: Hashable, tokens: Sequence[int]) -> tuple[PrefixState | None, int]:
-        """The state under `key` if it begins as `tokens` do, and how many tokens they share from the first."""
+        """The state under `key` if it shares a prefix with `tokens`, and the length of that prefix."""
         state = self._states.get(key)
         shared = 0 if state is None else common_length(state.tokens, tokens)
         if shared == 0:
@@ -36,12 +36,12 @@ class PrefixCache:
         return state, shared
 
     def peek(self, key: Hashable) -> tuple[int, ...] | None:
-        """The tokens kept under `key`, without counting as use."""
+        """The tokens cached under `key`, without marking it as used."""
         state = self._states.get(key)
         return None if state is None else state.tokens
 
     def put(self, key: Hashable, state: PrefixState) -> None:
-        """Keep `state` under `key`, in place of what was there, and drop the least recently used beyond the bound."""
+        """Set the state of `key`, and evict the least recently used states beyond the bound."""
         self._drop(key)
         if state.size > self._max_bytes:
             return
@@ -51,7 +51,7 @@ class PrefixCache:
             self._drop(next(iter(self._states)))
 
     def forget(self, keys: Iterable[Hashable] | None) -> None:
-        """Drop what is kept under these keys, if anything is, or under all (None)."""
+        """Drop the states of these keys, if any, or of all (None)."""
         for key in list(self._states) if keys is None else keys:
             self._drop(key)
 

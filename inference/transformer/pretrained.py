@@ -1,7 +1,7 @@
-"""Models and tokenizers of others, read by transformers as data only: no code that comes with one is run.
+"""Load third-party models and tokenizers with transformers as data only: code that comes with them never runs.
 
-Weights are safetensors or GGUF, never a pickle. transformers asks on the terminal whether to run a model's own code
-unless it is told not to, so every call to it stands here and tells it.
+Weights are safetensors or GGUF, never a pickle. By default transformers asks on the terminal whether to run a model's
+custom code, so all calls to it are in this module and disable that.
 """
 
 import json
@@ -16,12 +16,12 @@ _DATA_ONLY: dict[str, Any] = {"trust_remote_code": False}
 
 
 def read_model(place: str | Path, *, attention: str, next_step: str, gguf: str | None = None, **options: Any) -> Any:
-    """The causal language model in the folder `place`, or of that name on a hub.
+    """Load the causal language model in the folder `place`, or with that name on a hub.
 
-    `attention` is always named, since a config could name one that is fetched as code. Raises `WeightsError`, which
+    `attention` is always explicit, since a config could name one that is fetched as code. Raises `WeightsError`, which
     ends with `next_step`.
     """
-    import torch  # noqa: F401, PLC0415  (seconds to import; who only asks for a manifest is spared)
+    import torch  # noqa: F401, PLC0415  (takes seconds to import; not needed for manifests)
     import transformers  # noqa: PLC0415
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -31,15 +31,15 @@ def read_model(place: str | Path, *, attention: str, next_step: str, gguf: str |
         model = transformers.AutoModelForCausalLM.from_pretrained(
             place, attn_implementation=attention, **kind, **options, **_DATA_ONLY
         )
-    except Exception as error:  # whatever a library makes of files that anybody may have written
+    except Exception as error:  # libraries can raise anything for untrusted files
         raise _refused(place, error, next_step) from error
-    # transformers has the architecture itself: the names of code beside it are not written on.
+    # transformers implements the architecture, so references to custom code are not passed on.
     vars(model.config).pop("auto_map", None)
     return model
 
 
 def read_tokenizer(place: str | Path, *, next_step: str, gguf: str | None = None, **options: Any) -> Any:
-    """The tokenizer beside a model, as `read_model`. Its chat template, which is code in a way, is dropped."""
+    """Load the tokenizer of a model, like `read_model`. Drops its chat template, which is executable."""
     import transformers  # noqa: PLC0415
 
     kind: dict[str, Any] = {} if gguf is None else {"gguf_file": gguf}
@@ -53,8 +53,7 @@ def read_tokenizer(place: str | Path, *, next_step: str, gguf: str | None = None
 
 
 def _check_index(folder: Path) -> None:
-    """Raise where the list of a model's files names others than safetensors in `folder`, which transformers would
-    open all the same."""
+    """Refuse a weight index that names files other than safetensors in `folder`: transformers would open them."""
     path = folder / _INDEX
     if not path.is_file():
         return
@@ -62,22 +61,23 @@ def _check_index(folder: Path) -> None:
     foreign = sorted(name for name in names if Path(name).name != name or not name.endswith(".safetensors"))
     if foreign:
         raise WeightsError(
-            f"{path} names {foreign[0]!r}, and only safetensors beside it are read; convert the model to safetensors"
+            f"{path} names {foreign[0]!r}, but only safetensors in the same folder are read; convert the model to "
+            "safetensors"
         )
 
 
 def _refused(place: str | Path, error: Exception, next_step: str) -> WeightsError:
-    """What to say of `error`, in one sentence."""
+    """`error` as a one-line `WeightsError`."""
     if isinstance(error, WeightsError):
         return error
     text = " ".join(str(error).split()) or type(error).__name__
     if "trust_remote_code" in text:
         return WeightsError(
-            f"{place} comes with Python code of its own (auto_map), and no code of a model is run; use a model whose "
-            "architecture transformers knows without it"
+            f"{place} needs custom Python code (auto_map), which is never run; use a model with an architecture that "
+            "transformers supports"
         )
     if ".safetensors" in text and isinstance(error, OSError) and _pickled(Path(place)):
-        return WeightsError(f"{place} has its weights as a pickle, and only safetensors are read; convert them first")
+        return WeightsError(f"{place} has pickled weights, but only safetensors are read; convert them first")
     return WeightsError(f"{place} cannot be read: {text}; {next_step}")
 
 

@@ -1,13 +1,13 @@
-"""Fewer bits for the weights of a language model's linear layers, except where that does harm.
+"""Quantize the linear layers of a language model, except where the error is too large.
 
-    INT8            8-bit weights with one scale an output channel; computed in the number format of what comes in
-    INT8_DYNAMIC    the same weights, and what comes in is rounded to 8 bits a row: multiplied as integers
-    FP8             weights by output channel and what comes in by row as float8 (e4m3): multiplied as such on Hopper
+    INT8            8-bit weights with one scale per output channel; computed in the number format of the input
+    INT8_DYNAMIC    the same weights, and inputs rounded to 8 bits per row: integer multiplication
+    FP8             weights per output channel and inputs per row as float8 (e4m3): float8 multiplication on Hopper
 
 A language model can have single activations thousands of times larger than the rest ("massive activations", Sun et
-al., COLM 2024). Where they meet rounded weights, the error is larger than all that the other rows of the layer say.
-So each layer is tried on what really goes into it, and stays as it is where a row comes out wrong by more than `LIMIT`
-of a middle row's length.
+al., COLM 2024). With rounded weights, their error exceeds the output of all other rows of the layer. Each layer is
+therefore tested on real inputs, and stays unquantized if the error of any output row exceeds `LIMIT` times the norm of
+the median row.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ from inference.transformer.onednn import PackedLinear
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 LIMIT = 0.25
-"""The greatest error of an output row that is accepted, in lengths (2-norms) of the layer's median output row."""
+"""The maximum error of an output row, in 2-norms of the layer's median output row."""
 
 SAMPLE = ScoreRequest(
     session=0,
@@ -46,24 +46,24 @@ SAMPLE = ScoreRequest(
     ),
     candidates=(Candidate("Notes on the deep sea"),),
 )
-"""What layers are tried on: things of several kinds, as any catalogue might hold them."""
+"""The sample that layers are tested on: items of several kinds, as in any catalogue."""
 
 _INT8 = 127.0
 _FP8 = torch.finfo(torch.float8_e4m3fn).max
 _FEW_ROWS = 12
-"""Up to so many rows torch's own kernel for 8-bit weights is faster than widening them first: measured with AVX-512."""
+"""Up to this many rows torch's kernel for 8-bit weights is faster than widening them first: measured with AVX-512."""
 _LEAST_INTEGER_ROWS = 16
-"""A GPU's product of integers takes more rows than these."""
+"""The integer product of a GPU needs more rows than this."""
 _FP8_CAPABILITY = (8, 9)
 _FP8_STEP = 16
-"""Sizes that float8 kernels take are multiples of this."""
+"""Float8 kernels need sizes that are multiples of this."""
 
 
 @lru_cache
 def exact_weights() -> float:
-    """The greatest integer weight whose products with 8-bit inputs this processor adds up exactly.
+    """The largest integer weight whose products with 8-bit inputs this processor accumulates exactly.
 
-    AVX2 without VNNI adds two products in 16 bits, which saturate without a word; half the range of weights never does.
+    AVX2 without VNNI adds two products in 16 bits and saturates silently; half the range of weights is always safe.
     """
     full = torch.full((_LEAST_INTEGER_ROWS, 64), int(_INT8), dtype=torch.int8)
     exact = bool((torch._int_mm(full, full.t()) == int(_INT8) ** 2 * full.shape[1]).all())
@@ -74,7 +74,7 @@ class Int8Linear(nn.Module):
     """A linear layer with 8-bit weights: `weight` int8 [out, in], `scale` float32 [out]."""
 
     def __init__(self, base: nn.Linear, greatest: float = _INT8) -> None:
-        """`greatest`: what the greatest weight of a row is rounded to."""
+        """`greatest` is the integer that the largest weight of a row is scaled to."""
         super().__init__()
         weight, scale = _by_row(base.weight.detach(), greatest)
         self.register_buffer("weight", weight.round().to(torch.int8))
@@ -95,9 +95,9 @@ class Int8Linear(nn.Module):
 
 
 class Int8DynamicLinear(Int8Linear):
-    """The same weights; each row that comes in is rounded to 8 bits by its greatest number.
+    """The same weights; each input row is rounded to 8 bits, scaled by its largest number.
 
-    On a processor that would saturate, weights have 7 bits.
+    On processors that would saturate, weights have 7 bits.
     """
 
     def __init__(self, base: nn.Linear) -> None:
@@ -116,7 +116,7 @@ class Int8DynamicLinear(Int8Linear):
 class Fp8Linear(nn.Module):
     """A linear layer in float8: `weight` e4m3 [out, in], `scale` float32 [1, out].
 
-    On a CPU the same products are made in float32, which is slow: for tests.
+    On a CPU the same products are computed in float32, which is slow: for tests.
     """
 
     def __init__(self, base: nn.Linear) -> None:
@@ -150,19 +150,19 @@ FORMS: Mapping[Quantization, type[nn.Module]] = {
 
 
 def named(version: str, kind: Quantization) -> str:
-    """The version of a model whose weights are kept as `kind`."""
+    """The version of a model with weights quantized as `kind`."""
     return version if kind is Quantization.NONE else f"{version}-{kind.value}"
 
 
 @torch.no_grad()
 def quantize(decoder: Any, kind: Quantization, sample: Callable[[], object], limit: float = LIMIT) -> dict[str, float]:
-    """Put `kind` in the place of the linear layers of `decoder`, in place, except where that does harm.
+    """Quantize the linear layers of `decoder` to `kind`, in place, except where the error is too large.
 
-    `decoder` has its layers under `layers`; embeddings and output head are not touched. `sample` runs it once over what
-    is usual for it: a prompt from its first token on. Returns the layers that stay as they are, by name, with their
-    harm (`harms`); those of sizes that the format has no kernel for are among them, with infinity.
+    `decoder` has its layers under `layers`; embeddings and output head are unchanged. `sample` runs it once on typical
+    input: a prompt from its first token. Returns the unquantized layers by name, with their errors (`harms`); layers of
+    sizes without a kernel are among them, with infinity.
 
-    Raises `SettingsError` for float8 on a GPU that cannot multiply in it.
+    Raises `SettingsError` for float8 on a GPU that does not support it.
     """
     if kind is Quantization.NONE:
         return {}
@@ -171,7 +171,7 @@ def quantize(decoder: Any, kind: Quantization, sample: Callable[[], object], lim
         capability = torch.cuda.get_device_capability(device)
         if capability < _FP8_CAPABILITY:
             raise SettingsError(
-                f"{torch.cuda.get_device_name(device)} does not multiply in float8 (compute capability {capability}, "
+                f"{torch.cuda.get_device_name(device)} does not support float8 (compute capability {capability}, "
                 f"{_FP8_CAPABILITY} is needed): set quantization to none"
             )
     found = harms(decoder, kind, sample)
@@ -186,11 +186,11 @@ def quantize(decoder: Any, kind: Quantization, sample: Callable[[], object], lim
 
 @torch.no_grad()
 def harms(decoder: Any, kind: Quantization, sample: Callable[[], object]) -> dict[str, float]:
-    """What `kind` would do to each linear layer, on all that goes into it while `sample` runs.
+    """The error of each linear layer if quantized to `kind`, on its inputs while `sample` runs.
 
-    It is the 2-norm of the worst row's error over the median 2-norm of the rows, the largest of all calls: against that
-    median and not the row's own length, since the state that the error is added to may be of usual length. Infinity for
-    a layer of sizes that the format cannot have, and for one that `sample` did not reach.
+    It is the 2-norm of the worst row's error over the median 2-norm of the rows, the maximum over all calls. The median
+    is used instead of the row's own norm, since the state that the error is added to may have a usual norm. Infinity
+    for layers of unsupported sizes, and for layers that `sample` did not reach.
     """
     layers = dict(_linears(decoder))
     found = dict.fromkeys(layers, float("inf"))
@@ -218,7 +218,7 @@ def harms(decoder: Any, kind: Quantization, sample: Callable[[], object]) -> dic
 
 
 def size(module: nn.Module) -> int:
-    """Bytes of all weights and scales, each counted once."""
+    """Bytes of all weights and scales, counting shared ones once."""
     kept = {t.data_ptr(): t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers())}
     return sum(kept.values()) + sum(m.bytes for m in module.modules() if isinstance(m, PackedLinear))
 
@@ -230,7 +230,7 @@ def _linears(decoder: Any) -> Iterator[tuple[str, nn.Linear]]:
 
 
 def _by_row(x: Tensor, greatest: float) -> tuple[Tensor, Tensor]:
-    """Each row as float32 with its greatest number at `greatest`, and what multiplies it back: float32 [rows, 1]."""
+    """Rows as float32 scaled to a maximum of `greatest`, and the factors that undo it: float32 [rows, 1]."""
     wide = x.float()
     scale = wide.abs().amax(1, keepdim=True).clamp_min_(1e-12).mul_(1 / greatest)
     return wide / scale, scale

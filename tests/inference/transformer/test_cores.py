@@ -1,4 +1,4 @@
-"""The cores that a process may use."""
+"""The number of cores available to a process."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def described(tmp_path: Path, group: str, files: dict[str, str]) -> tuple[Path, Path]:
-    """What Linux says of control groups: the line of this process, and files below the mount."""
+    """Linux control group files: the line of this process, and files below the mount."""
     (tmp_path / "cgroup").write_text(group)
     for name, text in files.items():
         path = tmp_path / "mount" / name
@@ -48,9 +48,11 @@ def described(tmp_path: Path, group: str, files: dict[str, str]) -> tuple[Path, 
         ),
     ],
 )  # fmt: skip
-def test_the_least_of_the_mask_and_every_quota(tmp_path: Path, group: str, files: dict[str, str], cores: int) -> None:
+def test_cores_are_the_minimum_of_mask_and_quotas(
+    tmp_path: Path, group: str, files: dict[str, str], cores: int
+) -> None:
     assert available(*described(tmp_path, group, files)) == cores
 
 
-def test_without_control_groups(tmp_path: Path) -> None:
+def test_cores_follow_the_mask_without_control_groups(tmp_path: Path) -> None:
     assert available(tmp_path / "none", tmp_path / "none") >= 1

@@ -1,4 +1,4 @@
-"""The count of a pass's arithmetic, against torch's own counter."""
+"""The FLOP count of a pass, compared with torch's counter."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.support import tiny_model as tiny
 
 
 @pytest.mark.parametrize("predicted", [0, 3])
-def test_it_is_what_torch_counts(predicted: int) -> None:
+def test_flops_match_the_count_of_torch(predicted: int) -> None:
     model = tiny.model()
     model.set_attn_implementation("eager")
     rows = 7
@@ -19,7 +19,7 @@ def test_it_is_what_torch_counts(predicted: int) -> None:
         if predicted:
             model.lm_head(hidden.last_hidden_state[0, :predicted])
     layout = lay(rows, [])
-    # There what is not seen is computed all the same, and the angles of positions are a product too.
+    # torch also counts masked pairs and the rotary angles.
     unseen = rows * rows - int(layout.visible.sum())
     turned = 2 * rows * model.config.head_dim // 2
     expected = counter.get_total_flops() - 2 * 4 * unseen * 32 - turned

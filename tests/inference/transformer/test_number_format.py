@@ -1,4 +1,4 @@
-"""The number format and the threads that settings leave open."""
+"""The automatic choice of number format and threads."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from inference.transformer import cores
 from inference.transformer.number_format import MOST_THREADS, Chosen, choose, fastest, timings
 
 AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-"""With these, set before torch is loaded, any x86-64 processor behaves as one without AVX-512."""
+"""Set before torch is loaded, these make any x86-64 processor behave like one without AVX-512."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, bf16: float, fp32: float) -> None:
 
 
 @pytest.mark.parametrize(("bf16", "fp32", "expected"), [(1.0, 2.0, DType.BF16), (9.0, 2.0, DType.FP32)])
-def test_auto_is_the_faster_format(
+def test_auto_selects_the_faster_format(
     monkeypatch: pytest.MonkeyPatch, weights: Path, bf16: float, fp32: float, expected: DType
 ) -> None:
     timed(monkeypatch, bf16, fp32)
@@ -39,7 +39,7 @@ def test_auto_is_the_faster_format(
     assert f"bf16 {bf16} ms, fp32 {fp32} ms" in str(chosen)
 
 
-def test_what_the_settings_name_is_not_timed(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
+def test_explicit_format_is_not_timed(monkeypatch: pytest.MonkeyPatch, weights: Path) -> None:
     monkeypatch.setattr("inference.transformer.number_format.timings", lambda *_: pytest.fail("nothing is to be timed"))
     named = ModelSettings.make(dtype="fp32", threads=3)
     assert choose(named, weights) == Chosen(named, "set", {})
@@ -48,7 +48,7 @@ def test_what_the_settings_name_is_not_timed(monkeypatch: pytest.MonkeyPatch, we
 
 
 @pytest.mark.parametrize(("there", "taken"), [(1, 1), (3, 3), (64, MOST_THREADS)])
-def test_threads_are_the_cores_of_the_process(
+def test_threads_match_the_cores_of_the_process(
     monkeypatch: pytest.MonkeyPatch, weights: Path, there: int, taken: int
 ) -> None:
     monkeypatch.setattr(cores, "available", lambda: there)
@@ -56,8 +56,8 @@ def test_threads_are_the_cores_of_the_process(
     assert choose(ModelSettings.make(dtype="bf16", threads=5), weights).settings.threads == 5
 
 
-def test_a_format_counts_with_its_fastest_round() -> None:
-    """Another program slows down one round of each."""
+def test_formats_are_compared_by_their_fastest_round() -> None:
+    """Another program slows down one round of each format."""
     taken: Iterator[float] = iter([0.0, 0.0, 0.050, 0.050, 0.054, 0.1, 0.102, 0.102, 0.202, 9.0])
     found = fastest({DType.BF16: lambda: None, DType.FP32: lambda: None}, lambda: next(taken))
     assert found == {DType.BF16: pytest.approx(2.0), DType.FP32: pytest.approx(4.0)}
@@ -74,7 +74,7 @@ def test_real_products_are_timed() -> None:
 
 @pytest.mark.slow
 def test_fp32_is_chosen_where_bf16_is_emulated(weights: Path) -> None:
-    """The real sizes, in a process that sees an AVX2 processor."""
+    """With real sizes, in a process that sees an AVX2 processor."""
     (weights / "config.json").write_text(json.dumps({"hidden_size": 576, "intermediate_size": 1536}))
     program = (
         "import sys, torch; from pathlib import Path; from inference.transformer.number_format import choose; "

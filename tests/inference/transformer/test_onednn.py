@@ -1,4 +1,4 @@
-"""Prepacked weights give what linear layers give, and are put in place of those only that have such a layout."""
+"""Prepacked layers compute the same as linear layers, and replace only layers that can be packed."""
 
 import copy
 
@@ -12,14 +12,14 @@ TOLERANCE = {torch.bfloat16: 0.02, torch.float32: 1e-5}
 
 
 def packed_name(dtype: torch.dtype) -> str:
-    """What becomes of a layer: one of bf16 stays as it is on a CPU without bf16 products."""
+    """The expected type after prepacking: bf16 layers stay as they are on a CPU without bf16 products."""
     return "PackedLinear" if can_pack(torch.zeros(2, 2, dtype=dtype)) else "Linear"
 
 
 @pytest.mark.parametrize("rows", [1, 9, 200])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
-def test_a_packed_layer_gives_what_the_layer_gives(rows: int, bias: bool, dtype: torch.dtype) -> None:
+def test_prepacked_layer_computes_the_same(rows: int, bias: bool, dtype: torch.dtype) -> None:
     linear = nn.Linear(96, 40, bias=bias).to(dtype)
     packed = nn.Sequential(copy.deepcopy(linear))
     prepack(packed)
@@ -29,7 +29,7 @@ def test_a_packed_layer_gives_what_the_layer_gives(rows: int, bias: bool, dtype:
         assert torch.allclose(packed(x).float(), linear(x).float(), atol=TOLERANCE[dtype])
 
 
-def test_every_linear_layer_within_is_packed_and_nothing_else() -> None:
+def test_prepacking_replaces_linear_layers_only() -> None:
     whole = nn.ModuleDict({"a": nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)), "b": nn.Linear(8, 8)})
     exact = copy.deepcopy(whole).to(torch.float64)
     prepack(exact)

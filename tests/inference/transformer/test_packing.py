@@ -1,4 +1,4 @@
-"""What stands where in a pass, against the rule written out token by token."""
+"""The layout of a pass, compared with a token-by-token implementation of the rule."""
 
 import numpy as np
 import pytest
@@ -18,10 +18,10 @@ def packed(draw: st.DrawFn) -> tuple[Prompt, int]:
 
 
 @given(packed())
-def test_each_row_sees_what_a_pass_of_its_own_would_show_it(case: tuple[Prompt, int]) -> None:
+def test_packed_rows_attend_as_in_separate_passes(case: tuple[Prompt, int]) -> None:
     prompt, kept = case
     part = pack(prompt, kept)
-    # Every column of the pass, as (owner, position, token): the kept prefix first, then the rows.
+    # Every column of the pass, as (owner, position, token): the cached prefix first, then the rows.
     columns = [(PREFIX, i, token) for i, token in enumerate(prompt.prefix)]
     for index, candidate in enumerate(prompt.candidates):
         columns += [(index, len(prompt.prefix) + i, token) for i, token in enumerate(candidate[:-1])]
@@ -34,7 +34,7 @@ def test_each_row_sees_what_a_pass_of_its_own_would_show_it(case: tuple[Prompt, 
 
 
 @given(packed())
-def test_each_token_of_a_candidate_is_predicted_by_the_token_before_it(case: tuple[Prompt, int]) -> None:
+def test_candidate_tokens_are_predicted_by_the_token_before(case: tuple[Prompt, int]) -> None:
     prompt, kept = case
     part = pack(prompt, kept)
     assert part.targets.tolist() == [token for candidate in prompt.candidates for token in candidate]
@@ -50,19 +50,19 @@ def test_each_token_of_a_candidate_is_predicted_by_the_token_before_it(case: tup
 
 
 @pytest.mark.parametrize("kept", [-1, 3, 4])
-def test_the_last_token_of_the_prefix_is_always_computed(kept: int) -> None:
-    with pytest.raises(ValueError, match="kept of a prefix of 3"):
+def test_last_token_of_the_prefix_is_always_computed(kept: int) -> None:
+    with pytest.raises(ValueError, match="in a prefix of 3"):
         pack(Prompt((1, 2, 3), 2, ((4,),)), kept)
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
-def test_common_length(left: list[int], right: list[int]) -> None:
+def test_common_length_counts_equal_leading_tokens(left: list[int], right: list[int]) -> None:
     length = common_length(left, right)
     assert left[:length] == right[:length]
     assert length == min(len(left), len(right)) or left[length] != right[length]
 
 
-def test_an_empty_list_of_candidates_still_reads_the_prefix() -> None:
+def test_empty_list_of_candidates_still_reads_the_prefix() -> None:
     part = pack(Prompt((1, 2, 3), 2, ()), 0)
     assert part.layout.rows == 3
     assert part.predictors.dtype == np.int64

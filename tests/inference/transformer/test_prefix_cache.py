@@ -15,7 +15,7 @@ def state(ids: tuple[int, ...]) -> PrefixState:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), tokens), max_size=30), st.integers(0, 300))
-def test_it_holds_the_newest_that_fit_and_never_more(puts: list[tuple[int, tuple[int, ...]]], bound: int) -> None:
+def test_cache_holds_the_newest_prefixes_that_fit(puts: list[tuple[int, tuple[int, ...]]], bound: int) -> None:
     cache = PrefixCache(bound)
     order: dict[int, tuple[int, ...]] = {}
     for key, ids in puts:
@@ -32,7 +32,7 @@ def test_it_holds_the_newest_that_fit_and_never_more(puts: list[tuple[int, tuple
 
 
 @given(tokens, tokens)
-def test_longest_is_what_the_kept_prefix_shares(held: tuple[int, ...], asked: tuple[int, ...]) -> None:
+def test_longest_match_is_the_shared_prefix(held: tuple[int, ...], asked: tuple[int, ...]) -> None:
     cache = PrefixCache(10_000)
     cache.put("mine", state(held))
     found, shared = cache.longest("mine", asked)
@@ -41,7 +41,7 @@ def test_longest_is_what_the_kept_prefix_shares(held: tuple[int, ...], asked: tu
     assert cache.longest("another's", held) == (None, 0)
 
 
-def test_what_is_used_stays() -> None:
+def test_recently_used_prefix_stays() -> None:
     size = state((1,)).size
     cache = PrefixCache(2 * size)
     cache.put("old", state((1,)))

@@ -1,5 +1,4 @@
-"""Weights of somebody else are data: no code that comes with them is run, nobody is asked to run it, and no pickle is
-opened."""
+"""Third-party weights are data: their code never runs, without any prompt, and pickles are not opened."""
 
 import io
 import json
@@ -21,7 +20,7 @@ from inference.triton.repository import build, weights_of
 from tests.support.parts import need_triton
 
 ROOT = Path(__file__).parents[3]
-REFUSED = "no code of a model is run"
+REFUSED = "which is never run"
 STRANGE = {"model_type": "strange", "architectures": ["StrangeForCausalLM"]}
 NAMES = {
     "config.json": {
@@ -37,13 +36,13 @@ def settings(source: Path) -> ModelSettings:
 
 
 def change(path: Path, **values: object) -> None:
-    """Change a file of JSON, which may not be there."""
+    """Change a JSON file, which may not exist."""
     held = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps({**held, **values}))
 
 
 def plant(folder: Path, *files: str, mark: Path) -> None:
-    """Have `files` of a model's folder name code beside them, which writes `mark` when it is imported."""
+    """Let `files` of a model's folder reference code that writes `mark` when imported."""
     (folder / "strange.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     for name in files:
         change(folder / name, auto_map=NAMES[name])
@@ -51,30 +50,26 @@ def plant(folder: Path, *files: str, mark: Path) -> None:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """A terminal that says yes to whatever is asked."""
+    """A terminal that answers yes to every prompt."""
     terminal = io.StringIO("y\n" * 100)
     monkeypatch.setattr(sys, "stdin", terminal)
     return terminal
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_code_that_comes_with_a_model_is_refused(
-    name: str, source: Path, tmp_path: Path, answering: io.StringIO
-) -> None:
+def test_model_with_custom_code_is_refused(name: str, source: Path, tmp_path: Path, answering: io.StringIO) -> None:
     plant(source, name, mark=tmp_path / "mark")
     change(source / "config.json", **STRANGE)
     change(source / "tokenizer_config.json", tokenizer_class="StrangeTokenizer")
     with pytest.raises(WeightsError, match=REFUSED) as refused:
         weights.convert(tmp_path / "weights", settings(source))
     assert "\n" not in str(refused.value)
-    assert "use a model whose architecture transformers knows" in str(refused.value)
+    assert "use a model with an architecture that transformers supports" in str(refused.value)
     assert (answering.tell(), (tmp_path / "mark").exists()) == (0, False)
     assert not (tmp_path / "weights").exists()
 
 
-def test_of_an_architecture_that_is_known_the_code_is_left_behind(
-    source: Path, tmp_path: Path, answering: io.StringIO
-) -> None:
+def test_code_of_a_known_architecture_is_not_copied(source: Path, tmp_path: Path, answering: io.StringIO) -> None:
     plant(source, *NAMES, mark=tmp_path / "mark")
     (source / "chat_template.jinja").write_text("{{ cycler.__init__.__globals__ }}")
     made = weights.convert(tmp_path / "weights", settings(source))
@@ -85,8 +80,8 @@ def test_of_an_architecture_that_is_known_the_code_is_left_behind(
     assert "cycler" not in written
 
 
-def test_weights_that_somebody_changed_are_not_loaded(source: Path, tmp_path: Path, answering: io.StringIO) -> None:
-    """As a worker in-process, a server, training and evaluation load them."""
+def test_modified_weights_are_not_loaded(source: Path, tmp_path: Path, answering: io.StringIO) -> None:
+    """Load a model like an in-process worker, a server, training and evaluation."""
     chosen = settings(source)
     made = weights.convert(tmp_path / "models" / "scorer" / "1" / "weights", chosen)
     plant(made, "config.json", mark=tmp_path / "mark")
@@ -97,7 +92,7 @@ def test_weights_that_somebody_changed_are_not_loaded(source: Path, tmp_path: Pa
 
 
 class Exploding:
-    """Unpickled, it writes a file."""
+    """Writes a file when unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -107,7 +102,7 @@ class Exploding:
 
 
 @pytest.mark.parametrize("index", [None, "pytorch_model.bin", "../elsewhere.safetensors"])
-def test_a_pickle_is_not_opened(
+def test_pickled_weights_are_not_opened(
     index: str | None, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(*args: object, **kwargs: object) -> None:
@@ -127,7 +122,7 @@ def test_a_pickle_is_not_opened(
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
-def test_garbage_is_one_sentence(name: str, source: Path, tmp_path: Path) -> None:
+def test_garbage_weights_give_a_one_line_error(name: str, source: Path, tmp_path: Path) -> None:
     (source / name).write_bytes(b"\x93{[")
     with pytest.raises(WeightsError, match="check the folder") as refused:
         weights.convert(tmp_path / "weights", settings(source))
@@ -135,7 +130,7 @@ def test_garbage_is_one_sentence(name: str, source: Path, tmp_path: Path) -> Non
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`ouzel` with somebody at the terminal who says yes to whatever is asked."""
+    """Run `ouzel` in a terminal that answers yes to every prompt."""
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *words],
         input="y\n" * 100,
@@ -158,7 +153,7 @@ def refuses(done: subprocess.CompletedProcess[str], mark: Path) -> None:
 
 
 @pytest.mark.slow
-def test_building_such_a_model_is_refused(source: Path, tmp_path: Path) -> None:
+def test_building_an_untrusted_model_is_refused(source: Path, tmp_path: Path) -> None:
     plant(source, *NAMES, mark=tmp_path / "mark")
     change(source / "config.json", **STRANGE)
     refuses(command("triton", "build", "--source", str(source), cwd=tmp_path), tmp_path / "mark")
@@ -166,14 +161,14 @@ def test_building_such_a_model_is_refused(source: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "evaluate"])
-def test_training_on_such_a_model_is_refused(name: str, planted: Path) -> None:
-    """Its weights stand where those that are trained on are kept, and look as if they had been converted here."""
+def test_training_on_an_untrusted_model_is_refused(name: str, planted: Path) -> None:
+    """Its weights are in the folder for training, and look like converted ones."""
     refuses(command(name, "--limit", "200", cwd=planted), planted / "mark")
 
 
 @pytest.mark.slow
 @pytest.mark.triton
-def test_serving_such_a_model_is_refused(planted: Path) -> None:
+def test_serving_an_untrusted_model_is_refused(planted: Path) -> None:
     need_triton()
     with pytest.raises(TritonFailed, match=REFUSED):
         server.start(planted / ".ouzel" / "models" / "repository", log=planted / "server.log")
@@ -182,7 +177,7 @@ def test_serving_such_a_model_is_refused(planted: Path) -> None:
 
 @pytest.fixture
 def planted(source: Path, tmp_path: Path) -> Path:
-    """A folder of work with a model repository whose weights name code of their own."""
+    """A work folder with a model repository whose weights reference custom code."""
     folder = tmp_path / "work"
     made = weights_of(build(folder / ".ouzel" / "models" / "repository", settings(source)))
     trained_on = ModelSettings()
@@ -194,8 +189,8 @@ def planted(source: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_only_one_module_reads_what_others_made() -> None:
-    """It says each time that no code is to be run."""
+def test_pretrained_models_are_loaded_by_one_module_only() -> None:
+    """It always disables custom code."""
     found = [
         path.relative_to(ROOT).as_posix()
         for package in ("schemas", "streams", "inference", "deploy")

@@ -1,4 +1,4 @@
-"""Rounded layers: their arithmetic, and which layers are left alone."""
+"""Quantized layers: their arithmetic, and which layers stay unquantized."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def layer(inputs: int, outputs: int, seed: int, *, bias: bool = False) -> nn.Lin
 
 
 class Stack(nn.Module):
-    """Two layers that a decoder might have; what goes into `down` has one number of a thousand times the others."""
+    """Two layers of a decoder; the input of `down` has one number a thousand times larger than the others."""
 
     def __init__(self, outlier: float) -> None:
         super().__init__()
@@ -53,8 +53,8 @@ def sample(stack: nn.Module) -> torch.Tensor:
 
 
 def slack(kind: Quantization, rows: torch.Tensor, steps: float = 127.0) -> torch.Tensor:
-    """How far each number may be off: half of `steps` steps of its row; in float8 a 16th of itself, or half the least
-    step."""
+    """The maximum error of each number: half of `steps` steps of its row; in float8, a 16th of the number or half the
+    smallest step."""
     greatest = rows.abs().amax(-1, keepdim=True)
     if kind is Quantization.FP8:
         return rows.abs() / 16 + greatest / 448 * 2.0**-10
@@ -63,7 +63,7 @@ def slack(kind: Quantization, rows: torch.Tensor, steps: float = 127.0) -> torch
 
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(ALL), st.tuples(*[st.integers(1, 4)] * 3), st.integers(0, 999), st.booleans())
-def test_a_rounded_layer_is_off_by_its_rounding_at_most(
+def test_quantized_layer_is_off_by_its_rounding_at_most(
     kind: Quantization, sizes: tuple[int, int, int], seed: int, bias: bool
 ) -> None:
     rows, inputs, outputs = sizes
@@ -71,7 +71,7 @@ def test_a_rounded_layer_is_off_by_its_rounding_at_most(
     x = torch.randn(1, 3 * rows, 16 * inputs, generator=torch.Generator().manual_seed(seed))
     with torch.no_grad():
         got, wanted = FORMS[kind](exact)(x), exact(x)
-        # Of a product (x + dx)(w + dw), all but x w is error.
+        # In a product (x + dx)(w + dw), everything but x w is error.
         about_w = slack(kind, exact.weight, exact_weights() if kind is Quantization.INT8_DYNAMIC else 127.0)
         about_x = torch.zeros_like(x) if kind is Quantization.INT8 else slack(kind, x)
         bound = x.abs() @ about_w.t() + about_x @ (exact.weight.abs() + about_w).t()
@@ -80,8 +80,8 @@ def test_a_rounded_layer_is_off_by_its_rounding_at_most(
 
 
 @pytest.mark.parametrize("rows", [1, 17, 101])
-def test_integers_are_added_up_exactly(rows: int) -> None:
-    """On AVX2 without VNNI, weights of 8 bits would saturate, most of all where all are at their greatest."""
+def test_integers_are_accumulated_exactly(rows: int) -> None:
+    """On AVX2 without VNNI, 8-bit weights would saturate, most of all if all are at their maximum."""
     exact = layer(576, 192, 1)
     with torch.no_grad():
         exact.weight.fill_(0.5)
@@ -91,8 +91,8 @@ def test_integers_are_added_up_exactly(rows: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 12, 13, 40])
-def test_eight_bits_are_the_same_weights_for_few_rows_and_for_many(rows: int) -> None:
-    """Two ways of computing in bf16, chosen by the number of rows."""
+def test_int8_weights_are_the_same_for_few_rows_and_many(rows: int) -> None:
+    """bf16 has two implementations, chosen by the number of rows."""
     exact = layer(64, 48, 1).bfloat16()
     x = torch.randn(rows, 64, generator=torch.Generator().manual_seed(1)).bfloat16()
     narrow = Int8Linear(exact)
@@ -101,7 +101,7 @@ def test_eight_bits_are_the_same_weights_for_few_rows_and_for_many(rows: int) ->
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_layer_that_meets_huge_numbers_stays_as_it_is(kind: Quantization) -> None:
+def test_layer_with_huge_activations_is_not_quantized(kind: Quantization) -> None:
     stack = Stack(outlier=5_000.0)
     before = {name: weight.clone() for name, weight in stack.named_parameters()}
     kept = quantize(stack, kind, lambda: sample(stack))
@@ -113,14 +113,14 @@ def test_a_layer_that_meets_huge_numbers_stays_as_it_is(kind: Quantization) -> N
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_a_layer_that_meets_usual_numbers_is_rounded(kind: Quantization) -> None:
+def test_layer_with_usual_activations_is_quantized(kind: Quantization) -> None:
     stack = Stack(outlier=1.0)
     wanted = sample(stack)
     assert quantize(stack, kind, lambda: sample(stack)) == {}
     assert 0 < float((sample(stack) - wanted).norm() / wanted.norm()) < 0.1
 
 
-def test_harm_grows_with_the_outlier_and_with_the_coarseness() -> None:
+def test_quantization_error_grows_with_outliers_and_coarseness() -> None:
     found = {
         (kind, outlier): harms(stack, kind, lambda stack=stack: sample(stack))["layers.0.down"]
         for kind in ALL
@@ -132,26 +132,26 @@ def test_harm_grows_with_the_outlier_and_with_the_coarseness() -> None:
     assert found[Quantization.INT8, 1.0] < found[Quantization.INT8_DYNAMIC, 1.0] < found[Quantization.FP8, 1.0]
 
 
-def test_what_the_sample_does_not_reach_stays_as_it_is() -> None:
+def test_layer_not_reached_by_the_sample_is_not_quantized() -> None:
     stack = Stack(outlier=1.0)
     assert set(quantize(stack, Quantization.INT8, lambda: None)) == {"layers.0.up", "layers.0.down"}
 
 
-def test_sizes_without_a_kernel_stay_as_they_are() -> None:
+def test_sizes_without_a_kernel_are_not_quantized() -> None:
     odd = nn.Module()
     odd.layers = nn.ModuleList([layer(16, 12, 1)])
     x = torch.ones(2, 16)
     assert quantize(odd, Quantization.FP8, lambda: odd.layers[0](x)) == {"layers.0": float("inf")}
 
 
-def test_none_changes_nothing() -> None:
+def test_quantization_none_changes_nothing() -> None:
     model = tiny.model().base_model
     before = {id(module) for module in model.modules()}
     assert quantize(model, Quantization.NONE, lambda: pytest.fail("it was run")) == {}
     assert {id(module) for module in model.modules()} == before
 
 
-def test_bytes_of_8_bit_weights() -> None:
+def test_eight_bit_weights_take_these_bytes() -> None:
     exact = layer(64, 48, 1)
     assert size(exact) == 4 * 64 * 48
     for kind in ALL:
@@ -162,8 +162,8 @@ def test_bytes_of_8_bit_weights() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_engines_quantize_and_say_so(kind: Quantization) -> None:
-    """Both strategies, in fp32 but for the rounding: other scores, near the exact ones, under another version."""
+def test_engines_quantize_and_log_it(kind: Quantization) -> None:
+    """Both strategies in fp32, apart from the quantization: scores close to the exact ones, under another version."""
     asked = [tiny.request(["Heat", "Alien"], ["Jaws", "Fargo", "Evita"], session=session) for session in (1, 2)]
     for make in (tiny.engine, tiny.item_token_engine):
         exact, rounded = make(), make(quantization=kind.value, max_candidates=3)
@@ -176,12 +176,12 @@ def test_engines_quantize_and_say_so(kind: Quantization) -> None:
             assert isinstance(got, Answered)
             assert isinstance(wanted, Answered)
             assert got.scores != wanted.scores
-            # The tiny model's weights are large, and so is what rounding does to it.
+            # The tiny model has large weights, so its rounding errors are large.
             assert got.scores == pytest.approx(wanted.scores, abs=1.0)
         assert exact.exact == {}
 
 
-def test_a_gpu_without_float8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_without_float8_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A100")
 
@@ -189,5 +189,5 @@ def test_a_gpu_without_float8_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         def parameters(self) -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(device=SimpleNamespace(type="cuda"))
 
-    with pytest.raises(SettingsError, match="A100 does not multiply in float8"):
+    with pytest.raises(SettingsError, match="A100 does not support float8"):
         quantize(OnGpu(), Quantization.FP8, lambda: pytest.fail("it was run"))

