@@ -1,4 +1,4 @@
-"""Which id goes where more ids than can be numbered are named by events alone: the one that was counted least. Pure."""
+"""Eviction of unknown ids: at the limit, the least counted one is evicted. Pure."""
 
 from collections import deque
 
@@ -11,12 +11,13 @@ from streams.items.index import ItemIndex
 Ints = NDArray[np.int64]
 
 SHARE = 64
-"""One in so many is found at a time, since to find them all ids are looked at: some milliseconds for 100,000."""
+"""Evictions are found in batches of one in this many ids, since each search scans all ids: a few milliseconds for
+100,000."""
 
 
 class LeastCounted:
-    """The ids that only events name, least counted first: events decayed by `half_life_ms` to one moment, so that of
-    two with the same events that goes which was met longer ago. An id that was named only beside others has none."""
+    """Unknown ids, least counted first: by events decayed with `half_life_ms` to a common time, so that of two with the
+    same events the one met longer ago goes first. Ids that only occurred as neighbours have no events."""
 
     def __init__(self, index: ItemIndex, counts: Counts, half_life_ms: int) -> None:
         self._index = index
@@ -25,7 +26,7 @@ class LeastCounted:
         self._queue: deque[tuple[int, float]] = deque()
 
     def next(self) -> int:
-        """The number of the id that goes next, where there is one. Its caller drops it."""
+        """The number of the id to evict next. There must be one; the caller drops it."""
         while True:
             while self._queue:
                 number, worth = self._queue.popleft()

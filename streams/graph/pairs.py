@@ -1,4 +1,4 @@
-"""Pairs of items: under which kernels they are counted, and the bounded rows in which they are kept."""
+"""Pairs of items: the kernels that weigh them, and the rows that store them."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Kernel:
-    """How much a pair counts: `decay` to the power of how far apart the two stand, from 0 for neighbours.
+    """The weight of a pair: `decay` to the power of its distance, which is 0 for adjacent events.
 
-    With `liked`, only pairs of likes count, and the distance is in likes; else all pairs do, in events of any kind.
+    With `liked`, only pairs of likes count, with the distance in likes; otherwise all pairs, in events of any kind.
     """
 
     name: str
@@ -33,7 +33,7 @@ LIKED = np.array([kernel.liked for kernel in KERNELS])
 
 
 def _table(liked: bool) -> Floats:
-    """What one more pair adds to each kernel by distance, float32 [REACH + 1, kernels]; nothing at distance 0."""
+    """The weight that a pair adds to each kernel by distance, float32 [REACH + 1, kernels]; zero at distance 0."""
     apart = np.arange(REACH + 1)[:, None]
     decays = np.array([kernel.decay for kernel in KERNELS])
     return np.where((apart > 0) & (liked == LIKED), decays ** np.maximum(apart - 1, 0), 0.0).astype(np.float32)
@@ -43,7 +43,7 @@ MET_TABLE, LIKED_TABLE = _table(False), _table(True)
 
 
 class Row:
-    """A map from item numbers to one weight a kernel, in arrays; `ts` is when the weights were last decayed to."""
+    """A map from item numbers to one weight per kernel, in arrays. `ts` is the time that the weights are decayed to."""
 
     __slots__ = ("others", "slots", "ts", "used", "weights")
 
@@ -55,7 +55,7 @@ class Row:
         self.used = 0
 
     def slot(self, other: int) -> int:
-        """Where `other` stands; a new place with weight 0 if it had none."""
+        """The slot of `other`; a new one with weight 0 if it had none."""
         slot = self.slots.get(other)
         if slot is None:
             slot = self.used
@@ -69,7 +69,7 @@ class Row:
         return slot
 
     def drop(self, other: int) -> None:
-        """Take `other` out, if it is in."""
+        """Remove `other`, if present."""
         slot = self.slots.pop(other, None)
         if slot is None:
             return
@@ -80,7 +80,7 @@ class Row:
             self.slots[int(moved)] = slot
 
     def rename(self, before: int, after: int) -> None:
-        """`before`, if it is in, has another number."""
+        """Change the number of `before`, if present."""
         slot = self.slots.pop(before, None)
         if slot is not None:
             self.slots[after] = slot

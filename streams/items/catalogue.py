@@ -1,8 +1,7 @@
-"""The items that a worker holds: their numbers, texts, attributes, and who may see them.
+"""A worker's items: their numbers, texts and attributes, and the filter for a user's lists.
 
-An item takes about 2.3 KiB, its own text, and what `streams.items.vectors` states. Its number is never given back,
-since a list in the making may hold it: a catalogue that changes wholly needs a restart of the worker to become small
-again.
+An item takes about 2.3 KiB, its text, and the memory stated in `streams.items.vectors`. Item numbers are never reused,
+since a list in progress may hold one: after a complete change of the catalogue, only a restart frees the memory.
 """
 
 from weakref import WeakKeyDictionary
@@ -27,7 +26,7 @@ Bools = NDArray[np.bool_]
 
 
 class Catalogue:
-    """What `ouzel.items` says now."""
+    """The current state of `ouzel.items`."""
 
     def __init__(self, index: ItemIndex | None = None) -> None:
         self.index = ItemIndex() if index is None else index
@@ -48,7 +47,7 @@ class Catalogue:
         return len(self._items)
 
     def add(self, item: Item) -> None:
-        """Add an item, or replace what was said of it. Raises `IndexFull` where it is one too many."""
+        """Add or replace an item. Raises `IndexFull` at the limit."""
         number = self._claim(item.id)
         before = self.described(number) if number in self._items else None
         self._set_attributes(number, item.attributes)
@@ -60,7 +59,7 @@ class Catalogue:
             self.vectors.want(number)
 
     def withdraw(self, item: str) -> None:
-        """Take an item out. It is recommended no more, and its text is forgotten."""
+        """Remove an item and its text. It is no longer recommended."""
         number = self.index.find(item)
         if number is None or self._items.pop(number, None) is None:
             return
@@ -77,65 +76,65 @@ class Catalogue:
         return number in self._items
 
     def at(self, number: int) -> Item:
-        """The item of that number; KeyError if it is withdrawn or was never added."""
+        """The item with a number. Raises KeyError if it is withdrawn or was never added."""
         return self._items[number]
 
     def text(self, number: int) -> str:
-        """The item as a model reads it in full text: its title alone, since every token costs time in every list."""
+        """The item's text for full-text models: only the title, since every token costs time in every list."""
         return self._items[number].title
 
     def about(self, number: int) -> str:
-        """What else is said of the item, for a model that reads it once: attributes and description, cut."""
+        """The item's attributes and description, truncated, for models that read each item once."""
         item = self._items[number]
         return ". ".join(part for part in (", ".join(item.attributes), item.text) if part)[:MAX_ABOUT]
 
     def described(self, number: int) -> Candidate:
-        """The item as the model plane is told of it."""
+        """The item as sent to the model plane."""
         return Candidate(self.text(number), self.index[number], self.about(number))
 
     def allowed(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Bools:
-        """Whether each number may be shown to this person now: published, held, not seen. bool [len(index)]."""
+        """The items that may be shown to a user now: published, in the catalogue, not seen. bool [len(index)]."""
         count = len(self.index)
         allowed: Bools = self._live[:count] & (self._published[:count] <= now_ms)
         allowed[self.seen(context, now_ms, rule, marking)] = False
         return allowed
 
     def seen(self, context: Context, now_ms: int, rule: SeenRule, marking: Marking = UNKEYED) -> Ints:
-        """The numbers of what the person has seen by a rule and this catalogue has met, as `marking` marks it."""
+        """The numbers of the items that the user has seen by a rule. `marking` is how the context marks them."""
         digests = hidden(context.seen, as_of(context.seen, context.seen_as, context.ts), rule, now_ms)
         found = self._table(marking).find(digests)
         return np.concatenate((found, self._table(UNKEYED).find(digests))) if marking.mixed else found
 
     def unmarked(self, marking: Marking) -> int:
-        """How many items `seen` would first have to mark: `mark` does it beforehand."""
+        """How many items `seen` would have to mark first; `mark` does so ahead of time."""
         return sum(len(self.index) - len(self._tables.get(each, ())) for each in _of(marking))
 
     def mark(self, marking: Marking, count: int) -> None:
-        """Mark so many items more, each in a microsecond or two. From then on, new ones are marked as they come."""
+        """Mark up to `count` more items, at one or two microseconds each. New items are then marked as they arrive."""
         for each in _of(marking):
             table = self._tables.setdefault(each, MarkTable())
             for number in range(len(table), min(len(table) + count, len(self.index))):
                 table.add(each.digest(self.index[number]), number)
 
     def marks(self) -> NDArray[np.uint64]:
-        """By which ties are broken, by number, uint64 [len(index)]: the XXH3 digest of the item, the same for all."""
+        """The XXH3 digest of each item, for breaking ties, the same in every worker. By number, uint64 [len(index)]."""
         return self._marks[: len(self.index)]
 
     def published(self) -> Ints:
-        """When each number may first be shown, milliseconds since 1970, 0 where that is not said. [len(index)]."""
+        """When each item may first be shown, in milliseconds since 1970, 0 if not given. By number, [len(index)]."""
         return self._published[: len(self.index)]
 
     def attributes(self) -> tuple[NDArray[np.int32], int]:
-        """Attribute numbers by item number, int32 [len(index), w], filled with 0 (none); and how many there are."""
+        """Attribute numbers by item number, int32 [len(index), w], padded with 0; and the number of attributes."""
         return self._attributes[: len(self.index)], len(self._names)
 
     def attribute(self, number: int) -> str:
         return self._names[number]
 
     def rarity(self) -> NDArray[np.float64]:
-        """log of how rare each attribute is among the items held, from 0; 0 for attribute 0."""
+        """The log inverse frequency of each attribute among the items, at least 0; 0 for attribute 0."""
         having = self._having[: len(self._names)].copy()
-        having[0] = len(self._items)  # no attribute: every item has it
+        having[0] = len(self._items)  # attribute 0 means none, which every item has
         return np.asarray(np.log((len(self._items) + 1.0) / (having + 1.0)).clip(0.0))
 
     def _claim(self, item: str) -> int:
@@ -145,7 +144,7 @@ class Catalogue:
             self._reserve(number)
             self._marks[number] = digest(item)
             for marking, table in self._tables.items():
-                if len(table) == number:  # else it is being made
+                if len(table) == number:  # otherwise `mark` is still filling it
                     table.add(marking.digest(item), number)
         return number
 
@@ -197,5 +196,5 @@ class Catalogue:
 
 
 def _of(marking: Marking) -> tuple[Marking, ...]:
-    """The markings that a marking reads."""
+    """The markings that a mixed marking combines."""
     return (marking, UNKEYED) if marking.mixed else (marking,)

@@ -1,4 +1,4 @@
-"""Which items stand under a digest, among all that a catalogue has had. Pure."""
+"""A map from digests to item numbers, for all items that a catalogue has had. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,14 @@ Ints = NDArray[np.int64]
 Marks = NDArray[np.uint64]
 
 APART = 8
-"""How many times as long as the next a run of the table is, at least."""
+"""Minimum ratio between the lengths of consecutive runs."""
 
 
 class MarkTable:
-    """Item numbers by the digest of the item: 16 bytes each. Where several items have one digest, all are found.
+    """Item numbers by the digest of the item, 16 bytes each. Finds all items that share a digest.
 
-    It is kept in a few sorted runs, each much longer than the next, so that a new item costs little however many there
-    are: nothing is sorted anew but runs that have become too short beside what came after them.
+    Stored as a few sorted runs, each much longer than the next, like a log-structured merge tree: adding an item stays
+    cheap at any size, since only runs that have become too short relative to newer ones are merged.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class MarkTable:
         self._held += 1
 
     def find(self, digests: Marks) -> Ints:
-        """The numbers under any of `digests`, in no order; of a digest that is named twice, twice."""
+        """The numbers of `digests`, in no order. A repeated digest yields its numbers repeatedly."""
         self._sort()
         found = [_find(marks, numbers, digests) for marks, numbers in self._runs]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
@@ -44,7 +44,7 @@ class MarkTable:
         while self._runs and len(self._runs[-1][0]) < APART * len(marks):
             before = self._runs.pop()
             marks, numbers = np.concatenate((before[0], marks)), np.concatenate((before[1], numbers))
-        order = np.argsort(marks, kind="stable")  # it merges what is sorted already
+        order = np.argsort(marks, kind="stable")  # a merge sort, fast on sorted runs
         self._runs.append((marks[order], numbers[order]))
 
 

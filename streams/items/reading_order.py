@@ -1,6 +1,6 @@
-"""In which order items without a vector are read: what lists lacked, then what is popular, then the rest. Pure.
+"""The order in which items without a vector are read: missing in lists, then popular, then the rest. Pure.
 
-Memory: about 200 bytes for each waiting item, and `WANTED` and `POPULAR` numbers.
+Memory: about 200 bytes per waiting item, and `WANTED` and `POPULAR` numbers.
 """
 
 from collections import OrderedDict, deque
@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 WANTED = 512
-"""Items that lists lacked, at most: the oldest are evicted and wait their turn like the others."""
+"""Maximum prioritised items that lists lacked: the oldest are evicted and wait like the others."""
 
 POPULAR = 1_024
-"""Items of one ranking, at most."""
+"""Maximum items of one popularity ranking."""
 
 
 class ReadingOrder:
-    """The items that wait to be read, by number.
+    """The queue of items to read, by number.
 
-    `rank` and `restart` look at every waiting item; the other calls only at the items that they name, and at most
-    `POPULAR` more.
+    `rank` and `restart` scan every waiting item; all other calls scan only their arguments and at most `POPULAR` more.
     """
 
     def __init__(self) -> None:
@@ -36,34 +35,34 @@ class ReadingOrder:
         return len(self._waiting)
 
     def add(self, number: int) -> None:
-        """An item waits, behind those that arrived before it."""
+        """Append an item to the queue."""
         self.discard(number)
         self._waiting[number] = None
 
     def discard(self, number: int) -> None:
-        """An item no longer waits."""
+        """Remove an item from the queue."""
         self._waiting.pop(number, None)
         self._wanted.pop(number, None)
         self._postponed.discard(number)
 
     def restart(self, numbers: Iterable[int]) -> None:
-        """These items wait, in this order, and no others."""
+        """Replace the queue by these items, in this order."""
         self._waiting = OrderedDict.fromkeys(numbers)
         self._wanted.clear()
         self._popular.clear()
         self._postponed.clear()
 
     def want(self, numbers: Iterable[int]) -> None:
-        """A list lacked these, most needed first. Those that wait go before what earlier lists lacked."""
-        lacked = [number for number in numbers if number in self._waiting and number not in self._postponed]
-        for number in reversed(lacked):
+        """Prioritise the items that a list lacked, most needed first, ahead of those of earlier lists."""
+        missing = [number for number in numbers if number in self._waiting and number not in self._postponed]
+        for number in reversed(missing):
             self._wanted.pop(number, None)
             self._wanted[number] = None
         while len(self._wanted) > WANTED:
             del self._wanted[next(iter(self._wanted))]
 
     def postpone(self, numbers: Iterable[int]) -> None:
-        """These could not be read: they wait behind all others, however popular and whatever list lacks them."""
+        """Move items that could not be read behind all others, regardless of popularity and lists."""
         for number in numbers:
             if number in self._waiting:
                 self._waiting.move_to_end(number)
@@ -71,7 +70,7 @@ class ReadingOrder:
                 self._postponed.add(number)
 
     def rank(self, popularity: NDArray[np.float64], waiting: Ints) -> None:
-        """Rank the `waiting` numbers by their popularity now, by number; 0 is unknown. About 20 ms for a million."""
+        """Rank the `waiting` numbers by current popularity [by number]; 0 is unknown. About 20 ms for a million."""
         known = waiting[waiting < len(popularity)]
         known = known[popularity[known] > 0]
         if len(known) > POPULAR:
@@ -86,7 +85,7 @@ class ReadingOrder:
         return bool(popular)
 
     def first(self, count: int) -> list[int]:
-        """At most `count` distinct items to read now. They go on waiting until they are discarded."""
+        """At most `count` distinct items to read next. They stay in the queue until discarded."""
         popular = filter(self._is_due, self._popular)
         return list(islice(_distinct(chain(reversed(self._wanted), popular, self._waiting)), count))
 

@@ -1,7 +1,7 @@
-"""Lexical likeness of items: hashed tf-idf vectors of title, text and attributes. No model is needed.
+"""Lexical similarity of items: hashed tf-idf vectors of title, text and attributes, without a model.
 
 Words are hashed with a sign into `DIMENSIONS` buckets (feature hashing: Weinberger et al., ICML 2009), weighted by
-log(1 + count) and by the inverse document frequency of their bucket, and scaled to length 1. An item takes 2 KiB.
+log(1 + count) and the inverse document frequency of their bucket, and scaled to length 1. An item takes 2 KiB.
 """
 
 import re
@@ -15,10 +15,10 @@ from schemas.items import Item
 
 DIMENSIONS = 256
 MAX_WORDS = 400
-"""Words of one item that are read; the rest of a long text adds nothing."""
+"""Maximum words per item; the rest of a long text is ignored."""
 
 REFRESH = 0.1
-"""Document frequencies are applied anew to every item when the catalogue has grown or shrunk by this share."""
+"""Document frequencies are reapplied to all items when the size of the catalogue has changed by this share."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -27,7 +27,7 @@ _WORD = re.compile(r"\w+")
 
 
 def words(item: Item) -> list[str]:
-    """The words by which an item is compared. An attribute is one word, whatever it holds."""
+    """The words of an item. Each attribute counts as one word."""
     found = _WORD.findall(f"{item.title} {item.text}".lower())[:MAX_WORDS]
     return found + [f"={attribute.lower()}" for attribute in item.attributes]
 
@@ -72,7 +72,7 @@ class Likeness:
         self._stale.add(number)
 
     def vectors(self) -> Floats:
-        """Unit vectors, float32 [at least every number put + 1, DIMENSIONS]; an unknown item's is zero."""
+        """Unit vectors by item number, float32 [>= largest number + 1, DIMENSIONS]; zero for unknown items."""
         if abs(self._held - self._idf_of) > REFRESH * self._idf_of:
             self._idf = np.log((self._held + 1.0) / (self._containing + 0.5)).clip(0.0).astype(np.float32)
             self._idf_of = self._held
@@ -84,8 +84,8 @@ class Likeness:
         return self._units
 
     def profile(self, numbers: Ints, weights: Floats) -> Floats:
-        """The direction of a weighted sum of items, float32 of DIMENSIONS; zero for no items. Numbers that it has not
-        met count for nothing."""
+        """The direction of a weighted sum of items, float32 of DIMENSIONS; zero for no items. Unknown numbers are
+        ignored."""
         units = self.vectors()
         known = (numbers >= 0) & (numbers < len(units))
         total: Floats = weights[None, known] @ units[numbers[known]]

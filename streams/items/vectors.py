@@ -1,8 +1,8 @@
-"""What a model made of each item's text: one vector an item, all of one model version. Pure.
+"""The model's vectors of items, one per item, all of one model version. Pure.
 
-The model plane makes the vectors (`streams.serving.item_vectors` asks for them); the dot product of a context's vector
-with an item's is the model's affinity of the two. Memory: 4 x width + 9 bytes for each item number, up to twice that
-since the arrays grow by doubling: 2.3 KiB an item for a width of 577.
+The model plane computes the vectors, at the request of `streams.serving.item_vectors`; the dot product of a context's
+vector with an item's is the model's affinity of the two. Memory: 4 x width + 9 bytes per item number, up to twice that
+since the arrays grow by doubling: 2.3 KiB per item at a width of 577.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,22 +20,22 @@ Bools = NDArray[np.bool_]
 
 
 class Affinities(NamedTuple):
-    """A model's affinity of one context with every item: `scores`, float32 [n] by item number, 0 where the item is not
-    `known` (bool [n]) to the model."""
+    """A model's affinity of one context with every item: `scores`, float32 [n] by item number, 0 for items without a
+    vector; `known`, bool [n], says which items have one."""
 
     scores: Floats
     known: Bools
 
     def of(self, numbers: Ints) -> Floats:
-        """The scores of some items, NaN where one is not known."""
+        """The scores of some items, NaN for items without a vector."""
         return np.where(self.known[numbers], self.scores[numbers], np.float32(np.nan))
 
 
 class Vectors:
-    """The vectors of the catalogue's items by number, and which items wait for one.
+    """The vectors of the catalogue's items by number, and the queue of items without one.
 
-    `version` is the model version that they are of, empty before the first; `width` their length, 0 if that model has
-    none, which leaves no item waiting.
+    `version` is their model version, empty before the first; `width` is their length, 0 if the model has no vectors,
+    in which case no item waits.
     """
 
     def __init__(self) -> None:
@@ -43,20 +43,20 @@ class Vectors:
         self.width = 0
         self._values = np.zeros((64, 0), np.float32)
         self._known = np.zeros(64, np.bool_)
-        self._texts = np.zeros(64, np.int64)  # which text of the item this is; 0 for none
+        self._texts = np.zeros(64, np.int64)  # the version of the item's text; 0 for none
         self._last_text = 0
         self._order = ReadingOrder()
         self._doubted = False
 
     def want(self, number: int) -> None:
-        """An item is new, or says something else than before: it has no vector until it is described."""
+        """Queue a new or changed item. It has no vector until it is described."""
         self.drop(number)
         self._last_text += 1
         self._texts[number] = self._last_text
         self._order.add(number)
 
     def drop(self, number: int) -> None:
-        """An item was withdrawn."""
+        """Remove a withdrawn item."""
         self._reserve(number)
         self._order.discard(number)
         self._texts[number] = 0
@@ -64,22 +64,22 @@ class Vectors:
         self._values[number] = 0.0
 
     def doubt(self, version: str) -> None:
-        """The model answered as this version. If that is not the vectors' own, the next description decides: while one
-        version takes over from another, answers of both may come."""
+        """Note the version of a model's answer. If it differs from that of the vectors, the next description decides,
+        since during a rollout answers of both versions may arrive."""
         self._doubted = self._doubted or version != self.version
 
     @property
     def waiting(self) -> int:
-        """How many items wait for a vector."""
+        """The number of items waiting for a vector."""
         return 0 if self.version and not self.width else len(self._order)
 
     def lacked(self, numbers: Iterable[int]) -> None:
-        """A list of somebody who waits is made of these items, most needed first: those without a vector go first."""
+        """Prioritise the items without a vector among those of a user's list, most needed first."""
         if self.waiting:
             self._order.want(numbers)
 
     def rank(self, popularity: NDArray[np.float64]) -> None:
-        """Rank what waits by its popularity now, float64 by item number. Looks at every item."""
+        """Rank the waiting items by current popularity, float64 by item number. Scans every item."""
         if self.waiting:
             self._order.rank(popularity, np.flatnonzero((self._texts > 0) & ~self._known))
 
@@ -88,10 +88,10 @@ class Vectors:
         return self._order.ranked()
 
     def next(self, count: int) -> dict[int, int]:
-        """The items to describe now, at most `count`, each with the mark of its text for `put`, in the order in which
-        they are needed (`streams.items.reading_order`).
+        """At most `count` items to describe next, each with its text version for `put`, most needed first
+        (`streams.items.reading_order`).
 
-        Where none waits but the version is in doubt, one that was described before.
+        If none waits but the model version is in doubt, returns an item that was described before.
         """
         numbers = self._order.first(count) if self.waiting else []
         if not numbers and self._doubted:
@@ -99,9 +99,9 @@ class Vectors:
         return {number: int(self._texts[number]) for number in numbers}
 
     def put(self, asked: Mapping[int, int], vectors: ItemVectors) -> None:
-        """Take in the vectors of the items that `next` gave, one a row. An item that has changed since goes on waiting.
+        """Store the vectors of items from `next`, one per row. Items that have changed since keep waiting.
 
-        Vectors of another version, or of another width, begin anew: all other items wait.
+        Vectors of another version or width replace all vectors: all other items wait again.
         """
         self._doubted = False
         if (vectors.model_version, vectors.width) != (self.version, self.width):
@@ -115,12 +115,12 @@ class Vectors:
             self._order.discard(number)
 
     def postpone(self, asked: Mapping[int, int]) -> None:
-        """These items could not be described: they wait behind the others."""
+        """Move items that could not be described behind the others."""
         self._order.postpone(asked)
 
     def affinity(self, vector: tuple[float, ...], version: str, count: int) -> Affinities | None:
-        """The affinity of a context with the items of the first `count` numbers; None where nothing tells it: no
-        vector, one of another version, or no item described yet."""
+        """The affinity of a context with the first `count` items. None without a context vector, with one of another
+        version, or if no item has a vector yet."""
         if not vector or version != self.version or len(vector) != self.width:
             return None
         self._reserve(count - 1)
@@ -130,7 +130,7 @@ class Vectors:
         return Affinities(self._values[:count] @ np.array(vector, np.float32), known.copy())
 
     def nearest(self, number: int, others: Ints) -> int | None:
-        """The one of `others` whose vector points most nearly where this item's does; None if none points that way."""
+        """The item of `others` with the largest cosine similarity to this item; None if none is positive."""
         others = others[(others >= 0) & (others < len(self._known))]
         others = others[self._known[others]]
         if number >= len(self._known) or not self._known[number] or not len(others):

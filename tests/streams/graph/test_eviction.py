@@ -1,4 +1,4 @@
-"""Ids that only events name: counted like items, kept apart from them, evicted, and taken over when an item comes."""
+"""Unknown ids are counted like items, kept apart from them, evicted, and taken over when their item arrives."""
 
 import numpy as np
 import pytest
@@ -21,17 +21,17 @@ ROOM = 100
 
 
 def small(items: list[str], room: int = ROOM) -> World:
-    """A world that numbers few ids that no catalogue knows."""
+    """A world with a small limit of unknown ids."""
     return World([item(each) for each in items], catalogue=Catalogue(ItemIndex(limit=50, unknown_limit=room)))
 
 
 def flood(world: World, count: int, *, times: int = 1, begin: int = 0) -> None:
-    """Somebody invents ids."""
+    """Send events with invented ids."""
     for number in range(begin, begin + count):
         world.tell(*(done("eve", f"invented-{number}", EventKind.VIEW, at=10 * number + n) for n in range(times)))
 
 
-def test_invented_ids_keep_no_item_out_of_the_catalogue():
+def test_unknown_ids_keep_no_item_out_of_the_catalogue():
     world = World(catalogue=Catalogue(ItemIndex(limit=3)))
     flood(world, 10)
     for name in "abc":
@@ -41,7 +41,7 @@ def test_invented_ids_keep_no_item_out_of_the_catalogue():
         world.catalogue.add(Item(id="d", title="D"))
 
 
-def test_invented_ids_take_nothing_from_what_is_counted_of_items():
+def test_unknown_ids_take_no_counts_from_items():
     flooded, calm = small(ITEMS), small(ITEMS)
     for at, each in enumerate(ITEMS):
         for world in (flooded, calm):
@@ -54,8 +54,8 @@ def test_invented_ids_take_nothing_from_what_is_counted_of_items():
     assert lists[0] == lists[1] != []
 
 
-def test_lists_look_at_no_invented_id():
-    """So they cost no more, however many there are."""
+def test_lists_never_look_at_unknown_ids():
+    """Lists cost no more with any number of unknown ids."""
     world = small(ITEMS)
     flood(world, ROOM)
     ready = world.prepared("eve")
@@ -63,7 +63,7 @@ def test_lists_look_at_no_invented_id():
     assert {len(each) for each in arrays} == {len(ITEMS)}
 
 
-def test_the_graph_does_not_grow_with_what_is_invented():
+def test_graph_does_not_grow_with_unknown_ids():
     world = small(ITEMS)
     sizes = []
     for round_ in range(4):
@@ -75,7 +75,7 @@ def test_the_graph_does_not_grow_with_what_is_invented():
     assert sizes[1] == sizes[-1]
 
 
-def test_the_least_counted_goes_and_of_equals_the_one_met_longest_ago():
+def test_least_counted_id_is_evicted_and_the_oldest_among_equals():
     world = small([], room=4)
     world.tell(done("ann", "often"), done("bob", "often", at=1))
     world.tell(done("cy", "before", at=2), done("di", "lately", at=3), done("ed", "last", at=4))
@@ -83,7 +83,7 @@ def test_the_least_counted_goes_and_of_equals_the_one_met_longest_ago():
     assert [*world.catalogue.index.unknown.values()] == ["often", "lately", "last", "new"]
 
 
-def test_an_id_that_is_counted_more_outlives_any_number_that_are_counted_less():
+def test_frequent_id_outlives_any_number_of_rare_ones():
     world = small([])
     gone: list[str] = []
     world.graph.evicted = lambda each, _: gone.append(each)
@@ -96,7 +96,7 @@ def test_an_id_that_is_counted_more_outlives_any_number_that_are_counted_less():
     assert all(each.startswith("invented-") for each in gone)
 
 
-def test_what_was_counted_long_ago_is_worth_less():
+def test_old_counts_decay():
     world = World(catalogue=Catalogue(ItemIndex(unknown_limit=2)), counting=Counting(half_life_ms=DAY_MS))
     world.tell(done("ann", "old"), done("bob", "old"), done("cy", "late", at=5 * DAY_MS))
     world.tell(done("di", "new", at=5 * DAY_MS))
@@ -105,8 +105,8 @@ def test_what_was_counted_long_ago_is_worth_less():
 
 @settings(max_examples=60)
 @given(EVENTS, st.lists(st.tuples(st.integers(0, 59), st.sampled_from(ITEMS)), max_size=8))
-def test_what_was_counted_before_an_item_was_published_counts(events, published):
-    """Whenever items come, what is counted and what lists are made of it are as if they had been there before."""
+def test_counts_from_before_publication_are_kept(events, published):
+    """Counts and lists do not depend on when items arrive."""
     late, early = World(), World([item(each) for _, each in published])
     for at, (user, what, kind, scene) in enumerate(events):
         for world in (late, early):
@@ -132,8 +132,8 @@ def test_what_was_counted_before_an_item_was_published_counts(events, published)
 
 @settings(max_examples=60)
 @given(EVENTS)
-def test_ids_that_no_catalogue_knows_help_a_list_as_withdrawn_items_do(events):
-    """They have no text and are never listed, but what people met beside them is known."""
+def test_unknown_ids_contribute_to_lists_like_withdrawn_items(events):
+    """They have no text and are never listed, but their co-visits count."""
     unknown, withdrawn = (World([item(each) for each in names]) for names in (PUBLISHED, ITEMS))
     for each in ITEMS[len(PUBLISHED) :]:
         withdrawn.catalogue.withdraw(each)
@@ -150,7 +150,7 @@ def test_ids_that_no_catalogue_knows_help_a_list_as_withdrawn_items_do(events):
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(["name", "claim", "drop"]), st.integers(0, 9)), max_size=60))
-def test_a_number_never_stands_for_two_ids(steps):
+def test_index_number_never_stands_for_two_ids(steps):
     index, limit = ItemIndex(limit=6, unknown_limit=3), 3
     ever: dict[int, str] = {}
     moved: dict[int, int] = {}
@@ -186,13 +186,13 @@ def test_a_number_never_stands_for_two_ids(steps):
         assert all(-limit <= place < 0 for place in places)
 
 
-def test_places_are_the_same_one_by_one_and_together():
+def test_positions_are_the_same_singly_and_in_bulk():
     index = ItemIndex(unknown_limit=7)
     numbers = np.arange(-50, 20)
     assert Counts(index).places(numbers).tolist() == [index.place(number) for number in numbers.tolist()]
 
 
-def test_a_replica_with_less_room_keeps_what_is_counted_most():
+def test_smaller_replica_keeps_the_most_counted():
     world = World()
     for n in range(30):
         for k in range(1 + n % 7):
@@ -204,7 +204,7 @@ def test_a_replica_with_less_room_keeps_what_is_counted_most():
     assert len(replica.index.unknown) == 8
 
 
-def test_a_record_that_names_more_than_there_is_room_for_loses_the_rest_of_its_pairs():
+def test_record_with_too_many_ids_loses_the_excess_pairs():
     world = World()
     world.tell(*(done("ann", f"i{n}", at=n) for n in range(10)))
     replica = ItemGraph(ItemIndex(unknown_limit=3))
@@ -213,8 +213,8 @@ def test_a_record_that_names_more_than_there_is_room_for_loses_the_rest_of_its_p
     assert len(replica.record(number).others) == 2
 
 
-def test_a_pair_of_an_id_that_went_is_in_no_record():
-    """Rows are pruned by themselves, so one can name an id that has no part in it any more."""
+def test_pair_with_an_evicted_id_is_in_no_record():
+    """Rows are pruned independently, so one can still hold an id whose own row no longer has the pair."""
     world = small(["a"], room=3)
     world.tell(done("ann", "gone"), done("ann", "a", at=1))
     index, graph = world.catalogue.index, world.graph
@@ -228,7 +228,7 @@ def test_a_pair_of_an_id_that_went_is_in_no_record():
     assert number not in graph._later
 
 
-def test_a_published_again_record_of_what_went_is_none():
+def test_record_of_an_evicted_id_is_republished_as_null():
     world = small([], room=1)
     world.tell(done("ann", "a"))
     taken = world.graph.take_dirty()
@@ -238,7 +238,7 @@ def test_a_published_again_record_of_what_went_is_none():
     assert everything(ItemGraph(index_of("a"))) == {}
 
 
-def test_attributes_that_no_item_has_any_more_are_given_back():
+def test_unused_attributes_are_freed():
     catalogue = Catalogue()
     for n in range(200):
         catalogue.add(Item(id="a", title="A", attributes=(f"only-{n}", "film")))
@@ -250,7 +250,7 @@ def test_attributes_that_no_item_has_any_more_are_given_back():
     assert rarity["only-199"] > rarity["film"] == 0
 
 
-def test_steering_names_no_item():
+def test_steering_adds_no_item():
     world = small(["a"])
     world.tell(Event(id="s", user="ann", kind=EventKind.STEER, ts=NOW, text="less horror"))
     assert not world.catalogue.index.unknown

@@ -1,4 +1,4 @@
-"""The item graph: what events tell, counting once, both directions, bounds, and the same through the wire."""
+"""The item graph: updates, idempotence, both directions of pairs, bounds, and replication through records."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ from tests.support.ranking_world import item as published
 
 ITEMS = [f"item-{n}" for n in range(8)]
 PUBLISHED = ITEMS[:6]
-"""The others are named by events alone."""
+"""The other ids occur only in events."""
 
 EVENTS = st.lists(
     st.tuples(
@@ -41,7 +41,7 @@ def strength(graph: ItemGraph, one: str, other: str, kernel: str, *, after: bool
 
 
 def index_of(items: Iterable[str]) -> ItemIndex:
-    """An index in which these are the catalogue's."""
+    """An index with these items in the catalogue."""
     index = ItemIndex()
     for each in items:
         index.claim(each)
@@ -53,7 +53,7 @@ def world_of(items: Iterable[str], counting: Counting | None = None) -> World:
 
 
 def everything(graph: ItemGraph) -> dict[tuple[str, str, bool], tuple[float, ...]]:
-    """Every pair of a graph with an item of the catalogue, by name, where it weighs anything."""
+    """All pairs of a graph with an item of the catalogue and a weight above zero, by id."""
     reach = graph.reach(np.array([*range(len(graph.index)), *graph.index.unknown]))
     return {
         (graph.index[int(reach.rows[of])], graph.index[int(other)], bool(after)): tuple(np.round(weights, 5).tolist())
@@ -62,7 +62,7 @@ def everything(graph: ItemGraph) -> dict[tuple[str, str, bool], tuple[float, ...
     }
 
 
-def test_an_event_tells_its_own_item_what_was_met_and_liked_before():
+def test_event_updates_its_item_with_earlier_visits_and_likes():
     context = EMPTY
     for offset, (what, kind) in enumerate([("a", EventKind.LIKE), ("b", EventKind.VIEW), ("c", EventKind.LIKE)]):
         context = fold(context, done("ann", what, kind, at=offset), offset)
@@ -72,20 +72,20 @@ def test_an_event_tells_its_own_item_what_was_met_and_liked_before():
     assert set(update.earlier) == {Earlier("c", 1, 1), Earlier("b", 2, 0), Earlier("a", 3, 2)}
 
 
-def test_a_view_tells_of_no_pair_of_likes():
+def test_view_makes_no_pair_of_likes():
     context = fold(EMPTY, done("ann", "a"), 0)
     ((_, update),) = covisits(context, done("ann", "b", EventKind.VIEW), 1, 0)
     assert update == Covisit(1, NOW, "home", False, (Earlier("a", 1, 0),))
 
 
-def test_an_event_without_an_item_tells_nothing_and_an_item_is_no_pair_of_itself():
+def test_event_without_an_item_makes_no_update_and_items_do_not_pair_with_themselves():
     steer = Event(id="s", user="ann", kind=EventKind.STEER, ts=NOW, text="less horror")
     assert covisits(EMPTY, steer, 0, 0) == ()
     ((_, update),) = covisits(fold(EMPTY, done("ann", "a"), 0), done("ann", "a", at=1), 1, 0)
     assert update.earlier == ()
 
 
-def test_what_an_event_tells_is_bounded():
+def test_update_of_an_event_is_bounded():
     context = EMPTY
     for n in range(200):
         kind = EventKind.LIKE if n < 100 else EventKind.VIEW
@@ -123,7 +123,7 @@ def test_nearer_pairs_weigh_more_and_each_direction_is_known():
         assert strength(world.graph, "c", "a", kernel, after=True) == 0
 
 
-def test_a_pair_seen_once_is_distrusted_by_the_shrink():
+def test_pair_seen_once_is_distrusted_by_the_shrink():
     world = world_of("ab", Counting(half_life_ms=10**15))
     world.tell(done("ann", "a"), done("ann", "b"))
     expected = 1.0 / (0.8 * 1.0 + 12.0)
@@ -131,7 +131,7 @@ def test_a_pair_seen_once_is_distrusted_by_the_shrink():
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
-def test_told_again_changes_nothing(events, random):
+def test_duplicate_update_changes_nothing(events, random):
     told = []
     people = {}
     for offset, (user, what, kind, scene) in enumerate(events):
@@ -143,7 +143,7 @@ def test_told_again_changes_nothing(events, random):
     for message in told:
         once.learn(message)
         again.learn(message)
-        if random.random() < 0.5:  # the consumer goes back to where it last committed
+        if random.random() < 0.5:  # the consumer rewinds to its last commit
             for earlier in told[: told.index(message) + 1]:
                 again.learn(earlier)
     assert everything(once) == everything(again)
@@ -152,7 +152,7 @@ def test_told_again_changes_nothing(events, random):
 
 @settings(max_examples=40)
 @given(EVENTS, st.integers(1, 7))
-def test_a_replica_that_loads_the_records_reads_what_the_owner_reads(events, every):
+def test_replica_loaded_from_records_equals_the_owner(events, every):
     world, replica = world_of(PUBLISHED), ItemGraph(index_of(PUBLISHED[::-1]))
     for at, (user, what, kind, scene) in enumerate(events):
         world.tell(done(user, what, kind, at=at * 1000, scene=scene))
@@ -171,7 +171,7 @@ def test_a_replica_that_loads_the_records_reads_what_the_owner_reads(events, eve
             assert trends[0] == pytest.approx(trends[1], abs=1e-5)
 
 
-def test_an_owner_does_not_take_back_an_older_record_of_its_own():
+def test_owner_ignores_its_older_records():
     world = world_of("a")
     world.tell(done("ann", "a"))
     (old,) = world.graph.take_dirty()
@@ -181,7 +181,7 @@ def test_an_owner_does_not_take_back_an_older_record_of_its_own():
     assert len(world.graph.take_dirty()) == 1
 
 
-def test_a_new_owner_counts_on_from_the_last_record():
+def test_new_owner_resumes_from_the_last_record():
     world = World()
     world.tell(done("ann", "a"), done("ann", "b", at=1))
     records = world.graph.take_dirty()
@@ -235,7 +235,7 @@ def test_pairs_decay_with_event_time_in_both_directions_here_and_in_a_replica():
             assert strength(graph, "a", "b", "liked", after=True) == pytest.approx(left * fresh, rel=0.055)
 
 
-def test_weights_of_other_kernels_are_not_read():
+def test_weights_of_other_kernels_are_ignored():
     graph = ItemGraph(index_of("ab"))
     graph.load(
         Neighbours(item="a", ts=NOW, likes=3.0, others=("b",), kernels="other", weights=b"\0\0\x80\x3f" * len(KERNELS))
@@ -244,7 +244,7 @@ def test_weights_of_other_kernels_are_not_read():
     assert everything(graph) == {}
 
 
-def test_removing_an_item_forgets_its_pairs_in_both_directions():
+def test_removing_an_item_deletes_its_pairs_in_both_directions():
     world = world_of("abc")
     world.tell(*(done("ann", what, at=n) for n, what in enumerate("abc")))
     world.graph.remove("b")
@@ -253,15 +253,15 @@ def test_removing_an_item_forgets_its_pairs_in_both_directions():
     assert "b" not in {record.item for record in world.graph.take_dirty()}
 
 
-def test_at_most_so_many_records_are_taken_at_once_longest_waiting_first():
+def test_take_returns_a_bounded_batch_longest_waiting_first():
     world = World()
     world.tell(*(done("ann", what, at=n) for n, what in enumerate("abcd")))
     assert [record.item for record in world.graph.take_dirty(3)] == ["a", "b", "c"]
     assert [record.item for record in world.graph.take_dirty(3)] == ["d"]
 
 
-def test_a_scene_beyond_the_bound_takes_the_place_of_the_one_with_the_fewest_likes():
-    """Whoever invents scenes does not keep a real one from having a trend."""
+def test_scene_beyond_the_bound_replaces_the_one_with_the_fewest_likes():
+    """Invented scenes do not keep real ones from having a trend."""
     world = world_of("a")
     world.tell(*(done("ann", "a", at=n, scene="home") for n in range(3)))
     world.tell(*(done("eve", "a", at=n, scene=f"s{n}") for n in range(5 * MAX_SCENES)))

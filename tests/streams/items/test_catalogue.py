@@ -1,4 +1,4 @@
-"""The catalogue: what it holds, whom it may be shown to, and how items compare in text."""
+"""The catalogue: its items, the filter for users, and text similarity."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ NAMES = st.sampled_from([f"film-{n}" for n in range(12)])
 
 
 @given(st.lists(st.tuples(st.sampled_from(["add", "withdraw", "see"]), NAMES), max_size=60))
-def test_it_allows_what_is_held_and_not_seen(steps):
+def test_catalogue_allows_known_unseen_items(steps):
     catalogue, held, seen, context = Catalogue(), set(), set(), EMPTY
     for offset, (step, name) in enumerate(steps):
         if step == "add":
@@ -36,14 +36,14 @@ def test_it_allows_what_is_held_and_not_seen(steps):
         assert len(catalogue) == len(held)
 
 
-def test_an_item_is_not_shown_before_it_is_published():
+def test_item_is_not_shown_before_it_is_published():
     catalogue = Catalogue()
     catalogue.add(item("soon", published=NOW + 1))
     assert not catalogue.allowed(EMPTY, NOW, SeenRule()).any()
     assert catalogue.allowed(EMPTY, NOW + 1, SeenRule()).all()
 
 
-def test_a_new_version_of_an_item_replaces_the_old():
+def test_new_version_of_an_item_replaces_the_old():
     catalogue = Catalogue()
     catalogue.add(item("a", "Old", ["comedy", "short"]))
     catalogue.add(item("a", "New", ["drama"]))
@@ -53,7 +53,7 @@ def test_a_new_version_of_an_item_replaces_the_old():
     assert catalogue.text(number) == "New"
 
 
-def test_a_rare_attribute_weighs_more_and_one_that_all_have_weighs_nothing():
+def test_rare_attribute_weighs_more_and_one_that_all_have_weighs_nothing():
     catalogue = Catalogue()
     for n in range(10):
         catalogue.add(item(f"film-{n}", attributes=["film", "noir"] if n == 0 else ["film"]))
@@ -77,20 +77,20 @@ def test_items_that_share_rare_words_are_alike():
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=80))
-def test_vectors_have_length_one_whatever_comes_and_goes(steps):
+def test_text_vectors_keep_unit_length_through_changes(steps):
     likeness, held = Likeness(), {}
     for number, there in steps:
         held[number] = there
         likeness.put(number, item("a", f"Title {number} of {number % 7}", [f"genre-{number % 3}"]) if there else None)
         vectors = likeness.vectors()
         for known, present in held.items():
-            # A row is zero where the item is gone, or where every word of it is in every item.
+            # A row is zero if the item is withdrawn, or all of its words are in every item.
             length = float(np.linalg.norm(vectors[known]))
             assert abs(length - 1) < 1e-5 or length == 0
             assert present or length == 0
 
 
-def test_an_item_beyond_the_bound_is_refused_and_changes_nothing():
+def test_item_beyond_the_bound_is_refused_and_changes_nothing():
     catalogue = Catalogue(ItemIndex(limit=1))
     catalogue.add(Item(id="a", title="A"))
     with pytest.raises(IndexFull, match="restart the worker"):

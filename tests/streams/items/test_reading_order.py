@@ -1,4 +1,4 @@
-"""Items are read in the order in which they are needed, and a million of them cost a list nothing."""
+"""Items are read in order of need, and a million waiting items do not slow a list."""
 
 import time
 
@@ -27,7 +27,7 @@ def numbers(made: ReadingOrder) -> np.ndarray:
     return np.array(sorted(made._waiting), np.int64)
 
 
-def test_what_lists_lack_goes_first_then_what_is_popular_then_what_came_first() -> None:
+def test_reading_order_is_listed_then_popular_then_oldest() -> None:
     made = order(10)
     popularity = np.array([0, 5, 9, 0, 7, 0, 1, 0, 0, 0], float)
     made.rank(popularity, numbers(made))
@@ -40,7 +40,7 @@ def test_what_lists_lack_goes_first_then_what_is_popular_then_what_came_first() 
     assert len(made) == 0
 
 
-def test_the_popularity_of_now_decides_and_not_that_of_the_arrival() -> None:
+def test_current_popularity_decides() -> None:
     made = order(6)
     made.rank(np.zeros(6), numbers(made))
     assert not made.ranked()
@@ -49,7 +49,7 @@ def test_the_popularity_of_now_decides_and_not_that_of_the_arrival() -> None:
     assert read(made, 3) == [4, 2, 1]
 
 
-def test_what_could_not_be_read_waits_behind_all_others_until_it_says_something_else() -> None:
+def test_failed_item_waits_behind_all_others_until_its_text_changes() -> None:
     made = order(4)
     made.want([0])
     made.postpone([0])
@@ -61,7 +61,7 @@ def test_what_could_not_be_read_waits_behind_all_others_until_it_says_something_
     assert made.first(9) == [0, 1, 2, 3]
 
 
-def test_nothing_that_no_longer_waits_is_read() -> None:
+def test_removed_item_is_never_read() -> None:
     made = order(3)
     made.rank(np.ones(3), numbers(made))
     made.want([1, 2])
@@ -72,7 +72,7 @@ def test_nothing_that_no_longer_waits_is_read() -> None:
     assert made.first(9) == [5, 6]
 
 
-def test_what_is_kept_of_lists_and_of_popularity_is_bounded() -> None:
+def test_reading_order_is_bounded() -> None:
     made = order(3 * POPULAR)
     made.want(range(WANTED))
     made.want(range(2 * WANTED, 2 * WANTED + WANTED // 2))
@@ -89,7 +89,7 @@ def test_what_is_kept_of_lists_and_of_popularity_is_bounded() -> None:
         max_size=60,
     )
 )
-def test_every_waiting_item_is_given_once_whatever_happens(steps: list[tuple[str, int]]) -> None:
+def test_waiting_items_are_each_returned_once(steps: list[tuple[str, int]]) -> None:
     made, waiting = ReadingOrder(), set()
     for what, number in steps:
         if what == "add":
@@ -111,7 +111,7 @@ def test_every_waiting_item_is_given_once_whatever_happens(steps: list[tuple[str
         assert set(given_now) == waiting
 
 
-def test_a_million_items_cost_a_list_nothing() -> None:
+def test_million_waiting_items_do_not_slow_a_list() -> None:
     made = ReadingOrder()
     made.restart(range(1_000_000))
     popularity = np.zeros(1_000_000)

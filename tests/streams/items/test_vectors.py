@@ -1,4 +1,4 @@
-"""The vectors of items: whose turn it is, what a version means, and what follows for a list."""
+"""Item vectors: the order of description, model versions, and the effect on lists."""
 
 from dataclasses import replace
 from random import Random
@@ -28,12 +28,12 @@ def answer(rows: list[list[float]], version: str = "v1") -> ItemVectors:
 
 
 def fill(vectors: Vectors, version: str = "v1", width: int = 2) -> None:
-    """Describe everything that waits: item n has the vector (n, 1)."""
+    """Describe all waiting items: item n gets the vector (n, 1)."""
     while asked := vectors.next(10):
         vectors.put(asked, answer([[float(number), 1.0][:width] for number in asked], version))
 
 
-def test_items_wait_until_they_are_described_the_longest_first():
+def test_items_wait_to_be_described_longest_waiting_first():
     vectors = Vectors()
     for number in (5, 3, 200):
         vectors.want(number)
@@ -47,7 +47,7 @@ def test_items_wait_until_they_are_described_the_longest_first():
     assert np.isnan(found.of(np.array([5, 200]))).tolist() == [False, True]
 
 
-def test_an_item_that_changes_while_it_is_described_goes_on_waiting():
+def test_item_changed_while_described_keeps_waiting():
     vectors = Vectors()
     for number in (1, 2, 3):
         vectors.want(number)
@@ -61,7 +61,7 @@ def test_an_item_that_changes_while_it_is_described_goes_on_waiting():
     assert found.known.tolist() == [False, True, False, False]
 
 
-def test_another_version_begins_anew_and_old_vectors_never_meet_new_contexts():
+def test_new_version_discards_the_vectors_of_the_old():
     vectors = Vectors()
     for number in (0, 1):
         vectors.want(number)
@@ -80,7 +80,7 @@ def test_another_version_begins_anew_and_old_vectors_never_meet_new_contexts():
     assert vectors.affinity((1.0, 1.0), "v1", 2) is None
 
 
-def test_a_late_answer_of_the_version_before_changes_nothing():
+def test_late_answer_of_the_previous_version_changes_nothing():
     vectors = Vectors()
     vectors.want(0)
     fill(vectors, "v2")
@@ -90,7 +90,7 @@ def test_a_late_answer_of_the_version_before_changes_nothing():
     assert vectors.affinity((1.0, 1.0), "v2", 1) is not None
 
 
-def test_a_model_without_vectors_leaves_nobody_waiting_until_there_is_another():
+def test_model_without_vectors_leaves_no_item_waiting():
     vectors = Vectors()
     for number in range(3):
         vectors.want(number)
@@ -104,7 +104,7 @@ def test_a_model_without_vectors_leaves_nobody_waiting_until_there_is_another():
     assert vectors.waiting == 0
 
 
-def test_what_could_not_be_described_waits_behind_the_others():
+def test_failed_item_waits_behind_the_others():
     vectors = Vectors()
     for number in range(4):
         vectors.want(number)
@@ -113,7 +113,7 @@ def test_what_could_not_be_described_waits_behind_the_others():
 
 
 @given(st.lists(st.tuples(st.sampled_from(["want", "drop", "ask", "answer", "v1", "v2"]), st.integers(0, 90))))
-def test_a_vector_is_always_that_of_the_item_s_latest_text_and_the_store_s_version(steps):
+def test_vectors_match_the_latest_text_and_version(steps):
     vectors, texts, version = Vectors(), {}, "v1"
     asked, meant = {}, {}
     for count, (what, number) in enumerate(steps):
@@ -143,7 +143,7 @@ def test_a_vector_is_always_that_of_the_item_s_latest_text_and_the_store_s_versi
         assert known | set(vectors.next(200)) >= texts.keys()
 
 
-def test_the_catalogue_has_an_item_described_when_it_is_new_or_says_something_else():
+def test_catalogue_requests_vectors_for_new_and_changed_items():
     catalogue = Catalogue()
     catalogue.add(item("a", "Heat", ["crime"]))
     catalogue.add(item("b", "Alien", published=5))
@@ -157,7 +157,7 @@ def test_the_catalogue_has_an_item_described_when_it_is_new_or_says_something_el
     assert list(catalogue.vectors.next(9)) == [0, 1]
 
 
-def test_what_is_said_about_an_item_is_cut():
+def test_description_of_an_item_is_truncated():
     catalogue = Catalogue()
     catalogue.add(msgspec.structs.replace(item("a", "Heat", ["crime", "Los Angeles"]), text="x" * 400))
     assert catalogue.about(0).startswith("crime, Los Angeles. xxx")
@@ -168,7 +168,7 @@ def test_what_is_said_about_an_item_is_cut():
 
 @pytest.fixture
 def world() -> World:
-    """Films that others like in rows of four; film n has the vector (n, 1), but the last two have none yet."""
+    """Films that other users like in rows of four; film n has the vector (n, 1), but the last two have none yet."""
     made = World([item(f"f{n:03}", f"Film {n}") for n in range(60)])
     fill(made.catalogue.vectors)
     for n in (58, 59):
@@ -189,7 +189,7 @@ def told(*vector: float, scores: tuple[float, ...] = (), version: str = "v1") ->
     return Scores(scores=scores, model_version=version, vector=vector)
 
 
-def test_the_model_names_the_nearest_of_what_may_be_shown(world):
+def test_nearest_source_proposes_allowed_items_only(world):
     small = replace(PLAIN, sizes=Sizes(nearest=3))
     chosen = heard(world, told(1.0, 0.0), small)
     near = [named(bits) for bits in chosen.candidates.sources.tolist()]
@@ -201,7 +201,7 @@ def test_the_model_names_the_nearest_of_what_may_be_shown(world):
     assert set(plain.candidates.numbers) <= set(chosen.candidates.numbers)
 
 
-def test_affinity_orders_like_any_signal_and_an_item_without_a_vector_has_the_mean(world):
+def test_affinity_is_a_signal_with_the_mean_for_items_without_vectors(world):
     chosen = heard(world, told(1.0, 0.0))
     column = chosen.signals[:, COLUMN]
     numbers = chosen.candidates.numbers
@@ -216,7 +216,7 @@ def test_affinity_orders_like_any_signal_and_an_item_without_a_vector_has_the_me
 
 
 @pytest.mark.parametrize("scores", [told(), told(1.0, 0.0, version="v9"), told(1.0, 0.0, 0.0)])
-def test_without_a_vector_that_fits_the_list_is_as_without_a_model(world, scores):
+def test_list_without_a_matching_vector_equals_one_without_a_model(world, scores):
     plain, chosen = world.shortlist("ann"), heard(world, scores)
     assert chosen.logits is None
     assert (chosen.signals == plain.signals).all()
@@ -226,8 +226,8 @@ def test_without_a_vector_that_fits_the_list_is_as_without_a_model(world, scores
     assert (chosen.scores == behavioural(Blend(), chosen.signals)).all()
 
 
-def test_what_packed_scores_add_to_the_affinity_is_what_the_model_s_weight_is_for(world):
-    """Packed scores that only repeat the affinity add nothing; where one stands out, that candidate rises."""
+def test_model_weight_applies_to_the_packed_correction(world):
+    """Packed scores equal to the affinity change nothing; a higher one lifts its candidate."""
     settings = replace(PLAIN, rescored=4)
     asked = world.shortlist("ann", settings=settings)
     numbers = asked.candidates.numbers[asked.order[:4]]
@@ -245,7 +245,7 @@ def test_what_packed_scores_add_to_the_affinity_is_what_the_model_s_weight_is_fo
     assert learn(Blend(), remember(chosen), world.catalogue.index[int(numbers[2])]).model_weight > 0
 
 
-def test_an_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
+def test_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
     settings = replace(PLAIN, length=60, rescored=2, sizes=replace(PLAIN.sizes, alike=0))
     asked = world.shortlist("ann", settings=settings)
     first = asked.candidates.numbers[asked.order[:2]]
@@ -260,7 +260,7 @@ def test_an_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
     assert by_item["f001"].reason.code is Source.COVISITED
 
 
-def test_for_a_person_without_likes_the_reason_is_the_model(world):
+def test_user_without_likes_gets_the_model_as_reason(world):
     prepared = world.prepared("nobody")
     asked = world.shortlist("nobody")
     chosen = hear(prepared, asked, told(1.0, 0.0), Blend(), catalogue=world.catalogue, graph=world.graph)
