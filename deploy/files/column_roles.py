@@ -1,4 +1,4 @@
-"""Which column is what: by the options, else by its name, else, in a file without names, by its content."""
+"""Assign columns to roles: by the options, else by name, else, in a file without names, by content."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ CONTENT_ROWS = 1_000
 
 
 def named(table: Table, role: str, name: str) -> str:
-    """The column that an option names, whatever its case, or by its number from 1. Raises `BadSource`."""
+    """The column that an option names, ignoring case, or by number from 1. Raises `BadSource`."""
     names = table.names
     same = [each for each in names if each == name] or [each for each in names if plain(each) == plain(name)]
     if not same and name in table.objects:
@@ -43,7 +43,7 @@ def named(table: Table, role: str, name: str) -> str:
 
 
 def usual(table: Table, role: str, taken: Collection[str | None] = ()) -> str | None:
-    """The column whose name says the role: the whole name, or the last part of a nested one."""
+    """The column with a usual name for the role: the whole name, or the last part of a nested one."""
     words = ITEM_FILE_IDS if role == "item id" else COLUMNS.get(role, ())
     free = [name for name in table.names if name not in taken]
     by_name: dict[str, str] = {}
@@ -57,17 +57,17 @@ def usual(table: Table, role: str, taken: Collection[str | None] = ()) -> str | 
 
 
 def needed(table: Table, role: str) -> BadSource:
-    """What to raise where no column has the role."""
+    """The error for a role without a column."""
     return BadSource(
         f"{table.path} has no column that looks like the {role}. {_there(table)} Name it: {OPTIONS[role]}."
     )
 
 
 def by_content(table: Table, given: Collection[str | None]) -> dict[str, str]:
-    """The roles of the columns of a file that does not name them; `given` are those that options name.
+    """The roles of the columns of a file without names; `given` are the columns that options name.
 
-    The kind is told by its words, the time by its form, the rating by its range; of what is left, the first is the
-    user and the next the item.
+    The kind is recognised by its words, the time by its format, the rating by its range. Of the remaining columns, the
+    first is the user and the second the item.
     """
     names = [name for name in table.names if name not in given]
     rows = table.query(f"SELECT {', '.join(table.text(name) for name in names)} FROM rows LIMIT {CONTENT_ROWS}")
@@ -99,7 +99,7 @@ def _are_dates(values: Sequence[str]) -> bool:
 
 
 def _are_counts(values: Sequence[str]) -> bool:
-    """Whether these are seconds, milliseconds, ... since 1970, from 1980 on."""
+    """Whether these are seconds, milliseconds, ... since 1970, for times from 1980 on."""
     numbers = [int(value) for value in values if value.isdecimal()]
     return (
         bool(values)

@@ -1,4 +1,4 @@
-"""The bytes of a file, decompressed, whatever it is called."""
+"""Decompress files by content, regardless of their names."""
 
 import bz2
 import gzip
@@ -21,21 +21,21 @@ COMPRESSIONS = {
     b"\x04\x22\x4d\x18": "lz4",
     b"PK\x03\x04": "zip",
 }
-"""By the first bytes."""
+"""Compressions by magic bytes."""
 
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, OSError, ValueError)
 MOST_MEMORY = 128 << 20
-"""In bytes, that data may ask for. xz asks for 65 MiB at its highest preset, zstd for 128 at most."""
+"""Maximum bytes of memory for decompression. xz needs 65 MiB at its highest preset, zstd at most 128."""
 
 MOST_OF_A_LIST = 1 << 20
-"""Bytes of a zip archive's list of files, which is read whole."""
+"""Maximum bytes of a zip archive's directory, which is read whole."""
 
 UNPACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 
 
 @contextmanager
 def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
-    """The bytes of a file, decompressed. Raises `BadSource` where they end too early or are damaged."""
+    """Open a file for reading its decompressed bytes. Raises `BadSource` if they are truncated or damaged."""
     try:
         with _reader(path, compression) as stream:
             yield stream
@@ -43,7 +43,7 @@ def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
         if "limit" not in str(error).lower():
             raise _damaged(path, compression, error) from error
         raise BadSource(
-            f"{path} asks for more than {MOST_MEMORY >> 20} MiB of memory to be decompressed. Decompress it, and write "
+            f"{path} needs more than {MOST_MEMORY >> 20} MiB of memory for decompression. Decompress it, and compress "
             "it again with `xz -6`."
         ) from error
     except DAMAGED as error:
@@ -53,8 +53,8 @@ def opened(path: Path, compression: str) -> Iterator[IO[bytes]]:
 
 
 def _damaged(path: Path, compression: str, error: Exception) -> BadSource:
-    what = "is cut short" if isinstance(error, EOFError) or "end" in str(error).lower() else "is damaged"
-    return BadSource(f"{path} {what}: its {compression} data cannot be read to the end. Copy it again.")
+    what = "is truncated" if isinstance(error, EOFError) or "end" in str(error).lower() else "is damaged"
+    return BadSource(f"{path} {what}: its {compression} data cannot be read to the end. Copy the file again.")
 
 
 def _reader(path: Path, compression: str) -> IO[bytes]:
@@ -75,8 +75,8 @@ def _reader(path: Path, compression: str) -> IO[bytes]:
             raise BadSource(f"{path} is a zip archive of {len(inside)} files. Unpack it and name one of them.")
         entry = archive.getinfo(inside[0])
         if entry.flag_bits & 1 or entry.compress_type not in UNPACKED:
-            how = "encrypted" if entry.flag_bits & 1 else "compressed in a way that is not read here"
-            raise BadSource(f"what is in {path} is {how}. Unpack it and name the file.")
+            how = "encrypted" if entry.flag_bits & 1 else "compressed with an unsupported method"
+            raise BadSource(f"the file in {path} is {how}. Unpack the archive and name the file.")
         return archive.open(entry)
     if compression == "xz":
         return cast(IO[bytes], io.BufferedReader(_Xz(path)))
@@ -85,7 +85,7 @@ def _reader(path: Path, compression: str) -> IO[bytes]:
 
 
 def _list_bytes(path: Path) -> int:
-    """The length that a zip archive gives its list of files; 0 where it gives none."""
+    """The size of a zip archive's directory, as stated in the archive; 0 if not stated."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - (1 << 16) - 128))
         end = file.read()
@@ -97,7 +97,7 @@ def _list_bytes(path: Path) -> int:
 
 
 class _Xz(io.RawIOBase):
-    """What `lzma.open` reads, within `MOST_MEMORY`: the data itself says how much it needs."""
+    """Like `lzma.open`, but with at most `MOST_MEMORY`: otherwise the data decides how much memory it takes."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -124,7 +124,7 @@ class _Xz(io.RawIOBase):
                 return len(found)
 
     def _next_stream(self) -> bytes:
-        """The beginning of the next of several streams, behind the zeros between them; empty at the end."""
+        """The start of the next of several streams, after padding zeros; empty at the end."""
         packed = self._stream.unused_data.lstrip(b"\0")
         while not packed:
             read = self._file.read(io.DEFAULT_BUFFER_SIZE)

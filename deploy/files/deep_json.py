@@ -1,4 +1,4 @@
-"""JSON that is nested more deeply than any row is. What reads it level by level would run out of stack."""
+"""Detect JSON nested too deeply, which would overflow the stack of recursive readers."""
 
 import re
 
@@ -10,7 +10,7 @@ _MARKS = re.compile(r"[\[{\]}]")
 
 
 def depth(text: str) -> int:
-    """How deeply objects and lists are nested in valid JSON, counted up to one level more than is taken.
+    """The nesting depth of objects and lists in valid JSON, counted up to one level above the maximum.
 
     >>> depth('{"a": [1, {"b": "[[["}]}')
     3
@@ -25,5 +25,5 @@ def depth(text: str) -> int:
 
 
 def maybe_too_deep(column: str) -> str:
-    """SQL for whether there are enough brackets for it, which is seldom."""
+    """SQL for whether there are enough brackets for JSON that is too deep, which is rare."""
     return f"length({column}) - length(replace(replace({column}, '{{', ''), '[', '')) > {DEEPEST_JSON}"

@@ -1,4 +1,4 @@
-"""What is known of a file of events while its rows are converted: columns, SQL for their text, and what is refused."""
+"""The state of converting a file of events: its columns, SQL for their text, and the reasons for refused rows."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ GUESS_ROWS = 10_000
 
 @dataclass
 class Draft:
-    """`columns` are by role, None where there is none; their text is in the table `raw` of `table`."""
+    """`columns` maps roles to column names, None if missing; their text is in the view `raw` of `table`."""
 
     table: Table
     wanted: EventColumns
@@ -31,37 +31,37 @@ class Draft:
         return role in self._text
 
     def text(self, role: str) -> str:
-        """SQL for the text of a column, without blanks around it."""
+        """SQL for the trimmed text of a column."""
         return self._text[role]
 
     def where(self, role: str) -> str:
         return f"the column {self.columns[role]!r}"
 
     def derive(self, name: str, sql: str) -> str:
-        """Compute a column once, from the others, for all that is said of it later; returns its name."""
+        """Add a computed column for use in later expressions; returns its name."""
         self.source = f"(SELECT *, {sql} AS {name} FROM {self.source})"
         return name
 
     def refuse(self, condition: str, reason: str) -> None:
-        """Rows of which this is true, and of no earlier condition, are not used. The reason names the option."""
+        """Refuse rows for which this condition, and no earlier one, is true. The reason names the option."""
         self.reasons.append(reason)
         self.conditions.append(f"WHEN {condition} THEN {len(self.reasons)}")
 
     @property
     def why(self) -> str:
-        """SQL for the number of the reason for which a row is refused, from 1; 0 for a row that is used."""
+        """SQL for the number of the reason that a row is refused, from 1; 0 for rows that are used."""
         return f"CASE {' '.join(self.conditions)} ELSE 0 END"
 
     def guess(self, role: str, meaning: str, option: str = "") -> None:
-        """Report what a column was taken for."""
+        """Report the guessed meaning of a column."""
         self.report.guess(str(self.columns[role]), meaning, option or OPTIONS[role])
 
     def count(self, condition: str) -> int:
-        """How many rows fulfil a condition."""
+        """The number of rows that meet a condition."""
         return self._count(condition, self.source)
 
     def count_first(self, condition: str) -> int:
-        """How many of the first rows do."""
+        """The number of rows among the first `GUESS_ROWS` that meet a condition."""
         return self._count(condition, f"(FROM {self.source} LIMIT {GUESS_ROWS})")
 
     def _count(self, condition: str, source: str) -> int:

@@ -1,4 +1,4 @@
-"""DuckDB as it is used here: bounded in memory, without the network, and reading text as it is told to."""
+"""The DuckDB configuration: bounded memory, no network, explicit text formats."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,11 @@ from deploy.files.nested_columns import quoted
 MEMORY = "80MB"
 THREADS = 2
 LONGEST_ROW = 4 * LONGEST_LINE
-"""In bytes. A line of another encoding can be so long in UTF-8."""
+"""Maximum bytes of a row: the longest line, after conversion to UTF-8 from another encoding."""
 
 
 def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quote: str, escape: str, skip: int) -> str:
-    """SQL for the rows of delimited text, as columns `v0`, `v1` ...; without those that do not fit."""
+    """SQL for the rows of delimited text, as columns `v0`, `v1` ...; skips rows that do not fit."""
     names = ", ".join(f"'v{at}': 'VARCHAR'" for at in range(columns))
     return (
         f"read_csv({quoted(str(path))}, auto_detect=false, header=false, skip={skip}, delim={quoted(delimiter)}, "
@@ -25,7 +25,7 @@ def csv_rows(path: Path, compression: str, columns: int, *, delimiter: str, quot
 
 
 def connected(folder: Path) -> Any:
-    """A database in `folder`, with the rest of what does not fit in memory. Raises `MissingPart`."""
+    """Connect to a new database in `folder`, which also holds what does not fit in memory. Raises `MissingPart`."""
     try:
         import duckdb  # noqa: PLC0415 - an optional part
     except ImportError as error:
@@ -46,8 +46,8 @@ def connected(folder: Path) -> Any:
 
 
 def faults() -> tuple[type[Exception], ...]:
-    """What DuckDB raises for a file, for memory and for a disk; not what it raises for a query that is wrong."""
-    import duckdb  # noqa: PLC0415 - there since something is connected
+    """DuckDB's exceptions for bad files, memory and disk, but not for wrong queries."""
+    import duckdb  # noqa: PLC0415 - already imported by `connected`
 
     return (
         duckdb.OperationalError,
@@ -59,6 +59,6 @@ def faults() -> tuple[type[Exception], ...]:
 
 
 def quiet(sql: Any) -> Any:
-    """The same connection, which prints no progress bar: DuckDB's would be in what a command prints."""
+    """Disable DuckDB's progress bar, which would mix with the output of commands. Returns the connection."""
     sql.execute("SET enable_progress_bar = false")
     return sql

@@ -1,4 +1,4 @@
-"""Events from a file of any form: DuckDB reads and converts the rows, and this says what each column means."""
+"""Read events from a file of any format: DuckDB reads and converts the rows; this module assigns the columns."""
 
 from collections import Counter
 from collections.abc import Container, Iterator
@@ -21,9 +21,9 @@ FORM_OPTIONS = {"delimiter": "--delimiter", "encoding": "--encoding", "first lin
 
 
 class EventFile:
-    """The events of a file. Everything is read and counted when it is made; iterate it as often as needed.
+    """The events of a file. The constructor reads and counts everything; iteration can be repeated.
 
-    `tally` says what became of the rows, `report` what was guessed and looks wrong, `counts` how many there are of each
+    `tally` counts used and rejected rows, `report` has the guesses and warnings, `counts` the number of events of each
     (kind, value). A context manager, since it holds temporary files.
     """
 
@@ -39,7 +39,7 @@ class EventFile:
                 self.report.guess(what, meaning, FORM_OPTIONS.get(what, ""))
             convert(draft)
             self.report.tell_rows(self.tally)
-            for kind, value, rows in table.query("SELECT kind, value, count(*) FROM told WHERE why = 0 GROUP BY ALL"):
+            for kind, value, rows in table.query("SELECT kind, value, count(*) FROM events WHERE why = 0 GROUP BY ALL"):
                 self.counts[kind, value] = rows
             warn(draft, self.counts)
         except BaseException:
@@ -55,27 +55,27 @@ class EventFile:
         return self._events("row")
 
     def by_time(self) -> Iterator[Event]:
-        """The events, oldest first, those of one time in the order of the file."""
+        """The events, oldest first, with equal times in the order of the file."""
         return self._events("ts, row")
 
     def time_at(self, number: int) -> int:
-        """The time of the event that comes as `number`, from 0, by time."""
-        return int(self._table.query(f"SELECT ts FROM told WHERE why = 0 ORDER BY ts LIMIT 1 OFFSET {number}")[0][0])
+        """The time of event `number`, from 0, in order of time."""
+        return int(self._table.query(f"SELECT ts FROM events WHERE why = 0 ORDER BY ts LIMIT 1 OFFSET {number}")[0][0])
 
     def compare(self, held: Container[str], catalogue: Path, rows: Tally) -> int:
-        """How many of the events are about items that are `held`; warns of the others, by `rows` of the catalogue."""
-        about = self._table.stream("SELECT item, count(*) FROM told WHERE why = 0 GROUP BY item")
+        """The number of events about items that are `held`. Warns of the others; `rows` is the catalogue's tally."""
+        about = self._table.stream("SELECT item, count(*) FROM events WHERE why = 0 GROUP BY item")
         known = sum(int(count) for item, count in about if item in held)
         if lost := self.total - known:
             self.report.warn(
-                f"{lost:,} of {self.total:,} events are about items that {catalogue.name} does not have"
-                + (f" ({rows.bad:,} rows of it could not be used)" if rows.bad else "")
+                f"{lost:,} of {self.total:,} events are about items that are not in {catalogue.name}"
+                + (f" ({rows.bad:,} of its rows could not be used)" if rows.bad else "")
                 + ": --item-column names the id in the events, --items-id-column in the items."
             )
         return known
 
     def check(self, known: int, catalogue: Path | None = None, *, likes: bool = True) -> None:
-        """Raises `BadSource` where no event can be used, is about a `known` item, or, if `likes` matter, is one."""
+        """Raises `BadSource` if no event is usable, none is about a `known` item, or, with `likes`, none is a like."""
         if not self.total:
             raise BadSource(f"no row of {self.path} can be used: {self.tally}.")
         if not known:
@@ -98,14 +98,14 @@ class EventFile:
         self.close()
 
     def _events(self, order: str) -> Iterator[Event]:
-        shared: dict[str, str] = {}  # one string for a user or an item, however many events name it
+        shared: dict[str, str] = {}  # shares one string per user and item between events
         same = shared.setdefault
         kinds = {kind.value: kind for kind in EventKind}
         values: dict[float | None, float | None] = {}
         scene = self._scene
         for batch in self._table.batches(
             "SELECT coalesce(id, printf('%015x', key >> 4) || CASE WHEN again > 0 THEN '-' || again ELSE '' END), "
-            f"usr, item, kind, value, ts FROM told WHERE why = 0 ORDER BY {order}"
+            f"usr, item, kind, value, ts FROM events WHERE why = 0 ORDER BY {order}"
         ):
             yield from [
                 Event(
@@ -122,7 +122,7 @@ class EventFile:
 
 
 def _roles(table: Table, wanted: EventColumns) -> dict[str, str | None]:
-    """The column of each role. Raises `BadSource` where there is none of a user or an item."""
+    """The column of each role. Raises `BadSource` without a user or item column."""
     asked = {role: getattr(wanted, role) for role in ROLES}
     given = {role: named(table, role, name) if name else None for role, name in asked.items()}
     not_guessed = {"id"} | ({"time"} if wanted.row_order else set())

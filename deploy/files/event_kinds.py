@@ -1,4 +1,4 @@
-"""What kind of event a row is, and what its rating says."""
+"""Derive the kind and the rating of each event row."""
 
 from deploy.errors import BadSource
 from deploy.files.drafts import Draft
@@ -7,18 +7,18 @@ from deploy.files.vocabulary import KINDS, MISSING, plain
 from schemas.events import EventKind
 
 MAX_WORDS = 1_000
-"""A column of more different words holds no kinds."""
+"""Maximum different words in a column of kinds."""
 
 SCALES = (5.0, 10.0, 100.0)
 OUTLIERS = 100
-"""One rating of so many may be above the scale that is guessed."""
+"""Up to one in this many ratings may exceed the guessed scale."""
 
 ORDERS = ("order", "invoice", "quantity", "price", "purchase", "transaction")
 IGNORE = ""
 
 
 def kind_and_value(draft: Draft) -> None:
-    """Derive `kind`, and `value`, the rating from 0 to 5. Raises `BadSource` where no kind is known."""
+    """Derive `kind`, and `value`, the rating from 0 to 5. Raises `BadSource` if no kind is recognised."""
     fixed = draft.wanted.fixed
     words = _words(draft) if draft.has("kind") else None
     if draft.has("rating"):
@@ -36,19 +36,19 @@ def kind_and_value(draft: Draft) -> None:
 
 
 def _implied(draft: Draft) -> None:
-    """Of a file of users and items alone: what those who keep such a file record."""
+    """Derive the kind for a file with only users and items: purchases if it looks like orders, else clicks."""
     bought = any(word in plain(name) for name in draft.table.names for word in ORDERS)
     implied = (EventKind.PURCHASE if bought else EventKind.CLICK).value
     draft.report.guess("(no kind or rating)", f"kind: {implied}", "--kind")
     draft.report.warn(
-        f"no column holds a kind or a rating, so every row counts as a {implied}: --kind says another, --kind-column "
-        "and --rating-column name a column."
+        f"no column holds a kind or a rating, so every row counts as a {implied}: --kind sets another, --kind-column "
+        "and --rating-column select a column."
     )
     draft.derive("kind", quoted(implied))
 
 
 def _from_words(draft: Draft, words: dict[str, str | None]) -> None:
-    """Derive the kind by the words of a column; where the word is missing, a rating makes a rate event."""
+    """Derive the kind from the words of a column; a row without a word but with a rating is a rate event."""
     text, where = draft.text("kind"), draft.where("kind")
     cases = " ".join(f"WHEN {quoted(word)} THEN {quoted(kind)}" for word, kind in words.items() if kind)
     blank = f"lower(coalesce({text}, '')) IN ({', '.join(map(quoted, MISSING))})"
@@ -62,15 +62,14 @@ def _from_words(draft: Draft, words: dict[str, str | None]) -> None:
         draft.refuse(f"{text} IN ({', '.join(map(quoted, ignored))})", "a kind that --map-kind ignores")
     unknown = _unknown(words)
     if unknown:
-        draft.refuse("kind IS NULL", f"a kind that is not known in {where} ({_mapping(unknown)})")
+        draft.refuse("kind IS NULL", f"an unknown kind in {where} ({_mapping(unknown)})")
         draft.report.warn(
-            f"some kinds in {where} are not known, and their rows are left out: say what they mean "
-            f"({_mapping(unknown)})."
+            f"some kinds in {where} are unknown, and their rows are left out: set their meaning ({_mapping(unknown)})."
         )
 
 
 def _words(draft: Draft) -> dict[str, str | None] | None:
-    """What each word of the kind column means; None where a column that was guessed holds no kinds."""
+    """The kind that each word of the kind column means; None if a guessed column holds no kinds."""
     wanted, where = draft.wanted, f"{draft.where('kind')} of {draft.table.path}"
     rows = draft.table.query(
         f"SELECT {draft.text('kind')} AS word, count(*) FROM raw WHERE word IS NOT NULL GROUP BY word "
@@ -86,17 +85,17 @@ def _words(draft: Draft) -> dict[str, str | None] | None:
         return None
     if len(rows) > MAX_WORDS:
         raise BadSource(
-            f"{where} holds over {MAX_WORDS:,} different words, and kinds are few. Name another with --kind-column, or "
-            "give one kind for all rows with --kind."
+            f"{where} holds over {MAX_WORDS:,} different words, too many for kinds. Select another with --kind-column, "
+            "or set one kind for all rows with --kind."
         )
     if unknown and not any(words.values()):
         raise BadSource(
-            f"{where} holds no kind that is known. Say what its words mean ({_mapping(unknown)}), name another column "
-            "with --kind-column, or give one kind for all rows with --kind. "
+            f"{where} holds no known kind. Set the meaning of its words ({_mapping(unknown)}), select another column "
+            "with --kind-column, or set one kind for all rows with --kind. "
             f"Kinds: {', '.join(sorted(set(known.values())))}."
         )
-    told = ", ".join(f"{word[:30]} -> {words[word] or '?'} ({count:,})" for word, count in rows[:8])
-    draft.guess("kind", f"kind: {told}", "--map-kind")
+    shown = ", ".join(f"{word[:30]} -> {words[word] or '?'} ({count:,})" for word, count in rows[:8])
+    draft.guess("kind", f"kind: {shown}", "--map-kind")
     return words
 
 
@@ -110,7 +109,7 @@ def _mapping(words: list[str]) -> str:
 
 
 def _value(draft: Draft) -> None:
-    """Derive the rating from 0 to 5 of `rate` events; those that have none are refused."""
+    """Derive the rating from 0 to 5 of `rate` events; refuse those without one."""
     if not draft.has("rating"):
         draft.refuse("kind = 'rate'", "a rate event without a rating (--rating-column)")
         draft.derive("value", "NULL::DOUBLE")
@@ -125,7 +124,7 @@ def _value(draft: Draft) -> None:
 
 
 def _best(draft: Draft) -> float:
-    """The scale that all ratings but a few fit. Raises `BadSource` where there is none."""
+    """The scale that all but a few ratings fit. Raises `BadSource` if there is none."""
     where = draft.where("rating")
     above = ", ".join(f"count(*) FILTER (WHERE rating > {scale!r})" for scale in SCALES)
     top, total, *outliers = draft.table.query(
@@ -135,11 +134,11 @@ def _best(draft: Draft) -> float:
         if count * OUTLIERS <= total:
             if scale != SCALES[0]:
                 draft.report.warn(
-                    f"ratings up to {scale:g} in {where}: if that is the scale, say --rating-max {scale:g}; else give "
-                    "the best rating that there is."
+                    f"ratings up to {scale:g} in {where}: confirm this scale with --rating-max {scale:g}, or set the "
+                    "best possible rating."
                 )
             return scale
     raise BadSource(
-        f"{where} of {draft.table.path} holds ratings up to {top:,g}. Say what the best is with --rating-max, name "
-        "another column with --rating-column, or take every row as one kind with --kind."
+        f"{where} of {draft.table.path} holds ratings up to {top:,g}. Set the best one with --rating-max, select "
+        "another column with --rating-column, or set one kind for all rows with --kind."
     )

@@ -1,6 +1,6 @@
-"""What a file is, by its content: how it is compressed, and whether it is Parquet, JSON or delimited text.
+"""Detect a file's format by content: its compression, and whether it is Parquet, JSON or delimited text.
 
-The name decides nothing. What the options say is taken as it is; the rest is guessed from the first `SAMPLE` bytes.
+File names are ignored. Options are taken as given; the rest is guessed from the first `SAMPLE` bytes.
 """
 
 import codecs
@@ -42,7 +42,7 @@ FOREIGN = {
     b"\x80\x04": "a Python pickle: save the table as Parquet or CSV",
     b"\x80\x05": "a Python pickle: save the table as Parquet or CSV",
     b"\xd0\xcf\x11\xe0": "an Excel workbook: save the sheet as CSV",
-    b"<": "an HTML or XML page, not a table. Was it downloaded as one?",
+    b"<": "an HTML or XML page, not a table. Was the web page saved instead of the file?",
 }
 BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -55,7 +55,7 @@ BOMS = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What options say of a text file; None is for a guess."""
+    """The options for a text file; None means guess."""
 
     delimiter: str | None = None
     encoding: str | None = None
@@ -67,9 +67,8 @@ GUESSED = Asked()
 
 @dataclass(frozen=True)
 class Form:
-    """What a file is. `encoding`: None where the whole of the text has to say. `names` are those of delimited text.
-
-    They are below `preamble` lines of comment.
+    """A file's format. `encoding` is None if it has to be determined from the whole text. `names` are the columns of
+    delimited text, which follow `preamble` comment lines.
     """
 
     kind: Literal["parquet", "lines", "array", "delimited"]
@@ -84,7 +83,7 @@ class Form:
 
 
 def look(path: Path, asked: Asked) -> Form:
-    """What the file is. Raises `BadSource` for what cannot be read as a table, saying what it is."""
+    """Detect the format of a file. Raises `BadSource` if it cannot be read as a table, saying what it is."""
     if (why := unreadable(path)) is not None:
         raise BadSource(why)
     with path.open("rb") as file:
@@ -95,7 +94,7 @@ def look(path: Path, asked: Asked) -> Form:
     with opened(path, compression) as stream:
         head = stream.read(SAMPLE)
     if not head.strip():
-        raise BadSource(f"{path} is empty. It must hold a table, with or without a first line that names its columns.")
+        raise BadSource(f"{path} is empty. It must hold a table, with or without a header line.")
     foreign = next((what for magic, what in FOREIGN.items() if head.lstrip().startswith(magic)), None)
     if head[257:262] == b"ustar":
         foreign = "a tar archive: unpack it and name one of its files"
@@ -109,12 +108,12 @@ def look(path: Path, asked: Asked) -> Form:
 
 
 def _encoding(path: Path, head: bytes, asked: str | None) -> str | None:
-    """The encoding that is asked for or marked; None where the text has to say. Raises `BadSource`."""
+    """The encoding from the option or a byte order mark; None if unknown. Raises `BadSource`."""
     if asked is not None:
         try:
             return "utf-8-sig" if (name := codecs.lookup(asked).name) == "utf-8" else name
         except LookupError:
-            raise BadSource(f"--encoding {asked} is not known. Try utf-8, latin-1, cp1252, utf-16, gbk.") from None
+            raise BadSource(f"--encoding {asked} is unknown. Try utf-8, latin-1, cp1252, utf-16, gbk.") from None
     marked = next((name for bom, name in BOMS.items() if head.startswith(bom)), None)
     if marked or head.count(0) * 5 <= len(head):
         return marked
@@ -128,7 +127,7 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
     lines = [line for line in text.replace("\r\n", "\n").split("\n" if "\n" in text else "\r") if line.strip()]
     lines = (lines if whole or len(lines) == 1 else lines[:-1])[:SAMPLE_LINES]
     if not lines:
-        raise BadSource(f"{path} holds no text. It must hold a table; --encoding says how it is written.")
+        raise BadSource(f"{path} holds no text. It must hold a table; set its encoding with --encoding.")
     first = lines[0].lstrip("\ufeff").strip()
     if first.startswith("[") and (first == "[" or first[1:].lstrip().startswith(("{", "]"))):
         return Form("array", form.compression, form.encoding)
@@ -136,8 +135,8 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
         return _json(path, lines, form)
     if len(lines) == 1 and not whole:
         raise BadSource(
-            f"{path} has no line end in its first {SAMPLE // 1024} KiB, so it is no table: line 1 is too long. Write "
-            "one row or one JSON object a line."
+            f"{path} has no line end in its first {SAMPLE // 1024} KiB, so it is not a table: line 1 is too long. "
+            "Write one row or one JSON object per line."
         )
     comments = [bool(re.match(r"# |sep=.$", line.lstrip("\ufeff"))) for line in lines]
     preamble = comments.index(False) if False in comments else 0
@@ -154,18 +153,18 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
     elif width == len(names) + 1 and all(len(row) != width or not row[-1].strip() for row in table[1:]):
         names.append("")  # every line ends with a delimiter
     elif width == len(names) + 1 and all(len(row) != width or row[0].strip('" ').isdecimal() for row in table[1:]):
-        names.insert(0, "row")  # as R writes tables
+        names.insert(0, "row")  # R writes tables like this
     names = [re.sub(r":\w+$", "", name) for name in names]
     few_enough(path, len(names))
     return Form("delimited", form.compression, form.encoding, delimiter, quoted, escape, header, tuple(names), preamble)
 
 
 def few_enough(path: Path, columns: int) -> None:
-    """Raises `BadSource` for more columns than are read."""
+    """Raises `BadSource` for more than `MOST_COLUMNS` columns."""
     if columns > MOST_COLUMNS:
         raise BadSource(
-            f"{path} has {columns:,} columns, and at most {MOST_COLUMNS:,} are read. Write a file with those of the "
-            "user, the item, the time and what happened, or of the item's id, title and text."
+            f"{path} has {columns:,} columns, at most {MOST_COLUMNS:,} are allowed. Write a file with only the columns "
+            "for user, item, time and kind of event, or for the item's id, title and text."
         )
 
 
@@ -174,7 +173,7 @@ def _json(path: Path, lines: list[str], form: Form) -> Form:
         try:
             return isinstance(json.loads(line), dict)
         except RecursionError:
-            return True  # a line that is nested too deeply is one that is rejected
+            return True  # the line is rejected later, as nested too deeply
         except ValueError:
             return False
 
@@ -188,13 +187,13 @@ def _json(path: Path, lines: list[str], form: Form) -> Form:
     if len(lines) > 1:
         return Form("array", form.compression, form.encoding)  # objects over several lines
     raise BadSource(
-        f"{path} begins like JSON, but its first line is not a whole object, or is longer than {SAMPLE // 1024} KiB. "
-        "Write one object a line."
+        f"{path} begins like JSON, but its first line is not a complete object, or is longer than "
+        f"{SAMPLE // 1024} KiB. Write one object per line."
     )
 
 
 def _delimiter(lines: list[str]) -> str:
-    """What stands between the fields: what splits most lines as it splits the first, into the most fields."""
+    """The delimiter that splits most lines into as many fields as the first, and into the most fields."""
 
     def score(delimiter: str) -> tuple[float, int]:
         if len(delimiter) == 1:
@@ -214,13 +213,13 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _all_quoted(lines: list[str], delimiter: str) -> bool:
-    """Whether quotation marks enclose fields, rather than stand in titles."""
+    """Whether quotation marks enclose whole fields, rather than occur in titles."""
     fields = [field.strip() for line in lines for field in line.split(delimiter) if '"' in field]
     return bool(fields) and all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields)
 
 
 def split(line: str, delimiter: str, quoted: bool, escape: str = '"') -> list[str]:
-    """The fields of one line, whatever its quotation marks are like."""
+    """The fields of one line, even with invalid quotation marks."""
     if len(delimiter) > 1 or not quoted:
         return line.split(delimiter)
     escaped = {"escapechar": escape, "doublequote": False} if escape != '"' else {}
@@ -231,7 +230,7 @@ def split(line: str, delimiter: str, quoted: bool, escape: str = '"') -> list[st
 
 
 def _is_header(cells: list[str]) -> bool:
-    """Whether a first line names the columns: it does if a name is known, else if nothing in it looks like a value."""
+    """Whether a first line is a header: it has a known column name, or no cell that looks like a value."""
     if any(known_column(cell) for cell in cells):
         return True
     value = re.compile(r"-?\d+([.,]\d+)?([eE][+-]?\d+)?|\d{4}-\d\d-\d\d.*|\d{1,2}/\d{1,2}/\d{2,4}.*")

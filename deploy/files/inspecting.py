@@ -1,4 +1,4 @@
-"""Whether a file holds events or items."""
+"""Detect whether a file holds events or items."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ FIRST_ROWS = 1_000
 
 
 def holds(path: Path, events: EventColumns, items: ItemColumns) -> Literal["events", "items"]:
-    """Items, if a column of a title is named or found and none of a user; else events."""
+    """Items if a title column is given or found and no user column; else events."""
     if events.user is not None or (items.title is None and items.item is None and _has(path, events, "user")):
         return "events"
     return "items" if items.title is not None or items.item is not None or _has(path, events, "title") else "events"

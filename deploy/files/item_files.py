@@ -1,4 +1,4 @@
-"""Items from a file of any form: which column is what, and what is shortened so that the contract takes it."""
+"""Read items from a file of any format: assign the columns, and shorten texts to the limits of the contract."""
 
 import ast
 import json
@@ -27,12 +27,12 @@ LISTS = re.compile(r"\s*[\[(]")
 OBJECTS = re.compile(r"\s*\{")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 NAMING = ("name", "label", "title", "value")
-"""The keys of an object in a list of labels that may hold the label."""
+"""Keys that may hold the label, for objects in a list of labels."""
 
 
 @dataclass
 class ItemFile:
-    """The items of an open file. Iterate it once: then `tally` is complete, and `report` says what was guessed."""
+    """The items of an open file. Iterate once; `tally` and `report` are complete afterwards."""
 
     table: Table
     wanted: ItemColumns
@@ -69,7 +69,7 @@ class ItemFile:
             self.report.guess(column, f"labels, between {self.separator!r}", "--attribute-column, --separator")
 
     def __iter__(self) -> Iterator[Item]:
-        """The items in the order of the file. Text is cut, and labels that are too long are left out: both counted."""
+        """The items in the order of the file. Long texts are truncated and long labels left out; both are counted."""
         single = [column for column in self.columns.values() if column is not None]
         self.table.choose("raw", [*single, *self.labels])
         at = {role: single.index(column) + 1 for role, column in self.columns.items() if column is not None}
@@ -86,15 +86,15 @@ class ItemFile:
             if item is None:
                 continue
             if item.id in seen:
-                self.tally.note("about an item that an earlier row is about (the last counts)")
+                self.tally.note("with the item of an earlier row (the last one counts)")
             seen.add(item.id)
             self.tally.used += 1
             yield item
         self.report.tell_rows(self.tally)
         if self.tally.bad:
             self.report.warn(
-                f"{self.tally.bad:,} of {self.tally.rows:,} rows of {self.table.path.name} are rejected: the reasons "
-                "above name the options."
+                f"{self.tally.bad:,} of {self.tally.rows:,} rows of {self.table.path.name} are rejected: see the "
+                "reasons above for the options."
             )
 
     def _item(self, number: int, row: dict[str, Any], labels: Sequence[Any], published: int | None) -> Item | None:
@@ -106,14 +106,16 @@ class ItemFile:
         if not identifier:
             return self._refuse(f"no id {where} ({OPTIONS['item id']})", first=number)
         if not self.wanted.keep_missing and identifier.lower() in MISSING:
-            return self._refuse(f"a word for a missing id {where}, like nan or NULL (--keep-missing)", first=number)
+            return self._refuse(
+                f"a placeholder for a missing id {where}, like nan or NULL (--keep-missing)", first=number
+            )
         title = " ".join(CONTROL.sub(" ", row["title"] or "").split())
         if not title or title.lower() in {"nan", "null", "none", "\\n", "<na>"}:
             column = self.columns["title"]
             return self._refuse(f"no title in the column {column!r} ({OPTIONS['title']})", first=number)
         text = CONTROL.sub(" ", row.get("text") or "")
         if len(title) > MAX_TITLE or len(text) > MAX_TEXT_LENGTH:
-            self.tally.note("with a title or text cut to the contract's length (--title-column, --text-column)")
+            self.tally.note("with a title or text cut to the maximum length (--title-column, --text-column)")
         made = Item(
             id=identifier,
             title=title[:MAX_TITLE],
@@ -142,9 +144,9 @@ class ItemFile:
                     elif part:
                         found.setdefault(part)
             if value and OBJECTS.match(value):
-                self.tally.note("rows with an object where labels should be (--attribute-column)")
+                self.tally.note("rows with an object instead of labels (--attribute-column)")
         if len(found) > MAX_ATTRIBUTES:
-            self.tally.note(f"with more than {MAX_ATTRIBUTES} labels, of which the first count (--attribute-column)")
+            self.tally.note(f"with more than {MAX_ATTRIBUTES} labels, of which the first are used (--attribute-column)")
         return tuple(found)[:MAX_ATTRIBUTES]
 
     def _sample(self, column: str) -> list[str]:
@@ -152,7 +154,7 @@ class ItemFile:
         return [str(value) for (value,) in self.table.query(sql) if value]
 
     def _labels(self) -> list[str]:
-        """The first column that is named like labels and holds no objects."""
+        """The first column with a usual name for labels that does not hold objects."""
         taken = set(self.columns.values())
         for word in COLUMNS["attributes"]:
             for name in self.table.names:
@@ -180,19 +182,19 @@ class ItemFile:
 
 @contextmanager
 def item_file(path: Path, wanted: ItemColumns = USUAL_ITEM_COLUMNS, limit: int | None = None) -> Iterator[ItemFile]:
-    """Open a catalogue. Raises `BadSource` where it cannot be read, or lacks the column of the id or the title."""
+    """Open a catalogue. Raises `BadSource` if it is unreadable or has no id or title column."""
     with Table(path, wanted.form, limit) as table:
         yield ItemFile(table, wanted)
 
 
 def items(path: Path, wanted: ItemColumns, tally: Tally, report: Report | None = None) -> Iterator[Item]:
-    """The items of a file, in its order; `tally` and `report` are complete when the last has come."""
+    """The items of a file, in its order; `tally` and `report` are complete after the last one."""
     with Table(path, wanted.form) as table:
         yield from ItemFile(table, wanted, tally, report or Report())
 
 
 def labels(value: str | None, separator: str) -> Iterator[str]:
-    """The labels in a field: a list as JSON or Python writes it, or text with separators. An object has none.
+    """The labels in a field: a JSON or Python list, or text with separators. Objects have none.
 
     >>> list(labels("['Action', 'Adventure']", "|")), list(labels("a|b", "|")), list(labels('{"a": 1}', "|"))
     (['Action', 'Adventure'], ['a', 'b'], [])

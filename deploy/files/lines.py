@@ -1,13 +1,13 @@
-"""The lines of a stream of bytes, of which none takes more than `LONGEST_LINE` bytes of memory."""
+"""Split a stream of bytes into lines, using at most `LONGEST_LINE` bytes of memory per line."""
 
 from collections.abc import Iterable, Iterator
 from typing import IO
 
 CHUNK = 1 << 20
 LONGEST_LINE = 1 << 20
-"""In bytes. No row of events or items comes near it: the longest text that the contract takes is a few KiB."""
+"""In bytes. Rows of events or items are far shorter: the longest text that the contract allows is a few KiB."""
 
-TOO_LONG = "longer than 1 MiB (write one row or one JSON object a line)"
+TOO_LONG = "longer than 1 MiB (write one row or one JSON object per line)"
 
 
 def chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -16,7 +16,7 @@ def chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def lines(parts: Iterable[bytes], end: bytes = b"\n") -> Iterator[bytes | None]:
-    """Each line with its end, however the bytes are cut into parts; None in the place of one that is too long."""
+    """Each line with its end, for bytes in any chunks; None in place of lines that are too long."""
     begun, long = b"", False
     for part in parts:
         first, *more = part.split(end)

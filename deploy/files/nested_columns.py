@@ -1,6 +1,6 @@
-"""The columns of JSON objects and of Parquet files: nested ones are opened and named by their path (`user.id`).
+"""The columns of JSON objects and Parquet files. Nested ones are expanded and named by their path (`user.id`).
 
-`objects` gets the names of what was opened, with the columns inside.
+`objects` collects the names of expanded columns, with the columns inside.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,14 @@ DEEPEST = 4
 
 
 def quoted(text: str) -> str:
-    """As a string in SQL."""
+    """`text` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def paths(
     tree: dict[str, Any], objects: dict[str, list[str]], above: tuple[str, ...] = (), path: str = "$"
 ) -> list[tuple[str, str]]:
-    """The name and the JSON path of each column of objects that are built like `tree`."""
+    """The name and JSON path of each column of objects with the structure `tree`."""
     found: list[tuple[str, str]] = []
     for key, below in tree.items():
         name, here = (*above, key), path + '."' + key.replace('"', '\\"') + '"'
@@ -53,7 +53,8 @@ def typed(
     query: Callable[[str], list[tuple[Any, ...]]],
     objects: dict[str, list[str]],
 ) -> list[tuple[str, str]]:
-    """A Parquet column's name and SQL for its text; of a struct those of its fields. `query` reads the view `rows`."""
+    """A Parquet column's name and SQL for its text; for a struct, those of its fields. `query` reads the view
+    `rows`."""
     if kind.startswith("STRUCT") and not kind.endswith("]"):
         inner: list[tuple[str, str]] = []
         for (key,) in query(f"SELECT unnest(json_keys(to_json({value}))) FROM (FROM rows LIMIT 1)"):

@@ -1,4 +1,4 @@
-"""What was understood of a file, as one small table for the terminal, with what looks wrong below it."""
+"""Print the report on a file: a small table of the guesses, then the warnings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ Tell = Callable[[Path, Report], None]
 
 
 def printed(console: Console) -> Tell:
-    """What prints the report on a file."""
+    """A function that prints the report on a file."""
 
     def tell(path: Path, report: Report) -> None:
         table = Table(
@@ -35,5 +35,5 @@ def printed(console: Console) -> Tell:
     return tell
 
 
-def untold(path: Path, report: Report) -> None:
+def silent(path: Path, report: Report) -> None:
     """Print nothing."""

@@ -1,4 +1,4 @@
-"""What is asked of files of events and items, and what became of their rows."""
+"""Options for reading files of events and items, and the accounting of their rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from schemas.events import EventKind
 
 @dataclass(frozen=True)
 class EventColumns:
-    """Which column of a table is what, and how it is read. None: guessed, and reported.
+    """The columns of an events table, and how to read them. None: guessed, and reported.
 
-    A row becomes an event of the fixed kind `fixed` if that is given; else of the kind in its `kind` column, translated
-    by `kinds` ("addtocart" -> cart; None leaves the row out); else a `rate` event with its rating, where `rating_max`
-    is the best and becomes 5.
+    A row becomes an event of the kind `fixed`, if given; else of the kind in its `kind` column, mapped by `kinds`
+    ("addtocart" -> cart; None leaves the row out); else a `rate` event with its rating, scaled so that `rating_max`
+    becomes 5.
     """
 
     user: str | None = None
@@ -37,9 +37,9 @@ class EventColumns:
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """Which column of a catalogue is what; None as above. An attribute column holds labels between `separator`s.
+    """The columns of a catalogue; None as in `EventColumns`. Attribute columns hold labels separated by `separator`.
 
-    `item_in_events` is what the events call the item: tried where `item` is None.
+    `item_in_events` is the name of the item column in the events, tried if `item` is None.
     """
 
     item: str | None = None
@@ -54,12 +54,12 @@ class ItemColumns:
 
 
 USUAL_COLUMNS, USUAL_ITEM_COLUMNS = EventColumns(), ItemColumns()
-"""Everything is guessed."""
+"""All columns are guessed."""
 
 
 @dataclass
 class LeftOut:
-    """How many rows were not used for one reason; `first` is the number of the first of them, where it is known."""
+    """The number of rows rejected for one reason; `first` is the number of the first such row, if known."""
 
     reason: str
     rows: int = 0
@@ -71,9 +71,10 @@ class LeftOut:
 
 @dataclass
 class Tally:
-    """How many rows were used, how many were not and why, and what is worth knowing of those that were.
+    """Counts of used and rejected rows, with reasons, and notes on the used ones.
 
-    `rows` is `used` and `bad` and `dropped`, which are duplicates. `notes` count what was changed to be used.
+    `rows` is the sum of `used`, `bad` (rejected) and `dropped` (duplicates). `notes` count rows that were changed to be
+    usable.
     """
 
     used: int = 0
@@ -90,7 +91,7 @@ class Tally:
         return self.used + self.bad + self.dropped
 
     def refuse(self, reason: str, rows: int = 1, first: int | None = None) -> None:
-        """Count rows that are not used. The reason names the column and the option, and no value of the file."""
+        """Count rejected rows. The reason names the column and the option, but never quotes values of the file."""
         one = self.left_out.setdefault(reason, LeftOut(reason, first=first))
         one.rows += rows
 
@@ -106,7 +107,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Guess:
-    """One line of what was understood of a file: what of it, as what, and the option that says otherwise."""
+    """One guess about a file: the column or property, its meaning, and the option that overrides it."""
 
     what: str
     meaning: str
@@ -115,7 +116,7 @@ class Guess:
 
 @dataclass
 class Report:
-    """What was understood of a file, and what looks wrong. A warning names the option that would change it."""
+    """Guesses about a file, and warnings. A warning names the option that would change the result."""
 
     guesses: list[Guess] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
@@ -125,7 +126,7 @@ class Report:
         self.guesses.append(Guess(what, meaning, option))
 
     def tell_rows(self, tally: "Tally") -> None:
-        """Report how many rows were used, and one line for each reason why others were not."""
+        """Report the number of used rows, and one line per reason for rejected ones."""
         dropped = f", {tally.dropped:,} duplicates left out" if tally.dropped else ""
         rejected = f", {tally.bad:,} rejected" if tally.bad else ""
         self.guess("rows", f"{tally.used:,} used{rejected}{dropped}")

@@ -1,7 +1,7 @@
 """A file as a DuckDB table: every column as text, rows in the file's order with their numbers.
 
-`Table` is opened on a file of any form (`deploy.files.formats`). Nothing is downloaded, and what does not fit in memory
-goes to a temporary folder. Rows that cannot be read are counted in `unreadable`; none is lost.
+`Table` opens files of any format (`deploy.files.formats`). It downloads nothing, and spills to a temporary folder what
+does not fit in memory. Unreadable rows are counted in `unreadable`; none is lost silently.
 """
 
 import json
@@ -26,16 +26,16 @@ from deploy.files.nested_columns import paths, quoted, top_names, typed
 
 BATCH = 8_192
 KEPT_NUMBERS = 10_000
-"""Of the lines that cannot be read: so that the number of a row among them can be told."""
+"""Maximum stored numbers of unreadable lines, which are needed to compute the numbers of rows."""
 
 READ_DIRECTLY = {"": "none", "gzip": "gzip", "zstd": "zstd"}
 NAMES = {"utf-8-sig": "utf-8", "cp1252": "windows-1252 (latin-1)"}
 
 
 class Table:
-    """The rows of a file. `names` are the columns, nested ones as paths (`user.id`); `objects` hold further columns.
+    """The rows of a file. `names` are the columns, nested ones as paths (`user.id`); `objects` are expanded columns.
 
-    With a `limit`, only the first rows that can be read are there. A context manager, since it holds temporary files.
+    With a `limit`, it holds only the first readable rows. A context manager, since it holds temporary files.
     """
 
     def __init__(self, path: Path, asked: Asked = GUESSED, limit: int | None = None) -> None:
@@ -50,7 +50,7 @@ class Table:
         try:
             self._sql = connected(self._folder)
             self.form = look(path, asked)
-            # For DuckDB, "[", "*" and "=" in a path mean something. This one has none of them.
+            # "[", "*" and "=" in paths are special for DuckDB; the link has none of them.
             self._link = self._folder / "file"
             self._link.symlink_to(path.resolve())
             {"parquet": self._parquet, "array": self._array}.get(self.form.kind, self._text)()
@@ -64,17 +64,17 @@ class Table:
 
     @property
     def described(self) -> dict[str, str]:
-        """What the form was taken for, in words, by its name."""
+        """The detected format in words, by property."""
         form = self.form
-        told = {"parquet": "Parquet", "lines": "JSON lines", "array": "JSON", "delimited": "delimited text"}
-        found = {"format": told[form.kind] + (f", {form.compression}" if form.compression else "")}
+        formats = {"parquet": "Parquet", "lines": "JSON lines", "array": "JSON", "delimited": "delimited text"}
+        found = {"format": formats[form.kind] + (f", {form.compression}" if form.compression else "")}
         if form.kind == "delimited":
             found["delimiter"] = SHOWN.get(form.delimiter, form.delimiter)
             found["first line"] = "column names" if form.header else "a row"
         return found | ({"encoding": self.encoding} if self.encoding else {})
 
     def text(self, name: str) -> str:
-        """SQL for the text of a column. Raises `BadSource` for one that stands twice."""
+        """SQL for the text of a column. Raises `BadSource` for a duplicate column name."""
         if name in self._twice:
             raise BadSource(f"{self.path} has the column {name!r} twice. Rename or remove one.")
         return self._expressions[name]
@@ -85,7 +85,7 @@ class Table:
         return found
 
     def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query, a batch in memory."""
+        """The rows of a query, one batch in memory at a time."""
         for batch in self.batches(sql):
             yield from batch
 
@@ -93,7 +93,7 @@ class Table:
         """The rows of a query, `BATCH` at a time."""
         cursor = quiet(self._sql.cursor())
         try:
-            with self._told():
+            with self._file_errors():
                 cursor.execute(sql)
             while batch := self._fetched(cursor):
                 yield batch
@@ -101,17 +101,17 @@ class Table:
             cursor.close()
 
     def _fetched(self, cursor: Any) -> list[tuple[Any, ...]]:
-        with self._told():
+        with self._file_errors():
             found: list[tuple[Any, ...]] = cursor.fetchmany(BATCH)
         return found
 
     def choose(self, name: str, columns: Sequence[str]) -> None:
-        """Make the view `name` with `row` and, as `c0`, `c1` ..., the text of these columns, without outer blanks."""
+        """Create the view `name` with `row` and the trimmed text of these columns as `c0`, `c1` ..."""
         chosen = "".join(f", trim({self.text(column)}) AS c{at}" for at, column in enumerate(columns))
         self.query(f"CREATE OR REPLACE VIEW {name} AS SELECT row{chosen} FROM rows")
 
     def number(self, row: int) -> int:
-        """The number in the file of the readable row `row`: rows that cannot be read count too."""
+        """The number in the file of the readable row `row`, counting unreadable rows too."""
         for line in self._bad_lines:
             row += line <= row
         return row
@@ -130,12 +130,12 @@ class Table:
         self.close()
 
     def _run(self, sql: str, given: Sequence[Any] = ()) -> Any:
-        with self._told():
+        with self._file_errors():
             return self._sql.execute(sql, given or None)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Raise `BadSource` where DuckDB gives up on the file, rather than on what it is asked."""
+    def _file_errors(self) -> Iterator[None]:
+        """Translate DuckDB's errors about the file, but not about the query, to `BadSource`."""
         try:
             yield
         except faults() as error:
@@ -144,8 +144,8 @@ class Table:
                 raise BadSource(f"{self.path} has an object {TOO_LONG}.") from error
             if "Out of Memory" in why:
                 raise BadSource(
-                    f"{self.path} cannot be read within {MEMORY}: a row, an object, or a page of Parquet in it is too "
-                    "large. Write it without the large columns, or in smaller parts."
+                    f"{self.path} cannot be read within {MEMORY} of memory: it has a row, an object, or a Parquet page "
+                    "that is too large. Write it without the large columns, or in smaller parts."
                 ) from error
             raise BadSource(f"{self.path} cannot be read: {why.rstrip('.')}. Check the file.") from error
 
@@ -157,7 +157,7 @@ class Table:
         return f" LIMIT {self.limit}" if self.limit is not None else ""
 
     def _survey(self) -> tuple[Survey, str]:
-        """One pass over the bytes, which also finds that they end too early; and the encoding."""
+        """Survey the bytes, which also detects truncation; and the encoding."""
         with opened(self.path, self.form.compression) as stream:
             found = survey(stream, None if self.limit is None else self.limit + 1)
         encoding = self.form.encoding or found.encoding
@@ -194,7 +194,7 @@ class Table:
             self._objects(source, "v0")
 
     def _all_rows(self, source: str, lines: int) -> bool:
-        """Whether every line is a row. If not, the copy says which are none; so DuckDB keeps no list of them."""
+        """Whether every line is a row. If not, a clean copy finds the others, so that DuckDB need not list them."""
         import duckdb  # noqa: PLC0415
 
         try:
@@ -204,7 +204,7 @@ class Table:
         return bool(read == lines)
 
     def _array(self) -> None:
-        """JSON that is no object a line: a list of objects, or objects over several lines."""
+        """Read JSON other than one object per line: a list of objects, or objects over several lines."""
         found, encoding = self._survey()
         source, compression = self._link, READ_DIRECTLY.get(self.form.compression, "")
         if encoding != "utf-8-sig" or found.foreign or not compression:
@@ -236,8 +236,8 @@ class Table:
         if not isinstance(tree, dict) or not tree:
             why = "; ".join(f"{rows:,}: {problem}" for problem, rows in self.unreadable.items())
             raise BadSource(
-                f"{self.path} holds no JSON objects that can be read{f' ({why})' if why else ''}. Write one object a "
-                "line; its keys name the columns."
+                f"{self.path} holds no readable JSON objects{f' ({why})' if why else ''}. Write one object per line; "
+                "its keys name the columns."
             )
         found = paths(tree, self.objects)
         few_enough(self.path, len(found))

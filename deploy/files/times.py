@@ -1,19 +1,19 @@
-"""What the times of a column are, and the SQL that makes milliseconds since 1970 of them."""
+"""Detect the time format of a column, and convert it to milliseconds since 1970 in SQL."""
 
 from collections.abc import Callable
 
 from deploy.errors import BadSource
 
 Count = Callable[[str], int]
-"""How many rows fulfil a condition in SQL."""
+"""The number of rows that meet an SQL condition."""
 
 UNITS = {"s": ("seconds", 1e3), "ms": ("milliseconds", 1.0), "us": ("microseconds", 1e-3), "ns": ("nanoseconds", 1e-6)}
 UNIT_FROM = (("ns", 1e17), ("us", 1e14), ("ms", 1e11), ("s", 0.0))
-"""A count since 1970 of at least this is in this unit: the years 1973 to 5138 of each are apart."""
+"""The unit of a number since 1970, by its minimum: for the years 1973 to 5138, the units do not overlap."""
 
 ISO = "iso"
 DIGITS = {"%Y%m%d": 8, "%Y%m%d%H%M%S": 14, "%Y%m%d%H%M": 12, "%Y": 4}
-"""Formats of digits alone, and how many."""
+"""Formats of digits only, and the number of digits."""
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 WRITTEN = (
     "%a %b %d %H:%M:%S %z %Y",
@@ -34,16 +34,16 @@ WRITTEN = (
 EITHER = tuple(
     (f"%m{s}%d{s}{y}{clock}", f"%d{s}%m{s}{y}{clock}") for s in "/-" for y in ("%Y", "%y") for clock in _CLOCKS
 )
-"""Pairs that most dates fit both of: the month first, or the day."""
+"""Ambiguous pairs of formats: the month first, or the day first."""
 
 EARLIEST_MS = -2_208_988_800_000
-"""1900: no format is guessed by which times come out earlier."""
+"""1900: a guessed format must not give earlier times."""
 
 LATEST_MS = 4_102_444_800_000
-"""2100: what comes out later was read in the wrong unit."""
+"""2100: later times were read in the wrong unit."""
 
 EARLY_MS = 315_532_800_000
-"""1980: what comes out earlier very probably was."""
+"""1980: earlier times were very probably read in the wrong unit."""
 
 
 def described(form: str) -> str:
@@ -54,7 +54,7 @@ def described(form: str) -> str:
 
 
 def milliseconds(text: str, form: str) -> str:
-    """SQL for the milliseconds, NULL for what is not of the format. Times without a zone are in that of the session."""
+    """SQL for the milliseconds, NULL for text in other formats. Times without a zone are in the session's zone."""
     if form in UNITS:
         return f"try_cast(try_cast({text} AS DOUBLE) * {UNITS[form][1]!r} AS BIGINT)"
     if form == ISO:
@@ -65,17 +65,18 @@ def milliseconds(text: str, form: str) -> str:
 
 
 def guess(text: str, count: Count, whole: Count, where: str) -> str:
-    """The format of a column. `count` counts in the first rows, `whole` in all; `where` names the column in an error.
+    """Guess the format of a column. `count` counts in the first rows, `whole` in all; `where` names the column in
+    errors.
 
-    Raises `BadSource` where there is none, or where the day could be the month.
+    Raises `BadSource` if no format fits, or if day and month are ambiguous.
     """
     total = count(f"{text} IS NOT NULL")
-    advice = "Give it with --time-format: s, ms, us, ns, iso, or like '%d.%m.%Y %H:%M'; --time-column takes another."
+    advice = "Set it with --time-format: s, ms, us, ns, iso, or like '%d.%m.%Y %H:%M'; --time-column selects another."
     if total == 0:
         raise BadSource(f"{where} is empty. {advice}")
 
     def fits(form: str) -> str:
-        # A year of two digits is no year of four.
+        # Rules out two-digit years parsed as four-digit ones.
         return f"{milliseconds(text, form)} > {EARLIEST_MS}"
 
     numbers = f"try_cast({text} AS DOUBLE)"
@@ -97,11 +98,11 @@ def guess(text: str, count: Count, whole: Count, where: str) -> str:
         month_first, day_first = (whole(fits(form)) for form in pair)
         if month_first == day_first:
             raise BadSource(
-                f"{where} holds dates that may begin with the month or with the day. "
-                f"Say which: --time-format '{pair[0]}' or --time-format '{pair[1]}'."
+                f"{where} holds dates that could start with the month or the day. "
+                f"Set the format: --time-format '{pair[0]}' or --time-format '{pair[1]}'."
             )
         return pair[month_first < day_first]
-    raise BadSource(f"{where} holds times in no format that is known. {advice}")
+    raise BadSource(f"{where} holds times in an unknown format. {advice}")
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The words that public data sets use: for columns, for kinds of events, and for an id that is missing. Pure."""
+"""Words that public data sets use for columns, kinds of events, and missing ids. Pure."""
 
 import re
 
@@ -47,10 +47,10 @@ COLUMNS = {
         "text": "text description desc summary overview plot synopsis abstract detaildesc about shortdescription",
     }.items()
 }
-"""By role, the names that say it, `plain`, the likelier first."""
+"""Usual column names by role, normalised by `plain`, most likely first."""
 
 ITEM_FILE_IDS = (*COLUMNS["item"], "id", "index", "key", "code")
-"""What names the id in a catalogue."""
+"""Usual names of the id column in a catalogue."""
 
 KINDS = {
     word: kind
@@ -75,11 +75,11 @@ KINDS = {
 
 _NOTHING = "nan null none na n/a \\n -1 undefined nil <na> #n/a nat (null) unknown anonymous guest"
 MISSING = ("", *_NOTHING.split(), "not set", "(not set)")
-"""What stands where an id is missing, in small letters."""
+"""Placeholders for missing ids, in lower case."""
 
 
 def plain(name: str) -> str:
-    """A column's name or a kind's word without case, punctuation and the type that some data sets append.
+    """A column or kind name in lower case, without punctuation and the type suffix of some data sets.
 
     >>> plain("User-ID"), plain("user_id:token")
     ('userid', 'userid')
@@ -88,5 +88,5 @@ def plain(name: str) -> str:
 
 
 def known_column(name: str) -> bool:
-    """Whether some role has this name."""
+    """Whether this is a usual name for any role."""
     return any(plain(name) in words for words in COLUMNS.values()) or plain(name) == "id"

@@ -1,4 +1,4 @@
-"""`ouzel train`: an adapter from events and items; see `docs/training.md`."""
+"""`ouzel train`: train an adapter from events and items; see `docs/training.md`."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
 from inference.training.feedback import erased
-from inference.training.feedback import events as told_by
+from inference.training.feedback import events as read_feedback
 from inference.training.histories import Histories
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
@@ -36,14 +36,14 @@ from schemas.shown import shown_in_line
 from streams.items.catalogue import Catalogue
 
 MOVIELENS_TERMS = (
-    "MovieLens-100K (Harper and Konstan, 2015) may be used for research and must not be passed on; none of it is in "
-    "this folder"
+    "MovieLens-100K (Harper and Konstan, 2015) may be used for research and must not be redistributed; none of it is "
+    "in this folder"
 )
-OWN_TERMS = "those of whoever holds it"
+OWN_TERMS = "as set by the owner of the data"
 
 
 class Base(Protocol):
-    """The language model that is trained on (`inference.training.learner.Base`)."""
+    """The base language model (`inference.training.learner.Base`)."""
 
     @property
     def name(self) -> str: ...
@@ -58,7 +58,7 @@ class Base(Protocol):
     def depths(self) -> Sequence[int]: ...
 
     def readings(self, items: Sequence[Candidate], count: int, seed: int, progress: Progress) -> NDArray[np.float32]:
-        """[count, items, 2, hidden]: of `count` variants of each item's text, the text itself first."""
+        """Readings of `count` variants of each item's text, the text itself first: [count, items, 2, hidden]."""
 
     def network(
         self,
@@ -73,15 +73,14 @@ class Base(Protocol):
         start: Adapter | None,
         items: Sequence[str],
     ) -> ItemTokenNetwork:
-        """A network to train, drawn from torch's random state."""
+        """A network to train, initialised from torch's random state."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """One training. `until`: the share of the stream that may be learned; the rest is never looked at. `start`: an
-    adapter to go on from, by name or folder; its sizes are then its own. `variants`: texts of each item, of which
-    all but one have something left out. `residuals`: learn something of single items too; `tower`: how wide
-    the part is that knows them by ids alone."""
+    """Options of a training. `until`: the share of the stream that may be learned; the rest is never used. `start`: an
+    adapter to continue from, by name or folder, whose sizes are kept. `variants`: texts per item, all but one of them
+    augmented. `residuals`: also learn parameters of single items; `tower`: the width of the tower over item ids."""
 
     out: Path
     until: float = 0.8
@@ -114,10 +113,10 @@ def train(
     terms: str = OWN_TERMS,
     progress: Progress = lambda label, done, total: None,
 ) -> tuple[Adapter, Trained]:
-    """Train on the first `until` of the events and write the adapter's folder. `weights`, by the ids of events, say how
-    much each counts.
+    """Train on the first `until` of the events and write the adapter's folder. `weights` are the weights of events, by
+    event id.
 
-    A checkpoint is kept beside the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
+    Checkpoints are stored next to the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
     `CheckpointError`, `WeightsError`.
     """
     stream = dataset.stream(options.seed, options.limit)
@@ -125,7 +124,7 @@ def train(
     counted = None if weights is None else [weights.get(event.id, 1.0) for event in stream]
     histories = Histories.of(stream, ids, feeling, counted)
     cut = histories.before(int(len(histories) * options.until))
-    histories = histories.first(cut)  # what comes later is not even there
+    histories = histories.first(cut)  # drops later events, so they cannot leak
     start = None if options.start is None else load(locate(options.start))
     since = _since(start, histories)
     if start is not None:
@@ -157,7 +156,7 @@ def train(
         progress=progress,
     )
     trained = course.run(resume=options.resume)
-    # Whatever was learned happened at or before the last of these events, and time moves on after it.
+    # All learned events are at or before the last of these, and time advances after it.
     end = Cut(ts=int(histories.ts[-1]) + 1, share=cut / len(stream))
     adapter = network.adapter(base.name, ids, trained.known, depths=base.depths, cut=end, figures=numbers(trained))
     about = About(
@@ -171,7 +170,7 @@ def train(
         items=int(histories.met(cut).sum()),
         text_only=not options.residuals,
         settings={**_settings(options, base), "number format": base.chosen},
-        started_from=f"{start.version}, before whose cut are {since:,} of these events" if start is not None else "",
+        started_from=f"{start.version}, which learned {since:,} of these events" if start is not None else "",
     )
     ndcgs = [one.ndcg for one in (trained.done.untrained, *(e.validation for e in trained.done.epochs)) if one]
     drawn = curves([e.loss for e in trained.done.epochs], ndcgs, trained.done.best, "Training in sequence")
@@ -184,10 +183,10 @@ def train(
 def from_feedback(
     feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None
 ) -> tuple[Dataset, dict[str, float]]:
-    """What people did with the lists that they were shown, and how much each event counts, by its id.
+    """Load users' reactions to their lists as a dataset, and the weight of each event by id.
 
-    `feedback` is as `ouzel read feedback` prints it, and `receipts` as `ouzel read privacy-receipts` does: what people
-    did before they were erased is left out. Raises `BadSource` where nothing of it can be used.
+    `feedback` is the output of `ouzel read feedback`, `receipts` that of `ouzel read privacy-receipts`: events from
+    before a user's erasure are left out. Raises `BadSource` if nothing is usable.
     """
     rows = Tally()
     held = {item.id: item for item in read_items(items, columns, rows)}
@@ -196,19 +195,19 @@ def from_feedback(
         with receipts.open("rb") as file:
             since = erased(_lines(file))
     with feedback.open("rb") as file:
-        told = told_by(_lines(file), since)
-    kept = tuple(event for event in told.events if event.item in held)
+        reactions = read_feedback(_lines(file), since)
+    kept = tuple(event for event in reactions.events if event.item in held)
     if not kept:
         raise BadSource(
-            f"no reaction in {feedback} is to an item of {items}: {told}. Write it with `ouzel read feedback`."
+            f"no reaction in {feedback} is to an item of {items}: {reactions}. Write it with `ouzel read feedback`."
         )
-    lost = len(told.events) - len(kept)
-    note = f"{shown_in_line(feedback.name)}: {told}; {lost:,} on items that are not in the catalogue"
-    return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), told.weights
+    lost = len(reactions.events) - len(kept)
+    note = f"{shown_in_line(feedback.name)}: {reactions}; {lost:,} on items that are not in the catalogue"
+    return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), reactions.weights
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file. One that is too long to be a record has other bytes, which are none either."""
+    """The lines of a file. Overlong lines are replaced by an invalid record."""
     return (b"?" if line is None else line for line in lines(chunks(file)))
 
 
@@ -220,11 +219,13 @@ def _texts(items: Sequence[Item]) -> list[Candidate]:
 
 
 def _since(start: Adapter | None, histories: Histories) -> int:
-    """How many of the events an adapter has learned from."""
+    """The number of events that an adapter has already learned."""
     if start is None:
         return 0
     if start.cut is None:
-        raise WeightsError("the adapter to go on from does not say until when it learned; train one with `ouzel train`")
+        raise WeightsError(
+            "the adapter to continue from has no training cutoff; use one that was trained with `ouzel train`"
+        )
     return int(np.searchsorted(histories.ts, start.cut.ts))
 
 
@@ -235,12 +236,12 @@ def _settings(options: Options, base: Base) -> dict[str, object]:
         if name not in {"out", "resume", "recipe", "plan", "lists", "start"}
     }
     parts = {name: msgspec.to_builtins(getattr(options, name)) for name in ("recipe", "plan", "lists")}
-    told: dict[str, object] = {"weights": base.version, **plain}
-    return told | {name: ", ".join(f"{key} {value}" for key, value in part.items()) for name, part in parts.items()}
+    found: dict[str, object] = {"weights": base.version, **plain}
+    return found | {name: ", ".join(f"{key} {value}" for key, value in part.items()) for name, part in parts.items()}
 
 
 def _mark(options: Options, base: Base, histories: Histories) -> str:
-    """Names what is trained on what, for checkpoints."""
+    """A digest of the data, options and weights, for checkpoints."""
     whole = blake2b(digest_size=16)
     whole.update(msgspec.json.encode({name: str(value) for name, value in _settings(options, base).items()}))
     whole.update(msgspec.json.encode([options.start, *histories.items]))

@@ -71,7 +71,7 @@ class ItemIndex:
         number = self._numbers.get(item)
         if number is None:
             if not self.room:
-                raise IndexFull(f"{self.unknown_limit:,} ids that are not in the catalogue are numbered, the maximum")
+                raise IndexFull(f"{self.unknown_limit:,} ids that are not in the catalogue are numbered, the limit")
             if self._free:
                 number = self._free.pop()
             else:
@@ -86,7 +86,7 @@ class ItemIndex:
         if before is not None and before >= 0:
             return before
         if len(self._ids) >= self._limit:
-            raise IndexFull(f"{self._limit:,} items are numbered, the maximum: restart to drop withdrawn ones")
+            raise IndexFull(f"{self._limit:,} items are numbered, the limit: restart the worker to drop withdrawn ones")
         number = self._numbers[item] = len(self._ids)
         self._ids.append(item)
         if before is not None:

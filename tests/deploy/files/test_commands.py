@@ -1,4 +1,4 @@
-"""The commands that read files: what they print first, and how they end."""
+"""The commands that read files: their reports and exit codes."""
 
 from pathlib import Path
 
@@ -50,12 +50,12 @@ def test_inspecting_items_prints_the_guesses_and_the_rows(items: str) -> None:
     assert isinstance(other.exception, BadSource)
 
 
-def test_a_limit_holds_for_inspecting(events: str) -> None:
+def test_limit_applies_to_inspecting(events: str) -> None:
     assert "3 used" in run("inspect-file", events, "--limit", "3").output
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train"])
-def test_a_file_without_a_like_is_said_first_and_ends_the_command(tmp_path: Path, command: str) -> None:
+def test_file_without_likes_ends_the_command_with_the_reason(tmp_path: Path, command: str) -> None:
     path = tmp_path / "e.csv"
     path.write_text(GOOD.replace(",5,", ",1,").replace(",4,", ",0,"))
     done = run(command, "--events", str(path))
@@ -75,9 +75,7 @@ def test_a_file_without_a_like_is_said_first_and_ends_the_command(tmp_path: Path
         ("--scene", "", "--scene takes 1 to 32 characters"),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_is_read(
-    events: str, option: str, value: str, says: str
-) -> None:
+def test_impossible_options_are_refused_before_reading(events: str, option: str, value: str, says: str) -> None:
     done = run("evaluate", "--events", events, option, value)
     assert done.exit_code == 2
     assert says in done.output

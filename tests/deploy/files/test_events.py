@@ -1,4 +1,4 @@
-"""Files of events as users have them: each case small, with what has to come out."""
+"""Event files in common formats: small cases with the expected result."""
 
 import gzip
 import re
@@ -31,7 +31,7 @@ def ratings(header: str = "user_id,item_id,rating,timestamp", time: str = "{0}",
 
 
 class Read:
-    """What came out of a file."""
+    """The result of reading a file."""
 
     def __init__(self, path: Path, limit: int | None = None, **wanted: object) -> None:
         with EventFile(path, EventColumns(**wanted), limit) as file:  # type: ignore[arg-type]
@@ -43,7 +43,7 @@ class Read:
         self.guesses = {guess.what: guess.meaning for guess in self.report.guesses}
 
 
-def test_a_plain_file(tmp_path):
+def test_plain_file_is_read(tmp_path):
     read = Read(written(tmp_path, "e.csv", ratings()))
     first = read.events[0]
     assert first == Event(id=first.id, user="u0", kind=EventKind.RATE, ts=T * 1000, item="i0", value=1.0)
@@ -69,7 +69,7 @@ def test_a_plain_file(tmp_path):
         '\ufeff"user_id","item_id","rating","timestamp"',
     ],
 )
-def test_usual_names_are_found_whatever_their_case(tmp_path, header):
+def test_usual_column_names_are_found_in_any_case(tmp_path, header):
     read = Read(written(tmp_path, "e.csv", ratings(header)))
     assert [(e.user, e.item, e.value, e.ts) for e in read.events[:2]] == [
         ("u0", "i0", 1.0, T * 1000),
@@ -77,7 +77,7 @@ def test_usual_names_are_found_whatever_their_case(tmp_path, header):
     ]
 
 
-def test_a_column_that_is_not_found_names_the_option(tmp_path):
+def test_missing_column_error_names_the_option(tmp_path):
     path = written(tmp_path, "e.csv", ratings("user_id,thing,rating,timestamp"))
     with pytest.raises(BadSource, match=r"no column that looks like the item.*user_id, thing.*--item-column"):
         Read(path)
@@ -113,7 +113,7 @@ def test_a_column_that_is_not_found_names_the_option(tmp_path):
         (["9/13/20", "9/14/20"], "%m/%d/%y", 1599955200),
     ],
 )
-def test_times_are_read_as_what_they_are(tmp_path, times, form, second):
+def test_times_are_read_in_their_format(tmp_path, times, form, second):
     lines = "".join(f'u{n},i{n},5,"{time}"\n' for n, time in enumerate(times * 5))
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"))
     assert read.events[0].ts == second * 1000
@@ -122,7 +122,7 @@ def test_times_are_read_as_what_they_are(tmp_path, times, form, second):
 
 
 @pytest.mark.parametrize(("time", "asks"), [("12/1/2010 8:26", "%m/%d/%Y %H:%M"), ("someday", "--time-format")])
-def test_times_that_are_not_clear_name_the_column_and_the_option(tmp_path, time, asks):
+def test_ambiguous_times_error_names_the_column_and_the_option(tmp_path, time, asks):
     path = written(tmp_path, "e.csv", ratings("user,item,rating,InvoiceDate", time))
     with pytest.raises(
         BadSource, match=f"'InvoiceDate'.*--time-format.*{re.escape(asks[:6])}" if "%" in asks else asks
@@ -130,7 +130,7 @@ def test_times_that_are_not_clear_name_the_column_and_the_option(tmp_path, time,
         Read(path)
 
 
-def test_a_time_format_and_a_zone_can_be_given(tmp_path):
+def test_time_format_and_a_zone_can_be_given(tmp_path):
     path = written(tmp_path, "e.csv", ratings("user,item,rating,InvoiceDate", "12/1/2010 8:26"))
     american, british = Read(path, time_format="%m/%d/%Y %H:%M"), Read(path, time_format="%d/%m/%Y %H:%M")
     assert american.events[0].ts == datetime(2010, 12, 1, 8, 26, tzinfo=UTC).timestamp() * 1000
@@ -139,7 +139,7 @@ def test_a_time_format_and_a_zone_can_be_given(tmp_path):
     assert american.events[0].ts - berlin.events[0].ts == 3_600_000
 
 
-def test_times_that_come_out_early_or_late_are_not_silent(tmp_path):
+def test_implausible_times_are_reported(tmp_path):
     read = Read(written(tmp_path, "e.csv", ratings(time="7")))
     assert "all times are before 1980" in read.warnings
     assert "--time-format" in read.warnings
@@ -147,7 +147,7 @@ def test_times_that_come_out_early_or_late_are_not_silent(tmp_path):
     assert "after 2100 in the column 'timestamp' (--time-format), first in row 31" in str(late.tally)
 
 
-def test_without_times_rows_are_in_order_and_the_report_says_so(tmp_path):
+def test_rows_without_times_keep_their_order_and_are_reported(tmp_path):
     path = written(tmp_path, "e.csv", "user,item,rating\nu,a,5\nu,b,4\nu,c,5\n")
     read = Read(path)
     assert [e.item for e in sorted(read.events, key=lambda e: e.ts)] == ["a", "b", "c"]
@@ -168,7 +168,7 @@ def test_without_times_rows_are_in_order_and_the_report_says_so(tmp_path):
         (["4,5", "5,0", "1,0"], 5, 4.5),
     ],
 )
-def test_the_scale_of_ratings_is_detected_and_named(tmp_path, values, best, first):
+def test_scale_of_ratings_is_detected_and_named(tmp_path, values, best, first):
     lines = "".join(f"u{n};i{n};{value};{T + n}\n" for n, value in enumerate(list(values) * 10))
     read = Read(written(tmp_path, "e.csv", f"user;item;rating;time\n{lines}"))
     assert read.guesses["rating"] == f"rating, the best is {best}"
@@ -177,7 +177,7 @@ def test_the_scale_of_ratings_is_detected_and_named(tmp_path, values, best, firs
     assert max(e.value or 0 for e in read.events) == 5.0
 
 
-def test_a_scale_that_is_no_scale_asks_for_the_option(tmp_path):
+def test_implausible_scale_asks_for_the_option(tmp_path):
     lines = "".join(f"u{n},i{n},{n * 50},{T + n}\n" for n in range(50))
     path = written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}")
     with pytest.raises(BadSource, match=r"ratings up to 2,450.*--rating-max"):
@@ -185,7 +185,7 @@ def test_a_scale_that_is_no_scale_asks_for_the_option(tmp_path):
     assert max(e.value or 0 for e in Read(path, rating_max=2450).events) == 5.0
 
 
-def test_a_single_outlier_does_not_make_a_scale(tmp_path):
+def test_single_outlier_does_not_make_a_scale(tmp_path):
     read = Read(written(tmp_path, "e.csv", ratings(rows=300) + f"u1,i1,50,{T}\n"))
     assert (read.tally.used, read.tally.bad) == (300, 1)
     assert "a rating above 5 in the column 'rating' (--rating-max)" in str(read.tally)
@@ -195,7 +195,7 @@ MISSING = ["nan", "NULL", "None", "NA", "\\N", "", "-1", "NaN", "null", "undefin
 
 
 @pytest.mark.parametrize("role", ["user", "item"])
-def test_words_for_a_missing_id_are_no_ids(tmp_path, role):
+def test_placeholder_ids_count_as_missing(tmp_path, role):
     lines = "".join(
         f"{word if role == 'user' else 'u1'},{'i1' if role == 'user' else word},5,{T}\n" for word in MISSING
     )
@@ -209,7 +209,7 @@ def test_words_for_a_missing_id_are_no_ids(tmp_path, role):
     assert (kept.tally.used, kept.tally.bad) == (len(MISSING), 1), "an empty id is none"
 
 
-def test_missing_ids_of_numbers_in_parquet(tmp_path):
+def test_missing_numeric_ids_in_parquet_are_counted(tmp_path):
     table = pa.table(
         {"user_id": [1.0, float("nan"), None, 3e9], "item_id": [1, 2, 3, 4], "rating": [5] * 4, "ts": [T] * 4}
     )
@@ -219,7 +219,7 @@ def test_missing_ids_of_numbers_in_parquet(tmp_path):
     assert read.tally.bad == 2
 
 
-def test_a_whole_number_is_one_id_however_it_is_written(tmp_path):
+def test_whole_number_is_one_id_in_any_notation(tmp_path):
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n1,7.0,5,{T}\n1.0,7,5,{T + 1}\n01,7.50,5,{T + 2}\n"))
     assert [(e.user, e.item) for e in read.events] == [("1", "7"), ("1", "7"), ("01", "7.50")]
     assert "1 with the item written like 1.0, read as 1" in str(read.tally)
@@ -233,13 +233,13 @@ WORDS = {
 
 
 @pytest.mark.parametrize(("word", "kind"), WORDS.items())
-def test_usual_words_for_kinds_are_known(tmp_path, word, kind):
+def test_usual_names_of_kinds_are_known(tmp_path, word, kind):
     read = Read(written(tmp_path, "e.csv", f"visitorid,itemid,event,timestamp\n1,2,{word},{T}\n"))
     assert [e.kind.value for e in read.events] == [kind]
     assert read.guesses["event"] == f"kind: {word} -> {kind} (1)"
 
 
-def test_other_words_are_named_with_the_option(tmp_path):
+def test_unknown_kinds_error_names_the_option(tmp_path):
     path = written(tmp_path, "e.csv", f"user,item,event,time\nu,i,buy,{T}\nu,i,teleport,{T}\nu,i,,{T}\n")
     read = Read(path)
     assert (read.tally.used, read.tally.bad) == (1, 2)
@@ -252,27 +252,27 @@ def test_other_words_are_named_with_the_option(tmp_path):
         Read(written(tmp_path, "n.csv", f"user,item,event,time\nu,i,teleport,{T}\n"))
 
 
-def test_a_column_called_type_that_holds_no_kinds_gives_way_to_ratings(tmp_path):
+def test_column_called_type_that_holds_no_kinds_gives_way_to_ratings(tmp_path):
     read = Read(written(tmp_path, "e.csv", f"user,item,type,rating,time\nu,i,hardback,5,{T}\n"))
     assert [(e.kind.value, e.value) for e in read.events] == [("rate", 5.0)]
 
 
-def test_one_kind_for_all_rows_and_an_id_of_ones_own(tmp_path):
+def test_kind_and_event_id_can_be_set_for_all_rows(tmp_path):
     path = written(tmp_path, "e.csv", f"who,track,at,ref\nann,t1,{T},a\n")
     read = Read(path, user="who", item="track", time="at", id="ref", fixed=EventKind.LIKE, scene="radio")
     assert read.events == [Event(id="a", user="ann", kind=EventKind.LIKE, ts=T * 1000, item="t1", scene="radio")]
 
 
-def test_rows_of_users_and_items_alone_are_clicks_or_purchases_and_that_is_said(tmp_path):
+def test_rows_with_only_users_and_items_become_clicks_or_purchases_as_reported(tmp_path):
     clicks = Read(written(tmp_path, "c.csv", f"user,item,time\nu,i,{T}\n"))
     orders = Read(written(tmp_path, "o.csv", f"CustomerID,StockCode,InvoiceDate,Quantity\n17.0,i,{T},6\n"))
     assert (clicks.events[0].kind, orders.events[0].kind) == (EventKind.CLICK, EventKind.PURCHASE)
     assert orders.events[0].user == "17"
-    assert "--kind says another" in clicks.warnings
+    assert "--kind sets another" in clicks.warnings
     assert "--rating-column" in clicks.warnings
 
 
-def test_nothing_that_counts_as_a_like_is_said(tmp_path):
+def test_file_without_likes_is_reported(tmp_path):
     path = written(tmp_path, "e.csv", "user,item,rating,time\n" + "".join(f"u{n},i,{n % 2},{T}\n" for n in range(40)))
     with EventFile(path) as file:
         assert "nothing counts as a like" in file.report.warnings[0]
@@ -283,7 +283,7 @@ def test_nothing_that_counts_as_a_like_is_said(tmp_path):
     assert not Read(path, rating_max=1).report.warnings
 
 
-def test_one_user_with_most_rows_and_rows_without_items_are_said(tmp_path):
+def test_dominant_user_and_rows_without_items_are_reported(tmp_path):
     lines = "".join(f"me,{'' if n % 2 else n},5,{T + n}\n" for n in range(60))
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"))
     assert "one user has 30 of 30 rows" in read.warnings
@@ -292,7 +292,7 @@ def test_one_user_with_most_rows_and_rows_without_items_are_said(tmp_path):
     assert "--item-column" in read.warnings
 
 
-def test_events_whose_items_the_catalogue_lacks_are_counted(tmp_path):
+def test_events_with_items_missing_from_the_catalogue_are_counted(tmp_path):
     with EventFile(written(tmp_path, "e.csv", ratings())) as file:
         assert file.compare({"i0", "i1"}, tmp_path / "items.csv", file.tally) == 10
         assert "20 of 30 events" in file.report.warnings[0]
@@ -301,7 +301,7 @@ def test_events_whose_items_the_catalogue_lacks_are_counted(tmp_path):
             file.check(0, tmp_path / "items.csv")
 
 
-def test_ids_are_those_of_what_a_row_says_not_of_its_file(tmp_path):
+def test_event_ids_depend_on_the_row_and_not_on_its_file(tmp_path):
     monday, tuesday = tmp_path / "monday", tmp_path / "tuesday"
     monday.mkdir()
     tuesday.mkdir()
@@ -323,7 +323,7 @@ def test_duplicates_are_counted_and_each_has_an_id(tmp_path):
     assert (dropped.tally.used, dropped.tally.dropped, dropped.tally.rows) == (10, 5, 15)
 
 
-def test_a_limit_reads_the_first_rows_only(tmp_path):
+def test_limit_reads_the_first_rows_only(tmp_path):
     path = written(tmp_path, "e.csv", ratings(rows=100))
     assert [e.ts for e in Read(path, limit=7).events] == [(T + 3600 * n) * 1000 for n in range(7)]
     packed = written(tmp_path, "e.csv.gz", gzip.compress(ratings(rows=100).encode()))
@@ -332,7 +332,7 @@ def test_a_limit_reads_the_first_rows_only(tmp_path):
     assert (Read(broken, limit=50).tally.used, Read(broken, limit=50).tally.bad) == (50, 0)
 
 
-def test_events_come_by_time_or_in_the_order_of_the_file(tmp_path):
+def test_events_are_sorted_by_time_or_keep_the_order_of_the_file(tmp_path):
     lines = "".join(f"u,i{n},5,{T + n % 3}\n" for n in range(9))
     with EventFile(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}")) as file:
         assert [e.item for e in file] == [f"i{n}" for n in range(9)]
@@ -340,7 +340,7 @@ def test_events_come_by_time_or_in_the_order_of_the_file(tmp_path):
         assert [file.time_at(n) for n in (0, 3, 8)] == [T * 1000, (T + 1) * 1000, (T + 2) * 1000]
 
 
-def test_files_without_names_are_told_by_their_content(tmp_path):
+def test_files_without_headers_are_recognised_by_their_content(tmp_path):
     taobao = "".join(f"{n % 9 + 1},{n + 100},25,{('pv', 'buy', 'cart', 'fav')[n % 4]},{T + n}\n" for n in range(40))
     film = "".join(f"{n % 9 + 1}::{n + 100}::{n % 5 + 1}::{T + n}\n" for n in range(40))
     clicks = "".join(f"{n % 9 + 1},2014-04-07T10:51:{n:02}.277Z,{n + 214536500},0\n" for n in range(40))
@@ -357,7 +357,7 @@ def test_files_without_names_are_told_by_their_content(tmp_path):
     assert named.events[0].user == "100"
 
 
-def test_values_of_a_file_are_never_in_what_is_told_of_it(tmp_path):
+def test_report_never_quotes_values_of_the_file(tmp_path):
     lines = f"secret-1,i,99,{T}\nnan,i,3,{T}\nsecret-2,i\nsecret-3,{{1}},3,{T}\nsecret-4,i,3,yesterday\nann,i,3,{T}\n"
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"), rating_max=5)
     assert (read.tally.used, read.tally.bad) == (1, 5)

@@ -1,4 +1,4 @@
-"""Files in every form that users have them in: each holds the same rows, and the name of the file decides nothing."""
+"""Files in all supported formats give the same rows, regardless of their names."""
 
 import bz2
 import gzip
@@ -91,11 +91,11 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_every_form_gives_the_same_events(tmp_path, wanted, name):
+def test_file_formats_all_give_the_same_events(tmp_path, wanted, name):
     assert events(put(tmp_path, name, FORMS[name])) == wanted
 
 
-def test_a_zip_of_one_file_is_read_and_one_of_more_is_not(tmp_path, wanted):
+def test_zip_is_read_only_with_a_single_file(tmp_path, wanted):
     path = tmp_path / "e.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("inside.csv", CSV)
@@ -106,17 +106,17 @@ def test_a_zip_of_one_file_is_read_and_one_of_more_is_not(tmp_path, wanted):
         events(path)
 
 
-def test_what_is_guessed_can_be_said(tmp_path, wanted):
+def test_guesses_can_be_overridden(tmp_path, wanted):
     assert events(put(tmp_path, "e", CSV.replace(",", "~")), delimiter="~") == wanted
     assert events(put(tmp_path, "t", CSV.replace(",", "\t")), delimiter="tab") == wanted
     cyrillic = CSV.replace("é", "ж").encode("cp1251")
     assert events(put(tmp_path, "c", cyrillic), encoding="cp1251")[0].item == "ж0"
-    with pytest.raises(BadSource, match="--encoding nonsense is not known"):
+    with pytest.raises(BadSource, match="--encoding nonsense is unknown"):
         events(put(tmp_path, "n", CSV), encoding="nonsense")
 
 
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "brotli", "none"])
-def test_parquet_however_it_is_compressed(tmp_path, wanted, compression):
+def test_parquet_is_read_with_any_compression(tmp_path, wanted, compression):
     table = pa.table({name: [row[name] for row in ROWS] for name in ROWS[0]})
     pq.write_table(table, tmp_path / "e", compression=compression)
     assert events(tmp_path / "e") == wanted
@@ -124,7 +124,7 @@ def test_parquet_however_it_is_compressed(tmp_path, wanted, compression):
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
-def test_parquet_of_every_kind_of_time(tmp_path, wanted, unit, zone):
+def test_parquet_is_read_with_any_type_of_time(tmp_path, wanted, unit, zone):
     times = pa.array([row["time"] * 10**9 for row in ROWS]).cast(pa.timestamp("ns", "UTC"))
     times = times.cast(pa.timestamp(unit, "UTC"))
     times = times.cast(pa.timestamp(unit, zone)) if zone else times.cast(pa.int64()).cast(pa.timestamp(unit))
@@ -133,7 +133,7 @@ def test_parquet_of_every_kind_of_time(tmp_path, wanted, unit, zone):
     assert events(tmp_path / "e") == wanted
 
 
-def test_parquet_with_types_that_data_sets_have(tmp_path, wanted):
+def test_parquet_is_read_with_common_column_types(tmp_path, wanted):
     columns = {
         "user": pa.array([row["user"].encode() for row in ROWS]),
         "item": pa.array([row["item"] for row in ROWS]).dictionary_encode(),
@@ -144,7 +144,7 @@ def test_parquet_with_types_that_data_sets_have(tmp_path, wanted):
     assert events(tmp_path / "e") == wanted
 
 
-def test_a_column_that_stands_twice_is_named(tmp_path):
+def test_duplicate_column_is_named(tmp_path):
     twice = pa.Table.from_arrays(
         [pa.array(["a"])] * 3 + [pa.array([5])] * 2, ["user", "item", "note", "rating", "rating"]
     )
@@ -164,12 +164,12 @@ def test_nested_objects_are_columns(tmp_path):
             EventFile(each, EventColumns(user="user"))
 
 
-def test_ids_as_mongodb_exports_them(tmp_path):
+def test_mongodb_ids_are_read(tmp_path):
     lines = [{"userId": {"$oid": f"u{n}"}, "item": "i", "rating": 5, "time": T + n} for n in range(20)]
     assert events(put(tmp_path, "e.jsonl", "".join(json.dumps(line) + "\n" for line in lines)))[1].user == "u1"
 
 
-def test_keys_of_later_lines_count(tmp_path):
+def test_keys_of_later_lines_become_columns(tmp_path):
     path = put(
         tmp_path,
         "e.jsonl",
@@ -189,25 +189,25 @@ def test_keys_of_later_lines_count(tmp_path):
         (b"\n \n", "is empty"),
         (b"{'user': 'u', 'item': 'i'}\n" * 3, "Python dictionaries .* not JSON. Convert it"),
         (b"{u'user': u'u'}\n", "Python dictionaries"),
-        (gzip.compress(CSV.encode() * 50)[:-40], "is cut short: its gzip data"),
-        (gzip.compress(CSV.encode())[:20] + b"damage" * 20, "is damaged|is cut short"),
-        (lzma.compress(CSV.encode())[:-20], "is cut short"),
+        (gzip.compress(CSV.encode() * 50)[:-40], "is truncated: its gzip data"),
+        (gzip.compress(CSV.encode())[:20] + b"damage" * 20, "is damaged|is truncated"),
+        (lzma.compress(CSV.encode())[:-20], "is truncated"),
         (b"SQLite format 3\0" + b"\0" * 100, "an SQLite database: export the table as CSV"),
         (b"\x80\x04\x95\x00\x01", "a Python pickle"),
         (b"<!DOCTYPE html><html>", "an HTML or XML page"),
         (b"PAR1 is only a beginning", "cannot be read"),
         (bytes(range(256)) * 40, "neither text nor Parquet|no column"),
-        (b"[]", "no JSON objects"),
+        (b"[]", "no readable JSON objects"),
     ],
 )  # fmt: skip
-def test_what_is_no_table_is_said(tmp_path, content, what):
+def test_file_without_a_table_is_refused_with_a_reason(tmp_path, content, what):
     with pytest.raises(BadSource, match=what):
         EventFile(put(tmp_path, "e.csv", content))
     with pytest.raises(BadSource, match="cannot be opened: No such file"):
         EventFile(tmp_path / "nowhere.csv")
 
 
-def test_a_quotation_mark_that_is_not_closed_costs_no_row(tmp_path):
+def test_unclosed_quotation_mark_loses_no_row(tmp_path):
     lines = [f"u{n},i{n},5,{T + n},fine" for n in range(100)]
     for at, stray in ((3, '"so good'), (40, 'so "good"'), (41, '5" disk'), (60, '"a" or "b"'), (97, 'bad"')):
         lines[at] = lines[at].replace("fine", stray)
@@ -216,19 +216,19 @@ def test_a_quotation_mark_that_is_not_closed_costs_no_row(tmp_path):
         assert [e.item for e in file] == [f"i{n}" for n in range(100)]
 
 
-def test_text_over_several_lines_is_one_field(tmp_path):
+def test_quoted_text_over_several_lines_is_one_field(tmp_path):
     lines = "".join(f'u{n},i{n},5,{T + n},"Great, with\na ""new"" line,\nand more"\n' for n in range(100))
     with EventFile(put(tmp_path, "e.csv", f"user,item,rating,time,review\n{lines}")) as file:
         assert (file.tally.used, file.tally.rows) == (100, 100)
 
 
-def test_marks_escaped_by_a_backslash(tmp_path):
+def test_backslash_escapes_are_read(tmp_path):
     lines = "".join(f'u{n},i{n},5,{T + n},"said \\"yes, no\\" twice"\n' for n in range(20))
     with EventFile(put(tmp_path, "e.csv", f"user,item,rating,time,review\n{lines}")) as file:
         assert (file.tally.used, file.tally.rows) == (20, 20)
 
 
-def test_rows_of_another_width_or_encoding_are_counted_with_their_numbers(tmp_path):
+def test_malformed_rows_are_counted_with_their_numbers(tmp_path):
     good = f"user,item,rating,time\nu,é,5,{T}\nu,i\nu,i,5,{T},more\n".encode()
     wide = b"".join(f"u,é{n},5,{T}\n".encode() for n in range(30))
     for tail, bad in ((b"", 2), (f"u,\xff,5,{T}\n".encode("latin-1"), 3)):
@@ -238,23 +238,23 @@ def test_rows_of_another_width_or_encoding_are_counted_with_their_numbers(tmp_pa
             assert "1: fewer fields than columns (4)" in told
             assert "1: more fields than columns (4)" in told
             assert "--delimiter" in told
-            assert ("not in the encoding" in told) == bool(tail)
+            assert ("not in the file's encoding" in told) == bool(tail)
 
 
-def test_json_lines_that_are_no_objects_are_counted(tmp_path):
+def test_json_lines_other_than_objects_are_counted(tmp_path):
     lines = LINES + '[1]\n"text"\n{"user": \nnull\n\n12\n'
     with EventFile(put(tmp_path, "e.jsonl", lines)) as file:
         assert (file.tally.used, file.tally.bad) == (20, 5)
         assert "5: not a JSON object" in str(file.tally)
 
 
-def test_without_the_reader_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):
+def test_missing_reader_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(MissingPart, match="Run: pip install duckdb"):
         EventFile(put(tmp_path, "e.csv", CSV))
 
 
-def test_nothing_is_downloaded_and_nothing_is_left_behind(tmp_path, monkeypatch):
+def test_reading_downloads_nothing_and_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     with EventFile(put(tmp_path, "e.csv", CSV)) as file:

@@ -1,4 +1,4 @@
-"""Catalogues as users have them."""
+"""Catalogue files in common formats."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from schemas.items import Item
 
 
 class Read:
-    """What came out of a file."""
+    """The result of reading a file."""
 
     def __init__(self, folder: Path, text: str | bytes, **wanted: object) -> None:
         path = folder / "items.csv"
@@ -24,7 +24,7 @@ class Read:
         self.guesses = {guess.what: guess.meaning for guess in file.report.guesses}
 
 
-def test_a_plain_catalogue(tmp_path):
+def test_plain_catalogue_is_read(tmp_path):
     read = Read(tmp_path, "item_id,title,genres\ni0,Heat,Crime|Drama\ni1,Toy  Story,\n")
     assert [(i.id, i.title, i.attributes) for i in read.items] == [
         ("i0", "Heat", ("Crime", "Drama")),
@@ -49,12 +49,12 @@ def test_a_plain_catalogue(tmp_path):
         ("[]", ()),
     ],
 )
-def test_labels_however_they_are_written(tmp_path, genres, found):
+def test_labels_are_read_in_any_notation(tmp_path, genres, found):
     cell = genres.replace('"', '""')
     assert Read(tmp_path, f'item_id,title,genres\ni0,T,"{cell}"\n').items[0].attributes == found
 
 
-def test_an_object_is_no_list_of_labels(tmp_path):
+def test_object_is_not_read_as_labels(tmp_path):
     wifi = {"wifi": {"free": True}}
     rows = [
         {"business_id": f"b{n}", "name": f"P {n}", "categories": ["Cafes"], "attributes": wifi if n else {}}
@@ -66,7 +66,7 @@ def test_an_object_is_no_list_of_labels(tmp_path):
     assert list(labels('{"a": 1}', "|")) == []
 
 
-def test_long_labels_are_split_or_left_out_and_counted_and_the_item_stays(tmp_path):
+def test_long_labels_are_split_or_left_out_and_counted(tmp_path):
     long = "Action, Adventure, Comedy, Drama, Sci-Fi, Space, Mystery, Shounen, Military, Magic"
     read = Read(tmp_path, f'item_id,title,genres\ni0,T,"{long}"\ni1,T,"{"x" * 70}|short"\n', separator="|")
     assert read.items[0].attributes[:2] == ("Action", "Adventure")
@@ -78,12 +78,12 @@ def test_long_labels_are_split_or_left_out_and_counted_and_the_item_stays(tmp_pa
     assert "more than 32 labels" in str(many.tally)
 
 
-def test_keys_of_later_lines_count(tmp_path):
+def test_keys_of_later_lines_become_columns(tmp_path):
     lines = ['{"item_id": "i0", "title": "T"}', '{"item_id": "i1", "title": "T", "description": "D", "genres": ["G"]}']
     assert [(i.text, i.attributes) for i in Read(tmp_path, "\n".join(lines)).items] == [("", ()), ("D", ("G",))]
 
 
-def test_the_id_of_a_catalogue_has_a_name_of_its_own(tmp_path):
+def test_id_column_of_a_catalogue_is_found(tmp_path):
     text = "name,id,contributor_id,description\nPie,40893,55,Good\nSoup,40894.0,55,Hot\n"
     assert [(i.id, i.title, i.text) for i in Read(tmp_path, text).items] == [
         ("40893", "Pie", "Good"),
@@ -98,13 +98,13 @@ def test_the_id_of_a_catalogue_has_a_name_of_its_own(tmp_path):
         Read(tmp_path, "item_id,price\nx,5\n")
 
 
-def test_latin_1_and_semicolons(tmp_path):
+def test_latin_1_with_semicolons_is_read(tmp_path):
     read = Read(tmp_path, '"ISBN";"Book-Title"\n"9X";"Männer & Söhne"\n'.encode("latin-1"))
     assert [(i.id, i.title) for i in read.items] == [("9X", "Männer & Söhne")]
     assert read.guesses["encoding"].startswith("windows-1252")
 
 
-def test_what_cannot_be_used_is_counted_and_what_is_too_long_is_cut(tmp_path):
+def test_unusable_items_are_counted_and_long_texts_truncated(tmp_path):
     text = (
         f"item_id,title,description\n,A,\nnan,A,\ni1,,\ni2,nan,\n{'x' * 129},A,\ni3,{'t' * 400},{'d' * 5000}\ni3,B,\n"
     )
@@ -116,20 +116,20 @@ def test_what_cannot_be_used_is_counted_and_what_is_too_long_is_cut(tmp_path):
         "no id",
         "--keep-missing",
         "2: no title in the column 'title'",
-        "cut to the contract's length",
-        "the last counts",
+        "cut to the maximum length",
+        "the last one counts",
     ):
         assert part in told
     assert "5 of 7 rows" in read.report.warnings[0]
     assert next(i.id for i in Read(tmp_path, text, keep_missing=True).items) == "nan"
 
 
-def test_the_time_of_publishing(tmp_path):
+def test_publication_times_are_read(tmp_path):
     read = Read(tmp_path, "item_id,title,out\ni,T,2020-01-02\nj,U,\n", published="out")
     assert [item.published for item in read.items] == [1577923200000, None]
 
 
-def test_a_catalogue_without_names_is_an_id_a_title_and_labels(tmp_path):
+def test_catalogue_without_a_header_has_id_title_and_labels(tmp_path):
     read = Read(tmp_path, "".join(f"{n}::Film {n} (1995)::Animation|Children's\n" for n in range(1, 9)))
     assert [(i.id, i.title, i.attributes) for i in read.items[:1]] == [
         ("1", "Film 1 (1995)", ("Animation", "Children's"))

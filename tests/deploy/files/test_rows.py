@@ -1,4 +1,4 @@
-"""No row of a file disappears, whatever is in it."""
+"""Every row of a file is accounted for, with any content."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], ma
 @QUIET
 @given(rows=TABLES, drop=st.booleans(), missing=st.booleans())
 @example(rows=[("u1", "i1", "5", "1600000000")] * 3, drop=True, missing=False)
-def test_used_and_rejected_and_dropped_are_all_rows(
+def test_used_rejected_and_dropped_add_up_to_all_rows(
     tmp_path: Path, rows: list[tuple[str, ...]], drop: bool, missing: bool
 ) -> None:
     out = io.StringIO()
@@ -66,7 +66,7 @@ def test_stray_marks_and_ragged_lines_lose_no_line(tmp_path: Path, cells: list[l
 @given(st.binary(max_size=300), st.sampled_from(HEADS), st.booleans())
 @example(b'a,b,c,"unclosed', b"user,item,rating,ts\n", True)
 @example(b"a,b,c,\x00\n1,2,3,4", b"user,item,rating,ts\n", True)
-def test_no_bytes_crash_the_reader(tmp_path: Path, tail: bytes, head: bytes, events: bool) -> None:
+def test_reader_survives_any_bytes(tmp_path: Path, tail: bytes, head: bytes, events: bool) -> None:
     path = tmp_path / "fuzz"
     path.write_bytes(head + tail)
     try:

@@ -1,4 +1,4 @@
-"""`ouzel train` from end to end on a tiny model: an adapter that the engine takes, and what its card says."""
+"""`ouzel train` end to end on a tiny model: an adapter that the engine loads, and its model card."""
 
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def test_model_card_has_the_required_facts(made: Path) -> None:
 
 
 def test_interrupted_training_resumes_to_the_same_weights(made: Path, tmp_path: Path) -> None:
-    """Stopped in each of its epochs, in sequence and on lists, with dropout, variants and negatives drawn."""
+    """Interrupted in each epoch, in sequence and on lists, with random dropout, variants and negatives."""
     folder = tmp_path / "stopped"
     seen: list[str] = []
 
@@ -128,7 +128,7 @@ def test_continued_training_learns_new_events(made: Path, tmp_path: Path) -> Non
     assert later.cut.share == 1.0
     assert trained.begin >= int(0.8 * len(world.events(PEOPLE)))
     assert trained.done.untrained is not None
-    assert trained.done.untrained.ndcg > 0.3  # of 24 items: what the adapter knew when it began
+    assert trained.done.untrained.ndcg > 0.3  # over 24 items, before this training
     assert set(later.items) <= set(world.ITEMS)
     assert load(tmp_path / "next").version != load(made).version
     assert "Continues from" in (tmp_path / "next" / "card.md").read_text()
@@ -138,7 +138,7 @@ def test_adapter_without_a_cutoff_cannot_be_continued(tmp_path: Path) -> None:
     from inference.item_tokens.adapter import save
 
     folder = save(tmp_path / "old", tiny.adapter(), "")
-    with pytest.raises(WeightsError, match="until when"):
+    with pytest.raises(WeightsError, match="no training cutoff"):
         train(dataset(), options(tmp_path / "new", start=str(folder)), world.Base())
 
 
