@@ -1,22 +1,22 @@
-"""What can go wrong when the parts are started, and what is said of any failure.
+"""Errors of the command line and of local processes, and user-facing messages for known failures.
 
 DeployError
-├── MissingPart     a program that this needs is not on this machine; the message says how to get it
-├── StartFailed     a child ended, or did not answer in time; the message ends with the last lines of its log
-├── TooSlow         something that was waited for did not come about in time; the message says what
-├── TopicsDiffer    a topic exists with other settings than the contract's
-└── BadSource       a file of events or items cannot be read as asked
+├── MissingPart     a required program or package is not installed; the message says how to get it
+├── StartFailed     a child process exited or did not answer in time; the message ends with the last lines of its log
+├── TooSlow         a condition was not met in time; the message says which
+├── TopicsDiffer    a topic has different settings than the contract
+└── BadSource       a file of events or items cannot be read
 """
 
 import sys
 
 
 class DeployError(Exception):
-    """The root of what this package raises."""
+    """Base class of the errors that this package raises."""
 
 
 class MissingPart(DeployError):
-    """`part` is not on this machine; `remedy` is the operator's next step."""
+    """`part` is not installed; `remedy` is the operator's next step."""
 
     def __init__(self, part: str, remedy: str) -> None:
         super().__init__(f"{part} was not found. {remedy}")
@@ -25,23 +25,23 @@ class MissingPart(DeployError):
 
 
 class StartFailed(DeployError):
-    """A child process ended or did not answer before its deadline."""
+    """A child process exited or did not answer before its deadline."""
 
 
 class TooSlow(DeployError):
-    """A condition did not come true before its deadline."""
+    """A condition was not met before its deadline."""
 
 
 class TopicsDiffer(DeployError):
-    """A topic exists, but not as the contract has it."""
+    """A topic has different settings than the contract."""
 
 
 class BadSource(DeployError):
-    """A file of events or items cannot be read as asked."""
+    """A file of events or items cannot be read."""
 
 
 def first_of(error: BaseException) -> BaseException:
-    """The failure that matters of a group: the first that this project raises on purpose, else the first."""
+    """The most relevant error of a group: the first known one (see `expected`), else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [first_of(each) for each in error.exceptions]
@@ -49,19 +49,19 @@ def first_of(error: BaseException) -> BaseException:
 
 
 def expected(error: BaseException) -> str | None:
-    """The sentence for a failure that is none of the code's; None for a fault in the code."""
+    """The message for a known failure; None for a bug."""
     error = first_of(error)
-    # What was never imported was never raised.
+    # Only loaded modules can have raised their errors; importing them here would be slow.
     known = [("inference.errors", "InferenceError"), ("streams.errors", "StreamsError")]
     loaded = [getattr(sys.modules[module], name) for module, name in known if module in sys.modules]
     if isinstance(error, (DeployError, *loaded)):
         return str(error)
     if "aiokafka.errors" in sys.modules and isinstance(error, sys.modules["aiokafka.errors"].KafkaError):
-        return f"the brokers failed: {error!r}. Check that they run, and the address and the login."
+        return f"the brokers failed: {error!r}. Check that they are running, and check the address and the login."
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.strerror}: {error.filename}. Check that it is there, and that it may be read and written."
+        return f"{error.strerror}: {error.filename}. Check that it exists and is readable and writable."
     if isinstance(error, TimeoutError):
-        return str(error) or "something did not answer in time. End other programs, and try again."
+        return str(error) or "an operation timed out. Stop other programs, and try again."
     if isinstance(error, OSError):
-        return f"the system refused something: {error}. Check disk, network and permissions."
+        return f"a system call failed: {error}. Check disk, network and permissions."
     return None

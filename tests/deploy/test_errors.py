@@ -18,31 +18,31 @@ from streams.errors import BadSetting
         (WeightsError("no weights"), "no weights"),
         (BadSetting("no setting"), "no setting"),
         (KafkaConnectionError("gone"), "the brokers failed"),
-        (TimeoutError(), "did not answer in time"),
+        (TimeoutError(), "an operation timed out"),
         (TimeoutError("the lamp is slow"), "the lamp is slow"),
         (PermissionError(13, "Permission denied", "lamp.json"), "Permission denied: lamp.json"),
-        (ConnectionResetError("reset"), "the system refused something: reset"),
+        (ConnectionResetError("reset"), "a system call failed: reset"),
         (ExceptionGroup("tasks", [ExceptionGroup("tasks", [StartFailed("it ended")])]), "it ended"),
     ],
 )
-def test_an_expected_failure_is_a_sentence(error: Exception, says: str) -> None:
+def test_known_failure_has_a_one_line_message(error: Exception, says: str) -> None:
     sentence = expected(error)
     assert sentence is not None
     assert says in sentence
     assert "\n" not in sentence
 
 
-def test_a_fault_in_the_code_is_none() -> None:
+def test_bug_has_no_message() -> None:
     assert expected(KeyError("x")) is None
     assert expected(ExceptionGroup("tasks", [KeyError("x")])) is None
 
 
-def test_of_several_failures_the_one_on_purpose_matters() -> None:
+def test_group_reports_its_known_failure_first() -> None:
     wanted = StartFailed("it ended")
     assert first_of(ExceptionGroup("a", [KeyError("x"), ExceptionGroup("b", [wanted])])) is wanted
 
 
-def test_a_fault_is_a_sentence_and_its_traceback_is_kept(
+def test_bug_is_reported_in_one_line_with_a_log(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(**_: object) -> None:
