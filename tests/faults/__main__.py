@@ -1,4 +1,4 @@
-"""The command: break things on a schedule, and say what came of it.
+"""The command: inject faults on a schedule, and report the results.
 
 python -m tests.faults --faults 100 --json faults.json
 """
@@ -19,35 +19,38 @@ from tests.faults.schedule import Kind
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--faults", default=100, show_default=True, type=click.IntRange(1), help="How many, over all brokers.")
-@click.option("--seed", default=1, show_default=True, help="Another number is another schedule.")
+@click.option(
+    "--faults", default=100, show_default=True, type=click.IntRange(1), help="Number of faults over all brokers."
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of the schedule.")
 @click.option(
     "--broker",
     type=click.Choice(sorted(BROKERS)),
-    help="Only on this one. [default: half of the faults on each, one after the other]",
+    help="Use only this broker. [default: half of the faults on each, one after the other]",
 )
 @click.option(
     "--kind",
     "kinds",
     multiple=True,
     type=click.Choice([kind.value for kind in Kind]),
-    help="Only this kind; may be given several times. [default: all that this machine can do]",
+    help="Only this kind; repeatable. [default: all kinds that this machine supports]",
 )
-@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
+@click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures to this file.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the logs in this folder. [default: they are kept where a promise did not hold]",
+    help="Keep the logs in this folder. [default: a temporary folder, printed if a promise was broken]",
 )
 def main(  # noqa: PLR0917 - options are its arguments
     faults: int, seed: int, broker: str | None, kinds: tuple[str, ...], file: Path | None, keep: Path | None
 ) -> None:
-    """Run the pipeline under load, break it on a seeded schedule, and compare with an undisturbed fold of the input.
+    """Run the pipeline under load, inject faults on a seeded schedule, and compare with an undisturbed fold of the
+    input.
 
-    Ends with status 1 if a promise did not hold: an accepted event lost or folded twice, a refused one without its
-    letter, a person without a list in time, a worker that did not come back. Apache Kafka is looked for in KAFKA_HOME.
+    Exits with status 1 if a promise was broken: an accepted event lost or folded twice, a refused one without a dead
+    letter, a user without a list in time, a worker that did not recover. Finds Apache Kafka through KAFKA_HOME.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the harness's own clients, while the broker is away
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the harness's clients log every lost connection
     folder = keep or Path(tempfile.mkdtemp(prefix="ouzel-faults-"))
     options = Options(
         faults=faults,
@@ -63,7 +66,7 @@ def main(  # noqa: PLR0917 - options are its arguments
     if file is not None:
         file.write_text(json.dumps(summary(sessions), indent=2) + "\n")
     if any(session.broken for session in sessions):
-        _say(f"the logs are in {folder}; run it again with --seed {seed}")
+        _say(f"the logs are in {folder}; repeat the run with --seed {seed}")
         sys.exit(1)
 
 

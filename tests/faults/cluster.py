@@ -1,7 +1,7 @@
-"""An Apache Kafka whose workers can lose a right, and lose its address: the harness itself keeps both.
+"""An Apache Kafka broker that can revoke workers' rights and change its address, without affecting the harness.
 
-The plain listener is the harness's, which may do everything. The workers log in on another one, which is at one of two
-addresses; they know both.
+The harness uses the plain listener, with all rights. Workers log in on a second listener, at one of two addresses; they
+know both.
 """
 
 import secrets
@@ -28,11 +28,11 @@ allow.everyone.if.no.acl.found=true
 """  # noqa: E501 - a line of properties is one line
 
 Right = tuple[str, str, str]
-"""An operation, the sort of resource ("topic" or "group"), and its name."""
+"""An operation, the type of resource ("topic" or "group"), and its name."""
 
 
 class FaultyKafka(KafkaBroker):
-    """The broker; `for_workers` are the settings with which a worker reaches it."""
+    """The broker; `for_workers` are the connection settings of workers."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -62,16 +62,16 @@ class FaultyKafka(KafkaBroker):
         return "".join(f"{name}={value}\n" for name, value in plain.items()) + secure
 
     def move(self) -> None:
-        """From its next start on, the workers find it at their other address."""
+        """Use the workers' other address from the next start."""
         self._logins.reverse()
         (self.folder / "server.properties").write_text(self.properties())
 
     def revoke(self, right: Right) -> None:
-        """The workers may not do this from now on."""
+        """Deny workers this right."""
         self._acl("--add", right)
 
     def restore(self, right: Right) -> None:
-        """They may again."""
+        """Restore the right."""
         self._acl("--remove", right, "--force")
 
     def configure(self, topic: str, **config: object) -> None:

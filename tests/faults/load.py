@@ -1,4 +1,4 @@
-"""People who go on doing things, whatever breaks: a steady stream of events, and bursts; and when each was accepted."""
+"""The load: a steady stream of events and bursts during all faults, with the time at which each was accepted."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ from schemas.topics import EVENTS
 from tests.faults.verdict import Place
 from tests.support.plane import Sent, traffic
 
-PEOPLE, ITEMS = 60, 40
+USERS, ITEMS = 60, 40
 PARTITIONS = 4
-"""Of these the load goes to; partitions that are added have users of their own."""
+"""Partitions that receive the load; partitions added later have separate users."""
 
 TICK_SECONDS = 0.2
 SEND_SECONDS = 90.0
-"""How long a send is tried again: longer than a broker is away."""
+"""Timeout of send retries: longer than any broker outage."""
 
 
 def now_ms() -> int:
@@ -27,18 +27,18 @@ def now_ms() -> int:
 
 
 def partitioner(key: bytes | None, partitions: list[int], available: list[int]) -> int:
-    """Where Kafka's clients send a key while there are `PARTITIONS` partitions."""
+    """The partition of a key as if the topic had `PARTITIONS` partitions."""
     first = sorted(partitions)[:PARTITIONS]
     return int(DefaultPartitioner()(key, first, first))
 
 
 class Load:
-    """Sends `rate` events a second until stopped. `accepted` says when the broker had the record at a place."""
+    """Sends `rate` events a second until stopped. `accepted` has the time at which the broker took each record."""
 
     def __init__(self, bootstrap: str, seed: int, rate: float) -> None:
         self.accepted: dict[Place, float] = {}
         self.bases: dict[int, int] = {}
-        """By partition, what is added to its offsets: where the topic was recreated, the old one's end."""
+        """Offset added per partition: the end of the old topic, if the topic was recreated."""
         self._bootstrap = bootstrap
         self._seed = seed * 1_000_000
         self._count = max(1, round(rate * TICK_SECONDS))
@@ -58,7 +58,7 @@ class Load:
         self.resume()
 
     async def stop(self) -> None:
-        """Send no more, and wait until everything sent has been accepted or given up."""
+        """Stop sending, and wait until every record was accepted or given up."""
         if self._task is None:
             return
         await self.pause()
@@ -72,23 +72,23 @@ class Load:
         self._task = None
 
     async def flush(self) -> None:
-        """Wait until everything that was sent before this has been accepted or given up."""
+        """Wait until every record sent so far was accepted or given up."""
         if self._open:
             await asyncio.wait(set(self._open))
 
     async def burst(self, count: int) -> None:
-        """`count` events of everybody at once."""
-        await self.send(traffic(self._next_seed(), count, PEOPLE, ITEMS, now_ms()))
+        """Send `count` events of all users at once."""
+        await self.send(traffic(self._next_seed(), count, USERS, ITEMS, now_ms()))
 
     async def send(self, records: Iterable[Sent]) -> None:
-        """Hand records to the producer; when they are in is noted in `accepted`."""
+        """Send records; `accepted` gets their times."""
         for key, value in records:
             future = await self._producer.send(EVENTS.name, value, key=key)
             self._open.add(future)
             future.add_done_callback(self._sent)
 
     async def send_apart(self, records: Iterable[Sent], partition: int | None = None, **options: Any) -> list[Place]:
-        """Send records through a producer with these options, to `partition` if given, and wait until they are in."""
+        """Send records through a new producer with these options, to `partition` if given, and wait for them."""
         async with AIOKafkaProducer(bootstrap_servers=self._bootstrap, partitioner=partitioner, **options) as producer:
             while partition is not None and partition not in await producer.partitions_for(EVENTS.name):
                 await producer.client.force_metadata_update()
@@ -98,15 +98,15 @@ class Load:
         return places
 
     def place(self, record: Any) -> Place:
-        """Where something stands that has a partition and an offset of the topic as it is now."""
+        """The place of a record of the current topic."""
         return record.partition, record.offset + self.bases.get(record.partition, 0)
 
     def accept(self, places: Iterable[Place]) -> None:
-        """The broker has had these since now."""
+        """Record these as accepted now."""
         self.accepted.update(dict.fromkeys(places, time.monotonic()))
 
     async def pause(self) -> None:
-        """Send nothing more, and wait until everything sent is in, until `resume`."""
+        """Stop sending until `resume`, and wait until every record was accepted."""
         await self._end()
         await self.flush()
 

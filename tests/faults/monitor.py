@@ -1,6 +1,6 @@
-"""A real Prometheus with the rules that Ouzel ships, which scrapes the workers of a run and says which alerts fire.
+"""A real Prometheus with Ouzel's rules, which scrapes the workers of a run and reports firing alerts.
 
-A run has no five minutes for an alert: every `for` and every window is cut to seconds; expressions and labels stay.
+To save time, every `for` and every window is shortened to seconds; expressions and labels stay the same.
 """
 
 import json
@@ -17,13 +17,13 @@ FOR, WINDOW = "1s", "20s"
 READY_SECONDS = 120.0
 
 
-def hurried(rules: str) -> str:
-    """The rules with each `for` and each window cut short."""
+def accelerated(rules: str) -> str:
+    """The rules with each `for` and each window shortened."""
     return re.sub(r"\[\d+[smhd]\]", f"[{WINDOW}]", re.sub(r"\bfor: \d+[smhd]\b", f"for: {FOR}", rules))
 
 
 class Monitor:
-    """Prometheus, from `start` to `stop`. `program` is where it is."""
+    """Prometheus, from `start` to `stop`. `program` is the path of its executable."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self._program = program
@@ -33,7 +33,7 @@ class Monitor:
 
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "rules.yml").write_text(hurried(RULES.read_text()))
+        (self._folder / "rules.yml").write_text(accelerated(RULES.read_text()))
         self.scrape([])
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -63,13 +63,13 @@ class Monitor:
             self._child = None
 
     def scrape(self, ports: list[int]) -> None:
-        """From now on, the workers are at these ports."""
+        """Set the ports of the workers."""
         aside = self._folder / "workers.aside"
         aside.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in ports]}]))
         aside.replace(self._folder / "workers.json")
 
     async def firing(self, session: aiohttp.ClientSession) -> set[str]:
-        """The alerts that fire, each with its cause if it has one; none while Prometheus is not up."""
+        """The firing alerts, with their causes if any; none while Prometheus is down."""
         try:
             async with session.get(f"http://127.0.0.1:{self._port}/api/v1/alerts") as reply:
                 alerts = (await reply.json())["data"]["alerts"]

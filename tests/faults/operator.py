@@ -1,5 +1,5 @@
-"""What an operator would have been told: series that rose on /metrics, pages that did not answer, lines in the logs,
-and alerts of a real Prometheus."""
+"""The signs that an operator would see: series that rose on /metrics, pages that did not answer, lines in the logs, and
+alerts of a real Prometheus."""
 
 import asyncio
 import re
@@ -71,11 +71,11 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
         f"{ALERT}OuzelUnserved permission",
     ),
 } | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
-"""Of each kind, the series and log lines (patterns) that should tell of it."""
+"""The series and log lines (patterns) that reveal each kind of fault."""
 
 LOG = "log: "
 MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
-    Kind.CODEC: (),  # what is read as any other record is no fault
+    Kind.CODEC: (),  # these records are read like any others
     Kind.TRANSACTION: ("metric",),
     Kind.OVERSIZED: ("log", "metric"),
     Kind.RETENTION_GAP: ("log", "metric"),
@@ -84,11 +84,11 @@ MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
     Kind.TOPIC_RECREATED: ("log", "metric", "alert"),
     Kind.PERMISSION_REVOKED: ("log", "metric", "alert"),
 }
-"""Of some kinds, all that must tell of them; of the others, any sign will do."""
+"""The signs that some kinds require; for other kinds, any sign is enough."""
 
 
 def silent(kind: Kind, told: Collection[str], *, alerts: bool) -> list[str]:
-    """What should have told of a fault and did not; `alerts` says whether there is a Prometheus."""
+    """The required signs of a fault that are missing; `alerts` says whether there is a Prometheus."""
     found = {"log": LOG, "metric": "ouzel_", "alert": ALERT}
     if kind not in MUST_TELL:
         return [] if told else ["anything"]
@@ -110,14 +110,14 @@ class Operator:
         self._task: asyncio.Task[None] | None = None
 
     def follow(self, name: str, port: int, log: Path) -> None:
-        """A worker has started. Its counters start at 0."""
+        """Follow a worker that has started, with its counters at 0."""
         self._pages[name] = port
         self._last = {key: value for key, value in self._last.items() if key[0] != name}
         self._logs.setdefault(log, 0)
         self._scrape_those()
 
     def leave(self, name: str) -> None:
-        """A worker was ended on purpose and does not come back."""
+        """Stop following a worker that was stopped on purpose."""
         self._pages.pop(name, None)
         self._scrape_those()
 
@@ -132,14 +132,14 @@ class Operator:
             await asyncio.to_thread(self.monitor.stop)
 
     def mark(self) -> None:
-        """Forget what was told until now."""
+        """Reset the signs."""
         self._alerts.clear()
         self._rose.clear()
         self._silent = 0
         self._logs = {log: log.stat().st_size if log.exists() else 0 for log in self._logs}
 
     def told(self, kind: Kind) -> list[str]:
-        """Which of the signs of `kind` were seen since the mark."""
+        """The signs of `kind` since the mark."""
         lines = "\n".join(self._since(log, start) for log, start in self._logs.items())
         found: dict[str, None] = {}
         for sign in SIGNS[kind]:
@@ -156,7 +156,7 @@ class Operator:
         return list(found)
 
     async def alarmed(self, kind: Kind, *, seconds: float) -> None:
-        """Wait until an alert of those that should tell of `kind` fires. TimeoutError after `seconds`."""
+        """Wait until an alert for `kind` fires. TimeoutError after `seconds`."""
         if self.monitor is None:
             return
         async with asyncio.timeout(seconds):

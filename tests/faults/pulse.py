@@ -1,4 +1,4 @@
-"""Whether the machine itself stands still: no deadline can be kept while nothing runs."""
+"""Detect stalls of the whole machine, during which no deadline can be met."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ from tests.faults.verdict import Outage
 
 BEAT_SECONDS = 0.1
 STILL_SECONDS = 0.5
-"""A beat that is later than this by so much tells of a machine that had no time for anybody."""
+"""A beat later than this counts as a stall of the machine."""
 
 
 class Pulse:
-    """Beats until stopped. `stalls` are the times in which it could not."""
+    """Beats until stopped, recording `stalls`."""
 
     def __init__(self) -> None:
         self.stalls: list[Outage] = []
@@ -26,7 +26,7 @@ class Pulse:
             await asyncio.wait([self._task])
 
     def seconds(self) -> float:
-        """How long the machine stood still, all in all."""
+        """The total duration of all stalls."""
         return sum(stall.ended - stall.began for stall in self.stalls)
 
     async def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run comes to: the JSON, the table, and the words. Pure."""
+"""The report of a run: JSON, table and summary. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from tests.faults.verdict import quantiles, together
 
 
 def summary(sessions: Sequence[Session]) -> dict[str, Any]:
-    """The figures of a run, with exactly the keys that docs/faults.md names."""
+    """The figures of a run, with exactly the keys that docs/faults.md lists."""
     struck = [each for session in sessions for each in session.struck]
     verdict = together(session.verdict for session in sessions if session.verdict is not None)
     return {
@@ -36,7 +36,7 @@ def _of_kind(struck: Sequence[Struck]) -> dict[str, Any]:
 
 
 def told(struck: Sequence[Struck]) -> dict[str, int]:
-    """The signs that were seen, each with in how many of the faults; the most frequent first."""
+    """The signs seen, with the number of faults that each was seen in; most frequent first."""
     counts: dict[str, int] = {}
     for each in struck:
         for sign in each.told:
@@ -47,10 +47,10 @@ def told(struck: Sequence[Struck]) -> dict[str, int]:
 
 
 def page(sessions: Sequence[Session]) -> str:
-    """The same for people: a table (Markdown) of the kinds, and the promises."""
+    """The report as text: a Markdown table of the kinds, and the promises."""
     figures = summary(sessions)
     verdict = together(session.verdict for session in sessions if session.verdict is not None)
-    rows = ["| fault | times | recovery, median | at most | what told of it |", "|---|---|---|---|---|"]
+    rows = ["| fault | count | median recovery | maximum | signs |", "|---|---|---|---|---|"]
     for kind, found in figures["by_kind"].items():
         seconds = found["recovery_seconds"]
         signs = "; ".join(f"`{sign}` {count}" for sign, count in found["told"].items())
@@ -60,7 +60,7 @@ def page(sessions: Sequence[Session]) -> str:
         "",
         f"{figures['faults']} faults under {verdict.accepted} accepted events: {once} folded once, "
         f"{verdict.folded_twice} twice, {verdict.lost} never; {verdict.refused} refused, {verdict.wrong_letters} of "
-        f"their letters wrong; {verdict.without_list} people without a list in time; recovery "
+        f"their letters wrong; {verdict.without_list} users without a list in time; median recovery "
         f"{figures['recovery_seconds']['p50']:.1f} s, at most {figures['recovery_seconds']['max']:.1f} s.",
     ]
     broken = [sentence for session in sessions for sentence in session.broken]

@@ -1,4 +1,4 @@
-"""A run from its options: which brokers and parts there are, which faults fall where, one session after the other."""
+"""Plan and run sessions from options: the available brokers and parts, and the faults of each session."""
 
 import asyncio
 import shutil
@@ -18,13 +18,13 @@ from tests.faults.stage import ALLOWED_SECONDS, Stage, mount, unmount
 
 BROKERS = {"embedded": EmbeddedBroker, "kafka": FaultyKafka}
 SESSION_FAULTS = 20
-"""Faults of one session, at most: after so many, what they came to is compared, and the next begins afresh."""
+"""Maximum faults of one session. After each session the results are compared, and the next starts with a new broker."""
 
 RATE = 25.0
 
 
 def missing_parts(say: Say) -> frozenset[Kind]:
-    """The kinds that cannot be done on this machine; says why."""
+    """The kinds that this machine does not support; prints the reasons."""
     missing: frozenset[Kind] = frozenset()
     try:
         find_installation()
@@ -35,13 +35,13 @@ def missing_parts(say: Say) -> frozenset[Kind]:
         if mount(Path(folder)):
             unmount(Path(folder))
         else:
-            say("without full disks: that takes a small file system, and only root may mount one (tmpfs)")
+            say("without full disks: they need a small file system, and only root can mount one (tmpfs)")
             missing |= NEED_MOUNT
     return missing
 
 
 def plan(seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind]) -> list[tuple[str, tuple[Fault, ...]]]:
-    """The sessions: a broker and its faults each, the brokers in turn."""
+    """The sessions: pairs of a broker and its faults, one broker after the other."""
     wanted = frozenset(kinds)
     sessions: list[tuple[str, tuple[Fault, ...]]] = []
     for number, broker in enumerate(brokers):
@@ -53,8 +53,8 @@ def plan(seed: int, count: int, brokers: Sequence[str], kinds: Iterable[Kind]) -
 
 @dataclass(frozen=True)
 class Options:
-    """What to run: how many faults of which kinds, on which brokers, drawn from which seed, under how many events a
-    second; and within how many seconds a list counts as in time."""
+    """Options of a run: number and kinds of faults, brokers, seed, events per second (`rate`), and the seconds within
+    which a list is in time (`allowed`)."""
 
     faults: int
     brokers: Sequence[str] = tuple(BROKERS)
@@ -65,12 +65,12 @@ class Options:
 
 
 async def run(folder: Path, options: Options, say: Say) -> list[Session]:
-    """Play every session in a folder of its own; stops after the first in which a promise did not hold."""
+    """Run every session in a separate folder; stops after the first with a broken promise."""
     wanted = frozenset(options.kinds) - missing_parts(say)
     with_scorer = bool(wanted & NEED_TRITON)
     prometheus = shutil.which("prometheus")
     if prometheus is None:
-        say("without alerts: there is no prometheus here (apt-get install prometheus)")
+        say("without alerts: prometheus is not installed (apt-get install prometheus)")
     played: list[Session] = []
     for number, (name, faults) in enumerate(plan(options.seed, options.faults, options.brokers, wanted)):
         say(f"-- session {number}: {len(faults)} faults on the {name} broker")

@@ -1,4 +1,4 @@
-"""What breaks, in which order, how hard and for how long: drawn from a seed, so that a run can be had again. Pure."""
+"""The schedule of faults: kinds, order, severity and duration, drawn from a seed so that runs are repeatable. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -53,14 +53,14 @@ NEED_KAFKA = frozenset(
         Kind.PERMISSION_REVOKED,
     }
 )
-"""What the embedded broker cannot do: it keeps everything in memory, and knows neither rights nor transactions."""
+"""Kinds that the embedded broker does not support: it keeps everything in memory, and has no ACLs or transactions."""
 
 NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_"))
 NEED_MOUNT = frozenset({Kind.DISK_FULL})
-"""What takes a file system of its own, small enough to be filled."""
+"""Kinds that need a separate file system, small enough to be filled."""
 
 KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED, Kind.CODEC, Kind.OVERSIZED}
-"""Faults that take nobody's worker away: lists must come within their deadline all along."""
+"""Faults that stop no worker: lists must meet their deadline throughout."""
 
 WEIGHTS = dict.fromkeys(Kind, 1) | {
     Kind.WORKER_KILLED: 10,
@@ -71,7 +71,7 @@ WEIGHTS = dict.fromkeys(Kind, 1) | {
     Kind.STATE_DAMAGED: 3,
     Kind.DISK_FULL: 2,
 }
-"""How often each kind is drawn, once each has been."""
+"""Weights of the kinds, after each was drawn once."""
 
 HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.WORKER_FROZEN: (1.0, 10.0),
@@ -81,7 +81,7 @@ HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.BROKER_STOPPED: (0.0, 3.0),
     Kind.BROKER_MOVED: (0.0, 8.0),
 }
-"""Seconds for which a fault is kept up, at least and at most. A frozen worker is given up by the group after six."""
+"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six."""
 
 MAX_BURST = 300
 MAX_DELAY = 1.5
@@ -92,9 +92,9 @@ MAX_PAUSE = 1.0
 class Fault:
     """One fault.
 
-    `burst` events are sent at once, beside the steady load, `delay` seconds before it strikes; it is kept up for `hold`
-    seconds. What is killed is killed again `again` times while it comes back. `seed` is for what a kind draws itself;
-    the next fault waits `pause` seconds after everything works again.
+    `burst` events are sent at once, besides the steady load, `delay` seconds before the fault, which lasts `hold`
+    seconds. A killed process is killed again `again` times while it restarts. `seed` is for the random choices of a
+    kind. The next fault waits `pause` seconds after recovery.
     """
 
     number: int
@@ -108,13 +108,13 @@ class Fault:
 
 
 def schedule(seed: int, count: int, kinds: Collection[Kind]) -> tuple[Fault, ...]:
-    """`count` faults of `kinds`, each kind at least once if there is room, in an order that only the seed decides.
+    """`count` faults of `kinds`, each kind at least once if there is room, in an order that depends only on the seed.
 
-    Raises ValueError for no kinds or a negative count.
+    Raises ValueError without kinds or for a negative count.
     """
     allowed = [kind for kind in Kind if kind in kinds]
     if not allowed or count < 0:
-        raise ValueError("a schedule takes at least one kind, and no negative count")
+        raise ValueError("a schedule needs at least one kind and a count of 0 or more")
     draw = Random(seed)
     chosen = draw.sample(allowed, min(count, len(allowed)))
     chosen += draw.choices(allowed, [WEIGHTS[kind] for kind in allowed], k=count - len(chosen))

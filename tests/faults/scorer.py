@@ -1,4 +1,4 @@
-"""A real tritonserver with the scripted model in it, to be killed, frozen and told what to answer."""
+"""A real tritonserver with the scripted model, which can be killed, frozen and scripted."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ __all__ = ["TritonPythonModel"]
 
 
 class Scorer:
-    """The server; its address stays the same over restarts."""
+    """The server; its address is stable across restarts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,7 +62,7 @@ class Scorer:
             self._server = None
 
     def kill(self) -> None:
-        """End the server and its model as a crash would."""
+        """Kill the server and its model, like a crash."""
         self._signal(signal.SIGKILL)
         self.stop()
 
@@ -73,13 +73,13 @@ class Scorer:
         self._signal(signal.SIGCONT)
 
     def tell(self, script: str) -> None:
-        """From now on the model answers as `script` says."""
+        """Set the script that the model follows."""
         aside = self._model / "script.aside"
         aside.write_text(script)
         aside.replace(self._model / scripts.FILE)
 
     def swap(self) -> str:
-        """Load the next version in the place of the one that serves; returns its name."""
+        """Replace the current version by the next; returns its name."""
         self._add_version()
         with InferenceServerClient(self.address) as client:
             client.load_model(server.MODEL, headers=control.grpc_headers(self._key), client_timeout=60)

@@ -1,6 +1,6 @@
-"""A model for a real tritonserver that answers, dawdles, fails or talks nonsense, as a file beside it says.
+"""A model for a real tritonserver that answers correctly, slowly, with errors or with nonsense, as a file says.
 
-It runs in Triton's Python stub. Its scores follow the order of the candidates, its vectors the digest of the text.
+It runs in Triton's Python stub. Scores follow the order of the candidates, vectors the digest of the text.
 """
 
 import time
@@ -18,7 +18,7 @@ from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
 
 WIDTH = 8
 SLOW_SECONDS = 7.0
-"""Longer than any list waits."""
+"""Longer than any list deadline."""
 
 
 class TritonPythonModel:

@@ -1,4 +1,4 @@
-"""One run on one broker: fault after fault under load, then the comparison with an undisturbed fold of its input."""
+"""One session on one broker: a series of faults under load, then a comparison with an undisturbed fold of the input."""
 
 import asyncio
 import time
@@ -14,23 +14,33 @@ from tests.faults.operator import silent
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
-from tests.faults.verdict import Accepted, Outage, Place, Verdict, folds, miscounted, people, unanswered, wrong_letters
+from tests.faults.verdict import (
+    Accepted,
+    Outage,
+    Place,
+    Verdict,
+    distinct_users,
+    folds,
+    miscounted,
+    unanswered,
+    wrong_letters,
+)
 from tests.support.patience import PATIENCE
 from tests.support.plane import Expected, contexts_of, counts_of, markings_of, read_all
 
 RECOVERY_SECONDS = 120.0
-"""A fault whose cause has been gone for so long, without lists on every partition, has broken the promise."""
+"""Maximum recovery time: lists on every partition this long after the cause of a fault is gone."""
 
 SETTLE_SECONDS = 2 * PATIENCE
 ANSWERED_AGE_MS = 60_000
-"""Events that were younger when they came call for a list."""
+"""Events younger than this on arrival must be answered with a list."""
 
 QUIET_MS = 1_500
 
 
 @dataclass(frozen=True)
 class Struck:
-    """One fault as it went: how long until everything worked after its cause was gone, and what told of it."""
+    """The result of one fault: the recovery time after its cause was gone, and the signs seen."""
 
     fault: Fault
     recovery_seconds: float
@@ -49,25 +59,25 @@ Say = Callable[[str], None]
 
 
 async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
-    """Strike with each of `faults`, wait each time until everything works again, and judge the whole."""
+    """Inject each of `faults`, waiting for recovery each time, and then compute the verdict."""
     session = Session()
     model = stage.scorer is not None
     began = time.monotonic()
     await stage.watch.restored(0.0, with_model=model, seconds=RECOVERY_SECONDS)
-    session.outages.append(Outage(began - RECOVERY_SECONDS, time.monotonic()))  # the start is no fault
+    session.outages.append(Outage(began - RECOVERY_SECONDS, time.monotonic()))  # startup is not a fault
     for fault in faults:
         if not await _strike(stage, fault, session, say):
             break
         await asyncio.sleep(fault.pause)
     session.verdict = await _judge(stage, session.outages)
-    say(f"{session.verdict}; the machine stood still for {stage.pulse.seconds():.1f} s")
+    say(f"{session.verdict}; the machine stalled for {stage.pulse.seconds():.1f} s")
     session.broken += session.verdict.broken()
     session.broken += stage.ended
     return session
 
 
 async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> bool:
-    """One fault; whether everything worked again in time."""
+    """Inject one fault; returns whether everything recovered in time."""
     stage.operator.mark()
     await stage.load.burst(fault.burst)
     await asyncio.sleep(fault.delay)
@@ -84,7 +94,7 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     await stage.operator.look()
     told = stage.operator.told(fault.kind)
     for how in silent(fault.kind, told, alerts=stage.operator.monitor is not None):
-        session.broken.append(f"fault {fault.number} ({fault.kind.value}): no {how} told of it")
+        session.broken.append(f"fault {fault.number} ({fault.kind.value}): no {how} revealed it")
     struck = Struck(fault, restored - lifted, tuple(told))
     session.struck.append(struck)
     say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")
@@ -92,8 +102,8 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
 
 
 async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
-    """Let everything settle, and compare. A reader cannot know that it has read everything, so it reads again for as
-    long as something is amiss."""
+    """Wait for everything to settle, and compare. A reader cannot know that it has read everything, so it retries until
+    nothing is broken or `SETTLE_SECONDS` pass."""
     await stage.load.stop()
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
@@ -110,7 +120,7 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
     held = contexts_of(contexts)
     counted = counts_of(await _read(stage, NEIGHBOURS))
     letters = [*stage.letters.items(), *stage.letters_of(await _read(stage, DEAD_LETTERS))]
-    # Of the last records before a gap it is not known which were read.
+    # It is unknown which of the last records before a gap were read.
     given = [(place, value) for place, value in letters if place not in stage.expired]
     late = _late(stage, events, expected, outages)
     read = {(record.partition, record.offset) for record in events}
@@ -125,7 +135,7 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
         miscounted=miscounted(expected.seen, counted),
         refused=len(expected.refused),
         wrong_letters=len(wrong),
-        without_list=people(late),
+        without_list=distinct_users(late),
     )
     odd = [
         f"letter at {place}: refused {repr(expected.refused.get(place, 'no'))[:80]}, "
@@ -136,13 +146,13 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
 
 
 def _with_archived(stage: Stage, events: Sequence[Any]) -> list[Any]:
-    """The records of a topic and those that have expired since, without those that expired before they were read."""
+    """The records of a topic, plus expired ones, minus those that expired unread."""
     found = stage.archived | stage.placed(events)
     return [found[place] for place in sorted(found) if place not in stage.expired]
 
 
 async def _read(stage: Stage, topic: Topic) -> list[Any]:
-    """Everything on a topic; tried again while the broker is busy."""
+    """All records of a topic, with retries while the broker is busy."""
     async with asyncio.timeout(SETTLE_SECONDS):
         while True:
             try:
@@ -154,7 +164,7 @@ async def _read(stage: Stage, topic: Topic) -> list[Any]:
 def _differences(
     expected: Expected, held: Mapping[str, Context], counted: Mapping[str, int], late: Sequence[Accepted]
 ) -> str:
-    """What was found wrong, for whoever looks into it: people and items of this run are made up."""
+    """The differences as text, for debugging. All users and items of a run are synthetic."""
     lines = [
         f"{item}: {expected.seen.get(item, 0)} accepted, {counted.get(item, 0)} counted"
         for item in sorted(expected.seen.keys() | counted.keys())

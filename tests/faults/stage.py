@@ -1,4 +1,4 @@
-"""Everything that a run breaks, and the people who go on using it: a broker, workers, a scorer, load, and a reader."""
+"""The system under test and its users: a broker, workers, a scorer, load, and a reader."""
 
 import asyncio
 import contextlib
@@ -36,8 +36,8 @@ from tests.support.plane import send_all
 APP = "faults"
 DEADLINE_SECONDS = 2.0
 ALLOWED_SECONDS = 3 * DEADLINE_SECONDS
-"""How long a list may take until a reader has it: its deadline, and twice as much again for a busy machine. The model
-stands still for longer than that."""
+"""Maximum seconds until a reader has a list: the deadline, plus twice as much for a busy machine. Faults of the model
+last longer than that."""
 SETTINGS = {
     "app_id": APP,
     "batch_max_events": 100,
@@ -47,7 +47,7 @@ SETTINGS = {
     "trigger_max_age_ms": 600_000,
     "warm_up_s": 10.0,
 }
-"""Batches so small that a burst has a middle; events that waited through an outage are still answered."""
+"""Small batches, so that faults hit the middle of a burst; events that waited through an outage are still answered."""
 
 NAMES = ("a", "b", "c")
 DISK_MB = 64
@@ -65,9 +65,9 @@ class Worker:
 
 
 class Stage:
-    """One broker with its topics, and what runs on it.
+    """One broker with its topics, and everything that uses it.
 
-    `scorer` is None where there is no tritonserver; `prometheus` is where that program is, None where it is missing.
+    `scorer` is None without a tritonserver; `prometheus` is the path of that program, None if not installed.
     """
 
     def __init__(
@@ -91,17 +91,17 @@ class Stage:
         self.operator = Operator(None if prometheus is None else Monitor(prometheus, folder / "prometheus"))
         self.pulse = Pulse()
         self.ended: list[str] = []
-        """Workers that ended of themselves, and how."""
+        """Workers that exited unexpectedly, with their exit status."""
         self.partitions = PARTITIONS
-        """How many partitions `ouzel.events` has."""
+        """The number of partitions of `ouzel.events`."""
         self.archived: dict[Place, Any] = {}
-        """Records that have gone since, by where they were."""
+        """Records deleted since, by place."""
         self.expired: set[Place] = set()
-        """Those that no worker had read."""
+        """The places of deleted records that no worker had read."""
         self.letters: dict[Place, bytes | None] = {}
-        """The bytes of dead letters of a topic that has been recreated since, by where those were."""
+        """The bytes of dead letters from before the topic was recreated, by the place of the original."""
         self.letters_before = 0
-        """How many records of the dead letters those are."""
+        """The number of those dead letters."""
         self.states = folder / "state"
         self.mounted = False
         self._ports = dict(zip(NAMES, free_ports(len(NAMES)), strict=True))
@@ -147,7 +147,7 @@ class Stage:
     # Workers
 
     def start(self, name: str, **more: Any) -> Worker:
-        """Start a worker on the state that one of this name left; `more` are settings for this start alone."""
+        """Start a worker on the state of the last one with this name; `more` are settings for this start only."""
         state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
         brokers = (
             self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
@@ -170,7 +170,7 @@ class Stage:
         self.workers.pop(name).child.kill()
 
     async def stop(self, name: str) -> int:
-        """SIGTERM, and wait until it has ended; its exit status."""
+        """Send SIGTERM, and wait for the exit; returns the exit status."""
         return await asyncio.to_thread(self.workers.pop(name).child.stop, 30.0)
 
     def lose_state(self, name: str) -> None:
@@ -180,17 +180,17 @@ class Stage:
         os.killpg(self.workers[name].child.pid, number)
 
     def archive(self, records: Iterable[Any], unread: Iterable[Place]) -> None:
-        """Remember records that are about to go, and which of them no worker has read."""
+        """Store records that are about to be deleted, and the places of those that no worker has read."""
         self.archived.update(self.placed(records))
         self.expired.update(unread)
 
     def placed(self, records: Iterable[Any]) -> dict[Place, Any]:
-        """Records of `ouzel.events` by where they are, with the offsets that a worker counts them by."""
+        """Records of `ouzel.events` by place, with the offsets that workers use."""
         places = {self.load.place(record): record for record in records}
         return {place: replace(record, offset=place[1]) for place, record in places.items()}
 
     def letters_of(self, records: Sequence[Any]) -> list[tuple[Place, bytes | None]]:
-        """The dead letters of `ouzel.events` as it is now: where the original is, and its bytes."""
+        """The dead letters of the current `ouzel.events`: the place and the bytes of each original."""
         found = [decode(DeadLetter, record.value) for record in records[self.letters_before :]]
         return [(self.load.place(each), each.value) for each in found if each.topic == EVENTS.name]
 
@@ -198,7 +198,7 @@ class Stage:
         return next(name for name in NAMES if name not in self.workers)
 
     async def _supervise(self) -> None:
-        """Start again what ended of itself, as a supervisor would, and remember that it did."""
+        """Restart workers that exited unexpectedly, like a supervisor, and record it."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for name, worker in list(self.workers.items()):
@@ -209,7 +209,7 @@ class Stage:
 
 
 def mount(folder: Path) -> bool:
-    """Put a file system of `DISK_MB` on `folder`; False where this process may not."""
+    """Mount a file system of `DISK_MB` on `folder`; False without permission."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "ouzel-faults", str(folder)]
     with contextlib.suppress(OSError):
         return subprocess.run(command, check=False, capture_output=True).returncode == 0

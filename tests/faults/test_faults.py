@@ -1,4 +1,4 @@
-"""The short form of `make faults`: a few faults of each sort on each broker, with the real pipeline under load."""
+"""A short version of `make faults`: a few faults of each sort on each broker, with the real pipeline under load."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,43 +15,43 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 EVENTS_A_SECOND = 12.0
 BUSY_SECONDS = 30.0
-"""Everybody must have a list, but a machine that runs all tests is not judged by the clock: `make faults` does that."""
+"""Every user must get a list, but a machine that runs all tests gets more time; `make faults` checks the deadlines."""
 
 
 async def hold(folder: Path, options: Options) -> None:
-    """Run, and see that every fault was done and every promise held."""
-    told: list[str] = []
+    """Run the faults, and check that all were injected and every promise held."""
+    output: list[str] = []
     options = replace(options, rate=EVENTS_A_SECOND, allowed=BUSY_SECONDS)
-    sessions = await run(folder, options, told.append)
-    assert not any(session.broken for session in sessions), "\n".join([*told, page(sessions)])
+    sessions = await run(folder, options, output.append)
+    assert not any(session.broken for session in sessions), "\n".join([*output, page(sessions)])
     assert sum(len(session.struck) for session in sessions) == options.faults
 
 
-async def test_workers_and_disks(tmp_path: Path) -> None:
+async def test_pipeline_survives_faults_of_workers_and_disks(tmp_path: Path) -> None:
     kinds = (Kind.WORKER_KILLED, Kind.STATE_DAMAGED, Kind.POISON)
     await hold(tmp_path, Options(faults=3, brokers=["embedded"], kinds=kinds, seed=5))
 
 
-async def test_brokers_and_workers_that_stand_still(tmp_path: Path) -> None:
+async def test_pipeline_survives_paused_brokers_and_workers(tmp_path: Path) -> None:
     parts.need_kafka()
     kinds = (Kind.BROKER_KILLED, Kind.WORKER_FROZEN)
     await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
 
 
-async def test_records_of_other_producers(tmp_path: Path) -> None:
+async def test_pipeline_survives_records_of_other_producers(tmp_path: Path) -> None:
     parts.need_kafka()
     kinds = (Kind.TRANSACTION, Kind.OVERSIZED)
     await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
 
 
-async def test_what_operators_do_to_a_cluster(tmp_path: Path) -> None:
+async def test_pipeline_survives_operator_actions(tmp_path: Path) -> None:
     parts.need_kafka()
     kinds = (Kind.TOPIC_RECREATED, Kind.RETENTION_GAP)
     await hold(tmp_path, Options(faults=2, brokers=["kafka"], kinds=kinds, seed=5))
 
 
 @pytest.mark.triton
-async def test_the_scorer(tmp_path: Path) -> None:
+async def test_pipeline_survives_faults_of_the_scorer(tmp_path: Path) -> None:
     parts.need_triton()
     kinds = (Kind.SCORER_FROZEN, Kind.SCORER_NOT_FINITE)
     await hold(tmp_path, Options(faults=2, brokers=["embedded"], kinds=kinds, seed=5))

@@ -9,7 +9,7 @@ import pytest
 from schemas.codec import decode_event
 from schemas.errors import Refused
 from tests.faults.load import now_ms, partitioner
-from tests.faults.monitor import RULES, hurried
+from tests.faults.monitor import RULES, accelerated
 from tests.faults.operator import silent
 from tests.faults.schedule import Kind
 from tests.faults.strikes.disks import damage
@@ -17,13 +17,13 @@ from tests.faults.strikes.inputs import poisonous
 from tests.faults.worker import stepping
 
 
-def test_everything_poisonous_is_refused() -> None:
+def test_poisonous_records_are_all_refused() -> None:
     for key, value in poisonous(Random(1), 1):
         with pytest.raises(Refused):
             decode_event(value, key=key, now_ms=now_ms())
 
 
-def test_damage_does_something_of_every_sort(tmp_path: Path) -> None:
+def test_damage_covers_every_sort(tmp_path: Path) -> None:
     done = set()
     for seed in range(40):
         state = tmp_path / str(seed)
@@ -37,21 +37,21 @@ def test_damage_does_something_of_every_sort(tmp_path: Path) -> None:
     assert done == {"cut", "overwrite", "delete", "lose"}
 
 
-def test_a_clock_is_off_by_what_the_file_says(tmp_path: Path) -> None:
+def test_clock_is_off_by_the_offset_in_the_file(tmp_path: Path) -> None:
     file = tmp_path / "clock"
     assert stepping(file)() == 0.0
     file.write_text("-30.5")
     assert stepping(file)() == -30.5
 
 
-def test_hurried_rules_keep_what_they_ask() -> None:
-    rules = hurried(RULES.read_text())
+def test_accelerated_rules_keep_their_expressions() -> None:
+    rules = accelerated(RULES.read_text())
     assert not re.search(r"for: \d+m|\[\d+[mh]\]", rules)
     assert rules.count("alert:") == RULES.read_text().count("alert:")
     assert rules.count("expr:") == RULES.read_text().count("expr:")
 
 
-def test_what_must_tell_of_a_fault() -> None:
+def test_signs_of_a_fault_are_required() -> None:
     told = ["log: gone", "ouzel_lost_records_total"]
     assert silent(Kind.RETENTION_GAP, told, alerts=True) == []
     assert silent(Kind.RETENTION_GAP, told[:1], alerts=True) == ["metric"]
@@ -61,7 +61,7 @@ def test_what_must_tell_of_a_fault() -> None:
     assert silent(Kind.CODEC, [], alerts=True) == []
 
 
-def test_added_partitions_get_nothing_of_the_load() -> None:
+def test_added_partitions_get_none_of_the_load() -> None:
     keys = [f"user-{n}".encode() for n in range(200)]
     before = [partitioner(key, [0, 1, 2, 3], [0, 1, 2, 3]) for key in keys]
     assert [partitioner(key, [5, 4, 3, 2, 1, 0], [5]) for key in keys] == before

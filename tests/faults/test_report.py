@@ -15,11 +15,11 @@ RUN = Session(struck=[Struck(KILL, 4.0, ("a", "b")), Struck(NOTED, 6.0, ("a",))]
 SILENT = Session(struck=[Struck(schedule(1, 1, [Kind.POISON])[0], 1.0, ())], verdict=GOOD)
 
 
-def test_every_kind_can_be_done_and_has_signs() -> None:
+def test_kinds_all_have_a_strike_and_signs() -> None:
     assert set(STRIKES) == set(SIGNS) == set(Kind)
 
 
-def test_the_figures_have_these_keys_and_no_others() -> None:
+def test_figures_have_these_keys_and_no_others() -> None:
     figures = json.loads(json.dumps(summary([RUN, SILENT])))
     assert figures == {
         "faults": 3,
@@ -35,9 +35,9 @@ def test_the_figures_have_these_keys_and_no_others() -> None:
     }
 
 
-def test_the_page_says_whether_the_promises_held() -> None:
+def test_page_says_whether_the_promises_held() -> None:
     assert "Every promise held." in page([RUN, SILENT])
-    broken = replace(SILENT, broken=["2 people had no list in time"])
+    broken = replace(SILENT, broken=["2 users had no list in time"])
     text = page([RUN, broken])
-    assert "BROKEN: 2 people had no list in time" in text
+    assert "BROKEN: 2 users had no list in time" in text
     assert "Every promise held." not in text

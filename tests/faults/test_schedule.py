@@ -1,4 +1,4 @@
-"""The schedule: had again from its seed, every kind in it, everything within bounds."""
+"""The schedule is repeatable from its seed, has every kind, and stays within bounds."""
 
 from collections import Counter
 
@@ -14,14 +14,12 @@ some_kinds = st.sets(st.sampled_from(list(Kind)), min_size=1)
 
 
 @given(seeds, st.integers(0, 150), some_kinds)
-def test_a_seed_gives_the_same_schedule_whatever_the_order_of_the_kinds(
-    seed: int, count: int, kinds: set[Kind]
-) -> None:
+def test_seed_gives_the_same_schedule_whatever_the_order_of_the_kinds(seed: int, count: int, kinds: set[Kind]) -> None:
     assert schedule(seed, count, kinds) == schedule(seed, count, sorted(kinds, reverse=True))
 
 
 @given(seeds, st.integers(0, 150), some_kinds)
-def test_every_kind_comes_once_there_is_room_and_no_other(seed: int, count: int, kinds: set[Kind]) -> None:
+def test_schedule_holds_exactly_the_kinds_given_enough_time(seed: int, count: int, kinds: set[Kind]) -> None:
     faults = schedule(seed, count, kinds)
     drawn = Counter(fault.kind for fault in faults)
     assert len(faults) == count
@@ -32,7 +30,7 @@ def test_every_kind_comes_once_there_is_room_and_no_other(seed: int, count: int,
 
 
 @given(seeds, st.integers(1, 150))
-def test_everything_is_within_its_bounds(seed: int, count: int) -> None:
+def test_schedule_stays_within_its_bounds(seed: int, count: int) -> None:
     for number, fault in enumerate(schedule(seed, count, Kind)):
         low, high = HOLDS[fault.kind]
         assert fault.number == number
@@ -47,13 +45,13 @@ def test_another_seed_is_another_schedule() -> None:
     assert schedule(1, 50, Kind) != schedule(2, 50, Kind)
 
 
-def test_no_kind_makes_no_schedule() -> None:
+def test_schedule_without_kinds_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one kind"):
         schedule(1, 5, ())
 
 
 @given(seeds, st.integers(1, 300), st.lists(st.sampled_from(("embedded", "kafka")), min_size=1, unique=True))
-def test_the_faults_are_shared_among_the_brokers_by_what_each_can_do(seed: int, count: int, brokers: list[str]) -> None:
+def test_faults_are_shared_among_the_brokers_by_what_each_can_do(seed: int, count: int, brokers: list[str]) -> None:
     sessions = plan(seed, count, brokers, Kind)
     assert sum(len(faults) for _, faults in sessions) == count
     assert all(0 < len(faults) <= SESSION_FAULTS for _, faults in sessions)

@@ -1,4 +1,4 @@
-"""The verdict finds what is lost, doubled, changed, refused without a letter, and not answered; and nothing else."""
+"""The verdict finds lost, duplicate and changed events, missing dead letters and missing lists, and nothing else."""
 
 from dataclasses import replace
 
@@ -44,20 +44,20 @@ def folded(numbers: list[int]) -> Context:
 
 
 @given(st.lists(st.integers(0, 1_000), max_size=120, unique=True))
-def test_equal_contexts_differ_in_nothing(numbers: list[int]) -> None:
+def test_equal_contexts_have_no_difference(numbers: list[int]) -> None:
     assert folds({"ann": folded(numbers)}, {"ann": folded(numbers)}) == Folds(0, 0, 0)
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=120, unique=True), st.data())
-def test_a_lost_event_is_found_however_long_ago(numbers: list[int], data: st.DataObject) -> None:
+def test_lost_event_is_found_at_any_age(numbers: list[int], data: st.DataObject) -> None:
     gone = data.draw(st.integers(0, len(numbers) - 1))
     found = folds({"ann": folded(numbers)}, {"ann": folded(numbers[:gone] + numbers[gone + 1 :])})
     assert (found.lost, found.twice, found.differing) == (1, 0, 1)
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=2 * MAX_RECENT, unique=True))
-def test_an_event_folded_twice_is_found_however_long_ago(numbers: list[int]) -> None:
-    # Folded under other ids' cover: as if the stamp and the ids had been lost in between.
+def test_event_folded_twice_is_found_at_any_age(numbers: list[int]) -> None:
+    # As if the stamp and the ids had been lost in between.
     once = folded(numbers)
     again = fold(replace_stamp(once), event(numbers[0]), 10_000)
     found = folds({"ann": once}, {"ann": again})
@@ -69,22 +69,22 @@ def replace_stamp(context: Context) -> Context:
     return Context(scenes=context.scenes, seen=context.seen, steers=context.steers, ts=context.ts)
 
 
-def test_a_person_who_is_not_there_has_lost_everything() -> None:
+def test_missing_user_has_lost_all_events() -> None:
     assert folds({"ann": folded([1, 2, 3])}, {}) == Folds(3, 0, 1)
     assert folds({}, {"ann": folded([1])}).differing == 1
 
 
-def test_a_lost_sentence_is_found_though_no_item_tells_of_it() -> None:
+def test_lost_steering_is_found_without_an_item() -> None:
     steered = fold(folded([1, 2]), event(3, EventKind.STEER), 5)
     assert folds({"ann": steered}, {"ann": folded([1, 2])}).lost == 1
 
 
-def test_items_counted_too_often_or_too_seldom() -> None:
+def test_items_counted_too_often_or_too_rarely_are_found() -> None:
     assert miscounted({"a": 2, "b": 3}, {"a": 2, "b": 3}) == 0
     assert miscounted({"a": 2, "b": 3, "c": 1}, {"a": 3, "b": 2}) == 3
 
 
-def test_letters_that_are_missing_without_their_bytes_or_without_cause() -> None:
+def test_missing_incomplete_and_unexpected_letters_are_found() -> None:
     refused = {(0, 1): b"x", (0, 2): None}
     assert len(wrong_letters(refused, [((0, 1), b"x"), ((0, 2), None), ((0, 2), None)])) == 0
     assert len(wrong_letters(refused, [((0, 1), b"x")])) == 1
@@ -99,14 +99,14 @@ def answer(offset: int, at: float, user: str = "ann") -> Answer:
     return Answer(user, (0, offset), at)
 
 
-def test_a_list_answers_its_event_and_those_before_it() -> None:
+def test_list_answers_its_event_and_earlier_ones() -> None:
     events = [accepted(1, 0.0), accepted(2, 0.5), accepted(9, 3.0, "bob")]
     assert unanswered(events, [answer(2, 1.0), answer(9, 4.0, "bob")], [], 2.0) == []
     assert unanswered(events, [answer(1, 1.0), answer(9, 4.0, "bob")], [], 2.0) == [events[1]]
     assert unanswered(events, [answer(2, 1.0)], [], 2.0) == [events[2]]
 
 
-def test_a_late_list_is_no_answer_but_an_earlier_one_of_a_later_event_is() -> None:
+def test_late_list_is_no_answer_but_one_of_a_later_event_is() -> None:
     assert unanswered([accepted(1, 0.0)], [answer(1, 2.5)], [], 2.0) == [accepted(1, 0.0)]
     assert unanswered([accepted(1, 0.0)], [answer(1, 2.5), answer(3, 1.0)], [], 2.0) == []
 
@@ -122,18 +122,18 @@ def test_a_late_list_is_no_answer_but_an_earlier_one_of_a_later_event_is() -> No
         (10.0, [Outage(21.0, 30.0), Outage(11.0, 20.0)], 32.0),
     ],
 )
-def test_the_deadline_counts_from_the_end_of_an_outage(at: float, outages: list[Outage], end: float) -> None:
+def test_deadline_counts_from_the_end_of_an_outage(at: float, outages: list[Outage], end: float) -> None:
     assert due(at, outages, 2.0) == end
 
 
-def test_every_broken_promise_is_said() -> None:
+def test_broken_promises_are_all_reported() -> None:
     assert GOOD.broken() == ()
     for name in ("lost", "folded_twice", "differing", "miscounted", "wrong_letters", "without_list"):
         (sentence,) = replace(GOOD, **{name: 3}).broken()
         assert sentence.startswith("3 ")
 
 
-def test_runs_add_up() -> None:
+def test_figures_of_runs_are_summed() -> None:
     assert together([]).accepted == 0
     assert together([GOOD, replace(GOOD, lost=1)]) == replace(GOOD, accepted=18, refused=4, lost=1)
     assert quantiles([3.0, 1.0, 2.0]) == {"p50": 2.0, "max": 3.0}

@@ -1,6 +1,6 @@
-"""What was accepted beside what was folded and answered, and which promise that breaks. Pure.
+"""Compare accepted events with folded and answered ones, and list broken promises. Pure.
 
-Times are seconds of one steady clock.
+Times are seconds of one monotonic clock.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Accepted:
-    """An event that calls for a list: `user`, where it stands, and when the broker had it."""
+    """An event that must be answered with a list: its user, its place, and when the broker accepted it."""
 
     user: str
     place: Place
@@ -26,7 +26,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Answer:
-    """A list: for whom, which event it answers, and when a reader had it."""
+    """A list: its user, the event that it answers, and when a reader had it."""
 
     user: str
     place: Place
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outage:
-    """When there may have been no worker, no broker or no disk: from the blow until everything worked again."""
+    """A time without a worker, broker or disk: from the fault until everything recovered."""
 
     began: float
     ended: float
@@ -43,9 +43,9 @@ class Outage:
 
 @dataclass(frozen=True)
 class Folds:
-    """How the contexts that are there differ from those of an undisturbed fold.
+    """The differences between the contexts and those of an undisturbed fold.
 
-    `lost` and `twice` are events; `differing` are people whose context differs in any way.
+    `lost` and `twice` count events; `differing` counts users whose context differs in any way.
     """
 
     lost: int
@@ -55,11 +55,11 @@ class Folds:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run came to. Everything but `accepted`, `refused` and `answered` must be 0.
+    """The result of a run. All counts but `accepted` and `refused` must be 0.
 
-    `refused` are the records that belong on the dead letters, `wrong_letters` those that are not there, not with their
-    bytes, or there without cause. `miscounted` are items that the item graph has counted too often or too seldom.
-    `without_list` are people with an event that no list answered in time.
+    `refused` counts records that belong on the dead letters, `wrong_letters` those that are missing there, have other
+    bytes, or are there without cause. `miscounted` counts items that the item graph has counted too often or too
+    rarely. `without_list` counts users with an event that no list answered in time.
     """
 
     accepted: int
@@ -72,20 +72,20 @@ class Verdict:
     without_list: int
 
     def broken(self) -> tuple[str, ...]:
-        """The promises that did not hold, in words; none if all did."""
+        """The broken promises in words; empty if all held."""
         found = {
-            f"{self.lost} accepted events are in nobody's context": self.lost,
+            f"{self.lost} accepted events are in no context": self.lost,
             f"{self.folded_twice} events were folded twice": self.folded_twice,
-            f"{self.differing} people's contexts are not those of an undisturbed fold": self.differing,
-            f"{self.miscounted} items were not counted once for each event": self.miscounted,
+            f"{self.differing} contexts differ from an undisturbed fold": self.differing,
+            f"{self.miscounted} items were not counted once per event": self.miscounted,
             f"{self.wrong_letters} dead letters are missing, without their bytes, or without cause": self.wrong_letters,
-            f"{self.without_list} people had no list in time": self.without_list,
+            f"{self.without_list} users had no list in time": self.without_list,
         }
         return tuple(sentence for sentence, count in found.items() if count)
 
 
 def folds(expected: Mapping[str, Context], held: Mapping[str, Context]) -> Folds:
-    """Compare everybody's context. An event that left its window since is found missing by the counts."""
+    """Compare the contexts of all users. Counts also reveal lost events that have left the window since."""
     lost = twice = differing = 0
     for user in expected.keys() | held.keys():
         ought, is_ = expected.get(user, EMPTY), held.get(user, EMPTY)
@@ -100,7 +100,7 @@ def folds(expected: Mapping[str, Context], held: Mapping[str, Context]) -> Folds
 
 
 def _marks(context: Context) -> Counter[int]:
-    """The events in a context: the recent interactions, and what else is remembered by its id."""
+    """The events in a context: the recent interactions, and other remembered ids."""
     recent = Counter(done.event for scene in context.scenes.values() for done in scene.recent)
     return recent | Counter(context.ids)
 
@@ -110,13 +110,13 @@ def _met(context: Context) -> int:
 
 
 def miscounted(expected: Mapping[str, int], counted: Mapping[str, int]) -> int:
-    """Items whose count in the item graph is not that of their accepted events."""
+    """The number of items whose count in the item graph differs from their accepted events."""
     return sum(expected.get(item, 0) != counted.get(item, 0) for item in expected.keys() | counted.keys())
 
 
 def wrong_letters(refused: Mapping[Place, bytes | None], letters: Iterable[tuple[Place, bytes | None]]) -> set[Place]:
-    """Where dead letters are missing, without the original bytes, or without cause. The same letter may come twice, and
-    an original that is larger than any letter is left out."""
+    """Places with dead letters that are missing, have other bytes, or are there without cause. Duplicates are allowed,
+    and originals too large for a letter are left out."""
     seen: dict[Place, bytes | None] = {}
     wrong = set()
     for place, value in letters:
@@ -131,7 +131,7 @@ def _sent_on(original: bytes | None) -> bytes | None:
 
 
 def due(at: float, outages: Sequence[Outage], deadline: float) -> float:
-    """When an event that came at `at` must have been answered: its deadline starts anew after each outage before it."""
+    """The time by which an event accepted at `at` must be answered: its deadline restarts after each outage."""
     end = at + deadline
     for outage in sorted(outages, key=lambda each: each.began):
         if outage.began <= end and outage.ended >= at:
@@ -142,7 +142,7 @@ def due(at: float, outages: Sequence[Outage], deadline: float) -> float:
 def unanswered(
     accepted: Iterable[Accepted], answers: Iterable[Answer], outages: Sequence[Outage], deadline: float
 ) -> list[Accepted]:
-    """The events that no list of theirs, or of a later event of the same person, answered in time."""
+    """The events that no list, triggered by them or by a later event of the same user, answered in time."""
     by_user: dict[str, list[Answer]] = {}
     for answer in answers:
         by_user.setdefault(answer.user, []).append(answer)
@@ -156,7 +156,7 @@ def unanswered(
 
 
 def _first_by_place(answers: list[Answer]) -> list[tuple[Place, float]]:
-    """Places in order, each with when it or a later one was first answered."""
+    """Places in order, each with the first time that it or a later one was answered."""
     found: list[tuple[Place, float]] = []
     first = float("inf")
     for answer in sorted(answers, key=lambda each: each.place, reverse=True):
@@ -180,11 +180,11 @@ def together(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def quantiles(seconds: Iterable[float]) -> dict[str, float]:
-    """The median and the greatest; zeros for nothing."""
+    """The median and the maximum; zeros if empty."""
     row = sorted(seconds)
     return {"p50": round(row[len(row) // 2], 3), "max": round(row[-1], 3)} if row else {"p50": 0.0, "max": 0.0}
 
 
-def people(events: Iterable[Accepted]) -> int:
-    """How many different people these events are of."""
+def distinct_users(events: Iterable[Accepted]) -> int:
+    """The number of different users of these events."""
     return len({event.user for event in events})

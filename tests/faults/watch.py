@@ -1,4 +1,4 @@
-"""A reader of the lists: who was answered when, and whether everything works again."""
+"""A reader of the lists: when users were answered, and whether the pipeline has recovered."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from tests.faults.verdict import Answer, Place
 
 @dataclass
 class Fresh:
-    """The last event of a partition that was answered, by when the broker had it."""
+    """The acceptance time of the last answered event of a partition."""
 
     any: float = 0.0
     with_model: float = 0.0
@@ -54,9 +54,9 @@ class Watch:
             await self._consumer.stop()
 
     async def restored(self, since: float, *, with_model: bool, seconds: float) -> float:
-        """Wait until an event of each partition that came after `since` is answered; when that was.
+        """Wait until an event of each partition accepted after `since` is answered; returns the time.
 
-        `with_model` asks that the model has had its part in one of them. TimeoutError after `seconds`.
+        `with_model` requires that one of the lists was made with the model. TimeoutError after `seconds`.
         """
         async with asyncio.timeout(seconds):
             while not self._works(since, with_model):

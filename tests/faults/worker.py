@@ -1,8 +1,8 @@
-"""A worker whose clock can be stepped: its process's wall time is that of the machine plus the seconds in a file.
+"""A worker whose clock can be stepped: its wall time is the machine's plus the seconds in a file.
 
     FAULTS_CLOCK=FILE python -m tests.faults.worker
 
-The steady clock is left alone, as a real step leaves it.
+The monotonic clock is unchanged, as with a real clock step.
 """
 
 import os
@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.05
 
 
 def stepping(file: Path) -> Callable[[], float]:
-    """The seconds that `file` says, read at most every `LOOK_SECONDS`; 0 where it is not there."""
+    """The seconds in `file`, read at most every `LOOK_SECONDS`; 0 if it does not exist."""
     held, looked = 0.0, float("-inf")
 
     def offset() -> float:

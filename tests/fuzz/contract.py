@@ -1,12 +1,12 @@
-"""Throw bytes at whatever reads bytes that others can write: `python -m tests.fuzz.contract --runs 1000000 --seed 1`.
+"""Fuzz all readers of untrusted bytes: `python -m tests.fuzz.contract --runs 1000000 --seed 1`.
 
-Half of the inputs go to the readers of the contract, the others to the targets of `tests.fuzz.targets`: the fold,
-orders, items, the model's requests, state, settings, files. `--only NAME` takes one alone; `tests.fuzz.http` has the
+Half of the inputs go to the decoders of the contract, the others to the targets of `tests.fuzz.targets`: the fold,
+orders, items, the model's requests, state, settings, files. `--only NAME` selects one; `tests.fuzz.http` fuzzes the
 pages.
 
-Inputs are valid values in MessagePack and JSON that were damaged, spliced, given other fields or nested, and plain
-noise. A reader answers with a message, which must come back the same from its own bytes, or with `Refused` and a short
-detail. Anything else ends the run with the input, as does an input that takes longer than `SLOWEST_SECONDS`.
+Inputs are valid values in MessagePack and JSON that were damaged, spliced, nested or given other fields, and random
+noise. A decoder must return a message that survives a round trip, or raise `Refused` with a short detail. Anything else
+ends the run with the input, as does an input that takes longer than `SLOWEST_SECONDS`.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ALL = (CONTRACT, *TARGETS)
 CORPUS = {name: corpus(name) for name in TARGETS}
 
 SLOWEST_SECONDS = 5.0
-"""Of this process's time, so that a busy machine does not fail a run; far above what any input takes (milliseconds)."""
+"""Maximum CPU time of an input, which does not depend on other processes; inputs usually take milliseconds."""
 
 VALUES: list[Any] = [None, True, -1, 0, 1, 2, 2**31, 2**53, 2**63, 1.5, 1e300, "", "x", "x" * 129, "\x00", "\U0001f419"]
 OTHERS = [codec.encode(message) for message in EXAMPLES.values()]
@@ -45,7 +45,7 @@ VALUES += ["like", "steer", "forget", b"", b"\xff", [], [None], {}, {"v": 1}, [[
 
 
 def read(kind: type[msgspec.Struct], key: bytes, value: bytes) -> msgspec.Struct:
-    """Read `value` as a worker would: what others write by the reader that checks its key, all else by its type."""
+    """Decode `value` like a worker: input types with the decoder that checks the key, other types by type."""
     if kind is Event:
         return codec.decode_event(value, key=key, now_ms=NOW)
     if kind is Item:
@@ -56,7 +56,7 @@ def read(kind: type[msgspec.Struct], key: bytes, value: bytes) -> msgspec.Struct
 
 
 def altered(plain: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """The map with a field taken out, put in, or given a value of any kind."""
+    """The map with fields removed, added, or set to arbitrary values."""
     plain = dict(plain)
     for _ in range(rng.randint(1, 3)):
         name = rng.choice([*plain, "v", "unknown"])
@@ -75,7 +75,7 @@ def nested(rng: random.Random) -> bytes:
 
 
 def other_input(rng: random.Random, name: str) -> bytes:
-    """A value for a target: one of its seeds or of what is kept for it, damaged or altered; or noise."""
+    """An input for a target: one of its seeds or corpus files, damaged or altered; or noise."""
     seeds = [*TARGETS[name].seeds, *CORPUS[name]]
     seed = rng.choice(seeds)
     roll = rng.random()
@@ -114,8 +114,8 @@ def run(
     progress: Callable[[int], None] = lambda done: None,
     only: Sequence[str] = (CONTRACT,),
 ) -> Counter[str]:
-    """What `runs` inputs to the targets `only` came to: by refusal code for the contract, by target and outcome for the
-    others. Raises `AssertionError`, with the input, on the first wrong one."""
+    """Counts of the outcomes of `runs` inputs to the targets `only`: by refusal code for the contract, by target and
+    outcome for the others. Raises `AssertionError`, with the input, on the first failure."""
     rng = random.Random(seed)
     outcomes: Counter[str] = Counter()
     shares = [SHARE if name == CONTRACT else TARGETS[name].share for name in only]
@@ -137,7 +137,7 @@ def run(
 
 
 def tried(kind: type[msgspec.Struct], key: bytes, value: bytes) -> str:
-    """What became of one input: a refusal code, or "accepted"."""
+    """The outcome of one input: a refusal code, or "accepted"."""
     try:
         message = read(kind, key, value)
     except Refused as error:

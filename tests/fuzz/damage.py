@@ -1,4 +1,4 @@
-"""Changes to bytes that a reader may stumble over."""
+"""Damage to encoded values that readers may mishandle."""
 
 import random
 import struct
@@ -16,7 +16,7 @@ PIECES = [b'"', b"\\", b"\\ud800", b"\\u0000", b"{", b"}", b"[", b"]", b":", b",
 
 
 def damaged(value: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """`value` after a few changes to its bytes."""
+    """`value` with a few random changes."""
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(value) + 1)
         match rng.randrange(7):

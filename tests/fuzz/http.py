@@ -1,9 +1,8 @@
-"""Throw requests at the worker's pages: `python -m tests.fuzz.http --runs 20000 --seed 1`.
+"""Fuzz the worker's pages: `python -m tests.fuzz.http --runs 20000 --seed 1`.
 
-Requests are valid ones that were damaged, spliced and cut, sent raw, to the server of a worker that has no broker. Each
-is answered with a status below 500, with 503 (it is not ready) or by ending the connection, and at the end the pages
-still answer. The three pages take no input but path, method and headers: a description for a generator of requests
-would say little more.
+Valid requests are damaged, spliced and cut, and sent raw to the server of a worker without a broker. Each must be
+answered with a status below 500, with 503 (not ready) or by closing the connection, and the pages must still answer at
+the end. The three pages take no input but path, method and headers, so a schema-based generator would add little.
 """
 
 import argparse
@@ -42,14 +41,14 @@ HEADERS = (
 
 @asynccontextmanager
 async def pages() -> AsyncIterator[int]:
-    """The pages of a worker behind its guard; the port."""
+    """Serve the pages of a worker behind its guard; yields the port."""
     with tempfile.TemporaryDirectory() as folder:
         async with serving(Path(folder), web_max_per_second=10_000) as served:
             yield served.port
 
 
 def request(rng: random.Random) -> bytes:
-    """A request: of parts that are chosen, and then perhaps damaged."""
+    """A random request, sometimes damaged."""
     method = b"GET" if rng.random() < 0.7 else rng.choice(METHODS)
     line = b" ".join((method, rng.choice(PAGES), rng.choice((b"HTTP/1.1", b"HTTP/1.0"))))
     host = [] if rng.random() < 0.1 else [b"Host: x"]
@@ -60,7 +59,8 @@ def request(rng: random.Random) -> bytes:
 
 
 async def answered(port: int, sent: bytes, seconds: float = ANSWER_SECONDS) -> str:
-    """The status that a request is answered with; "ended" where the connection is, "waits" where more has to come."""
+    """The status of the answer to a request; "ended" if the connection was closed, "waits" if the request is
+    incomplete."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
@@ -80,7 +80,7 @@ async def answered(port: int, sent: bytes, seconds: float = ANSWER_SECONDS) -> s
 
 
 async def run(runs: int, seed: int) -> Counter[str]:
-    """What `runs` requests were answered with. Raises `AssertionError`, with the request, on the first wrong one."""
+    """Counts of the answers to `runs` requests. Raises `AssertionError`, with the request, on the first failure."""
     rng = random.Random(seed)
     outcomes: Counter[str] = Counter()
     async with pages() as port:
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000, help="how many requests to send (default 20,000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same requests (default 1)")
     asked = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # aiohttp writes a line for each request that it cannot read
+    logging.disable(logging.CRITICAL)  # aiohttp logs every malformed request
     outcomes = asyncio.run(run(asked.runs, asked.seed))
     print(f"{asked.runs:,} requests of seed {asked.seed}; nothing broke")
     for outcome, count in outcomes.most_common():

@@ -1,7 +1,7 @@
-"""What reads bytes that others can write, beside the readers of the contract (`tests.fuzz.contract`): each with valid
-inputs to damage, and what has to become of any input.
+"""Fuzz targets: readers of untrusted bytes besides the decoders of the contract (`tests.fuzz.contract`), with valid
+inputs to damage.
 
-A target answers with a word for what became of the input, and raises where something became of it that must not.
+A target returns the outcome of an input as a word, and raises on a wrong outcome.
 """
 
 import struct
@@ -55,15 +55,15 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Target:
-    """`seeds` are valid inputs; `tried` says what became of one. `share` is how often it is chosen."""
+    """`seeds` are valid inputs; `tried` returns the outcome of one. `share` is the weight of the target."""
 
     seeds: tuple[bytes, ...]
     tried: Callable[[bytes], str]
     share: int = 10
 
 
-class Nobody:
-    """A state in which one person is known, and was erased at offset 5."""
+class OneUserState:
+    """A state with one known user, who was erased at offset 5."""
 
     erased_to = 5
 
@@ -92,7 +92,7 @@ class Nobody:
 
 
 EXPOSURE_OF_ANN = Exposure((Exposed("l", NOW - 10, "home", "m", ("heat", "alien"), (0.5, 0.5)),))
-STATE = Nobody()
+STATE = OneUserState()
 EVENT_SEEDS = tuple(
     encode(Event(id="e-1", user="ann", kind=kind, ts=NOW, item="heat", value=4.0, text="more", target="e-0", list="l"))
     for kind in EventKind
@@ -143,7 +143,7 @@ def learned(value: bytes) -> str:
 
 
 def kept(value: bytes) -> str:
-    """A value of the changelog: what is no value is said by one of two errors, on which a partition starts over."""
+    """A value of the changelog: invalid ones raise one of these errors, on which a partition restarts."""
     try:
         header(value)
         decode_value(value[-1:] if value[-1:] in STATE_KEYS else CONTEXT, value[:-1])
@@ -153,7 +153,7 @@ def kept(value: bytes) -> str:
 
 
 def counted(value: bytes) -> str:
-    """A record of the item graph, by the code of those who own its items and of those who do not."""
+    """A record of the item graph, read by the code of owners and of replicas."""
     from schemas.codec import decode
     from schemas.errors import Refused
     from schemas.neighbours import Covisits, Neighbours
@@ -161,7 +161,7 @@ def counted(value: bytes) -> str:
     graph = ItemGraph(Catalogue().index)
     with suppress(Refused):
         graph.load(decode(Neighbours, value))
-        graph.load(decode(Neighbours, value))  # and once more, as its owner reads it back
+        graph.load(decode(Neighbours, value))  # twice, as its owner also reads it back
     try:
         graph.learn(decode(Covisits, value))
     except Refused as error:
@@ -170,7 +170,7 @@ def counted(value: bytes) -> str:
 
 
 def set_to(value: bytes) -> str:
-    """A setting: name, a zero byte, and what it is set to."""
+    """A setting: name, a zero byte, and value."""
     name, _, text = value.partition(b"\0")
     variable = PREFIX + name.decode("utf-8", "surrogateescape").upper()
     try:
@@ -193,7 +193,7 @@ def presented(value: bytes) -> str:
 
 
 def filed(value: bytes) -> str:
-    """A file of events or items of somebody's: its first byte says which, and of what make."""
+    """A user's file of events or items; the first byte selects which, and the extension."""
     kinds = (".csv", ".tsv", ".jsonl", ".parquet")
     with tempfile.TemporaryDirectory(prefix="ouzel-fuzz-") as folder:
         path = Path(folder) / f"given{kinds[(value[0] if value else 0) % 4]}"
@@ -261,6 +261,6 @@ TARGETS = {
 
 
 def corpus(name: str) -> list[bytes]:
-    """The inputs that are kept for a target."""
+    """The corpus files of a target."""
     folder = CORPUS / name
     return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []

@@ -1,4 +1,4 @@
-"""How each kind of fault is done: it strikes, holds, lifts, and returns when its cause was gone."""
+"""The implementation of each kind of fault: inject, hold and lift it, and return the time when its cause was gone."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""The broker stopped, killed and started again with its data; and its changelog compacted before a recovery."""
+"""Faults of the broker: stopped or killed and restarted with its data, or its changelog compacted before a recovery."""
 
 import asyncio
 import subprocess
@@ -32,7 +32,7 @@ async def stopped(stage: Stage, fault: Fault) -> float:
 
 
 async def compacted(stage: Stage, fault: Fault) -> float:
-    """Have the broker compact what the state is rebuilt from; then the worker dies and loses its disk."""
+    """Compact the topics that the state is rebuilt from; then kill the worker and delete its state."""
     before = await _share_left(stage)
     for topic in (CONTEXTS.name, NEIGHBOURS.name):
         await asyncio.to_thread(_compact, stage.broker, topic)
@@ -48,7 +48,7 @@ async def compacted(stage: Stage, fault: Fault) -> float:
 
 
 async def _share_left(stage: Stage) -> float:
-    """The share of the changelog's offsets, up to its end now, that still have a record."""
+    """The share of the changelog's offsets that still have a record."""
     consumer = AIOKafkaConsumer(bootstrap_servers=stage.broker.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:

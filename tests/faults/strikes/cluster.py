@@ -1,4 +1,4 @@
-"""What operators do to a cluster under a running worker: partitions are added, the broker moves, a right is revoked."""
+"""Changes to a cluster under a running worker: partitions added, topic recreated, broker moved, or right revoked."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ RIGHTS: tuple[Right, ...] = (
 
 
 async def moved(stage: Stage, fault: Fault) -> float:
-    """The broker comes back at the other address that the workers know."""
+    """Restart the broker at the other address that the workers know."""
     broker = kafka(stage)
     await asyncio.to_thread(broker.stop)
     broker.move()
@@ -36,7 +36,7 @@ async def moved(stage: Stage, fault: Fault) -> float:
 
 
 async def revoked(stage: Stage, fault: Fault) -> float:
-    """The workers lose a right, until somebody has been told."""
+    """Revoke a right of the workers until an alert fires."""
     broker, right = kafka(stage), Random(fault.seed).choice(RIGHTS)
     await asyncio.to_thread(broker.revoke, right)
     try:
@@ -48,7 +48,7 @@ async def revoked(stage: Stage, fault: Fault) -> float:
 
 
 async def partitions_added(stage: Stage, fault: Fault) -> float:
-    """`ouzel.events` grows, and what follows it only once somebody has been told. The new partition has new users."""
+    """Add a partition to `ouzel.events`, and to dependent topics after an alert. The new partition has new users."""
     new = stage.partitions
     await _grow(stage, [EVENTS.name])
     stage.partitions += 1
@@ -61,7 +61,7 @@ async def partitions_added(stage: Stage, fault: Fault) -> float:
 
 
 async def topic_recreated(stage: Stage, fault: Fault) -> float:
-    """`ouzel.events` is deleted and created again under the worker; once told, the operator has it read the new one."""
+    """Recreate `ouzel.events` under the worker; after an alert, restart the worker to read the new topic."""
     (name,) = stage.workers
     await stage.load.pause()
     await _mark_ends(stage, fault)
@@ -79,7 +79,7 @@ async def topic_recreated(stage: Stage, fault: Fault) -> float:
 
 
 async def _mark_ends(stage: Stage, fault: Fault) -> None:
-    """Have the last event of each partition be one that is folded, so that we know from where the worker counts on."""
+    """Make the last event of each partition one that is folded, so that the worker's next offset is known."""
     places = []
     for partition in range(stage.partitions):
         (last,) = likes(f"last-{fault.number}-{partition}", 1, 1, Random(fault.seed))
@@ -98,7 +98,7 @@ async def _archive(stage: Stage) -> None:
 
 
 async def _created(stage: Stage) -> None:
-    """Create what is missing, as soon as the broker has let go of what was deleted."""
+    """Create missing topics as soon as the broker has finished the deletion."""
     async with asyncio.timeout(PATIENCE):
         # No event comes from the broker.
         while EVENTS.name not in await create(stage.broker.bootstrap, events_partitions=stage.partitions):  # noqa: ASYNC110

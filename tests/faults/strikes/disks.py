@@ -1,4 +1,4 @@
-"""The state folder: files cut short, overwritten and gone; and no room left."""
+"""Faults of the state folder: truncated, overwritten and deleted files, and a full disk."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ BALLAST_BYTES = 64 * 1024
 
 
 async def damaged(stage: Stage, fault: Fault) -> float:
-    """While the worker is dead, something happens to its files."""
+    """Damage the worker's files while it is dead."""
     draw = Random(fault.seed)
     (name,) = stage.workers
     state = stage.workers[name].state
@@ -26,7 +26,7 @@ async def damaged(stage: Stage, fault: Fault) -> float:
 
 
 def damage(state: Path, draw: Random) -> str:
-    """Cut short, overwrite or delete some of the files below `state`, or all; says what was done."""
+    """Truncate, overwrite or delete some of the files below `state`, or delete all; returns what was done."""
     how = draw.choice(("cut", "cut", "overwrite", "overwrite", "delete", "lose"))
     if how == "lose":
         shutil.rmtree(state, ignore_errors=True)
@@ -46,7 +46,7 @@ def damage(state: Path, draw: Random) -> str:
 
 
 async def full(stage: Stage, fault: Fault) -> float:
-    """Nothing more can be written where the state is; then there is room again."""
+    """Fill the disk of the state, then free it."""
     ballast = stage.states / "ballast"
     until = time.monotonic() + fault.hold
     try:
@@ -55,7 +55,7 @@ async def full(stage: Stage, fault: Fault) -> float:
                 with contextlib.suppress(OSError):
                     while True:
                         file.write(bytes(BALLAST_BYTES))
-                await asyncio.sleep(0.05)  # what the worker gives up in its trouble is taken as well
+                await asyncio.sleep(0.05)  # also fills space that the worker frees meanwhile
     finally:
         ballast.unlink(missing_ok=True)
     return time.monotonic()

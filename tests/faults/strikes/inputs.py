@@ -1,4 +1,4 @@
-"""What comes in: poison, floods of one person, and clocks that are wrong, of producers and of the worker itself."""
+"""Faults of the input: poison, floods of one user, and wrong clocks, of producers and of the worker."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ from tests.support.plane import Sent
 FLOOD = 1_500
 MINUTE, HOUR = 60_000, 3_600_000
 SKEWS_MS = (-720 * HOUR, -HOUR, MINUTE // 2, HOUR, 720 * HOUR)
-"""How far the clocks of producers are off. More than five minutes ahead is refused; none of these is that far ahead of
-the machine's clock and not of the worker's, or the other way round."""
+"""Offsets of producers' clocks. More than five minutes ahead is refused; each offset is refused or accepted alike by
+the machine's clock and by the worker's stepped clock."""
 
 STEPS_SECONDS = ((-240.0, -30.0), (30.0, 500.0))
 
@@ -29,7 +29,7 @@ async def poison(stage: Stage, fault: Fault) -> float:
 
 
 async def flood(stage: Stage, fault: Fault) -> float:
-    """One person does a great deal at once."""
+    """Send many events of one user at once."""
     draw, now = Random(fault.seed), now_ms()
     kinds = (EventKind.VIEW, EventKind.CLICK, EventKind.LIKE)
     events = [
@@ -48,7 +48,7 @@ async def flood(stage: Stage, fault: Fault) -> float:
 
 
 async def clock_stepped(stage: Stage, fault: Fault) -> float:
-    """The clock of the worker steps, and back; meanwhile producers with clocks of their own send."""
+    """Step the worker's clock and back; meanwhile producers with wrong clocks send events."""
     draw, now = Random(fault.seed), now_ms()
     clocks = [worker.clock for worker in stage.workers.values()]
     for clock in clocks:
@@ -72,7 +72,7 @@ async def clock_stepped(stage: Stage, fault: Fault) -> float:
 
 
 def poisonous(draw: Random, number: int) -> list[Sent]:
-    """Records that no worker can use, of every sort."""
+    """Unusable records of every sort."""
     good = Event(id=f"poison-{number}", user="ann", kind=EventKind.LIKE, ts=now_ms(), item="film-1", scene="home")
     fields = msgspec.to_builtins(good)
 
@@ -85,7 +85,7 @@ def poisonous(draw: Random, number: int) -> list[Sent]:
         (b"ann", b""),
         (b"ann", b"\x91" * 5_000),  # nested past any stack
         (b"ann", b"[" * 5_000),
-        (b"ann", b"\xdf\xff\xff\xff\xff"),  # a map of four thousand million entries
+        (b"ann", b"\xdf\xff\xff\xff\xff"),  # a map with 2^32 - 1 entries
         (b"ann", packed(ts=float("nan"))),
         (b"ann", packed(ts=-1)),
         (b"ann", packed(ts=2**63)),

@@ -1,5 +1,5 @@
-"""Records as other producers send them: compressed by any codec, in transactions, far too large; and records that
-retention takes away unread."""
+"""Records of other producers: compressed with any codec, in transactions, or too large; and records that retention
+deletes unread."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ LARGEST = 10 * 1024 * 1024
 
 
 def likes(name: str, count: int, users: int, draw: Random) -> list[Sent]:
-    """`count` events of `users` users of their own."""
+    """`count` events of `users` separate users."""
     events = [
         Event(
             id=f"{name}-{n}",
@@ -43,12 +43,12 @@ def likes(name: str, count: int, users: int, draw: Random) -> list[Sent]:
 
 
 def kafka(stage: Stage) -> FaultyKafka:
-    assert isinstance(stage.broker, FaultyKafka), "these faults are drawn on Apache Kafka alone"
+    assert isinstance(stage.broker, FaultyKafka), "these faults are scheduled on Apache Kafka only"
     return stage.broker
 
 
 async def codec(stage: Stage, fault: Fault) -> float:
-    """Producers with every codec, and a topic that the broker compresses itself from now on."""
+    """Send with every codec, and let the broker recompress a topic from now on."""
     draw = Random(fault.seed)
     topic, kind = draw.choice(COMPRESSED), draw.choice(CODECS)
     await asyncio.to_thread(kafka(stage).configure, topic.name, compression_type=kind)
@@ -58,7 +58,7 @@ async def codec(stage: Stage, fault: Fault) -> float:
 
 
 async def transaction(stage: Stage, fault: Fault) -> float:
-    """Events in transactions that stay open for a while: those of one are committed, those of the other are not."""
+    """Send events in two transactions that stay open for a while; one is committed, the other aborted."""
     draw = Random(fault.seed)
     for commit in draw.sample((True, False), 2):
         async with AIOKafkaProducer(
@@ -80,7 +80,7 @@ async def transaction(stage: Stage, fault: Fault) -> float:
 
 
 async def oversized(stage: Stage, fault: Fault) -> float:
-    """Records of up to some MB, which the topic takes and no dead letter can hold."""
+    """Send records of several MB, which the topic accepts but no dead letter can hold."""
     draw = Random(fault.seed)
     await asyncio.to_thread(kafka(stage).configure, EVENTS.name, max_message_bytes=LARGEST)
     sizes = [1_500_000, 3_000_000, draw.randrange(1_100_000, 6_000_000)]
@@ -90,7 +90,7 @@ async def oversized(stage: Stage, fault: Fault) -> float:
 
 
 async def retention_gap(stage: Stage, fault: Fault) -> float:
-    """The worker is stopped, and all that is on the topic expires before it comes back."""
+    """Stop the worker, and delete all records of the topic before it restarts."""
     (name,) = stage.workers
     status = await stage.stop(name)
     if status:
@@ -115,7 +115,7 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
 
 
 async def _folded(stage: Stage) -> dict[int, int]:
-    """By partition, the last event that is in a context: a worker can have folded more than it has committed."""
+    """By partition, the last event in any context: a worker may have folded more than it has committed."""
     last: dict[int, int] = {}
     for record in await read_all(stage.broker.bootstrap, CONTEXTS.name):
         if record.value is not None and record.key[:1] == CONTEXT:
@@ -124,7 +124,7 @@ async def _folded(stage: Stage) -> dict[int, int]:
 
 
 async def everything(stage: Stage) -> tuple[list[Any], dict[int, int], dict[int, int]]:
-    """All events up to now, the end of each partition, and the next offset that the group reads of it."""
+    """All current events, the end of each partition, and the group's committed offset."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=stage.broker.bootstrap,
         group_id=APP,

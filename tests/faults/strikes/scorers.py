@@ -1,4 +1,4 @@
-"""The model's server killed, frozen, slow, failing, talking nonsense, and changing its version."""
+"""Faults of the model's server: killed, frozen, slow, failing, returning nonsense, and changing its version."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ SCRIPTS = {
 
 
 def _scorer(stage: Stage) -> Scorer:
-    assert stage.scorer is not None, "faults of the scorer are drawn where there is one"
+    assert stage.scorer is not None, "faults of the scorer are scheduled only with a scorer"
     return stage.scorer
 
 
@@ -50,7 +50,7 @@ async def scripted(stage: Stage, fault: Fault) -> float:
 
 
 async def swapped(stage: Stage, fault: Fault) -> float:
-    """Load another version under load; it must come into lists."""
+    """Load another version under load, and wait until lists use it."""
     scorer = _scorer(stage)
     version = await asyncio.to_thread(scorer.swap)
     at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Workers killed, told to stop, frozen until the group has given them up, joined by others and left again."""
+"""Faults of workers: killed, stopped, frozen until evicted from the group, and others joining and leaving."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
 
 MAX_COMING_BACK = 6.0
-"""A worker that is killed again is killed within so many seconds of its start: while it joins, recovers or serves."""
+"""Repeated kills come within this many seconds of a start: while the worker joins, recovers or serves."""
 
 
 async def killed(stage: Stage, fault: Fault) -> float:
@@ -27,7 +27,7 @@ async def killed(stage: Stage, fault: Fault) -> float:
 async def stopped(stage: Stage, fault: Fault) -> float:
     (name,) = stage.workers
     status = await stage.stop(name)
-    at = time.monotonic()  # until now it answered what it had taken
+    at = time.monotonic()  # until now it finished its work in progress
     if status:
         stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
     stage.start(name)
@@ -35,7 +35,7 @@ async def stopped(stage: Stage, fault: Fault) -> float:
 
 
 async def frozen(stage: Stage, fault: Fault) -> float:
-    """A worker stands still; another may take its place; then it goes on, not knowing what it lost."""
+    """Freeze a worker; another may take over its partitions; then resume it, unaware of the loss."""
     draw = Random(fault.seed)
     (name,) = stage.workers
     stage.signal(name, signal.SIGSTOP)
@@ -51,7 +51,7 @@ async def frozen(stage: Stage, fault: Fault) -> float:
 
 
 async def join_and_leave(stage: Stage, fault: Fault) -> float:
-    """A second and perhaps a third worker come, and all but one go again, in any way; the one that stays is drawn."""
+    """Add one or two workers, then stop or kill all but a random one."""
     draw = Random(fault.seed)
     for _ in range(draw.choice((1, 2))):
         stage.start(stage.free_name())
