@@ -1,8 +1,8 @@
-"""What decoding an event costs: `python -m tests.benchmarks.codec`.
+"""The cost of decoding an event: `python -m tests.benchmarks.codec`.
 
-The same events, in MessagePack and in JSON, through `decode_event`; through msgspec alone, without the checks of
-key, clock, kind and characters; and through the plain `msgpack` and `json` packages followed by the same checks by
-hand. Each figure is the fastest of several rounds, which take turns so that a busy machine treats all alike.
+Decodes the same events, in MessagePack and in JSON, with `decode_event`; with msgspec alone, without the checks of key,
+clock, kind and characters; and with the plain `msgpack` and `json` packages, followed by the same checks in Python.
+Each figure is the fastest of several rounds, which alternate so that a busy machine affects all alike.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Decode = Callable[[bytes, bytes], Any]
 
 
 def events(count: int, seed: int) -> list[Event]:
-    """Events as a shop sends them: mostly views and clicks, some with the list that the person looked at."""
+    """Events as in a shop: mostly views and clicks, some with the list that the user was looking at."""
     rng = random.Random(seed)
     kinds = [EventKind.VIEW] * 6 + [EventKind.CLICK] * 3 + [EventKind.LIKE, EventKind.RATE]
     made = []
@@ -51,7 +51,7 @@ def events(count: int, seed: int) -> list[Event]:
 
 
 def checked(plain: Any, key: bytes, size: int) -> dict[str, Any]:
-    """The checks of the contract on a plain map, written out by hand."""
+    """The checks of the contract on a plain map, in Python."""
     if size > MAX_MESSAGE_BYTES or not isinstance(plain, dict) or plain.get("v", 1) != 1:
         raise ValueError("not an event of version 1")
     for name, most in LENGTHS.items():

@@ -1,7 +1,7 @@
-"""How fast a worker folds, starts and recovers, on a broker of its own. Run: python -m tests.benchmarks.events --help
+"""How fast a worker folds, starts and recovers, on a separate broker. Run: python -m tests.benchmarks.events --help
 
-The whole path of an event but the list: decode, fold, co-visits published, contexts on the changelog and on disk,
-offsets committed, and the item graph counted by the same process. The events are older than the trigger age.
+Covers the path of an event except the list: decode, fold, publish co-visits, write contexts to the changelog and disk,
+commit offsets, and count the item graph in the same process. The events are older than the trigger age.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 1_800.0
 
 
 async def produce(bootstrap: str, count: int, people: int, items: int, seed: int, *, even: bool = False) -> None:
-    """Events of `people` over `items`, both with a long tail, or `even`ly, people in turn; one in three a like."""
+    """Events of `people` users over `items`, both with a long tail, or `even`: users in turn; one in three a like."""
     draw = random.Random(seed)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=512 * 1024)
     await producer.start()
@@ -54,7 +54,7 @@ async def produce(bootstrap: str, count: int, people: int, items: int, seed: int
 
 
 class Run:
-    """A worker on a broker, watched through its own pages."""
+    """A worker on a broker, observed through its pages."""
 
     def __init__(self, broker: Broker, folder: Path, batch: int) -> None:
         self.settings = throwaway(
@@ -65,7 +65,7 @@ class Run:
         self.child = Child("worker", WORKER, log=self.log, env=to_environment(self.settings))
 
     def folded(self) -> float:
-        """Events folded so far; 0 while the worker does not answer yet."""
+        """Events folded so far; 0 until the worker answers."""
         with suppress(OSError):
             page = (
                 urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}/metrics", timeout=5).read().decode()
@@ -74,21 +74,21 @@ class Run:
         return 0.0
 
     def until(self, count: float) -> float:
-        """Seconds from the start until `count` events were folded; ends the benchmark if that does not come."""
+        """Seconds from the start until `count` events were folded; exits if that never happens."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.folded() < count:
             if not self.child.running() or time.monotonic() > deadline:
                 sys.exit(f"the worker did not fold {count:,.0f} events; its last lines:\n{self.child.tail()}")
-            time.sleep(0.1)  # a page costs the worker some milliseconds
+            time.sleep(0.1)  # a page costs the worker a few milliseconds
         return time.monotonic() - self.began
 
     def cpu_seconds(self) -> float:
-        """What the worker has used of the processor so far: a figure that a busy machine does not spoil."""
+        """The CPU time of the worker so far, which does not depend on other processes."""
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def recoveries(self) -> list[tuple[float, int]]:
-        """Seconds and records of each partition's recovery so far."""
+        """Seconds and records of the recovery of each partition so far."""
         lines = re.findall(r"ready in ([\d.]+) s .* (\d+) changelog records", self.log.read_text())
         return [(float(seconds), int(records)) for seconds, records in lines]
 
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=5_000)
     parser.add_argument("--items", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=1_000)
-    parser.add_argument("--even", action="store_true", help="People in turn: with as many events, each has a context.")
+    parser.add_argument("--even", action="store_true", help="Users in turn: with enough events, each has a context.")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="ouzel-bench-"))
     make = EmbeddedBroker if asked.broker == "embedded" else KafkaBroker
@@ -113,8 +113,8 @@ def main() -> None:
         last = run.until(asked.events)
         used = run.cpu_seconds() - used
         print(f"start to first batch   {first:6.2f} s")
-        print(f"events folded          {asked.events / (last - first):8,.0f} a second, after the first batch")
-        print(f"                       {asked.events / used:8,.0f} for each second of processor time")
+        print(f"events folded          {asked.events / (last - first):8,.0f} per second, after the first batch")
+        print(f"                       {asked.events / used:8,.0f} per second of CPU time")
         run.child.stop()
         again = Run(broker, folder, asked.batch)
         asyncio.run(produce(broker.bootstrap, 100, asked.people, asked.items, seed=2))
@@ -127,7 +127,7 @@ def main() -> None:
         recovered = lost.recoveries()
         records, seconds = sum(r for _, r in recovered), max(s for s, _ in recovered)
         speed = records / seconds
-        print(f"recovery               {speed:8,.0f} records a second ({records:,} in {seconds:.2f} s), state lost")
+        print(f"recovery               {speed:8,.0f} records per second ({records:,} in {seconds:.2f} s), state lost")
         memory = resident_mib(lost.child.pid)
         print(f"                       {memory:8,.0f} MiB of memory after it")
         lost.child.stop()

@@ -1,7 +1,8 @@
-"""What reading a file of events costs beside the standard library's csv reader: `python -m tests.benchmarks.files`.
+"""The cost of reading a file of events, compared with the standard library's csv reader:
+`python -m tests.benchmarks.files`.
 
-Each task is a process of its own, so that its peak memory is its own. `--other FOLDER` times the reading of another
-checkout too, in the same run. Ratios of processor time are what to compare on a busy machine.
+Each task runs in a separate process, for its peak memory. `--other FOLDER` also times another checkout in the same run.
+On a busy machine, compare ratios of CPU time.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def write(path: Path, rows: int) -> None:
 
 
 def measured(code: str, path: Path, folder: Path) -> dict[str, Any]:
-    """One task in a process of its own, with the modules of `folder`."""
+    """Run one task in a separate process, with the modules of `folder`."""
     done = subprocess.run(
         [sys.executable, "-c", HEAD + code + TAIL, str(path)], cwd=folder, capture_output=True, text=True, check=True
     )

@@ -1,13 +1,12 @@
-"""What a flood of describe requests costs the lists of others: python -m tests.benchmarks.flooding [--help]
+"""The effect of a flood of describe requests on the latency of lists: python -m tests.benchmarks.flooding [--help]
 
-A tritonserver with the model of a built repository is asked for lists one after another, in windows in turn with and
-without a flood: processes that ask for the vectors of items as fast as they are answered or refused, each with several
-questions out at once. Of each pair of windows the ratio of the times of a list is taken, p50 and p95; what is printed
-is the median of these ratios, beside the times themselves, and what became of the flood's questions.
+Requests lists from a tritonserver one after another, in windows that alternate with and without a flood: processes that
+send describe requests as fast as they are answered or refused, each with several in flight. Prints the median ratio of
+list times over the pairs of windows (p50 and p95), the times, and the outcomes of the flood's requests.
 
-`new` items have to be read by the model, `known` ones have been. The flood of `rude` clients is of new items, and they
-do not rest when they are refused, as clients of Ouzel do. What was read is not kept on disk. The processes of the flood
-share the processor with the server: `--nice` has them give way to it.
+`new` items have to be read by the model; `known` ones were read before. `rude` clients send new items, and do not back
+off when refused, as Ouzel's clients do. Readings are not stored on disk. The flood shares the processor with the
+server: `--nice` lowers its priority.
 """
 
 import argparse
@@ -40,7 +39,7 @@ KEPT = Path(__file__).parents[2] / ".ouzel"
 KINDS = ("new", "known", "rude")
 HISTORY, CANDIDATES = 50, 100
 SECONDS = 60.0
-"""How long a list or a flood's question may take."""
+"""Timeout of lists and of the flood's requests."""
 
 
 def film(number: int, mark: str = "") -> Candidate:
@@ -58,8 +57,8 @@ def asked(session: int) -> ScoreRequest:
 
 
 async def flood(address: str, kind: str, out: int, seed: int, signals: tuple[Event, Event]) -> Counter[str]:
-    """Ask with `out` questions at once while the first of the `signals` is set, until the second is. What became of
-    them."""
+    """Send requests, `out` at a time, while the first of the `signals` is set, until the second is. Returns the counts
+    of outcomes."""
     on, over = signals
     found: Counter[str] = Counter()
     numbers = iter(range(10**9))
@@ -87,13 +86,13 @@ async def flood(address: str, kind: str, out: int, seed: int, signals: tuple[Eve
     return found
 
 
-def flooder(told: Any, nice: int, *given: Any) -> None:
+def flooder(results: Any, nice: int, *given: Any) -> None:
     os.nice(nice)
-    told.put(asyncio.run(flood(*given)))
+    results.put(asyncio.run(flood(*given)))
 
 
 async def window(scorer: TritonScorer, seconds: float, sessions: Iterator[int]) -> list[float]:
-    """Milliseconds of each list that was asked for within `seconds`."""
+    """Milliseconds of each list requested within `seconds`."""
     taken: list[float] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -107,9 +106,9 @@ async def measure(
     address: str, kind: str, *, clients: int, out: int, rounds: int, seconds: float, nice: int
 ) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
-    on, over, told = context.Event(), context.Event(), context.Queue()
+    on, over, results = context.Event(), context.Event(), context.Queue()
     floods = [
-        context.Process(target=flooder, args=(told, nice, address, kind, out, seed, (on, over)), daemon=True)
+        context.Process(target=flooder, args=(results, nice, address, kind, out, seed, (on, over)), daemon=True)
         for seed in range(clients)
     ]
     scorer, sessions = TritonScorer(address), iter(range(10**9))
@@ -123,10 +122,10 @@ async def measure(
         for _ in range(rounds):
             calm = await window(scorer, seconds, sessions)
             on.set()
-            await asyncio.sleep(1.0)  # the flood rises
+            await asyncio.sleep(1.0)  # let the flood start
             pairs.append((calm, await window(scorer, seconds, sessions)))
             on.clear()
-            # What the flood has out is answered before the next calm window.
+            # Let the flood's requests in flight finish before the next calm window.
             with suppress(ScoringError):
                 await scorer.describe([], timeout=SECONDS)
             await asyncio.sleep(1.0)
@@ -135,12 +134,12 @@ async def measure(
         await scorer.close()
     became: Counter[str] = Counter()
     for _ in floods:
-        became += await asyncio.to_thread(told.get, timeout=2 * SECONDS)
+        became += await asyncio.to_thread(results.get, timeout=2 * SECONDS)
     return {"kind": kind, "clients": clients, "out": out, **ratios(pairs), "became": dict(became)}
 
 
 def ratios(pairs: list[tuple[list[float], list[float]]]) -> dict[str, float]:
-    """By percentile: the median times without and with the flood, and the median of the ratios of each pair."""
+    """By percentile: the median times without and with the flood, and the median ratio of the pairs."""
     found: dict[str, float] = {}
     for percentile in (50, 95):
         times = [tuple(float(np.percentile(one, percentile)) for one in pair) for pair in pairs]
@@ -152,7 +151,7 @@ def ratios(pairs: list[tuple[list[float], list[float]]]) -> dict[str, float]:
 
 @contextmanager
 def served(repository: Path) -> Iterator[TritonServer]:
-    """The model of a repository in a server of its own, which keeps no readings on disk."""
+    """Serve the model of a repository in a separate server, without readings on disk."""
     with tempfile.TemporaryDirectory(prefix="ouzel-flooding-") as folder:
         target = Path(folder)
         weights = weights_of(target)
@@ -166,12 +165,12 @@ def served(repository: Path) -> Iterator[TritonServer]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", type=Path, default=KEPT / "models" / "repository")
-    parser.add_argument("--kind", choices=KINDS, action="append", help="of items; may be repeated [default: all]")
-    parser.add_argument("--clients", type=int, default=4, help="processes of the flood")
-    parser.add_argument("--out", type=int, default=8, help="questions that each has out")
+    parser.add_argument("--kind", choices=KINDS, action="append", help="kind of flood; repeatable [default: all]")
+    parser.add_argument("--clients", type=int, default=4, help="number of flood processes")
+    parser.add_argument("--out", type=int, default=8, help="requests in flight per process")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a window")
-    parser.add_argument("--nice", type=int, default=0, help="of the flood's processes, 0 to 19")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of a window")
+    parser.add_argument("--nice", type=int, default=0, help="niceness of the flood processes, 0 to 19")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     try:
@@ -198,7 +197,7 @@ def main() -> int:
         for percentile in (50, 95):
             calm, flooded, ratio = (one[f"{name}_p{percentile}{unit}"] for name, unit in COLUMNS)
             print(f"{one['kind']:8}{f'p{percentile}':>6}{calm:10.1f}{flooded:10.1f}{ratio:8.2f}")
-        print(f"{one['kind']:8}{one['clients']} processes, {one['out']} questions each: {one['became']}")
+        print(f"{one['kind']:8}{one['clients']} processes, {one['out']} requests each: {one['became']}")
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
     return 0

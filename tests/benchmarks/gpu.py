@@ -1,14 +1,15 @@
-"""How near to the arithmetic floor a GPU scores, beside transformers' own padded batches of the same lists.
+"""How close a GPU gets to its arithmetic limit when scoring, compared with transformers' padded batches.
 
     python -m tests.benchmarks.gpu [--weights FOLDER] [--adapter NAME] [--device cuda] [--json FILE]
 
-First the rate of bf16 matrix products is measured. It and a list's arithmetic (`inference.transformer.flops`) give the
-floor: the lists a second of a machine that does nothing else. Then, for 1, 4 and 16 people asked about at once:
+First measures the rate of bf16 matrix products. Together with the FLOPs of a list (`inference.transformer.flops`) it
+gives the limit: the lists per second if the GPU did nothing else. Then, for batches of 1, 4 and 16 users:
 
-    item tokens     50 things of context, 100 candidates: with CUDA graphs and without, bf16 and fp8
-    full text       20 likes of context, 64 candidates: packed, packed on kept prefixes, and transformers' padded batch
+    item tokens     50 events of context, 100 candidates: with and without CUDA graphs, in bf16 and fp8
+    full text       20 likes of context, 64 candidates: packed, packed with cached prefixes, and transformers' padded
+                    batch
 
-Without a GPU it says so and ends with 3. `--device cpu` runs the same code where there is none, to see that it runs.
+Exits with 3 without a GPU. `--device cpu` runs the same code on a CPU, as a smoke test.
 """
 
 import argparse
@@ -46,12 +47,12 @@ NO_GPU = 3
 
 
 Way = tuple[str, Callable[[], object], int]
-"""A name, what scores some lists, and the arithmetic of that."""
+"""A name, a function that scores some lists, and its FLOPs."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is measured: engines by name, the model as transformers runs it, and what the prompts are written with."""
+    """The objects to measure: engines by name, the plain transformers model, and the prompt writer."""
 
     text: Mapping[str, Engine]
     items: Mapping[str, ItemTokenEngine]
@@ -69,7 +70,8 @@ def measure(
     rate: float,
     repeats: int = 20,
 ) -> dict[str, Any]:
-    """Lists and candidates a second of each way, for so many `people` at once, and their share of `rate` (FLOP/s)."""
+    """Lists and candidates per second of each method, for batches of `people` users, and the share of `rate`
+    (FLOP/s)."""
     rows = []
     for asked, count, ways in [
         *((item_lists[:n], n, _item_ways(parts, item_lists[:n])) for n in people),
@@ -93,7 +95,7 @@ def measure(
 
 
 def _item_ways(parts: Parts, asked: Sequence[ScoreRequest]) -> Iterator[Way]:
-    """Every engine of item tokens on these lists, whose items are read before."""
+    """Every item-token engine on these lists, whose items are read in advance."""
     for name, engine in parts.items.items():
         engine.score(asked)
         work = sum(token_cost(engine, parts.plain.config, one)[1] for one in asked)
@@ -101,7 +103,7 @@ def _item_ways(parts: Parts, asked: Sequence[ScoreRequest]) -> Iterator[Way]:
 
 
 def _text_ways(parts: Parts, asked: Sequence[ScoreRequest]) -> Iterator[Way]:
-    """Every engine of text on these lists, with and without kept prefixes, and transformers."""
+    """Every full-text engine on these lists, with and without cached prefixes, and transformers."""
     config = parts.plain.config
     prompts = [parts.writer.write(one) for one in asked]
     packed = [pack(prompt, 0) for prompt in prompts]
@@ -113,7 +115,7 @@ def _text_ways(parts: Parts, asked: Sequence[ScoreRequest]) -> Iterator[Way]:
 
     for name, engine in parts.text.items():
         yield f"full text, {name}", lambda engine=engine: cold(engine), work
-        yield f"full text, {name}, prefixes kept", lambda engine=engine: _checked(engine.score(asked)), work
+        yield f"full text, {name}, cached prefixes", lambda engine=engine: _checked(engine.score(asked)), work
     yield (
         "full text, transformers, padded batch",
         lambda: [padded(parts.plain, prompt, len(prompt.candidates)) for prompt in prompts],
@@ -123,13 +125,13 @@ def _text_ways(parts: Parts, asked: Sequence[ScoreRequest]) -> Iterator[Way]:
 
 def show(found: Mapping[str, Any]) -> None:
     print(f"matrix rate: {found['matrix_flops'] / 1e12:.3g} TFLOP/s (bf16)")
-    print(f"{'':52} {'people':>6} {'lists/s':>9} {'cand./s':>9} {'at floor':>9} {'of rate':>8}")
+    print(f"{'':52} {'users':>6} {'lists/s':>9} {'cand./s':>9} {'at limit':>9} {'of rate':>8}")
     for row in found["rows"]:
         print(
             f"{row['way']:52} {row['people']:6} {row['lists_per_second']:9.1f} {row['candidates_per_second']:9.0f} "
             f"{row['lists_per_second_at_the_floor']:9.1f} {row['share_of_matrix_rate']:8.1%}"
         )
-    print("arithmetic is that of packed lists for every way over text, so shares compare; nothing kept is taken off")
+    print("all full-text methods count the FLOPs of packed lists, so shares are comparable; caching is not subtracted")
 
 
 def load(given: argparse.Namespace) -> Parts:
@@ -163,7 +165,7 @@ def load(given: argparse.Namespace) -> Parts:
 
 
 def _checked(answers: Sequence[object]) -> None:
-    """A refused list would be fast."""
+    """Fail on refused lists, which would be fast."""
     assert all(isinstance(answer, Answered) for answer in answers)
 
 
@@ -171,7 +173,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=weights_of(KEPT / "models" / "repository"))
     parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
-    parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the random adapter")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--people", type=int, nargs="+", default=[1, 4, 16])
@@ -179,7 +181,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.device.startswith("cuda") and not torch.cuda.is_available():
-        print("no GPU here: nothing was measured (--device cpu runs the same code)", file=sys.stderr)
+        print("no GPU found: nothing was measured (--device cpu runs the same code)", file=sys.stderr)
         return NO_GPU
     try:
         parts = load(given)

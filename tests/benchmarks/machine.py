@@ -1,4 +1,4 @@
-"""What this machine can do, measured in the run that it is compared in."""
+"""The speed of this machine, measured in the same run as the figures compared with it."""
 
 import statistics
 import time
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 def once(work: Callable[[], T]) -> tuple[float, T]:
-    """The seconds of one call, and what it returned."""
+    """The seconds of one call, and its result."""
     start = time.perf_counter()
     found = work()
     return time.perf_counter() - start, found
 
 
 def timed(work: Callable[[], object], repeats: int = 5, device: str = "cpu") -> float:
-    """The median seconds of a call, after one that is not counted."""
+    """The median seconds of a call, after a warm-up call."""
     taken = []
     for number in range(repeats + 1):
         start = time.perf_counter()

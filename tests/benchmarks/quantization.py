@@ -1,19 +1,19 @@
-"""What fewer bits cost and bring: rank agreement and NDCG beside speed and bytes, and which format to take.
+"""The costs and benefits of quantization: rank agreement and NDCG, speed and bytes, and the best format.
 
     python -m tests.benchmarks.quantization [--weights FOLDER] [--adapter NAME] [--device cpu] [--json FILE]
 
 Two strategies on lists of MovieLens-100K, each in every number format of the device:
 
-    full text       the base model as it comes, which nobody trained to recommend
+    full text       the plain base model, not trained to recommend
     item tokens     an adapter on its first layers
 
 For each format: Spearman's rank correlation with the scores of fp32 (mean over lists), NDCG@10 of the film that the
-person liked next among the candidates, the time of a list as a ratio to bf16 (formats take turns, list by list), and
-the bytes of the layers. An adapter is judged on events after the cut in its manifest only, which none of its training
-has seen; without a cut there is no NDCG of item tokens. The best is the fastest within 1% of the NDCG of fp32, by a
-standard error at least, or, where there is none, with a rank correlation of 0.99 or more; bf16 unless another is 5%
-faster, since less is noise. 8-bit formats stand on bf16, `int8_dynamic32` on fp32, for processors without bf16:
-`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` before the command makes any x86-64 processor one without AVX-512.
+user liked next among the candidates, the speed of a list relative to bf16 (formats alternate for each list), and the
+bytes of the layers. An adapter is evaluated only on events after the training cutoff in its manifest; without a cutoff
+there is no NDCG of item tokens. The best format is the fastest within 1% of the NDCG of fp32, by at least one standard
+error, or, without NDCG, with a rank correlation of at least 0.99; it is bf16 unless another is 5% faster, since smaller
+differences are noise. 8-bit formats are based on bf16, `int8_dynamic32` on fp32, for processors without bf16: with
+`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` any x86-64 processor behaves like one without AVX-512.
 """
 
 import argparse
@@ -68,7 +68,7 @@ NOISE = 0.05
 
 @dataclass
 class Format:
-    """What was found of one format: scores and seconds of each list, and the layers' bytes."""
+    """The results of one format: scores and seconds of each list, and the bytes of the layers."""
 
     scores: list[Sequence[float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -77,13 +77,13 @@ class Format:
 
 
 def study(engines: Mapping[str, Engine | ItemTokenEngine], asked: Sequence[Asked]) -> dict[str, Format]:
-    """Every engine on every list, in turns."""
+    """Run every engine on every list, alternating."""
     found = {name: Format(bytes=size(engine.layers), kept=tuple(engine.exact)) for name, engine in engines.items()}
     for one in asked:
         for name, engine in engines.items():
             if isinstance(engine, ItemTokenEngine):
-                engine.score([one.request])  # items are read before, and nothing of people is kept
-                engine.save()  # formats that read in the same one read each item once
+                engine.score([one.request])  # reads the items; prefixes are not cached
+                engine.save()  # shares readings between formats that read in the same format
             begin = time.perf_counter()
             (answer,) = engine.score([one.request])
             found[name].seconds.append(time.perf_counter() - begin)
@@ -93,7 +93,7 @@ def study(engines: Mapping[str, Engine | ItemTokenEngine], asked: Sequence[Asked
 
 
 def spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    """Spearman's rank correlation; equal scores share their mean rank."""
+    """Spearman's rank correlation; ties share their mean rank."""
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 
@@ -118,7 +118,7 @@ def report(found: Mapping[str, Format], asked: Sequence[Asked], judged: bool) ->
 
 
 def best(rows: Mapping[str, Any]) -> str:
-    """The fastest of the formats that are good enough (see above)."""
+    """The fastest format that is good enough (see above)."""
     exact = rows[EXACT]
 
     def good(row: Mapping[str, Any]) -> bool:
@@ -132,7 +132,7 @@ def best(rows: Mapping[str, Any]) -> str:
 
 def show(title: str, found: Mapping[str, Any]) -> None:
     print(f"\n{title}: {found['lists']} lists")
-    print(f"{'':14} {'spearman':>9} {'NDCG@10':>8} {'less fp32':>16} {'speed':>6} {'MB':>7}  layers kept as they are")
+    print(f"{'':14} {'spearman':>9} {'NDCG@10':>8} {'less fp32':>16} {'speed':>6} {'MB':>7}  unquantized layers")
     for name, row in found["formats"].items():
         quality = f"{row['ndcg10']:8.4f} {row['ndcg10_less_fp32']:+8.4f} ±{row['ndcg10_less_fp32_error']:.4f}" \
             if "ndcg10" in row else f"{'-':>8} {'-':>16}"  # fmt: skip
@@ -141,7 +141,7 @@ def show(title: str, found: Mapping[str, Any]) -> None:
             f"{name:14} {row['rank_agreement']:9.4f} {quality} {row['speed_to_bf16']:6.2f} "
             f"{row['bytes_of_layers'] / 1e6:7.1f}  {kept}"
         )
-    print(f"the fastest that is good enough: {found['best']}")
+    print(f"the fastest format that is good enough: {found['best']}")
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
             for name, dtype, quantization in FORMATS[kind]
         }
         found["full text"] = report(study(engines, asked), asked, judged=True)
-        show("full text, the base model as it comes", found["full text"])
+        show("full text, plain base model", found["full text"])
         engines.clear()
     folder, what = adapter_folder(given.adapter, given.weights, ModelSettings.make(**common), given.layers)
     cut = adapters.load(folder).cut
@@ -184,7 +184,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     found["item tokens"]["adapter"] = what
     show(f"item tokens, adapter: {what}", found["item tokens"])
     if cut is None:
-        print("no NDCG: the adapter does not say until when it was trained")
+        print("no NDCG: the adapter has no training cutoff")
     return found
 
 
@@ -197,9 +197,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=weights_of(KEPT / "models" / "repository"))
     parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
-    parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the random adapter")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=0, help="0: the cores that are there")
+    parser.add_argument("--threads", type=int, default=0, help="0: all available cores")
     parser.add_argument("--text-lists", type=int, default=40)
     parser.add_argument("--lists", type=int, default=400)
     parser.add_argument("--candidates", type=int, default=100)

@@ -1,16 +1,16 @@
-"""What reading an item costs, and what it is worth: by number format, number of layers, and size of calls.
+"""The cost and quality of reading items, by number format, number of layers, and batch size.
 
     python -m tests.benchmarks.reading [--weights FOLDER] [--threads 2] [--rounds 5] [--lists 300] [--json FILE]
 
-Milliseconds an item of MovieLens-100K (title and genres), the best of some rounds in which every way has its turn; and
-how many times as fast that is as bf16 through 24 layers in calls of 8. Ratios compare; milliseconds of a shared machine
-say little. To have it as on a processor without AVX-512:
+Milliseconds per item of MovieLens-100K (title and genres), the best of several alternating rounds; and the speed
+relative to bf16 through 24 layers in batches of 8. Compare ratios: milliseconds on a shared machine vary. To simulate a
+processor without AVX-512:
 
     ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python -m tests.benchmarks.reading
 
-NDCG@10 is that of the adapter in the package, which scores in fp32, on lists of 100 candidates after its training, with
-the film that the person liked next among them, where all films were read in that way; the difference to fp32 is paired,
-with its standard error. Readings through fewer layers are for another adapter: they are timed only.
+NDCG@10 is that of the shipped adapter, scoring in fp32 on lists of 100 candidates from after its training, including
+the film that the user liked next, with all films read in the given format; the difference to fp32 is paired, with its
+standard error. Readings through fewer layers would need another adapter, so they are only timed.
 """
 
 import argparse
@@ -57,13 +57,13 @@ EXACT = "fp32, 24 layers"
 HALF = tuple(depth // 2 for depth in DEPTHS)
 CALLS = (8, 16, 64)
 SAMPLE = 32
-"""Films that layers are tried on in 8 bits."""
+"""Number of films that 8-bit layers are tested on."""
 
 BASE = "bf16, 24 layers, calls of 8"
 
 
 def texts(count: int) -> list[str]:
-    """What is read of the first films."""
+    """The texts of the first films."""
     catalogue = Catalogue()
     for item in films().items[:count]:
         catalogue.add(item)
@@ -72,7 +72,7 @@ def texts(count: int) -> list[str]:
 
 
 def readers(weights: Path, threads: int) -> dict[str, Reader]:
-    """By format and layers, laid out as for serving."""
+    """Readers by format and layers, prepacked as for serving."""
     torch.set_num_threads(threads)
     tokens, manifest = FileTokens(weights), read_manifest(weights)
     found = {}
@@ -83,14 +83,14 @@ def readers(weights: Path, threads: int) -> dict[str, Reader]:
         sample = texts(SAMPLE)
         exact = quantize(both[0].trunk, kind, lambda reader=both[0], sample=sample: reader.read(sample))  # type: ignore[misc]
         if exact:
-            print(f"{name}: as they are, for the harm otherwise: {', '.join(exact)}")
+            print(f"{name}: layers left unquantized: {', '.join(exact)}")
         prepack(decoder.layers)
         found |= {f"{name}, {max(reader.depths)} layers": reader for reader in both}
     return found
 
 
 def worth(weights: Path, made: dict[str, Reader], count: int) -> dict[str, NDArray[np.float64]]:
-    """The gain of each of `count` lists by each way of reading through all layers."""
+    """The NDCG gain of each of `count` lists, for each format of readings through all layers."""
     folder = locate(DEFAULT)
     cut = load(folder).cut
     asked = lists(count, history=50, shortest=5, candidates=100, after_ms=-1 if cut is None else cut.ts)
@@ -117,14 +117,14 @@ def worth(weights: Path, made: dict[str, Reader], count: int) -> dict[str, NDArr
 
 
 def measure(made: dict[str, Reader], read: Sequence[str], calls: Sequence[int], rounds: int) -> dict[str, float]:
-    """The milliseconds of an item by each way."""
+    """Milliseconds per item for each method."""
     ways = {f"{name}, calls of {size}": (reader, size) for name, reader in made.items() for size in calls}
     seconds = {name: float("inf") for name in ways}
     for number in range(rounds + 1):
         for name, (reader, size) in ways.items():
             some = read[:size]
             taken, _ = once(lambda reader=reader, some=some: reader.read(some))  # type: ignore[misc]
-            if number:  # what torch sets up at the first pass is nobody's cost
+            if number:  # the first pass is a warm-up
                 seconds[name] = min(seconds[name], taken / len(some))
     return {name: 1e3 * taken for name, taken in seconds.items()}
 
@@ -164,7 +164,7 @@ def main() -> int:
     with telling("measuring"):
         took = measure(made, texts(max(CALLS)), CALLS, given.rounds)
         found = report(took, worth(given.weights, made, given.lists) if given.lists else {}, given.threads)
-    print(f"{'':28} {'ms an item':>11} {'x base':>7}   ({found['processor']}, {given.threads} threads)")
+    print(f"{'':28} {'ms per item':>11} {'x base':>7}   ({found['processor']}, {given.threads} threads)")
     for name, way in found["ways"].items():
         print(f"{name:28} {way['milliseconds_an_item']:11.2f} {way['times_base']:7.2f}")
     for name, one in found["ndcg10"].items():

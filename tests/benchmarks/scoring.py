@@ -1,21 +1,21 @@
-"""What a list costs: item tokens and packed text beside naive and padded-batch scoring of the same model, same lists.
+"""The cost of a list: item tokens and packed text, compared with naive and padded scoring of the same model and lists.
 
     python -m tests.benchmarks.scoring [--weights FOLDER] [--adapter NAME] [--dtype auto] [--json FILE] [--check]
 
-One person, 50 likes of context, 100 candidates, all of MovieLens-100K:
+One user, 50 likes of context, 100 candidates, all from MovieLens-100K:
 
-    naive           transformers, its sdpa attention: a pass a candidate over the whole text
-    padded          the same in batches of padded rows, one a candidate
+    naive           transformers with sdpa attention: one pass per candidate over the whole text
+    padded          the same in batches of padded rows, one per candidate
     packed          `inference.full_text.engine`: all candidates in one pass over the text
-    item tokens     `inference.item_tokens.engine` in this process, items read before
-    in Triton       the same in a real tritonserver, asked through the client, one list at a time
-    ..., kept       the same where all but the last thing of the context was read for the person's list before
+    item tokens     `inference.item_tokens.engine` in this process, items read in advance
+    in Triton       the same in a real tritonserver, through the client, one list at a time
+    ..., kept       the same with a cached prefix: all but the last event was read for the user's previous list
 
-All scores come from one base model. Ouzel's ways run in `--dtype`, by default what it chooses on this processor; naive
-and padded scoring in the format that naive scoring is fastest in. Those over text give the same scores, up to rounding,
-and the greatest difference is printed. Naive and padded passes are timed on some candidates of a list and scaled to
-all, as the table says. Ratios compare; seconds of a shared machine say little. With `--check` it ends with 1 unless a
-list inside Triton takes a tenth of naive or less, and 99% of lists less than 100 ms.
+All methods use the same base model. Ouzel's methods run in `--dtype`, by default its choice on this processor; naive
+and padded scoring in the format that is fastest for naive scoring. The text methods give the same scores up to
+rounding; the largest difference is printed. Naive and padded passes are timed on some candidates of a list and
+extrapolated, as the table says. Compare ratios: seconds on a shared machine vary. `--check` exits with 1 unless a list
+in Triton takes at most a tenth of naive scoring, and 99% of lists take less than 100 ms.
 """
 
 import argparse
@@ -64,7 +64,7 @@ KEPT_BEFORE = ", kept"
 
 
 class Way(msgspec.Struct, kw_only=True):
-    """One way of scoring: the seconds of each list that was timed, and what such a list is, on average."""
+    """One method of scoring: the seconds of each timed list, and the mean tokens and FLOPs of a list."""
 
     seconds: list[float]
     tokens: float
@@ -77,13 +77,13 @@ class Way(msgspec.Struct, kw_only=True):
 
 
 def naive(model: Any, prompt: Prompt, candidates: int) -> list[float]:
-    """The mean token log-likelihoods of the first `candidates`, a pass each."""
+    """The mean token log-likelihoods of the first `candidates`, in one pass each."""
     return [padded(model, Prompt(prompt.prefix, prompt.stable, (one,)), 1)[0] for one in prompt.candidates[:candidates]]
 
 
 @torch.inference_mode()
 def padded(model: Any, prompt: Prompt, candidates: int) -> list[float]:
-    """The same of the first `candidates` in one batch of padded rows."""
+    """The mean token log-likelihoods of the first `candidates`, in one batch of padded rows."""
     chosen = prompt.candidates[:candidates]
     head = model.get_output_embeddings()
     device = head.weight.device
@@ -108,7 +108,7 @@ def padded(model: Any, prompt: Prompt, candidates: int) -> list[float]:
 
 
 def text_cost(config: Any, prompt: Prompt, kept: int) -> dict[str, tuple[int, int]]:
-    """Tokens and arithmetic of a list of text by each way; `kept` tokens of the prefix were read before."""
+    """Tokens and FLOPs of a list for each text method, with `kept` cached tokens of the prefix."""
     layers, width = config.num_hidden_layers, len(prompt.prefix) + max(map(len, prompt.candidates)) - 1
     lengths = [len(prompt.prefix) + len(one) - 1 for one in prompt.candidates]
     alone = [flops(config, layers, lay(n, []), len(c)) for n, c in zip(lengths, prompt.candidates, strict=True)]
@@ -126,7 +126,7 @@ def text_cost(config: Any, prompt: Prompt, kept: int) -> dict[str, tuple[int, in
 
 
 def token_cost(engine: ItemTokenEngine, config: Any, request: ScoreRequest) -> tuple[int, int]:
-    """Tokens and arithmetic of a list of item tokens, as the engine would lay it out now."""
+    """Tokens and FLOPs of a list of item tokens, with the engine's current cache."""
     layout = engine._work(0, request).layout
     return layout.rows, flops(config, len(engine.layers), layout)
 
@@ -228,20 +228,20 @@ def in_process(weights: Path, given: argparse.Namespace, asked: list[ScoreReques
 
 
 def fastest_naive(weights: Path, settings: ModelSettings, prompt: Prompt) -> tuple[Any, DType]:
-    """The transformers model in the format in which naive scoring is fastest here, and that format."""
+    """The transformers model in the fastest format for naive scoring on this processor, and that format."""
     models = {
         dtype: load_model(weights, msgspec.structs.replace(settings, dtype=dtype), "sdpa")
         for dtype in (DType.BF16, DType.FP32)
     }
     for model in models.values():
-        naive(model, prompt, 1)  # what torch sets up at the first pass is nobody's cost
+        naive(model, prompt, 1)  # warm-up
     took = fastest({dtype: partial(naive, model, prompt, 1) for dtype, model in models.items()})
     best = min(took, key=lambda dtype: took[dtype])
     return models[best], best
 
 
 async def in_triton(address: str, asked: Sequence[ScoreRequest], rounds: int, together: int) -> dict[str, Any]:
-    """Seconds of each of `rounds` lists by way, one after another; and lists a second with `together` under way."""
+    """Seconds of each of `rounds` consecutive lists by method, and lists per second with `together` in flight."""
     scorer = TritonScorer(address, max_in_flight=together)
     try:
         catalogue = [*dict.fromkeys(c for one in asked for c in (*one.candidates, *_past(one)))]
@@ -251,7 +251,7 @@ async def in_triton(address: str, asked: Sequence[ScoreRequest], rounds: int, to
             await scorer.score(request, timeout=60)
         taken: dict[str, list[float]] = {TRITON: [], TRITON + KEPT_BEFORE: []}
         for number in range(rounds):
-            # Another session each time, so that nothing of the person is kept; then one thing more of the same person.
+            # A new session, so that nothing is cached; then one more event of the same user.
             whole = msgspec.structs.replace(asked[number % len(asked)], session=10_000 + number)
             earlier = msgspec.structs.replace(whole, session=20_000 + number, history=whole.history[:-1])
             await scorer.score(earlier, timeout=60)
@@ -278,12 +278,12 @@ async def in_triton(address: str, asked: Sequence[ScoreRequest], rounds: int, to
 
 
 def measure(weights: Path, given: argparse.Namespace, say: Callable[[str], None] = print) -> dict[str, Any]:
-    """All ways on the same lists; plain data."""
+    """Measure all methods on the same lists; returns plain data."""
     kept = lists(given.people, history=given.history, candidates=given.candidates, likes_only=True)
     asked = [one.request for one in kept]
     chosen = choose(ModelSettings.make(dtype=given.dtype, threads=given.threads), weights)
     folder, what = adapter_folder(given.adapter, weights, chosen.settings, given.layers)
-    say(f"{chosen}; adapter: {what}; {len(asked)} people, {given.lists} for the ways over text")
+    say(f"{chosen}; adapter: {what}; {len(asked)} users, {given.lists} for the text methods")
     found = in_process(weights, given, asked, folder)
     ways: dict[str, Way] = found["ways"]
     together = None
@@ -343,22 +343,22 @@ def show(found: dict[str, Any]) -> None:
         )
     rate = found["matrix_flops"] / 1e9
     print(f"matrix rate in this run: {rate:.0f} GFLOP/s ({found['dtype']}, {found['threads']} threads)")
-    print(f"greatest difference of a score among the ways over text: {found['greatest_difference_of_text_scores']:.1e}")
+    print(f"largest difference of a score between text methods: {found['greatest_difference_of_text_scores']:.1e}")
     print(f"reading a new item, once: {found['milliseconds_to_read_an_item']:.1f} ms ({found['items_read']} items)")
     if found["lists_per_second_in_flight"] is not None:
-        print(f"in Triton with {found['lists_in_flight']} under way: {found['lists_per_second_in_flight']:.1f} lists/s")
+        print(f"in Triton, {found['lists_in_flight']} in flight: {found['lists_per_second_in_flight']:.1f} lists/s")
 
 
 def failures(found: dict[str, Any]) -> list[str]:
-    """What does not hold of what has to."""
+    """The requirements that are not met."""
     way = found["ways"].get(TRITON)
     if way is None:
-        return ["nothing was measured inside Triton"]
+        return ["nothing was measured in Triton"]
     wrong = []
     if way["times_naive"] < 10:
-        wrong.append(f"inside Triton {way['times_naive']:.1f} times the lists/s of naive scoring, wanted: 10")
+        wrong.append(f"in Triton {way['times_naive']:.1f} times the lists/s of naive scoring, required: 10")
     if way["p99_ms"] >= 100:
-        wrong.append(f"inside Triton a p99 of {way['p99_ms']:.0f} ms, wanted: under 100")
+        wrong.append(f"in Triton a p99 of {way['p99_ms']:.0f} ms, required: less than 100")
     return wrong
 
 
@@ -370,17 +370,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=weights_of(KEPT / "models" / "repository"))
     parser.add_argument("--adapter", default=adapters.DEFAULT, help='a name, a folder, or "random"')
-    parser.add_argument("--layers", type=int, default=4, help="of the random adapter")
-    parser.add_argument("--dtype", choices=[each.value for each in DType], default="auto", help="of Ouzel's ways")
-    parser.add_argument("--threads", type=int, default=0, help="0: the cores that are there")
+    parser.add_argument("--layers", type=int, default=4, help="layers of the random adapter")
+    parser.add_argument(
+        "--dtype", choices=[each.value for each in DType], default="auto", help="format of Ouzel's methods"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="0: all available cores")
     parser.add_argument("--history", type=int, default=50)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--people", type=int, default=25)
-    parser.add_argument("--lists", type=int, default=3, help="for the ways over text")
-    parser.add_argument("--naive", type=int, default=4, help="candidates that are timed one by one")
-    parser.add_argument("--padded", type=int, default=10, help="candidates that are timed as a batch")
-    parser.add_argument("--rounds", type=int, default=300, help="lists inside Triton")
-    parser.add_argument("--together", type=int, default=8, help="lists under way at once inside Triton")
+    parser.add_argument("--lists", type=int, default=3, help="lists for the text methods")
+    parser.add_argument("--naive", type=int, default=4, help="candidates timed one by one")
+    parser.add_argument("--padded", type=int, default=10, help="candidates timed as a batch")
+    parser.add_argument("--rounds", type=int, default=300, help="lists in Triton")
+    parser.add_argument("--together", type=int, default=8, help="lists in flight in Triton")
     parser.add_argument("--no-triton", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check", action="store_true")

@@ -46,7 +46,7 @@ def test_gpu_benchmark_exits_without_a_gpu(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["gpu"])
     assert gpu.main() == gpu.NO_GPU
-    assert "no GPU here" in capsys.readouterr().err
+    assert "no GPU found" in capsys.readouterr().err
 
 
 def test_naive_padded_and_packed_scores_are_equal() -> None:

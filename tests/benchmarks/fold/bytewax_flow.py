@@ -1,8 +1,8 @@
 """The job in Bytewax. Arguments: brokers, topic, group, folder, partitions, changelog, and "bare" or nothing.
 
-`stateful_batch`, which is faster than `stateful_map`, and one record a person and batch on the changelog. What Bytewax
-commits is its recovery store: once a second, every state that changed and the offsets, in SQLite. "bare" leaves that
-out: then a restart begins at the first event with empty states, so it is not the whole job.
+Uses `stateful_batch`, which is faster than `stateful_map`, and writes one record per user and batch to the changelog.
+Bytewax commits to its recovery store: once a second, every changed state and the offsets, in SQLite. "bare" omits that:
+a restart then begins at the first event with empty states, so it is not the whole job.
 """
 
 import sys
@@ -23,8 +23,8 @@ from tests.benchmarks.fold.job import State, decode, decode_state, encode_state,
 brokers, topic, _, folder, _, changelog, *bare = sys.argv[1:]
 
 
-class Person(StatefulBatchLogic[bytes, bytes, bytes]):
-    """One person's state; a batch of their events gives at most one new value."""
+class UserState(StatefulBatchLogic[bytes, bytes, bytes]):
+    """One user's state; a batch of their events gives at most one new value."""
 
     def __init__(self, saved: bytes | None) -> None:
         self.state = None if saved is None else decode_state(saved)
@@ -48,8 +48,8 @@ def keyed(message: KafkaSourceMessage[bytes, bytes]) -> tuple[str, bytes]:
 
 flow = Dataflow("fold")
 source = kop.input("events", flow, brokers=[brokers], topics=[topic])
-people = op.map("keyed", source.oks, keyed)
-contexts = op.stateful_batch("context", people, Person)
+users = op.map("keyed", source.oks, keyed)
+contexts = op.stateful_batch("context", users, UserState)
 records = op.map("record", contexts, lambda pair: KafkaSinkMessage(pair[0].encode(), pair[1]))
 kop.output("changelog", records, brokers=[brokers], topic=changelog)
 

@@ -1,4 +1,4 @@
-"""How each contestant is started, where its changelog is, and what a record of that means."""
+"""How to start each contestant, its changelog topic, and how to read its records."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[3]
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 
 Common = tuple[str, list[int], list[tuple[str, str, int]], int]
-"""What all keep of one person: who; the digests of the last 32 event ids; item, kind and time of the last 50 things;
-how many there were in all."""
+"""The common part of a user's state: the user; the digests of the last 32 event ids; item, kind and time of the last 50
+events; the total number of events."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contestant runs: the brokers, a folder of its own, a name that no run before had, and the partitions."""
+    """The place of a run: the brokers, a separate folder, a unique name, and the partitions."""
 
     brokers: str
     folder: Path
@@ -105,7 +105,7 @@ def _ouzel(name: str, *, counts: bool = False, share: float = 1.0, **settings: o
 
 
 def _of_ouzel(value: bytes) -> Common:
-    # The user stands in the key; whoever reads this knows it.
+    # The user is in the key, which the caller knows.
     context: Context = decode_value(CONTEXT, value)
     scene = context.scenes["home"]
     recent = [(done.item, done.kind.value, done.ts) for done in scene.recent]

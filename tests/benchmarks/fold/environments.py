@@ -1,4 +1,4 @@
-"""The peers' virtual environments: one each, beside Ouzel's, since their dependencies need not agree with ours."""
+"""The virtual environments of the peers: one each, since their dependencies can conflict with Ouzel's."""
 
 import shutil
 import subprocess
@@ -11,19 +11,19 @@ PINNED = {
     "quix": ("quixstreams==3.28.0", "confluent-kafka==2.12.2", "rocksdict==0.3.29", "msgspec==0.22.0"),
     "bytewax": ("bytewax==0.21.1", "confluent-kafka==2.12.2", "msgspec==0.22.0"),
 }
-"""What each peer is installed from. Their further dependencies are what pip finds."""
+"""The pinned packages of each peer. pip resolves their dependencies."""
 
 
 def python(name: str, under: Path) -> Path:
-    """The interpreter of the peer's environment, which is made where it is missing. Needs a package index.
+    """The interpreter of the peer's environment, which is created if missing. Needs a package index.
 
-    Ends the program if the environment cannot be made.
+    Exits if the environment cannot be created.
     """
     folder = under / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
     mark = folder / "pinned.txt"
     wanted = "\n".join(PINNED[name])
     if not (mark.is_file() and mark.read_text() == wanted):
-        sys.stderr.write(f"Making the environment of {name} in {folder}\n")
+        sys.stderr.write(f"Creating the environment of {name} in {folder}\n")
         shutil.rmtree(folder, ignore_errors=True)
         venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

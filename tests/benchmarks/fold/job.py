@@ -1,6 +1,6 @@
-"""The job in plain Python: decode, drop a repeat, keep the last fifty things and decayed counts, encode.
+"""The job in plain Python: decode, drop duplicates, keep the last fifty events and decayed counts, encode.
 
-The three peers import this, and nothing else of this repository. It needs msgspec only.
+The three peers import this module, and nothing else from this repository. It needs only msgspec.
 """
 
 import msgspec
@@ -20,7 +20,7 @@ class Event(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """What is kept of one person: `recent` holds item, kind and time; `counts` is by kind, decayed to `ts`."""
+    """One user's state: `recent` holds item, kind and time; `counts` is by kind, decayed to `ts`."""
 
     user: str
     ids: list[str] = []
@@ -36,7 +36,7 @@ encode_state = msgspec.msgpack.Encoder().encode
 
 
 def fold(state: State, event: Event) -> bool:
-    """Fold `event` into `state`, in place; whether it was new."""
+    """Fold `event` into `state`, in place; returns whether it was new."""
     if event.id in state.ids:
         return False
     state.ids.append(event.id)

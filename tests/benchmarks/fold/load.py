@@ -1,4 +1,4 @@
-"""The events of the benchmark: people and items with a long tail, and a producer's repeats. The same for a seed."""
+"""The events of the benchmark: users and items with a long tail, and duplicates. Deterministic for a seed."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,32 +10,33 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 
 LONG_AGO_MS = 1_700_000_000_000
-"""When the first event happened: too long ago for any to call for a list."""
+"""The time of the first event: too old to trigger lists."""
 
 KINDS = (EventKind.VIEW,) * 5 + (EventKind.CLICK,) * 2 + (EventKind.LIKE,) * 2 + (EventKind.CART,)
 STEEPNESS = 1.1
 REPEATS = 0.02
 REACH = 25
-"""A repeat is of one of the last so many events, so that its id is among its person's last 32."""
+"""Duplicates repeat one of the last this many events, so that their ids are among the user's last 32."""
 
 Sent = tuple[bytes, bytes]
 
 
 class Load(NamedTuple):
-    """Records (key and value) by partition: `warm` go first, one a partition, and `rest` end with one a partition."""
+    """Records (key and value) by partition: first `warm`, one per partition, then `rest`, which also ends with one per
+    partition."""
 
     warm: list[list[Sent]]
     rest: list[list[Sent]]
     users: frozenset[str]
-    """Who stands in the last record of each partition."""
+    """The users of the last record of each partition."""
     first: frozenset[str]
-    """Who stands in the first."""
+    """The users of the first record of each partition."""
     events: int
-    """How many there are in `rest`."""
+    """The number of records in `rest`."""
 
 
 def make(count: int, people: int, items: int, partitions: int, seed: int = 1) -> Load:
-    """`count` events over `people` and `items`, by a power law of `STEEPNESS`; one in fifty is sent twice."""
+    """`count` events over `people` users and `items`, by a power law of `STEEPNESS`; one in fifty is sent twice."""
     draw = np.random.default_rng(seed)
     who = _power_law(draw, people, count)
     what = _power_law(draw, items, count)
@@ -69,7 +70,7 @@ def make(count: int, people: int, items: int, partitions: int, seed: int = 1) ->
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Where Kafka's own partitioner puts a key."""
+    """The partition of a key, as in Kafka's default partitioner."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 

@@ -1,28 +1,28 @@
-"""Processor time and peak memory of a process and everything that it started, from /proc."""
+"""CPU time and peak memory of a process and its descendants, from /proc."""
 
 import os
 from pathlib import Path
 
 
 def tree(pid: int) -> list[int]:
-    """The process and its descendants that are alive."""
+    """The process and its living descendants."""
     found = [pid]
     for each in found:
         for children in Path(f"/proc/{each}/task").glob("*/children"):
             try:
                 found += [int(child) for child in children.read_text().split()]
-            except OSError:  # it has just ended
+            except OSError:  # it has just exited
                 continue
     return found
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time used so far by the process, its living descendants, and the children that it waited for."""
+    """CPU time so far of the process, its living descendants, and the children that it waited for."""
     return sum(_ticks(each) for each in tree(pid)) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_mib(pid: int) -> float:
-    """The most memory that each of them has held at once, added up."""
+    """The sum of the peak memory of the process and its descendants."""
     return sum(_high_water(each) for each in tree(pid)) / 1024
 
 

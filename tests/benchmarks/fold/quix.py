@@ -24,9 +24,9 @@ app = Application(
 def context(value: bytes, state: Any) -> None:
     event = decode(value)
     held = state.get_bytes("context")
-    person = State(event.user) if held is None else decode_state(held)
-    if fold(person, event):
-        state.set_bytes("context", encode_state(person))
+    current = State(event.user) if held is None else decode_state(held)
+    if fold(current, event):
+        state.set_bytes("context", encode_state(current))
 
 
 app.dataframe(app.topic(topic, key_deserializer="bytes", value_deserializer="bytes")).update(context, stateful=True)

@@ -1,4 +1,4 @@
-"""One run of one contestant: topics, events, and what came out."""
+"""One run of one contestant: topics, events, and the result."""
 
 import asyncio
 import re
@@ -24,13 +24,13 @@ from tests.benchmarks.fold.measuring import cpu_seconds, peak_mib
 
 PATIENCE_SECONDS = 1_800.0
 QUIET_MS = 1_500
-"""The changelog is read to its end when it has been still for so long."""
+"""The changelog counts as read to its end after this long without records."""
 
 BATCH_BYTES = 128 * 1024
 
 
 class Run(NamedTuple):
-    """What a run came to: events for each second of processor time, MiB at most, wall seconds, the state's digest."""
+    """The result of a run: events per second of CPU time, peak MiB, wall seconds, and the digest of the state."""
 
     events_per_core_second: float
     peak_mib: float
@@ -39,11 +39,10 @@ class Run(NamedTuple):
 
 
 async def run(contestant: Contestant, place: Place, load: Load, peers: Path, accepted: int) -> Run:
-    """Let the contestant fold `load`, which holds so many `accepted` events, and repeats beside.
+    """Let the contestant fold `load`, which has `accepted` events besides duplicates.
 
-    Its start is left out: what is counted begins when the warm events are through.
-
-    `SystemExit` if it ends or does not come through.
+    Measures after the warm events are folded, without startup. Raises `SystemExit` if the contestant exits or times
+    out.
     """
     command = contestant.command(place, peers)
     source, changelog = contestant.topics(place)
@@ -67,26 +66,26 @@ async def run(contestant: Contestant, place: Place, load: Load, peers: Path, acc
             await sending
             peak = peak_mib(child.pid)
             while await _read(consumer, contestant, held, QUIET_MS):
-                """Records of other partitions of the changelog than those that the last ones stand in."""
+                """Read the remaining records of all partitions."""
         finally:
             await consumer.stop()
     return Run(load.events / used, peak, seconds, state_digest(_named(contestant, held)))
 
 
 def expected(load: Load) -> tuple[str, int]:
-    """The digest of the state that a plain fold of the events makes, and how many of them are no repeats."""
-    people: dict[str, State] = {}
+    """The digest of the state after a plain fold of the events, and the number of events that are not duplicates."""
+    states: dict[str, State] = {}
     accepted = 0
     for records in (*load.warm, *load.rest):
         for key, value in records:
-            accepted += fold(people.setdefault(key.decode(), State(key.decode())), decode(value))
-    state = ((each.user, [digest(i) for i in each.ids], each.recent, each.met) for each in people.values())
+            accepted += fold(states.setdefault(key.decode(), State(key.decode())), decode(value))
+    state = ((each.user, [digest(i) for i in each.ids], each.recent, each.met) for each in states.values())
     return state_digest(state), accepted
 
 
-def state_digest(people: Iterable[Common]) -> str:
+def state_digest(states: Iterable[Common]) -> str:
     whole = blake2b(digest_size=8)
-    for each in sorted(people):
+    for each in sorted(states):
         whole.update(msgspec.msgpack.encode(each))
     return whole.hexdigest()
 
@@ -96,7 +95,7 @@ def _named(contestant: Contestant, held: dict[str, bytes]) -> Iterable[Common]:
 
 
 async def renew(place: Place) -> None:
-    """Ouzel's own topics, made anew: their names are fixed."""
+    """Recreate Ouzel's topics, whose names are fixed."""
     names = [topic.name for topic in OURS]
     async with admin(place.brokers) as client:
         there = {each["topic"] for each in await client.describe_topics() if not each["error_code"]}
@@ -114,7 +113,7 @@ async def make(place: Place, topics: list[str]) -> None:
 
 
 async def send(brokers: str, topic: str, records: list[list[Sent]]) -> None:
-    """Send the records of each partition, in order, the partitions in turns."""
+    """Send the records of each partition in order, all partitions concurrently."""
     producer = AIOKafkaProducer(bootstrap_servers=brokers, max_batch_size=BATCH_BYTES)
     await producer.start()
     try:
@@ -134,7 +133,7 @@ async def _send_one(producer: Any, topic: str, partition: int, records: list[Sen
 
 
 async def _follower(place: Place, topic: str, child: Child) -> AIOKafkaConsumer:
-    """A consumer of the whole changelog from its beginning, once that is there."""
+    """A consumer of the whole changelog from its beginning, once the topic exists."""
     consumer = AIOKafkaConsumer(bootstrap_servers=place.brokers, auto_offset_reset="earliest", fetch_max_wait_ms=200)
     await consumer.start()
     while True:
@@ -151,7 +150,7 @@ async def _follower(place: Place, topic: str, child: Child) -> AIOKafkaConsumer:
 async def _until(
     consumer: AIOKafkaConsumer, contestant: Contestant, child: Child, held: dict[str, bytes], users: frozenset[str]
 ) -> None:
-    """Read the changelog into `held` until it has everybody of `users`."""
+    """Read the changelog into `held` until it has all `users`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not users <= held.keys():
         await _read(consumer, contestant, held, 200)
@@ -159,7 +158,7 @@ async def _until(
 
 
 async def _read(consumer: AIOKafkaConsumer, contestant: Contestant, held: dict[str, bytes], timeout_ms: int) -> bool:
-    """Take in what comes next on the changelog; False if nothing does in time."""
+    """Read the next records of the changelog; False after the timeout."""
     batches = await consumer.getmany(timeout_ms=timeout_ms)
     for records in batches.values():
         for record in records:
@@ -170,7 +169,7 @@ async def _read(consumer: AIOKafkaConsumer, contestant: Contestant, held: dict[s
 
 
 async def _counted(place: Place, child: Child, accepted: int) -> None:
-    """Return when the worker's own page says that so many events are counted."""
+    """Wait until the worker's metrics report `accepted` counted events."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     async with aiohttp.ClientSession() as session:
         while True:
@@ -179,9 +178,9 @@ async def _counted(place: Place, child: Child, accepted: int) -> None:
             if found is not None and float(found[1]) >= accepted:
                 return
             _alive(child, deadline)
-            await asyncio.sleep(0.5)  # the page costs the worker some milliseconds
+            await asyncio.sleep(0.5)  # the page costs the worker a few milliseconds
 
 
 def _alive(child: Child, deadline: float = float("inf")) -> None:
     if not child.running() or time.monotonic() > deadline:
-        raise SystemExit(f"{child.name} ended or did not come through; its last lines:\n{child.tail()}")
+        raise SystemExit(f"{child.name} exited or timed out; its last lines:\n{child.tail()}")

@@ -1,11 +1,11 @@
-"""Load on the whole path: a broker, a worker, a tritonserver with the adapter that comes along, all on this machine.
+"""Load tests of the whole pipeline: a broker, a worker, and a tritonserver with the shipped adapter, on one machine.
 
-    knee       how long people wait for a list as events come faster, up to where it breaks and beyond
-    growth     what a list and a worker cost with ten times the people, the items, the partitions
-    flood      memory under events at twice what it can make lists for
-    catch-up   how fast a worker answers its probes while it works off events that wait (the worker alone)
+    knee       latency of lists at rising event rates, up to the breaking point and beyond
+    growth     the cost of a list and a worker with ten times the users, items or partitions
+    flood      memory under twice the event rate that lists can be made for
+    catch-up   latency of probes while a worker works off a backlog (without lists)
 
-The sender and the reader run on the same cores. Figures of one run belong to one machine; the shapes do not.
+The sender and the reader run on the same cores. Figures depend on the machine; the shapes of the curves do not.
 """
 
 import argparse
@@ -39,14 +39,14 @@ def main() -> int:
     )
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--broker", choices=BROKERS, help="Default: embedded; kafka for catch-up.")
-    parser.add_argument("--seconds", type=float, default=12.0, help="Of each rate (knee, growth).")
-    parser.add_argument("--rate", type=float, default=20.0, help="Events a second of growth.")
-    parser.add_argument("--minutes", type=float, default=10.0, help="Of flood.")
-    parser.add_argument("--people", type=int, default=1_000, help="Of catch-up.")
-    parser.add_argument("--past", type=int, default=300, help="Events of each before (catch-up).")
-    parser.add_argument("--waiting", type=int, default=300_000, help="Events that wait (catch-up).")
+    parser.add_argument("--seconds", type=float, default=12.0, help="Seconds at each rate (knee, growth).")
+    parser.add_argument("--rate", type=float, default=20.0, help="Events per second (growth).")
+    parser.add_argument("--minutes", type=float, default=10.0, help="Duration (flood).")
+    parser.add_argument("--people", type=int, default=1_000, help="Number of users (catch-up).")
+    parser.add_argument("--past", type=int, default=300, help="Earlier events per user (catch-up).")
+    parser.add_argument("--waiting", type=int, default=300_000, help="Events in the backlog (catch-up).")
     parser.add_argument("--json", type=Path, help="Write the figures to this file.")
-    parser.add_argument("--plot", type=Path, help="Draw them into this file, as SVG.")
+    parser.add_argument("--plot", type=Path, help="Plot the figures to this file, as SVG.")
     asked = parser.parse_args()
     asked.broker = asked.broker or ("kafka" if asked.part == "catch-up" else "embedded")
     figures = asyncio.run(PARTS[asked.part](asked))
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _finite(found: Any) -> Any:
-    """With null for what is infinite, which JSON does not know."""
+    """Replace infinite numbers by null, since JSON has none."""
     if isinstance(found, dict):
         return {name: _finite(value) for name, value in found.items()}
     if isinstance(found, list):

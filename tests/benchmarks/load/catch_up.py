@@ -1,4 +1,4 @@
-"""Whether a worker answers its probes while it catches up with what waits for it."""
+"""Whether a worker answers its probes while it works off a backlog."""
 
 import argparse
 import asyncio
@@ -25,13 +25,13 @@ PATIENCE_SECONDS = 3_600.0
 WATCH_SECONDS = 1.0
 BURN = [sys.executable, "-c", "while True: pass"]
 P99_SECONDS, MOST_SECONDS = 0.25, 1.0
-"""What the answers are to take: 99 of 100, and all of them."""
+"""Maximum latency of answers: for 99%, and for all."""
 
 SHARES = (0.5, 0.9, 0.99, 1.0)
 
 
 async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
-    """Fold the past; have the rest wait, and a process burn a core; then start the worker and poll its pages."""
+    """Fold the past; build up a backlog, and busy one core; then start the worker and poll its pages."""
     folder = Path(tempfile.mkdtemp(prefix="ouzel-catch-up-"))
     past = asked.people * asked.past
     with BROKERS[asked.broker](folder / "broker") as broker:
@@ -51,8 +51,8 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
                 seconds, used = time.monotonic() - begin, processor_seconds(worker.pid)
             lines = probe.log.read_text(encoding="utf-8").splitlines()
     answers = {page: waits(lines, page) for page in PAGES}
-    print(f"events    {asked.waiting:,} of {asked.people:,} people with {asked.past} earlier events each")
-    print(f"caught up {seconds:,.1f} s, of which folded {folded:,.1f} s; {used:,.1f} s of processor time")
+    print(f"events    {asked.waiting:,} of {asked.people:,} users with {asked.past} earlier events each")
+    print(f"caught up {seconds:,.1f} s, of which folding {folded:,.1f} s; {used:,.1f} s of CPU time")
     for page, found in answers.items():
         waited = ", ".join(f"{_name(share)} {1000 * value_at(found, share):,.0f} ms" for share in SHARES)
         print(f"{page:9} {len(found):,} polls: {waited}")
@@ -79,7 +79,7 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def value_at(ordered: list[float], share: float) -> float:
-    """The value below which that share of `ordered`, ascending, lies; infinite if there are none."""
+    """The quantile at `share` of `ordered`, ascending; infinite if empty."""
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("inf")
 
 
@@ -92,14 +92,14 @@ def _worker(settings: Settings, folder: Path, **more: str) -> Child:
 
 
 async def _until(worker: Child, settings: Settings, count: int, name: str) -> None:
-    """Return once a counter of the worker is at `count`. Raises `DeployError` where that does not come."""
+    """Wait until a counter of the worker reaches `count`. Raises `DeployError` if the worker exits or times out."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     seen = 0.0
     while seen < count:
         if not worker.running() or time.monotonic() > deadline:
-            raise DeployError(f"{name} is {seen:,.0f} and not {count:,}. The worker's last lines:\n{worker.tail()}")
+            raise DeployError(f"{name} is {seen:,.0f} instead of {count:,}. The worker's last lines:\n{worker.tail()}")
         await asyncio.sleep(WATCH_SECONDS)
         try:
             seen = metric((await asyncio.to_thread(get, settings.web_port, "/metrics"))[1], name)
         except (OSError, http.client.HTTPException):
-            continue  # it is starting, or too busy to answer
+            continue  # starting, or too busy to answer

@@ -1,7 +1,7 @@
-"""Events at a steady rate that waits for nobody, and how long people wait for the lists that answer them.
+"""Send events at a steady rate (open loop), and measure how long users wait for their lists.
 
-An event is answered by the first list of its person that was made for it or for a later event of theirs. Waiting counts
-from the moment at which the event was due, so that a sender that falls behind hides nothing.
+An event is answered by the first list that was made for it or for a later event of the same user. Latency counts from
+the time at which the event was due, so that a sender that falls behind does not hide it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ THINGS = ("river", "door", "winter", "train", "letter", "island", "garden", "clo
 
 
 def catalogue(count: int) -> tuple[Item, ...]:
-    """Films with titles of two words and a number, of seven genres."""
+    """Films with two words and a number as title, and one of seven genres."""
     return tuple(
         Item(
             id=f"film-{n}",
@@ -37,7 +37,7 @@ def catalogue(count: int) -> tuple[Item, ...]:
 
 
 def events(people: int, items: int, seed: int, ts: int | None = None) -> Iterator[Event]:
-    """Without end: people and items with a long tail, one event in three a like. Times are now, or `ts` and on."""
+    """Endless events: users and items with a long tail, one event in three a like. Times are now, or from `ts` on."""
     draw = random.Random(seed)
     number = 0
     while True:
@@ -54,7 +54,7 @@ def events(people: int, items: int, seed: int, ts: int | None = None) -> Iterato
 
 @dataclass
 class Answers:
-    """What came of the events of one run. Times are of `time.monotonic`; `waits` in seconds, one an answered event."""
+    """The answers of one run. Times are from `time.monotonic`; `waits` has the seconds of each answered event."""
 
     waits: list[float] = field(default_factory=list)
     lists: int = 0
@@ -68,7 +68,7 @@ class Answers:
         self.sent += 1
 
     def take(self, made: Recommendation, at: float) -> None:
-        """A list: it answers the event that it names and all of the person before it; others are of another run."""
+        """Record a list: it answers its trigger and all earlier events of the user. Ignores lists of other runs."""
         waiting = self._open.get(made.user, deque())
         if all(event != made.trigger for event, _ in waiting):
             return
@@ -85,14 +85,14 @@ class Answers:
         return sum(map(len, self._open.values()))
 
     def wait(self, share: float) -> float:
-        """The seconds within which that share of all events was answered; infinite where it was not."""
+        """The seconds within which a share of all events was answered; infinite if it was not."""
         place = int(share * self.sent)
         ordered = sorted(self.waits)
         return ordered[place] if place < len(ordered) else float("inf")
 
 
 async def drive(bootstrap: str, source: Iterator[Event], rate: float, seconds: float, patience: float = 5.0) -> Answers:
-    """Send at `rate` events a second, read the lists meanwhile, and wait `patience` seconds for the last of them."""
+    """Send `rate` events a second while reading the lists, and wait up to `patience` seconds for the last lists."""
     answers = Answers()
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=2, acks=1)
     consumer = AIOKafkaConsumer(RECOMMENDATIONS.name, bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
@@ -101,7 +101,7 @@ async def drive(bootstrap: str, source: Iterator[Event], rate: float, seconds: f
     try:
         await consumer.seek_to_end()
         for partition in consumer.assignment():
-            await consumer.position(partition)  # the end of now, not that of when the first event is sent
+            await consumer.position(partition)  # resolves the end now, before the first event
         reading = asyncio.create_task(_read(consumer, answers))
         begin = time.monotonic()
         while (passed := time.monotonic() - begin) < seconds:

@@ -1,4 +1,4 @@
-"""Memory under events at twice what lists can be made for."""
+"""Memory under twice the event rate that lists can be made for."""
 
 import argparse
 import asyncio
@@ -11,22 +11,22 @@ from tests.benchmarks.load.plot import Line, chart
 
 FINDING_SECONDS = 20.0
 FINDING_RATE = 400.0
-"""Far more than two cores make lists for, so that what comes out is what they can."""
+"""Far beyond the capacity of two cores, so that the output rate is the capacity."""
 PAST = 400
-"""Events of each person before the flood, so that contexts and item graph are as large as they become, or nearly."""
+"""Events per user before the flood, so that contexts and item graph have nearly their final size."""
 
 PATIENCE_SECONDS = 30.0
-"""How long after the last event lists are waited for."""
+"""How long to wait for lists after the last event."""
 
 
 async def flood(asked: argparse.Namespace) -> dict[str, Any]:
-    """The worker's memory, second by second, and whether the fold kept up."""
+    """Measure the worker's memory every second, and whether the fold keeps up."""
     size = Size(past=PAST)
     async with pipeline(size, asked.broker) as stage:
         source = events(size.people, size.items, seed=1)
         found = await drive(stage.broker.bootstrap, source, FINDING_RATE, FINDING_SECONDS)
         capacity = found.lists / FINDING_SECONDS
-        print(f"{capacity:,.0f} lists a second; now {2 * capacity:,.0f} events a second for {asked.minutes:g} minutes")
+        print(f"{capacity:,.0f} lists/s; now {2 * capacity:,.0f} events/s for {asked.minutes:g} minutes")
         before = await _progress(stage)
         watching = asyncio.create_task(_watch(stage))
         answers = await drive(stage.broker.bootstrap, source, 2 * capacity, 60 * asked.minutes, PATIENCE_SECONDS)
@@ -39,7 +39,7 @@ async def flood(asked: argparse.Namespace) -> dict[str, Any]:
     print(f"events    {answers.sent:,}, of which folded {folded:,}, counted into the item graph {counted:,}")
     print(f"lists     {answers.lists:,}, without the model {answers.degraded:,}")
     half, most = answers.wait(0.5), answers.wait(0.99)
-    print(f"people    {answers.unanswered:,} events that no list answers; wait {half:.1f} s p50, {most:.1f} s p99")
+    print(f"latency   {half:.1f} s p50, {most:.1f} s p99; {answers.unanswered:,} events without a list")
     print(f"triggers  {shed:,} shed, {coalesced:,} coalesced")
     print(f"memory    {first:,.0f} MiB in the second fifth, {last:,.0f} MiB in the last: {last / first:.3f} times")
     minutes, title = [at / 60 for at in range(len(samples))], "The worker's memory in MiB, by minutes of the flood"

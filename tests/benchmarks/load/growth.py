@@ -1,4 +1,4 @@
-"""What a list and a worker cost with ten times the people, the items, the partitions."""
+"""The cost of a list and a worker with ten times the users, items or partitions."""
 
 import argparse
 from dataclasses import replace
@@ -12,10 +12,10 @@ TIMES = 10
 
 
 async def growth(asked: argparse.Namespace) -> dict[str, Any]:
-    """At one rate, which all of them can bear, in one run each."""
+    """Measure one run each, at a rate that all can sustain."""
     base = Size()
     sizes = {
-        "as it is": base,
+        "baseline": base,
         "people": replace(base, people=TIMES * base.people),
         "items": replace(base, items=TIMES * base.items),
         "partitions": replace(base, partitions=TIMES * base.partitions),
@@ -39,15 +39,15 @@ async def growth(asked: argparse.Namespace) -> dict[str, Any]:
         row = found[name]
         print(f"{name:12} {used:15.4f} {row['p50_ms']:8,.0f} {row['p99_ms']:8,.0f} {row['worker_mib']:11,.0f}")
     ratios = {
-        name: {figure: row[figure] / found["as it is"][figure] for figure in row}
+        name: {figure: row[figure] / found["baseline"][figure] for figure in row}
         for name, row in found.items()
-        if name != "as it is"
+        if name != "baseline"
     }
-    print("as a ratio to the first:")
+    print("relative to the baseline:")
     for name, row in ratios.items():
         print(f"{name:12} {row['worker_seconds_per_event']:15.2f} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} "
               f"{row['worker_mib']:11.2f}")  # fmt: skip
-    names = {"worker_seconds_per_event": "processor time", "p50_ms": "p50", "worker_mib": "memory"}
+    names = {"worker_seconds_per_event": "CPU time", "p50_ms": "p50", "worker_mib": "memory"}
     lines = [
         Line(f"{said}, {name}", [1.0, row[figure]]) for name, row in ratios.items() for figure, said in names.items()
     ]
@@ -56,5 +56,5 @@ async def growth(asked: argparse.Namespace) -> dict[str, Any]:
         "rate": asked.rate,
         "sizes": found,
         "ratios": ratios,
-        "plot": chart("The cost of an event as a ratio, with ten times of one thing", [1.0, float(TIMES)], lines),
+        "plot": chart("Cost of an event relative to the baseline, at ten times the size", [1.0, float(TIMES)], lines),
     }

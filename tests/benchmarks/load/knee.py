@@ -1,4 +1,4 @@
-"""How long people wait for a list as events come faster."""
+"""Latency of lists at rising event rates."""
 
 import argparse
 from typing import Any
@@ -10,16 +10,16 @@ from tests.benchmarks.load.plot import Line, chart
 
 FIRST, TIMES, MOST = 10.0, 2.0, 2_560.0
 BEYOND = 2
-"""Rates that are tried beyond the knee."""
+"""Number of rates tested beyond the knee."""
 
 
 def holds(found: Answers, deadline: float) -> bool:
-    """Whether 99 of 100 events had a list within the deadline, and 99 of 100 lists the model."""
+    """Whether 99% of events had a list within the deadline, and 99% of lists were made with the model."""
     return found.wait(0.99) <= deadline and found.degraded <= 0.01 * found.lists
 
 
 async def knee(asked: argparse.Namespace) -> dict[str, Any]:
-    """Twice the rate at each step."""
+    """Double the rate at each step."""
     deadline, size = Settings().list_deadline_ms / 1000, Size()
     rows: list[dict[str, Any]] = []
     reached, broken, rate = 0.0, 0, FIRST
@@ -46,12 +46,14 @@ async def knee(asked: argparse.Namespace) -> dict[str, Any]:
             else:
                 broken += 1
             rate *= TIMES
-    print(f"the knee lies above {reached:,.0f} events a second: 99% answered within {deadline:g} s, 99% with the model")
+    print(f"the knee is above {reached:,.0f} events/s: 99% answered within {deadline:g} s, 99% with the model")
     rates = [row["events_per_second"] for row in rows]
     lines = [Line(name, [row[f"{name}_ms"] for row in rows]) for name in ("p50", "p95", "p99")]
     return {
         "broker": asked.broker,
         "knee_events_per_second": reached,
         "rates": rows,
-        "plot": chart("Milliseconds from an event to its list, by events a second", rates, lines, mark=1000 * deadline),
+        "plot": chart(
+            "Milliseconds from an event to its list, by events per second", rates, lines, mark=1000 * deadline
+        ),
     }

@@ -1,4 +1,4 @@
-"""The pipeline under load: a broker, a tritonserver with the adapter that comes along, workers, people with a past."""
+"""The pipeline under load: a broker, a tritonserver with the shipped adapter, workers, and users with histories."""
 
 import asyncio
 import os
@@ -27,8 +27,8 @@ BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 
 @dataclass(frozen=True)
 class Size:
-    """How large a pipeline is. `partitions` are those of ouzel.events and ouzel.items; `past` is how many events came
-    before the load, of each person on average."""
+    """The size of a pipeline. `partitions` are those of ouzel.events and ouzel.items; `past` is the mean number of
+    earlier events per user."""
 
     people: int = 2_000
     items: int = 500
@@ -38,7 +38,7 @@ class Size:
 
 @asynccontextmanager
 async def pipeline(size: Size, broker: str, workers: int = 1) -> AsyncIterator[Stage]:
-    """Everything ready, the past folded and the items read. Raises `DeployError`."""
+    """Start a pipeline, fold the past and read the items. Raises `DeployError`."""
     folder = Path(tempfile.mkdtemp(prefix="ouzel-load-"))
     with Stage(folder, MODELS, BROKERS[broker](folder / "broker")) as stage, Steps(Console(stderr=True)) as steps:
         with steps.step("model") as step:
@@ -66,13 +66,13 @@ async def pipeline(size: Size, broker: str, workers: int = 1) -> AsyncIterator[S
 
 
 def resident_mib(pid: int) -> float:
-    """Memory of a process that is not in a file."""
+    """The anonymous memory of a process."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         anonymous = next(line for line in file if line.startswith("RssAnon"))
     return int(anonymous.split()[1]) / 1024
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used of the processor so far."""
+    """The CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Lines over numbers, as one SVG that stands alone, in light and dark. Pure."""
+"""Line charts as self-contained SVG, for light and dark mode. Pure."""
 
 from collections.abc import Callable, Sequence
 from html import escape
@@ -15,14 +15,14 @@ STYLE = (
 
 
 class Line(NamedTuple):
-    """Its values, one for each place of the axis; what is not finite is left out."""
+    """A line's values, one per position on the axis; non-finite ones are left out."""
 
     name: str
     values: Sequence[float]
 
 
 def chart(title: str, places: Sequence[float], lines: Sequence[Line], *, log: bool = True, mark: float = 0.0) -> str:
-    """Lines over rising `places`, on logarithmic axes if `log`. `mark`: a dashed line at that value, if above 0."""
+    """Lines over ascending `places`, on logarithmic axes if `log`. `mark`: a dashed line at that value, if above 0."""
     shown = [value for line in lines for value in line.values if isfinite(value)] + ([mark] if mark else [])
     low, high = (min(shown), max(shown)) if log else (0.0, 1.1 * max(shown))
     across, up = _scale(places[0], places[-1], log), _scale(low, high, log)
@@ -62,7 +62,7 @@ def chart(title: str, places: Sequence[float], lines: Sequence[Line], *, log: bo
 
 
 def _scale(low: float, high: float, log: bool) -> Callable[[float], float]:
-    """From low and high to 0 and 1."""
+    """A function that maps low to 0 and high to 1."""
     if log:
         bottom, span = log10(low), log10(high) - log10(low)
         return lambda value: (log10(value) - bottom) / (span or 1.0)
@@ -70,7 +70,7 @@ def _scale(low: float, high: float, log: bool) -> Callable[[float], float]:
 
 
 def _ticks(low: float, high: float, log: bool) -> list[float]:
-    """Round numbers between the ends."""
+    """Round numbers between low and high."""
     if log:
         found = [step * 10.0**power for power in range(-4, 7) for step in (1, 2, 5)]
         return [value for value in found if low * 0.999 <= value <= high * 1.001]

@@ -1,8 +1,8 @@
-"""A probe and a scraper: asks a worker for its pages at a steady rate and prints what each answer took, until ended.
+"""A probe and a scraper: requests a worker's pages at a steady rate and prints the latency of each answer until killed.
 
-A line of JSON for each: the page, the seconds from the moment at which it was due to its last byte, and its status (0:
-none). One page is asked for once at a time: a slow answer stands for those as well that were due while it was awaited,
-each from its own moment, so that it hides nothing.
+Prints one line of JSON per request: the page, the seconds from the time at which it was due to its last byte, and its
+status (0: none). Each page has one request in flight: a slow answer also counts for the requests that became due
+meanwhile, each from its due time, which avoids coordinated omission.
 
     python -m tests.benchmarks.load.polling PORT
 """
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def get(port: int, page: str, timeout: float = TIMEOUT_SECONDS) -> tuple[int, str]:
-    """A page over a connection of its own, as a probe asks: its status and text. Raises OSError or HTTPException."""
+    """Get a page over a new connection, like a probe: its status and text. Raises OSError or HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", page)
@@ -31,7 +31,7 @@ def get(port: int, page: str, timeout: float = TIMEOUT_SECONDS) -> tuple[int, st
 
 
 def poll(port: int, page: str) -> None:
-    """Ask for ever."""
+    """Poll a page forever."""
     due = time.monotonic()
     while True:
         time.sleep(max(0.0, due - time.monotonic()))
@@ -47,8 +47,7 @@ def poll(port: int, page: str) -> None:
 
 
 def waits(lines: Iterable[str], page: str) -> list[float]:
-    """Seconds that each answer of a page took, ascending, from the first good one on; infinite for those that failed
-    after it."""
+    """The latencies of a page in seconds, ascending, from the first success on; infinite for later failures."""
     found = [(seconds, status) for of, seconds, status in map(json.loads, lines) if of == page]
     first = next((at for at, (_, status) in enumerate(found) if status == 200), len(found))
     return sorted(seconds if status == 200 else float("inf") for seconds, status in found[first:])

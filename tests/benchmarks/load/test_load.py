@@ -1,4 +1,4 @@
-"""How waiting is counted, and what is drawn of it."""
+"""The latency figures and charts of the load tests."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ def made(event: Event, degraded: str | None = None) -> Recommendation:
     )  # fmt: skip
 
 
-def test_a_list_answers_its_event_and_the_ones_before_it_of_the_same_person() -> None:
+def test_list_answers_its_event_and_earlier_ones_of_the_user() -> None:
     ann, other, again, later = asked(list(islice(events(5, 5, 0), 1)), "ann", "bob", "ann", "ann")
     answers = Answers()
     for at, event in enumerate((ann, other, again, later)):
@@ -48,20 +48,20 @@ def test_a_list_answers_its_event_and_the_ones_before_it_of_the_same_person() ->
     assert not holds(answers, 5.0)
 
 
-def test_what_was_not_answered_counts_as_never() -> None:
+def test_unanswered_events_count_as_never() -> None:
     (ann,) = asked(list(islice(events(5, 5, 0), 1)), "ann")
     answers = Answers()
     answers.due(ann, 0.0)
     assert answers.wait(0.5) == float("inf")
 
 
-def test_the_same_seed_draws_the_same_events() -> None:
+def test_seed_determines_the_events() -> None:
     first, second = (list(islice(events(100, 50, 3, ts=7), 200)) for _ in range(2))
     assert first == second
     assert len({event.user for event in first}) > 20
 
 
-def test_a_chart_is_a_drawing_of_all_that_is_finite() -> None:
+def test_chart_draws_all_finite_points() -> None:
     drawn = chart(
         "waits", [1.0, 10.0, 100.0], [Line("p50", [1.0, 2.0, float("inf")]), Line("none", [float("inf")] * 3)]
     )
@@ -72,7 +72,7 @@ def test_a_chart_is_a_drawing_of_all_that_is_finite() -> None:
     assert "waits" in drawn
 
 
-def test_a_probe_s_answers_count_from_the_first_good_one_and_a_failure_as_never() -> None:
+def test_probe_counts_from_the_first_success_and_failures_as_never() -> None:
     polls = [("/healthz", 0.1, 0), ("/healthz", 0.3, 200), ("/metrics", 9.0, 200), ("/healthz", 0.2, 200)]
     lines = [json.dumps(poll) for poll in polls]
     assert waits(lines, "/healthz") == [0.2, 0.3]
@@ -81,14 +81,14 @@ def test_a_probe_s_answers_count_from_the_first_good_one_and_a_failure_as_never(
     assert waits(lines, "/readyz") == []
 
 
-def test_shares_of_answers() -> None:
+def test_shares_of_answers_are_computed() -> None:
     hundred = [float(n) for n in range(100)]
     assert [value_at(hundred, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 99.0]
     assert value_at([], 0.5) == float("inf")
 
 
 @pytest.mark.kafka
-async def test_a_small_catch_up() -> None:
+async def test_small_catch_up_run_completes() -> None:
     asked = argparse.Namespace(broker="embedded", people=20, past=10, waiting=400)
     found = await catch_up(asked)
     assert found["waiting"] == 400
