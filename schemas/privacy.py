@@ -17,7 +17,7 @@ class ErasureOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag
 
 
 class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True, tag_field="v", tag=1):
-    """What was cleared for an order, and which model versions read the user's history.
+    """The data cleared for an order, and the model versions that read the user's history.
 
     The order took effect at `partition` and `offset` of `ouzel.events`, at time `ts` of the worker's clock: earlier
     events are cleared, later ones start an empty history. Entries of `cleared` and `remains` have the form what@where.

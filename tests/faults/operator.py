@@ -87,13 +87,13 @@ MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
 """The signs that some kinds require; for other kinds, any sign is enough."""
 
 
-def silent(kind: Kind, told: Collection[str], *, alerts: bool) -> list[str]:
+def silent(kind: Kind, signs: Collection[str], *, alerts: bool) -> list[str]:
     """The required signs of a fault that are missing; `alerts` says whether there is a Prometheus."""
     found = {"log": LOG, "metric": "ouzel_", "alert": ALERT}
     if kind not in MUST_TELL:
-        return [] if told else ["anything"]
+        return [] if signs else ["anything"]
     wanted = [how for how in MUST_TELL[kind] if alerts or how != "alert"]
-    return [how for how in wanted if not any(sign.startswith(found[how]) for sign in told)]
+    return [how for how in wanted if not any(sign.startswith(found[how]) for sign in signs)]
 
 
 class Operator:
@@ -138,7 +138,7 @@ class Operator:
         self._silent = 0
         self._logs = {log: log.stat().st_size if log.exists() else 0 for log in self._logs}
 
-    def told(self, kind: Kind) -> list[str]:
+    def signs(self, kind: Kind) -> list[str]:
         """The signs of `kind` since the mark."""
         lines = "\n".join(self._since(log, start) for log, start in self._logs.items())
         found: dict[str, None] = {}
@@ -160,7 +160,7 @@ class Operator:
         if self.monitor is None:
             return
         async with asyncio.timeout(seconds):
-            while not any(sign.startswith(ALERT) for sign in self.told(kind)):  # noqa: ASYNC110 - no event comes
+            while not any(sign.startswith(ALERT) for sign in self.signs(kind)):  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(SCRAPE_SECONDS)
 
     def _scrape_those(self) -> None:

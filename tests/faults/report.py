@@ -31,18 +31,18 @@ def _of_kind(struck: Sequence[Struck]) -> dict[str, Any]:
     return {
         "count": len(struck),
         "recovery_seconds": quantiles(each.recovery_seconds for each in struck),
-        "told": told(struck),
+        "told": sign_counts(struck),
     }
 
 
-def told(struck: Sequence[Struck]) -> dict[str, int]:
+def sign_counts(struck: Sequence[Struck]) -> dict[str, int]:
     """The signs seen, with the number of faults that each was seen in; most frequent first."""
     counts: dict[str, int] = {}
     for each in struck:
-        for sign in each.told:
+        for sign in each.signs:
             counts[sign] = counts.get(sign, 0) + 1
-    if any(not each.told for each in struck):
-        counts["nothing"] = sum(not each.told for each in struck)
+    if any(not each.signs for each in struck):
+        counts["nothing"] = sum(not each.signs for each in struck)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -44,7 +44,7 @@ class Struck:
 
     fault: Fault
     recovery_seconds: float
-    told: tuple[str, ...]
+    signs: tuple[str, ...]
 
 
 @dataclass
@@ -92,12 +92,12 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     if fault.kind not in KEEP_SERVING:
         session.outages.append(Outage(began, restored))
     await stage.operator.look()
-    told = stage.operator.told(fault.kind)
-    for how in silent(fault.kind, told, alerts=stage.operator.monitor is not None):
+    signs = stage.operator.signs(fault.kind)
+    for how in silent(fault.kind, signs, alerts=stage.operator.monitor is not None):
         session.broken.append(f"fault {fault.number} ({fault.kind.value}): no {how} revealed it")
-    struck = Struck(fault, restored - lifted, tuple(told))
+    struck = Struck(fault, restored - lifted, tuple(signs))
     session.struck.append(struck)
-    say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.told)}")
+    say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.signs)}")
     return True
 
 

@@ -52,11 +52,11 @@ def test_accelerated_rules_keep_their_expressions() -> None:
 
 
 def test_signs_of_a_fault_are_required() -> None:
-    told = ["log: gone", "ouzel_lost_records_total"]
-    assert silent(Kind.RETENTION_GAP, told, alerts=True) == []
-    assert silent(Kind.RETENTION_GAP, told[:1], alerts=True) == ["metric"]
-    assert silent(Kind.PERMISSION_REVOKED, told, alerts=True) == ["alert"]
-    assert silent(Kind.PERMISSION_REVOKED, told, alerts=False) == []
+    signs = ["log: gone", "ouzel_lost_records_total"]
+    assert silent(Kind.RETENTION_GAP, signs, alerts=True) == []
+    assert silent(Kind.RETENTION_GAP, signs[:1], alerts=True) == ["metric"]
+    assert silent(Kind.PERMISSION_REVOKED, signs, alerts=True) == ["alert"]
+    assert silent(Kind.PERMISSION_REVOKED, signs, alerts=False) == []
     assert silent(Kind.WORKER_KILLED, [], alerts=True) == ["anything"]
     assert silent(Kind.CODEC, [], alerts=True) == []
 

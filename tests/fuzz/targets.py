@@ -137,9 +137,9 @@ def scored(value: bytes) -> str:
 
 
 def learned(value: bytes) -> str:
-    told = feedback.events([value], {"ann": 10})
+    found = feedback.events([value], {"ann": 10})
     feedback.erased([value])
-    return "learned" if told.events else "idle" if told.idle else "erased" if told.erased else "refused"
+    return "learned" if found.events else "idle" if found.idle else "erased" if found.erased else "refused"
 
 
 def kept(value: bytes) -> str:
@@ -189,7 +189,7 @@ def presented(value: bytes) -> str:
     text = value.decode("latin-1")
     token = "the token of the fuzzer"
     assert allowed(text, Secret(token)) is (text.partition(" ")[2].strip() == token and text[:7].lower() == "bearer ")
-    return "told"
+    return "checked"
 
 
 def filed(value: bytes) -> str:

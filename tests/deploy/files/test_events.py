@@ -361,7 +361,7 @@ def test_report_never_quotes_values_of_the_file(tmp_path):
     lines = f"secret-1,i,99,{T}\nnan,i,3,{T}\nsecret-2,i\nsecret-3,{{1}},3,{T}\nsecret-4,i,3,yesterday\nann,i,3,{T}\n"
     read = Read(written(tmp_path, "e.csv", f"user,item,rating,time\n{lines}"), rating_max=5)
     assert (read.tally.used, read.tally.bad) == (1, 5)
-    told = f"{read.tally} {read.report}"
-    assert "secret" not in told
-    assert "yesterday" not in told
+    output = f"{read.tally} {read.report}"
+    assert "secret" not in output
+    assert "yesterday" not in output
     assert "row 3" not in str(read.tally).partition("fewer")[0]

@@ -234,11 +234,11 @@ def test_malformed_rows_are_counted_with_their_numbers(tmp_path):
     for tail, bad in ((b"", 2), (f"u,\xff,5,{T}\n".encode("latin-1"), 3)):
         with EventFile(put(tmp_path, "e.csv", good + wide + tail)) as file:
             assert (file.tally.used, file.tally.bad) == (31, bad)
-            told = str(file.tally)
-            assert "1: fewer fields than columns (4)" in told
-            assert "1: more fields than columns (4)" in told
-            assert "--delimiter" in told
-            assert ("not in the file's encoding" in told) == bool(tail)
+            output = str(file.tally)
+            assert "1: fewer fields than columns (4)" in output
+            assert "1: more fields than columns (4)" in output
+            assert "--delimiter" in output
+            assert ("not in the file's encoding" in output) == bool(tail)
 
 
 def test_json_lines_other_than_objects_are_counted(tmp_path):

@@ -111,7 +111,7 @@ def test_unusable_items_are_counted_and_long_texts_truncated(tmp_path):
     read = Read(tmp_path, text)
     assert (read.tally.used, read.tally.bad) == (2, 5)
     assert (len(read.items[0].title), len(read.items[0].text)) == (300, 4000)
-    told = str(read.tally)
+    output = str(read.tally)
     for part in (
         "no id",
         "--keep-missing",
@@ -119,7 +119,7 @@ def test_unusable_items_are_counted_and_long_texts_truncated(tmp_path):
         "cut to the maximum length",
         "the last one counts",
     ):
-        assert part in told
+        assert part in output
     assert "5 of 7 rows" in read.report.warnings[0]
     assert next(i.id for i in Read(tmp_path, text, keep_missing=True).items) == "nan"
 

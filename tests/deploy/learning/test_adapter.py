@@ -90,9 +90,9 @@ def test_interrupted_training_resumes_to_the_same_weights(made: Path, tmp_path: 
     seen: list[str] = []
 
     def stop_at(label: str):  # type: ignore[no-untyped-def]
-        def progress(told: str, done: int, total: int) -> None:
-            seen.append(told)
-            if label in told:
+        def progress(step: str, done: int, total: int) -> None:
+            seen.append(step)
+            if label in step:
                 raise KeyboardInterrupt
 
         return progress

@@ -21,7 +21,7 @@ def best(method, user, k):
     return sorted(items, key=lambda item: (order.place(item, 0.0), item))[:k]
 
 
-def told(method, events):
+def taught(method, events):
     for at, (user, item, liked) in enumerate(events):
         method.learn(user, item, liked, at * 1000)
     return method
@@ -30,7 +30,7 @@ def told(method, events):
 @pytest.mark.parametrize("kind", ALL)
 @given(events=EVENTS, k=st.integers(0, 12))
 def test_list_holds_each_unseen_item_once(kind, events, k):
-    method = told(kind(), events)
+    method = taught(kind(), events)
     met = {item for user, item, _ in events if user == "ann"}
     known = {item for _, item, _ in events}
     ranked = best(method, "ann", k)
@@ -53,7 +53,7 @@ def test_popularity_is_the_number_of_likes(events):
     likes = {item: 0 for _, item, _ in events}
     for _, item, liked in events:
         likes[item] += liked
-    ranked = best(told(Popularity(), events), "nobody", 8)
+    ranked = best(taught(Popularity(), events), "nobody", 8)
     assert [likes[item] for item in ranked] == sorted(likes.values(), reverse=True)
 
 
@@ -63,11 +63,13 @@ def test_decayed_popularity_decays():
         method.learn(f"u{n}", "old", True, 0)
     method.learn("u9", "new", True, 2 * DAY_MS)
     assert best(method, "ann", 2) == ["new", "old"]
-    assert best(told(Popularity(), [("u", "old", True), ("u", "old", True), ("v", "new", True)]), "ann", 1) == ["old"]
+    assert best(taught(Popularity(), [("u", "old", True), ("u", "old", True), ("v", "new", True)]), "ann", 1) == ["old"]
 
 
 def test_markov_follows_the_last_item():
-    method = told(Markov(), [("u", "a", False), ("u", "b", True), ("v", "a", True), ("v", "b", True), ("w", "c", True)])
+    method = taught(
+        Markov(), [("u", "a", False), ("u", "b", True), ("v", "a", True), ("v", "b", True), ("w", "c", True)]
+    )
     method.learn("x", "c", True)
     method.learn("x", "d", True)
     method.learn("ann", "a", False)
@@ -90,7 +92,7 @@ def test_item_knn_sums_the_shrunk_cosine_over_the_last_likes(events):
         pairs = [(len(users[item] & users[like]), like) for like in liked.get("ann", [])[-10:]]
         return sum(both / (math.sqrt(len(users[item]) * len(users[like])) + 20.0) for both, like in pairs)
 
-    ranked = best(told(ItemKnn(), events), "ann", 8)
+    ranked = best(taught(ItemKnn(), events), "ann", 8)
     scores = [score(item) for item in ranked]
     assert scores == pytest.approx(sorted((score(i) for i in users if i not in met.get("ann", [])), reverse=True))
 

@@ -38,18 +38,18 @@ MEASURE = """
       if (contrast(getComputedStyle(text).fill) < 3) faint.push(text.textContent);
     }
   }
-  for (const told of document.querySelectorAll("p, li, td, th"))
-    if (contrast(getComputedStyle(told).color) < 4.5) faint.push(told.textContent);
+  for (const element of document.querySelectorAll("p, li, td, th"))
+    if (contrast(getComputedStyle(element).color) < 4.5) faint.push(element.textContent);
   const measured = {
     outside, faint,
     wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     drawings: document.querySelectorAll("svg").length,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
   };
-  const told = document.createElement("pre");
-  told.id = "measured";
-  told.textContent = JSON.stringify(measured);
-  document.body.append(told);
+  const output = document.createElement("pre");
+  output.id = "measured";
+  output.textContent = JSON.stringify(measured);
+  document.body.append(output);
 </script>
 """
 

@@ -329,8 +329,8 @@ def test_unseen_items_are_compared_only_with_each_other():
         def unseen(self, event_index: int) -> np.ndarray:
             return np.array([False, True, True, True, True, True])
 
-    told = ["ann", "bob", "ann", "bob"]
-    events = [event(n, user, item) for n, (user, item) in enumerate(zip(told, "fadd", strict=True))]
+    users = ["ann", "bob", "ann", "bob"]
+    events = [event(n, user, item) for n, (user, item) in enumerate(zip(users, "fadd", strict=True))]
     # Before event 2 Ann met f; of a to f, all but a are unseen. d is above c, level with e and below b.
     assert among_unseen(Fixed(), events, [2], "abcdef") == [pytest.approx(0.5)]
     # Bob met a, which is no rival anyway; f is one, and above.
@@ -380,10 +380,10 @@ def test_method_that_sees_later_events_is_detected():
 
 
 def test_progress_is_reported_up_to_the_end():
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     events = [event(n, "ann", f"i{n}") for n in range(3)]
-    run(events, prequential(events, liked).steps, [], likes=liked, progress=lambda done, of: told.append((done, of)))
-    assert told[-1] == (3, 3)
+    run(events, prequential(events, liked).steps, [], likes=liked, progress=lambda done, of: calls.append((done, of)))
+    assert calls[-1] == (3, 3)
 
 
 def test_time_is_measured_with_the_given_clock():
