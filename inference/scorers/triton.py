@@ -53,7 +53,7 @@ class TritonScorer:
 
     At most `max_in_flight` requests are in flight; further ones raise `Overloaded` without being sent. After
     consecutive failures (`breaker`), requests raise `CircuitOpen` until a trial succeeds. Each request carries its
-    remaining time, so that the server drops requests that nobody waits for.
+    remaining time, so that the server drops expired requests.
 
     One `describe` may be in flight besides. The breaker ignores it: a describe may take longer than any list would
     wait. After one that the server had no room for, the next waits before it is sent (`inference.scorers.rest`).
