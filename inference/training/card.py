@@ -31,7 +31,7 @@ class About:
 
 def card(about: About, trained: Trained) -> str:
     """The card in Markdown."""
-    licence = LICENCES.get(about.base, "see where it comes from")
+    licence = LICENCES.get(about.base, "see its source")
     lines = [
         "# Adapter for item tokens",
         "",
