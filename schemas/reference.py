@@ -1,4 +1,4 @@
-"""The tables of docs/contract.md, made from the types: `python -m schemas.reference` writes them into the page.
+"""The tables of docs/reference/contract.md, made from the types: `python -m schemas.reference` writes them into the page.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`, where NAME is `topics` or a message type.
 """
@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from schemas import topics
 
-PAGE = Path("docs/contract.md")
+PAGE = Path("docs/reference/contract.md")
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
