@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "contract.md").read_t
 
 
 def test_the_tables_are_those_of_the_types():
-    assert filled(PAGE) == PAGE, "run `python -m schemas.reference` and commit docs/reference/contract.md"
+    assert filled(PAGE) == PAGE, "run `make docs` and commit docs/reference/contract.md"
 
 
 def test_every_table_is_on_the_page():
