@@ -247,7 +247,9 @@ def replay(
 
 
 @cli.command()
-@click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/guide/files.md. [default: MovieLens-100K]")
+@click.option(
+    "--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/guide/files.md. [default: MovieLens-100K]"
+)
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(
