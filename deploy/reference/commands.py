@@ -19,7 +19,7 @@ Generated from the command line by `make docs`. `ouzel COMMAND --help` prints th
 def commands_page(cli: click.Command) -> str:
     """The page for `cli` and all commands below it. Does not depend on the environment's settings."""
     with _without_settings():
-        sections = list(_sections(click.Context(cli, info_name="ouzel")))
+        sections = list(_sections(_context(cli, "ouzel")))
     return "\n".join([HEAD, *sections])
 
 
@@ -33,7 +33,12 @@ def _sections(context: click.Context) -> Iterator[str]:
     for name in command.list_commands(context):
         child = command.get_command(context, name)
         if child is not None and not child.hidden:
-            yield from _sections(click.Context(child, info_name=name, parent=context))
+            yield from _sections(_context(child, name, context))
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    """The context in which Click runs a command. With its settings, since commands cache the help option made here."""
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
 
 
 def _section(context: click.Context, rows: list[str]) -> str:
