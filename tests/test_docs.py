@@ -1,4 +1,4 @@
-"""Links, anchors and paths in the documentation lead somewhere."""
+"""Links, anchors, paths, settings, metrics and alerts that the documentation names exist."""
 
 import re
 import subprocess
@@ -27,6 +27,17 @@ INLINE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OUR_PATH = re.compile(r"`((?:schemas|streams|inference|deploy|tests|examples|docs|locked)/[\w./-]*)`")
 DOC = re.compile(r"\bdocs/[\w./-]+\.md\b")
+
+NAMED = {
+    "docs/reference/settings.md": r"\bOUZEL_[A-Z_]+\b",
+    "docs/reference/metrics.md": r"\bouzel_[a-z_]+\b",
+    "deploy/prometheus/rules.yml": r"\bOuzel[A-Z]\w+\b",
+}
+"""Names of settings, metrics and alerts, by the file that has them all."""
+ELSEWHERE = {
+    *("OUZEL_TRITON_CONTROL_KEY", "OUZEL_REQUIRE_ALL", "OUZEL_WITHOUT_TORCH"),  # not a worker's
+    *("ouzel_whole", "ouzel_without_model"),  # a contestant of `make bench`, a method of `make evaluate`
+}
 
 
 @cache
@@ -66,6 +77,18 @@ def test_page_names_paths_that_exist(page: str) -> None:
     """A changelog and decisions tell of their time; every other page of now."""
     for path in OUR_PATH.findall(text(page)):
         assert (ROOT / path).exists(), f"{page}: {path}"
+
+
+@pytest.mark.parametrize("source", NAMED)
+def test_pages_name_settings_metrics_and_alerts_that_exist(source: str) -> None:
+    known = set(re.findall(NAMED[source], (ROOT / source).read_text(encoding="utf-8"))) | ELSEWHERE
+    pages = [page for page in PAGES if page == "README.md" or page.startswith(("docs/guide/", "docs/quickstart"))]
+    named = {(page, re.sub("_(bucket|count|sum)$", "", name)) for page in pages for name in names(page, source)}
+    assert not {f"{page}: {name}" for page, name in named if name not in known}
+
+
+def names(page: str, source: str) -> list[str]:
+    return re.findall(NAMED[source], (ROOT / page).read_text(encoding="utf-8"))
 
 
 def test_code_names_pages_that_exist() -> None:
