@@ -1,24 +1,20 @@
-"""The tables of docs/contract.md, made from the types: `python -m schemas.reference` writes them into the page.
+"""The tables of docs/reference/contract.md, from the types. `make docs` writes them into the page.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`, where NAME is `topics` or a message type.
 """
 
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 from msgspec import inspect
 
 from schemas import topics
 
-PAGE = Path("docs/contract.md")
-
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(page: str) -> str:
-    """The page with its tables made anew. Raises `ValueError` for a table that nothing is known of."""
+    """`page` with every table generated again. Raises `ValueError` for an unknown table."""
     made = tables()
 
     def fill(found: re.Match[str]) -> str:
@@ -42,7 +38,7 @@ def _topics() -> str:
     rows = ["| topic | key | value | kept |", "|---|---|---|---|"]
     for topic in topics.ALL:
         value = f"[{topic.value.__name__}](#{topic.value.__name__.lower()})" if topic.value else "the worker's own"
-        key = "as it came" if topic.key == "key" else f"`{topic.key}`"
+        key = "as received" if topic.key == "key" else f"`{topic.key}`"
         kept = ["the newest of each key" if topic.compacted else "by time"]
         if topic.internal:
             kept.append("internal")
@@ -124,8 +120,3 @@ def _single(kind: inspect.Type) -> tuple[str, str]:  # noqa: PLR0911 - one case 
         case inspect.IntType(ge=least, le=most, lt=limit):
             return "whole number", f"{least:,} to {most if most is not None else (limit or 0) - 1:,}"
     raise TypeError(f"no words for {kind}: add them here")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))
-    sys.stdout.write(f"made the tables of {PAGE}\n")

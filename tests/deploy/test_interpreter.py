@@ -108,5 +108,5 @@ def test_the_versions_are_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={dotted(OLDEST)},<{NEWEST[0]}.{NEWEST[1] + 1}"
     named = f"Python {dotted(OLDEST)} to {dotted(NEWEST)}"
-    for page in ("README.md", "docs/demo.md", "Makefile"):
+    for page in ("README.md", "docs/quickstart.md", "docs/guide/demo.md", "Makefile"):
         assert named in (ROOT / page).read_text(), page

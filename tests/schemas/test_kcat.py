@@ -1,4 +1,4 @@
-"""The commands of docs/contract.md, as they stand there, on Apache Kafka.
+"""The commands of docs/reference/contract.md, as they stand there, on Apache Kafka.
 
 Not on the embedded broker: the librdkafka 2.0.2 of Debian's kcat cannot parse its answer to the first request.
 """
@@ -23,7 +23,7 @@ from tests.schemas.examples import EXAMPLES
 from tests.support import parts
 from tests.support.patience import PATIENCE
 
-PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "contract.md").read_text()
 SEND_EVENT, SEND_ITEM, READ_LISTS, READ_DEAD = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 AFTER_NOW_MS = 2**53
 

@@ -9,12 +9,12 @@ from schemas.limits import OLDEST_EVENT_MS
 from streams.errors import BadSetting
 from streams.settings import Secret, Settings, read_settings, settings_table, throwaway, to_environment, variable
 
-DOC = Path(__file__).parents[2] / "docs" / "settings.md"
+DOC = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_the_page_is_in_step() -> None:
     made = 'python -c "from streams.settings import settings_table; print(settings_table(), end=str())"'
-    assert DOC.read_text() == settings_table(), f"make it again: {made} > docs/settings.md"
+    assert DOC.read_text() == settings_table(), f"make it again: {made} > docs/reference/settings.md"
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -6,7 +6,7 @@ machine does not spoil as it does wall time; the median of the rounds, in which 
 state that a plain fold of the events makes.
 
 Ouzel runs twice: with OUZEL_DUTIES=contexts, which is the job, and whole, with co-visits, the item graph and triggers.
-Also then its context is more than the job's: docs/performance.md says what.
+Also then its context is more than the job's: docs/guide/performance.md says what.
 """
 
 import argparse
