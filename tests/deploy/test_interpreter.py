@@ -37,7 +37,7 @@ def test_an_unsupported_python_is_refused_in_one_sentence(
 
 def test_a_python_without_a_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wheels are built for it, and pip would compile everything."""
-    monkeypatch.setattr(interpreter.sysconfig, "get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
     assert "not the usual CPython" in interpreter.main("")
 
 

@@ -33,7 +33,7 @@ def test_every_kind_comes_once_there_is_room_and_no_other(seed: int, count: int,
 
 @given(seeds, st.integers(1, 150))
 def test_everything_is_within_its_bounds(seed: int, count: int) -> None:
-    for number, fault in enumerate(schedule(seed, count, Kind)):
+    for number, fault in enumerate(schedule(seed, count, list(Kind))):
         low, high = HOLDS[fault.kind]
         assert fault.number == number
         assert 0 <= fault.burst <= MAX_BURST
@@ -44,7 +44,7 @@ def test_everything_is_within_its_bounds(seed: int, count: int) -> None:
 
 
 def test_another_seed_is_another_schedule() -> None:
-    assert schedule(1, 50, Kind) != schedule(2, 50, Kind)
+    assert schedule(1, 50, list(Kind)) != schedule(2, 50, list(Kind))
 
 
 def test_no_kind_makes_no_schedule() -> None:

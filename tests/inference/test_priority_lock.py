@@ -44,7 +44,7 @@ def test_first_turns_go_before_second_ones() -> None:
 def test_one_body_at_a_time() -> None:
     turns, inside, most = Turns(), 0, 0
 
-    def work(turn) -> None:  # type: ignore[no-untyped-def]
+    def work(turn) -> None:
         nonlocal inside, most
         for _ in range(200):
             with turn():
@@ -82,7 +82,7 @@ def test_whoever_gives_way_goes_on_after_those_that_wait() -> None:
         for count in (1, 2):
             threads.append(threading.Thread(target=first))
             threads[-1].start()
-            until(lambda count=count: turns._waiting == count)  # type: ignore[misc]
+            until(lambda count=count: turns._waiting == count)
         order.append("second")
         turns.give_way()
         order.append("second again")

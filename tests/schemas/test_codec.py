@@ -225,7 +225,7 @@ def test_an_event_needs_what_its_kind_is_about(kind, given_fields):
 @pytest.mark.parametrize("field", ["id", "user", "item", "scene", "list", "text", "target"])
 def test_control_characters_are_refused_in_events(field, control):
     kind = {"text": "steer", "target": "forget"}.get(field, "like")
-    event = LIKE | {"kind": kind, "scene": "home", "list": "l1", "text": "t", "target": "e0"}
+    event: dict[str, Any] = LIKE | {"kind": kind, "scene": "home", "list": "l1", "text": "t", "target": "e0"}
     event[field] += control
     refused = refusal(msgpack.packb(event), key=event["user"].encode())
     assert refused.code is Refusal.INVALID

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -86,7 +87,7 @@ def test_the_lists_that_kcat_reads_are_those_that_were_published(bootstrap):
 
 
 def test_the_dead_letters_that_are_read_are_those_that_were_published(bootstrap):
-    made = EXAMPLES["dead_letter.full"]
+    made: Any = EXAMPLES["dead_letter.full"]
 
     async def publish() -> None:
         async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:

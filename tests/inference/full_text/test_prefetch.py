@@ -1,6 +1,7 @@
 """The next batch is prepared while the last one is worked on, and nothing else changes."""
 
 import threading
+from collections.abc import Generator
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,13 @@ def test_what_comes_next_is_prepared_while_the_last_is_worked_on(depth: int) -> 
 
 def test_nothing_is_prepared_once_nobody_asks() -> None:
     prepared: list[int] = []
-    found = ahead(lambda n: prepared.append(n) or n, range(9), 2)
+
+    def prepare(number: int) -> int:
+        prepared.append(number)
+        return number
+
+    found = ahead(prepare, range(9), 2)
+    assert isinstance(found, Generator)
     next(found)
     found.close()
     assert len(prepared) <= 3

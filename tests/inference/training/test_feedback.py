@@ -75,7 +75,7 @@ def test_a_rating_is_what_it_was() -> None:
     assert EventKind.RATE not in REWARD
 
 
-def test_feedback_needs_items_that_it_is_about(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_feedback_needs_items_that_it_is_about(tmp_path) -> None:
     feedback, items = tmp_path / "feedback.jsonl", tmp_path / "items.csv"
     feedback.write_bytes(b"\n".join([line("a"), line("b", item="gone"), NOT_TAKEN]))
     items.write_text("item_id,title\nheat,Heat (1995)\n")

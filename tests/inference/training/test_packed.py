@@ -18,7 +18,7 @@ from tests.support import training_world as world
 TOLERANCE = 1e-4
 
 
-def stirred(network):  # type: ignore[no-untyped-def]
+def stirred(network):
     """Give every part that starts at zero something to say."""
     with torch.no_grad():
         for part in (network.heads.bias.weight, network.heads.correct.weight):
@@ -94,7 +94,7 @@ def test_a_row_sees_what_serving_lets_it_see(before: int, lengths: list[int], ca
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 100), st.lists(st.integers(0, 23), min_size=1, max_size=5, unique=True), st.data())
-def test_company_and_filling_change_no_score(place: int, offered: list[int], data) -> None:  # type: ignore[no-untyped-def]
+def test_company_and_filling_change_no_score(place: int, offered: list[int], data) -> None:
     network, histories, known = NETWORK, HISTORIES, torch.ones(24).bool()
     other = data.draw(st.integers(1, 100))
     with torch.inference_mode():
@@ -120,6 +120,8 @@ def test_going_on_begins_where_training_ended() -> None:
     places, offered = np.array([3]), [np.array([0, 2, 4])]
     told = torch.from_numpy(known)
     for each in (network, again):  # of items not known
+        assert each.residuals is not None
+        assert each.residuals.tower is not None
         each.residuals.input.weight.data[2::2] = 0.0
         each.residuals.tower.item.weight.data[2::2] = 0.0
     with torch.inference_mode():

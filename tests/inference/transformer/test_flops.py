@@ -21,6 +21,7 @@ def test_it_is_what_torch_counts(predicted: int) -> None:
     layout = lay(rows, [])
     # There what is not seen is computed all the same, and the angles of positions are a product too.
     unseen = rows * rows - int(layout.visible.sum())
+    assert model.config.head_dim is not None
     turned = 2 * rows * model.config.head_dim // 2
     expected = counter.get_total_flops() - 2 * 4 * unseen * 32 - turned
     assert flops(model.config, 2, layout, predicted) == expected

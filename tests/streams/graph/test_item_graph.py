@@ -1,6 +1,7 @@
 """The item graph: what events tell, counting once, both directions, bounds, and the same through the wire."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_a_pair_seen_once_is_distrusted_by_the_shrink():
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_told_again_changes_nothing(events, random):
     told = []
-    people = {}
+    people: dict[str, Any] = {}
     for offset, (user, what, kind, scene) in enumerate(events):
         event = done(user, what, kind, at=offset, scene=scene)
         before = people.get(user, EMPTY)
