@@ -13,7 +13,7 @@ UNMARKED = not kafka and not triton and not browser and not slow
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format lock clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ scan: dev ## look for secrets in the code and known holes in the packages
 format: dev ## format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: dev ## generate docs/reference and the index of docs/adr from the code
+	@$(BIN)/python -m deploy.reference
 
 lock: dev ## pin packages and their hashes in locked/ again (ARGS=--upgrade for newer ones)
 	@$(BIN)/python .ci/lock.py $(ARGS)

@@ -185,7 +185,7 @@ def forget(context: click.Context, user: str, brokers: str, order_id: str | None
 
 @cli.command()
 @BROKERS
-@click.option("--items", type=FILE, help="The catalogue: CSV, JSON or Parquet, see docs/files.md.")
+@click.option("--items", type=FILE, help="The catalogue: CSV, JSON or Parquet, see docs/guide/files.md.")
 @click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet.")
 @click.option("--speed", type=Real(min=0.01), help="Events a second.")
 @click.option("--factor", type=Real(min=0.01), help="Times as fast as it happened. [default: at once]")
@@ -247,7 +247,9 @@ def replay(
 
 
 @cli.command()
-@click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/files.md. [default: MovieLens-100K]")
+@click.option(
+    "--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/guide/files.md. [default: MovieLens-100K]"
+)
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(

@@ -50,41 +50,52 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     source: str = "smollm2"
+    """The language model: `smollm2` (in a package), a folder in the Hugging Face layout or with a GGUF file, or a hub
+    name."""
     strategy: Strategy = Strategy.ITEM_TOKENS
+    """What the model reads: one learned token for each item, or the text of every item each time."""
     adapter: str = "default"
-    """Of item tokens: one in this package by its name, or a folder that `ouzel train` wrote."""
+    """Item tokens: the name of a packaged adapter, or a folder that `ouzel train` wrote."""
     dtype: DType = DType.AUTO
+    """Number format of weights and passes. `auto` times bf16 and fp32 when the model loads and takes the faster."""
     quantization: Quantization = Quantization.NONE
+    """Format of the layers' weights. `int8` halves the bytes of bf16, `int8_dynamic` also multiplies in 8 bits, `fp8`
+    is for GPUs that multiply in it."""
     device: Annotated[str, Meta(pattern=r"^(cpu|cuda(:[0-9]+)?)$")] = "cpu"
+    """`cpu`, `cuda`, or `cuda:1` for the second GPU."""
     graphs: bool = True
-    """Of item tokens on a GPU: passes of fixed shapes, recorded once and replayed as CUDA graphs."""
+    """Item tokens on a GPU: record passes of fixed shapes once, and replay them as CUDA graphs."""
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
-    """Of one pass on a CPU; 0 for as many as this process has cores, up to 8."""
+    """Threads of a pass on a CPU. 0: the cores that the process may use, up to 8."""
     max_history: Annotated[int, Meta(ge=2, le=512)] = 20
-    """Of full text: things of the history that are read, at most."""
+    """Full text: at most this many events of the history are read."""
     max_events: Annotated[int, Meta(ge=1, le=512)] = 50
-    """Of item tokens: things of the history that are read, at most."""
+    """Item tokens: at most this many events of the history are read."""
     max_reads: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    """Of item tokens: texts that are read within a list's call, at most. Those beyond are read between lists."""
+    """Item tokens: at most this many unread texts are read within a list's call. The others are read between lists."""
     readings: str = "../readings"
-    """Of item tokens: the folder in which readings are kept, seen from the model repository. Not within it, where a new
-    file has Triton load every version again. Empty: none are kept."""
+    """Item tokens: the folder of the store of readings, relative to the model repository. It must lie outside, since a
+    new file inside makes Triton load every version again. Empty: store none."""
     reading_store_mib: Annotated[int, Meta(ge=1, le=1_048_576)] = 1_024
-    """The size of a file of readings, one for each base model and number format: 4.7 KB an item with SmolLM2."""
+    """Size limit of a file of readings, one for each base model and number format: 4.7 KB an item with SmolLM2."""
     item_cache_mib: Annotated[int, Meta(ge=16, le=1_048_576)] = 256
-    """Of item tokens: what is kept of items, under 3 KB each with SmolLM2."""
+    """Item tokens: memory for tokens and vectors of items, under 3 KB each with SmolLM2."""
     max_candidates: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    """A request with more candidates is refused."""
     max_item_tokens: Annotated[int, Meta(ge=1, le=256)] = 16
+    """Full text: an item's title is cut at this many tokens."""
     max_steer_tokens: Annotated[int, Meta(ge=1, le=256)] = 40
+    """Full text: a steering sentence is cut at this many tokens."""
     max_pass_tokens: Annotated[int, Meta(ge=64, le=65_536)] = 1_024
-    """New tokens after which a pass takes no further person. One person is never split."""
+    """A pass that has this many new tokens takes no further user. A user is never split over passes."""
     max_batch: Annotated[int, Meta(ge=1, le=256)] = 16
-    """People that the server hands to one call."""
+    """At most this many requests in one call of the server."""
     max_describes: Annotated[int, Meta(ge=1, le=10_000)] = 32
-    """Questions about items that wait in the server, at most; each worker has one out. One more is refused."""
+    """At most this many describe requests wait in the server; each worker has one out. One more is refused."""
     describe_queue_mib: Annotated[int, Meta(ge=1, le=1_024)] = 4
-    """The text of those that wait, at most; one of 64 items is 10 to 60 KB."""
+    """At most this much text of waiting describe requests; one of 64 items is 10 to 60 KB."""
     prefix_cache_mib: Annotated[int, Meta(ge=0, le=1_048_576)] = 512
+    """Memory for cached keys and values of users' contexts; the least recently used are evicted. 0: none."""
 
     @property
     def item_cache_bytes(self) -> int:

@@ -1,18 +1,14 @@
-"""Generate the tables of docs/contract.md from the types: `python -m schemas.reference` updates the page.
+"""Generate the tables of docs/reference/contract.md from the types. `make docs` updates the page.
 
 Each table is between `<!-- table: NAME -->` and `<!-- end -->`, where NAME is `topics` or a message type.
 """
 
 import re
-import sys
-from pathlib import Path
 
 import msgspec
 from msgspec import inspect
 
 from schemas import topics
-
-PAGE = Path("docs/contract.md")
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -124,8 +120,3 @@ def _single(kind: inspect.Type) -> tuple[str, str]:  # noqa: PLR0911 - one case 
         case inspect.IntType(ge=least, le=most, lt=limit):
             return "whole number", f"{least:,} to {most if most is not None else (limit or 0) - 1:,}"
     raise TypeError(f"no description for {kind}: add a case for it")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))
-    sys.stdout.write(f"updated the tables of {PAGE}\n")

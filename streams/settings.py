@@ -1,7 +1,7 @@
 """The settings of a worker: read once at start, from environment variables, into one frozen object.
 
 To add a setting, add a field. Its variable is `OUZEL_` and the field's name in capitals; its type, default, bounds and
-text come from the same line, and so does its row in docs/settings.md (`settings_table`).
+text come from the same line, and so does its row in docs/reference/settings.md (`settings_table`).
 """
 
 import os
@@ -296,7 +296,7 @@ def variable(name: str) -> str:
 
 
 def settings_table() -> str:
-    """docs/settings.md: every setting with its variable, default, bounds and meaning."""
+    """docs/reference/settings.md: every setting with its variable, default, bounds and meaning."""
     rows = ["| variable | default | takes | meaning |", "|---|---|---|---|"]
     for each in fields(Settings):
         default = f"`{each.default}`" if str(each.default) else ""

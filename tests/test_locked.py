@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "locked").glob("*.txt"))
@@ -48,11 +48,11 @@ def test_make_installs_every_locked_file_and_nothing_without_hashes() -> None:
         assert (options.split()[-2:] == ["-e", "."]) == (name == "OURS")
 
 
-def needed(extra: str) -> dict[str, Requirement]:
+def needed(extra: str) -> dict[NormalizedName, Requirement]:
     """What an extra of pyproject.toml asks for, with the extras that it names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    found: dict[str, Requirement] = {}
+    found: dict[NormalizedName, Requirement] = {}
     waiting = [*project["dependencies"], *extras[extra]]
     while waiting:
         requirement = Requirement(waiting.pop())

@@ -80,4 +80,4 @@ class WithSettings(click.Command):
         with formatter.section("Settings: environment variables, and what they are now"):
             formatter.write_dl(rows)
         with formatter.section("All settings"):
-            formatter.write_text(f"{len(fields(Settings))}, with their bounds and meaning, in docs/settings.md.")
+            formatter.write_text(f"{len(fields(Settings))}, with bounds and meaning, in docs/reference/settings.md.")

@@ -1,4 +1,4 @@
-"""`ouzel train`: train an adapter from events and items; see `docs/training.md`."""
+"""`ouzel train`: train an adapter from events and items; see `docs/guide/training.md`."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence

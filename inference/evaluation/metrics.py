@@ -39,7 +39,7 @@ class About:
 
 
 def summary(outcomes: Sequence[Outcome], about: About) -> Figures:
-    """The figures of one protocol, from one run per tie seed. docs/evaluation.md documents the structure."""
+    """The figures of one protocol, from one run per tie seed. docs/guide/evaluation.md has the structure."""
     every = list(dict.fromkeys(name for outcome in outcomes for name in outcome.places))
     table = _Table(outcomes)
     names = sorted((name for name in every if not name.startswith(SIGNAL)), key=lambda name: name != about.ours)

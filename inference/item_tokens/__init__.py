@@ -1,1 +1,1 @@
-"""Scoring with one learned embedding per item instead of its text: see `docs/model-plane.md`."""
+"""Scoring with one learned embedding per item instead of its text: see `docs/guide/model.md`."""

@@ -1,1 +1,1 @@
-"""Training the scorer: see `docs/training.md`."""
+"""Training the scorer: see `docs/guide/training.md`."""

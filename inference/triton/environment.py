@@ -22,5 +22,5 @@ PREFIXES = (
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a server gets. docs/model-plane.md names them."""
+    """The variables that a server gets. docs/guide/triton.md names them."""
     return {name: value for name, value in environ.items() if name in NAMES or name.startswith(PREFIXES)}

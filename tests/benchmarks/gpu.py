@@ -158,8 +158,10 @@ def load(given: argparse.Namespace) -> Parts:
         for kind in kinds
     }
     plain_settings = ModelSettings.make(max_history=21, **common)
-    for engine in (*items.values(), *text.values()):
+    for engine in items.values():
         engine.warm_up()
+    for each in text.values():
+        each.warm_up()
     plain = load_model(given.weights, plain_settings, "sdpa")
     return Parts(text, items, plain, PromptWriter(FileTokens(given.weights), plain_settings))
 

@@ -75,13 +75,13 @@ def readers(weights: Path, threads: int) -> dict[str, Reader]:
     """Readers by format and layers, prepacked as for serving."""
     torch.set_num_threads(threads)
     tokens, manifest = FileTokens(weights), read_manifest(weights)
-    found = {}
+    found: dict[str, Any] = {}
     for name, (dtype, kind) in FORMATS.items():
         settings = ModelSettings.make(dtype=dtype, threads=threads)
         decoder = load_model(weights, settings, IMPLEMENTATION).base_model
         both = [Reader(decoder, tokens, manifest.version(settings.dtype), depths) for depths in (DEPTHS, HALF)]
         sample = texts(SAMPLE)
-        exact = quantize(both[0].trunk, kind, lambda reader=both[0], sample=sample: reader.read(sample))  # type: ignore[misc]
+        exact = quantize(both[0].trunk, kind, lambda reader=both[0], sample=sample: reader.read(sample))
         if exact:
             print(f"{name}: layers left unquantized: {', '.join(exact)}")
         prepack(decoder.layers)
@@ -95,13 +95,8 @@ def worth(weights: Path, made: dict[str, Reader], count: int) -> dict[str, NDArr
     cut = load(folder).cut
     asked = lists(count, history=50, shortest=5, candidates=100, after_ms=-1 if cut is None else cut.ts)
     engine = ItemTokenEngine.load(weights, folder, ModelSettings.make(dtype="fp32", prefix_cache_mib=0))
-    catalogue = [
-        *dict.fromkeys(
-            Candidate(one.text, one.item, one.about)
-            for each in asked
-            for one in (*each.request.history, *each.request.candidates)
-        )
-    ]
+    met = (Candidate(one.text, one.item, one.about) for each in asked for one in each.request.history)
+    catalogue = [*dict.fromkeys([*met, *(one for each in asked for one in each.request.candidates)])]
     found = {}
     for name, reader in made.items():
         if reader.depths != DEPTHS:
@@ -123,7 +118,7 @@ def measure(made: dict[str, Reader], read: Sequence[str], calls: Sequence[int], 
     for number in range(rounds + 1):
         for name, (reader, size) in ways.items():
             some = read[:size]
-            taken, _ = once(lambda reader=reader, some=some: reader.read(some))  # type: ignore[misc]
+            taken, _ = once(lambda reader=reader, some=some: reader.read(some))
             if number:  # the first pass is a warm-up
                 seconds[name] = min(seconds[name], taken / len(some))
     return {name: 1e3 * taken for name, taken in seconds.items()}

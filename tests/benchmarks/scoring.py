@@ -29,6 +29,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inference.item_tokens.reading import DEPTHS
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
@@ -137,7 +139,7 @@ def adapter_folder(name: str, weights: Path, settings: ModelSettings, layers: in
         return adapters.locate(name), name
     decoder = load_model(weights, choose(settings, weights).settings, "sdpa").base_model
     hidden = decoder.config.hidden_size
-    shape = Shape(hidden=hidden, reading=hidden * len(adapters.DEPTHS), layers=layers)
+    shape = Shape(hidden=hidden, reading=hidden * len(DEPTHS), layers=layers)
     made = Adapter.random(decoder, name_of(read_manifest(weights).source), shape)
     folder = KEPT / "benchmarks" / f"random-{layers}"
     return adapters.save(folder, made, "Random numbers, to measure speed with.\n"), f"random, {layers} layers"

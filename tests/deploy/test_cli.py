@@ -112,7 +112,7 @@ def test_the_help_of_the_worker_names_its_settings_as_they_are(monkeypatch: pyte
     for name in MAIN_SETTINGS:
         assert variable(name) in told
     assert "[broker.example:9093]" in told
-    assert "docs/settings.md" in told
+    assert "docs/reference/settings.md" in told
     assert "0123456789" not in told
     monkeypatch.setenv("OUZEL_WEB_PORT", "none")
     assert CliRunner().invoke(cli, ["worker", "-h"]).exit_code == 0

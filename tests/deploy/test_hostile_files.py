@@ -48,7 +48,7 @@ def told(path: Path) -> tuple[int, int, str]:
         return file.tally.used, file.tally.bad, str(file.tally)
 
 
-BETWEEN = {
+BETWEEN: dict[str, str | bytes] = {
     "csv": HEADER + ROWS[0] + LONG + "\n" + ROWS[1],
     "quoted": HEADER + ROWS[0] + f'"{LONG}",2,3,1600000000\n' + ROWS[1],
     "quotation over lines": HEADER + ROWS[0] + '"' + "b\n" * 600_000 + '",2,3,1600000000\n' + ROWS[1],

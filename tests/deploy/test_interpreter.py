@@ -37,7 +37,7 @@ def test_unsupported_python_is_refused_with_a_one_line_error(
 
 def test_free_threaded_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are no wheels for free-threaded Python, and pip would compile everything."""
-    monkeypatch.setattr(interpreter.sysconfig, "get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
+    monkeypatch.setattr("sysconfig.get_config_var", lambda name: int(name == "Py_GIL_DISABLED"))
     assert "not standard CPython" in interpreter.main("")
 
 
@@ -106,5 +106,5 @@ def test_supported_versions_are_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={dotted(OLDEST)},<{NEWEST[0]}.{NEWEST[1] + 1}"
     named = f"Python {dotted(OLDEST)} to {dotted(NEWEST)}"
-    for page in ("README.md", "docs/demo.md", "Makefile"):
+    for page in ("README.md", "docs/quickstart.md", "docs/guide/demo.md", "Makefile"):
         assert named in (ROOT / page).read_text(), page

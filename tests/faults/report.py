@@ -9,7 +9,7 @@ from tests.faults.verdict import quantiles, together
 
 
 def summary(sessions: Sequence[Session]) -> dict[str, Any]:
-    """The figures of a run, with exactly the keys that docs/faults.md lists."""
+    """The figures of a run, with exactly the keys that docs/guide/faults.md lists."""
     struck = [each for session in sessions for each in session.struck]
     verdict = together(session.verdict for session in sessions if session.verdict is not None)
     return {

@@ -38,7 +38,7 @@ DEADLINE_SECONDS = 2.0
 ALLOWED_SECONDS = 3 * DEADLINE_SECONDS
 """Maximum seconds until a reader has a list: the deadline, plus twice as much for a busy machine. Faults of the model
 last longer than that."""
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "app_id": APP,
     "batch_max_events": 100,
     "commit_interval_s": 0.2,
@@ -149,7 +149,7 @@ class Stage:
     def start(self, name: str, **more: Any) -> Worker:
         """Start a worker on the state of the last one with this name; `more` are settings for this start only."""
         state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
-        brokers = (
+        brokers: dict[str, Any] = (
             self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
         )
         settings = throwaway(

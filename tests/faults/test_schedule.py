@@ -31,7 +31,7 @@ def test_schedule_holds_exactly_the_kinds_given_enough_time(seed: int, count: in
 
 @given(seeds, st.integers(1, 150))
 def test_schedule_stays_within_its_bounds(seed: int, count: int) -> None:
-    for number, fault in enumerate(schedule(seed, count, Kind)):
+    for number, fault in enumerate(schedule(seed, count, list(Kind))):
         low, high = HOLDS[fault.kind]
         assert fault.number == number
         assert 0 <= fault.burst <= MAX_BURST
@@ -42,7 +42,7 @@ def test_schedule_stays_within_its_bounds(seed: int, count: int) -> None:
 
 
 def test_another_seed_is_another_schedule() -> None:
-    assert schedule(1, 50, Kind) != schedule(2, 50, Kind)
+    assert schedule(1, 50, list(Kind)) != schedule(2, 50, list(Kind))
 
 
 def test_schedule_without_kinds_is_refused() -> None:

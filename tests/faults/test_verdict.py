@@ -1,6 +1,7 @@
 """The verdict finds lost, duplicate and changed events, missing dead letters and missing lists, and nothing else."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ GOOD = Verdict(
 
 
 def event(number: int, kind: EventKind = EventKind.LIKE) -> Event:
-    extra = {EventKind.STEER: {"text": "more westerns"}, EventKind.FORGET: {"target": "e0"}}.get(
+    extra: dict[str, Any] = {EventKind.STEER: {"text": "more westerns"}, EventKind.FORGET: {"target": "e0"}}.get(
         kind, {"item": f"film-{number % 7}"}
     )
     return Event(id=f"e{number}", user="ann", kind=kind, ts=NOW, scene="home", **extra)

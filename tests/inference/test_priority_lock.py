@@ -44,7 +44,7 @@ def test_foreground_goes_before_background() -> None:
 def test_bodies_run_one_at_a_time() -> None:
     lock, inside, most = PriorityLock(), 0, 0
 
-    def work(turn) -> None:  # type: ignore[no-untyped-def]
+    def work(turn) -> None:
         nonlocal inside, most
         for _ in range(200):
             with turn():
@@ -84,7 +84,7 @@ def test_background_that_gives_way_resumes_after_waiting_foreground() -> None:
         for count in (1, 2):
             threads.append(threading.Thread(target=first))
             threads[-1].start()
-            until(lambda count=count: lock._waiting == count)  # type: ignore[misc]
+            until(lambda count=count: lock._waiting == count)
         order.append("second")
         lock.give_way()
         order.append("second again")

@@ -90,7 +90,7 @@ def test_lists_read_no_items_and_missing_items_are_read_first() -> None:
     read: list[str] = []
     passes = made._readings.reader.passes
 
-    def noting(texts, pause=None):  # type: ignore[no-untyped-def]
+    def noting(texts, pause=None):
         for places, readings in passes(texts, pause):
             read.extend(texts[place] for place in places)
             yield places, readings
@@ -105,8 +105,8 @@ def test_lists_read_no_items_and_missing_items_are_read_first() -> None:
     assert not shared.behind
     (after,) = shared.score([LIST])
     (expected,) = item_token_engine().score([LIST])
-    assert after.scores == pytest.approx(expected.scores, abs=TOLERANCE)  # type: ignore[union-attr]
-    assert before.scores != pytest.approx(expected.scores, abs=TOLERANCE)  # type: ignore[union-attr]
+    assert after.scores == pytest.approx(expected.scores, abs=TOLERANCE)
+    assert before.scores != pytest.approx(expected.scores, abs=TOLERANCE)
     # While items are described, after the pass that is under way; and none is read twice.
     read.clear()
     shared.clear()
@@ -145,7 +145,7 @@ def test_readings_are_shared_with_later_engines(tmp_path: Path) -> None:
     listed = SharedEngine(engine(tmp_path))
     asked = replace(LIST, history=(), candidates=tuple(items[:5]))
     expected = again.score([asked])[0]
-    assert listed.score([asked])[0].scores == pytest.approx(expected.scores, abs=TOLERANCE)  # type: ignore[union-attr]
+    assert listed.score([asked])[0].scores == pytest.approx(expected.scores, abs=TOLERANCE)
     assert listed.counts == Counts(store=5)
 
 
@@ -209,7 +209,7 @@ async def test_in_process_list_is_answered_while_items_are_read(tmp_path: Path) 
     await asyncio.to_thread(until, lambda: shared._lock._waiting == 1)
     order: list[str] = []
     for name, task in (("items", describing), ("list", listing)):
-        task.add_done_callback(lambda task, name=name: order.append(name))  # type: ignore[misc]
+        task.add_done_callback(lambda task, name=name: order.append(name))
     go.set()
     assert len(matrix(await describing)) == 3
     await listing

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -68,7 +69,7 @@ def holds(folder: Path, user: str) -> list[str]:
     return found
 
 
-async def records(pipeline: Pipeline, topic: str) -> list:
+async def records(pipeline: Pipeline, topic: str) -> list[Any]:
     """Everything on a topic now, in the order of each partition."""
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.broker.bootstrap, fetch_max_wait_ms=50)
     await consumer.start()
@@ -138,7 +139,7 @@ async def until(done: Callable[[], bool], what: str, timeout: float = PATIENCE) 
         await asyncio.sleep(0.05)
 
 
-async def mentions(pipeline: Pipeline, topic: str) -> list:
+async def mentions(pipeline: Pipeline, topic: str) -> list[Any]:
     return [each for each in await records(pipeline, topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
 
 

@@ -1,4 +1,4 @@
-"""The README's commands, as they stand there, on Apache Kafka and a real tritonserver; and what it claims to print."""
+"""The commands of the README and the quickstart, verbatim, on Apache Kafka and a real tritonserver."""
 
 import json
 import os
@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
+from deploy.cli import cli
 from deploy.local.brokers import Broker
 from deploy.local.processes import Child
 from inference.triton.ports import free_ports
@@ -18,19 +20,34 @@ from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
+YOUR_KAFKA = QUICKSTART[QUICKSTART.index("## Your Kafka") :]
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_make_knows_every_target_that_the_readme_names() -> None:
-    named = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", README, re.MULTILINE))
+@pytest.mark.parametrize("page", [README, QUICKSTART], ids=["readme", "quickstart"])
+def test_make_knows_every_target_that_the_page_names(page: str) -> None:
+    named = set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", page, re.MULTILINE))
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
     assert {a or b for a, b in named} <= targets
 
 
-def test_every_page_that_the_readme_links_is_there() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert links
-    assert all((ROOT / link).exists() for link in links), links
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 120
+
+
+def test_quickstart_names_commands_and_options_that_exist() -> None:
+    """Only parsed: `test_your_own_events` runs the first two blocks on brokers, and the test of examples the rest."""
+    for block in BLOCK.findall(QUICKSTART):
+        for line in re.findall(r"^ouzel ([^#&\n]+)", block, re.MULTILINE):
+            words = line.split()
+            context, command = click.Context(cli), cli
+            while isinstance(command, click.Group):
+                command = command.get_command(context, words.pop(0))
+                context = click.Context(command)
+            known = {option for each in command.params for option in each.opts}
+            assert {word for word in words if word.startswith("--")} <= known, line
 
 
 @pytest.mark.kafka
@@ -40,7 +57,7 @@ def test_every_page_that_the_readme_links_is_there() -> None:
 def test_your_own_events(broker: Broker, tmp_path: Path) -> None:
     need_kcat()
     need_triton()
-    start, send = (block for block in BLOCKS if "ouzel " in block)
+    start, send, *_ = BLOCK.findall(YOUR_KAFKA)
     create, build, serve, worker = (line.partition("#")[0].strip() for line in start.splitlines())
     grpc, web = free_ports(2)
     environment = {

@@ -21,7 +21,8 @@ from aiokafka.errors import KafkaError
 from deploy.local.processes import Child
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
-from streams.settings import Secret, Settings, to_environment
+from streams.secret import Secret
+from streams.settings import Settings, to_environment
 from tests.integration.pipeline import Pipeline
 from tests.integration.secure import USER, SecureKafka
 from tests.support.parts import need_kafka
@@ -95,6 +96,7 @@ async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, 
         receipt = await asyncio.to_thread(ouzel, pipeline, "forget", f"ann-{way}")
         assert any(part.startswith("context@") for part in json.loads(receipt.stdout)["cleared"]), receipt.stderr
         check_page(pipeline)
+        assert pipeline.worker is not None
         for text in (pipeline.worker.log.read_text(), made.stderr, sent.stderr, receipt.stderr):
             assert secure.password.reveal() not in text
             assert TOKEN not in text

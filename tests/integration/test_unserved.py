@@ -82,7 +82,7 @@ class Bench(Pipeline):
 
     def tool(self, name: str, *arguments: str) -> None:
         home = KafkaBroker(self.folder).home
-        command = [home / "bin" / name, "--bootstrap-server", self.broker.bootstrap, *arguments]
+        command = [str(home / "bin" / name), "--bootstrap-server", self.broker.bootstrap, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-ANY_TEXT = st.characters(exclude_categories=("Cs",))
-PRINTED_TEXT = st.characters(exclude_categories=("Cs", "Cc"))
+ANY_TEXT = st.characters(exclude_categories=["Cs"])
+PRINTED_TEXT = st.characters(exclude_categories=["Cs", "Cc"])
 MOST = 4
 
 

@@ -30,8 +30,8 @@ def unbounded(kind: inspect.Type, path: str) -> list[str]:  # noqa: PLR0911 - on
         case inspect.VarTupleType(item_type=item, max_length=most):
             return unbounded(item, f"{path}[]") + ([path] if most is None else [])
         case inspect.DictType(key_type=key, value_type=value, max_length=most):
-            inner = unbounded(key, f"{path}{{key}}") + unbounded(value, f"{path}{{}}")
-            return inner + ([path] if most is None else [])
+            within = unbounded(key, f"{path}{{key}}") + unbounded(value, f"{path}{{}}")
+            return within + ([path] if most is None else [])
         case inspect.StrType(max_length=most) | inspect.BytesType(max_length=most):
             return [path] if most is None else []
         case inspect.IntType(ge=least, le=most, lt=limit) | inspect.FloatType(ge=least, le=most, lt=limit):

@@ -225,7 +225,7 @@ def test_event_requires_the_fields_of_its_kind(kind, given_fields):
 @pytest.mark.parametrize("field", ["id", "user", "item", "scene", "list", "text", "target"])
 def test_control_characters_are_refused_in_events(field, control):
     kind = {"text": "steer", "target": "forget"}.get(field, "like")
-    event = LIKE | {"kind": kind, "scene": "home", "list": "l1", "text": "t", "target": "e0"}
+    event: dict[str, Any] = LIKE | {"kind": kind, "scene": "home", "list": "l1", "text": "t", "target": "e0"}
     event[field] += control
     refused = refusal(msgpack.packb(event), key=event["user"].encode())
     assert refused.code is Refusal.INVALID

@@ -179,7 +179,7 @@ def test_null_counts_as_absent_in_nested_structs():
     made = {"id": "l", "user": "u", "scene": "s", "ts": 1, "trigger": "t", "partition": 0, "offset": 0}
     made |= {"freshness_ms": 0, "took_ms": 0, "degraded": None}
     made["entries"] = [entry | {"reason": {"code": "fresh", "text": "x", "because": None}}]
-    read = decode(type(EXAMPLES["recommendation.full"]), json.dumps(made).encode())
+    read: Any = decode(type(EXAMPLES["recommendation.full"]), json.dumps(made).encode())
     assert read.entries[0].model is None
     assert read.entries[0].reason.because == ()
 

@@ -1,4 +1,4 @@
-"""The commands of docs/contract.md, verbatim, on Apache Kafka.
+"""The commands of docs/reference/contract.md, verbatim, on Apache Kafka.
 
 Not on the embedded broker: librdkafka 2.0.2 in Debian's kcat cannot parse its response to the first request.
 """
@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -23,7 +24,7 @@ from tests.schemas.examples import EXAMPLES
 from tests.support import parts
 from tests.support.patience import PATIENCE
 
-PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "contract.md").read_text()
 SEND_EVENT, SEND_ITEM, READ_LISTS, READ_DEAD = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 AFTER_NOW_MS = 2**53
 
@@ -86,7 +87,7 @@ def test_published_lists_are_read_with_kcat(bootstrap):
 
 
 def test_published_dead_letters_are_read(bootstrap):
-    made = EXAMPLES["dead_letter.full"]
+    made: Any = EXAMPLES["dead_letter.full"]
 
     async def publish() -> None:
         async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:

@@ -1,4 +1,4 @@
-"""docs/contract.md agrees with the types."""
+"""docs/reference/contract.md agrees with the types."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from schemas.events import EventKind
 from schemas.limits import MAX_CLOCK_SKEW_MS, MAX_DETAIL_LENGTH, MAX_MESSAGE_BYTES
 from schemas.reference import filled, tables
 
-PAGE = (Path(__file__).parents[2] / "docs" / "contract.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "contract.md").read_text()
 
 
 def test_page_has_the_generated_tables():
-    assert filled(PAGE) == PAGE, "run `python -m schemas.reference` and commit docs/contract.md"
+    assert filled(PAGE) == PAGE, "run `make docs` and commit docs/reference/contract.md"
 
 
 def test_page_has_every_table():

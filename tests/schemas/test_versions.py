@@ -1,5 +1,7 @@
 """The evolution rule, on a message type with three versions."""
 
+from typing import Any
+
 import msgpack
 import msgspec
 import pytest
@@ -40,7 +42,11 @@ FIRST = Reader(Note1, max_bytes=1000)
 SECOND = Reader(Note2, max_bytes=1000, previous=Note1, upgrade=split)
 THIRD = Reader(Note3, max_bytes=1000, previous=Note2, upgrade=count)
 
-OF_VERSION = {1: {"v": 1, "text": "a b"}, 2: {"v": 2, "words": ["a", "b"]}, 3: {"v": 3, "words": 2}}
+OF_VERSION: dict[int, dict[str, Any]] = {
+    1: {"v": 1, "text": "a b"},
+    2: {"v": 2, "words": ["a", "b"]},
+    3: {"v": 3, "words": 2},
+}
 
 
 @pytest.mark.parametrize("dump", DUMPS)

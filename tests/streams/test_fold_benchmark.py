@@ -1,6 +1,7 @@
 """The benchmark's own parts: its events, its plain job, and what it reads of a state and of a process."""
 
 import os
+from typing import Any
 
 import msgspec
 
@@ -31,7 +32,8 @@ def test_the_events_are_what_they_say() -> None:
 def test_the_job_and_ouzel_s_fold_come_to_the_same_state() -> None:
     """What all contestants keep of a person is the same, however it is kept."""
     ouzel, quix = (next(each for each in ALL if each.name == name) for name in ("ouzel", "quix"))
-    contexts, states = {}, {}
+    contexts: dict[Any, Any] = {}
+    states: dict[Any, Any] = {}
     for number, partition in enumerate(LOAD.rest):
         for offset, (key, value) in enumerate(LOAD.warm[number] + partition):
             event = decode_event(value, key=key, now_ms=loads.LONG_AGO_MS)

@@ -7,14 +7,15 @@ import pytest
 
 from schemas.limits import OLDEST_EVENT_MS
 from streams.errors import BadSetting
-from streams.settings import Secret, Settings, read_settings, settings_table, throwaway, to_environment, variable
+from streams.secret import Secret
+from streams.settings import Settings, read_settings, settings_table, throwaway, to_environment, variable
 
-DOC = Path(__file__).parents[2] / "docs" / "settings.md"
+DOC = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_the_page_is_in_step() -> None:
     made = 'python -c "from streams.settings import settings_table; print(settings_table(), end=str())"'
-    assert DOC.read_text() == settings_table(), f"make it again: {made} > docs/settings.md"
+    assert DOC.read_text() == settings_table(), f"make it again: {made} > docs/reference/settings.md"
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -93,7 +94,7 @@ def test_a_secret_does_not_print() -> None:
 
 def test_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
-        Settings().web_port = 1  # type: ignore[misc]
+        Settings().web_port = 1
 
 
 def test_a_variable_for_each() -> None:

@@ -33,7 +33,7 @@ from streams.state import write_behind as behind
 from streams.state.changelog import Changelog, Recovered
 from streams.state.expiry import Sweep
 from streams.state.partition import PartitionState
-from streams.state.records import encode_value
+from streams.state.records import decode_value, encode_value
 from streams.state.store import ERASURE, MARKER, Store, seal
 from streams.turns import REST, watch
 from tests.streams.state.test_partition import MemoryLog
@@ -332,7 +332,6 @@ async def test_what_was_folded_is_gathered_and_written_by_turns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand = Hand()
-    encode_value = behind.encode_value
 
     def costly(value: Any) -> bytes:
         hand.work()
@@ -367,7 +366,6 @@ async def test_what_was_folded_is_gathered_and_written_by_turns(
 
 async def test_carried_out_orders_are_read_back_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
-    decode_value = state_module.decode_value
 
     def costly(key: bytes, envelope: bytes) -> Any:
         hand.work()
@@ -415,7 +413,6 @@ async def test_a_sweep_stops_when_its_time_is_over_and_goes_on_behind_it() -> No
 
 async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
-    prepare, assemble = lists.prepare, lists.assemble
 
     def costly(work: Any) -> Any:
         def done(*args: Any, **more: Any) -> Any:
@@ -424,8 +421,8 @@ async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return done
 
-    monkeypatch.setattr(lists, "prepare", costly(prepare))
-    monkeypatch.setattr(lists, "assemble", costly(assemble))
+    for step in ("prepare", "assemble"):
+        monkeypatch.setattr(lists, step, costly(getattr(lists, step)))
     bench = Bench(None, turns=hand.turns, scoring_slots=64)
     for number in range(64):
         bench.did(f"person-{number}", "film-1")

@@ -191,7 +191,7 @@ def test_records_of_any_size_on_every_topic(kafka: Broker, tmp_path: Path, lette
     asyncio.run(topics_with(kafka.bootstrap, {**topics, DEAD_LETTERS.name: {**letters}} if letters else topics))
     huge, large = b"z" * 3_000_000, b"z" * 600_000
     with Plane(kafka, tmp_path) as plane:
-        sent = [
+        sent: list[tuple[bytes | None, bytes | None]] = [
             (b"huge", huge),
             (b"k" * 3_000_000, b"{}"),
             (b"large", large),

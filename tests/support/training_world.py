@@ -30,7 +30,7 @@ MINUTE = 60_000
 def events(people: int = 24, seed: int = 0) -> list[Event]:
     """Each person likes five things of one shelf and dislikes one of another, a minute apart, people one by one."""
     random = Random(seed)
-    found = []
+    found: list[Event] = []
     for person in range(people):
         own, other = random.sample(SHELVES, 2)
         taken = [(f"{own}-{number}", 5.0) for number in random.sample(range(6), 5)]
@@ -99,12 +99,12 @@ class Base:
     name, version, depths = "tiny", "tiny-1", (1, 2)
     chosen = "fp32"
 
-    def readings(self, items, count, seed, progress):  # type: ignore[no-untyped-def]
+    def readings(self, items, count, seed, progress):
         reader = Reader(tiny.model().model, tiny.ByteTokens(), "tiny-1", self.depths)
         ways = variants(items, count, seed)
         return np.stack([reader.read([compose(one.text, one.about) for one in way]).numpy() for way in ways])
 
-    def network(self, told, *, layers, rank, residuals, tower, forget, dropout, start=None, items=()):  # type: ignore[no-untyped-def]
+    def network(self, told, *, layers, rank, residuals, tower, forget, dropout, start=None, items=()):
         decoder = tiny.model().model
         decoder.config._attn_implementation = "sdpa"
         if start is not None:

@@ -6,7 +6,7 @@ depends less on other processes than wall time; it is the median of alternating 
 same state as a plain fold of the events.
 
 Ouzel runs twice: with OUZEL_DUTIES=contexts, which is the job, and in full, with co-visits, the item graph and
-triggers. Even for the job its context holds more than the others': see docs/performance.md.
+triggers. Even for the job its context holds more than the others': see docs/guide/performance.md.
 """
 
 import argparse

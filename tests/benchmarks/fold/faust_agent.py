@@ -1,13 +1,14 @@
 """The job as a Faust agent with a table. Arguments: brokers, topic, group, folder, partitions, changelog."""
 
 import sys
+from typing import Any
 
 import faust
 
 from tests.benchmarks.fold.job import State, decode, decode_state, encode_state, fold
 
 brokers, topic, group, folder, partitions, _ = sys.argv[1:7]
-RAW = {"key_type": bytes, "value_type": bytes}
+RAW: dict[str, Any] = {"key_type": bytes, "value_type": bytes}
 
 app = faust.App(
     group,
@@ -34,7 +35,7 @@ contexts = app.Table("contexts", partitions=int(partitions), **RAW)
 
 
 @app.agent(events)
-async def context(stream: faust.Stream[bytes]) -> None:
+async def context(stream: faust.StreamT[bytes]) -> None:
     async for key, value in stream.items():
         event = decode(value)
         held = contexts.get(key)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from schemas.events import Event
-from schemas.recommendations import Recommendation
+from schemas.recommendations import Degraded, Recommendation
 from tests.benchmarks.load.catch_up import catch_up, value_at
 from tests.benchmarks.load.driving import Answers, events
 from tests.benchmarks.load.knee import holds
@@ -21,7 +21,7 @@ def asked(source: list[Event], *users: str) -> list[Event]:
     return [Event(id=f"e{n}", user=user, kind=source[0].kind, ts=1, item="film-1") for n, user in enumerate(users)]
 
 
-def made(event: Event, degraded: str | None = None) -> Recommendation:
+def made(event: Event, degraded: Degraded | None = None) -> Recommendation:
     return Recommendation(
         id="r", user=event.user, scene="home", ts=1, trigger=event.id, partition=0, offset=0, entries=(),
         degraded=degraded, freshness_ms=1.0, took_ms=1.0,
@@ -38,7 +38,7 @@ def test_list_answers_its_event_and_earlier_ones_of_the_user() -> None:
     assert answers.unanswered == 2
     answers.take(made(ann), 11.0)  # a repeated or older list answers nothing more
     assert answers.lists == 1
-    answers.take(made(other, "deadline"), 12.0)
+    answers.take(made(other, Degraded.DEADLINE), 12.0)
     answers.take(made(later), 12.0)
     assert (answers.lists, answers.degraded, answers.unanswered) == (3, 1, 0)
     assert answers.wait(0.5) == 10.0

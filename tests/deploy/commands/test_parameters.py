@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import cli
-from deploy.commands import parameters
 from deploy.commands.parameters import OutFile, OutFolder, Real
 
 OUTPUTS = [
@@ -56,7 +55,7 @@ def test_a_folder_that_is_missing_is_named(command: str, tmp_path: Path) -> None
 def test_what_may_not_be_written_to_is_refused(
     kind: click.ParamType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parameters.os, "access", lambda path, mode: False)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(click.BadParameter, match="may not be written to; change its permissions"):
         kind.convert(str(tmp_path / "x"), None, None)
     (tmp_path / "y").write_text("")

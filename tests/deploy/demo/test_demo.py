@@ -119,7 +119,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         if each.process.poll() is None:
             each.process.kill()
             each.process.wait()
-        each.until(lambda each=each: not each.children(), PATIENCE)  # type: ignore[misc]
+        each.until(lambda each=each: not each.children(), PATIENCE)
 
 
 def test_the_demo_makes_lists_and_ends_with_its_summary_though_a_worker_stands_still_for_a_while(

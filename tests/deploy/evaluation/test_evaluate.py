@@ -254,14 +254,15 @@ def test_where_nothing_tells_items_apart_every_ranking_is_at_chance():
 
 def test_where_there_is_one_user_there_is_no_interval_and_screen_page_and_json_say_so(tmp_path):
     options = Options(seeds=1, protocols=("prequential",), processes=1, model=False, sasrec=False)
-    out = Console(file=io.StringIO(), width=100)
+    written = io.StringIO()
+    out = Console(file=written, width=100)
     json_file, page_file = tmp_path / "r.json", tmp_path / "r.html"
     evaluate(of_one_user(400), options, json=json_file, html=page_file, console=out)
     found = json.loads(json_file.read_text())["protocols"]["prequential"]
     told = [found["methods"]["popularity"]["hr10"], found["against"]["popularity"]["ndcg10"]]
     for figures in told:
         assert (figures["low"], figures["high"], figures["no_interval"]) == (None, None, ONE_USER)
-    screen = " ".join(out.file.getvalue().split())
+    screen = " ".join(written.getvalue().split())
     assert "No 95% interval for ouzel_without_model, popularity" in screen
     assert "all tests are from one user" in screen
     page = page_file.read_text()

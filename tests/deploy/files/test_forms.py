@@ -7,6 +7,7 @@ import lzma
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,9 @@ from deploy.files.sources import EventColumns
 from schemas.events import Event
 
 T = 1_600_000_000
-ROWS = [{"user": f"u{n % 3}", "item": f"é{n}", "rating": n % 5 + 1, "time": T + n} for n in range(20)]
+ROWS: list[dict[str, Any]] = [
+    {"user": f"u{n % 3}", "item": f"é{n}", "rating": n % 5 + 1, "time": T + n} for n in range(20)
+]
 CSV = "user,item,rating,time\n" + "".join(f"{r['user']},{r['item']},{r['rating']},{r['time']}\n" for r in ROWS)
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
 
@@ -49,7 +52,7 @@ def packed_zstd(text: str) -> bytes:
     return bytes(pa.Codec("zstd").compress(text.encode(), asbytes=True))
 
 
-FORMS = {
+FORMS: dict[str, str | bytes] = {
     "e.GZ": gzip.compress(CSV.encode()),
     "e.json.gz": gzip.compress(LINES.encode()),
     "no-ending": CSV,

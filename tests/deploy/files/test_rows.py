@@ -17,7 +17,7 @@ CELLS = st.one_of(
     st.sampled_from(
         ["u1", "i1", "5", "4.5", "1600000000", "nan", "", "-1", '"', 'a "b" c', "x,y", "two\nlines", "11", "é"]
     ),
-    st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\r\0"), max_size=8),
+    st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\0"), max_size=8),
 )
 TABLES = st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), min_size=1, max_size=12)
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)

@@ -89,7 +89,7 @@ def test_interrupted_training_resumes_to_the_same_weights(made: Path, tmp_path: 
     folder = tmp_path / "stopped"
     seen: list[str] = []
 
-    def stop_at(label: str):  # type: ignore[no-untyped-def]
+    def stop_at(label: str):
         def progress(step: str, done: int, total: int) -> None:
             seen.append(step)
             if label in step:

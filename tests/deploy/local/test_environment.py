@@ -13,7 +13,8 @@ from deploy.local.brokers import EmbeddedBroker, KafkaBroker
 from deploy.local.pool import Progress, in_children
 from deploy.local.processes import Child
 from deploy.local.stack import Stage
-from streams.settings import Secret, throwaway, to_environment
+from streams.secret import Secret
+from streams.settings import throwaway, to_environment
 from tests.support.parts import need, need_kafka
 from tests.support.patience import until
 
@@ -80,7 +81,7 @@ def test_of_the_parts_of_the_demo_a_worker_has_its_own_settings_alone(
 def started(*children: Child) -> None:
     """Return once they run their own program, not this process's copy any more."""
     for child in children:
-        until(lambda child=child: b"sleep" in Path(f"/proc/{child.pid}/cmdline").read_bytes())  # type: ignore[misc]
+        until(lambda child=child: b"sleep" in Path(f"/proc/{child.pid}/cmdline").read_bytes())
 
 
 def test_the_watchdog_has_no_secret(tmp_path: Path) -> None:

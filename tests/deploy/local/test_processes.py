@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_probe_that_cannot_connect_yet_is_not_an_error(tmp_path: Path) -> None:
-    tries = iter([ConnectionRefusedError(), ConnectionResetError(), True])
+    tries: Iterator[OSError | bool] = iter([ConnectionRefusedError(), ConnectionResetError(), True])
 
     def probe() -> bool:
         result = next(tries)

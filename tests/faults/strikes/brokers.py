@@ -6,11 +6,11 @@ import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from deploy.local.brokers import KafkaBroker
+from deploy.local.brokers import Broker, KafkaBroker
 from schemas.topics import CONTEXTS, NEIGHBOURS
+from tests.faults.load import PARTITIONS
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
-from tests.faults.watch import PARTITIONS
 from tests.support.patience import PATIENCE
 
 COMPACT_NOW = "min.cleanable.dirty.ratio=0.001,max.compaction.lag.ms=1000,segment.ms=1000"
@@ -66,7 +66,8 @@ async def _share_left(stage: Stage) -> float:
         await consumer.stop()
 
 
-def _compact(broker: KafkaBroker, topic: str) -> None:
+def _compact(broker: Broker, topic: str) -> None:
+    assert isinstance(broker, KafkaBroker)
     subprocess.run(
         [
             str(broker.home / "bin" / "kafka-configs.sh"),

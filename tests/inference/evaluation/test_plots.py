@@ -34,7 +34,7 @@ def test_lines_have_all_points_and_labels_do_not_overlap(series):
     root = ElementTree.fromstring(drawn)
     points = sum(value is not None for values in series.values() for value in values)
     assert drawn.count("<circle") == points
-    labels = [float(one.get("y")) for one in root if one.tag == "text" and one.get("style")]
+    labels = [float(one.get("y") or "nan") for one in root if one.tag == "text" and one.get("style")]
     labels.sort()
     assert all(after - before >= 13.9 for before, after in pairwise(labels))
 

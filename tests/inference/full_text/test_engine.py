@@ -33,7 +33,7 @@ def scores(answer: Answer) -> tuple[float, ...]:
 def one_by_one(asked: ScoreRequest) -> tuple[float, ...]:
     """Each candidate in a separate pass without a cache."""
     fresh = engine()
-    result = []
+    result: list[float] = []
     for candidate in asked.candidates:
         fresh.clear()
         (answer,) = fresh.score([request_with(asked, candidate.text)])
@@ -84,7 +84,7 @@ def test_candidate_text_changes_no_other_score(first: str, second: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(requests, st.lists(text, max_size=3), st.randoms(use_true_random=False))
-def test_order_and_batch_change_no_score(asked: ScoreRequest, others: list[str], random) -> None:  # type: ignore[no-untyped-def]
+def test_order_and_batch_change_no_score(asked: ScoreRequest, others: list[str], random) -> None:
     (answer,) = engine().score([asked])
     company = [*enumerate(candidate.text for candidate in asked.candidates), *((None, other) for other in others)]
     random.shuffle(company)

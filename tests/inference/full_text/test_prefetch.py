@@ -1,6 +1,7 @@
 """The next value is prepared during work on the current one; results are unaffected."""
 
 import threading
+from collections.abc import Generator
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,13 @@ def test_next_value_is_prepared_during_the_current_one(depth: int) -> None:
 
 def test_preparation_stops_when_the_consumer_stops() -> None:
     prepared: list[int] = []
-    found = prefetch(lambda n: prepared.append(n) or n, range(9), 2)
+
+    def prepare(number: int) -> int:
+        prepared.append(number)
+        return number
+
+    found = prefetch(prepare, range(9), 2)
+    assert isinstance(found, Generator)
     next(found)
     found.close()
     assert len(prepared) <= 3

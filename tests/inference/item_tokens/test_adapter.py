@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from inference.errors import WeightsError
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.adapter import Adapter, load, locate, save
+from inference.item_tokens.heads import Heads
 from schemas.scoring import Candidate, Past, ScoreRequest
 from tests.support import tiny_model as tiny
 
@@ -106,7 +107,7 @@ def test_adapter_belongs_to_one_language_model() -> None:
         replace(made, depths=(1,)).check(decoder, "tiny")
     wide = msgspec.structs.replace(tiny.SHAPE, layers=3)
     with pytest.raises(WeightsError, match="reads 3 layers, tiny has 2"):
-        replace(made, heads=adapters.Heads(wide)).check(decoder, "tiny")
+        replace(made, heads=Heads(wide)).check(decoder, "tiny")
 
 
 def test_adapter_without_lora_is_the_bare_model() -> None:

@@ -48,7 +48,11 @@ class Replayed:
     def __call__(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
         self.recorded += 1
         found = work().clone()
-        return lambda: found.copy_(work()), found
+
+        def again() -> None:
+            found.copy_(work())
+
+        return again, found
 
 
 @pytest.mark.parametrize("recorder", [None, Replayed()])

@@ -11,6 +11,7 @@ from inference.errors import RequestRefused, WeightsError
 from inference.item_tokens import lora, reading
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.item_tokens.heads import INSTRUCTION, feeling_rows
+from inference.settings import ModelSettings
 from inference.wire import Answer, Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, Past, ScoreRequest
 from tests.support import tiny_model as tiny
@@ -79,7 +80,7 @@ def test_packed_requests_score_as_each_candidate_alone(batch: list[ScoreRequest]
 
 @settings(max_examples=30, deadline=None)
 @given(requests, st.lists(candidates, max_size=4), st.randoms(use_true_random=False))
-def test_order_and_batch_change_no_score(request: ScoreRequest, others: list[Candidate], random) -> None:  # type: ignore[no-untyped-def]
+def test_order_and_batch_change_no_score(request: ScoreRequest, others: list[Candidate], random) -> None:
     company = [*enumerate(request.candidates), *((None, other) for other in others)]
     random.shuffle(company)
     moved = score(replace(request, candidates=tuple(candidate for _, candidate in company)))
@@ -277,7 +278,7 @@ def test_model_incompatible_with_packing_is_refused() -> None:
     model = tiny.model().model
     model.config.sliding_window = 16
     with pytest.raises(WeightsError, match="sliding window of 16"):
-        ItemTokenEngine(model, tiny.ByteTokens(), tiny.adapter(), tiny.ModelSettings(), "tiny-1")
+        ItemTokenEngine(model, tiny.ByteTokens(), tiny.adapter(), ModelSettings(), "tiny-1")
 
 
 def watch(engine: ItemTokenEngine, read: list[str]) -> None:
@@ -285,14 +286,14 @@ def watch(engine: ItemTokenEngine, read: list[str]) -> None:
     reader = engine._readings.reader
     whole = reader.passes
 
-    def noting(texts, pause=None):  # type: ignore[no-untyped-def]
+    def noting(texts, pause=None):
         read.extend(texts)
         return whole(texts, pause)
 
     reader.passes = noting  # type: ignore[method-assign]
 
 
-def without_correction():  # type: ignore[no-untyped-def]
+def without_correction():
     bare = tiny.adapter(items=("a", "b"))
     bare.heads.correct.weight.zero_()
     return bare

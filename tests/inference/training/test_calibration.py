@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from inference.training.calibration import calibrate, expected_error, isotonic, platt, sigmoid
 
 
-def drawn(slope: float, offset: float, count: int, seed: int = 0):  # type: ignore[no-untyped-def]
+def drawn(slope: float, offset: float, count: int, seed: int = 0):
     rng = np.random.default_rng(seed)
     scores = rng.normal(3.0, 2.0, count)
     taken = rng.random(count) < sigmoid(slope * scores + offset)

@@ -75,7 +75,7 @@ def test_rating_is_kept() -> None:
     assert EventKind.RATE not in REWARD
 
 
-def test_feedback_requires_known_items(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_feedback_requires_known_items(tmp_path) -> None:
     feedback, items = tmp_path / "feedback.jsonl", tmp_path / "items.csv"
     feedback.write_bytes(b"\n".join([line("a"), line("b", item="gone"), NOT_TAKEN]))
     items.write_text("item_id,title\nheat,Heat (1995)\n")

@@ -18,7 +18,7 @@ from tests.support import training_world as world
 TOLERANCE = 1e-4
 
 
-def stirred(network):  # type: ignore[no-untyped-def]
+def stirred(network):
     """Randomize every part that starts at zero."""
     with torch.no_grad():
         for part in (network.heads.bias.weight, network.heads.correct.weight):
@@ -94,7 +94,7 @@ def test_packed_row_sees_the_same_as_in_serving(before: int, lengths: list[int],
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 100), st.lists(st.integers(0, 23), min_size=1, max_size=5, unique=True), st.data())
-def test_batch_and_padding_change_no_score(place: int, offered: list[int], data) -> None:  # type: ignore[no-untyped-def]
+def test_batch_and_padding_change_no_score(place: int, offered: list[int], data) -> None:
     network, histories, known = NETWORK, HISTORIES, torch.ones(24).bool()
     other = data.draw(st.integers(1, 100))
     with torch.inference_mode():
@@ -120,6 +120,8 @@ def test_resumed_training_starts_where_it_ended() -> None:
     places, offered = np.array([3]), [np.array([0, 2, 4])]
     told = torch.from_numpy(known)
     for each in (network, again):  # for unknown items
+        assert each.residuals is not None
+        assert each.residuals.tower is not None
         each.residuals.input.weight.data[2::2] = 0.0
         each.residuals.tower.item.weight.data[2::2] = 0.0
     with torch.inference_mode():

@@ -18,7 +18,7 @@ ITEMS = tuple(f"i{number}" for number in range(9))
 
 
 @st.composite
-def streams(draw) -> Histories:  # type: ignore[no-untyped-def]
+def streams(draw) -> Histories:
     count = draw(st.integers(1, 120))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     return Histories(
@@ -73,7 +73,7 @@ def test_seen_items_are_no_targets(stream: Histories, seed: int) -> None:
 
 
 @given(streams(), st.data())
-def test_readings_give_each_target_the_context_of_serving(stream: Histories, data) -> None:  # type: ignore[no-untyped-def]
+def test_readings_give_each_target_the_context_of_serving(stream: Histories, data) -> None:
     wanted = np.array(data.draw(st.lists(st.booleans(), min_size=len(stream), max_size=len(stream))))
     wanted &= stream.item != NO_ITEM
     given_contexts: dict[int, list[int]] = {}

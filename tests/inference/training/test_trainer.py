@@ -8,6 +8,7 @@ import torch
 
 from inference.errors import TrainingDiverged
 from inference.evaluation.sasrec import SasRec
+from inference.training.histories import Histories
 from inference.training.id_networks import SasRecNetwork
 from inference.training.sequences import Piece, batch
 from inference.training.trainer import Recipe, Trainer, falling
@@ -33,9 +34,7 @@ def test_unseen_items_are_ranked_by_their_text() -> None:
     """Without events of one book per shelf, the unseen book of the user's shelf ranks above those of other shelves."""
     everything = world.events(80)
     unseen = {f"{shelf}-5" for shelf in world.SHELVES}
-    histories = world.Histories.of(
-        [event for event in everything if event.item not in unseen], world.ITEMS, world.feeling
-    )
+    histories = Histories.of([event for event in everything if event.item not in unseen], world.ITEMS, world.feeling)
     trainer = Trainer(world.network(), histories, QUICK, 0)
     for epoch in range(14):
         trainer.learn(len(histories), rate=falling(QUICK, epoch, 14))
@@ -75,7 +74,7 @@ def test_sampled_softmax_is_the_full_one_in_expectation() -> None:
     with torch.no_grad():
         expected = math.exp(float(full.loss(given)))
         drawn = [math.exp(float(few.loss(given))) for _ in range(300)]
-    assert np.mean(drawn) == pytest.approx(expected, rel=4 * np.std(drawn) / math.sqrt(len(drawn)) / expected)
+    assert np.mean(drawn) == pytest.approx(expected, rel=4 * float(np.std(drawn)) / math.sqrt(len(drawn)) / expected)
     assert np.std(drawn) > 0
 
 
@@ -90,7 +89,7 @@ def test_items_not_yet_seen_by_any_user_are_no_negatives() -> None:
         trainer.known[:] = True
         trainer.known[strange] = met
         network.module.eval()
-        trainer.loss(piece).backward()  # type: ignore[no-untyped-call]
+        trainer.loss(piece).backward()
         assert network.residuals is not None
         assert network.residuals.output.weight.grad is not None
         assert bool(network.residuals.output.weight.grad[strange + 1].any()) is met

@@ -21,6 +21,7 @@ def test_flops_match_the_count_of_torch(predicted: int) -> None:
     layout = lay(rows, [])
     # torch also counts masked pairs and the rotary angles.
     unseen = rows * rows - int(layout.visible.sum())
+    assert model.config.head_dim is not None
     turned = 2 * rows * model.config.head_dim // 2
     expected = counter.get_total_flops() - 2 * 4 * unseen * 32 - turned
     assert flops(model.config, 2, layout, predicted) == expected

@@ -41,10 +41,13 @@ class Stack(nn.Module):
         self.lm_head = layer(16, 8, 3)
         self.outlier = outlier
 
+    def part(self, name: str) -> nn.Module:
+        return self.get_submodule(f"layers.0.{name}")
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        middle = torch.tanh(self.layers[0]["up"](x))
+        middle = torch.tanh(self.part("up")(x))
         middle = torch.cat((middle[:1] * self.outlier, middle[1:]))
-        return self.lm_head(self.layers[0]["down"](middle))
+        return self.lm_head(self.part("down")(middle))
 
 
 @torch.no_grad()
@@ -107,8 +110,8 @@ def test_layer_with_huge_activations_is_not_quantized(kind: Quantization) -> Non
     kept = quantize(stack, kind, lambda: sample(stack))
     assert list(kept) == ["layers.0.down"]
     assert kept["layers.0.down"] > 10
-    assert torch.equal(stack.layers[0]["down"].weight, before["layers.0.down.weight"])
-    assert isinstance(stack.layers[0]["up"], FORMS[kind])
+    assert torch.equal(stack.get_parameter("layers.0.down.weight"), before["layers.0.down.weight"])
+    assert isinstance(stack.part("up"), FORMS[kind])
     assert type(stack.lm_head) is nn.Linear
 
 
@@ -139,9 +142,10 @@ def test_layer_not_reached_by_the_sample_is_not_quantized() -> None:
 
 def test_sizes_without_a_kernel_are_not_quantized() -> None:
     odd = nn.Module()
-    odd.layers = nn.ModuleList([layer(16, 12, 1)])
+    narrow_layer = layer(16, 12, 1)
+    odd.layers = nn.ModuleList([narrow_layer])
     x = torch.ones(2, 16)
-    assert quantize(odd, Quantization.FP8, lambda: odd.layers[0](x)) == {"layers.0": float("inf")}
+    assert quantize(odd, Quantization.FP8, lambda: narrow_layer(x)) == {"layers.0": float("inf")}
 
 
 def test_quantization_none_changes_nothing() -> None:

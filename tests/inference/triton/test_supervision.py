@@ -105,7 +105,7 @@ class Bench:
 
 def test_each_end_is_told_and_each_server_stopped() -> None:
     steady = int(STEADY_SECONDS / supervision.LOOK_SECONDS) + 1
-    servers = [Fake(5), Fake(0), OSError(28, "disk full"), Fake(steady), Fake(0)]
+    servers: list[Fake | Exception] = [Fake(5), Fake(0), OSError(28, "disk full"), Fake(steady), Fake(0)]
     bench = Bench(list(servers))
     bench.serve()
     assert bench.starts == [0, 1, 2, 3, 4]

@@ -1,13 +1,14 @@
 """Batches folded: order, repeats, refusals, and independence of where a batch is cut."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.codec import encode
+from schemas.codec import decode_event, encode
 from schemas.errors import Refusal
 from schemas.events import Event, EventKind
 from streams.errors import StoreFailed
@@ -73,7 +74,7 @@ class State:
         return folded
 
 
-def like(number: int, user: str = "ann", item: str | None = None, **more: object) -> Event:
+def like(number: int, user: str = "ann", item: str | None = None, **more: Any) -> Event:
     return Event(id=f"{user}-{number}", user=user, kind=EventKind.LIKE, ts=NOW, item=item or f"film-{number}", **more)
 
 
@@ -219,7 +220,7 @@ def test_where_batches_are_cut_makes_no_difference(sent: list[tuple[bytes | None
     plain: dict[str, Context] = {}
     for offset, (_, value) in enumerate(sent):
         if not any(letter.offset == offset for letter in all_at_once.dead):
-            event = folding.decode_event(value, key=sent[offset][0], now_ms=NOW)
+            event = decode_event(value, key=sent[offset][0], now_ms=NOW)
             plain[event.user] = fold(plain.get(event.user, EMPTY), event, offset)
     assert whole.contexts == plain
 

@@ -1,5 +1,6 @@
 """A draft comes to what the plain fold comes to, event by event, from any context, whenever it is finished."""
 
+from typing import Any
 from unittest.mock import patch
 
 import msgspec
@@ -14,7 +15,7 @@ from streams.fold.context import EMPTY, Context, digest, fold
 from streams.fold.draft import Draft
 from streams.fold.marking import UNKEYED, Marking
 
-TIGHT = {
+TIGHT: dict[str, Any] = {
     "MAX_RECENT": 4,
     "MAX_LIKES": 3,
     "MAX_DISLIKES": 2,
@@ -97,7 +98,7 @@ def test_comes_to_the_plain_fold_at_every_bound(
     history: list[Event], gaps: list[int], looks: int, stored: int, marking: Marking
 ) -> None:
     """Also from a context that was folded before, stored and read again, be it with marks from before the secret."""
-    inside = {"_SEEN_BYTES": 8 * TIGHT["MAX_SEEN"]}
+    inside: dict[str, Any] = {"_SEEN_BYTES": 8 * TIGHT["MAX_SEEN"]}
     with (
         patch.multiple(plain, **TIGHT),
         patch.multiple(drafts, **{name: bound for name, bound in TIGHT.items() if hasattr(drafts, name)}, **inside),

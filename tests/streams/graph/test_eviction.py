@@ -173,9 +173,9 @@ def test_index_number_never_stands_for_two_ids(steps):
             else:
                 with pytest.raises(IndexFull, match="6 items"):
                     index.claim(name)
-        elif (number := index.find(name)) is not None and number < 0:
-            index.drop(number)
-            assert number not in index
+        elif (found := index.find(name)) is not None and found < 0:
+            index.drop(found)
+            assert found not in index
         for number in (*range(len(index)), *index.unknown):
             assert ever.setdefault(number, index[number]) == index[number]
             assert index.find(index[number]) == number

@@ -1,6 +1,7 @@
 """The item graph: updates, idempotence, both directions of pairs, bounds, and replication through records."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_pair_seen_once_is_distrusted_by_the_shrink():
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_duplicate_update_changes_nothing(events, random):
     told = []
-    people = {}
+    people: dict[str, Any] = {}
     for offset, (user, what, kind, scene) in enumerate(events):
         event = done(user, what, kind, at=offset, scene=scene)
         before = people.get(user, EMPTY)

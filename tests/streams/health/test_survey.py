@@ -90,7 +90,7 @@ class Reply:
 
 
 def test_an_older_broker_s_answer_has_neither_ids_nor_rights() -> None:
-    partitions = [(0, 0, 1, [1], [1], []), (0, 1, -1, [2], [], [])]
+    partitions: list[tuple[Any, ...]] = [(0, 0, 1, [1], [1], []), (0, 1, -1, [2], [], [])]
     assert facts_of(Reply((0, "ouzel.events", False, partitions))) == {
         "ouzel.events": TopicFacts(partitions=2, leaderless=(1,))
     }

@@ -135,6 +135,7 @@ def test_vectors_match_the_latest_text_and_version(steps):
     found = vectors.affinity((1.0, 0.0), vectors.version, 100)
     if found is not None:
         of_version = vectors.affinity((0.0, 1.0), vectors.version, 100)
+        assert of_version is not None
         for number in np.flatnonzero(found.known).tolist():
             assert found.scores[number] == texts[number]
             assert of_version.scores[number] == float(vectors.version == "v2")
@@ -234,12 +235,14 @@ def test_model_weight_applies_to_the_packed_correction(world):
     same = tuple(float(n) for n in numbers)
     chosen = heard(world, told(1.0, 0.0, scores=same), settings)
     assert chosen.model is not None
+    assert chosen.logits is not None
     assert not chosen.model.any()
     assert {
         int(n): float(x) for n, x in zip(chosen.candidates.numbers, chosen.logits, strict=True) if n in numbers
     } == {int(n): float(n) for n in numbers}
     better = tuple(float(n) + 5.0 * (at == 2) for at, n in enumerate(numbers))
     chosen = heard(world, told(1.0, 0.0, scores=better), settings)
+    assert chosen.model is not None
     assert chosen.candidates.numbers[chosen.model.argmax()] == numbers[2]
     assert np.count_nonzero(chosen.model) == 4
     assert learn(Blend(), remember(chosen), world.catalogue.index[int(numbers[2])]).model_weight > 0

@@ -76,7 +76,8 @@ def records_of(
 
 def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None = None, end: int = 1_000) -> list[Any]:
     """What a reader gets that fetches again, as long as it gets on: the records, one by one and by the batch alike."""
-    plain, by_batch = [], []
+    plain: list[Any] = []
+    by_batch: list[Any] = []
     for found, one_by_one in ((plain, True), (by_batch, False)):
         at, before = begin, -1
         while at > before and (rest := _from(raw, at)):

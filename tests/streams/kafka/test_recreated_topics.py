@@ -100,6 +100,12 @@ class Topic:
     def end_offset(self, partition: int) -> int | None:
         return 3
 
+    def past(self, partition: int) -> int:
+        return 0
+
+    async def behind(self, partition: int, at_least: int) -> int:
+        return 0
+
 
 async def test_a_taken_topic_s_offsets_go_on_behind_the_old_one_s() -> None:
     source = Rebased(Topic(), 100)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from streams.errors import BadSetting
 from streams.fold.batch import fold_batch
 from streams.privacy.pseudonyms import alias_with, fingerprint, same
-from streams.settings import Secret, Settings
+from streams.secret import Secret
+from streams.settings import Settings
 from tests.streams.fold.test_batch import NOW, WINDOW, State, like, record
 from tests.streams.privacy.test_erasure import erase
 

@@ -126,10 +126,10 @@ def test_propensities_are_exactly_how_often_an_item_gets_its_place(world):
         last.setdefault(entries[-1].item, []).append(entries[-1])
     assert set(last) == set(world.ids(chosen)[4:8])
     assert sum(entries[0].propensity for entries in last.values()) == pytest.approx(1.0)
-    for name, entries in last.items():
-        chance = entries[0].propensity
-        assert len(entries) / draws == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / draws))
-        assert (Source.EXPLORED in entries[0].sources) == (name != world.ids(chosen)[4])
+    for name, found in last.items():
+        chance = found[0].propensity
+        assert len(found) / draws == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / draws))
+        assert (Source.EXPLORED in found[0].sources) == (name != world.ids(chosen)[4])
 
 
 def test_without_candidates_to_explore_every_place_is_certain(world):

@@ -1,7 +1,7 @@
 """Items get their vectors in the background, whatever the model does, and never in the way of lists."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import numpy as np
@@ -33,7 +33,7 @@ class Counting(ScriptedScorer):
         self.sizes: list[int] = []
         self.poison = poison
 
-    async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
         self.sizes.append(len(items))
         if self.poison in {item.item for item in items}:
             raise InvalidAnswer("not this one")
@@ -140,7 +140,7 @@ async def test_an_item_that_the_model_refuses_holds_up_no_other() -> None:
 
 async def test_a_scorer_that_breaks_its_promise_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Counting):
-        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
             if not self.sizes:
                 self.sizes.append(0)
                 raise RuntimeError("a secret")
@@ -223,7 +223,7 @@ async def test_batches_are_no_longer_than_a_second() -> None:
     clock = Clock(now_ms=lambda: 0, monotonic=lambda: now[0])
 
     class Slow(Counting):
-        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
             now[0] += 0.2 * len(items)
             return await super().describe(items, timeout=timeout)
 
@@ -248,7 +248,7 @@ async def test_a_model_without_room_is_asked_again_for_as_many_and_the_log_says_
     class Crowded(Counting):
         """Has room every second time."""
 
-        async def describe(self, items: list[Candidate], *, timeout: float) -> ItemVectors:  # type: ignore[override]
+        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
             self.script = Script.OVERLOADED if len(self.sizes) % 2 == 0 else Script.ANSWER
             return await super().describe(items, timeout=timeout)
 

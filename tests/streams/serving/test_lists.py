@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,7 @@ async def test_the_newest_trigger_of_a_person_wins() -> None:
 async def test_people_do_not_wait_for_each_others_scores() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
-    settings = {"scoring_slots": 2, "list_deadline_ms": 60_000, "patience_ms": 50}
+    settings: dict[str, Any] = {"scoring_slots": 2, "list_deadline_ms": 60_000, "patience_ms": 50}
     async with running(Bench(scorer, **settings)) as bench:
         for number in range(5):
             bench.did(f"u{number}", "film-1")
@@ -256,7 +257,7 @@ async def test_the_same_trigger_makes_the_same_list_id() -> None:
     for _ in range(2):
         async with running(Bench(None)) as bench:
             bench.did("u", "film-1")
-            await bench.until(lambda b=bench: len(b.made()) == 1)  # type: ignore[misc]
+            await bench.until(lambda b=bench: len(b.made()) == 1)
         ids.append(bench.made()[0].id)
     assert ids[0] == ids[1]
 
@@ -265,7 +266,7 @@ async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
     async with running(Bench(None)) as bench:
         for number in range(5):
             bench.did("u", f"film-{30 + number}")
-            await bench.until(lambda n=number: len(bench.made()) == n + 1)  # type: ignore[misc]
+            await bench.until(lambda n=number: len(bench.made()) == n + 1)
     (report,) = [decode(Feedback, out.value) for out in bench.sent if out.topic == FEEDBACK.name]
     assert report.list == bench.made()[0].id
     assert report.closed is Closed.SUPERSEDED

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -263,7 +264,9 @@ steps = st.lists(
 
 @settings(max_examples=25, deadline=None)  # each opens a store
 @given(steps)
-def test_reads_are_those_of_a_plain_dict_at_every_step(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:
+def test_reads_are_those_of_a_plain_dict_at_every_step(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any]
+) -> None:
     async def play() -> None:
         model: dict[str, Context] = {}
         async with opened(tmp_path_factory.mktemp("state"), cached=2) as (state, log):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from prometheus_client.core import GaugeMetricFamily
 
 from streams.errors import BadSetting
-from streams.settings import Secret, Settings
+from streams.secret import Secret
+from streams.settings import Settings
 from streams.web.guard import MAX_BODY_BYTES, allowed
-from tests.support.pages import BEARER, TOKEN, Connection, Pages, flood, serving
+from tests.support.pages import BEARER, TOKEN, Answer, Connection, Pages, flood, serving
 
 HIGHEST = 4_096
 """Bytes of a line, and of a header."""
@@ -194,7 +195,7 @@ async def test_every_answer_has_the_headers_and_names_no_version(
     assert "of somebody" not in "".join(each.getMessage() for each in caplog.records)
 
 
-async def until_429(pages: Pages) -> object:
+async def until_429(pages: Pages) -> Answer:
     while (answer := await pages.ask("/metrics")).status != 429:
         assert answer.status == 401
     assert answer.headers["Retry-After"] == "1"

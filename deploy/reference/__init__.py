@@ -1,0 +1,1 @@
+"""The generated pages of docs/: `make docs` writes them, and a test fails when one is stale."""

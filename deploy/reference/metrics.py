@@ -1,0 +1,62 @@
+"""docs/reference/metrics.md: every metric of a worker and of the model in Triton, from the code that defines them."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.metrics import MetricWrapperBase
+
+from streams.metrics import Metrics
+
+HEAD = """\
+# Metrics
+
+Generated from the code by `make docs`. Counters end in `_total`; a histogram has `_bucket`, `_sum` and `_count`. No
+label holds a user or an item. Alert rules are in [`deploy/prometheus/rules.yml`](../../deploy/prometheus/rules.yml).
+"""
+WORKER = """\
+## Worker
+
+On `/metrics` of each worker ([settings](settings.md): `OUZEL_WEB_PORT`, `OUZEL_WEB_TOKEN`).
+"""
+MODEL = """\
+## Model
+
+On tritonserver's metrics port, beside its own metrics. Each has the labels `model` and `version`.
+"""
+
+
+def metrics_page(root: Path) -> str:
+    """The page, from a worker's `Metrics` and the metric families in the checkout at `root`."""
+    worker = sorted(_worker())
+    model = sorted(_model(root / "inference"))
+    return "\n".join([HEAD, WORKER, _table(worker), "", MODEL, _table(model), ""])
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    if len(rows[0]) == 4:
+        head = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    else:
+        head = ["| metric | type | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)])
+
+
+def _worker() -> Iterator[tuple[str, ...]]:
+    """Name, type, labels and help text of each metric of a worker."""
+    for value in vars(Metrics()).values():
+        if isinstance(value, MetricWrapperBase):
+            metric = next(iter(value.describe()))
+            name = metric.name + ("_total" if metric.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in value._labelnames)
+            yield f"`{name}`", metric.type, labels, metric.documentation
+
+
+def _model(folder: Path) -> Iterator[tuple[str, ...]]:
+    """Name, type and help text of each `MetricFamily`. Read, not imported: only Triton's stub can import them."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".MetricFamily"):
+                given = {word.arg: word.value for word in node.keywords}
+                kind = ast.unparse(given["kind"]).rpartition(".")[2].lower()
+                meaning = str(ast.literal_eval(given["description"])).rstrip(".")
+                yield f"`{ast.literal_eval(given['name'])}`", kind, f"{meaning}."
