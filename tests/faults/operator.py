@@ -44,7 +44,7 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.RETENTION_GAP: (
         r'ouzel_lost_records_total\{topic="ouzel.events"\}',
         "were deleted before they were read",
-        f"{ALERT}OuzelLostRecords",
+        f"{ALERT}OuzelRecordsLost",
     ),
     Kind.BROKER_MOVED: (
         r'ouzel_unserved\{cause="brokers",.*\}',

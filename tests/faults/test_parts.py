@@ -10,7 +10,7 @@ from schemas.codec import decode_event
 from schemas.errors import Refused
 from tests.faults.load import now_ms, partitioner
 from tests.faults.monitor import RULES, accelerated
-from tests.faults.operator import silent
+from tests.faults.operator import ALERT, SIGNS, silent
 from tests.faults.schedule import Kind
 from tests.faults.strikes.disks import damage
 from tests.faults.strikes.inputs import poisonous
@@ -66,3 +66,10 @@ def test_added_partitions_get_none_of_the_load() -> None:
     before = [partitioner(key, [0, 1, 2, 3], [0, 1, 2, 3]) for key in keys]
     assert [partitioner(key, [5, 4, 3, 2, 1, 0], [5]) for key in keys] == before
     assert set(before) == {0, 1, 2, 3}
+
+
+def test_alerts_that_reveal_faults_are_among_the_rules() -> None:
+    rules = RULES.read_text()
+    alerts = [sign.removeprefix(ALERT).split()[0] for signs in SIGNS.values() for sign in signs if ALERT in sign]
+    assert alerts
+    assert [alert for alert in alerts if f"alert: {alert}\n" not in rules] == []

@@ -42,10 +42,13 @@ def test_quickstart_names_commands_and_options_that_exist() -> None:
     for block in BLOCK.findall(QUICKSTART):
         for line in re.findall(r"^ouzel ([^#&\n]+)", block, re.MULTILINE):
             words = line.split()
-            context, command = click.Context(cli), cli
+            context = click.Context(cli)
+            command: click.Command | None = cli
             while isinstance(command, click.Group):
                 command = command.get_command(context, words.pop(0))
+                assert command is not None, line
                 context = click.Context(command)
+            assert command is not None
             known = {option for each in command.params for option in each.opts}
             assert {word for word in words if word.startswith("--")} <= known, line
 
