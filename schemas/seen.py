@@ -8,6 +8,7 @@ until the first midnight (UTC) after a number of full days have passed since the
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from schemas.actions import ITEM_KINDS
 from schemas.events import EventKind
 
 DAY_MS = 86_400_000
@@ -15,16 +16,7 @@ MAX_DAYS = 36_500
 LAST_DAY = 65_535
 """Days since 1970 that are told apart: until the year 2149."""
 
-KINDS = (
-    EventKind.VIEW,
-    EventKind.CLICK,
-    EventKind.LIKE,
-    EventKind.DISLIKE,
-    EventKind.CART,
-    EventKind.PURCHASE,
-    EventKind.RATE,
-    EventKind.DISMISS,
-)
+KINDS = ITEM_KINDS
 """The kinds of events about an item."""
 
 NEVER, ALWAYS, ALL = "never", "always", "all"

@@ -9,25 +9,15 @@ closes or when it is pushed out, with everything that was shown, so that what wa
 
 import msgspec
 
-from schemas.events import Event, EventKind
+from schemas.actions import reward, sentiment
+from schemas.events import Event
 from schemas.feedback import Closed, Feedback, Outcome, Shown
 from schemas.recommendations import Recommendation
-from streams.fold.context import digest, sentiment
+from streams.fold.context import digest
 
 MAX_OPEN = 4
 MAX_SHOWN = 20
 MAX_EXPOSURE_BYTES = 50_000
-
-REWARD = {
-    EventKind.VIEW: 0.2,
-    EventKind.CLICK: 0.5,
-    EventKind.LIKE: 1.0,
-    EventKind.CART: 1.0,
-    EventKind.PURCHASE: 1.0,
-    EventKind.DISLIKE: -1.0,
-    EventKind.DISMISS: -0.5,
-}
-"""What a reaction is worth. A rating is worth -1 to 1: (value - 3) / 2, at least -1."""
 
 
 class Exposed(msgspec.Struct, frozen=True, array_like=True):
@@ -49,13 +39,6 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True):
 
 
 NONE = Exposure()
-
-
-def reward(event: Event) -> float:
-    """What `event` is worth for the entry it reacts to, from -1 to 1."""
-    if event.kind is EventKind.RATE:
-        return max(-1.0, ((event.value or 0.0) - 3.0) / 2.0)
-    return REWARD.get(event.kind, 0.0)
 
 
 def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[Feedback, ...]]:
@@ -102,7 +85,7 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> tuple[Exposur
                 scene=shown.scene,
                 ts=event.ts,
                 outcome=Outcome.REJECTED if feeling < 0 else Outcome.TAKEN,
-                reward=reward(event),
+                reward=reward(event.kind, event.value),
                 item=event.item,
                 position=position,
                 propensity=shown.propensities[position],

@@ -12,6 +12,7 @@ forgotten event leaves no interest behind.
 import msgspec
 import xxhash
 
+from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from streams.fold.marking import UNKEYED, Marking
 from streams.fold.seen_marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
@@ -24,9 +25,6 @@ MAX_SEEN = 16_384
 MAX_IDS = 32
 MAX_STEERS = 3
 MAX_CONTEXT_BYTES = 480_000
-
-LIKED_RATING = 4.0
-DISLIKED_RATING = 2.0
 
 ENOUGH = 10
 """With less than this in a scene, what was done in other scenes counts too, as older."""
@@ -89,30 +87,6 @@ EMPTY = Context()
 def digest(identifier: str) -> int:
     """The 64-bit digest under which an event's id is remembered. Items have another: see `streams.fold.marking`."""
     return xxhash.xxh3_64_intdigest(identifier.encode())
-
-
-_STRENGTH = {
-    EventKind.LIKE: 2,
-    EventKind.PURCHASE: 2,
-    EventKind.CLICK: 1,
-    EventKind.CART: 1,
-    EventKind.DISMISS: -1,
-    EventKind.DISLIKE: -2,
-}
-
-
-def strength(kind: EventKind, value: float | None = None) -> int:
-    """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
-    if kind is EventKind.RATE and value is not None:
-        liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
-        return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
-    return _STRENGTH.get(kind, 0)
-
-
-def sentiment(kind: EventKind, value: float | None = None) -> int:
-    """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
-    how_much = _STRENGTH.get(kind, 0) if value is None else strength(kind, value)
-    return (how_much > 0) - (how_much < 0)
 
 
 def is_repeat(context: Context, event: Event, offset: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from schemas.seen import DAY_MS
 from streams.fold.context import (
@@ -24,7 +25,6 @@ from streams.fold.context import (
     SceneContext,
     Steer,
     fold,
-    sentiment,
 )
 from streams.fold.marking import UNKEYED, Marking, prints_of
 from streams.fold.seen_marks import AS_BYTES, as_of, find_mark, later, seen_as, tails

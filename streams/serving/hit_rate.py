@@ -7,8 +7,8 @@ popular ones: the three answer for the same like, so that their hit ratios can b
 from collections import OrderedDict
 from typing import NamedTuple
 
+from schemas.actions import sentiment
 from schemas.events import Event
-from streams.fold.context import sentiment
 from streams.metrics import HITS, Metrics
 from streams.ranking.blend import Remembered
 

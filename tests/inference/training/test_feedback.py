@@ -9,10 +9,10 @@ from deploy.errors import BadSource
 from deploy.files.sources import ItemColumns
 from deploy.learning.adapter import from_feedback
 from inference.training.feedback import CLIP, erased, events, weight
+from schemas.actions import reward
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome
 from schemas.privacy import ErasureReceipt
-from streams.fold.attribution import REWARD, reward
 
 
 def line(name: str | None, *, whole: bool = False, **chosen: object) -> bytes:
@@ -71,8 +71,7 @@ def test_a_rating_is_what_it_was() -> None:
     for value in (1.0, 2.5, 4.0, 5.0):
         event = events([line("a", kind=EventKind.RATE, reward=max(-1.0, (value - 3) / 2))]).events[0]
         assert event.value == value
-        assert reward(event) == max(-1.0, (value - 3) / 2)
-    assert EventKind.RATE not in REWARD
+        assert reward(event.kind, event.value) == max(-1.0, (value - 3) / 2)
 
 
 def test_feedback_needs_items_that_it_is_about(tmp_path) -> None:  # type: ignore[no-untyped-def]
