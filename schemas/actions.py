@@ -1,8 +1,8 @@
 """What each kind of event means: the one table, a line per kind, from which everything else about kinds follows.
 
 - `needs`: the fields without which `schemas.codec` refuses the event. A field that its kind does not need is ignored.
-- `effect`: what folding the event changes. An `interaction` is about an item: it enters the scene of the user, marks the
-  item as seen, is paired with earlier items in the co-visit kernels of what was met, and can react to a list.
+- `effect`: what folding the event changes. An `interaction` is about an item: it enters the scene of the user, marks
+  the item as seen, is paired with earlier items in the co-visit kernels of what was met, and can react to a list.
 - `strength`: how much the event says that the user likes the item, from -2, dislikes it much, to 2, likes it much. What
   is above 0 is a like, and is paired in the co-visit kernels of likes too.
 - `reward`: what the event is worth for the entry of a list that it reacts to, from -1 to 1.
