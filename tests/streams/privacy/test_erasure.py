@@ -27,7 +27,7 @@ def test_what_stands_before_is_cleared_and_what_comes_after_starts_anew() -> Non
     state.exposures["ann"] = Exposure((Exposed("l", NOW - 1, "home", "m-1", ("film-1",), (1.0,)),))
     state.read_by["ann"] = Versions(("m-1",))
     folded = state.take(record(2, like(2)), record(3, erase()), record(4, like(3)), record(5, like(2, "bob")))
-    ((event, done),) = folded.receipts
+    ((event, done, _),) = folded.receipts
     assert (event.id, done.offset, done.parts) == ("o-1", 3, ("context", "open-lists", "model-versions"))
     assert done.versions == ("m-1",)
     assert folded.cleared == {"ann": "ann"}
@@ -46,7 +46,7 @@ def test_nobody_waits_for_a_list_of_what_was_erased() -> None:
 
 
 def test_of_somebody_not_known_there_is_a_receipt_too() -> None:
-    ((_, done),) = State().take(record(7, erase("nobody"))).receipts
+    ((_, done, _),) = State().take(record(7, erase("nobody"))).receipts
     assert (done.parts, done.versions) == ((), ())
 
 
@@ -56,7 +56,7 @@ def test_the_same_order_sent_again_clears_nothing_of_the_new_life() -> None:
     folded = state.take(record(3, erase()))
     assert folded.cleared == {}
     assert [x.item for x in state.context("ann").scenes["default"].recent] == ["film-2"]
-    ((_, again),) = folded.receipts
+    ((_, again, _),) = folded.receipts
     assert (again.offset, again.parts) == (1, ("context",))
 
 
@@ -114,7 +114,7 @@ def test_a_redelivered_order_clears_what_a_crash_left() -> None:
 
 
 def test_what_is_remembered_holds_no_id() -> None:
-    ((_, done),) = State().take(record(3, erase("a-quite-long-user-id", "an-order-id"))).receipts
+    ((_, done, _),) = State().take(record(3, erase("a-quite-long-user-id", "an-order-id"))).receipts
     kept = msgspec.msgpack.encode(done)
     assert b"user-id" not in kept
     assert b"order-id" not in kept
@@ -127,7 +127,7 @@ def test_what_is_remembered_holds_no_id() -> None:
 def test_a_receipt_says_what_where_and_what_remains() -> None:
     state = State()
     state.take(record(0, like(1)))
-    ((event, done),) = state.take(record(1, erase())).receipts
+    ((event, done, _),) = state.take(record(1, erase())).receipts
     made = receipt(done, event, 3, person="ann", found=("last-list@worker",), left=("prefix@model",))
     assert made.cleared == ("context@ouzel.contexts/3", "last-list@worker")
     assert made.remains[:2] == ("prefix@model", "records@ouzel.events")
