@@ -22,9 +22,9 @@ from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
-from inference.training.feedback import erased
-from inference.training.feedback import events as told_by
-from inference.training.histories import Histories
+from inference.training.feedback import Untaken, erased, read
+from inference.training.histories import Histories, owners
+from inference.training.impressions import Impressions
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
 from inference.training.plot import curves
@@ -39,7 +39,7 @@ MOVIELENS_TERMS = (
     "MovieLens-100K (Harper and Konstan, 2015) may be used for research and must not be passed on; none of it is in "
     "this folder"
 )
-OWN_TERMS = "those of whoever holds it"
+OWN_TERMS = "those of its owner"
 
 
 class Base(Protocol):
@@ -111,13 +111,14 @@ def train(
     base: Base,
     *,
     weights: Mapping[str, float] | None = None,
+    untaken: Sequence[Untaken] = (),
     terms: str = OWN_TERMS,
     progress: Progress = lambda label, done, total: None,
 ) -> tuple[Adapter, Trained]:
     """Train on the first `until` of the events and write the adapter's folder. `weights`, by the ids of events, say how
-    much each counts.
+    much each counts. Of the lists in `untaken`, those that closed within that part are used.
 
-    A checkpoint is kept beside the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
+    Checkpoints stand beside the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
     `CheckpointError`, `WeightsError`.
     """
     stream = dataset.stream(options.seed, options.limit)
@@ -126,6 +127,7 @@ def train(
     histories = Histories.of(stream, ids, feeling, counted)
     cut = histories.before(int(len(histories) * options.until))
     histories = histories.first(cut)  # what comes later is not even there
+    shown = Impressions.of(untaken, histories, owners(stream))
     start = None if options.start is None else load(locate(options.start))
     since = _since(start, histories)
     if start is not None:
@@ -143,7 +145,7 @@ def train(
         start=start,
         items=ids,
     )
-    checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories), Done)
+    checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories, shown), Done)
     course = Course(
         network,
         histories,
@@ -152,6 +154,7 @@ def train(
         recipe=options.recipe,
         plan=options.plan,
         lists=options.lists,
+        shown=shown,
         seed=options.seed,
         checkpoints=checkpoints,
         progress=progress,
@@ -181,12 +184,18 @@ def train(
     return adapter, trained
 
 
-def from_feedback(
-    feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None
-) -> tuple[Dataset, dict[str, float]]:
-    """What people did with the lists that they were shown, and how much each event counts, by its id.
+@dataclass(frozen=True)
+class Evidence:
+    """What users did with the lists that they were shown: events, how much each counts, by its id, and the lists of
+    which something was not taken. `dataset.note` says how much of each there was."""
 
-    `feedback` is as `ouzel read feedback` prints it, and `receipts` as `ouzel read privacy-receipts` does: what people
+    dataset: Dataset
+    weights: Mapping[str, float]
+    untaken: Sequence[Untaken]
+
+
+def from_feedback(feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None) -> Evidence:
+    """Read feedback as `ouzel read feedback` prints it, and receipts as `ouzel read privacy-receipts` does: what users
     did before they were erased is left out. Raises `BadSource` where nothing of it can be used.
     """
     rows = Tally()
@@ -196,7 +205,7 @@ def from_feedback(
         with receipts.open("rb") as file:
             since = erased(_lines(file))
     with feedback.open("rb") as file:
-        told = told_by(_lines(file), since)
+        told = read(_lines(file), since)
     kept = tuple(event for event in told.events if event.item in held)
     if not kept:
         raise BadSource(
@@ -204,7 +213,7 @@ def from_feedback(
         )
     lost = len(told.events) - len(kept)
     note = f"{shown_in_line(feedback.name)}: {told}; {lost:,} on items that are not in the catalogue"
-    return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), told.weights
+    return Evidence(Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), told.weights, told.untaken)
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -239,11 +248,12 @@ def _settings(options: Options, base: Base) -> dict[str, object]:
     return told | {name: ", ".join(f"{key} {value}" for key, value in part.items()) for name, part in parts.items()}
 
 
-def _mark(options: Options, base: Base, histories: Histories) -> str:
+def _mark(options: Options, base: Base, histories: Histories, shown: Impressions) -> str:
     """Names what is trained on what, for checkpoints."""
     whole = blake2b(digest_size=16)
     whole.update(msgspec.json.encode({name: str(value) for name, value in _settings(options, base).items()}))
     whole.update(msgspec.json.encode([options.start, *histories.items]))
     for array in (histories.history, histories.item, histories.feeling, histories.ts, histories.weight):
         whole.update(array.tobytes())
+    whole.update(shown.digest())
     return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""What is trained on: a stream of events as parallel arrays, and each person's part of it. Pure."""
+"""What is trained on: a stream of events as parallel arrays, and each user's part of it. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,22 @@ Ints = NDArray[np.int64]
 NO_ITEM = -1
 
 
+def owners(events: Sequence[Event]) -> dict[tuple[str, str], int]:
+    """The numbers of the histories in a stream, from 0 in order of their first event, by user and scene."""
+    known: dict[tuple[str, str], int] = {}
+    for event in events:
+        known.setdefault((event.user, event.scene), len(known))
+    return known
+
+
 @dataclass(frozen=True, eq=False)
 class Histories:
     """A stream of n events in its order, in parallel arrays of length n.
 
-    `history` int64: whose history an event belongs to; a history is what one person did in one scene. `item` int64: the
-    place of its item in `items`, `NO_ITEM` where it has none that is known. `feeling` int64: -2 to 2, `ts` int64:
-    milliseconds, never falling. `weight` float32: how much the event counts as a target, 1 unless it is known how
-    likely it was that the item was shown. About 40 bytes an event.
+    `history` int64: the history that an event belongs to, as `owners` numbers them: what one user did in one scene.
+    `item` int64: the place of its item in `items`, `NO_ITEM` where it has none that is known. `feeling` int64: -2 to 2,
+    `ts` int64: milliseconds, never falling. `weight` float32: how much the event counts as a target, 1 unless it is
+    known how likely it was that the item was shown. About 40 bytes an event.
     """
 
     items: tuple[str, ...]
@@ -42,13 +50,13 @@ class Histories:
     ) -> "Histories":
         """Of events in order of time. Raises `ValueError` where they are not."""
         place = {item: at for at, item in enumerate(items)}
-        known: dict[tuple[str, str], int] = {}
+        known = owners(events)
         ts = np.array([event.ts for event in events], np.int64)
         if len(ts) and (np.diff(ts) < 0).any():
             raise ValueError("the events are not in order of time; sort them by their `ts`")
         return cls(
             items=tuple(items),
-            history=np.array([known.setdefault((e.user, e.scene), len(known)) for e in events], np.int64),
+            history=np.array([known[e.user, e.scene] for e in events], np.int64),
             item=np.array([NO_ITEM if e.item is None else place.get(e.item, NO_ITEM) for e in events], np.int64),
             feeling=np.array([feeling(event) for event in events], np.int64),
             ts=ts,
