@@ -21,8 +21,6 @@ the same ids.
 `MAX_EXPOSURE_BYTES` is the most that one user's open lists take, with every identifier at its greatest length.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
 from schemas.actions import ITEM_KINDS, reward, sentiment
@@ -61,7 +59,7 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True):
 NONE = Exposure()
 
 
-class Judged(NamedTuple):
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """What a like says of a user's lists.
 
     `list` is the one that it is about: the newest that shows the item, or the newest of all. `position` is where that
@@ -75,12 +73,8 @@ class Judged(NamedTuple):
     open: tuple[str, ...]
 
 
-class Attributed(NamedTuple):
-    """The open lists after an event, the reaction if it is one, and what it says of the lists if it is a like."""
-
-    exposure: Exposure
-    feedback: Feedback | None = None
-    judged: Judged | None = None
+Attributed = tuple[Exposure, Feedback | None, Judged | None]
+"""The open lists after an event, the reaction if it is one, and what it says of the lists if it is a like."""
 
 
 def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[Feedback, ...]]:
@@ -107,23 +101,35 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
 
     An event from before a list, or from more than `window_ms` after it, says nothing of that list.
     """
-    item, lists = event.item, exposure.lists
+    item, lists, named, ts = event.item, exposure.lists, event.list, event.ts
     if item is None or event.kind not in _ITEM_KINDS:
-        return Attributed(exposure)
-    open_ = [
-        place
-        for place in range(len(lists) - 1, -1, -1)
-        if (event.list is None or event.list == lists[place].list) and 0 <= event.ts - lists[place].ts <= window_ms
-    ]
-    if not open_:
-        return Attributed(exposure)
-    joined = next((place for place in open_ if item in lists[place].items), None)
-    about = lists[open_[0] if joined is None else joined]
-    position = None if joined is None else about.items.index(item)
+        return exposure, None, None
+    newest = joined = -1
+    for place in range(len(lists) - 1, -1, -1):
+        one = lists[place]
+        if 0 <= ts - one.ts <= window_ms and (named is None or named == one.list):
+            if newest < 0:
+                newest = place
+            if item in one.items:
+                joined = place
+                break
+    if newest < 0:
+        return exposure, None, None
     feeling = sentiment(event.kind, event.value)
-    judged = Judged(about.list, item, position, tuple(lists[place].list for place in open_)) if feeling > 0 else None
-    if joined is None or position is None:
-        return Attributed(exposure, None, judged)
+    if joined < 0 and feeling <= 0:
+        return exposure, None, None
+    about = lists[newest if joined < 0 else joined]
+    position = None if joined < 0 else about.items.index(item)
+    judged = None
+    if feeling > 0:
+        open_ = [
+            one.list
+            for one in reversed(lists)
+            if 0 <= ts - one.ts <= window_ms and (named is None or named == one.list)
+        ]
+        judged = Judged(about.list, item, position, tuple(open_))
+    if position is None:
+        return exposure, None, judged
     mark = digest(event.id)
     first = not about.taken or about.first == mark
     feedback = Feedback(
@@ -147,7 +153,7 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
     if not about.taken:
         taken = msgspec.structs.replace(about, taken=True, first=mark)
         exposure = Exposure((*lists[:joined], taken, *lists[joined + 1 :]))
-    return Attributed(exposure, feedback, judged)
+    return exposure, feedback, judged
 
 
 def close(exposure: Exposure, user: str, now_ms: int, window_ms: int) -> tuple[Exposure, tuple[Feedback, ...]]:

@@ -69,7 +69,7 @@ def test_reaction_that_names_its_list_joins_that_one_only() -> None:
     assert feedback.list == "old"
     assert judged == Judged("old", "a", 0, ("old",))
     assert attribute(exposure, did("a", 350, list="unknown"), WINDOW) == (exposure, None, None)
-    assert attribute(exposure, did("z", 350, list="old"), WINDOW).judged == Judged("old", "z", None, ("old",))
+    assert attribute(exposure, did("z", 350, list="old"), WINDOW)[2] == Judged("old", "z", None, ("old",))
 
 
 def test_event_before_the_list_or_after_the_window_says_nothing_of_it() -> None:
@@ -91,7 +91,7 @@ def test_only_likes_judge() -> None:
     for kind in EventKind:
         for value in (1.0, 3.0, 5.0):
             event = did("a", 1, kind, value=value, text="fewer", target="e0")
-            judged = attribute(exposure, event, WINDOW).judged
+            judged = attribute(exposure, event, WINDOW)[2]
             assert (judged is not None) == (sentiment(kind, value) > 0), (kind, value)
 
 
@@ -103,11 +103,11 @@ def test_event_that_is_about_no_item_reacts_to_nothing() -> None:
 
 def test_dislike_rejects_and_rating_is_carried_with_its_reward() -> None:
     exposure = open_lists(shown("one", 0))
-    feedback = attribute(exposure, did("a", 1, EventKind.DISMISS, value=4.0), WINDOW).feedback
+    feedback = attribute(exposure, did("a", 1, EventKind.DISMISS, value=4.0), WINDOW)[1]
     assert feedback is not None
     assert (feedback.outcome, feedback.reward, feedback.value) == (Outcome.REJECTED, -0.5, None)
     for value, worth in ((5.0, 1.0), (3.0, 0.0), (1.0, -1.0), (0.5, -1.0), (0.0, -1.0)):
-        feedback = attribute(exposure, did("a", 1, EventKind.RATE, value=value), WINDOW).feedback
+        feedback = attribute(exposure, did("a", 1, EventKind.RATE, value=value), WINDOW)[1]
         assert feedback is not None
         assert (feedback.reward, feedback.value) == (worth, value)
 
@@ -121,8 +121,8 @@ def test_first_reaction_carries_the_list_also_when_it_is_read_again() -> None:
     assert [x.item for x in first.shown] == ["a", "b", "c"]
     assert {x.propensity for x in first.shown} == {0.5}
     assert second.shown == ()
-    assert attribute(later, did("a", 1), WINDOW).feedback == first
-    assert attribute(later, did("b", 2), WINDOW).feedback == second
+    assert attribute(later, did("a", 1), WINDOW)[1] == first
+    assert attribute(later, did("b", 2), WINDOW)[1] == second
 
 
 def test_state_written_before_first_was_noted_is_read() -> None:
@@ -130,14 +130,14 @@ def test_state_written_before_first_was_noted_is_read() -> None:
     exposure = msgspec.msgpack.decode(old, type=Exposure)
     (shown_,) = exposure.lists
     assert (shown_.taken, shown_.first) == (True, 0)
-    feedback = attribute(exposure, did("a", 1), WINDOW).feedback
+    feedback = attribute(exposure, did("a", 1), WINDOW)[1]
     assert feedback is not None
     assert feedback.shown == ()
 
 
 def test_list_that_is_not_taken_is_reported_when_its_window_closes() -> None:
     exposure = open_lists(shown("one", 0), shown("two", 500))
-    exposure = attribute(exposure, did("a", 600), WINDOW).exposure
+    exposure = attribute(exposure, did("a", 600), WINDOW)[0]
     exposure, reports = close(exposure, "u", 1_001, WINDOW)
     assert [(f.list, f.outcome, f.closed) for f in reports] == [("one", Outcome.NOT_TAKEN, Closed.WINDOW)]
     assert [x.item for x in reports[0].shown] == ["a", "b", "c"]
