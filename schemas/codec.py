@@ -96,7 +96,7 @@ def decode_event(
     """The event in the value of a record of `ouzel.events` with this key, at `now_ms` of the worker's clock.
 
     Raises `Refused`. Beside form and bounds: the key is the user (a record without one would land on any partition, and
-    so out of the person's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future, and not from before
+    so out of the user's order); the event is at most `MAX_CLOCK_SKEW_MS` in the future, and not from before
     `accepted_from_ms`; it has what its kind needs; the strings that its kind uses hold no control characters. A field
     that its kind does not use is ignored.
     """

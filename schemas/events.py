@@ -1,4 +1,4 @@
-"""What a person did: the values of `ouzel.events`, keyed by user."""
+"""What a user did: the values of `ouzel.events`, keyed by user."""
 
 from enum import StrEnum
 
@@ -22,12 +22,17 @@ class EventKind(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
-    """One thing one person did.
+    """One thing that one user did. `schemas.actions` says what each kind means.
 
     `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer`, `forget` and
     `erase`; `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
-    `erase` clears everything of the person; its `id` is that of the erasure order, and of the receipt.
-    `list` names the recommendation list that the person was looking at, if any.
+    `erase` clears everything of the user; its `id` is that of the erasure order, and of the receipt. `list` names the
+    recommendation list that the user was looking at, if any: the event then reacts to no other.
+
+    `steer` is accepted and kept in the user's context (the last three sentences), and calls for a list. Only a model
+    that reads its prompt as text (`inference.full_text`) is told the sentences. The default model, of item tokens,
+    reads none, nor do candidates and blend: there a steer event changes no list. Workers log this once and count such
+    events in `ouzel_unhonoured_steers_total`.
     """
 
     id: Id
