@@ -25,8 +25,12 @@ NICE = 10
 
 @click.command("train")
 @click.option("--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/files.md. [default: MovieLens-100K]")
-@click.option("--feedback", type=FILE, help="Instead of events: the lines of `ouzel read feedback`.")
-@click.option("--receipts", type=FILE, help="With feedback: the lines of `ouzel read privacy-receipts`, to leave out.")
+@click.option("--feedback", type=FILE, help="Instead of --events: the lines of `ouzel read feedback`.")
+@click.option(
+    "--receipts",
+    type=FILE,
+    help="With --feedback: the lines of `ouzel read privacy-receipts`; what they erase is left out.",
+)
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(

@@ -105,7 +105,7 @@ class Lane:
             self._recreated = True
 
     async def stop(self, deadline: float) -> None:
-        """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
+        """Finish the batch in flight within `deadline` seconds; else drop it."""
         self._stopping = True
         self._measuring.cancel()
         if self.state is None:
@@ -120,7 +120,7 @@ class Lane:
         return f"lane {self.partition}"
 
     async def _measure(self) -> None:
-        """Ask for the lag while nothing is fetched: a partition that is not served falls behind all the same."""
+        """Ask for the lag while nothing is fetched: a partition that is not served still falls behind."""
         while True:
             if self._following < 0:
                 try:
@@ -148,7 +148,7 @@ class Lane:
         cause = cause_of(error)
         self._plane.metrics.restarts.labels(cause).inc()
         if cause == "recreated":
-            self._next = -1  # it is an offset of the old topic
+            self._next = -1  # an offset of the old topic
             self._rewound = self._rewound or (isinstance(error, Rewound) and not self._recreated)
         at = "" if self._next < 0 else f" at offset {self.committable}"
         text = (
@@ -165,7 +165,7 @@ class Lane:
         began = plane.clock.monotonic()
         survey = await plane.survey()
         self._check_partitions(survey)
-        await plane.turns.next()  # to open a store is a unit of its own
+        await plane.turns.next()  # opening a store is one unit of work
         store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
         state: PartitionState | None = None
         try:
@@ -281,7 +281,7 @@ class Lane:
             records = bisect_right(fetched, folded.last, key=_offset)
             first = fetched[0].offset
             self._following = following = folded.last + 1
-            fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
+            fetched = fetched[records:]  # the rest waits for its own turn, as another batch
             if folded.receipts:
                 self._owed = first  # the orders are not committed before their receipts are out
             published = list(outputs(folded, self._base))
@@ -311,7 +311,7 @@ class Lane:
         return fetched
 
     async def _pass_over(self, state: PartitionState, following: int) -> int:
-        """Go behind the markers of transactions and what was aborted, where nothing else came; the next offset."""
+        """Skip markers of transactions and aborted records, where nothing else came; returns the next offset."""
         past = self._source.past(self.partition)
         if past > following:
             await self._check_place(past, following)
@@ -320,7 +320,7 @@ class Lane:
         return following
 
     async def _check_place(self, offset: int, following: int) -> None:
-        """Raise `Rewound` if a record comes from before where we are; report what is gone before it."""
+        """Raise `Rewound` if a record is from before our position; report records that were lost before it."""
         if offset < following:
             raise Rewound(f"offset {offset - self._base} came where {following - self._base} was expected")
         if offset > following:  # markers of transactions, or retention

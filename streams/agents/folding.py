@@ -100,7 +100,7 @@ class Folding:
                 event,
                 self._partition,
                 base=base,
-                person=alias,
+                alias=alias,
                 found=found.get(event.user, ()),
                 left=left,
             )

@@ -31,7 +31,7 @@ from streams.privacy.erasure import (
     Erasure,
     Versions,
     order_digest,
-    person_digest,
+    user_digest,
 )
 from streams.privacy.pseudonyms import Alias, same
 
@@ -224,7 +224,7 @@ def _erase(
             VERSIONS_PART: versions.names,
         }
         parts = tuple(part for part, some in found.items() if some)
-        known = Erasure(order, person_digest(user, order), offset, now_ms, parts, versions.names)
+        known = Erasure(order, user_digest(user, order), offset, now_ms, parts, versions.names)
         folded.erasures[order] = known
     folded.receipts.append((event, known, user))
     if known.offset < offset or held.draft.offset > offset:

@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_engine_takes_what_was_trained(made: Path) -> None:
+def test_engine_takes_the_adapter(made: Path) -> None:
     engine = tiny.item_token_engine(load(made))
     (answer,) = engine.score([tiny.request(["1 war", "2 war"], ["3 war", "3 trains"])])
     assert len(answer.scores) == 2  # type: ignore[union-attr]
@@ -60,7 +60,7 @@ def test_the_engine_takes_what_was_trained(made: Path) -> None:
     assert not made.with_name("mine.training").exists()
 
 
-def test_it_says_until_when_it_learned(made: Path) -> None:
+def test_adapter_says_until_when_it_learned(made: Path) -> None:
     events = world.events(PEOPLE)
     cut = load(made).cut
     assert cut is not None
@@ -68,7 +68,7 @@ def test_it_says_until_when_it_learned(made: Path) -> None:
     assert cut.ts == events[int(0.8 * len(events)) - 1].ts + 1
 
 
-def test_what_comes_later_changes_nothing(made: Path, tmp_path: Path) -> None:
+def test_later_events_change_nothing(made: Path, tmp_path: Path) -> None:
     events = world.events(PEOPLE)
     cut = int(0.8 * len(events))
     other = [*events[:cut], *(changed(event, item="trains-0", value=5.0) for event in events[cut:])]
@@ -76,7 +76,7 @@ def test_what_comes_later_changes_nothing(made: Path, tmp_path: Path) -> None:
     assert load(tmp_path / "other").version == load(made).version
 
 
-def test_the_card_names_what_has_to_be_known(made: Path) -> None:
+def test_card_names_data_figures_and_limits(made: Path) -> None:
     card = (made / "card.md").read_text()
     for word in ("Base model: tiny", "synthetic shelves", "2020-09-13", "no person's data", "popularity", "item-knn",
                  "recipe: ", "seed: 0", "Limits", "on lists", "calibration error"):  # fmt: skip
@@ -85,7 +85,7 @@ def test_the_card_names_what_has_to_be_known(made: Path) -> None:
     assert (made / "training.svg").read_text().startswith("<svg xmlns")
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(made: Path, tmp_path: Path) -> None:
+def test_stopped_training_resumes_to_the_same_weights(made: Path, tmp_path: Path) -> None:
     """Stopped in each of its epochs, in sequence and on lists, with dropout, variants and negatives drawn."""
     folder = tmp_path / "stopped"
     seen: list[str] = []
@@ -120,7 +120,7 @@ def test_lists_shown_in_vain_are_learned_from(made: Path, tmp_path: Path) -> Non
     assert adapter.version != load(made).version
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     def stop(label: str, done: int, total: int) -> None:
         if "epoch 2" in label:
             raise KeyboardInterrupt
@@ -146,7 +146,7 @@ def test_going_on_learns_what_is_new(made: Path, tmp_path: Path) -> None:
     assert "Goes on from" in (tmp_path / "next" / "card.md").read_text()
 
 
-def test_an_adapter_that_does_not_say_when_is_not_gone_on_from(tmp_path: Path) -> None:
+def test_adapter_without_a_cut_cannot_be_continued(tmp_path: Path) -> None:
     from inference.item_tokens.adapter import save
 
     folder = save(tmp_path / "old", tiny.adapter(), "")
@@ -159,7 +159,7 @@ def test_too_little_is_said(tmp_path: Path) -> None:
         train(dataset(1), options(tmp_path / "mine", until=0.2), world.Base())
 
 
-def test_the_newest_part_can_be_learned_in_the_end(tmp_path: Path) -> None:
+def test_newest_part_can_be_learned_in_the_end(tmp_path: Path) -> None:
     plan = Plan(epochs=1, validation=0.2, list_epochs=0, finish=True)
     adapter, trained = train(dataset(), options(tmp_path / "all", plan=plan), world.Base())
     assert trained.finished
