@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from schemas.actions import ACTIONS
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.events import Event, EventKind
@@ -38,7 +39,16 @@ HOUR_MS = 3_600_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_RATE, _STEER, _FORGET, _ERASE = EventKind.RATE, EventKind.STEER, EventKind.FORGET, EventKind.ERASE
+_ERASE = EventKind.ERASE
+_ITEM_ALONE = frozenset(kind for kind, action in ACTIONS.items() if action.needs == ("item",))
+_NEEDED = {
+    "item": "an item",
+    "value": "a value from 0 to 5",
+    "text": "a sentence",
+    "target": "the id of the event to forget",
+}
+"""What an event lacks, in words, by field."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -97,7 +107,7 @@ def decode_event(
     user = event.user
     item = event.item
     kind = event.kind
-    if item is None or kind is _RATE or kind is _STEER or kind is _FORGET:
+    if item is None or kind not in _ITEM_ALONE:
         _check_kind(event, value)
     if not accepted_from_ms <= event.ts <= now_ms + MAX_CLOCK_SKEW_MS:
         _refuse_time(event, now_ms, accepted_from_ms)
@@ -159,23 +169,13 @@ def _refuse_time(event: Event, now_ms: int, accepted_from_ms: int) -> None:
 
 def _check_kind(event: Event, value: bytes | None) -> None:
     """Refuse an event without a field that its kind requires. `value` is the undecoded event."""
-    kind = event.kind
-    if kind is _STEER:
-        if event.text is None:
-            raise Refused(Refusal.INVALID, _missing(value, "text", "a steer event needs a sentence"))
-        _check_control(event.text)
-    elif kind is _FORGET:
-        if event.target is None:
-            raise Refused(
-                Refusal.INVALID, _missing(value, "target", "a forget event needs the id of the event to forget")
-            )
-        _check_control(event.target)
-    elif kind is _ERASE:
-        return
-    elif event.item is None:
-        raise Refused(Refusal.INVALID, _missing(value, "item", f"a {kind.value} event needs an item"))
-    elif kind is _RATE and event.value is None:
-        raise Refused(Refusal.INVALID, _missing(value, "value", "a rate event needs a value from 0 to 5"))
+    for field in ACTIONS[event.kind].needs:
+        found = getattr(event, field)
+        if found is None:
+            needed = f"a {event.kind.value} event needs {_NEEDED[field]}"
+            raise Refused(Refusal.INVALID, _missing(value, field, needed))
+        if isinstance(found, str):
+            _check_control(found)
 
 
 def _missing(value: bytes | None, field: str, needed: str) -> str:

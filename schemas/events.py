@@ -22,12 +22,17 @@ class EventKind(StrEnum):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
-    """One action of one user.
+    """One action of one user. `schemas.actions` says what each kind means.
 
     `ts` is when it happened (milliseconds since 1970). `item` is required for every kind but `steer`, `forget` and
     `erase`; `value` (0 to 5) for `rate`; `text` for `steer`; `target`, the id of the event to forget, for `forget`.
-    `erase` clears all of the user's data; its `id` is that of the erasure order and of the receipt.
-    `list` is the id of the recommendation list that the user was looking at, if any.
+    `erase` clears all of the user's data; its `id` is that of the erasure order and of the receipt. `list` is the id of
+    the recommendation list that the user was looking at, if any: the event then reacts to no other.
+
+    A `steer` event is stored in the user's context (the last three sentences) and triggers a list. Only a model that
+    reads its prompt as text (`inference.full_text`) reads the sentences. The default model does not, nor do candidates
+    and blend: there a steer event changes no list. Workers log this once and count such events in
+    `ouzel_unhonoured_steers_total`.
     """
 
     id: Id

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.events import EventKind
-from schemas.limits import MAX_LIST_ENTRIES, Finite, Id, Millis, Position, Probability, Scene
+from schemas.limits import MAX_LIST_ENTRIES, Finite, Id, Millis, Position, Probability, Rating, Scene
 
 
 class Outcome(StrEnum):
@@ -33,8 +33,13 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
     `id` is made from the list and the event, so that a repeat after a crash has the same id. For `taken` and
     `rejected`, `item`, `position` (from 0), `propensity`, `event`, `kind` and `delay_ms` say which entry, and what was
-    done how long after the list was published. `reward` is above 0 for taken, below for rejected, 0 for not taken.
-    For `not_taken`, `shown` holds the whole list and `closed` says what ended the wait.
+    done how long after the list was published; `value` is the rating, for `rate`. `reward` (-1 to 1) is above 0 for a
+    like, below for a rejection; between the two, a rating may have either. For `not_taken`, `reward` is 0, `closed`
+    says what ended the wait, and `delay_ms` how long it was.
+
+    `shown` holds the first 20 entries of the list in order. It is there once a list: with its first reaction, or with
+    `not_taken`. Records written before `value` have none, nor `shown` with reactions: `inference.training.feedback`
+    derives the rating from the reward, which is exact from 1 upwards.
     """
 
     id: Id
@@ -53,3 +58,4 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     model_version: Id | None = None
     closed: Closed | None = None
     shown: Annotated[tuple[Shown, ...], Meta(max_length=MAX_LIST_ENTRIES)] = ()
+    value: Rating | None = None

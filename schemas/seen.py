@@ -8,6 +8,7 @@ An event of a kind that counts makes its item seen by the user. The scene's list
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from schemas.actions import ITEM_KINDS
 from schemas.events import EventKind
 
 DAY_MS = 86_400_000
@@ -15,16 +16,7 @@ MAX_DAYS = 36_500
 LAST_DAY = 65_535
 """The last day that can be represented, in days since 1970: in the year 2149."""
 
-KINDS = (
-    EventKind.VIEW,
-    EventKind.CLICK,
-    EventKind.LIKE,
-    EventKind.DISLIKE,
-    EventKind.CART,
-    EventKind.PURCHASE,
-    EventKind.RATE,
-    EventKind.DISMISS,
-)
+KINDS = ITEM_KINDS
 """The kinds of events about an item."""
 
 NEVER, ALWAYS, ALL = "never", "always", "all"

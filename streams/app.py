@@ -18,9 +18,10 @@ from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
 from streams.agents.covisits import Counting
 from streams.agents.erasure_orders import forward
-from streams.agents.events import Lane, Plane, folder_of
+from streams.agents.events import Lane, folder_of
 from streams.agents.items import refused, stock
 from streams.agents.neighbours import Owner
+from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
@@ -39,7 +40,7 @@ from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica
 from streams.metrics import Metrics
 from streams.privacy import sessions
-from streams.privacy.pseudonyms import Alias, alias_with
+from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
 from streams.ranking.pipeline import Ranking
 from streams.rejections import Rejections
@@ -160,7 +161,7 @@ class WorkerApp(faust.App):
     async def on_start(self) -> None:
         await super().on_start()
         alias = alias_with(self.settings.pseudonym_key.reveal())
-        lists = self._start_lists(alias) if self._whole else None
+        lists = self._start_lists() if self._whole else None
         self._plane = Plane(
             settings=self.settings,
             clock=self.clock,
@@ -222,7 +223,7 @@ class WorkerApp(faust.App):
         except Exception as error:  # it is not started yet, or just ending
             log.debug("The clients were not told of the survey: %s", type(error).__name__)
 
-    def _start_lists(self, alias: Alias) -> Lists:
+    def _start_lists(self) -> Lists:
         """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
@@ -239,7 +240,6 @@ class WorkerApp(faust.App):
             publish=self.publish,
             metrics=self.metrics,
             clock=self.clock,
-            alias=alias,
             turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (

@@ -20,8 +20,14 @@ FULL = "none"
 """The label of a list that the model had its part in."""
 
 
-HITS = ("list", "without_model", "popularity")
-"""Whose hits are counted."""
+HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
+"""The rankings that are compared."""
+
+OUTCOMES = HIT, MISS = "hit", "miss"
+"""What a like says of a user's lists."""
+
+USES = BLEND, COMPARISON = "blend", "comparison"
+"""What needs a list that is held in memory."""
 
 REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
 """Why a request to the pages was refused; with `connections`, one ended to make room for another."""
@@ -137,11 +143,32 @@ class Metrics:
         self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)
         self.waiting = Gauge("ouzel_waiting_people", "People whose next list is being made.", registry=reg)
         self.feedback = Counter("ouzel_feedback", "Reactions joined with lists, by outcome.", ["outcome"], registry=reg)
-        self.judged = Counter("ouzel_judged_likes", "Likes of people who had a list before.", registry=reg)
+        self.likes = Counter(
+            "ouzel_likes_of_lists",
+            "Likes of users with an open list: hit where one of their open lists shows the item, else miss.",
+            ["outcome"],
+            registry=reg,
+        )
+        self.judged = Counter(
+            "ouzel_judged_likes",
+            "Likes of users all of whose open lists are held: by these, published lists are compared with others.",
+            registry=reg,
+        )
         self.hits = Counter(
             "ouzel_list_hits",
-            "Likes found in the first ten: of the list, of the list without the model, of the popular.",
+            "Judged likes found on an open list: as published, without the model, of the most popular items.",
             ["of"],
+            registry=reg,
+        )
+        self.unremembered = Counter(
+            "ouzel_unremembered_likes",
+            "Likes that the blend or the comparison left out, since a list that they need is not held or not sampled.",
+            ["use"],
+            registry=reg,
+        )
+        self.unhonoured_steers = Counter(
+            "ouzel_unhonoured_steers",
+            "Steer events folded while the active model reads no sentences: they change no list.",
             registry=reg,
         )
         self.refused_requests = Counter(
@@ -171,6 +198,10 @@ class Metrics:
             self.lost.labels(topic.name)
         for of in HITS:
             self.hits.labels(of)
+        for outcome_of_like in OUTCOMES:
+            self.likes.labels(outcome_of_like)
+        for use in USES:
+            self.unremembered.labels(use)
         for why in REFUSALS:
             self.refused_requests.labels(why)
 

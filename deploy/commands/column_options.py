@@ -8,11 +8,12 @@ import click
 
 from deploy.files.formats import Asked
 from deploy.files.sources import EventColumns, ItemColumns
+from schemas.actions import ITEM_KINDS
 from schemas.events import EventKind
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = [kind.value for kind in EventKind if kind not in {EventKind.STEER, EventKind.FORGET, EventKind.ERASE}]
+KINDS = [kind.value for kind in ITEM_KINDS]
 """What a row can be: the other kinds need more than a row holds."""
 
 OPTIONS = (

@@ -1,9 +1,12 @@
 """`ouzel train` as it is typed. What it needs is imported when it runs."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +14,9 @@ from deploy.commands.column_options import chosen, column_options
 from deploy.commands.parameters import InFile, OutFolder, Real
 from deploy.local.progress import telling, told_by_bars
 from deploy.local.terminal import Terminal, say
+
+if TYPE_CHECKING:
+    from inference.training.feedback import Untaken
 
 FILE = InFile()
 WORK = Path(".ouzel")
@@ -21,8 +27,12 @@ NICE = 10
 @click.option(
     "--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/guide/files.md. [default: MovieLens-100K]"
 )
-@click.option("--feedback", type=FILE, help="Instead of events: the lines of `ouzel read feedback`.")
-@click.option("--receipts", type=FILE, help="With feedback: the lines of `ouzel read privacy-receipts`, to leave out.")
+@click.option("--feedback", type=FILE, help="Instead of --events: the lines of `ouzel read feedback`.")
+@click.option(
+    "--receipts",
+    type=FILE,
+    help="With --feedback: the lines of `ouzel read privacy-receipts`; what they erase is left out.",
+)
 @click.option("--items", type=FILE, help="The catalogue, with titles.")
 @column_options
 @click.option(
@@ -104,15 +114,19 @@ def train(
     if receipts is not None and feedback is None:
         raise click.UsageError("--receipts needs --feedback")
     event_columns, item_columns = chosen(columns)
-    weights = None
+    weights: Mapping[str, float] | None = None
+    untaken: Sequence[Untaken] = ()
     tell = printed(Terminal())
     with telling(f"reading {feedback or events or 'MovieLens-100K'}"):
         if feedback is not None and items is not None:
-            dataset, weights = from_feedback(feedback, items, item_columns, receipts)
+            evidence = from_feedback(feedback, items, item_columns, receipts)
+            dataset, weights, untaken = evidence.dataset, evidence.weights, evidence.untaken
         elif events is not None:
             dataset = datasets.from_files(events, items, event_columns, item_columns, limit=limit, tell=tell)
         else:
             dataset = datasets.films()
+    if feedback is not None:
+        say(dataset.note)
     options = Options(
         out=out,
         until=until,
@@ -138,7 +152,7 @@ def train(
             repository = WORK / "models" / "repository"
             whole = convert(weights_of(repository), settings, progress)
             base = Base(whole, readings_of(repository, settings), settings)
-            _, trained = learn(dataset, options, base, weights=weights, terms=terms, progress=progress)
+            _, trained = learn(dataset, options, base, weights=weights, untaken=untaken, terms=terms, progress=progress)
     except KeyboardInterrupt:
         say(f"stopped; whole epochs are kept in {options.checkpoints}. The same command with --resume goes on.")
         sys.exit(130)

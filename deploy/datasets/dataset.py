@@ -12,10 +12,10 @@ from deploy.files.event_files import EventFile
 from deploy.files.item_files import items as read_items
 from deploy.files.report import Tell, silent
 from deploy.files.sources import USUAL_COLUMNS, USUAL_ITEM_COLUMNS, EventColumns, ItemColumns, Report, Tally
+from schemas.actions import strength
 from schemas.events import Event
 from schemas.items import Item
 from schemas.shown import shown_in_line
-from streams.fold.context import strength
 
 MAX_EVENTS = 1_000_000
 """Each event takes about 1 KiB in each process of an evaluation."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from deploy.files.column_roles import OPTIONS
 from deploy.files.drafts import Draft
 from deploy.files.times import EARLY_MS
+from schemas.actions import strength
 from schemas.events import EventKind
-from streams.fold.context import strength
 
 FEW = 20
 """Up to this many rows, one user having most of them is not reported."""

@@ -22,9 +22,9 @@ from inference.errors import WeightsError
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
-from inference.training.feedback import erased
-from inference.training.feedback import events as read_feedback
-from inference.training.histories import Histories
+from inference.training.feedback import Untaken, erased, read
+from inference.training.histories import Histories, owners
+from inference.training.impressions import Impressions
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
 from inference.training.plot import curves
@@ -110,11 +110,12 @@ def train(
     base: Base,
     *,
     weights: Mapping[str, float] | None = None,
+    untaken: Sequence[Untaken] = (),
     terms: str = OWN_TERMS,
     progress: Progress = lambda label, done, total: None,
 ) -> tuple[Adapter, Trained]:
     """Train on the first `until` of the events and write the adapter's folder. `weights` are the weights of events, by
-    event id.
+    event id. Of the lists in `untaken`, those that closed within that part are used.
 
     Checkpoints are stored next to the folder until it is written. Raises `NothingToLearn`, `TrainingDiverged`,
     `CheckpointError`, `WeightsError`.
@@ -125,6 +126,7 @@ def train(
     histories = Histories.of(stream, ids, feeling, counted)
     cut = histories.before(int(len(histories) * options.until))
     histories = histories.first(cut)  # drops later events, so they cannot leak
+    shown = Impressions.of(untaken, histories, owners(stream))
     start = None if options.start is None else load(locate(options.start))
     since = _since(start, histories)
     if start is not None:
@@ -142,7 +144,7 @@ def train(
         start=start,
         items=ids,
     )
-    checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories), Done)
+    checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories, shown), Done)
     course = Course(
         network,
         histories,
@@ -151,6 +153,7 @@ def train(
         recipe=options.recipe,
         plan=options.plan,
         lists=options.lists,
+        shown=shown,
         seed=options.seed,
         checkpoints=checkpoints,
         progress=progress,
@@ -180,10 +183,18 @@ def train(
     return adapter, trained
 
 
-def from_feedback(
-    feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None
-) -> tuple[Dataset, dict[str, float]]:
-    """Load users' reactions to their lists as a dataset, and the weight of each event by id.
+@dataclass(frozen=True)
+class Evidence:
+    """What users did with the lists that they were shown: events, their weights by event id, and the lists with entries
+    that were not taken. `dataset.note` counts each."""
+
+    dataset: Dataset
+    weights: Mapping[str, float]
+    untaken: Sequence[Untaken]
+
+
+def from_feedback(feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None) -> Evidence:
+    """Load users' reactions to their lists.
 
     `feedback` is the output of `ouzel read feedback`, `receipts` that of `ouzel read privacy-receipts`: events from
     before a user's erasure are left out. Raises `BadSource` if nothing is usable.
@@ -195,7 +206,7 @@ def from_feedback(
         with receipts.open("rb") as file:
             since = erased(_lines(file))
     with feedback.open("rb") as file:
-        reactions = read_feedback(_lines(file), since)
+        reactions = read(_lines(file), since)
     kept = tuple(event for event in reactions.events if event.item in held)
     if not kept:
         raise BadSource(
@@ -203,7 +214,8 @@ def from_feedback(
         )
     lost = len(reactions.events) - len(kept)
     note = f"{shown_in_line(feedback.name)}: {reactions}; {lost:,} on items that are not in the catalogue"
-    return Dataset(tuple(held.values()), kept, f"{note}; items: {rows}"), reactions.weights
+    dataset = Dataset(tuple(held.values()), kept, f"{note}; items: {rows}")
+    return Evidence(dataset, reactions.weights, reactions.untaken)
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -240,11 +252,12 @@ def _settings(options: Options, base: Base) -> dict[str, object]:
     return found | {name: ", ".join(f"{key} {value}" for key, value in part.items()) for name, part in parts.items()}
 
 
-def _mark(options: Options, base: Base, histories: Histories) -> str:
+def _mark(options: Options, base: Base, histories: Histories, shown: Impressions) -> str:
     """A digest of the data, options and weights, for checkpoints."""
     whole = blake2b(digest_size=16)
     whole.update(msgspec.json.encode({name: str(value) for name, value in _settings(options, base).items()}))
     whole.update(msgspec.json.encode([options.start, *histories.items]))
     for array in (histories.history, histories.item, histories.feeling, histories.ts, histories.weight):
         whole.update(array.tobytes())
+    whole.update(shown.digest())
     return whole.hexdigest()

@@ -17,10 +17,10 @@ from typing import Protocol
 from inference.evaluation.draws import TIES_KEY, drawn
 from inference.evaluation.met import Met
 from inference.evaluation.runner import Ranked
+from schemas.actions import sentiment
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.seen import PLAIN, SeenRules
-from streams.fold.context import sentiment
 
 JUDGED = 10
 OUZEL = "ouzel"

@@ -8,10 +8,10 @@ import math
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 
+from schemas.actions import sentiment
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.recommendations import Recommendation
-from streams.fold.context import sentiment
 
 LIKES_KEPT = 12
 PEOPLE_KEPT = 5_000

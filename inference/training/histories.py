@@ -15,14 +15,22 @@ Ints = NDArray[np.int64]
 NO_ITEM = -1
 
 
+def owners(events: Sequence[Event]) -> dict[tuple[str, str], int]:
+    """The numbers of the histories in a stream, from 0 in order of their first event, by user and scene."""
+    known: dict[tuple[str, str], int] = {}
+    for event in events:
+        known.setdefault((event.user, event.scene), len(known))
+    return known
+
+
 @dataclass(frozen=True, eq=False)
 class Histories:
     """A stream of n events in order, in parallel arrays of length n.
 
-    `history` int64: the number of the event's history, which is one user's events in one scene. `item` int64: the index
-    of its item in `items`, or `NO_ITEM` if it has no known item. `feeling` int64: -2 to 2. `ts` int64: milliseconds,
-    non-decreasing. `weight` float32: the event's weight as a target, 1 unless the item's propensity is known. Takes
-    about 40 bytes per event.
+    `history` int64: the number of the event's history, which is one user's events in one scene, as `owners` numbers
+    them. `item` int64: the index of its item in `items`, or `NO_ITEM` if it has no known item. `feeling` int64: -2 to
+    2. `ts` int64: milliseconds, non-decreasing. `weight` float32: the event's weight as a target, 1 unless the item's
+    propensity is known. Takes about 40 bytes per event.
     """
 
     items: tuple[str, ...]
@@ -42,13 +50,13 @@ class Histories:
     ) -> "Histories":
         """From events in order of time. Raises `ValueError` if they are not sorted."""
         place = {item: at for at, item in enumerate(items)}
-        known: dict[tuple[str, str], int] = {}
+        known = owners(events)
         ts = np.array([event.ts for event in events], np.int64)
         if len(ts) and (np.diff(ts) < 0).any():
             raise ValueError("the events are not in order of time; sort them by `ts`")
         return cls(
             items=tuple(items),
-            history=np.array([known.setdefault((e.user, e.scene), len(known)) for e in events], np.int64),
+            history=np.array([known[e.user, e.scene] for e in events], np.int64),
             item=np.array([NO_ITEM if e.item is None else place.get(e.item, NO_ITEM) for e in events], np.int64),
             feeling=np.array([feeling(event) for event in events], np.int64),
             ts=ts,

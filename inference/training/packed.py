@@ -58,13 +58,18 @@ def lay_out(before: int, lengths: Tensor, events: int, candidates: int) -> Layou
     return Layout(mask, torch.where(offered, ends, place), ends.squeeze(1) - 1)
 
 
-def gather(histories: Histories, places: Ints, candidates: Sequence[Ints]) -> Lists:
-    """The context before each of `places`, cut as in serving, with its candidates as item indices."""
+def gather(histories: Histories, places: Ints, candidates: Sequence[Ints], owners: Ints | None = None) -> Lists:
+    """The context before each of `places`, cut as in serving, with its candidates as item indices.
+
+    The histories are those of the events at `places`, whose weights the lists have; or those of `owners`, with weights
+    of 1. An owner without a history has an empty context.
+    """
     contexts = []
-    for place in places.tolist():
-        sequence = histories.sequences[int(histories.history[place])]
-        at = int(np.searchsorted(sequence, place))
-        contexts.append(sequence[context_begin(at) : at])
+    of = histories.history[places] if owners is None else owners
+    for place, owner in zip(places.tolist(), of.tolist(), strict=True):
+        past = histories.sequences[owner] if 0 <= owner < len(histories.sequences) else np.zeros(0, np.int64)
+        at = int(np.searchsorted(past, place))
+        contexts.append(past[context_begin(at) : at])
     count, longest = len(places), max(1, *(len(one) for one in contexts))
     items, feelings, gaps = (np.zeros((count, longest), np.int64) for _ in range(3))
     offered = np.zeros((count, max(len(one) for one in candidates)), np.int64)
@@ -77,5 +82,5 @@ def gather(histories: Histories, places: Ints, candidates: Sequence[Ints]) -> Li
         offered[row, : len(some)] = some
         real[row, : len(some)] = True
     lengths = np.array([len(one) for one in contexts], np.int64)
-    weights = histories.weight[places]
+    weights = histories.weight[places] if owners is None else np.ones(count, np.float32)
     return Lists(*map(torch.from_numpy, (items, feelings, gaps, lengths, offered, real, weights)))

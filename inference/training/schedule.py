@@ -21,6 +21,7 @@ from inference.errors import NothingToLearn
 from inference.training.calibration import Calibration, calibrate
 from inference.training.checkpoint import Checkpoints, State
 from inference.training.histories import Histories, Ints
+from inference.training.impressions import NO_IMPRESSIONS, Impressions
 from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
@@ -148,6 +149,7 @@ class Course:
         plan: Plan,
         tower: Recipe = TOWER,
         lists: ListRecipe = LISTS,
+        shown: Impressions = NO_IMPRESSIONS,
         seed: int = 0,
         checkpoints: Checkpoints[Done] | None = None,
         progress: Progress = lambda label, done, total: None,
@@ -160,7 +162,7 @@ class Course:
         self._plan = plan
         self._trainer = Trainer(network.text, histories, recipe, seed)
         self._tower = None if network.tower is None else Trainer(network.tower, histories, tower, seed)
-        self._lister = ListTrainer(network, histories, lists, seed)
+        self._lister = ListTrainer(network, histories, lists, seed, shown)
         self._seed = seed
         self._checkpoints, self._progress = checkpoints, progress
         self._clock, self._mark = clock, clock()

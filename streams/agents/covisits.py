@@ -1,6 +1,6 @@
 """One lane of `ouzel.covisits`: what a partition tells, fetched by the batch and counted by the owner of its items.
 
-What was taken is published before it may be committed; what was not is counted by whoever has the partition next.
+What was counted is published before its offset is committed; the next owner of the partition counts the rest.
 """
 
 import asyncio

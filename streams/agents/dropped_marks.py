@@ -1,4 +1,4 @@
-"""Telling of marks of seen items that were dropped because a user has too many: counted, and logged now and then."""
+"""Reports marks of seen items that were dropped because a user has too many: counted, and logged now and then."""
 
 import logging
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Dropped:
         self._told_at: float | None = None
 
     def tell(self, partition: int, marks: int) -> None:
-        """So many marks were dropped in a batch of a partition."""
+        """Report how many marks were dropped in a batch of a partition."""
         if not marks:
             return
         self._counter.inc(marks)

@@ -1,8 +1,8 @@
-"""Erasure orders on their way into the person's own stream: `ouzel.privacy` to `ouzel.events`. Pure.
+"""Erasure orders on their way into the user's own stream: `ouzel.privacy` to `ouzel.events`. Pure.
 
-An order has to take its place among the person's events, and two topics have no common order. So a worker that reads
-one writes it to `ouzel.events` under the person's key, as an event of kind `erase`; whoever owns that partition carries
-it out where it stands. It may be written twice, by a crash or by two owners in a rebalance: the second has the same id,
+An order has to take its place among the user's events, and two topics have no common order. So a worker that reads one
+writes it to `ouzel.events` under the user's key, as an event of kind `erase`; the owner of that partition carries it
+out where it stands. It may be written twice, by a crash or by two owners in a rebalance: the second has the same id,
 and clears nothing.
 """
 
@@ -21,7 +21,7 @@ def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[
     """The `erase` events for these records of `ouzel.privacy`, and dead letters for those that are no orders.
 
     An event has the worker's time: an order counts from when it is read, whatever clock it was made with. A record
-    without a value is the clearing of an order, and asks for nothing.
+    without a value clears an order from the topic, and asks for nothing.
     """
     outputs: list[Output] = []
     dead: list[DeadLetter] = []

@@ -13,103 +13,43 @@ import asyncio
 import logging
 import math
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 from aiokafka.errors import KafkaError
 
 from schemas.codec import encode
-from schemas.dead_letters import DeadLetter
-from schemas.events import Event
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS
-from streams.agents.dropped_marks import Dropped
-from streams.clock import SYSTEM, Clock
+from schemas.topics import CONTEXTS, EVENTS, FEEDBACK
+from streams.agents.folding import Folding, outputs
+from streams.agents.plane import Plane
 from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
-from streams.fold.batch import Folded, fold_batch
-from streams.fold.marking import Marking, Markings
-from streams.health.board import Board
-from streams.health.conditions import NOT_ASKED, Condition, Survey, too_few
+from streams.health.conditions import Condition, Survey, too_few
 from streams.health.failures import cause_of, describe, topic_of
 from streams.health.losses import report
 from streams.kafka.faust_transport import Source
 from streams.kafka.publisher import Output
 from streams.kafka.recreated_topics import Rebased, start_at
-from streams.metrics import Metrics
-from streams.privacy.erasure import receipt
-from streams.privacy.pseudonyms import Alias, fingerprint, same
-from streams.privacy.sessions import PREFIX
-from streams.settings import ALL_DUTIES, Settings
-from streams.state.changelog import Changelog
+from streams.privacy.pseudonyms import fingerprint
+from streams.settings import Settings
 from streams.state.expiry import Sweep
 from streams.state.partition import PartitionState
-from streams.state.store import Store, open_store
-from streams.turns import Turns
+from streams.state.store import open_store
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 0.5
 LAG_SECONDS = 5.0
-"""Between two questions for the lag of a partition that is not served, and how long each may take."""
+"""Between two requests for the lag of a partition that is not served, and the timeout of each."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
 
 TAKE = "continue"
-"""The setting that has a recreated topic read."""
-
-Publish = Callable[[Sequence[Output]], Awaitable[None]]
-"""Send records; return when the broker has them all."""
-
-
-class Lists(Protocol):
-    """The list path, as the lanes see it. None of these waits, but `settle`."""
-
-    def assign(self, state: PartitionState) -> None: ...
-    def revoke(self, partition: int) -> None: ...
-    def observe(self, partition: int, event: Event) -> None: ...
-    def trigger(self, partition: int, event: Event, offset: int) -> None: ...
-    def first_unanswered(self, partition: int) -> int | None: ...
-    def forget(self, user: str) -> tuple[str, ...]: ...
-
-    async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
-        """Unlike the others, this waits: for lists in the making of people who were forgotten, and for the model."""
-
+"""The value of OUZEL_RECREATED_EVENTS with which a recreated topic is read."""
 
 UNSERVED = (AnotherKey, TooFewPartitions, TopicRecreated)
-"""Errors whose message says it all."""
-
-
-async def _not_asked() -> Survey:
-    return NOT_ASKED
-
-
-@dataclass(frozen=True)
-class Plane:
-    """What all lanes of a worker share. `changelog` makes the changelog of a partition over its store; `warm` returns
-    once the catalogue, with its items marked so, and the item graph are there to make lists from; `rejected` is told
-    the dead letters; `markings` has how items are marked; `alias` gives the name under which a person is kept; `turns`
-    are shared with everything else that keeps the event loop busy; `secret` draws what a partition's session numbers
-    are made with (`streams.privacy.sessions`), None where no model is asked; `survey` asks the brokers how the topics
-    are now; `board` has what cannot be served."""
-
-    settings: Settings
-    clock: Clock
-    metrics: Metrics
-    lists: Lists | None
-    publish: Publish
-    changelog: Callable[[int, Store], Changelog]
-    warm: Callable[[Marking], Awaitable[None]]
-    rejected: Callable[[Iterable[DeadLetter]], None]
-    markings: Markings
-    alias: Alias = same
-    turns: Turns = field(default_factory=Turns)
-    secret: Callable[[], bytes] | None = None
-    survey: Callable[[], Awaitable[Survey]] = _not_asked
-    board: Board = field(default_factory=lambda: Board(SYSTEM.monotonic))
+"""Errors whose message is complete: it says what happened and the next step."""
 
 
 class Lane:
@@ -125,7 +65,7 @@ class Lane:
         self._recreated = self._rewound = False
         self._next = -1
         self._owed: int | None = None
-        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
+        self._folding = Folding(partition, plane)
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._following = -1
@@ -165,7 +105,7 @@ class Lane:
             self._recreated = True
 
     async def stop(self, deadline: float) -> None:
-        """Finish the batch in flight if that is done within `deadline` seconds; else drop it."""
+        """Finish the batch in flight within `deadline` seconds; else drop it."""
         self._stopping = True
         self._measuring.cancel()
         if self.state is None:
@@ -180,7 +120,7 @@ class Lane:
         return f"lane {self.partition}"
 
     async def _measure(self) -> None:
-        """Ask for the lag while nothing is fetched: a partition that is not served falls behind all the same."""
+        """Ask for the lag while nothing is fetched: a partition that is not served still falls behind."""
         while True:
             if self._following < 0:
                 try:
@@ -208,7 +148,7 @@ class Lane:
         cause = cause_of(error)
         self._plane.metrics.restarts.labels(cause).inc()
         if cause == "recreated":
-            self._next = -1  # it is an offset of the old topic
+            self._next = -1  # an offset of the old topic
             self._rewound = self._rewound or (isinstance(error, Rewound) and not self._recreated)
         at = "" if self._next < 0 else f" at offset {self.committable}"
         text = (
@@ -225,7 +165,7 @@ class Lane:
         began = plane.clock.monotonic()
         survey = await plane.survey()
         self._check_partitions(survey)
-        await plane.turns.next()  # to open a store is a unit of its own
+        await plane.turns.next()  # opening a store is one unit of work
         store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
         state: PartitionState | None = None
         try:
@@ -337,18 +277,18 @@ class Lane:
             if self._stopping:
                 break
             began = plane.clock.monotonic()
-            folded = self._fold(state, fetched[:limit])
+            folded = self._folding.fold(state, fetched[:limit])
             records = bisect_right(fetched, folded.last, key=_offset)
             first = fetched[0].offset
             self._following = following = folded.last + 1
-            fetched = fetched[records:]  # what is left waits for a turn of its own, as a batch of its own
+            fetched = fetched[records:]  # the rest waits for its own turn, as another batch
             if folded.receipts:
                 self._owed = first  # the orders are not committed before their receipts are out
             published = list(outputs(folded, self._base))
             publishing = asyncio.ensure_future(plane.publish(published)) if published else None
             if publishing is not None:
                 state.seal(gate=publishing)
-            found = await self._tell_lists(folded)
+            found = await self._folding.tell_lists(folded, began)
             if publishing is not None:
                 await publishing  # what a later batch publishes comes after what this one does
             if folded.receipts:
@@ -357,8 +297,9 @@ class Lane:
                 written = await state.gather(following - 1)
                 gathered = following
                 await written
-                await self._settle(state, folded, found)
-            self._count(folded, records, plane.clock.monotonic() - began)
+                await self._folding.settle(state, folded, found, self._base)
+                self._owed = None
+            self._folding.count(folded, records, plane.clock.monotonic() - began)
             self._pause = FIRST_PAUSE
             plane.board.found(self._name, ())
         await (await state.gather(following - 1))
@@ -370,7 +311,7 @@ class Lane:
         return fetched
 
     async def _pass_over(self, state: PartitionState, following: int) -> int:
-        """Go behind the markers of transactions and what was aborted, where nothing else came; the next offset."""
+        """Skip markers of transactions and aborted records, where nothing else came; returns the next offset."""
         past = self._source.past(self.partition)
         if past > following:
             await self._check_place(past, following)
@@ -379,95 +320,13 @@ class Lane:
         return following
 
     async def _check_place(self, offset: int, following: int) -> None:
-        """Raise `Rewound` if a record comes from before where we are; report what is gone before it."""
+        """Raise `Rewound` if a record is from before our position; report records that were lost before it."""
         if offset < following:
             raise Rewound(f"offset {offset - self._base} came where {following - self._base} was expected")
         if offset > following:  # markers of transactions, or retention
             first = (await self._source.available(self.partition)).first
             if first > following:
                 self._lost(following, min(first, offset) - following)
-
-    def _fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
-        """Fold as many of the records as the turn has time for, at least one."""
-        now_ms, turns = self._plane.clock.now_ms(), self._plane.turns
-        folded = fold_batch(
-            records,
-            state,
-            partition=self.partition,
-            now_ms=now_ms,
-            oldest_ms=now_ms - self._plane.settings.trigger_max_age_ms,
-            accepted_from_ms=self._plane.settings.oldest_event_ms,
-            window_ms=self._plane.settings.attribution_window_ms,
-            tell=self._plane.settings.duties == ALL_DUTIES,
-            alias=self._plane.alias,
-            clock=turns.clock,
-            until=turns.until,
-        )
-        state.folded = folded.last
-        # First what says that a person is erased, so that no crash leaves a gap in which they would come back.
-        for erasure in folded.erasures.values():
-            state.set_erasure(erasure)
-        for user in folded.cleared:
-            state.forget(user)
-        state.note(folded.drafts)
-        for user, exposure in folded.exposures.items():
-            state.set_exposure(user, exposure)
-        return folded
-
-    async def _tell_lists(self, folded: Folded) -> dict[str, tuple[str, ...]]:
-        """Tell the list path what happened; returns what it had of people who were erased."""
-        lists, turns = self._plane.lists, self._plane.turns
-        found: dict[str, tuple[str, ...]] = {}
-        if lists is None:
-            return found
-        for user in folded.cleared.values():
-            found[user] = lists.forget(user)
-        try:
-            for event in folded.events:
-                if turns.over():
-                    await turns.next()
-                lists.observe(self.partition, event)
-            for event, offset in folded.triggers.values():
-                if turns.over():
-                    await turns.next()
-                lists.trigger(self.partition, event, offset)
-        except Exception as error:
-            # The fold stands whatever the list path makes of it.
-            log.error("Partition %d: the list path failed: %s", self.partition, "; ".join(describe(error)))
-        return found
-
-    async def _settle(self, state: PartitionState, folded: Folded, found: Mapping[str, tuple[str, ...]]) -> None:
-        """Carry an erasure to its end, now that it is durable: what is in the making, the model, the disk. Then the
-        receipts go out, and only then the orders may be committed."""
-        plane = self._plane
-        left: tuple[str, ...] = ()
-        if plane.lists is not None:
-            left = await plane.lists.settle(self.partition, list(folded.cleared.values()))
-        elif state.sessions is not None:  # a worker that made lists had the partition before
-            left = (PREFIX,)
-        await state.scrub(folded.cleared)
-        await plane.publish(
-            [
-                Output(
-                    PRIVACY_RECEIPTS.name,
-                    event.user.encode(),
-                    encode(
-                        receipt(
-                            erasure,
-                            event,
-                            self.partition,
-                            base=self._base,
-                            person=plane.alias(event.user),
-                            found=found.get(event.user, ()),
-                            left=left,
-                        )
-                    ),
-                )
-                for event, erasure in folded.receipts
-            ]
-        )
-        plane.metrics.erased.inc(len(folded.cleared))
-        self._owed = None
 
     async def _sweep(self, state: PartitionState) -> None:
         plane, settings = self._plane, self._plane.settings
@@ -487,31 +346,6 @@ class Lane:
                 await state.seal(gate=publishing)
                 for each in closed:
                     plane.metrics.feedback.labels(each.outcome.value).inc()
-
-    def _count(self, folded: Folded, records: int, seconds: float) -> None:
-        metrics = self._plane.metrics
-        for kind, count in folded.kinds.items():
-            if count:
-                metrics.events.labels(kind.value).inc(count)
-        self._plane.rejected(folded.dead)
-        for each in folded.feedback:
-            metrics.feedback.labels(each.outcome.value).inc()
-        metrics.repeats.inc(folded.repeats)
-        self._dropped.tell(self.partition, folded.unseen)
-        metrics.batch_events.observe(records)
-        metrics.batch_seconds.observe(seconds)
-
-
-def outputs(folded: Folded, base: int = 0) -> Iterable[Output]:
-    """What a batch publishes before its state is written. `base` is what was added to the topic's offsets."""
-    for letter in folded.dead:
-        if base:
-            letter = msgspec.structs.replace(letter, offset=letter.offset - base)  # noqa: PLW2901 - of the topic
-        yield Output(DEAD_LETTERS.name, letter.key, encode(letter))
-    for each in folded.feedback:
-        yield Output(FEEDBACK.name, each.user.encode(), encode(each))
-    for covisits in folded.covisits:
-        yield Output(COVISITS.name, covisits.item.encode(), encode(covisits))
 
 
 def _offset(record: Any) -> int:

@@ -27,7 +27,7 @@ def stock(catalogue: Catalogue, key: bytes, value: bytes | None) -> None:
 
 
 def refused(records: Iterable[Placed], now_ms: int) -> list[DeadLetter]:
-    """The dead letters for those of `records` that are refused. A clearing is no item, and fine."""
+    """The dead letters for those of `records` that are refused. A withdrawal is not refused."""
     letters = []
     for record in records:
         if record.value is None and record.key is not None:

@@ -8,7 +8,7 @@ record of an item. Every worker reads it and goes by what has counted more (`Ite
 own again, and the old owner takes over what was counted while it stood still.
 
 An id that no catalogue knows and that is evicted from the graph is cleared on the topic by its owner, and forgotten by
-every worker that reads that. Whoever owns the id and has counted it since publishes it again.
+every worker that reads that. An owner that has counted the id since publishes it again.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ AT_ONCE = 50
 RETRY_SECONDS = 1.0
 
 MOST_EVICTED = 100_000
-"""Evicted ids that are kept until their clearing is out, and until it is read; then the oldest go. A record of one that
-went without a clearing stays on the topic until it is evicted again, after a restart."""
+"""Evicted ids that are held until their clearing is published and read; beyond that the oldest are dropped. The record
+of a dropped one stays on the topic until the id is evicted again, after a restart."""
 
 MOST_REFUSED = 1_000
-"""Dead letters of a partition that are kept until it is known whose partition it is; then the oldest go."""
+"""Dead letters of a partition that are held until its owner is known; beyond that the oldest are dropped."""
 
 
 class Owner:
@@ -134,7 +134,7 @@ class Owner:
         await self._publish_changes(dead)
 
     async def run(self) -> None:
-        """Publish what is to be published again without anything new being counted, until cancelled."""
+        """Republish, until cancelled, what has to be published again though nothing new was counted."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             await self._publish_changes([_output(letter) for letter in self._take_refused()])
@@ -146,7 +146,7 @@ class Owner:
         self._gone.pop(item, None)
 
     def _forget(self, item: str) -> None:
-        """Somebody cleared the item. If it is ours, and we know of it, we have met it since."""
+        """The item was cleared on the topic. If it is ours and known here, it was counted again since."""
         self._gone.pop(item, None)
         self._evicted.pop(item, None)
         if self._owns_item(item):

@@ -1,37 +1,44 @@
-"""Joining lists with what the person did next. Pure: no clock, no network, no global.
+"""The one definition of a reaction to a list. Pure: no clock, no network, no global.
 
-A person has at most `MAX_OPEN` lists waiting; a newer one closes the oldest. A reaction counts for the newest open
-list that holds the item, within the window after it was published. A list nobody took from is reported when its window
-closes or when it is pushed out, with everything that was shown, so that what was not taken is learned from too.
+A user has at most `MAX_OPEN` open lists; a newer one closes the oldest. They stand in the partition's state, so they
+outlive a restart. An event about an item is *joined* with the newest open list that shows the item, if it happened
+within the window after that list was published. An event that names its list is joined with that one only. The time
+that counts is the event's own, so an event joins the same list however late it is read.
 
-`MAX_EXPOSURE_BYTES` is the most that one person's open lists take, with every identifier at its greatest length.
+`attribute` says all that follows, and every learner goes by it:
+
+- **Training** reads `ouzel.feedback`. A joined event is `taken`, or `rejected` where it is a dislike; the first one of
+  a list carries everything that the list showed. A list that closes without any is `not_taken`, and carries it too. So
+  each list is on the topic once, with its propensities, under the name that the user's state is kept under.
+- **The hit ratio** counts likes. A like that is joined is a hit. A like within the window of an open list that none of
+  them shows is a miss of the newest. A like without an open list says nothing of lists, and is not counted.
+- **The blend** learns from the same likes: it takes a step on the list that `Judged` names, for a hit and for a miss.
+  On a miss the item can still be among the candidates of the list.
+
+Dislikes and events that are no likes reach training alone. Read again after a crash, an event has the same result, with
+the same ids.
+
+`MAX_EXPOSURE_BYTES` is the most that one user's open lists take, with every identifier at its greatest length.
 """
 
 import msgspec
 
+from schemas.actions import ITEM_KINDS, reward, sentiment
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
 from schemas.recommendations import Recommendation
-from streams.fold.context import digest, sentiment
+from streams.fold.context import digest
 
 MAX_OPEN = 4
 MAX_SHOWN = 20
 MAX_EXPOSURE_BYTES = 50_000
 
-REWARD = {
-    EventKind.VIEW: 0.2,
-    EventKind.CLICK: 0.5,
-    EventKind.LIKE: 1.0,
-    EventKind.CART: 1.0,
-    EventKind.PURCHASE: 1.0,
-    EventKind.DISLIKE: -1.0,
-    EventKind.DISMISS: -0.5,
-}
-"""What a reaction is worth. A rating is worth -1 to 1: (value - 3) / 2, at least -1."""
+_ITEM_KINDS = frozenset(ITEM_KINDS)
 
 
 class Exposed(msgspec.Struct, frozen=True, array_like=True):
-    """One published list that waits for a reaction. `taken` says that one came."""
+    """One published list that waits for a reaction. `taken` says that one came; `first` is the digest of its event's
+    id, 0 where none came or it was not yet noted."""
 
     list: str
     ts: int
@@ -40,10 +47,11 @@ class Exposed(msgspec.Struct, frozen=True, array_like=True):
     items: tuple[str, ...]
     propensities: tuple[float, ...]
     taken: bool = False
+    first: int = 0
 
 
 class Exposure(msgspec.Struct, frozen=True, array_like=True):
-    """A person's open lists, oldest first."""
+    """A user's open lists, oldest first."""
 
     lists: tuple[Exposed, ...] = ()
 
@@ -51,15 +59,26 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True):
 NONE = Exposure()
 
 
-def reward(event: Event) -> float:
-    """What `event` is worth for the entry it reacts to, from -1 to 1."""
-    if event.kind is EventKind.RATE:
-        return max(-1.0, ((event.value or 0.0) - 3.0) / 2.0)
-    return REWARD.get(event.kind, 0.0)
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """What a like says of a user's lists.
+
+    `list` is the one that it is about: the newest that shows the item, or the newest of all. `position` is where that
+    list shows it, from 0; None is a miss. `open` are all lists that the like could have been joined with, newest
+    first, at most `MAX_OPEN`: what is compared with the published lists is to be compared over all of them.
+    """
+
+    list: str
+    item: str
+    position: int | None
+    open: tuple[str, ...]
+
+
+Attributed = tuple[Exposure, Feedback | None, Judged | None]
+"""The open lists after an event, the reaction if it is one, and what it says of the lists if it is a like."""
 
 
 def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Remember a list as published; the oldest makes room. The same list again changes nothing."""
+    """Open a list that was published; evicts the oldest. The same list again changes nothing."""
     if any(open_.list == shown.id for open_ in exposure.lists):
         return exposure, ()
     new = Exposed(
@@ -71,57 +90,79 @@ def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[F
         propensities=tuple(entry.propensity for entry in shown.entries[:MAX_SHOWN]),
     )
     lists = (*exposure.lists, new)
-    pushed, kept = lists[:-MAX_OPEN], lists[-MAX_OPEN:]
-    return Exposure(kept), tuple(
-        _not_taken(gone, shown.user, shown.ts, Closed.SUPERSEDED) for gone in pushed if not gone.taken
+    evicted, left = lists[:-MAX_OPEN], lists[-MAX_OPEN:]
+    return Exposure(left), tuple(
+        _not_taken(gone, shown.user, shown.ts, Closed.SUPERSEDED) for gone in evicted if not gone.taken
     )
 
 
-def attribute(exposure: Exposure, event: Event, window_ms: int) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Join `event` with the newest open list that shows its item.
+def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
+    """Join `event` with the newest open list that shows its item, and judge the lists by it: see the module.
 
-    An event that names a list is joined with that one only. An event from before the list, or from more than
-    `window_ms` after it, is nobody's reaction.
+    An event from before a list, or from more than `window_ms` after it, says nothing of that list.
     """
-    if event.item is None:
-        return exposure, ()
-    for index in range(len(exposure.lists) - 1, -1, -1):
-        shown = exposure.lists[index]
-        if event.list is not None and event.list != shown.list:
-            continue
-        delay = event.ts - shown.ts
-        if event.item in shown.items and 0 <= delay <= window_ms:
-            position = shown.items.index(event.item)
-            taken = msgspec.structs.replace(shown, taken=True)
-            lists = (*exposure.lists[:index], taken, *exposure.lists[index + 1 :])
-            feeling = sentiment(event.kind, event.value)
-            feedback = Feedback(
-                id=f"{shown.list}:{digest(event.id):016x}",
-                list=shown.list,
-                user=event.user,
-                scene=shown.scene,
-                ts=event.ts,
-                outcome=Outcome.REJECTED if feeling < 0 else Outcome.TAKEN,
-                reward=reward(event),
-                item=event.item,
-                position=position,
-                propensity=shown.propensities[position],
-                event=event.id,
-                kind=event.kind,
-                delay_ms=float(delay),
-                model_version=shown.model_version,
-            )
-            return Exposure(lists), (feedback,)
-    return exposure, ()
+    item, lists, named, ts = event.item, exposure.lists, event.list, event.ts
+    if item is None or event.kind not in _ITEM_KINDS:
+        return exposure, None, None
+    newest = joined = -1
+    for place in range(len(lists) - 1, -1, -1):
+        one = lists[place]
+        if 0 <= ts - one.ts <= window_ms and (named is None or named == one.list):
+            if newest < 0:
+                newest = place
+            if item in one.items:
+                joined = place
+                break
+    if newest < 0:
+        return exposure, None, None
+    feeling = sentiment(event.kind, event.value)
+    if joined < 0 and feeling <= 0:
+        return exposure, None, None
+    about = lists[newest if joined < 0 else joined]
+    position = None if joined < 0 else about.items.index(item)
+    judged = None
+    if feeling > 0:
+        open_ = [
+            one.list
+            for one in reversed(lists)
+            if 0 <= ts - one.ts <= window_ms and (named is None or named == one.list)
+        ]
+        judged = Judged(about.list, item, position, tuple(open_))
+    if position is None:
+        return exposure, None, judged
+    mark = digest(event.id)
+    first = not about.taken or about.first == mark
+    feedback = Feedback(
+        id=f"{about.list}:{mark:016x}",
+        list=about.list,
+        user=event.user,
+        scene=about.scene,
+        ts=event.ts,
+        outcome=Outcome.REJECTED if feeling < 0 else Outcome.TAKEN,
+        reward=reward(event.kind, event.value),
+        value=event.value if event.kind is EventKind.RATE else None,
+        item=item,
+        position=position,
+        propensity=about.propensities[position],
+        event=event.id,
+        kind=event.kind,
+        delay_ms=float(event.ts - about.ts),
+        model_version=about.model_version,
+        shown=_entries(about) if first else (),
+    )
+    if not about.taken:
+        taken = msgspec.structs.replace(about, taken=True, first=mark)
+        exposure = Exposure((*lists[:joined], taken, *lists[joined + 1 :]))
+    return exposure, feedback, judged
 
 
 def close(exposure: Exposure, user: str, now_ms: int, window_ms: int) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Take out the lists whose window is over at `now_ms`, and report those that nobody took from."""
+    """Remove the lists whose window is over at `now_ms`; reports those that had no reaction."""
     over = tuple(shown for shown in exposure.lists if now_ms - shown.ts > window_ms)
     if not over:
         return exposure, ()
-    kept = tuple(shown for shown in exposure.lists if now_ms - shown.ts <= window_ms)
-    return Exposure(kept), tuple(_not_taken(shown, user, now_ms, Closed.WINDOW) for shown in over if not shown.taken)
+    left = tuple(shown for shown in exposure.lists if now_ms - shown.ts <= window_ms)
+    return Exposure(left), tuple(_not_taken(shown, user, now_ms, Closed.WINDOW) for shown in over if not shown.taken)
 
 
 def _not_taken(shown: Exposed, user: str, now_ms: int, closed: Closed) -> Feedback:
@@ -133,7 +174,12 @@ def _not_taken(shown: Exposed, user: str, now_ms: int, closed: Closed) -> Feedba
         ts=now_ms,
         outcome=Outcome.NOT_TAKEN,
         reward=0.0,
+        delay_ms=float(max(0, now_ms - shown.ts)),
         model_version=shown.model_version,
         closed=closed,
-        shown=tuple(Shown(item=i, propensity=p) for i, p in zip(shown.items, shown.propensities, strict=True)),
+        shown=_entries(shown),
     )
+
+
+def _entries(of: Exposed) -> tuple[Shown, ...]:
+    return tuple(Shown(item=item, propensity=chance) for item, chance in zip(of.items, of.propensities, strict=True))

@@ -19,7 +19,7 @@ from schemas.neighbours import Covisit, Covisits
 from schemas.topics import EVENTS
 from streams.dead_letters import Record, dead_letter
 from streams.errors import StoreFailed
-from streams.fold.attribution import NONE, Exposure, attribute
+from streams.fold.attribution import NONE, Exposure, Judged, attribute
 from streams.fold.context import EMPTY, digest
 from streams.fold.covisits import covisits, messages
 from streams.fold.draft import Draft
@@ -31,16 +31,20 @@ from streams.privacy.erasure import (
     Erasure,
     Versions,
     order_digest,
-    person_digest,
+    user_digest,
 )
 from streams.privacy.pseudonyms import Alias, same
 
 _ERASE = EventKind.ERASE  # to ask the enumeration for it costs as much as a few of the lines below
 
+Call = tuple[Event, int, int]
+"""An event that calls for a list, its offset, and its age in milliseconds when it was folded; below 0 where the
+producer's clock is ahead."""
+
 
 class LookUp(Protocol):
-    """The state before the batch. The drafts grow as the batch is folded; the exposures are values. Nobody has an event
-    behind `erased_to` that was erased."""
+    """The state before the batch. The drafts grow as the batch is folded; the exposures are values. No event behind
+    `erased_to` was erased. Users are named as the state keeps them."""
 
     @property
     def erased_to(self) -> int: ...
@@ -53,17 +57,17 @@ class LookUp(Protocol):
 
 @dataclass
 class Folded:
-    """What a batch comes to.
+    """What a batch comes to. Users are named as the state keeps them: under their pseudonyms, where there are any.
 
-    `drafts` are the contexts that changed, by user; `exposures` are the new values of the open lists that did. `events`
-    are the accepted events in order, without repeats, `kinds` how many of each kind. `triggers` are the events that
-    call for a list, the newest of each user; one that comes late hides none that is still of use. `repeats` counts what
-    was folded before, `unseen` the marks of seen items that were dropped for want of room; `last` is the offset of the
-    last record that was folded, -1 if none was.
+    `drafts` are the contexts that changed, `exposures` the new values of the open lists that did. `judged` is what
+    likes say of lists, each with the offset of the event, rising. `kinds` counts the accepted events without repeats.
+    `triggers` are the events that call for a list, the newest of each user; `stale` counts those too old to call for
+    one, without repeats. `repeats` counts what was folded before, `unseen` the marks of seen items that were dropped
+    for want of room; `last` is the offset of the last record that was folded, -1 if none was.
 
-    `cleared` are the people of whom everything from before the batch goes, with their ids; what `drafts` and
-    `exposures` hold of them is their new life. `erasures` are the orders that were carried out in it, by digest, and
-    `receipts` are owed: the `erase` event and what came of it.
+    `cleared` are the users of whom everything from before the batch goes, with their ids; `drafts` and `exposures` hold
+    only what came after. `erasures` are the orders that were carried out in the batch, by digest. `receipts` are owed:
+    the `erase` event, what came of it, and the name that the user was kept under.
     """
 
     drafts: dict[str, Draft] = field(default_factory=dict)
@@ -71,13 +75,14 @@ class Folded:
     covisits: list[Covisits] = field(default_factory=list)
     feedback: list[Feedback] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    judged: list[tuple[Judged, int]] = field(default_factory=list)
     kinds: dict[EventKind, int] = field(default_factory=lambda: dict.fromkeys(EventKind, 0))
-    triggers: dict[str, tuple[Event, int]] = field(default_factory=dict)
+    triggers: dict[str, Call] = field(default_factory=dict)
     cleared: dict[str, str] = field(default_factory=dict)
     erasures: dict[bytes, Erasure] = field(default_factory=dict)
-    receipts: list[tuple[Event, Erasure]] = field(default_factory=list)
+    receipts: list[tuple[Event, Erasure, str]] = field(default_factory=list)
     repeats: int = 0
+    stale: int = 0
     unseen: int = 0
     last: int = -1
 
@@ -91,27 +96,30 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     window_ms: int,
     alias: Alias = same,
     tell: bool = True,
-    oldest_ms: int = 0,
+    max_age_ms: float = float("inf"),
     accepted_from_ms: int = OLDEST_EVENT_MS,
     clock: Callable[[], float] | None = None,
     until: float = 0.0,
 ) -> Folded:
-    """Fold `records`, which stand in offset order in `partition`, after `state`. `tell`: say what they tell of items.
-    `oldest_ms`: an event from before then is too old to call for a list; one from before `accepted_from_ms` is refused.
-    With a `clock`, no record is begun once it says `until`, but the first: the rest is for another call, behind `last`.
+    """Fold `records`, which stand in offset order in `partition`, after `state`.
+
+    `now_ms` is the one reading of the clock by which every event of the batch has its age: one older than `max_age_ms`
+    calls for no list. One from before `accepted_from_ms` is refused. `tell`: say what events tell of items. With a
+    `clock`, no record is begun once it says `until`, but the first: the rest is for another call, behind `last`.
 
     A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
     nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
-    nothing of the batch counts. A repeat changes nothing but the stamp. One that is read again after a crash or a
-    rebalance triggers again, since its list may not have come out, unless it is too old and others came after it.
-    `alias` gives the name under which a person is kept, and under which feedback is published; `events`, `triggers` and
-    `receipts` have the id.
+    nothing of the batch counts. A repeat changes nothing but the stamp. An event that is read again after a crash or a
+    rebalance calls for its list again, which may not have come out, unless it is too old.
+
+    `alias` gives the name that a user's state is kept and feedback is published under. It is asked once an event; the
+    events in `triggers` and `receipts` have the id.
     """
     folded = Folded()
     updates: list[tuple[str, Covisit]] = []
-    people: dict[str, _Person] = {}
+    users: dict[str, _User] = {}
     offset = -1
-    drafts, triggers, events, kinds = folded.drafts, folded.triggers, folded.events, folded.kinds
+    drafts, triggers, kinds = folded.drafts, folded.triggers, folded.kinds
     erased_to, aliased = state.erased_to, alias is not same
     for record in records:
         if clock is not None and offset >= 0 and clock() >= until:
@@ -121,30 +129,32 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
             event = decode_event(record.value, key=record.key, now_ms=now_ms, accepted_from_ms=accepted_from_ms)
             user = alias(event.user) if aliased else event.user
             if event.kind is _ERASE:
-                _erase(folded, people, event, offset, state, now_ms=now_ms, user=user)
+                _erase(folded, users, event, offset, state, now_ms=now_ms, user=user)
                 continue
             if offset <= erased_to and state.erased(user, offset):
                 folded.repeats += 1
                 continue
-            person = people.get(user)
-            if person is None:
-                person = people[user] = _Person(state.draft(user), state.exposure(user))
-            draft = person.draft
+            held = users.get(user)
+            if held is None:
+                held = users[user] = _User(state.draft(user), state.exposure(user))
+            draft = held.draft
             mark = digest(event.id)
+            age_ms = now_ms - event.ts
             if mark in draft.ids or offset <= draft.offset:
                 if offset > draft.offset:
                     draft.move(offset)
                     drafts[user] = draft
-                elif event.ts >= oldest_ms or (offset == draft.offset and user not in triggers):
-                    triggers[user] = (event, offset)
+                elif age_ms <= max_age_ms:
+                    triggers[user] = (event, offset, age_ms)
                 folded.repeats += 1
                 continue
             # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
-            exposure = person.exposure
-            feedback: tuple[Feedback, ...] = ()
+            exposure = held.exposure
+            feedback: Feedback | None = None
+            judged: Judged | None = None
             if exposure.lists:
                 kept = event if event.user == user else msgspec.structs.replace(event, user=user)
-                exposure, feedback = attribute(exposure, kept, window_ms)
+                exposure, feedback, judged = attribute(exposure, kept, window_ms)
             pairs = covisits(draft, event, offset, partition) if tell else ()
             draft.add(event, mark, offset)
         except StoreFailed:
@@ -152,29 +162,32 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
             continue
-        person.exposure = exposure
+        held.exposure = exposure
         drafts[user] = draft
-        if feedback:
-            folded.feedback += feedback
+        if feedback is not None:
+            folded.feedback.append(feedback)
+        if judged is not None:
+            folded.judged.append((judged, offset))
         if pairs:
             updates += pairs
-        events.append(event)
         kinds[event.kind] += 1
-        if event.ts >= oldest_ms or user not in triggers:
-            triggers[user] = (event, offset)
+        if age_ms <= max_age_ms:
+            triggers[user] = (event, offset, age_ms)
+        else:
+            folded.stale += 1
     folded.last = offset
-    for user, person in people.items():
-        if person.exposure is not person.before:
-            folded.exposures[user] = person.exposure
-        if person.draft.dropped:
-            folded.unseen += person.draft.dropped
-            person.draft.dropped = 0
+    for user, held in users.items():
+        if held.exposure is not held.before:
+            folded.exposures[user] = held.exposure
+        if held.draft.dropped:
+            folded.unseen += held.draft.dropped
+            held.draft.dropped = 0
     folded.covisits = messages(partition, updates)
     return folded
 
 
-class _Person:
-    """Somebody of whom the batch tells: the context as it grows, and the open lists before and after."""
+class _User:
+    """A user with events in the batch: the context as it grows, and the open lists before and after."""
 
     __slots__ = ("before", "draft", "exposure")
 
@@ -185,7 +198,7 @@ class _Person:
 
 def _erase(
     folded: Folded,
-    people: dict[str, "_Person"],
+    users: dict[str, "_User"],
     event: Event,
     offset: int,
     state: LookUp,
@@ -193,35 +206,34 @@ def _erase(
     now_ms: int,
     user: str,
 ) -> None:
-    """Clear everything of a person up to `offset`. Delivered or sent again, an order clears nothing of what came since.
+    """Clear everything of a user up to `offset`. Delivered or sent again, an order clears nothing of what came since.
 
     Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
-    same id, it stands further on, where the person may have begun anew. Either has its receipt again.
+    same id, it stands further on, behind what the user has done since. Either has its receipt again.
     """
     order = order_digest(event.id, user)
     known = folded.erasures.get(order) or state.erasure(order)
-    person = people.get(user)
-    if person is None:
-        person = people[user] = _Person(state.draft(user), state.exposure(user))
+    held = users.get(user)
+    if held is None:
+        held = users[user] = _User(state.draft(user), state.exposure(user))
     versions = NO_VERSIONS if user in folded.cleared else state.versions(user)
     if known is None:
-        held = {
-            CONTEXT_PART: person.draft.offset >= 0,
-            LISTS_PART: person.exposure.lists,
+        found = {
+            CONTEXT_PART: held.draft.offset >= 0,
+            LISTS_PART: held.exposure.lists,
             VERSIONS_PART: versions.names,
         }
-        parts = tuple(part for part, some in held.items() if some)
-        known = Erasure(order, person_digest(user, order), offset, now_ms, parts, versions.names)
+        parts = tuple(part for part, some in found.items() if some)
+        known = Erasure(order, user_digest(user, order), offset, now_ms, parts, versions.names)
         folded.erasures[order] = known
-    folded.receipts.append((event, known))
-    if known.offset < offset or person.draft.offset > offset:
+    folded.receipts.append((event, known, user))
+    if known.offset < offset or held.draft.offset > offset:
         folded.repeats += 1
         return
     folded.cleared[user] = event.user
     # Another draft: the one that grew so far goes with the state that it is of.
-    people[user] = _Person(Draft(EMPTY, person.draft.marking), NONE)
+    users[user] = _User(Draft(EMPTY, held.draft.marking), NONE)
     folded.drafts.pop(user, None)
     folded.exposures.pop(user, None)
     folded.triggers.pop(user, None)
-    folded.events.append(event)
     folded.kinds[event.kind] += 1

@@ -1,6 +1,6 @@
-"""A person's rolling context, and how one event changes it. Pure: no clock, no network, no global.
+"""A user's rolling context, and how one event changes it. Pure: no clock, no network, no global.
 
-A context is bounded whatever the person does: at most `MAX_SCENES` scenes, each with `MAX_RECENT` interactions of any
+A context is bounded whatever the user does: at most `MAX_SCENES` scenes, each with `MAX_RECENT` interactions of any
 kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` marks of seen items (`streams.fold.seen_marks`), one an
 item and kind of event, at 11 bytes each; `MAX_IDS` event ids at 9; `MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the
 most that one takes on the changelog, with every identifier at its greatest length in four-byte characters.
@@ -12,6 +12,7 @@ forgotten event leaves no interest behind.
 import msgspec
 import xxhash
 
+from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from streams.fold.marking import UNKEYED, Marking
 from streams.fold.seen_marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
@@ -25,18 +26,15 @@ MAX_IDS = 32
 MAX_STEERS = 3
 MAX_CONTEXT_BYTES = 480_000
 
-LIKED_RATING = 4.0
-DISLIKED_RATING = 2.0
-
 ENOUGH = 10
-"""With less than this in a scene, what was done in other scenes counts too, as older."""
+"""With fewer likes or interactions than this in a scene, those of other scenes count too, as older."""
 
 # None of these can be part of a cycle, so the collector need not look at them (`gc=False`): they are most of what a
 # worker holds.
 
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that the person did to one item; `event` is the digest of the event's id."""
+    """One thing that the user did to one item; `event` is the digest of the event's id."""
 
     item: str
     kind: EventKind
@@ -46,7 +44,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SceneContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the person did in one scene, oldest first.
+    """What the user did in one scene, oldest first.
 
     `liked` counts every like ever folded here, `met` every interaction; what is forgotten stays counted.
     """
@@ -59,7 +57,7 @@ class SceneContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Steer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A sentence in which the person said what they want."""
+    """A sentence in which the user said what they want."""
 
     text: str
     ts: int
@@ -67,9 +65,9 @@ class Steer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
-    """Everything kept of one person.
+    """The state of one user.
 
-    `offset` is the last offset of the person's partition of `ouzel.events` that is folded in: what comes again at or
+    `offset` is the last offset of the user's partition of `ouzel.events` that is folded in: what comes again at or
     before it changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` and
     `seen_as` are the marks of what was seen, as `streams.fold.seen_marks` has them.
     """
@@ -89,30 +87,6 @@ EMPTY = Context()
 def digest(identifier: str) -> int:
     """The 64-bit digest under which an event's id is remembered. Items have another: see `streams.fold.marking`."""
     return xxhash.xxh3_64_intdigest(identifier.encode())
-
-
-_STRENGTH = {
-    EventKind.LIKE: 2,
-    EventKind.PURCHASE: 2,
-    EventKind.CLICK: 1,
-    EventKind.CART: 1,
-    EventKind.DISMISS: -1,
-    EventKind.DISLIKE: -2,
-}
-
-
-def strength(kind: EventKind, value: float | None = None) -> int:
-    """How much the event says that the person likes the item: from -2, much disliked, over 0 to 2, much liked."""
-    if kind is EventKind.RATE and value is not None:
-        liked = (value >= LIKED_RATING) + (value > LIKED_RATING)
-        return liked - (value <= DISLIKED_RATING) - (value <= DISLIKED_RATING - 1)
-    return _STRENGTH.get(kind, 0)
-
-
-def sentiment(kind: EventKind, value: float | None = None) -> int:
-    """1 if the event says that the person likes the item, -1 if that they do not, else 0."""
-    how_much = _STRENGTH.get(kind, 0) if value is None else strength(kind, value)
-    return (how_much > 0) - (how_much < 0)
 
 
 def is_repeat(context: Context, event: Event, offset: int) -> bool:
@@ -153,9 +127,9 @@ def fold(context: Context, event: Event, offset: int, marking: Marking = UNKEYED
 
 
 def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
-    """The person's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ENOUGH.
+    """The user's likes, oldest first: those of `scene`, after those of other scenes where it has fewer than ENOUGH.
 
-    A person who is new in a scene is not new to the product.
+    A user who is new in a scene is not new to the product.
     """
     here = context.scenes.get(scene, SceneContext()).likes
     if len(here) >= ENOUGH or len(context.scenes) < 2:
@@ -167,7 +141,7 @@ def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
 
 
 def lately(context: Context, scene: str) -> tuple[Interaction, ...]:
-    """What the person did last, of every kind, oldest first; filled from other scenes as likes are; at most 50."""
+    """What the user did last, of every kind, oldest first; filled from other scenes as likes are; at most 50."""
     here = context.scenes.get(scene, SceneContext()).recent
     if len(here) >= ENOUGH or len(context.scenes) < 2:
         return here

@@ -1,28 +1,30 @@
-"""What one event tells the item graph: which items the person met before, and how far back."""
+"""What one event tells the item graph: which items the user met before, and how far back."""
 
 from collections.abc import Iterable, Reversible
 from itertools import islice
 
+from schemas.actions import ITEM_KINDS, sentiment
 from schemas.events import Event
 from schemas.neighbours import MAX_EARLIER, MAX_UPDATES, Covisit, Covisits, Earlier
-from streams.fold.context import Context, Interaction, SceneContext, sentiment
+from streams.fold.context import Context, Interaction, SceneContext
 from streams.fold.draft import Draft
 
 REACH = MAX_EARLIER // 2
-"""How many of the person's last events, and of their last likes, one event is paired with."""
+"""How many of the user's last events, and of their last likes, one event is paired with."""
 
 
 _NO_SCENE = SceneContext()
+_ITEM_KINDS = frozenset(ITEM_KINDS)
 
 
 def covisits(before: Context | Draft, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
     """What `event` tells of which items: one update for its own item, or none.
 
-    Pairs are with the last `REACH` other items that the person met in the event's scene, and the last `REACH` that they
+    Pairs are with the last `REACH` other items that the user met in the event's scene, and the last `REACH` that they
     liked. `partition` stands in the message that carries the update.
     """
     item = event.item
-    if item is None:
+    if item is None or event.kind not in _ITEM_KINDS:
         return ()
     scene = before.scenes.get(event.scene, _NO_SCENE)
     liked = sentiment(event.kind, event.value) > 0

@@ -1,15 +1,16 @@
-"""A person's context as it grows in place: what `streams.fold.context.fold` does, without a new object for each event.
+"""A user's context as it grows in place: what `streams.fold.context.fold` does, without a new object for each event.
 
 The plain fold says what a context is after an event. This comes to the same (a property test holds it to that) and
-makes a `Context` only when one is asked for. It is built so that an event touches little memory, whatever the person
-has done: with many people, what costs is going where nothing is in the cache. What happens seldom (steering,
-forgetting) is left to the plain fold. A draft is written as the `Context` would be, without making one. Pure.
+makes a `Context` only when one is asked for. It is built so that an event touches little memory, whatever the user has
+done: with many users, cache misses are most of the cost. Rare events (steering, forgetting) are left to the plain fold.
+A draft is encoded as the `Context` would be, without making one. Pure.
 """
 
 from typing import Any
 
 import msgspec
 
+from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from schemas.seen import DAY_MS
 from streams.fold.context import (
@@ -24,7 +25,6 @@ from streams.fold.context import (
     SceneContext,
     Steer,
     fold,
-    sentiment,
 )
 from streams.fold.marking import UNKEYED, Marking, prints_of
 from streams.fold.seen_marks import AS_BYTES, as_of, find_mark, later, seen_as, tails
@@ -93,7 +93,7 @@ class Draft:
     """A `Context` that grows in place. `scenes` holds those that were touched as drafts, the others as they were.
 
     `seen` and `seen_as` are the marks (`streams.fold.seen_marks`), made by `marking`, and `ids` holds digests, oldest
-    first. `dropped` counts the marks that were dropped for want of room, until whoever reads it sets it to 0.
+    first. `dropped` counts the marks that were dropped for want of room, until its reader sets it to 0.
     """
 
     __slots__ = (

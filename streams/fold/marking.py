@@ -1,8 +1,8 @@
-"""Under which digest a context remembers an item: one that only whoever has the partition's secret can make. Pure.
+"""The digests by which a context remembers items. Only the holder of the partition's secret can make them. Pure.
 
-Ids come from whoever writes events and items. Where anybody can compute the digest, they look for an id with the digest
-of a given other, which takes seconds for 64 bits of XXH3, seed or not; whoever has met the one is never shown
-the other. So the digest is BLAKE2b under a secret, which is made at random and stands in the partition's state.
+Producers choose the ids of events and items. If anybody could compute the digest, a producer could look for an id with
+the digest of a given other, which takes seconds for 64 bits of XXH3, seed or not: a user who has met the one would
+never be shown the other. So the digest is BLAKE2b under a random secret, which stands in the partition's state.
 
 A state from before there were secrets has marks under XXH3, which `UNKEYED` gives. They are still recognized (`mixed`),
 and go with their context, or behind 16,384 newer ones; what is met from now on is marked under the secret.
@@ -46,8 +46,7 @@ def _digest(item: str, secret: bytes) -> int:
 
 
 class _Items(dict[str, Known]):
-    """What is known of items by id, made when it is asked for: at most `MOST_KNOWN`, about 500 bytes each; then it
-    begins anew."""
+    """What is known of items by id, made on demand: at most `MOST_KNOWN`, 500 bytes each; then all are dropped."""
 
     def __init__(self, secret: bytes) -> None:
         super().__init__()
@@ -87,11 +86,11 @@ class Marking:
 
 
 UNKEYED = Marking()
-"""Without a secret: for evaluations and for state from before. Anybody can make these digests."""
+"""Without a secret: for evaluations, and for state from before there were secrets. Anybody can make these digests."""
 
 
 class Markings:
-    """The markings of one worker, each secret's one object, for as long as somebody has it.
+    """The markings of one worker: one object for each secret, as long as it is in use.
 
     `secret`: random bytes that this worker gives to partitions that have none.
     """

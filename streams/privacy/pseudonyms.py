@@ -1,20 +1,20 @@
-"""Names for people under which state and feedback are kept, made from their ids with a key. Pure.
+"""Pseudonyms: the names under which state and feedback are kept, made from user ids with a key. Pure.
 
-Without the key a pseudonym says nothing about the id, and no list of ids can be tried on it; with the key anybody's
-pseudonym can be computed (`ouzel pseudonym`), and no pseudonym can be turned back.
+Without the key a pseudonym says nothing about the id, and no list of ids can be tried on it. With the key the pseudonym
+of any id can be computed (`ouzel pseudonym`), but no pseudonym can be turned back.
 """
 
 from collections.abc import Callable
 from hashlib import blake2b
 
 Alias = Callable[[str], str]
-"""From a user id to the name under which the person is kept."""
+"""From a user id to the name under which the user's state is kept."""
 
 MIN_KEY_LENGTH, MAX_KEY_BYTES = 16, 64
 
 
 def same(user: str) -> str:
-    """People are kept under their own ids."""
+    """Users are kept under their own ids."""
     return user
 
 
@@ -31,5 +31,5 @@ def alias_with(key: str) -> Alias:
 
 
 def fingerprint(key: str) -> bytes:
-    """What a key is recognized by, from which it does not follow; nothing for no key."""
+    """8 bytes by which a key is recognized, from which it does not follow; empty without a key."""
     return blake2b(b"ouzel", key=key.encode(), digest_size=8, person=b"fingerprint").digest() if key else b""

@@ -1,7 +1,7 @@
-"""Session numbers: what the model knows people by, so that it finds what it kept of them and drops it when told. Pure.
+"""Session numbers: the model finds what it holds of a user by them, and drops it when told. Pure.
 
-A number is made from the id with a secret that stands in the state of the person's partition. So it stays the same when
-the partition changes hands, and whoever has the partition can have the model drop what it kept for another worker.
+A number is made from the id with a secret that stands in the state of the user's partition. So it stays the same when
+the partition changes hands, and its next owner can have the model drop what it held for another worker.
 """
 
 from hashlib import blake2b
@@ -11,14 +11,14 @@ import msgspec
 SECRET_BYTES = 32
 
 PREFIX = "prefix@model"
-"""What an erasure receipt calls what the model may still keep of the person."""
+"""The name, in an erasure receipt, of what the model may still hold of the user."""
 
 
 class Sessions(msgspec.Struct, frozen=True, array_like=True):
     """What a partition's session numbers are made with: `SECRET_BYTES` drawn at random, once in the state's life.
 
-    `alone` says that the model has dropped what it kept from before this secret: under one that went with a lost
-    state, or of a worker that kept none in the state. Nobody can make those numbers any more.
+    `alone` says that the model has dropped what it held from before this secret: under one that was lost with its
+    state, or from a worker that had none. Those numbers cannot be made any more.
     """
 
     secret: bytes

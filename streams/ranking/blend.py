@@ -1,10 +1,11 @@
-"""The blend: one weight a signal, learned online from which of the offered candidates the person took.
+"""The blend: one weight a signal, learned online from which of the offered candidates the user liked next.
 
-Scores are a weighted sum of standardized signals. Each list that was followed by a like of one of its candidates is
-one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
-JMLR 2011). Weights are bounded, and start at values that are good before anything is learned. The model's score has a
-weight of its own, never below 0, learned only from lists that the model scored: a model that does not help fades to no
-effect. Where a model gives vectors, its affinity is one of the signals, and its scores tell what they add to that.
+Scores are a weighted sum of standardized signals. Each like that `streams.fold.attribution` finds to be about a list,
+of one of the candidates of that list, is one step of the listwise softmax loss (ListNet's top-one form: Cao et al.,
+ICML 2007) under AdaGrad (Duchi et al., JMLR 2011). Weights are bounded, and start at values that are good before
+anything is learned. The model's score has its own weight, never below 0, learned only from lists that the model scored:
+a model that does not help fades to no effect. Where a model gives vectors, its affinity is one of the signals, and its
+scores tell what they add to that.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Blend(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class Remembered:
-    """What of a list is kept to learn from it: `marks`, the candidates' digests, uint64 [n]; their signals, float16
+    """What is held of a list to learn from it: `marks`, the candidates' digests, uint64 [n]; their signals, float16
     [n, len(SIGNALS)]; the model's standardized scores, float16 [n], or None. About 40 bytes a candidate."""
 
     marks: NDArray[np.uint64]
@@ -85,7 +86,7 @@ def behavioural(blend: Blend, signals: Floats) -> Floats:
 
 
 def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
-    """The blend after the person took `taken`. Unchanged if that was not among the list's candidates."""
+    """The blend after a like of `taken` that is about this list. Unchanged if that was not among its candidates."""
     at = np.flatnonzero(list_.marks == np.uint64(digest(taken)))
     if not len(at):
         return blend

@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.actions import strength
 from schemas.recommendations import Entry, Source
 from schemas.scoring import Past, ScoreRequest, Scores
 from schemas.seen import PLAIN, SeenRule, SeenRules
 from streams.candidates.evidence import Evidence, evidence
 from streams.candidates.sources import Candidates, Sizes, gather, named, widen
-from streams.fold.context import Context, SceneContext, lately, strength
+from streams.fold.context import Context, SceneContext, lately
 from streams.fold.marking import UNKEYED, Marking
 from streams.graph.item_graph import ItemGraph, Reach
 from streams.items.catalogue import Catalogue

@@ -1,64 +1,104 @@
-"""Judging lists on live events: a person's next like says whether their last list had it, and who else would have.
+"""What likes say of published lists: the hit ratio, a comparison with other rankings, and what the blend learns from.
 
-The last list of each person is kept in memory with the items that would have stood in it without the model, and the
-popular ones: the three answer for the same like, so that their hit ratios can be compared.
+`streams.fold.attribution` says which list a like is about, and whether it is a hit. Here stands what was offered beside
+each list, in memory alone: the signals of its candidates, for the blend, and what two other rankings would have shown,
+for the comparison. A ranking is hit where one of the open lists, as that ranking would have made it, shows the item: so
+all are judged over the same lists.
+
+The comparison and the blend leave out likes of lists that are not held: evicted, not sampled, or published before the
+worker had the partition. These are counted. An event that is read again after the partition started over counts once.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple
 
-from schemas.events import Event
-from streams.fold.context import sentiment
-from streams.metrics import HITS, Metrics
+from streams.fold.attribution import MAX_OPEN, MAX_SHOWN, Judged
+from streams.metrics import BLEND, COMPARISON, HIT, LIST, MISS, POPULARITY, WITHOUT_MODEL, Metrics
 from streams.ranking.blend import Remembered
 
 MAX_REMEMBERED = 4_096
-"""People whose last list is kept to be judged; 40 bytes a candidate each."""
+"""Lists held in memory, at most `MAX_OPEN` a user; 40 bytes a candidate each."""
 
-JUDGED = 10
-"""How many entries of a list are looked at."""
+JUDGED = MAX_SHOWN
+"""How many items of another ranking are held; as many count as the list shows."""
 
 
-class Last(NamedTuple):
-    """The last list of a person, as far as judging and learning need it; `JUDGED` items of each at most."""
+class Published(NamedTuple):
+    """What is held of a published list. `shown`: how many of its entries count in attribution. `without_model` and
+    `popular`: the first `JUDGED` items of these rankings; None where they were not computed for this list."""
 
+    user: str
+    partition: int
     scene: str
-    items: tuple[str, ...]
-    without_model: tuple[str, ...]
-    popular: tuple[str, ...]
+    shown: int
     remembered: Remembered
+    without_model: tuple[str, ...] | None = None
+    popular: tuple[str, ...] | None = None
 
 
 class Judge:
-    """Keeps the last lists of `most` people, those served last, and counts in `metrics` which would have hit."""
+    """Holds the newest `most` published lists, and counts in `metrics` what likes say of them."""
 
     def __init__(self, metrics: Metrics, most: int = MAX_REMEMBERED) -> None:
         self._metrics = metrics
         self._most = most
-        self._last: OrderedDict[str, tuple[int, Last]] = OrderedDict()
+        self._lists: OrderedDict[str, Published] = OrderedDict()
+        self._of: dict[str, list[str]] = {}
+        self._judged_to: dict[int, int] = {}
 
-    def keep(self, user: str, last: Last, partition: int) -> None:
-        self._last[user] = partition, last
-        self._last.move_to_end(user)
-        if len(self._last) > self._most:
-            self._last.popitem(last=False)
+    def keep(self, name: str, published: Published) -> None:
+        """Hold the list with the id `name`; evicts the user's oldest beyond `MAX_OPEN`, then the oldest of all."""
+        if name in self._lists:
+            self._remove(name)
+        self._lists[name] = published
+        names = self._of.setdefault(published.user, [])
+        names.append(name)
+        if len(names) > MAX_OPEN:
+            self._remove(names[0])
+        if len(self._lists) > self._most:
+            self._remove(next(iter(self._lists)))
 
     def drop(self, user: str) -> bool:
-        """Forget a person's last list; whether there was one."""
-        return self._last.pop(user, None) is not None
+        """Drop a user's lists; whether there were any."""
+        names = list(self._of.get(user, ()))
+        for name in names:
+            self._remove(name)
+        return bool(names)
 
     def forget(self, partition: int) -> None:
-        """Forget everybody of a partition that is no longer ours."""
-        for user in [user for user, (of, _) in self._last.items() if of == partition]:
-            del self._last[user]
+        """Drop the lists of a partition that is no longer ours."""
+        for name in [name for name, published in self._lists.items() if published.partition == partition]:
+            self._remove(name)
 
-    def judge(self, event: Event) -> Last | None:
-        """The list that `event` judges; None unless it is a like of somebody whose last list is kept."""
-        _, last = self._last.get(event.user, (0, None))
-        if last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
+    def judge(self, partition: int, judged: Judged, offset: int) -> Published | None:
+        """Count what the like at `offset` says; returns the list that it is about, if that is held."""
+        if offset <= self._judged_to.get(partition, -1):
             return None
+        self._judged_to[partition] = offset
+        self._metrics.likes.labels(MISS if judged.position is None else HIT).inc()
+        self._compare(judged)
+        about = self._lists.get(judged.list)
+        if about is None:
+            self._metrics.unremembered.labels(BLEND).inc()
+        return about
+
+    def _compare(self, judged: Judged) -> None:
+        hits = {LIST: judged.position is not None, WITHOUT_MODEL: False, POPULARITY: False}
+        for name in judged.open:
+            held = self._lists.get(name)
+            if held is None or held.without_model is None or held.popular is None:
+                self._metrics.unremembered.labels(COMPARISON).inc()
+                return
+            hits[WITHOUT_MODEL] |= judged.item in held.without_model[: held.shown]
+            hits[POPULARITY] |= judged.item in held.popular[: held.shown]
         self._metrics.judged.inc()
-        for of, items in zip(HITS, (last.items, last.without_model, last.popular), strict=True):
-            if event.item in items:
+        for of, hit in hits.items():
+            if hit:
                 self._metrics.hits.labels(of).inc()
-        return last
+
+    def _remove(self, name: str) -> None:
+        published = self._lists.pop(name)
+        names = self._of[published.user]
+        names.remove(name)
+        if not names:
+            del self._of[published.user]

@@ -15,13 +15,13 @@ from typing import Protocol
 import msgspec
 
 from schemas.codec import encode
-from schemas.events import Event
 from schemas.recommendations import Degraded, Recommendation
 from schemas.scoring import Scorer, Scores, ScoringError
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.clock import Clock
 from streams.errors import PartitionLost
-from streams.fold.attribution import Exposure, expose
+from streams.fold.attribution import MAX_SHOWN, Exposure, Judged, expose
+from streams.fold.batch import Call
 from streams.fold.context import Context
 from streams.fold.marking import Marking
 from streams.graph.item_graph import ItemGraph
@@ -29,7 +29,6 @@ from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
 from streams.kafka.publisher import Output
 from streams.metrics import FULL, Metrics
-from streams.privacy.pseudonyms import Alias, same
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend, learn
 from streams.ranking.pipeline import (
@@ -45,9 +44,10 @@ from streams.ranking.pipeline import (
     score_request,
     shortlist,
 )
-from streams.serving.hit_rate import JUDGED, Judge, Last
+from streams.serving.hit_rate import JUDGED, Judge, Published
 from streams.serving.outage import Outage
 from streams.serving.prefixes import Prefixes
+from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger, Waiting
 from streams.settings import Settings
 from streams.turns import Turns
@@ -110,7 +110,6 @@ class Lists:
         publish: Publish,
         metrics: Metrics,
         clock: Clock,
-        alias: Alias = same,
         turns: Turns | None = None,
     ) -> None:
         self._settings = settings
@@ -121,7 +120,6 @@ class Lists:
         self._publish = publish
         self._metrics = metrics
         self._clock = clock
-        self._alias = alias
         self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.max_waiting)
@@ -130,6 +128,7 @@ class Lists:
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
         self._judge = Judge(metrics)
+        self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
         self._outage = Outage("lists are made without it", clock.monotonic)
         self._wake = asyncio.Event()
@@ -147,28 +146,30 @@ class Lists:
         self._judge.forget(partition)
         self._prefixes.release()
 
-    def observe(self, partition: int, event: Event) -> None:
-        """Judge the person's last list by what they like next, and learn from it."""
+    def observe(self, partition: int, judged: Judged, offset: int) -> None:
+        """Count what the like at `offset` says of the user's lists, and have the blend learn from it."""
         state = self._states.get(partition)
         if state is None:
             return
-        last = self._judge.judge(event)
-        if last is not None and event.item is not None:
-            state.set_blend(last.scene, learn(state.blend(last.scene), last.remembered, event.item))
+        about = self._judge.judge(partition, judged, offset)
+        if about is not None:
+            state.set_blend(about.scene, learn(state.blend(about.scene), about.remembered, judged.item))
 
-    def trigger(self, partition: int, event: Event, offset: int) -> None:
-        """Ask for a list that answers `event`. An event too old to matter to anybody's screen makes none."""
-        settings, now = self._settings, self._clock.monotonic()
-        age = self._clock.now_ms() - event.ts
-        if age > settings.trigger_max_age_ms:
-            self._metrics.stale.inc()
-            return
+    def steered(self, count: int) -> None:
+        """So many steer events were folded."""
+        self._steering.arrived(count)
+
+    def trigger(self, partition: int, alias: str, call: Call, folded_at: float) -> None:
+        """Ask for a list that answers an event, whose user's state is kept under `alias`. Its age is as of `folded_at`,
+        in seconds of the monotonic clock."""
+        settings, (event, offset, age_ms) = self._settings, call
         # An age of the whole deadline is a backlog or a clock that is behind: no haste makes that good.
-        spent = age if 0 < age < settings.list_deadline_ms else 0
-        deadline = now + (settings.list_deadline_ms - spent) / 1000
-        patience = min(now + settings.patience_ms / 1000, deadline)
+        spent = age_ms if 0 < age_ms < settings.list_deadline_ms else 0
+        deadline = folded_at + (settings.list_deadline_ms - spent) / 1000
+        patience = min(folded_at + settings.patience_ms / 1000, deadline)
+        born = folded_at - age_ms / 1000
         replaced, given_up = self._waiting.add(
-            Trigger(event.user, event.scene, event.id, event.ts, partition, offset, patience, deadline)
+            Trigger(event.user, alias, event.scene, event.id, partition, offset, born, patience, deadline)
         )
         if replaced is not None:
             self._metrics.coalesced.inc()
@@ -278,8 +279,7 @@ class Lists:
         if state is None:
             return
         began = self._clock.monotonic()
-        person = self._alias(trigger.user)
-        context, blend = state.context(person), state.blend(trigger.scene)
+        context, blend = state.context(trigger.alias), state.blend(trigger.scene)
         catalogue, graph = self._catalogue, self._graph
         prepared = prepare(
             context,
@@ -305,7 +305,7 @@ class Lists:
         if trigger in self._void:
             return
         if scores is not None:
-            state.note_version(person, scores.model_version)
+            state.note_version(trigger.alias, scores.model_version)
             chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 scores, degraded = None, Degraded.UNAVAILABLE
@@ -330,24 +330,27 @@ class Lists:
             entries=entries,
             model_version=scores.model_version if scores else None,
             degraded=degraded,
-            freshness_ms=float(max(0, now - trigger.ts)),
+            freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
             took_ms=(self._clock.monotonic() - began) * 1000,
         )
-        exposure, closed = expose(state.exposure(person), msgspec.structs.replace(made, user=person))
-        state.set_exposure(person, exposure)
+        exposure, closed = expose(state.exposure(trigger.alias), msgspec.structs.replace(made, user=trigger.alias))
+        state.set_exposure(trigger.alias, exposure)
         await self._publish(
             [
                 Output(RECOMMENDATIONS.name, trigger.user.encode(), encode(made)),
-                *(Output(FEEDBACK.name, person.encode(), encode(feedback)) for feedback in closed),
+                *(Output(FEEDBACK.name, trigger.alias.encode(), encode(feedback)) for feedback in closed),
             ]
         )
         await self._turns.next()
         if trigger in self._void:
             return
         without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
-        last = Last(
+        published = Published(
+            trigger.user,
+            trigger.partition,
             trigger.scene,
-            items=tuple(entry.item for entry in made.entries[:JUDGED]),
+            shown=min(len(made.entries), MAX_SHOWN),
+            remembered=remember(chosen),
             without_model=tuple(
                 catalogue.index[at] for at in plain.candidates.numbers[without.places[:JUDGED]].tolist()
             ),
@@ -360,10 +363,9 @@ class Lists:
                 rule=self._ranking.seen.of(trigger.scene),
                 marking=state.marking,
             ),
-            remembered=remember(chosen),
         )
         if state.open:
-            self._judge.keep(trigger.user, last, trigger.partition)
+            self._judge.keep(made.id, published)
         self._count(made)
 
     async def _score(
@@ -398,6 +400,7 @@ class Lists:
         self._outage.over()
         self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
         self._metrics.answered_by(scores.model_version)
+        self._steering.answered(scores)
         self._catalogue.vectors.doubt(scores.model_version)
         return scores, None
 

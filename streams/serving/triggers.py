@@ -1,7 +1,7 @@
-"""Who waits for a list. One trigger a person: the newest wins, but the wait counts from the first. Pure.
+"""Users who wait for a list. One trigger a user: the newest wins, but the wait counts from the first. Pure.
 
-People are served in the order in which they began to wait. At most `limit` people wait; past that, the one who has
-waited longest is given up, since a list that late is worth least.
+Users are served in the order in which they began to wait. At most `limit` wait; beyond that, the trigger that has
+waited longest is dropped, since a list that late is worth least.
 """
 
 from collections.abc import Container
@@ -10,22 +10,26 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Trigger:
-    """An event that calls for a list: `user` in `scene`, from `event` (its id, made at `ts`, milliseconds since 1970)
-    at `partition`/`offset`. In seconds of the monotonic clock: after `patience` the model is waited for no longer, at
-    `deadline` the list is to be out."""
+    """An event that calls for a list: `user` in `scene`, from `event` (its id) at `partition`/`offset`. `alias` is the
+    name that the user's state is kept under: the pseudonym, or the id.
+
+    In seconds of the monotonic clock: the event happened at `born`, by its own timestamp; after `patience` the list no
+    longer waits for the model; at `deadline` it is due.
+    """
 
     user: str
+    alias: str
     scene: str
     event: str
-    ts: int
     partition: int
     offset: int
+    born: float
     patience: float
     deadline: float
 
 
 class Waiting:
-    """The people who wait, oldest first."""
+    """The users who wait, oldest first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -35,42 +39,42 @@ class Waiting:
         return len(self._triggers)
 
     def add(self, trigger: Trigger) -> tuple[Trigger | None, Trigger | None]:
-        """Put `trigger` in; returns the person's trigger that it replaces, and the one that is given up for room."""
+        """Add `trigger`; returns the user's trigger that it replaces, and the one that is dropped for room."""
         before = self._triggers.get(trigger.user)
         if before is not None:
             self._triggers[trigger.user] = replace(trigger, patience=before.patience, deadline=before.deadline)
             return before, None
-        given_up = self._triggers.pop(next(iter(self._triggers))) if len(self._triggers) >= self._limit else None
+        dropped = self._triggers.pop(next(iter(self._triggers))) if len(self._triggers) >= self._limit else None
         self._triggers[trigger.user] = trigger
-        return None, given_up
+        return None, dropped
 
     def put_back(self, trigger: Trigger) -> None:
-        """Have somebody wait on whose list could not be made, unless a newer trigger of theirs waits. May go over the
-        limit by those whose lists were being made."""
+        """Requeue a user whose list failed, unless a newer trigger of theirs waits. May go over the limit by the lists
+        that were being made."""
         self._triggers.setdefault(trigger.user, trigger)
 
     def take(self, busy: Container[str] = ()) -> Trigger | None:
-        """Take out the person who has waited longest and is not among the `busy`, whose list is being made."""
+        """Remove and return the trigger that has waited longest, of users who are not `busy` with a list being made."""
         for user in self._triggers:
             if user not in busy:
                 return self._triggers.pop(user)
         return None
 
     def take_overdue(self, now: float, busy: Container[str] = ()) -> Trigger | None:
-        """Like `take`, but only someone whose patience has ended."""
+        """Like `take`, but only a trigger whose patience has ended."""
         for user, trigger in self._triggers.items():
             if trigger.patience < now and user not in busy:
                 return self._triggers.pop(user)
         return None
 
     def first_offset(self, partition: int) -> int | None:
-        """The lowest offset among the triggers of a partition, or None where nobody of it waits."""
+        """The lowest offset among the triggers of a partition, None without any."""
         return min((t.offset for t in self._triggers.values() if t.partition == partition), default=None)
 
     def drop(self, user: str) -> bool:
-        """Drop a person; whether they waited."""
+        """Drop a user's trigger; whether there was one."""
         return self._triggers.pop(user, None) is not None
 
     def forget(self, partition: int) -> None:
-        """Drop everybody of a partition that is no longer ours."""
+        """Drop the triggers of a partition that is no longer ours."""
         self._triggers = {user: t for user, t in self._triggers.items() if t.partition != partition}

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.datasets import movielens
+from schemas.actions import strength
 from schemas.events import Event
 from schemas.scoring import Candidate, Past, ScoreRequest
-from streams.fold.context import strength
 from streams.items.catalogue import Catalogue
 
 

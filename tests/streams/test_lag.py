@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from streams.agents.events import Lane, Plane
+from streams.agents.events import Lane
+from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.fold.marking import Marking, Markings
 from streams.kafka.publisher import Output

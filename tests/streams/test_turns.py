@@ -14,8 +14,9 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.neighbours import Covisit, Covisits, Neighbours
 from schemas.topics import COVISITS, NEIGHBOURS
-from streams.agents.events import Lane, Plane
+from streams.agents.events import Lane
 from streams.agents.neighbours import Owner
+from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.marking import Marking, Markings

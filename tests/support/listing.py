@@ -14,7 +14,7 @@ from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import RECOMMENDATIONS
 from streams.clock import SYSTEM
-from streams.fold.attribution import NONE, Exposure
+from streams.fold.attribution import NONE, Exposure, attribute
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.marking import UNKEYED, Marking
 from streams.graph.item_graph import ItemGraph
@@ -87,6 +87,7 @@ class Bench:
         self.hold: asyncio.Event | None = None
         self.failures = 0
         self.offset = -1
+        self.max_age_ms = Settings(**settings).trigger_max_age_ms  # type: ignore[arg-type]
         self.changed = asyncio.Event()
         catalogue = Catalogue()
         for film in films():
@@ -125,8 +126,14 @@ class Bench:
         self.offset += 1
         event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
         self.state.contexts[user] = fold(self.state.context(user), event, self.offset, self.state.marking)
-        self.lists.observe(0, event)
-        self.lists.trigger(0, event, self.offset)
+        before = self.state.exposure(user)
+        exposure, _, judged = attribute(before, event, Settings().attribution_window_ms)
+        if exposure is not before:
+            self.state.set_exposure(user, exposure)
+        if judged is not None:
+            self.lists.observe(0, judged, self.offset)
+        if age_ms <= self.max_age_ms:
+            self.lists.trigger(0, user, (event, self.offset, age_ms), SYSTEM.monotonic())
 
     def made(self, user: str | None = None) -> list[Recommendation]:
         made = [decode(Recommendation, out.value) for out in self.sent if out.topic == RECOMMENDATIONS.name]

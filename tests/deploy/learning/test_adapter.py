@@ -11,6 +11,7 @@ from deploy.datasets.dataset import Dataset
 from deploy.learning.adapter import Options, train
 from inference.errors import CheckpointError, NothingToLearn, WeightsError
 from inference.item_tokens.adapter import load
+from inference.training.feedback import Untaken
 from inference.training.lists import ListRecipe
 from inference.training.schedule import Plan
 from inference.training.trainer import Recipe
@@ -106,6 +107,17 @@ def test_interrupted_training_resumes_to_the_same_weights(made: Path, tmp_path: 
     assert left.version == right.version
     for name, value in left.heads.state_dict().items():
         assert torch.equal(value, right.heads.state_dict()[name]), name
+
+
+def test_lists_shown_in_vain_are_learned_from(made: Path, tmp_path: Path) -> None:
+    events = world.events(PEOPLE)
+    shown = [
+        Untaken(one.user, one.scene, one.ts - 1, one.ts, ("trains-3",), (1.0,))
+        for one in events
+        if one.item and not one.item.startswith("trains")
+    ]
+    adapter, _ = train(dataset(), options(tmp_path / "shown"), world.Base(), untaken=shown)
+    assert adapter.version != load(made).version
 
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:

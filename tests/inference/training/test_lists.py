@@ -1,9 +1,15 @@
 """Training lists: their content, and that the correction learns from them."""
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
+from inference.training.feedback import Untaken
+from inference.training.histories import Histories, owners
+from inference.training.impressions import NO_HISTORY, NO_IMPRESSIONS, Impressions
 from inference.training.lists import ListRecipe, ListTrainer, draw
+from inference.training.packed import gather
 from inference.training.validation import answers, baselines, best, new_likes, reranked, retrieved, scored
 from tests.support import training_world as world
 
@@ -69,3 +75,79 @@ def test_validation_tests_are_likes_of_new_items() -> None:
     assert asked.min() >= 12
     assert asked.max() < 36
     assert len(asked) == 20
+
+
+def untaken(user: str, items: tuple[str, ...], at: int, weights: tuple[float, ...] = ()) -> Untaken:
+    """Shown half a minute before the event at place `at`, and closed a minute later."""
+    shown = world.BEGIN + world.MINUTE * at - world.MINUTE // 2
+    return Untaken(user, "default", shown, shown + world.MINUTE, items, weights or (1.0,) * len(items))
+
+
+def test_impressions_have_the_context_of_their_user_and_are_unknown_until_they_close() -> None:
+    events, histories = world.events(10), world.histories(10)
+    shown = [untaken("p1", ("war-0", "gone"), 9), untaken("stranger", ("love-1",), 12), untaken("p0", ("gone",), 3)]
+    found = Impressions.of(shown, histories, owners(events))
+    assert found.history.tolist() == [1, NO_HISTORY]
+    assert found.place.tolist() == [9, 12]
+    assert [items.tolist() for items in found.items] == [[world.ITEMS.index("war-0")], [world.ITEMS.index("love-1")]]
+    given = gather(histories, found.place, list(found.items), found.history)
+    assert given.lengths.tolist() == [3, 0]
+    assert given.items[0].tolist() == histories.item[6:9].tolist()
+    closes = world.BEGIN + world.MINUTE * 9 + world.MINUTE // 2
+    assert found.between(0, closes).tolist() == [0]
+    assert found.between(0, closes - 1).tolist() == []
+    assert len(NO_IMPRESSIONS.between(0, closes)) == 0
+    assert found.digest() != NO_IMPRESSIONS.digest()
+
+
+def scores_of(trainer: ListTrainer, histories: Histories, shown: Impressions) -> NDArray[np.float32]:
+    """The score of every item in the context of each list, less the mean of its row."""
+    network = trainer.network
+    network.module.eval()
+    everything = [np.arange(len(world.ITEMS))] * len(shown)
+    given = gather(histories, shown.place, everything, shown.history)
+    with torch.inference_mode():
+        logits, corrections = network.packed(given, torch.ones(24, dtype=torch.bool))
+    scores = (logits + corrections).numpy()
+    return np.asarray(scores - scores.mean(1, keepdims=True))
+
+
+def test_item_that_is_shown_and_not_taken_scores_lower_than_without() -> None:
+    events, histories = world.events(40), world.histories(40)
+    known, item = histories.met(len(histories)), world.ITEMS.index("trains-3")
+    shown = [untaken(f"p{user}", ("trains-3",), 6 * user + 5) for user in range(39)]
+    impressions = Impressions.of(shown, histories, owners(events))
+    after = {}
+    for name, seen in (("without", NO_IMPRESSIONS), ("with", impressions)):
+        trainer = ListTrainer(world.network(), histories, RECIPE, 0, seen)
+        for _ in range(4):
+            trainer.learn(len(histories), known)
+        after[name] = scores_of(trainer, histories, impressions)[:, item]
+    assert after["with"].mean() < after["without"].mean() - 0.1
+    assert (after["with"] < after["without"]).mean() > 0.9
+
+
+def test_entries_count_by_their_weights() -> None:
+    events, histories = world.events(10), world.histories(10)
+    known = torch.ones(24, dtype=torch.bool)
+    losses = []
+    for weights in ((1.0, 1.0), (10.0, 1.0), (1.0, 10.0)):
+        shown = Impressions.of([untaken("p1", ("war-0", "love-0"), 9, weights)], histories, owners(events))
+        trainer = ListTrainer(world.network(), histories, RECIPE, 0, shown)
+        trainer.network.module.eval()
+        losses.append(float(trainer.untaken_loss(np.array([0]), known).detach()))
+    even, first, second = losses
+    assert first != second
+    assert first + second == pytest.approx(2 * even, abs=1e-4)
+
+
+def test_lists_that_close_after_the_cut_change_nothing() -> None:
+    events, histories = world.events(20), world.histories(20)
+    known, cut = histories.met(60), 60
+    late = Impressions.of([untaken("p9", ("war-0",), cut)], histories, owners(events))
+    weights = []
+    for seen in (NO_IMPRESSIONS, late):
+        trainer = ListTrainer(world.network(), histories, RECIPE, 0, seen)
+        trainer.learn(cut, known)
+        weights.append({name: value.clone() for name, value in trainer.network.module.state_dict().items()})
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())

@@ -4,11 +4,12 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.actions import ITEM_KINDS, sentiment
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome
 from schemas.recommendations import Entry, Reason, Recommendation, Source
 from streams.fold import attribution
-from streams.fold.attribution import MAX_OPEN, NONE, Exposure, attribute, close, expose
+from streams.fold.attribution import MAX_OPEN, NONE, Exposure, Judged, attribute, close, expose
 
 WINDOW = 1_000
 
@@ -50,55 +51,108 @@ def open_lists(*lists: Recommendation) -> Exposure:
     return exposure
 
 
-def test_a_reaction_counts_for_the_newest_list_that_shows_the_item() -> None:
+def test_reaction_joins_the_newest_list_that_shows_the_item() -> None:
     exposure = open_lists(shown("old", 0), shown("new", 100), shown("other", 200, "xyz"))
-    exposure, (feedback,) = attribute(exposure, did("b", 350), WINDOW)
+    exposure, feedback, judged = attribute(exposure, did("b", 350), WINDOW)
+    assert feedback is not None
     assert (feedback.list, feedback.outcome, feedback.position) == ("new", Outcome.TAKEN, 1)
     assert (feedback.delay_ms, feedback.propensity, feedback.model_version) == (250.0, 0.5, "m1")
     assert feedback.reward == 0.5
     assert [x.taken for x in exposure.lists] == [False, True, False]
+    assert judged == Judged("new", "b", 1, ("other", "new", "old"))
 
 
-def test_a_reaction_that_names_its_list_counts_for_that_one_only() -> None:
+def test_reaction_that_names_its_list_joins_that_one_only() -> None:
     exposure = open_lists(shown("old", 0), shown("new", 100))
-    _, (feedback,) = attribute(exposure, did("a", 350, list="old"), WINDOW)
+    _, feedback, judged = attribute(exposure, did("a", 350, list="old"), WINDOW)
+    assert feedback is not None
     assert feedback.list == "old"
-    assert attribute(exposure, did("a", 350, list="unknown"), WINDOW)[1] == ()
+    assert judged == Judged("old", "a", 0, ("old",))
+    assert attribute(exposure, did("a", 350, list="unknown"), WINDOW) == (exposure, None, None)
+    assert attribute(exposure, did("z", 350, list="old"), WINDOW)[2] == Judged("old", "z", None, ("old",))
 
 
-def test_reactions_before_the_list_or_after_the_window_are_nobodys() -> None:
+def test_event_before_the_list_or_after_the_window_says_nothing_of_it() -> None:
     exposure = open_lists(shown("one", 100))
-    assert attribute(exposure, did("a", 99), WINDOW) == (exposure, ())
-    assert attribute(exposure, did("a", 101 + WINDOW), WINDOW) == (exposure, ())
-    assert attribute(exposure, did("z", 150), WINDOW) == (exposure, ())
+    assert attribute(exposure, did("a", 99), WINDOW) == (exposure, None, None)
+    assert attribute(exposure, did("a", 101 + WINDOW), WINDOW) == (exposure, None, None)
+    assert attribute(NONE, did("a", 150), WINDOW) == (NONE, None, None)
 
 
-def test_a_dislike_rejects_and_a_rating_is_worth_its_distance_from_three() -> None:
+def test_like_of_an_item_on_no_open_list_is_a_miss_of_the_newest() -> None:
+    exposure = open_lists(shown("past", 0), shown("old", 900), shown("new", 1_000))
+    after, feedback, judged = attribute(exposure, did("z", 1_500), WINDOW)
+    assert (after, feedback) == (exposure, None)
+    assert judged == Judged("new", "z", None, ("new", "old"))
+
+
+def test_only_likes_judge() -> None:
     exposure = open_lists(shown("one", 0))
-    _, (feedback,) = attribute(exposure, did("a", 1, EventKind.DISMISS), WINDOW)
-    assert (feedback.outcome, feedback.reward) == (Outcome.REJECTED, -0.5)
-    for value, worth in ((5.0, 1.0), (3.0, 0.0), (1.0, -1.0), (0.0, -1.0)):
-        _, (feedback,) = attribute(exposure, did("a", 1, EventKind.RATE, value=value), WINDOW)
-        assert feedback.reward == worth
+    for kind in EventKind:
+        for value in (1.0, 3.0, 5.0):
+            event = did("a", 1, kind, value=value, text="fewer", target="e0")
+            judged = attribute(exposure, event, WINDOW)[2]
+            assert (judged is not None) == (sentiment(kind, value) > 0), (kind, value)
 
 
-def test_a_list_nobody_took_from_is_reported_when_its_window_closes() -> None:
+def test_event_that_is_about_no_item_reacts_to_nothing() -> None:
+    exposure = open_lists(shown("one", 0))
+    for kind in set(EventKind) - set(ITEM_KINDS):
+        assert attribute(exposure, did("a", 1, kind, text="fewer", target="e0"), WINDOW) == (exposure, None, None)
+
+
+def test_dislike_rejects_and_rating_is_carried_with_its_reward() -> None:
+    exposure = open_lists(shown("one", 0))
+    feedback = attribute(exposure, did("a", 1, EventKind.DISMISS, value=4.0), WINDOW)[1]
+    assert feedback is not None
+    assert (feedback.outcome, feedback.reward, feedback.value) == (Outcome.REJECTED, -0.5, None)
+    for value, worth in ((5.0, 1.0), (3.0, 0.0), (1.0, -1.0), (0.5, -1.0), (0.0, -1.0)):
+        feedback = attribute(exposure, did("a", 1, EventKind.RATE, value=value), WINDOW)[1]
+        assert feedback is not None
+        assert (feedback.reward, feedback.value) == (worth, value)
+
+
+def test_first_reaction_carries_the_list_also_when_it_is_read_again() -> None:
+    exposure = open_lists(shown("one", 0))
+    after, first, _ = attribute(exposure, did("a", 1), WINDOW)
+    later, second, _ = attribute(after, did("b", 2), WINDOW)
+    assert first is not None
+    assert second is not None
+    assert [x.item for x in first.shown] == ["a", "b", "c"]
+    assert {x.propensity for x in first.shown} == {0.5}
+    assert second.shown == ()
+    assert attribute(later, did("a", 1), WINDOW)[1] == first
+    assert attribute(later, did("b", 2), WINDOW)[1] == second
+
+
+def test_state_written_before_first_was_noted_is_read() -> None:
+    old = msgspec.msgpack.encode([[["one", 0, "home", "m1", ["a", "b"], [0.5, 0.5], True]]])
+    exposure = msgspec.msgpack.decode(old, type=Exposure)
+    (shown_,) = exposure.lists
+    assert (shown_.taken, shown_.first) == (True, 0)
+    feedback = attribute(exposure, did("a", 1), WINDOW)[1]
+    assert feedback is not None
+    assert feedback.shown == ()
+
+
+def test_list_that_is_not_taken_is_reported_when_its_window_closes() -> None:
     exposure = open_lists(shown("one", 0), shown("two", 500))
-    exposure, _ = attribute(exposure, did("a", 600), WINDOW)
+    exposure = attribute(exposure, did("a", 600), WINDOW)[0]
     exposure, reports = close(exposure, "u", 1_001, WINDOW)
     assert [(f.list, f.outcome, f.closed) for f in reports] == [("one", Outcome.NOT_TAKEN, Closed.WINDOW)]
     assert [x.item for x in reports[0].shown] == ["a", "b", "c"]
+    assert reports[0].delay_ms == 1_001.0
     assert close(exposure, "u", 1_501, WINDOW) == (NONE, ())  # the second one was taken from
 
 
-def test_the_same_list_again_changes_nothing() -> None:
+def test_same_list_again_changes_nothing() -> None:
     exposure = open_lists(shown("one", 0))
     assert expose(exposure, shown("one", 0)) == (exposure, ())
 
 
 @given(st.lists(st.tuples(st.sampled_from(["list", "event", "close"]), st.sampled_from("abcxyz")), max_size=60))
 @settings(max_examples=80, deadline=None)
-def test_every_list_is_taken_or_closed_at_most_once_and_open_lists_are_bounded(steps: list[tuple[str, str]]) -> None:
+def test_lists_are_taken_or_closed_at_most_once_and_bounded(steps: list[tuple[str, str]]) -> None:
     exposure, reports, published = NONE, list[Feedback](), set()
     for number, (what, item) in enumerate(steps):
         now = number * 150
@@ -106,7 +160,8 @@ def test_every_list_is_taken_or_closed_at_most_once_and_open_lists_are_bounded(s
             exposure, out = expose(exposure, shown(f"l{number}", now, item))
             published.add(f"l{number}")
         elif what == "event":
-            exposure, out = attribute(exposure, did(item, now), WINDOW)
+            exposure, reaction, _ = attribute(exposure, did(item, now), WINDOW)
+            out = () if reaction is None else (reaction,)
         else:
             exposure, out = close(exposure, "u", now, WINDOW)
         reports += out
@@ -118,10 +173,11 @@ def test_every_list_is_taken_or_closed_at_most_once_and_open_lists_are_bounded(s
     assert len(closed) == len(set(closed))
     assert set(closed) | taken == published
     assert not set(closed) & taken
+    assert sorted(f.list for f in reports if f.shown) == sorted(published), "each list is on the topic once"
     assert len({f.id for f in reports}) == len(reports)
 
 
-def test_the_largest_exposure_fits_its_stated_bound() -> None:
+def test_largest_exposure_fits_its_stated_bound() -> None:
     wide = "\N{GRINNING FACE}" * 124
     exposure = NONE
     for number in range(MAX_OPEN + 1):

@@ -62,8 +62,8 @@ class State:
     def erased(self, user: str, offset: int) -> bool:
         return any(covers(each, user, offset) for each in self.erasures.values())
 
-    def take(self, *records: Record, oldest_ms: int = 0) -> Folded:
-        folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW, oldest_ms=oldest_ms)
+    def take(self, *records: Record, max_age_ms: float = float("inf")) -> Folded:
+        folded = fold_batch(records, self, partition=3, now_ms=NOW, window_ms=WINDOW, max_age_ms=max_age_ms)
         for user in folded.cleared:
             self.read_by.pop(user, None)
             self.contexts.pop(user, None)
@@ -82,27 +82,27 @@ def record(offset: int, event: Event) -> Record:
     return Record(offset, event.user.encode(), encode(event))
 
 
-def test_folds_each_persons_events_in_order() -> None:
+def test_batch_folds_each_users_events_in_order() -> None:
     state = State()
     folded = state.take(record(0, like(1)), record(1, like(1, "bob")), record(2, like(2)))
     assert [x.item for x in state.context("ann").scenes["default"].likes] == ["film-1", "film-2"]
     assert state.context("ann").offset == 2
-    assert [event.id for event in folded.events] == ["ann-1", "bob-1", "ann-2"]
-    assert folded.triggers == {"ann": (like(2), 2), "bob": (like(1, "bob"), 1)}
+    assert folded.kinds[EventKind.LIKE] == 3
+    assert folded.triggers == {"ann": (like(2), 2, 0), "bob": (like(1, "bob"), 1, 0)}
     assert (folded.last, folded.repeats, folded.dead) == (2, 0, [])
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_an_event_that_comes_late_hides_none_that_calls_for_a_list(late: int) -> None:
+def test_late_event_hides_no_trigger(late: int) -> None:
     """A phone that was offline sends what was done an hour ago right after what is done now."""
     old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
     told = [like(1), old] if late else [old, like(1)]
-    folded = State().take(*(record(at, event) for at, event in enumerate(told)), oldest_ms=NOW - 60_000)
-    assert folded.triggers == {"ann": (like(1), 1 - late)}
-    assert State().take(record(0, old), oldest_ms=NOW - 60_000).triggers == {"ann": (old, 0)}  # to be counted as stale
+    folded = State().take(*(record(at, event) for at, event in enumerate(told)), max_age_ms=60_000)
+    assert folded.triggers == {"ann": (like(1), 1 - late, 0)}
+    assert folded.stale == 1
 
 
-def test_tells_each_items_owner_once() -> None:
+def test_batch_tells_each_items_owner_once() -> None:
     folded = State().take(record(0, like(1)), record(1, like(2)), record(2, like(3, "bob", "film-1")))
     told = {each.item: each for each in folded.covisits}
     assert [update.offset for update in told["film-1"].updates] == [0, 2]
@@ -110,10 +110,10 @@ def test_tells_each_items_owner_once() -> None:
     assert {each.partition for each in folded.covisits} == {3}
 
 
-def test_refuses_with_the_original_bytes() -> None:
+def test_refused_record_keeps_its_bytes() -> None:
     garbage = Record(7, b"ann", b"\xff\x00garbage")
     folded = State().take(record(6, like(1)), garbage, record(8, like(2)))
-    assert len(folded.events) == 2
+    assert folded.kinds[EventKind.LIKE] == 2
     (letter,) = folded.dead
     assert (letter.value, letter.key, letter.topic, letter.partition, letter.offset, letter.ts) == (
         garbage.value,
@@ -126,7 +126,7 @@ def test_refuses_with_the_original_bytes() -> None:
     assert letter.code is Refusal.MALFORMED
 
 
-def test_an_event_that_breaks_the_fold_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_breaks_the_fold_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(before: Context, event: Event, offset: int, partition: int) -> tuple[()]:
         if event.item == "film-2":
             raise ZeroDivisionError("film-2")
@@ -140,47 +140,82 @@ def test_an_event_that_breaks_the_fold_stops_nobody(monkeypatch: pytest.MonkeyPa
     assert (letter.code, letter.offset, letter.detail) == (Refusal.FAILED, 1, "ZeroDivisionError")
 
 
-def test_a_producers_repeat_moves_the_stamp_only() -> None:
+def test_producers_repeat_moves_the_stamp_only() -> None:
     state = State()
     state.take(record(0, like(1)))
     before = state.context("ann")
     folded = state.take(record(1, like(1)))
     assert folded.repeats == 1
-    assert (folded.events, folded.covisits, folded.triggers) == ([], [], {})
+    assert (sum(folded.kinds.values()), folded.covisits, folded.triggers) == (0, [], {})
     assert state.context("ann").offset == 1
     assert state.context("ann").scenes == before.scenes
 
 
-def test_what_is_delivered_again_changes_nothing_but_asks_for_the_newest_list_again() -> None:
+def test_redelivery_changes_nothing_but_triggers_the_newest_list_again() -> None:
     state = State()
     records = [record(0, like(1)), record(1, like(2)), record(2, like(1, "bob"))]
     state.take(*records)
     folded = state.take(*records)
-    assert (folded.drafts, folded.covisits, folded.feedback, folded.events) == ({}, [], [], [])
-    assert folded.triggers == {"ann": (like(2), 1), "bob": (like(1, "bob"), 2)}
+    assert (folded.drafts, folded.covisits, folded.feedback, folded.judged) == ({}, [], [], [])
+    assert sum(folded.kinds.values()) == 0
+    assert folded.triggers == {"ann": (like(2), 1, 0), "bob": (like(1, "bob"), 2, 0)}
     assert folded.repeats == 3
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_delivered_again_an_event_that_comes_late_hides_none_either(late: int) -> None:
+def test_redelivered_late_event_hides_no_trigger(late: int) -> None:
     """A crash between the fold and the list must not take away the list that the one of now calls for."""
     old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
     records = [record(at, event) for at, event in enumerate([like(1), old] if late else [old, like(1)])]
     state = State()
-    state.take(*records, oldest_ms=NOW - 60_000)
-    assert state.take(*records, oldest_ms=NOW - 60_000).triggers == {"ann": (like(1), 1 - late)}
+    state.take(*records, max_age_ms=60_000)
+    again = state.take(*records, max_age_ms=60_000)
+    assert again.triggers == {"ann": (like(1), 1 - late, 0)}
+    assert again.stale == 0
 
 
-def test_joins_reactions_with_open_lists_within_the_batch() -> None:
+def test_reactions_join_open_lists_within_the_batch() -> None:
     state = State()
     shown = Exposed("list-1", NOW - 10, "default", None, ("film-1", "film-2"), (1.0, 1.0))
     state.exposures["ann"] = Exposure((shown,))
     folded = state.take(record(0, like(1)), record(1, like(2)))
     assert [(each.item, each.position) for each in folded.feedback] == [("film-1", 0), ("film-2", 1)]
     assert folded.exposures["ann"].lists[0].taken
+    assert [(judged.item, judged.position, offset) for judged, offset in folded.judged] == [
+        ("film-1", 0, 0),
+        ("film-2", 1, 1),
+    ]
 
 
-def test_an_empty_batch() -> None:
+def test_reactions_read_again_after_a_crash_come_out_the_same() -> None:
+    """Also where the open lists were durable before the contexts were."""
+    shown = Exposed("list-1", NOW - 10, "default", None, ("film-1", "film-2"), (1.0, 1.0))
+    records = [record(0, like(1)), record(1, like(2)), record(2, like(3))]
+    for durable in (False, True):
+        state = State()
+        state.exposures["ann"] = Exposure((shown,))
+        first = state.take(*records)
+        if not durable:
+            state.exposures["ann"] = Exposure((shown,))
+        state.contexts.clear()
+        again = state.take(*records)
+        assert [each.id for each in again.feedback] == [each.id for each in first.feedback]
+        assert [bool(each.shown) for each in again.feedback] == [True, False]
+        assert again.feedback == first.feedback
+        assert again.judged == first.judged
+
+
+def test_age_is_judged_once_by_the_clock_of_the_batch() -> None:
+    aged = [
+        msgspec.structs.replace(like(n, user), ts=NOW - age)
+        for n, (user, age) in enumerate([("ann", 0), ("bob", 60_000), ("cem", 60_001), ("dan", -2_000)])
+    ]
+    folded = State().take(*(record(at, event) for at, event in enumerate(aged)), max_age_ms=60_000)
+    assert {user: age for user, (_, _, age) in folded.triggers.items()} == {"ann": 0, "bob": 60_000, "dan": -2_000}
+    assert folded.stale == 1
+
+
+def test_empty_batch_comes_to_nothing() -> None:
     assert State().take() == Folded()
 
 
@@ -199,20 +234,20 @@ values = st.one_of(events.map(lambda e: (e.user.encode(), encode(e))), st.tuples
 
 
 @given(st.lists(values, max_size=40), st.lists(st.integers(0, 40), max_size=5))
-def test_where_batches_are_cut_makes_no_difference(sent: list[tuple[bytes | None, bytes]], cuts: list[int]) -> None:
+def test_batches_may_be_cut_anywhere(sent: list[tuple[bytes | None, bytes]], cuts: list[int]) -> None:
     """Any cutting into batches, with any stretch delivered again, comes to a plain fold of the events one by one."""
     records = [Record(offset, key, value) for offset, (key, value) in enumerate(sent)]
     whole, pieces = State(), State()
     all_at_once = whole.take(*records)
-    told, events, position = [], [], 0
+    told, accepted, position = [], 0, 0
     for cut in [*cuts, len(records)]:
         again = max(0, min(cut, position))  # a crash: back to what was committed, and on to a later end
         folded = pieces.take(*records[again : max(cut, position)])
         position = max(cut, position)
         told += [(each.item, update) for each in folded.covisits for update in each.updates]
-        events += folded.events
+        accepted += sum(folded.kinds.values())
     assert pieces.contexts == whole.contexts
-    assert events == all_at_once.events
+    assert accepted == sum(all_at_once.kinds.values())
     assert sorted(told, key=lambda pair: pair[1].offset) == sorted(
         ((each.item, update) for each in all_at_once.covisits for update in each.updates),
         key=lambda pair: pair[1].offset,
@@ -225,7 +260,7 @@ def test_where_batches_are_cut_makes_no_difference(sent: list[tuple[bytes | None
     assert whole.contexts == plain
 
 
-def test_a_disk_that_cannot_be_read_makes_no_dead_letter() -> None:
+def test_unreadable_disk_makes_no_dead_letter() -> None:
     class Broken(State):
         def context(self, user: str) -> Context:
             raise StoreFailed("the state is damaged")

@@ -67,7 +67,7 @@ def test_bounds_hold_and_bytes_round_trip(events: list[Event]) -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(context), type=Context) == context
 
 
-def test_the_largest_context_fits_its_stated_bound() -> None:
+def test_largest_context_fits_its_stated_bound() -> None:
     widest = "\N{GRINNING FACE}"
     context = EMPTY
     offset = 0
@@ -86,7 +86,7 @@ def test_the_largest_context_fits_its_stated_bound() -> None:
     assert ctx.MAX_CONTEXT_BYTES * 0.8 < size <= ctx.MAX_CONTEXT_BYTES
 
 
-def test_a_producers_repeat_moves_only_the_stamp() -> None:
+def test_producers_repeat_moves_only_the_stamp() -> None:
     first = fold(EMPTY, event(1), 5)
     again = fold(first, event(1), 9)
     assert again == msgspec.structs.replace(first, offset=9)
@@ -94,7 +94,7 @@ def test_a_producers_repeat_moves_only_the_stamp() -> None:
     assert not ctx.is_repeat(first, event(2), 9)
 
 
-def test_the_last_word_on_an_item_counts() -> None:
+def test_last_word_on_an_item_counts() -> None:
     context = run([event(1), event(2, EventKind.DISLIKE), event(3, item="b")])
     scene = context.scenes["default"]
     assert [x.item for x in scene.likes] == ["b"]
@@ -135,7 +135,7 @@ def test_forgetting_the_later_of_two_events_leaves_the_day_of_the_earlier() -> N
     assert (after.seen, after.seen_as) == (once.seen, once.seen_as)
 
 
-def test_the_least_recently_used_scene_is_dropped() -> None:
+def test_least_recently_used_scene_is_dropped() -> None:
     names = ["a", "b", "c", "d", "a", "e"]
     context = run([event(i, item=str(i), scene=name) for i, name in enumerate(names)])
     assert set(context.scenes) == {"a", "c", "d", "e"}

@@ -124,7 +124,7 @@ def test_comes_to_the_plain_fold_where_all_prints_are_one(history: list[Event], 
         event(kind=EventKind.FORGET, number=2, item="", scene="home", ts=6),
     ]
 )
-def test_a_finished_context_does_not_grow(history: list[Event]) -> None:
+def test_finished_context_does_not_grow(history: list[Event]) -> None:
     """What a reader was given stays as it was."""
     draft = Draft(EMPTY)
     given_out = []

@@ -52,33 +52,33 @@ def view(what: str, marking: Marking, context: Context = EMPTY) -> Context:
     return fold(context, done("ann", what, EventKind.VIEW, at=offset), offset, marking)
 
 
-def test_the_forged_id_is_one() -> None:
+def test_forged_id_has_the_digest_of_its_rival() -> None:
     assert xxhash.xxh3_64_intdigest(FORGED.encode()) == xxhash.xxh3_64_intdigest(RIVAL.encode())
     assert len(FORGED) <= 128
 
 
 @pytest.mark.parametrize("order", [(RIVAL, FORGED), (FORGED, RIVAL)])
-def test_an_id_made_to_have_a_rivals_digest_does_not_hide_the_rival(order: Sequence[str]) -> None:
+def test_forged_id_does_not_hide_its_rival(order: Sequence[str]) -> None:
     catalogue = catalogue_of(*order, "other")
     assert seen(catalogue, view(FORGED, ONE), ONE) == {FORGED}
     assert seen(catalogue, view(RIVAL, ONE), ONE) == {RIVAL}
 
 
 @pytest.mark.parametrize("order", [(RIVAL, FORGED), (FORGED, RIVAL)])
-def test_what_has_one_digest_is_all_seen(order: Sequence[str]) -> None:
+def test_items_with_one_digest_are_all_seen(order: Sequence[str]) -> None:
     """Without a secret: nobody is shown what they saw."""
     catalogue = catalogue_of("other", *order)
     assert seen(catalogue, view(FORGED, UNKEYED), UNKEYED) == {*order}
 
 
-def test_what_was_marked_before_there_was_a_secret_is_still_seen_and_what_is_new_is_not_forged() -> None:
+def test_marks_from_before_the_secret_still_count() -> None:
     catalogue = catalogue_of("old", "new", RIVAL, FORGED, "other")
     context = view("new", MIXED, view("old", UNKEYED))
     assert seen(catalogue, context, MIXED) == {"old", "new"}
     assert seen(catalogue, view(FORGED, MIXED, context), MIXED) == {"old", "new", FORGED}
 
 
-def test_what_is_forgotten_is_not_seen_however_it_was_marked() -> None:
+def test_forgotten_item_is_not_seen_however_it_was_marked() -> None:
     catalogue = catalogue_of("old", "new", "other")
     context = view("new", MIXED, view("old", UNKEYED))
     draft = Draft(context, MIXED)
@@ -98,7 +98,7 @@ def test_lists_go_by_the_secret() -> None:
     assert set(np.flatnonzero(world.catalogue.allowed(context, NOW, SeenRule(), OTHER))) == {0, 1, 2, 3}
 
 
-def test_a_secret_is_not_printed() -> None:
+def test_secret_is_not_printed() -> None:
     assert "111" not in repr(ONE) + repr(Markings(b"1" * SECRET_BYTES))
 
 
@@ -113,7 +113,7 @@ def test_no_more_items_are_known_than_the_bound(monkeypatch: pytest.MonkeyPatch)
     assert MOST_KNOWN > 3
 
 
-def test_a_worker_has_one_marking_for_a_secret_as_long_as_somebody_uses_it() -> None:
+def test_marking_is_shared_while_it_is_in_use() -> None:
     markings, catalogue = Markings(b"0" * SECRET_BYTES), catalogue_of("a", "b")
     held = markings.of(b"1" * SECRET_BYTES, mixed=False)
     assert markings.of(b"1" * SECRET_BYTES, mixed=False) is held
@@ -125,7 +125,7 @@ def test_a_worker_has_one_marking_for_a_secret_as_long_as_somebody_uses_it() -> 
     assert len(catalogue._tables) == 0
 
 
-def test_a_catalogue_is_marked_bit_by_bit_and_then_as_it_grows() -> None:
+def test_catalogue_is_marked_in_steps_and_as_it_grows() -> None:
     catalogue = catalogue_of(*(f"i{n}" for n in range(10)))
     for marking, times in ((ONE, 1), (MIXED, 2)):
         assert catalogue.unmarked(marking) == 10 * times
@@ -146,7 +146,7 @@ def test_a_catalogue_is_marked_bit_by_bit_and_then_as_it_grows() -> None:
     st.lists(st.lists(st.integers(0, 12), max_size=30), max_size=12),
     st.lists(st.integers(0, 14), max_size=20),
 )
-def test_the_table_finds_every_item_under_a_digest(batches: list[list[int]], asked: list[int]) -> None:
+def test_table_finds_every_item_under_a_digest(batches: list[list[int]], asked: list[int]) -> None:
     table, held = MarkTable(), list[int]()
     for batch in batches:
         for mark in batch:
@@ -157,7 +157,7 @@ def test_the_table_finds_every_item_under_a_digest(batches: list[list[int]], ask
         assert len(table) == len(held)
 
 
-def test_an_item_more_sorts_little_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_item_sorts_little_again(monkeypatch: pytest.MonkeyPatch) -> None:
     table, sorted_ = MarkTable(), list[int]()
     for number in range(20_000):
         table.add(hash((number, "a")) & (2**64 - 1), number)
@@ -176,7 +176,7 @@ def test_an_item_more_sorts_little_anew(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(table._runs) < 6
 
 
-async def test_a_partition_keeps_its_secret_and_one_without_takes_the_workers(tmp_path: Path) -> None:
+async def test_partition_keeps_its_secret_or_takes_the_workers(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         state.take_marking(Markings(ONE.secret))
         assert (state.marking.secret, state.marking.mixed) == (ONE.secret, False)
@@ -193,7 +193,7 @@ async def test_a_partition_keeps_its_secret_and_one_without_takes_the_workers(tm
         assert log.writes == []
 
 
-async def test_a_partition_with_contexts_from_before_looks_their_marks_up_too(tmp_path: Path) -> None:
+async def test_partition_with_old_contexts_looks_up_their_marks(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, _):
         state.set_context("ann", view("old", UNKEYED))
         await state.seal(0)

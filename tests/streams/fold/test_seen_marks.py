@@ -39,7 +39,7 @@ def marks(names: Sequence[str], kind: EventKind = EventKind.VIEW, ts: int = 0) -
 
 
 @given(EVENTS, RULES, st.integers(0, 60))
-def test_a_rule_hides_what_was_met_in_a_way_that_counts_and_not_long_enough_ago(rows, rule, today):
+def test_rule_hides_items_by_kind_and_age(rows, rule, today):
     row, told = b"", b""
     last: dict[tuple[str, EventKind], int] = {}
     for name, kind, day, ms in rows:
@@ -55,7 +55,7 @@ def test_a_rule_hides_what_was_met_in_a_way_that_counts_and_not_long_enough_ago(
     assert sorted(days) == sorted(day_of(ts) for ts in last.values())
 
 
-def test_an_item_comes_back_after_full_days_and_not_before():
+def test_item_comes_back_after_full_days():
     rule = SeenRule(days=7)
     noon = 100 * DAY_MS + DAY_MS // 2
     assert rule.hides(EventKind.VIEW, noon, noon + 7 * DAY_MS)
@@ -63,7 +63,7 @@ def test_an_item_comes_back_after_full_days_and_not_before():
     assert not rule.hides(EventKind.VIEW, noon, 108 * DAY_MS)
 
 
-def test_a_user_who_has_met_16_384_items_is_shown_none_of_them_and_all_others():
+def test_user_with_16_384_items_is_shown_all_others():
     """No false negative, and of a million other items none is taken for seen: the bound is 2^-50 each."""
     seen = [f"seen-{number}" for number in range(MAX_SEEN)]
     row, told = marks(seen)
@@ -73,7 +73,7 @@ def test_a_user_who_has_met_16_384_items_is_shown_none_of_them_and_all_others():
     assert not np.isin(others, found).any()
 
 
-def test_nothing_that_somebody_has_met_is_on_their_list_however_much_it_is():
+def test_met_items_are_off_the_list_up_to_the_bound():
     made = World([item(f"i{number}") for number in range(3_000)])
     draft = Draft(EMPTY)
     for number in range(2_900):
@@ -99,14 +99,14 @@ def test_beyond_the_bound_the_longest_ago_goes_and_is_counted():
     assert len(msgspec.msgpack.encode(context)) < MAX_CONTEXT_BYTES
 
 
-def test_what_is_met_again_on_a_later_day_is_dropped_last():
+def test_mark_of_a_later_day_is_dropped_last():
     row, told = marks(["a", "b", "c"], ts=0)
     row, told = see(row, told, digest("a").to_bytes(8, "little"), seen_as(EventKind.VIEW, DAY_MS), 3)
     row, told = see(row, told, digest("d").to_bytes(8, "little"), seen_as(EventKind.VIEW, DAY_MS), 3)
     assert row == marks(["c", "a", "d"])[0]
 
 
-def test_a_context_that_was_written_before_kinds_were_kept_is_read_and_hides_what_it_did():
+def test_context_written_before_kinds_is_read():
     """Its marks count as of any kind, on the last day that it has heard of."""
 
     class Old(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
@@ -133,7 +133,7 @@ def test_a_context_that_was_written_before_kinds_were_kept_is_read_and_hides_wha
     assert sorted(catalogue.seen(draft.finish(), NOW, SeenRule()).tolist()) == [0, 1, 2]
 
 
-def test_a_worker_before_kinds_were_kept_reads_what_is_written_now():
+def test_worker_from_before_kinds_reads_new_contexts():
     class Old(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
         offset: int = -1
         seen: bytes = b""
@@ -158,14 +158,14 @@ def test_marks_stand_on_disk_so_their_codes_stay():
     assert as_of(b"12345678", b"", 3 * DAY_MS) == b"\x00\x03\x00"
 
 
-def test_a_digest_across_two_others_is_not_found():
+def test_digest_across_two_others_is_not_found():
     mark = digest("a").to_bytes(8, "little")
     row = b"\x01\x02\x03\x04" + mark + b"\x05\x06\x07\x08"
     assert find_seen(row, mark) == -1
     assert find_seen(row + mark, mark) == 16
 
 
-def test_what_is_dropped_of_a_batch_is_told_once_and_the_draft_counts_again(monkeypatch):
+def test_dropped_marks_of_a_batch_are_reported_once(monkeypatch):
     monkeypatch.setattr(drafts, "_SEEN_BYTES", 8 * 5)
     state = State()
     records = [Record(number, b"u", encode(done("u", f"i{number}"))) for number in range(12)]

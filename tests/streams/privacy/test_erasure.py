@@ -21,13 +21,13 @@ def erase(user: str = "ann", order: str = "o-1") -> Event:
     return Event(id=order, user=user, kind=EventKind.ERASE, ts=NOW)
 
 
-def test_what_stands_before_is_cleared_and_what_comes_after_starts_anew() -> None:
+def test_erasure_clears_what_stands_before_it() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, like(1, "bob")))
     state.exposures["ann"] = Exposure((Exposed("l", NOW - 1, "home", "m-1", ("film-1",), (1.0,)),))
     state.read_by["ann"] = Versions(("m-1",))
     folded = state.take(record(2, like(2)), record(3, erase()), record(4, like(3)), record(5, like(2, "bob")))
-    ((event, done),) = folded.receipts
+    ((event, done, _),) = folded.receipts
     assert (event.id, done.offset, done.parts) == ("o-1", 3, ("context", "open-lists", "model-versions"))
     assert done.versions == ("m-1",)
     assert folded.cleared == {"ann": "ann"}
@@ -39,24 +39,24 @@ def test_what_stands_before_is_cleared_and_what_comes_after_starts_anew() -> Non
     assert folded.triggers["ann"][0].id == "ann-3"
 
 
-def test_nobody_waits_for_a_list_of_what_was_erased() -> None:
+def test_erased_user_has_no_trigger() -> None:
     folded = State().take(record(0, like(1)), record(1, erase()))
     assert folded.triggers == {}
     assert not folded.drafts
 
 
-def test_of_somebody_not_known_there_is_a_receipt_too() -> None:
-    ((_, done),) = State().take(record(7, erase("nobody"))).receipts
+def test_unknown_user_has_a_receipt_too() -> None:
+    ((_, done, _),) = State().take(record(7, erase("nobody"))).receipts
     assert (done.parts, done.versions) == ((), ())
 
 
-def test_the_same_order_sent_again_clears_nothing_of_the_new_life() -> None:
+def test_order_sent_again_clears_nothing_more() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, erase()), record(2, like(2)))
     folded = state.take(record(3, erase()))
     assert folded.cleared == {}
     assert [x.item for x in state.context("ann").scenes["default"].recent] == ["film-2"]
-    ((_, again),) = folded.receipts
+    ((_, again, _),) = folded.receipts
     assert (again.offset, again.parts) == (1, ("context",))
 
 
@@ -66,7 +66,7 @@ def test_another_order_clears_the_new_life() -> None:
     assert state.context("ann") is EMPTY
 
 
-def test_one_order_id_of_two_people_is_two_orders() -> None:
+def test_one_order_id_of_two_users_is_two_orders() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, like(1, "bob")), record(2, erase()), record(3, erase("bob")))
     assert state.context("bob") is EMPTY
@@ -101,7 +101,7 @@ def test_however_far_back_a_crash_has_it_read_again_the_outcome_is_the_same(
     assert cut.erasures == whole.erasures
 
 
-def test_a_redelivered_order_clears_what_a_crash_left() -> None:
+def test_redelivered_order_clears_what_a_crash_left() -> None:
     state = State()
     state.take(record(0, like(1)))
     before = state.context("ann")
@@ -113,8 +113,8 @@ def test_a_redelivered_order_clears_what_a_crash_left() -> None:
     assert folded.receipts[0][1].parts == ("context",)
 
 
-def test_what_is_remembered_holds_no_id() -> None:
-    ((_, done),) = State().take(record(3, erase("a-quite-long-user-id", "an-order-id"))).receipts
+def test_record_of_an_order_holds_no_id() -> None:
+    ((_, done, _),) = State().take(record(3, erase("a-quite-long-user-id", "an-order-id"))).receipts
     kept = msgspec.msgpack.encode(done)
     assert b"user-id" not in kept
     assert b"order-id" not in kept
@@ -124,11 +124,11 @@ def test_what_is_remembered_holds_no_id() -> None:
     assert order_digest("o", "ann") != order_digest("o", "bob")
 
 
-def test_a_receipt_says_what_where_and_what_remains() -> None:
+def test_receipt_says_what_was_cleared_and_what_remains() -> None:
     state = State()
     state.take(record(0, like(1)))
-    ((event, done),) = state.take(record(1, erase())).receipts
-    made = receipt(done, event, 3, person="ann", found=("last-list@worker",), left=("prefix@model",))
+    ((event, done, _),) = state.take(record(1, erase())).receipts
+    made = receipt(done, event, 3, alias="ann", found=("last-list@worker",), left=("prefix@model",))
     assert made.cleared == ("context@ouzel.contexts/3", "last-list@worker")
     assert made.remains[:2] == ("prefix@model", "records@ouzel.events")
     assert (made.order, made.user, made.partition, made.offset) == ("o-1", "ann", 3, 1)
@@ -143,7 +143,7 @@ def test_versions_are_kept_once_and_bounded() -> None:
     assert with_version(versions, versions.names[0]) is versions
 
 
-def test_an_order_is_forwarded_among_the_persons_events() -> None:
+def test_order_is_forwarded_among_the_users_events() -> None:
     order = ErasureOrder(id="o-1", user="ann", ts=NOW + 10**9)
     (out,), dead = forward([Record(4, b"ann", encode(order)), Record(5, b"ann", None)], NOW)
     assert (out.topic, out.key, dead) == (EVENTS.name, b"ann", [])
@@ -158,6 +158,6 @@ def test_an_order_is_forwarded_among_the_persons_events() -> None:
         (None, b"", Refusal.EMPTY),
     ],
 )
-def test_what_is_no_order_is_a_dead_letter(key: bytes | None, value: bytes, code: Refusal) -> None:
+def test_invalid_order_is_a_dead_letter(key: bytes | None, value: bytes, code: Refusal) -> None:
     outputs, (letter,) = forward([Record(4, key, value)], NOW)
     assert (outputs, letter.code, letter.topic, letter.value) == ([], code, PRIVACY.name, value)

@@ -12,7 +12,7 @@ SECRET = bytes(range(SECRET_BYTES))
 
 
 @given(st.text(), st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES))
-def test_a_number_follows_from_secret_and_id(user: str, secret: bytes) -> None:
+def test_session_number_follows_from_secret_and_id(user: str, secret: bytes) -> None:
     number = Sessions(secret).number(user)
     assert 0 <= number < 2**63
     assert Sessions(secret, alone=True).number(user) == number
@@ -27,6 +27,6 @@ def test_numbers_stay_the_same_from_version_to_version() -> None:
     assert decode_value(SESSIONS, stored) == Sessions(SECRET, alone=True)
 
 
-def test_the_secret_does_not_print() -> None:
+def test_secret_does_not_print() -> None:
     assert repr(Sessions(b"quite secret")) == "Sessions(secret='***', alone=False)"
     assert "quite" not in f"{Sessions(b'quite secret')} {[Sessions(b'quite secret')]}"

@@ -36,7 +36,7 @@ def drawn(rng: np.random.Generator, utility: np.ndarray) -> int:
     ],
     ids="+".join,
 )
-def test_over_a_stream_it_is_not_worse_than_its_best_single_signal(truth, seed):
+def test_blend_is_not_worse_than_its_best_single_signal(truth, seed):
     """Whatever people follow, even what the prior weights do not expect; counted over the second half of 1,500 lists.
 
     Where one signal alone is all there is to know, learning that the others weigh 0 leaves some noise: hence 3%.
@@ -57,7 +57,7 @@ def test_over_a_stream_it_is_not_worse_than_its_best_single_signal(truth, seed):
     assert hits >= alone.max() * (0.97 if len(truth) == 1 else 1.05)
 
 
-def test_a_model_that_knows_gains_weight_and_one_that_does_not_stays_without():
+def test_useful_model_gains_weight_and_useless_one_does_not():
     rng = np.random.default_rng(1)
     knows, noisy, wrong = Blend(), Blend(), Blend()
     for _ in range(600):
@@ -82,7 +82,7 @@ def test_lists_without_the_model_do_not_move_its_weight():
     assert after.lists == 1
 
 
-def test_what_was_not_a_candidate_teaches_nothing():
+def test_like_of_no_candidate_teaches_nothing():
     blend = Blend()
     assert learn(blend, offered(np.random.default_rng(3)), "elsewhere") is blend
 
@@ -101,7 +101,7 @@ def test_weights_stay_finite_and_bounded_whatever_happens(seed, lists):
     assert len(msgspec.msgpack.encode(blend)) < 1024
 
 
-def test_a_blend_of_other_signals_keeps_what_it_knows():
+def test_blend_of_other_signals_keeps_what_it_knows():
     old = Blend(names=("trend", "gone"), weights=(0.9, 5.0), squares=(2.0, 2.0))
     weights = dict(zip(SIGNALS, weights_of(old).tolist(), strict=True))
     assert weights["trend"] == pytest.approx(0.9)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.recommendations import Entry, Source
-from streams.fold.context import sentiment
 from streams.items.catalogue import Catalogue
 from streams.ranking.blend import Blend
 from streams.ranking.pipeline import assemble

@@ -1,81 +1,140 @@
-"""A like judges the last list of its person, and only that."""
+"""Likes judge the lists that were open to them, and only those."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from schemas.events import Event, EventKind
-from streams.metrics import HITS, Metrics
+from streams.fold.attribution import MAX_OPEN, Judged
+from streams.metrics import HITS, OUTCOMES, USES, Metrics
 from streams.ranking.blend import Remembered
-from streams.serving.hit_rate import Judge, Last
+from streams.serving.hit_rate import Judge, Published
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
-LAST = Last("home", ("film-1", "film-2"), ("film-2", "film-3"), ("film-9",), REMEMBERED)
 
 
-def like(item: str | None, user: str = "ann", kind: EventKind = EventKind.LIKE, value: float | None = None) -> Event:
-    return Event(id="e", user=user, kind=kind, ts=0, item=item, value=value)
+def published(user: str = "ann", partition: int = 0, **more: Any) -> Published:
+    given: dict[str, Any] = {
+        "without_model": ("film-2", "film-3", "beyond"),
+        "popular": ("film-9",),
+        "shown": 2,
+        **more,
+    }
+    return Published(user, partition, "home", remembered=REMEMBERED, **given)
 
 
-def hits(metrics: Metrics) -> list[float]:
-    return [metrics.hits.labels(of)._value.get() for of in HITS]
+def like(item: str, position: int | None = None, *open_: str) -> Judged:
+    return Judged(open_[0] if open_ else "l1", item, position, open_ or ("l1",))
 
 
-def judged(metrics: Metrics) -> float:
-    return float(metrics.judged._value.get())
+class Bench:
+    def __init__(self, most: int = 10) -> None:
+        self.metrics = Metrics()
+        self.judge = Judge(self.metrics, most)
+        self.offset = -1
+
+    def says(self, judged: Judged, partition: int = 0) -> Published | None:
+        self.offset += 1
+        return self.judge.judge(partition, judged, self.offset)
+
+    def counts(self, name: str, label: str, values: tuple[str, ...]) -> list[float]:
+        return [self.metrics.registry.get_sample_value(name, {label: value}) or 0.0 for value in values]
+
+    @property
+    def hits(self) -> list[float]:
+        return self.counts("ouzel_list_hits_total", "of", HITS)
+
+    @property
+    def likes(self) -> list[float]:
+        return self.counts("ouzel_likes_of_lists_total", "outcome", OUTCOMES)
+
+    @property
+    def unremembered(self) -> list[float]:
+        return self.counts("ouzel_unremembered_likes_total", "use", USES)
+
+    @property
+    def judged(self) -> float:
+        return self.metrics.registry.get_sample_value("ouzel_judged_likes_total") or 0.0
 
 
 @pytest.mark.parametrize(
-    ("item", "expected"),
-    [("film-1", [1, 0, 0]), ("film-2", [1, 1, 0]), ("film-9", [0, 0, 1]), ("film-4", [0, 0, 0])],
-)
-def test_a_like_counts_for_each_that_would_have_had_it(item: str, expected: list[float]) -> None:
-    metrics = Metrics()
-    judge = Judge(metrics)
-    judge.keep("ann", LAST, 0)
-    assert judge.judge(like(item)) is LAST
-    assert (judged(metrics), hits(metrics)) == (1, expected)
-
-
-@pytest.mark.parametrize(
-    "event",
+    ("judged", "expected"),
     [
-        like("film-1", user="bob"),
-        like("film-1", kind=EventKind.VIEW),
-        like("film-1", kind=EventKind.DISMISS),
-        like("film-1", kind=EventKind.RATE, value=1.0),
-        like(None, kind=EventKind.STEER),
+        (like("film-1", 0), [1, 0, 0]),
+        (like("film-2", 1), [1, 1, 0]),
+        (like("film-9"), [0, 0, 1]),
+        (like("film-4"), [0, 0, 0]),
+        (like("beyond"), [0, 0, 0]),
     ],
 )
-def test_nothing_else_judges(event: Event) -> None:
-    metrics = Metrics()
-    judge = Judge(metrics)
-    judge.keep("ann", LAST, 0)
-    assert judge.judge(event) is None
-    assert (judged(metrics), hits(metrics)) == (0, [0, 0, 0])
+def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expected: list[float]) -> None:
+    bench, held = Bench(), published()
+    bench.judge.keep("l1", held)
+    assert bench.says(judged) is held
+    assert (bench.judged, bench.hits) == (1, expected)
+    assert bench.likes == ([1, 0] if judged.position is not None else [0, 1])
+    assert bench.unremembered == [0, 0]
 
 
-def test_the_newest_list_counts_and_those_served_long_ago_go() -> None:
-    judge = Judge(Metrics(), most=2)
-    newer = LAST._replace(scene="cart")
-    judge.keep("ann", LAST, 0)
-    judge.keep("bob", LAST, 0)
-    judge.keep("ann", newer, 0)
-    judge.keep("eve", LAST, 0)
-    assert judge.judge(like("film-1")) is newer
-    assert judge.judge(like("film-1", user="bob")) is None
+def test_rankings_are_compared_over_the_same_open_lists() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(without_model=("film-7",)))
+    bench.judge.keep("l2", published())
+    bench.says(like("film-7", None, "l2", "l1"))
+    bench.says(like("film-3", 0, "l1", "l2"))
+    assert (bench.judged, bench.hits) == (2, [1, 2, 0])
 
 
-def test_a_dropped_list_is_judged_no_more() -> None:
-    judge = Judge(Metrics())
-    judge.keep("ann", LAST, 0)
-    assert judge.drop("ann")
-    assert not judge.drop("ann")
-    assert judge.judge(like("film-1")) is None
+@pytest.mark.parametrize("lacks", [{"without_model": None, "popular": None}, {"popular": None}])
+def test_list_that_was_not_sampled_teaches_the_blend_but_is_not_compared(lacks: dict[str, Any]) -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(**lacks))
+    assert bench.says(like("film-1", 0)) is not None
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 1])
 
 
-def test_nobody_of_a_lost_partition_is_judged() -> None:
-    judge = Judge(Metrics())
-    judge.keep("ann", LAST, 0)
-    judge.keep("bob", LAST, 1)
-    judge.forget(0)
-    assert (judge.drop("ann"), judge.drop("bob")) == (False, True)
+def test_list_that_is_not_held_is_counted_not_guessed() -> None:
+    bench = Bench()
+    assert bench.says(like("film-1", 0)) is None
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1])
+
+
+def test_event_read_again_counts_once() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published())
+    assert bench.says(like("film-1", 0)) is not None
+    assert bench.judge.judge(0, like("film-1", 0), bench.offset) is None
+    assert bench.judge.judge(1, like("film-1", 0), bench.offset) is not None, "another partition has other offsets"
+    bench.judge.forget(0)
+    assert bench.judge.judge(0, like("film-1", 0), bench.offset) is None
+    assert (bench.likes, bench.unremembered) == ([2, 0], [0, 0])
+
+
+def test_lists_held_are_bounded_by_user_and_in_all() -> None:
+    bench = Bench(most=6)
+    for number in range(MAX_OPEN + 1):
+        bench.judge.keep(f"a{number}", published("ann"))
+    assert bench.says(like("x", None, "a0")) is None
+    assert bench.says(like("x", None, "a1")) is not None
+    for number in range(3):
+        bench.judge.keep(f"b{number}", published("bob"))
+    assert bench.says(like("x", None, "a1")) is None
+    assert bench.says(like("x", None, "a2")) is not None
+
+
+def test_list_that_is_made_again_is_held_once() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published())
+    bench.judge.keep("l1", published(shown=1))
+    assert bench.says(like("film-1", 0)) == published(shown=1)
+    assert bench.judge.drop("ann")
+    assert not bench.judge.drop("ann")
+    assert bench.says(like("film-1", 0)) is None
+
+
+def test_lists_of_a_lost_partition_are_dropped() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published())
+    bench.judge.keep("l2", published("bob", 1))
+    bench.judge.forget(0)
+    assert (bench.judge.drop("ann"), bench.judge.drop("bob")) == (False, True)

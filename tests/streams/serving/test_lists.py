@@ -10,13 +10,17 @@ import pytest
 
 from inference.scorers.scripted import ALL_SESSIONS, Script, ScriptedScorer
 from schemas.codec import decode
-from schemas.events import EventKind
+from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback
 from schemas.recommendations import Degraded, Source
 from schemas.scoring import Candidate, ScoreRequest, Scores
 from schemas.topics import FEEDBACK
+from streams.clock import SYSTEM
+from streams.fold.attribution import Judged
+from streams.metrics import USES
 from streams.privacy.sessions import Sessions
 from tests.support.listing import PLAIN, Bench, running
+from tests.support.patience import PATIENCE
 
 
 async def test_a_list_answers_an_event_with_the_models_part() -> None:
@@ -179,25 +183,64 @@ async def test_a_person_has_one_list_in_the_making() -> None:
     assert [one.trigger for one in bench.made("u")] == ["e0", "e1"]
 
 
-async def test_an_old_event_makes_no_list() -> None:
-    async with running(Bench(ScriptedScorer(), trigger_max_age_ms=1_000)) as bench:
-        bench.did("u", "film-1", age_ms=5_000)
-        bench.did("v", "film-1")
-        await bench.until(lambda: len(bench.made()) == 1)
-    assert bench.made()[0].user == "v"
-    assert bench.count("ouzel_stale_triggers_total") == 1
-
-
-async def test_what_a_person_likes_next_judges_the_list_and_teaches_the_blend() -> None:
+async def test_like_judges_the_list_and_teaches_the_blend_once() -> None:
     async with running(Bench(ScriptedScorer())) as bench:
         bench.did("u", "film-1")
-        await bench.until(lambda: len(bench.made()) == 1)
-        bench.did("u", bench.made()[0].entries[0].item)
+        await bench.until(lambda: bench.count("ouzel_lists_total", degraded="none") == 1)
+        item, name = bench.made()[0].entries[0].item, bench.made()[0].id
+        bench.did("u", item)
         bench.did("u", "film-2", EventKind.DISLIKE)
         await bench.until(lambda: len(bench.made()) >= 2)
+        # Read again after the partition started over: the lists are gone, and the like is counted already.
+        bench.lists.revoke(0)
+        bench.lists.assign(bench.state)
+        bench.lists.observe(0, Judged(name, item, 0, (name,)), 1)
+    assert bench.count("ouzel_likes_of_lists_total", outcome="hit") == 1
     assert bench.count("ouzel_judged_likes_total") == 1
     assert bench.count("ouzel_list_hits_total", of="list") == 1
+    assert bench.count("ouzel_unremembered_likes_total", use="blend") == 0
     assert bench.state.blend("default").lists == 1
+
+
+async def test_like_of_a_list_that_is_not_held_is_counted_and_teaches_nothing() -> None:
+    async with running(Bench(None)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.count("ouzel_lists_total", degraded="disabled") == 1)
+        bench.lists.revoke(0)
+        bench.lists.assign(bench.state)
+        bench.did("u", bench.made()[0].entries[0].item)
+        bench.did("u", "film-1")
+    assert bench.count("ouzel_likes_of_lists_total", outcome="hit") == 1
+    assert bench.count("ouzel_likes_of_lists_total", outcome="miss") == 1
+    assert bench.count("ouzel_judged_likes_total") == 0
+    assert [bench.count("ouzel_unremembered_likes_total", use=use) for use in USES] == [2, 2]
+    assert bench.state.blend("default").lists == 0
+
+
+async def test_list_is_kept_under_the_alias_that_the_fold_gave() -> None:
+    async with running(Bench(None)) as bench:
+        event = Event(id="e", user="ann", kind=EventKind.LIKE, ts=SYSTEM.now_ms() - 400, item="film-1")
+        bench.lists.trigger(0, "alias-of-ann", (event, 0, 400), SYSTEM.monotonic())
+        await bench.until(lambda: bench.count("ouzel_lists_total", degraded="disabled") == 1)
+    assert set(bench.state.exposures) == {"alias-of-ann"}
+    (made,) = bench.made()
+    assert made.user == "ann"
+    assert 400 <= made.freshness_ms < 400 + 1000 * PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("scorer", "unhonoured"), [(None, 3), (ScriptedScorer(), 0), (ScriptedScorer(vector_of=likes_the_last), 3)]
+)
+async def test_steer_events_that_the_model_cannot_read_are_counted_and_logged_once(
+    scorer: ScriptedScorer | None, unhonoured: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Bench(scorer)) as bench:
+        bench.lists.steered(2)
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(bench.made()) == 1)
+        bench.lists.steered(1)
+    assert bench.count("ouzel_unhonoured_steers_total") == unhonoured
+    assert caplog.text.count("Steer events have no effect") == (unhonoured > 0)
 
 
 async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:

@@ -9,7 +9,7 @@ from streams.serving.triggers import Trigger, Waiting
 
 
 def trigger(user: str, offset: int, patience: float = 0.0, partition: int = 0) -> Trigger:
-    return Trigger(user, "home", f"e{offset}", 0, partition, offset, patience, patience + 1.0)
+    return Trigger(user, user, "home", f"e{offset}", partition, offset, 0.0, patience, patience + 1.0)
 
 
 def test_the_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:

@@ -14,7 +14,7 @@ from schemas.events import Event, EventKind
 from streams.errors import PartitionLost
 from streams.fold.attribution import NONE, Exposed, Exposure
 from streams.fold.context import EMPTY, Context, digest, fold
-from streams.privacy.erasure import NO_VERSIONS, Erasure, order_digest, person_digest
+from streams.privacy.erasure import NO_VERSIONS, Erasure, order_digest, user_digest
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.state.changelog import Changelog, Update
@@ -167,7 +167,7 @@ async def test_a_person_is_forgotten_whole(tmp_path: Path) -> None:
         assert (state.context("ann"), state.exposure("ann"), state.versions("ann")) == (EMPTY, NONE, NO_VERSIONS)
 
 
-ERASURE = Erasure(order_digest("o", "ann"), person_digest("ann", order_digest("o", "ann")), 7, NOW, ("context",))
+ERASURE = Erasure(order_digest("o", "ann"), user_digest("ann", order_digest("o", "ann")), 7, NOW, ("context",))
 
 
 async def test_an_order_is_remembered_over_a_restart_and_then_no_more(tmp_path: Path) -> None:
