@@ -88,26 +88,26 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.app_id, **_faust_settings(settings))
+        super().__init__(settings.kafka.app_id, **_faust_settings(settings))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        self.turns = Turns(settings.turn_ms / 1000, clock.monotonic)
+        self.turns = Turns(settings.folding.turn_ms / 1000, clock.monotonic)
         self.board = Board(clock.monotonic)
         self.needs = EVERYTHING if self._whole else FOLDING
         self.surveyor = Surveyor(
-            lambda: client_options(settings),
+            lambda: client_options(settings.kafka),
             self.needs,
-            settings.app_id,
+            settings.kafka.app_id,
             clock=clock,
             tell=self._surveyed,
             unreached=lambda conditions: self.board.found("reach", conditions),
             failed=self.metrics.failed_looks.inc,
         )
         self._survey = Survey()
-        self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.unknown_items))
+        self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.graph.unknown_items))
         self.graph = ItemGraph(self.catalogue.index)
-        drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
+        drain_s = settings.kafka.rebalance_timeout_s * DRAIN_SHARE
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.rejections = Rejections(self.metrics)
@@ -124,10 +124,10 @@ class WorkerApp(faust.App):
             may_clear=self.items.caught_up.is_set,
         )
         self.transport = BatchTransport(
-            [URL(f"kafka://{each}") for each in addresses(settings)],
+            [URL(f"kafka://{each}") for each in addresses(settings.kafka)],
             self,
             [self.lanes, self.counting] if self._whole else [self.lanes],
-            settings.fetch_wait_ms,
+            settings.kafka.fetch_wait_ms,
             lost=self.lost,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load, refuse=self.owner.refuse)
@@ -145,21 +145,21 @@ class WorkerApp(faust.App):
             self.waits_for,
             self.unserved,
             self.refresh,
-            per_second=settings.web_max_per_second,
+            per_second=settings.web.max_per_second,
             clock=clock,
         )
 
     def _new_web(self) -> Any:
         refused = self.metrics.refused_requests
-        return GuardedWeb(self, Guard(self.settings, self.clock, lambda why: refused.labels(why).inc()))
+        return GuardedWeb(self, Guard(self.settings.web, self.clock, lambda why: refused.labels(why).inc()))
 
     @property
     def _whole(self) -> bool:
-        return self.settings.duties == ALL_DUTIES
+        return self.settings.folding.duties == ALL_DUTIES
 
     async def on_start(self) -> None:
         await super().on_start()
-        alias = alias_with(self.settings.pseudonym_key.reveal())
+        alias = alias_with(self.settings.privacy.pseudonym_key.reveal())
         lists = self._start_lists(alias) if self._whole else None
         self._plane = Plane(
             settings=self.settings,
@@ -189,7 +189,7 @@ class WorkerApp(faust.App):
         return Lane(partition, source, self._plane)
 
     def _counting(self, partition: int, source: Source) -> Counting:
-        interval = self.settings.counting_interval_s
+        interval = self.settings.graph.counting_interval_s
         return Counting(partition, source, self.owner, self.clock, interval, lost=self.lost)
 
     def lost(self, topic: str, partition: int, first: int, count: int) -> None:
@@ -200,7 +200,7 @@ class WorkerApp(faust.App):
     def _surveyed(self, survey: Survey) -> None:
         """The brokers said how everything is."""
         before, self._survey = self._survey, survey
-        self.board.found(SURVEY, assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
+        self.board.found(SURVEY, assess(survey, self.needs, self.settings.kafka.app_id, user_of(self.settings.kafka)))
         for lane in self.lanes.lanes.values():
             lane.look(survey.id_of(EVENTS.name))
         known_id = before.id_of(COVISITS.name)
@@ -228,10 +228,10 @@ class WorkerApp(faust.App):
         lists = Lists(
             settings=self.settings,
             ranking=Ranking(
-                length=self.settings.list_length,
-                rescored=self.settings.rescored,
-                exploration=self.settings.exploration,
-                seen=self.settings.seen_rules(),
+                length=self.settings.lists.length,
+                rescored=self.settings.lists.rescored,
+                exploration=self.settings.lists.exploration,
+                seen=self.settings.lists.seen_rules(),
             ),
             catalogue=self.catalogue,
             graph=self.graph,
@@ -240,7 +240,7 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=self.clock,
             alias=alias,
-            turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
+            turns=Turns(self.settings.folding.turn_ms / 1000, self.clock.monotonic),
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),
@@ -256,8 +256,8 @@ class WorkerApp(faust.App):
                 catalogue=self.catalogue,
                 popularity=self.graph.events,
                 scorer=self._scorer,
-                batch=self.settings.describe_batch,
-                timeout_s=self.settings.describe_timeout_s,
+                batch=self.settings.model.describe_batch,
+                timeout_s=self.settings.model.describe_timeout_s,
                 metrics=self.metrics,
                 clock=self.clock,
                 busy=lists.busy,
@@ -385,7 +385,7 @@ class WorkerApp(faust.App):
         if not self._whole:
             return
         try:
-            async with asyncio.timeout(self.settings.warm_up_s):
+            async with asyncio.timeout(self.settings.graph.warm_up_s):
                 await self.items.caught_up.wait()
                 await self.neighbours.caught_up.wait()
         except TimeoutError:
@@ -401,7 +401,7 @@ class WorkerApp(faust.App):
         while not self.items.caught_up.is_set() and self.items.records > read:
             read = self.items.records
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.warm_up_s):
+                async with asyncio.timeout(self.settings.graph.warm_up_s):
                     await self.items.caught_up.wait()
         await self.neighbours.run()
 
@@ -418,11 +418,11 @@ class WorkerApp(faust.App):
     def _reader(self) -> Reader:
         return paced(
             Reader(
-                **client_options(self.settings),
+                **client_options(self.settings.kafka),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=100,
-                max_partition_fetch_bytes=self.settings.fetch_max_mb * 1024 * 1024,
+                max_partition_fetch_bytes=self.settings.kafka.fetch_max_mb * 1024 * 1024,
             )
         )
 
@@ -438,7 +438,7 @@ class WorkerApp(faust.App):
             consumer=self._reader,
             nonce=secrets.token_bytes(16),
             now_ms=self.clock.now_ms,
-            max_age_ms=self.settings.state_max_age_s * 1000,
+            max_age_ms=self.settings.state.max_age_s * 1000,
             turns=self.turns,
             check=check_entry,
             refuse=self._refuse_state,
@@ -450,9 +450,9 @@ def create_app(
     settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
 ) -> WorkerApp:
     """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
-    if not settings.state_dir.exists():  # one that is there may be of use to others; what is ours in it is closed
-        private_folder(settings.state_dir)
-    private_folder(settings.state_dir / settings.app_id)
+    if not settings.state.dir.exists():  # one that is there may be of use to others; what is ours in it is closed
+        private_folder(settings.state.dir)
+    private_folder(settings.state.dir / settings.kafka.app_id)
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
 
 
@@ -464,24 +464,24 @@ def _static_member(instance: str) -> dict[str, Any]:
 def _faust_settings(settings: Settings) -> dict[str, Any]:
     return {
         "autodiscover": False,
-        "datadir": str(settings.state_dir),
-        "broker_session_timeout": settings.session_timeout_s,
-        "broker_rebalance_timeout": settings.rebalance_timeout_s,
-        "broker_heartbeat_interval": settings.heartbeat_s,
-        "broker_request_timeout": max(90.0, settings.session_timeout_s * 2),
-        "broker_commit_interval": settings.commit_interval_s,
-        **_static_member(settings.group_instance),
+        "datadir": str(settings.state.dir),
+        "broker_session_timeout": settings.kafka.session_timeout_s,
+        "broker_rebalance_timeout": settings.kafka.rebalance_timeout_s,
+        "broker_heartbeat_interval": settings.kafka.heartbeat_s,
+        "broker_request_timeout": max(90.0, settings.kafka.session_timeout_s * 2),
+        "broker_commit_interval": settings.kafka.commit_interval_s,
+        **_static_member(settings.kafka.group_instance),
         "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": settings.fetch_max_mb * 1024 * 1024,
+        "consumer_max_fetch_size": settings.kafka.fetch_max_mb * 1024 * 1024,
         "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
         "producer_max_batch_size": BATCH_BYTES,
         "producer_request_timeout": SEND_SECONDS,
         "stream_wait_empty": False,
         "topic_allow_declare": False,
         "topic_disable_leader": True,
-        "web_host": settings.web_host,
-        "web_bind": settings.web_host,
-        "web_port": settings.web_port,
+        "web_host": settings.web.host,
+        "web_bind": settings.web.host,
+        "web_port": settings.web.port,
         "worker_redirect_stdouts": False,
-        **faust_options(settings),
+        **faust_options(settings.kafka),
     }

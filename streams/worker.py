@@ -104,7 +104,7 @@ class _Foreground(faust.Worker):
 
 def _check_port(settings: Settings) -> None:
     """Raise `BadSetting` if nobody can listen where the worker's pages are to be."""
-    host, port = settings.web_host, settings.web_port
+    host, port = settings.web.host, settings.web.port
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:

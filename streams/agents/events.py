@@ -226,7 +226,7 @@ class Lane:
         survey = await plane.survey()
         self._check_partitions(survey)
         await plane.turns.next()  # to open a store is a unit of its own
-        store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
+        store = open_store(folder_of(settings, self.partition), settings.state.block_cache_mb)
         state: PartitionState | None = None
         try:
             changelog = plane.changelog(self.partition, store)
@@ -235,13 +235,13 @@ class Lane:
                 self.partition,
                 store,
                 changelog,
-                cached=settings.cached_people,
+                cached=settings.state.cached_people,
                 now_ms=plane.clock.now_ms,
-                pause=settings.write_interval_s,
+                pause=settings.state.write_interval_s,
                 turns=plane.turns,
             )
             await state.recall()
-            state.check_key(fingerprint(settings.pseudonym_key.reveal()))
+            state.check_key(fingerprint(settings.privacy.pseudonym_key.reveal()))
             if plane.secret is not None:
                 await state.begin_sessions(plane.secret())
             state.take_marking(plane.markings)
@@ -279,7 +279,7 @@ class Lane:
     async def _begin(self, state: PartitionState, survey: Survey) -> int:
         """Go to where the state ends, or to the first record that is still there; the offset."""
         self._topic, self._recreated = survey.id_of(EVENTS.name), False
-        take = self._plane.settings.recreated_events == TAKE
+        take = self._plane.settings.folding.recreated_events == TAKE
         end = (await self._direct.available(self.partition)).end
         self._base = state.follow(self._topic, end, rewound=self._rewound, take=take)
         rewound, self._rewound = self._rewound, False
@@ -312,7 +312,7 @@ class Lane:
                     task.cancel()
 
     async def _pump(self, state: PartitionState, start: int) -> None:
-        plane, limit = self._plane, self._plane.settings.batch_max_events
+        plane, limit = self._plane, self._plane.settings.folding.batch_max_events
         following = gathered = self._following = start
         due = 0.0
         written: asyncio.Future[None] | None = None
@@ -324,7 +324,7 @@ class Lane:
                 if written is not None:
                     await written  # what is not durable is never more than was gathered twice
                 written = await state.gather(following - 1)
-                gathered, due = following, now + plane.settings.write_interval_s
+                gathered, due = following, now + plane.settings.state.write_interval_s
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
                 fetched = await self._fetch(limit, patience)
@@ -395,10 +395,10 @@ class Lane:
             state,
             partition=self.partition,
             now_ms=now_ms,
-            oldest_ms=now_ms - self._plane.settings.trigger_max_age_ms,
-            accepted_from_ms=self._plane.settings.oldest_event_ms,
-            window_ms=self._plane.settings.attribution_window_ms,
-            tell=self._plane.settings.duties == ALL_DUTIES,
+            oldest_ms=now_ms - self._plane.settings.lists.trigger_max_age_ms,
+            accepted_from_ms=self._plane.settings.folding.oldest_event_ms,
+            window_ms=self._plane.settings.folding.attribution_window_ms,
+            tell=self._plane.settings.folding.duties == ALL_DUTIES,
             alias=self._plane.alias,
             clock=turns.clock,
             until=turns.until,
@@ -472,10 +472,12 @@ class Lane:
     async def _sweep(self, state: PartitionState) -> None:
         plane, settings = self._plane, self._plane.settings
         sweep = Sweep(
-            settings.sweep_step, int(settings.context_expiry_days * 86_400_000), settings.attribution_window_ms
+            settings.state.sweep_step,
+            int(settings.state.context_expiry_days * 86_400_000),
+            settings.folding.attribution_window_ms,
         )
         while True:
-            await asyncio.sleep(settings.sweep_interval_s)
+            await asyncio.sleep(settings.state.sweep_interval_s)
             await plane.turns.next()
             forgotten, closed = sweep.step(state, plane.clock.now_ms(), plane.turns.over)
             state.touch()
@@ -519,4 +521,4 @@ def _offset(record: Any) -> int:
 
 
 def folder_of(settings: Settings, partition: int) -> Path:
-    return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
+    return settings.state.dir / settings.kafka.app_id / f"{CONTEXTS.name}-{partition}"

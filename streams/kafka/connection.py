@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BadSetting
-from streams.settings import Settings
+from streams.settings import Kafka
 
 PAUSE_SECONDS = 0.2
 """Between two tries to learn which brokers there are, while none answers."""
@@ -105,19 +105,19 @@ def paced(client: C) -> C:
     return client
 
 
-def addresses(settings: Settings) -> list[str]:
+def addresses(settings: Kafka) -> list[str]:
     """The brokers as host:port."""
     return [address.strip() for address in settings.brokers.split(",") if address.strip()]
 
 
-def user_of(settings: Settings) -> str:
+def user_of(settings: Kafka) -> str:
     """Who the worker is to the brokers, for messages."""
     if settings.security.startswith("sasl"):
         return f"User {settings.sasl_username}"
     return f"The owner of {settings.ssl_cert}" if settings.ssl_cert else "User ANONYMOUS"
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: Kafka) -> dict[str, Any]:
     """Keyword arguments for an aiokafka client."""
     options: dict[str, Any] = {
         "bootstrap_servers": addresses(settings),
@@ -143,7 +143,7 @@ def _no_login(record: logging.LogRecord) -> bool:
     return not any(type(each).__name__.startswith("SaslAuthenticateRequest") for each in arguments)
 
 
-def faust_options(settings: Settings) -> dict[str, Any]:
+def faust_options(settings: Kafka) -> dict[str, Any]:
     """Keyword arguments for a Faust app."""
     options: dict[str, Any] = {"broker": [f"kafka://{address}" for address in addresses(settings)]}
     context = _ssl_context(settings)
@@ -160,7 +160,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+def _ssl_context(settings: Kafka) -> ssl.SSLContext | None:
     if not settings.security.endswith("ssl"):
         return None
     try:

@@ -124,7 +124,7 @@ class Lists:
         self._alias = alias
         self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
-        self._waiting = Waiting(settings.max_waiting)
+        self._waiting = Waiting(settings.lists.max_waiting)
         self._postponed = 0
         self._told_at = float("-inf")
         self._busy: dict[str, Trigger] = {}
@@ -160,13 +160,13 @@ class Lists:
         """Ask for a list that answers `event`. An event too old to matter to anybody's screen makes none."""
         settings, now = self._settings, self._clock.monotonic()
         age = self._clock.now_ms() - event.ts
-        if age > settings.trigger_max_age_ms:
+        if age > settings.lists.trigger_max_age_ms:
             self._metrics.stale.inc()
             return
         # An age of the whole deadline is a backlog or a clock that is behind: no haste makes that good.
-        spent = age if 0 < age < settings.list_deadline_ms else 0
-        deadline = now + (settings.list_deadline_ms - spent) / 1000
-        patience = min(now + settings.patience_ms / 1000, deadline)
+        spent = age if 0 < age < settings.lists.deadline_ms else 0
+        deadline = now + (settings.lists.deadline_ms - spent) / 1000
+        patience = min(now + settings.lists.patience_ms / 1000, deadline)
         replaced, given_up = self._waiting.add(
             Trigger(event.user, event.scene, event.id, event.ts, partition, offset, patience, deadline)
         )
@@ -217,7 +217,7 @@ class Lists:
     async def run(self) -> None:
         """Make lists until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._settings.scoring_slots):
+            for _ in range(self._settings.lists.scoring_slots):
                 tasks.create_task(self._serve())
             tasks.create_task(self._hurry())
 

@@ -23,9 +23,9 @@ def set_aside(held: Collection[Path], settings: Settings, now_ms: int) -> list[P
 
     Renaming takes no time, so that no partition can be assigned between a look at `held` and the end of this.
     """
-    base = settings.state_dir / settings.app_id
+    base = settings.state.dir / settings.kafka.app_id
     for folder in base.glob(f"{CONTEXTS.name}-*"):
-        if folder not in held and now_ms - _written_ms(folder) > settings.state_max_age_s * 1000:
+        if folder not in held and now_ms - _written_ms(folder) > settings.state.max_age_s * 1000:
             folder.rename(base / f"{ASIDE}{folder.name}-{now_ms}")
             log.info("%s was left of a partition that is not ours; removed", folder.name)
     return list(base.glob(f"{ASIDE}*"))

@@ -16,7 +16,7 @@ from faust.web.drivers import aiohttp as driver
 
 from streams.clock import Clock
 from streams.secret import Secret
-from streams.settings import Settings, variable
+from streams.settings import Web, variable
 from streams.web.loopback import is_loopback, name_in, neighbourhood
 from streams.web.rate import Buckets
 from streams.web.visitors import IDLE_SECONDS, MAX_HEADER_BYTES, MAX_LINE_BYTES, Site, Visitor, Visitors
@@ -79,10 +79,10 @@ def misdirected(hosts: list[str]) -> bool:
     return not all(is_loopback(name_in(host)) for host in hosts)
 
 
-def guard(settings: Settings, clock: Clock, refused: Refused) -> Any:
+def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
     """The middleware: name, token, body; and for what is refused, the rate of its address."""
-    token = settings.web_token
-    refusals = Buckets(settings.web_max_per_second, MAX_ADDRESSES)
+    token = settings.token
+    refusals = Buckets(settings.max_per_second, MAX_ADDRESSES)
 
     def objection(request: web.Request, authorized: bool) -> Refusal | None:
         # A page of another site can have its name resolve to this machine. It is then asked for under that name, by a
@@ -139,9 +139,9 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
 class Guard:
     """An application behind the guard, and where it listens; `refused` is called with why a request was refused."""
 
-    def __init__(self, settings: Settings, clock: Clock, refused: Refused) -> None:
+    def __init__(self, settings: Web, clock: Clock, refused: Refused) -> None:
         self._settings = settings
-        self._visitors = Visitors(settings.web_max_connections, clock.monotonic, lambda: refused("connections"))
+        self._visitors = Visitors(settings.max_connections, clock.monotonic, lambda: refused("connections"))
         self._refused = refused
         self.application = web.Application(
             middlewares=[guard(settings, clock, refused)], client_max_size=MAX_BODY_BYTES
@@ -151,7 +151,7 @@ class Guard:
 
     def site(self) -> web.BaseSite:
         """Where it listens, once the runner is set up."""
-        return Site(self.runner, self._settings.web_host, self._settings.web_port, self._visitor)
+        return Site(self.runner, self._settings.host, self._settings.port, self._visitor)
 
     def _visitor(self, server: web.Server) -> Visitor:
         return Visitor(

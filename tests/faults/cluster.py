@@ -11,7 +11,7 @@ from typing import Any
 
 from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
-from streams.settings import Secret
+from streams.secret import Secret
 from tests.support.patience import PATIENCE
 
 USER = "faulty-worker"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
-from streams.settings import Secret
+from streams.secret import Secret
 
 USER = "ouzel-worker"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from inference.triton.ports import free_ports
-from streams.settings import Secret, throwaway, to_environment
+from streams.secret import Secret
+from streams.settings import throwaway, to_environment
 from tests.support.patience import PATIENCE
 
 COMMAND = [sys.executable, "-c", "from streams import worker; raise SystemExit(worker.run())"]

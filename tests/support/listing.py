@@ -92,7 +92,7 @@ class Bench:
         for film in films():
             catalogue.add(film)
         self.lists = Lists(
-            settings=Settings(**settings),  # type: ignore[arg-type]
+            settings=Settings.make(**settings),  # type: ignore[arg-type]
             ranking=ranking,
             catalogue=catalogue,
             graph=ItemGraph(catalogue.index),

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from inference.triton.ports import free_ports
 from streams.app import WorkerApp, create_app
-from streams.settings import Secret, Settings
+from streams.secret import Secret
+from streams.settings import Settings
 from tests.support.patience import PATIENCE
 
 TOKEN = "a-token-of-the-tests"
@@ -83,7 +84,7 @@ async def serving(folder: Path, *, token: str = TOKEN, **settings: object) -> As
     """The pages of a worker that has no broker yet."""
     port = free_ports(1)[0]
     given: dict[str, Any] = {"state_dir": folder, "web_port": port, "web_token": Secret(token), **settings}
-    app: WorkerApp = create_app(Settings(**given))
+    app: WorkerApp = create_app(Settings.make(**given))
     web: Any = app.web
     web.init_server()
     await web.start_server()

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from streams.errors import BadSetting
 from streams.fold.batch import fold_batch
 from streams.privacy.pseudonyms import alias_with, fingerprint, same
-from streams.settings import Secret, Settings
+from streams.secret import Secret
+from streams.settings import Settings
 from tests.streams.fold.test_batch import NOW, WINDOW, State, like, record
 from tests.streams.privacy.test_erasure import erase
 
@@ -33,7 +34,7 @@ def test_without_a_key_people_keep_their_ids() -> None:
 @pytest.mark.parametrize("key", ["short", "x" * 65, "ü" * 40])
 def test_a_key_that_is_no_key_is_refused_without_being_said(key: str) -> None:
     with pytest.raises(BadSetting, match="OUZEL_PSEUDONYM_KEY") as refused:
-        Settings(pseudonym_key=Secret(key))
+        Settings.make(pseudonym_key=Secret(key))
     assert key not in str(refused.value)
 
 
