@@ -33,16 +33,19 @@ from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.connection import addresses, client_options, faust_options, paced, user_of
-from streams.kafka.faust_transport import BatchConsumer, BatchTransport, Source, learn
+from streams.kafka.faust_transport import BatchConsumer, BatchTransport, Source
 from streams.kafka.fetcher import Reader
+from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica
+from streams.log_limit import Seldom
 from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import Alias, alias_with
 from streams.private import private_folder
 from streams.ranking.pipeline import Ranking
 from streams.rejections import Rejections
+from streams.retry import Pauses, logged, retry
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
@@ -62,6 +65,9 @@ BATCH_BYTES = 256 * 1024
 
 SEND_SECONDS = 60.0
 """How long a send is tried again before whoever waits for it starts over."""
+
+RETRY_SECONDS = 1.0
+"""Between two tries to publish what an agent sends."""
 
 LINES_SECONDS = 10.0
 """Between two looks for log lines that are due."""
@@ -111,6 +117,7 @@ class WorkerApp(faust.App):
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.rejections = Rejections(self.metrics)
+        self._lines = Seldom(log, clock.monotonic)
         self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(
@@ -349,15 +356,14 @@ class WorkerApp(faust.App):
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     async def _publish_surely(self, outputs: list[Output], what: str) -> None:
-        """Publish; try until it is done."""
-        while outputs:
-            try:
-                await self.publish(outputs)
-            except Exception as error:
-                log.error("%s could not be published (%s); trying again", what, type(error).__name__)
-                await asyncio.sleep(1.0)
-            else:
-                return
+        """Publish the outputs; retry until it succeeds."""
+        if outputs:
+            await retry(
+                lambda: self.publish(outputs),
+                pauses=Pauses(RETRY_SECONDS),
+                clock=self.clock,
+                failed=logged(self._lines, f"{what} could not be published"),
+            )
 
     async def _flush_lines(self) -> None:
         while True:

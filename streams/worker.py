@@ -26,13 +26,8 @@ COLLECT_AFTER = 50_000, 20, 100
 END_SECONDS = 17.0
 """From the signal to the end at the latest: a worker is gone within 20 s."""
 
-RETRYING = (
-    "streams.kafka.faust_transport",
-    "streams.agents.covisits",
-    "streams.agents.neighbours",
-    "streams.kafka.publisher",
-)
-"""Modules that try again what failed, and say so each time."""
+RETRYING = ("streams.kafka.faust_transport",)
+"""Modules that log each failure of work that they retry. The others limit their lines (`streams.log_limit`)."""
 
 LOGGING: dict[str, Any] = {
     "version": 1,

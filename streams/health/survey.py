@@ -64,7 +64,7 @@ class Surveyor:
             while True:
                 with contextlib.suppress(KafkaError):
                     await self.fresh()
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._clock.sleep(LOOK_SECONDS)
         finally:
             await self._close()
 

@@ -33,6 +33,7 @@ from streams.health.failures import describe
 from streams.health.losses import Lost, report
 from streams.kafka.connection import paced
 from streams.kafka.fetcher import COMMITTED, Fetched, fetched, tolerate
+from streams.kafka.partitions import learn, of_topic
 from streams.kafka.recreated_topics import Range
 from streams.log_limit import Seldom
 
@@ -401,14 +402,6 @@ class BatchConsumer(driver.Consumer):
         return True
 
 
-def learn(client: Any, partitions: Mapping[str, int]) -> None:
-    """Have an aiokafka client ask for the topics again if any has another number of partitions than it knows: where a
-    topic was missing or not to be read, it knows of none."""
-    known = client.cluster.partitions_for_topic
-    if any(len(known(topic) or ()) != count for topic, count in partitions.items() if topic in client._topics):
-        client.force_metadata_update()
-
-
 class TopicSource:
     """The `Source` of one topic's lanes."""
 
@@ -480,8 +473,3 @@ class BatchTransport(driver.Transport):
         self.lanes = lanes
         self.fetch_wait_ms = fetch_wait_ms
         self.lost = lost
-
-
-def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:
-    """The partitions of one topic among `tps`, ascending."""
-    return sorted(tp.partition for tp in tps if tp.topic == topic)

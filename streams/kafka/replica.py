@@ -5,15 +5,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Refusal, Refused
 from streams.clock import Clock
 from streams.dead_letters import Placed
 from streams.errors import StreamsError
-from streams.health.failures import describe
+from streams.kafka.partitions import partitions_of
 from streams.log_limit import Seldom
+from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ READ_RECORDS = 500
 """Records that are taken from the consumer in one go: some milliseconds."""
 
 PAUSE_SECONDS = 1.0
+"""Before the topic is asked for again, or followed again after an error."""
 
 Apply = Callable[[int, bytes, bytes | None], None]
 """Take in one record: its partition, key and value. A value of None withdraws."""
@@ -60,18 +61,19 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
-        self._lines = Seldom(log)
+        self._lines = Seldom(log, clock.monotonic)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._again = False
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, StreamsError) as error:
-                why = "; ".join(describe(error))
-                self._lines.warning(why, f"{self.topic} cannot be followed ({why}); trying again until it can be")
-                await asyncio.sleep(PAUSE_SECONDS)
+        while True:  # `_follow` returns when the topic is to be read again
+            await retry(
+                self._follow,
+                pauses=Pauses(PAUSE_SECONDS),
+                clock=self._clock,
+                failed=logged(self._lines, f"{self.topic} cannot be followed"),
+                errors=(KafkaError, StreamsError),
+            )
 
     def again(self) -> None:
         """Read the topic from its start: it was recreated, or has more partitions."""
@@ -87,7 +89,8 @@ class Replica:
         consumer = self._new_consumer()
         try:
             await consumer.start()
-            tps = await _partitions(consumer, self.topic)
+            while not (tps := await partitions_of(consumer, self.topic)):
+                await self._clock.sleep(PAUSE_SECONDS)  # the survey says that it is missing, or not ours to read
             consumer.assign(tps)
             began = self._clock.monotonic()
             ends = await consumer.end_offsets(tps)
@@ -124,13 +127,3 @@ class Replica:
         awaited = self._awaited.get(record.key)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
-
-
-async def _partitions(consumer: Any, topic: str) -> list[Any]:
-    """The partitions of `topic`, once it exists and we may see it; until then the survey says what is missing."""
-    while True:
-        found = await consumer._client.fetch_all_metadata()
-        partitions = found.partitions_for_topic(topic)
-        if partitions:
-            return [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        await asyncio.sleep(PAUSE_SECONDS)

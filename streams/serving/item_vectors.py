@@ -5,7 +5,6 @@ small while people wait for lists, and never longer than about `BATCH_SECONDS`, 
 turn. Where the model fails it pauses and goes on; lists are made without affinity for the items that wait.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
@@ -17,6 +16,7 @@ from streams.clock import Clock
 from streams.items.catalogue import Catalogue
 from streams.log_limit import Seldom
 from streams.metrics import Metrics
+from streams.retry import Pauses
 from streams.serving.outage import Outage
 from streams.serving.progress import Progress, spoken
 
@@ -74,17 +74,16 @@ class Describing:
         self._outage = Outage("items wait to be read", clock.monotonic)
 
     async def run(self) -> None:
-        pause = FIRST_PAUSE
+        pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             asked = self._next()
             self._telling.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
             if not asked:
-                await asyncio.sleep(IDLE_SECONDS)
+                await self._clock.sleep(IDLE_SECONDS)
             elif await self._describe(asked):
-                pause = FIRST_PAUSE
+                pauses.reset()
             else:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                await self._clock.sleep(pauses.next())
 
     def _next(self) -> dict[int, int]:
         vectors, now = self._catalogue.vectors, self._clock.monotonic()
