@@ -42,6 +42,7 @@ from streams.metrics import Metrics
 from streams.privacy.erasure import receipt
 from streams.privacy.pseudonyms import Alias, fingerprint, same
 from streams.privacy.sessions import PREFIX
+from streams.retry import Pauses, retry
 from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.expiry import Sweep
@@ -127,7 +128,7 @@ class Lane:
         self._owed: int | None = None
         self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
         self._stopping = False
-        self._pause = FIRST_PAUSE
+        self._pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._following = -1
         """The next offset to fold while the lane serves; -1 while it does not."""
         self._behind = math.nan
@@ -191,20 +192,24 @@ class Lane:
             await asyncio.sleep(LAG_SECONDS)
 
     async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                await self._live()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
-                    with suppress(KafkaError):
-                        await self._plane.survey()
-                self._failed(error)
-                await asyncio.sleep(self._pause)
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        await retry(
+            self._try,
+            pauses=self._pauses,
+            clock=self._plane.clock,
+            failed=self._failed,
+            wanted=lambda: not self._stopping,
+        )
 
-    def _failed(self, error: Exception) -> None:
+    async def _try(self) -> None:
+        try:
+            await self._live()
+        except Exception as error:
+            if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
+                with suppress(KafkaError):
+                    await self._plane.survey()
+            raise
+
+    def _failed(self, error: Exception, pause: float) -> None:
         cause = cause_of(error)
         self._plane.metrics.restarts.labels(cause).inc()
         if cause == "recreated":
@@ -213,7 +218,7 @@ class Lane:
         at = "" if self._next < 0 else f" at offset {self.committable}"
         text = (
             f"Partition {self.partition} of {EVENTS.name}: starting over from what is durable{at}, in "
-            f"{self._pause:.1f} s, after {'; '.join(describe(error))}"
+            f"{pause:.1f} s, after {'; '.join(describe(error))}"
         )
         if isinstance(error, UNSERVED):
             text = str(error)  # it names topic, partition and the next step
@@ -359,7 +364,7 @@ class Lane:
                 await written
                 await self._settle(state, folded, found)
             self._count(folded, records, plane.clock.monotonic() - began)
-            self._pause = FIRST_PAUSE
+            self._pauses.reset()
             plane.board.found(self._name, ())
         await (await state.gather(following - 1))
 
