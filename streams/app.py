@@ -33,8 +33,9 @@ from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.connection import addresses, client_options, faust_options, paced, user_of
-from streams.kafka.faust_transport import BatchConsumer, BatchTransport, Source
+from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
+from streams.kafka.lanes import Source
 from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica

@@ -26,7 +26,7 @@ COLLECT_AFTER = 50_000, 20, 100
 END_SECONDS = 17.0
 """From the signal to the end at the latest: a worker is gone within 20 s."""
 
-RETRYING = ("streams.kafka.faust_transport",)
+RETRYING = ("streams.kafka.consumer_thread", "streams.kafka.faust_transport")
 """Modules that log each failure of work that they retry. The others limit their lines (`streams.log_limit`)."""
 
 LOGGING: dict[str, Any] = {
@@ -60,7 +60,7 @@ LOGGING: dict[str, Any] = {
         # Its lines at info show tables of partitions at each step of a rebalance; ours say what came of it.
         "faust": {"level": "WARNING"},
         "mode": {"level": "WARNING"},
-        "streams.kafka.faust_transport": {"level": "WARNING"},
+        **{name: {"level": "WARNING"} for name in RETRYING},
     },
 }
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""

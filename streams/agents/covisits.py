@@ -12,7 +12,7 @@ from streams.agents.neighbours import Owner
 from streams.clock import Clock
 from streams.errors import Rewound
 from streams.health.losses import Lost, report
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 from streams.kafka.recreated_topics import start_at
 from streams.log_limit import Seldom
 from streams.retry import Pauses, logged, retry

@@ -35,7 +35,7 @@ from streams.health.board import Board
 from streams.health.conditions import NOT_ASKED, Condition, Survey, too_few
 from streams.health.failures import cause_of, describe, topic_of
 from streams.health.losses import report
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 from streams.kafka.publisher import Output
 from streams.kafka.recreated_topics import Rebased, start_at
 from streams.metrics import Metrics

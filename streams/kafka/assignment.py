@@ -1,10 +1,10 @@
-"""All lanes of one topic, as the transport sees them (`streams.kafka.faust_transport.Lanes`)."""
+"""All lanes of one topic, as the transport sees them (`streams.kafka.lanes.Lanes`)."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 
 
 class OneLane(Protocol):
