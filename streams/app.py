@@ -13,26 +13,27 @@ from yarl import URL
 
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
-from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
 from streams.agents.covisits import Counting
-from streams.agents.erasure_orders import forward
 from streams.agents.events import Lane, Plane, folder_of
-from streams.agents.items import refused, stock
+from streams.agents.faust_agents import add_agents
+from streams.agents.items import stock
 from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
+from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
 from streams.health.board import SURVEY, Board
-from streams.health.conditions import CAUSES, EVERYTHING, FOLDING, Survey, assess
+from streams.health.conditions import EVERYTHING, FOLDING, Survey, assess
 from streams.health.losses import report
 from streams.health.survey import Surveyor
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
-from streams.kafka.connection import addresses, client_options, faust_options, paced, user_of
+from streams.kafka.connection import addresses, client_options, paced, user_of
+from streams.kafka.faust_settings import faust_settings
 from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
 from streams.kafka.lanes import Source
@@ -55,17 +56,10 @@ from streams.state.orphans import set_aside
 from streams.state.records import check_entry
 from streams.state.store import Store
 from streams.turns import Turns, watch
-from streams.unreadable import original
 from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages
 
 log = logging.getLogger(__name__)
-
-BATCH_BYTES = 256 * 1024
-"""Records to one partition that are sent together."""
-
-SEND_SECONDS = 60.0
-"""How long a send is tried again before whoever waits for it starts over."""
 
 RETRY_SECONDS = 1.0
 """Between two tries to publish what an agent sends."""
@@ -82,9 +76,6 @@ DRAIN_SHARE = 0.4
 MARK = 2_000
 """Items that are marked in one go; each takes a microsecond or two."""
 
-TAKE = 2_000
-"""Records of a topic on Faust's standard path that an agent takes at once."""
-
 
 class WorkerApp(faust.App):
     """The app of one worker and everything in it.
@@ -95,7 +86,7 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.kafka.app_id, **_faust_settings(settings))
+        super().__init__(settings.kafka.app_id, **faust_settings(settings))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
@@ -146,7 +137,7 @@ class WorkerApp(faust.App):
             # Registered so that the group subscribes to it; no stream reads it, the lanes do.
             self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
-            self._add_agents()
+            add_agents(self, clock=clock, turns=self.turns, letters=self._letters, publish=self._publish_surely)
         add_pages(
             self,
             self.metrics,
@@ -294,67 +285,21 @@ class WorkerApp(faust.App):
         """What keeps the worker from its work, a sentence each, with the next step."""
         return [condition.text for condition in self.board.current()]
 
-    def refresh(self) -> None:
-        """Set the gauges that are read rather than counted."""
-        self.metrics.lag.clear()
-        self.metrics.uncounted.clear()
-        self.metrics.state_bytes.clear()
-        self.metrics.ready.set(not self.waits_for() and not self.unserved())
-        counts = {**{("", cause): 0 for cause in CAUSES}, **self.board.counts()}
-        self.metrics.unserved.clear()
-        for (topic, cause), count in counts.items():
-            self.metrics.unserved.labels(topic, cause).set(count)
-        for counting in self.counting.lanes.values():
-            if counting.lag is not None:
-                self.metrics.uncounted.labels(str(counting.partition)).set(counting.lag)
-        people = 0
-        for lane in self.lanes.lanes.values():
-            state = lane.state
-            self.metrics.lag.labels(str(lane.partition)).set(lane.lag)
-            if state is not None:
-                self.metrics.state_bytes.labels(str(lane.partition)).set(state.size_bytes())
-                people += state.people()
-        self.metrics.state_people.set(people)
-        self.metrics.items.set(len(self.catalogue))
-        self.metrics.undescribed.set(self.catalogue.vectors.waiting)
-        self.metrics.neighbours.set(self.neighbours.records)
-        self.metrics.unknown.set(len(self.catalogue.index.unknown))
-
-    def _add_agents(self) -> None:
-        # Raw by name as well: a value that Faust cannot decode would end the agent without a word.
-        raw: dict[str, Any] = {
-            "key_type": bytes,
-            "value_type": bytes,
-            "key_serializer": "raw",
-            "value_serializer": "raw",
-        }
-        items, privacy = (self.topic(topic.name, **raw) for topic in (ITEMS, PRIVACY))
-
-        @self.agent(items, name="refuse-items")
-        async def refuse(stream: Any) -> None:
-            async for events in stream.take_events(TAKE, within=1.0):
-                await self._refuse([original(event.message) for event in events])
-
-        @self.agent(privacy, name="order-erasures")
-        async def order(stream: Any) -> None:
-            async for events in stream.take_events(TAKE, within=0.1):
-                sent: list[Output] = []
-                for event in events:
-                    await self.turns.next()
-                    erasures, letters = forward([original(event.message)], self.clock.now_ms())
-                    sent += [*erasures, *self._letters(letters)]
-                await self._publish_surely(sent, "Erasure orders")
-
-    async def _refuse(self, messages: list[Any]) -> None:
-        letters: list[DeadLetter] = []
-        for message in messages:
-            await self.turns.next()
-            letters += refused([message], self.clock.now_ms())
-        await self._publish_surely(self._letters(letters), "Refused items")
-
     def _letters(self, letters: list[DeadLetter]) -> list[Output]:
         self.rejections.note(letters)
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
+
+    def refresh(self) -> None:
+        """Set the gauges that are read rather than counted."""
+        set_gauges(
+            self.metrics,
+            ready=not self.waits_for() and not self.unserved(),
+            board=self.board,
+            lanes=self.lanes,
+            counting=self.counting,
+            catalogue=self.catalogue,
+            neighbours=self.neighbours.records,
+        )
 
     async def _publish_surely(self, outputs: list[Output], what: str) -> None:
         """Publish the outputs; retry until it succeeds."""
@@ -461,34 +406,3 @@ def create_app(
         private_folder(settings.state.dir)
     private_folder(settings.state.dir / settings.kafka.app_id)
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
-
-
-def _static_member(instance: str) -> dict[str, Any]:
-    """Faust checks that an assignment which it is given back was made for its own address: let a name have one."""
-    return {"consumer_group_instance_id": instance, "canonical_url": f"http://{instance}"} if instance else {}
-
-
-def _faust_settings(settings: Settings) -> dict[str, Any]:
-    return {
-        "autodiscover": False,
-        "datadir": str(settings.state.dir),
-        "broker_session_timeout": settings.kafka.session_timeout_s,
-        "broker_rebalance_timeout": settings.kafka.rebalance_timeout_s,
-        "broker_heartbeat_interval": settings.kafka.heartbeat_s,
-        "broker_request_timeout": max(90.0, settings.kafka.session_timeout_s * 2),
-        "broker_commit_interval": settings.kafka.commit_interval_s,
-        **_static_member(settings.kafka.group_instance),
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": settings.kafka.fetch_max_mb * 1024 * 1024,
-        "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
-        "producer_max_batch_size": BATCH_BYTES,
-        "producer_request_timeout": SEND_SECONDS,
-        "stream_wait_empty": False,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "web_host": settings.web.host,
-        "web_bind": settings.web.host,
-        "web_port": settings.web.port,
-        "worker_redirect_stdouts": False,
-        **faust_options(settings.kafka),
-    }

@@ -8,6 +8,7 @@ Overridden:
   brokers refuse do not end the worker, and a rebalance does not wait for a thread that ends.
 - Faust's producer: rests while no broker answers (`connection.paced`) and flushes for a bounded time.
 - Faust's web driver, and aiohttp's request handler and site (`streams.web`): the guard before the pages.
+- aiokafka's `Request.build` (`streams.health.broker_requests`): newer versions of two requests.
 - `faust.Worker` (`streams.worker`): it ends in time, and when it cannot start.
 - aiokafka's `AIOKafkaClient._metadata_update` and `send`, replaced on each client (`connection`, `fetcher`).
 
@@ -68,7 +69,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "force_metadata_update": "",
         "send": "node_id request group",
     },
-    "aiokafka.conn:create_conn": {},
+    "aiokafka.protocol.api:Request": {"build": "request_struct_class"},
     "aiokafka.consumer.fetcher:Fetcher": {
         "_create_fetch_waiter": "",
         "fetched_records": "partitions timeout max_records",
