@@ -18,6 +18,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from inference.errors import NothingToLearn
+from inference.progress import Progress, silent
 from inference.training.calibration import Calibration, calibrate
 from inference.training.checkpoint import Checkpoints, State
 from inference.training.histories import Histories, Ints
@@ -25,7 +26,7 @@ from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import DEPTH, Figures, answers, best, figures, floors, new_likes, reranked, retrieved
-from inference.training.walk_forward import Bools, Progress, told
+from inference.training.walk_forward import Bools, told
 
 SHORTLIST = 100
 """Of the model's own best, how many are ordered again."""
@@ -139,7 +140,7 @@ class Course:
         lists: ListRecipe = LISTS,
         seed: int = 0,
         checkpoints: Checkpoints[Done] | None = None,
-        progress: Progress = lambda label, done, total: None,
+        progress: Progress = silent,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Raises `NothingToLearn` where there is nothing to train on, or nothing to judge by."""

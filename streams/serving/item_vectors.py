@@ -18,7 +18,7 @@ from streams.log_limit import Seldom
 from streams.metrics import Metrics
 from streams.retry import Pauses
 from streams.serving.outage import Outage
-from streams.serving.progress import Progress, spoken
+from streams.serving.rate import Rate, spoken
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Telling:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._progress = Progress()
+        self._progress = Rate()
         self._done = 0
         self._due: float | None = None
         self._told = False
@@ -147,7 +147,7 @@ class Telling:
         if not waiting:
             if self._told:
                 log.info("All %s items are read by the model", f"{total:,}")
-            self._progress, self._due, self._told = Progress(), None, False
+            self._progress, self._due, self._told = Rate(), None, False
             self._metrics.reading_seconds_left.set(0)
             return
         self._progress.at(now, self._done)
