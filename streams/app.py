@@ -1,10 +1,11 @@
-"""The worker's Faust app, made by a factory from settings: nothing happens on import, and two apps share nothing."""
+"""The worker's Faust app, made from settings. Nothing happens on import, and two apps share nothing."""
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import faust
@@ -65,16 +66,16 @@ RETRY_SECONDS = 1.0
 """Between two tries to publish what an agent sends."""
 
 LINES_SECONDS = 10.0
-"""Between two looks for log lines that are due."""
+"""Between two checks for log lines that are due."""
 
 LEFTOVERS_SECONDS = 60.0
-"""Between two looks for state that was left on disk."""
+"""Between two checks for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
-"""The share of the rebalance timeout that a lane may take to write what is in flight."""
+"""Share of the rebalance timeout that a lane may use to write what is in flight."""
 
 MARK = 2_000
-"""Items that are marked in one go; each takes a microsecond or two."""
+"""Items marked per turn; each takes one or two microseconds."""
 
 
 class WorkerApp(faust.App):
@@ -138,15 +139,8 @@ class WorkerApp(faust.App):
             self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
             add_agents(self, clock=clock, turns=self.turns, letters=self._letters, publish=self._publish_surely)
-        add_pages(
-            self,
-            self.metrics,
-            self.waits_for,
-            self.unserved,
-            self.refresh,
-            per_second=settings.web.max_per_second,
-            clock=clock,
-        )
+        pages = self.waits_for, self.unserved, self.refresh
+        add_pages(self, self.metrics, *pages, per_second=settings.web.max_per_second, clock=clock)
 
     def _new_web(self) -> Any:
         refused = self.metrics.refused_requests
@@ -172,16 +166,13 @@ class WorkerApp(faust.App):
             markings=Markings(secrets.token_bytes(SECRET_BYTES)),
             alias=alias,
             turns=self.turns,
-            secret=self._draw_secret if self._scorer is not None else None,
+            secret=partial(secrets.token_bytes, sessions.SECRET_BYTES) if self._scorer is not None else None,
             survey=self.surveyor.fresh,
             board=self.board,
         )
         self.add_future(self.surveyor.run())
         self.add_future(self._flush_lines())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
-
-    def _draw_secret(self) -> bytes:
-        return secrets.token_bytes(sessions.SECRET_BYTES)
 
     def _lane(self, partition: int, source: Source) -> Lane:
         assert self._plane is not None, "the app is started before its consumer"
@@ -197,7 +188,7 @@ class WorkerApp(faust.App):
         report(topic, partition, first, count)
 
     def _surveyed(self, survey: Survey) -> None:
-        """The brokers said how everything is."""
+        """Take in a new survey of the brokers."""
         before, self._survey = self._survey, survey
         self.board.found(SURVEY, assess(survey, self.needs, self.settings.kafka.app_id, user_of(self.settings.kafka)))
         for lane in self.lanes.lanes.values():
@@ -222,7 +213,7 @@ class WorkerApp(faust.App):
             log.debug("The clients were not told of the survey: %s", type(error).__name__)
 
     def _start_lists(self, alias: Alias) -> Lists:
-        """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
+        """Start everything beside the fold: the catalogue, the item graph, lists and the description of items."""
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
@@ -271,7 +262,7 @@ class WorkerApp(faust.App):
             await self._scorer.close()
 
     def waits_for(self) -> list[str]:
-        """What the worker still waits for, for people to read; nothing once it is ready."""
+        """What the worker is waiting for, in words; empty once it is ready."""
         waits = {
             "the consumer group": self.lanes.joined,
             "the state of its partitions": self.lanes.ready(),
@@ -282,7 +273,7 @@ class WorkerApp(faust.App):
         return [what for what, done in waits.items() if not done]
 
     def unserved(self) -> list[str]:
-        """What keeps the worker from its work, a sentence each, with the next step."""
+        """What the worker cannot serve, one sentence each, with the next step."""
         return [condition.text for condition in self.board.current()]
 
     def _letters(self, letters: list[DeadLetter]) -> list[Output]:
@@ -290,7 +281,7 @@ class WorkerApp(faust.App):
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     def refresh(self) -> None:
-        """Set the gauges that are read rather than counted."""
+        """Set the gauges that are read, not counted."""
         set_gauges(
             self.metrics,
             ready=not self.waits_for() and not self.unserved(),
@@ -317,7 +308,7 @@ class WorkerApp(faust.App):
             self.rejections.flush()
 
     async def _refuse_state(self, partition: int, record: Any, error: Exception) -> None:
-        """A dead letter for a record of the changelog, without its bytes: they hold what somebody did."""
+        """Write a dead letter for a changelog record, without its bytes: they hold a user's context."""
         letter = dead_letter(CONTEXTS.name, partition, record, self.clock.now_ms(), error)
         await self.publish(self._letters([msgspec.structs.replace(letter, key=None, value=None)]))
 
@@ -326,7 +317,7 @@ class WorkerApp(faust.App):
         self.rejections.too_large(CONTEXTS.name, size)
 
     async def _clear_leftovers(self) -> None:
-        """Remove what is left on disk of partitions that went to other workers, once it could not be trusted anyway."""
+        """Remove the state of partitions that moved to other workers, once it is too old to be used."""
         while True:
             held = {folder_of(self.settings, partition) for partition in self.lanes.held()}
             for folder in set_aside(held, self.settings, self.clock.now_ms()):
@@ -341,14 +332,16 @@ class WorkerApp(faust.App):
                 await self.items.caught_up.wait()
                 await self.neighbours.caught_up.wait()
         except TimeoutError:
-            log.warning("The catalogue is not read yet; the lists begin without what is missing")
+            log.warning("The catalogue is not read completely yet; lists are made without the missing items")
         while self.catalogue.unmarked(marking):
             await self.turns.next()
             self.catalogue.mark(marking, MARK)
 
     async def _read_graph(self) -> None:
-        """Follow the item graph, once it is known which ids are the catalogue's: of others, only so many are kept.
-        Where the catalogue cannot be read, do not wait for it."""
+        """Follow the item graph, after the catalogue is read: the number of other ids is bounded.
+
+        If the catalogue cannot be read, do not wait for it.
+        """
         read = -1
         while not self.items.caught_up.is_set() and self.items.records > read:
             read = self.items.records
@@ -358,9 +351,7 @@ class WorkerApp(faust.App):
         await self.neighbours.run()
 
     async def _mark(self, partition: int, key: bytes) -> None:
-        read = self.neighbours.wait_for(
-            key
-        )  # asked for before it is written: the replica may be faster than the answer
+        read = self.neighbours.wait_for(key)  # before the write: the replica may be faster than the answer
         await self._client().send_and_wait(NEIGHBOURS.name, key=key, value=None, partition=partition)
         await read
 
@@ -402,7 +393,7 @@ def create_app(
     settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
 ) -> WorkerApp:
     """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
-    if not settings.state.dir.exists():  # one that is there may be of use to others; what is ours in it is closed
+    if not settings.state.dir.exists():  # an existing one may be shared; our part of it is closed
         private_folder(settings.state.dir)
     private_folder(settings.state.dir / settings.kafka.app_id)
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)

@@ -1,4 +1,4 @@
-"""Plots as inline SVG, coloured by the page's CSS variables, so that one drawing serves light and dark. Pure."""
+"""Plots as inline SVG, coloured by the page's CSS variables, so that they suit light and dark pages. Pure."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -9,13 +9,13 @@ from inference.svg import dot, drawing, path, text, through
 WIDTH = 760
 ROW = 26
 NAMES = 190
-"""Width left for the names of bars and for the labels at the ends of lines."""
+"""Width reserved for the names of bars and for the labels at the ends of lines."""
 
 COLOURS = 8
 
 
 class Bar(NamedTuple):
-    """A figure with its interval, if there is one; `strong` stands out."""
+    """A figure with its interval, if any; `strong` highlights it."""
 
     name: str
     mean: float
@@ -25,7 +25,7 @@ class Bar(NamedTuple):
 
 
 def bars(rows: Sequence[Bar], label: str) -> str:
-    """Horizontal bars from 0, each with its interval and its figure. `label` says what is drawn, for screen readers."""
+    """Horizontal bars from 0, each with its interval and figure. `label` describes the plot for screen readers."""
     top = _ceiling([row.mean if row.high is None else row.high for row in rows])
     span, right = WIDTH - NAMES - 70, 70
     parts = []
@@ -84,10 +84,10 @@ def lines(
     between: bool = False,
     height: int = 300,
 ) -> str:
-    """One line a series over evenly spaced `ticks`, its name at its end. None is left out.
+    """One line per series over evenly spaced `ticks`, its name at its end. None values are skipped.
 
-    `colours`: names in the order of their colours, so that a name has the same in every plot; the first is thickest.
-    `between`: values belong to the spaces between ticks. `marks`: dashed uprights, as shares of the width.
+    `colours`: names in the order of their colours, so that a name has one colour in all plots; the first is thickest.
+    `between`: values belong to the spaces between ticks. `marks`: dashed verticals, as shares of the width.
     """
     top = _ceiling([value for values in series.values() for value in values if value is not None])
     left, bottom = 46, height - 28

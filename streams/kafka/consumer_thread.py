@@ -50,8 +50,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))
-        consumer._fetch_max_wait_ms = transport.fetch_wait_ms  # Faust has no setting for it, and 1.5 s
-        consumer._isolation_level = COMMITTED  # Faust has it in transactions of its own only
+        consumer._fetch_max_wait_ms = transport.fetch_wait_ms  # Faust hard-codes 1.5 s
+        consumer._isolation_level = COMMITTED  # Faust sets it only for its transactions
         return consumer
 
     async def on_start(self) -> None:
@@ -59,12 +59,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         tolerate(self._ensure_consumer())
 
     def call_soon(self, work: Awaitable[Any]) -> Awaitable[Any]:
-        """Run `work` in the thread's loop, beside its method queue: waiting for records must not hold up commits."""
+        """Run `work` in the thread's loop, beside its method queue: waiting for records must not delay commits."""
         return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cast(Any, work), self.thread_loop))
 
     async def fetch(self, tp: TopicPartition, max_records: int, timeout: float) -> Fetched:
         if not self._fetching:
-            await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be told
+            await asyncio.sleep(min(timeout, 0.05))  # a rebalance is under way: the lane is about to be revoked
             return NOTHING
         fetcher = self._ensure_consumer()._fetcher
         task = asyncio.ensure_future(fetched(fetcher, tp, max_records, timeout))
@@ -76,7 +76,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return NOTHING if task.cancelled() else task.result()
 
     async def end_fetches(self) -> None:
-        """No fetch is open once this returns, and none begins until partitions are assigned."""
+        """End all open fetches. None begins until partitions are assigned."""
         self._fetching = False
         for task in self._fetches:
             task.cancel()
@@ -100,31 +100,30 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self._ensure_consumer().seek(tp, offset)
 
     async def keep_up(self, partitions: Mapping[str, int]) -> None:
-        """Go on after what stops aiokafka for good, and learn of topics that have these numbers of partitions now.
+        """Continue after errors that stop aiokafka's coordination; refresh topics whose number of partitions changed.
 
-        Where partitions were added, the group forms again and assigns them. The group's coordination halts where the
-        group may not be read, until somebody takes note of the error, which Faust never does, and ends where it did not
-        expect an error.
+        If partitions were added, the group rebalances and assigns them. The coordination halts when the group may not
+        be read, until the error is taken note of, which Faust never does; and it ends on unexpected errors.
         """
         consumer = self._ensure_consumer()
         coordinator = consumer._coordinator
         if coordinator is None:
-            return  # it is about to start
+            return  # not started yet
         try:
             coordinator.check_errors()
         except Exception as error:
-            log.warning("The consumer group stopped (%s); it goes on", "; ".join(describe(error)))
+            log.warning("The consumer group stopped (%s); it continues", "; ".join(describe(error)))
             if coordinator._coordination_task.done() and not coordinator._closing.done():
                 coordinator._coordination_task = asyncio.ensure_future(coordinator._coordination_routine())
         learn(consumer._client, {name: count for name, count in partitions.items() if name in consumer.subscription()})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # A commit that the brokers refuse is made again later, with all after it: no reason to end the worker.
+        # A refused commit is made again later, together with later ones: no reason to end the worker.
         try:
             async with asyncio.timeout(LAST_COMMIT_SECONDS if self.consumer.app.should_stop else COMMIT_SECONDS):
                 return await self._try_commit(offsets)
         except (KafkaError, TimeoutError) as error:
-            log.warning("Offsets could not be committed (%s); trying again", "; ".join(describe(error)))
+            log.warning("Offsets could not be committed (%s); retrying", "; ".join(describe(error)))
             return False
 
     async def _try_commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -135,7 +134,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         try:
             await self._ensure_consumer().commit(due)
         except (CommitFailedError, IllegalStateError):
-            return False  # the partitions went to others meanwhile, who read again from the last commit
+            return False  # the partitions moved to others, who read again from the last commit
         return True
 
     async def behind(self, tp: TopicPartition, at_least: int) -> int:
@@ -147,7 +146,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return max(0, cast(int, end) - cast(int, start))
 
     async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
-        # The consumer changes its set while a fetch waits; emptied, aiokafka would take it to mean every partition.
+        # The consumer changes its set during a fetch; if it becomes empty, aiokafka fetches every partition.
         if active_partitions is not None:
             active_partitions = set(active_partitions)
             if not active_partitions:
@@ -155,14 +154,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         try:
             return await super().getmany(active_partitions, timeout)
         except KafkaError as error:
-            # It would end the worker. The survey says what is missing, and this goes on once it is there.
+            # It would end the worker. The survey says what is missing; this continues once it is there.
             why = "; ".join(describe(error))
-            self._lines.error(why, f"Items and orders cannot be read ({why}); trying again")
+            self._lines.error(why, f"Items and orders cannot be read ({why}); retrying")
             await asyncio.sleep(UNREAD_SECONDS)
             return {}
 
     async def _fetch_records(self, *args: Any, **options: Any) -> Mapping[TP, list[Any]]:
-        # Raised here, it would end the thread and the worker; the other partitions of the path go on.
+        # Raised here, it would end the thread and the worker; the other partitions continue.
         try:
             return await super()._fetch_records(*args, **options)
         except CannotRead as error:
@@ -183,8 +182,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_thread_stop()
 
     async def _end_fetcher(self) -> None:
-        """End aiokafka's fetcher. While it lets go of partitions it swallows being cancelled: who cancels it once and
-        waits, as Faust does, waits for ever."""
+        """End aiokafka's fetcher. While it releases partitions it swallows a cancellation: cancelling once and waiting,
+        as Faust does, may never return."""
         fetcher = None if self._consumer is None else self._consumer._fetcher
         while fetcher is not None and not fetcher._fetch_task.done():
             fetcher._fetch_task.cancel()
@@ -193,8 +192,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _unless_it_ends(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for the main thread's part in a rebalance, or until this one is told to end.
 
-        By then all is handed over (`BatchConsumer.on_stop`). What the other part still asks of this thread is cancelled
-        or gets no answer any more, and aiokafka's consumer would wait for that for ever.
+        By then everything is handed over (`BatchConsumer.on_stop`). Requests of the other part to this thread are
+        cancelled or never answered, and aiokafka's consumer would wait for them for ever.
         """
         part = asyncio.ensure_future(work)
         ends = [asyncio.ensure_future(event.wait()) for event in (self._stopped, self._crashed)]

@@ -1,14 +1,14 @@
 """Faust's aiokafka transport with a batch path: some topics' records, partition by partition, straight to a coroutine.
 
-Faust keeps what it is good at: the group, the assignment, the consumer thread, timers, agents, web. What it does for
-each single record (about 0.15 ms, and turns of the event loop, for which lists stand in line) is left out for batch
-topics: their partitions belong to the group and are assigned like all others, but Faust never fetches them. Each has a
-*lane* (`streams.agents.events`, `streams.agents.covisits`), which asks for its own next records, as many as are there;
-while it is busy, aiokafka prefetches, and no more than one fetch, so a slow lane holds up nobody.
+Faust does what it is good at: the group, the assignment, the consumer thread, timers, agents, web. Its work per record
+(about 0.15 ms, and iterations of the event loop, for which lists wait) is skipped for batch topics: their partitions
+belong to the group and are assigned like all others, but Faust never fetches them. Each has a *lane*
+(`streams.agents.events`, `streams.agents.covisits`), which asks for its next records, as many as there are; while it is
+busy, aiokafka prefetches at most one fetch, so a slow lane holds up no other.
 
-Hand-over, in this order. Revoked: open fetches end without records; the lanes finish or drop what is in flight; what is
-durable is committed; only then the rebalance goes on. Assigned: new lanes start, each from the committed offset, once
-its state is recovered. So a record that was fetched is folded by this worker before the hand-over or not at all, and an
+Hand-over, in this order. Revoked: open fetches end without records; the lanes finish or drop work in flight; durable
+offsets are committed; only then the rebalance continues. Assigned: new lanes start, each from the committed offset,
+once its state is recovered. So a fetched record is folded by this worker before the hand-over or not at all, and an
 offset is only committed by the worker that holds the partition in the group's current generation.
 """
 
@@ -41,9 +41,9 @@ class BatchConsumer(driver.Consumer):
 
     _thread: BatchConsumerThread
     _counted: dict[TP, int]
-    """The committed offset behind which lost records were reported, by partition: it is seeked to more than once."""
+    """The committed offset for which lost records were reported, by partition: seeks to it repeat."""
     _between = False
-    """Whether partitions were revoked and none assigned since."""
+    """Whether partitions were revoked and not assigned again yet."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._counted = {}
@@ -77,7 +77,7 @@ class BatchConsumer(driver.Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         if not self._in_lanes(tp.topic):
-            # What Faust looks at is not there of a partition that is just being assigned: that ended the worker.
+            # Faust's data is missing while a partition is being assigned: that would end the worker.
             with contextlib.suppress(AssertionError, AttributeError):
                 super().verify_event_path(now, tp)
 
@@ -87,18 +87,18 @@ class BatchConsumer(driver.Consumer):
         self._between = True
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        for tp in assigned:  # what an agent acknowledged late, of an assignment before this one, says nothing now
+        for tp in assigned:  # late acknowledgements of an earlier assignment do not count
             self._acked.pop(tp, None)
             self._acked_index.pop(tp, None)
         self._between = False
         await super().on_partitions_assigned(assigned, generation_id)
-        if not self.app.should_stop:  # else they are about to go to others
+        if not self.app.should_stop:  # else they are about to move to others
             for lanes in self._lanes:
                 lanes.assign(of_topic(lanes.topic, assigned), TopicSource(self._thread, lanes.topic))
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        # aiokafka leaves a partition without a committed offset where it is: what was fetched during a rebalance, when
-        # nothing is delivered, would never come again.
+        # aiokafka does not move a partition without a committed offset: records fetched during a rebalance, when
+        # nothing is delivered, would never be read again.
         committed = await super().seek_to_committed()
         await self._report_losses(committed)
         never = self._others(tp for tp, offset in committed.items() if not offset)
@@ -107,14 +107,14 @@ class BatchConsumer(driver.Consumer):
         return committed
 
     async def _report_losses(self, committed: Mapping[TP, int]) -> None:
-        """Report what retention deleted before an agent could read it."""
+        """Report records that retention deleted before an agent read them."""
         known = {tp for tp in self._others(committed) if committed[tp] and self._counted.get(tp) != committed[tp]}
         if not known:
             return
         try:
             first = await self._thread.call_soon(self._thread.first_offsets(known))
         except KafkaError as error:
-            log.warning("Whether records are gone is not known (%s)", "; ".join(describe(error)))
+            log.warning("It is unknown whether records were lost (%s)", "; ".join(describe(error)))
             return
         for tp in sorted(known):
             lost = first.get(tp, 0) - committed[tp]
@@ -123,13 +123,13 @@ class BatchConsumer(driver.Consumer):
                 cast(BatchTransport, self.transport).lost(tp.topic, tp.partition, committed[tp], lost)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        # Faust counts the record just delivered as part of the gap before it, and so as done.
+        # Faust counts the delivered record as part of the gap before it, and so as done.
         await super()._add_gap(tp, offset_from, offset_to - 1)
 
     def ack(self, message: Any) -> bool:
-        # What was taken before a rebalance and is finished after it was dropped by its owner, and comes again, here or
-        # elsewhere: it is not done. The broker would still take the commit while the group is being formed anew. When
-        # the worker ends, Faust cancels agents and acknowledges what they had taken, done or not.
+        # A record taken before a rebalance and finished after it was dropped by its owner and is delivered again: it
+        # does not count as done, though the broker would accept the commit during the rebalance. When the worker ends,
+        # Faust cancels agents and acknowledges what they had taken, done or not.
         if self._between or self.app.should_stop or message.generation_id != self.app.consumer_generation_id:
             return False
         return bool(super().ack(message))
@@ -157,7 +157,7 @@ class BatchConsumer(driver.Consumer):
             for partition, offset in of.items()
             if (tp := TP(lanes.topic, partition)) and self._committed_offset[tp] != offset
         }
-        # The thread's loop is closed after a crash of the thread: what cannot be committed comes again.
+        # After a crash of the thread its loop is closed: records that cannot be committed are delivered again.
         if not due or self._thread.thread_loop.is_closed() or not await self._commit(due):
             return False
         self._committed_offset.update(due)
@@ -165,10 +165,10 @@ class BatchConsumer(driver.Consumer):
 
 
 class PacedProducer(driver.Producer):
-    """Faust's producer, which rests while no broker answers, and does not hold up a rebalance or the end meanwhile."""
+    """Faust's producer, which pauses while no broker answers, and does not delay a rebalance or the shutdown."""
 
     async def flush(self) -> None:
-        # Whoever needs to know that something was written waits for that alone.
+        # Code that needs a record to be written waits for that record.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await super().flush()
@@ -180,8 +180,8 @@ class PacedProducer(driver.Producer):
 class BatchTransport(driver.Transport):
     """The transport of an app: `app.transport = BatchTransport(...)`.
 
-    `lanes` are those of each batch topic; `fetch_wait_ms` is how long the brokers may hold back a fetch that finds
-    nothing; `lost` takes note of records that were deleted before they were read.
+    `lanes` are those of each batch topic; `fetch_wait_ms` is how long brokers may hold back an empty fetch; `lost` is
+    called with records that were deleted before they were read.
     """
 
     Consumer = BatchConsumer

@@ -7,37 +7,37 @@ from streams.kafka.recreated_topics import Range
 
 
 class Lanes(Protocol):
-    """What the transport needs of the lanes of one topic."""
+    """The lanes of one topic, as the transport uses them."""
 
     topic: str
 
     def assign(self, partitions: Iterable[int], source: "Source") -> None:
-        """These partitions are ours: start a lane for each. Returns at once."""
+        """Start a lane for each of these partitions. Returns at once."""
 
     async def revoke(self, partitions: Iterable[int]) -> dict[int, int]:
-        """End the lanes of these partitions; the offsets to commit for them. Takes a bounded time."""
+        """End the lanes of these partitions and return the offsets to commit. Takes a bounded time."""
 
     def held(self) -> list[int]:
         """The partitions that have a lane."""
 
     def committable(self) -> dict[int, int]:
-        """The next offset to read of each partition, where everything before it is durable."""
+        """The next offset to read of each partition, with everything before it durable."""
 
 
 class Source(Protocol):
-    """What a lane needs of the transport."""
+    """A topic's records, as a lane reads them."""
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]:
-        """The next records of the partition: about `max_records` of them, more by less than one of its record batches.
+        """The next records of the partition: about `max_records`, exceeded by less than one record batch.
 
-        An empty list if none come in time, or if a rebalance has begun.
+        Empty if none arrive within `timeout` seconds, or if a rebalance has begun.
         """
 
     async def committed(self, partition: int) -> int | None:
-        """The group's offset, if it has one."""
+        """The group's committed offset, if there is one."""
 
     async def available(self, partition: int) -> Range:
-        """The offsets that the brokers hold now."""
+        """The offsets that the brokers hold."""
 
     async def seek(self, partition: int, offset: int) -> None:
         """Fetch from this offset on."""
@@ -46,8 +46,8 @@ class Source(Protocol):
         """The end of the partition as of the last fetch, if known."""
 
     def past(self, partition: int) -> int:
-        """The offset behind all that was fetched since the last `seek`, with markers and what was aborted;
-        -1 if that is not known."""
+        """The offset after everything fetched since the last `seek`, including markers and aborted records; -1 while
+        unknown."""
 
     async def behind(self, partition: int, at_least: int) -> int:
-        """Ask the broker how many offsets the partition has behind the committed one, or behind `at_least`."""
+        """Ask the broker how many offsets follow the committed one, or `at_least`."""

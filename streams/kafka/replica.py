@@ -1,4 +1,4 @@
-"""A compacted topic held whole by every worker: read from the start, then followed, without a consumer group."""
+"""A compacted topic replicated by every worker: read from the start, then followed, without a consumer group."""
 
 import asyncio
 import logging
@@ -19,16 +19,16 @@ from streams.turns import Turns
 log = logging.getLogger(__name__)
 
 READ_RECORDS = 500
-"""Records that are taken from the consumer in one go: some milliseconds."""
+"""Records taken from the consumer at once: some milliseconds."""
 
 PAUSE_SECONDS = 1.0
 """Before the topic is asked for again, or followed again after an error."""
 
 Apply = Callable[[int, bytes, bytes | None], None]
-"""Take in one record: its partition, key and value. A value of None withdraws."""
+"""Apply one record: its partition, key and value (None deletes)."""
 
 Refuse = Callable[[Placed, Exception], None]
-"""Take note of a record that cannot be used, and why."""
+"""Called with a record that cannot be used, and why."""
 
 
 def _reported_elsewhere(record: Placed, error: Exception) -> None:
@@ -36,11 +36,11 @@ def _reported_elsewhere(record: Placed, error: Exception) -> None:
 
 
 class Replica:
-    """Follows `topic` and hands every record to `apply`, in order by partition; `run` does it until cancelled.
+    """Follows `topic` and passes every record to `apply`, in order by partition; `run` works until cancelled.
 
-    `caught_up` is set once everything that was there at the start is in. It is a hint: it rests on the broker's end
-    offsets, which some brokers state a batch too low. Who must not miss a record writes one and waits for it
-    (`wait_for`). What `apply` raises on, has no key or cannot be read goes to `refuse` and changes nothing.
+    `caught_up` is set once everything that existed at the start is applied. It is a hint: some brokers state end
+    offsets a batch too low. To be sure, write a record and wait for it (`wait_for`). Records on which `apply` raises,
+    without a key or unreadable go to `refuse` and change nothing.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Replica:
             )
 
     def again(self) -> None:
-        """Read the topic from its start: it was recreated, or has more partitions."""
+        """Read the topic from its start: it was recreated, or partitions were added."""
         self._again = True
 
     def wait_for(self, key: bytes) -> asyncio.Future[None]:
-        """A future that is done once a record with this key has been taken in from now on."""
+        """A future that is done once a record with this key is applied from now on."""
         future = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
         future.add_done_callback(lambda _: self._awaited.pop(key, None))
         return future
@@ -109,7 +109,7 @@ class Replica:
                         if self._turns.over():
                             await self._turns.next()
                         self._take(record)
-                # Not the last record's offset: what stands before the end may be a marker, or compacted away.
+                # Not the last record's offset: the records before the end may be markers, or compacted away.
                 behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
         finally:
             await consumer.stop()
