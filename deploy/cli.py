@@ -146,7 +146,7 @@ def pseudonym(context: click.Context, user: str) -> None:
     from streams.privacy.pseudonyms import alias_with
     from streams.settings import read_settings
 
-    alias = alias_with(read_settings().pseudonym_key.reveal())
+    alias = alias_with(read_settings().privacy.pseudonym_key.reveal())
     for each in ID.read(context) if user == "-" else [user]:
         say(alias(each))
 
@@ -325,7 +325,7 @@ def _connection() -> dict[str, Any]:
     from streams.kafka.connection import client_options
     from streams.settings import read_settings
 
-    return client_options(read_settings())
+    return client_options(read_settings().kafka)
 
 
 cli.add_command(inspect_file)

@@ -19,21 +19,23 @@ def run() -> int:
 def _tls_of(settings: Settings) -> "Tls | None":
     from inference.scorers.triton import Tls  # noqa: PLC0415
 
-    if settings.triton_security == "plaintext":
+    if settings.model.triton_security == "plaintext":
         return None
-    return Tls(ca=settings.triton_ca, cert=settings.triton_cert, key=settings.triton_key)
+    return Tls(ca=settings.model.triton_ca, cert=settings.model.triton_cert, key=settings.model.triton_key)
 
 
 def scorer_of(settings: Settings) -> Scorer | None:
     """The scorer that the settings name: a Triton's, one in this process, or none."""
-    if settings.triton:
+    if settings.model.triton:
         from inference.scorers.triton import TritonScorer  # noqa: PLC0415 - each needs its own extra
 
-        return TritonScorer(settings.triton, max_in_flight=settings.scoring_slots, tls=_tls_of(settings))
-    if settings.model_repository:
+        return TritonScorer(settings.model.triton, max_in_flight=settings.lists.scoring_slots, tls=_tls_of(settings))
+    if settings.model.model_repository:
         from inference.scorers.in_process import InProcessScorer  # noqa: PLC0415
         from inference.triton.repository import settings_of, weights_of  # noqa: PLC0415
 
-        built = Path(settings.model_repository)
-        return InProcessScorer.from_weights(weights_of(built), settings_of(built), max_in_flight=settings.scoring_slots)
+        built = Path(settings.model.model_repository)
+        return InProcessScorer.from_weights(
+            weights_of(built), settings_of(built), max_in_flight=settings.lists.scoring_slots
+        )
     return None

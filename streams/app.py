@@ -1,10 +1,11 @@
-"""The worker's Faust app, made by a factory from settings: nothing happens on import, and two apps share nothing."""
+"""The worker's Faust app, made from settings. Nothing happens on import, and two apps share nothing."""
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import faust
@@ -13,37 +14,42 @@ from yarl import URL
 
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
-from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.scoring import Scorer
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
+from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
 from streams.agents.covisits import Counting
-from streams.agents.erasure_orders import forward
 from streams.agents.events import Lane, folder_of
-from streams.agents.items import refused, stock
+from streams.agents.faust_agents import add_agents
+from streams.agents.items import stock
 from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
+from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
 from streams.health.board import SURVEY, Board
-from streams.health.conditions import CAUSES, EVERYTHING, FOLDING, Survey, assess
+from streams.health.conditions import EVERYTHING, FOLDING, Survey, assess
 from streams.health.losses import report
 from streams.health.survey import Surveyor
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
-from streams.kafka.connection import addresses, client_options, faust_options, paced, user_of
-from streams.kafka.faust_transport import BatchConsumer, BatchTransport, Source, learn
+from streams.kafka.connection import addresses, client_options, paced, user_of
+from streams.kafka.faust_settings import faust_settings
+from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
+from streams.kafka.lanes import Source
+from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica
+from streams.log_limit import Seldom
 from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
 from streams.ranking.pipeline import Ranking
 from streams.rejections import Rejections
+from streams.retry import Pauses, logged, retry
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
@@ -52,32 +58,25 @@ from streams.state.orphans import set_aside
 from streams.state.records import check_entry
 from streams.state.store import Store
 from streams.turns import Turns, watch
-from streams.unreadable import original
 from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages
 
 log = logging.getLogger(__name__)
 
-BATCH_BYTES = 256 * 1024
-"""Records to one partition that are sent together."""
-
-SEND_SECONDS = 60.0
-"""How long a send is tried again before whoever waits for it starts over."""
+RETRY_SECONDS = 1.0
+"""Between two tries to publish what an agent sends."""
 
 LINES_SECONDS = 10.0
-"""Between two looks for log lines that are due."""
+"""Between two checks for log lines that are due."""
 
 LEFTOVERS_SECONDS = 60.0
-"""Between two looks for state that was left on disk."""
+"""Between two checks for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
-"""The share of the rebalance timeout that a lane may take to write what is in flight."""
+"""Share of the rebalance timeout that a lane may use to write what is in flight."""
 
 MARK = 2_000
-"""Items that are marked in one go; each takes a microsecond or two."""
-
-TAKE = 2_000
-"""Records of a topic on Faust's standard path that an agent takes at once."""
+"""Items marked per turn; each takes one or two microseconds."""
 
 
 class WorkerApp(faust.App):
@@ -89,29 +88,30 @@ class WorkerApp(faust.App):
     def __init__(
         self, settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
     ) -> None:
-        super().__init__(settings.app_id, **_faust_settings(settings))
+        super().__init__(settings.kafka.app_id, **faust_settings(settings))
         self.settings = settings
         self.clock = clock
         self.metrics = Metrics()
-        self.turns = Turns(settings.turn_ms / 1000, clock.monotonic)
+        self.turns = Turns(settings.folding.turn_ms / 1000, clock.monotonic)
         self.board = Board(clock.monotonic)
         self.needs = EVERYTHING if self._whole else FOLDING
         self.surveyor = Surveyor(
-            lambda: client_options(settings),
+            lambda: client_options(settings.kafka),
             self.needs,
-            settings.app_id,
+            settings.kafka.app_id,
             clock=clock,
             tell=self._surveyed,
             unreached=lambda conditions: self.board.found("reach", conditions),
             failed=self.metrics.failed_looks.inc,
         )
         self._survey = Survey()
-        self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.unknown_items))
+        self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.graph.unknown_items))
         self.graph = ItemGraph(self.catalogue.index)
-        drain_s = settings.rebalance_timeout_s * DRAIN_SHARE
+        drain_s = settings.kafka.rebalance_timeout_s * DRAIN_SHARE
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.rejections = Rejections(self.metrics)
+        self._lines = Seldom(log, clock.monotonic)
         self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(
@@ -125,10 +125,10 @@ class WorkerApp(faust.App):
             may_clear=self.items.caught_up.is_set,
         )
         self.transport = BatchTransport(
-            [URL(f"kafka://{each}") for each in addresses(settings)],
+            [URL(f"kafka://{each}") for each in addresses(settings.kafka)],
             self,
             [self.lanes, self.counting] if self._whole else [self.lanes],
-            settings.fetch_wait_ms,
+            settings.kafka.fetch_wait_ms,
             lost=self.lost,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load, refuse=self.owner.refuse)
@@ -139,28 +139,21 @@ class WorkerApp(faust.App):
             # Registered so that the group subscribes to it; no stream reads it, the lanes do.
             self.topics.add(self.topic(lanes.topic, value_type=bytes, acks=False))
         if self._whole:
-            self._add_agents()
-        add_pages(
-            self,
-            self.metrics,
-            self.waits_for,
-            self.unserved,
-            self.refresh,
-            per_second=settings.web_max_per_second,
-            clock=clock,
-        )
+            add_agents(self, clock=clock, turns=self.turns, letters=self._letters, publish=self._publish_surely)
+        pages = self.waits_for, self.unserved, self.refresh
+        add_pages(self, self.metrics, *pages, per_second=settings.web.max_per_second, clock=clock)
 
     def _new_web(self) -> Any:
         refused = self.metrics.refused_requests
-        return GuardedWeb(self, Guard(self.settings, self.clock, lambda why: refused.labels(why).inc()))
+        return GuardedWeb(self, Guard(self.settings.web, self.clock, lambda why: refused.labels(why).inc()))
 
     @property
     def _whole(self) -> bool:
-        return self.settings.duties == ALL_DUTIES
+        return self.settings.folding.duties == ALL_DUTIES
 
     async def on_start(self) -> None:
         await super().on_start()
-        alias = alias_with(self.settings.pseudonym_key.reveal())
+        alias = alias_with(self.settings.privacy.pseudonym_key.reveal())
         lists = self._start_lists() if self._whole else None
         self._plane = Plane(
             settings=self.settings,
@@ -174,7 +167,7 @@ class WorkerApp(faust.App):
             markings=Markings(secrets.token_bytes(SECRET_BYTES)),
             alias=alias,
             turns=self.turns,
-            secret=self._draw_secret if self._scorer is not None else None,
+            secret=partial(secrets.token_bytes, sessions.SECRET_BYTES) if self._scorer is not None else None,
             survey=self.surveyor.fresh,
             board=self.board,
         )
@@ -182,15 +175,12 @@ class WorkerApp(faust.App):
         self.add_future(self._flush_lines())
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
 
-    def _draw_secret(self) -> bytes:
-        return secrets.token_bytes(sessions.SECRET_BYTES)
-
     def _lane(self, partition: int, source: Source) -> Lane:
         assert self._plane is not None, "the app is started before its consumer"
         return Lane(partition, source, self._plane)
 
     def _counting(self, partition: int, source: Source) -> Counting:
-        interval = self.settings.counting_interval_s
+        interval = self.settings.graph.counting_interval_s
         return Counting(partition, source, self.owner, self.clock, interval, lost=self.lost)
 
     def lost(self, topic: str, partition: int, first: int, count: int) -> None:
@@ -199,9 +189,9 @@ class WorkerApp(faust.App):
         report(topic, partition, first, count)
 
     def _surveyed(self, survey: Survey) -> None:
-        """The brokers said how everything is."""
+        """Take in a new survey of the brokers."""
         before, self._survey = self._survey, survey
-        self.board.found(SURVEY, assess(survey, self.needs, self.settings.app_id, user_of(self.settings)))
+        self.board.found(SURVEY, assess(survey, self.needs, self.settings.kafka.app_id, user_of(self.settings.kafka)))
         for lane in self.lanes.lanes.values():
             lane.look(survey.id_of(EVENTS.name))
         known_id = before.id_of(COVISITS.name)
@@ -224,15 +214,15 @@ class WorkerApp(faust.App):
             log.debug("The clients were not told of the survey: %s", type(error).__name__)
 
     def _start_lists(self) -> Lists:
-        """Start everything beside the fold: the catalogue, the item graph, lists and what the model describes."""
+        """Start everything beside the fold: the catalogue, the item graph, lists and the description of items."""
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
             ranking=Ranking(
-                length=self.settings.list_length,
-                rescored=self.settings.rescored,
-                exploration=self.settings.exploration,
-                seen=self.settings.seen_rules(),
+                length=self.settings.lists.length,
+                rescored=self.settings.lists.rescored,
+                exploration=self.settings.lists.exploration,
+                seen=self.settings.lists.seen_rules(),
             ),
             catalogue=self.catalogue,
             graph=self.graph,
@@ -240,7 +230,7 @@ class WorkerApp(faust.App):
             publish=self.publish,
             metrics=self.metrics,
             clock=self.clock,
-            turns=Turns(self.settings.turn_ms / 1000, self.clock.monotonic),
+            turns=Turns(self.settings.folding.turn_ms / 1000, self.clock.monotonic),
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             self.items.run(),
@@ -256,8 +246,8 @@ class WorkerApp(faust.App):
                 catalogue=self.catalogue,
                 popularity=self.graph.events,
                 scorer=self._scorer,
-                batch=self.settings.describe_batch,
-                timeout_s=self.settings.describe_timeout_s,
+                batch=self.settings.model.describe_batch,
+                timeout_s=self.settings.model.describe_timeout_s,
                 metrics=self.metrics,
                 clock=self.clock,
                 busy=lists.busy,
@@ -272,7 +262,7 @@ class WorkerApp(faust.App):
             await self._scorer.close()
 
     def waits_for(self) -> list[str]:
-        """What the worker still waits for, for people to read; nothing once it is ready."""
+        """What the worker is waiting for, in words; empty once it is ready."""
         waits = {
             "the consumer group": self.lanes.joined,
             "the state of its partitions": self.lanes.ready(),
@@ -283,81 +273,34 @@ class WorkerApp(faust.App):
         return [what for what, done in waits.items() if not done]
 
     def unserved(self) -> list[str]:
-        """What keeps the worker from its work, a sentence each, with the next step."""
+        """What the worker cannot serve, one sentence each, with the next step."""
         return [condition.text for condition in self.board.current()]
-
-    def refresh(self) -> None:
-        """Set the gauges that are read rather than counted."""
-        self.metrics.lag.clear()
-        self.metrics.uncounted.clear()
-        self.metrics.state_bytes.clear()
-        self.metrics.ready.set(not self.waits_for() and not self.unserved())
-        counts = {**{("", cause): 0 for cause in CAUSES}, **self.board.counts()}
-        self.metrics.unserved.clear()
-        for (topic, cause), count in counts.items():
-            self.metrics.unserved.labels(topic, cause).set(count)
-        for counting in self.counting.lanes.values():
-            if counting.lag is not None:
-                self.metrics.uncounted.labels(str(counting.partition)).set(counting.lag)
-        people = 0
-        for lane in self.lanes.lanes.values():
-            state = lane.state
-            self.metrics.lag.labels(str(lane.partition)).set(lane.lag)
-            if state is not None:
-                self.metrics.state_bytes.labels(str(lane.partition)).set(state.size_bytes())
-                people += state.people()
-        self.metrics.state_people.set(people)
-        self.metrics.items.set(len(self.catalogue))
-        self.metrics.undescribed.set(self.catalogue.vectors.waiting)
-        self.metrics.neighbours.set(self.neighbours.records)
-        self.metrics.unknown.set(len(self.catalogue.index.unknown))
-
-    def _add_agents(self) -> None:
-        # Raw by name as well: a value that Faust cannot decode would end the agent without a word.
-        raw: dict[str, Any] = {
-            "key_type": bytes,
-            "value_type": bytes,
-            "key_serializer": "raw",
-            "value_serializer": "raw",
-        }
-        items, privacy = (self.topic(topic.name, **raw) for topic in (ITEMS, PRIVACY))
-
-        @self.agent(items, name="refuse-items")
-        async def refuse(stream: Any) -> None:
-            async for events in stream.take_events(TAKE, within=1.0):
-                await self._refuse([original(event.message) for event in events])
-
-        @self.agent(privacy, name="order-erasures")
-        async def order(stream: Any) -> None:
-            async for events in stream.take_events(TAKE, within=0.1):
-                sent: list[Output] = []
-                for event in events:
-                    await self.turns.next()
-                    erasures, letters = forward([original(event.message)], self.clock.now_ms())
-                    sent += [*erasures, *self._letters(letters)]
-                await self._publish_surely(sent, "Erasure orders")
-
-    async def _refuse(self, messages: list[Any]) -> None:
-        letters: list[DeadLetter] = []
-        for message in messages:
-            await self.turns.next()
-            letters += refused([message], self.clock.now_ms())
-        await self._publish_surely(self._letters(letters), "Refused items")
 
     def _letters(self, letters: list[DeadLetter]) -> list[Output]:
         self.rejections.note(letters)
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
+    def refresh(self) -> None:
+        """Set the gauges that are read, not counted."""
+        set_gauges(
+            self.metrics,
+            ready=not self.waits_for() and not self.unserved(),
+            board=self.board,
+            lanes=self.lanes,
+            counting=self.counting,
+            catalogue=self.catalogue,
+            neighbours=self.neighbours.records,
+        )
+
     async def _publish_surely(self, outputs: list[Output], what: str) -> None:
-        """Publish; try until it is done."""
-        while outputs:
-            try:
-                await self.publish(outputs)
-            except Exception as error:
-                log.error("%s could not be published (%s); trying again", what, type(error).__name__)
-                await asyncio.sleep(1.0)
-            else:
-                return
+        """Publish the outputs; retry until it succeeds."""
+        if outputs:
+            await retry(
+                lambda: self.publish(outputs),
+                pauses=Pauses(RETRY_SECONDS),
+                clock=self.clock,
+                failed=logged(self._lines, f"{what} could not be published"),
+            )
 
     async def _flush_lines(self) -> None:
         while True:
@@ -365,7 +308,7 @@ class WorkerApp(faust.App):
             self.rejections.flush()
 
     async def _refuse_state(self, partition: int, record: Any, error: Exception) -> None:
-        """A dead letter for a record of the changelog, without its bytes: they hold what somebody did."""
+        """Write a dead letter for a changelog record, without its bytes: they hold a user's context."""
         letter = dead_letter(CONTEXTS.name, partition, record, self.clock.now_ms(), error)
         await self.publish(self._letters([msgspec.structs.replace(letter, key=None, value=None)]))
 
@@ -374,7 +317,7 @@ class WorkerApp(faust.App):
         self.rejections.too_large(CONTEXTS.name, size)
 
     async def _clear_leftovers(self) -> None:
-        """Remove what is left on disk of partitions that went to other workers, once it could not be trusted anyway."""
+        """Remove the state of partitions that moved to other workers, once it is too old to be used."""
         while True:
             held = {folder_of(self.settings, partition) for partition in self.lanes.held()}
             for folder in set_aside(held, self.settings, self.clock.now_ms()):
@@ -385,30 +328,30 @@ class WorkerApp(faust.App):
         if not self._whole:
             return
         try:
-            async with asyncio.timeout(self.settings.warm_up_s):
+            async with asyncio.timeout(self.settings.graph.warm_up_s):
                 await self.items.caught_up.wait()
                 await self.neighbours.caught_up.wait()
         except TimeoutError:
-            log.warning("The catalogue is not read yet; the lists begin without what is missing")
+            log.warning("The catalogue is not read completely yet; lists are made without the missing items")
         while self.catalogue.unmarked(marking):
             await self.turns.next()
             self.catalogue.mark(marking, MARK)
 
     async def _read_graph(self) -> None:
-        """Follow the item graph, once it is known which ids are the catalogue's: of others, only so many are kept.
-        Where the catalogue cannot be read, do not wait for it."""
+        """Follow the item graph, after the catalogue is read: the number of other ids is bounded.
+
+        If the catalogue cannot be read, do not wait for it.
+        """
         read = -1
         while not self.items.caught_up.is_set() and self.items.records > read:
             read = self.items.records
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.warm_up_s):
+                async with asyncio.timeout(self.settings.graph.warm_up_s):
                     await self.items.caught_up.wait()
         await self.neighbours.run()
 
     async def _mark(self, partition: int, key: bytes) -> None:
-        read = self.neighbours.wait_for(
-            key
-        )  # asked for before it is written: the replica may be faster than the answer
+        read = self.neighbours.wait_for(key)  # before the write: the replica may be faster than the answer
         await self._client().send_and_wait(NEIGHBOURS.name, key=key, value=None, partition=partition)
         await read
 
@@ -418,11 +361,11 @@ class WorkerApp(faust.App):
     def _reader(self) -> Reader:
         return paced(
             Reader(
-                **client_options(self.settings),
+                **client_options(self.settings.kafka),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=100,
-                max_partition_fetch_bytes=self.settings.fetch_max_mb * 1024 * 1024,
+                max_partition_fetch_bytes=self.settings.kafka.fetch_max_mb * 1024 * 1024,
             )
         )
 
@@ -438,7 +381,7 @@ class WorkerApp(faust.App):
             consumer=self._reader,
             nonce=secrets.token_bytes(16),
             now_ms=self.clock.now_ms,
-            max_age_ms=self.settings.state_max_age_s * 1000,
+            max_age_ms=self.settings.state.max_age_s * 1000,
             turns=self.turns,
             check=check_entry,
             refuse=self._refuse_state,
@@ -450,38 +393,7 @@ def create_app(
     settings: Settings, *, make_scorer: Callable[[], Scorer | None] | None = None, clock: Clock = SYSTEM
 ) -> WorkerApp:
     """The app of one worker. Without a scorer, lists are behavioural (`degraded: disabled`)."""
-    if not settings.state_dir.exists():  # one that is there may be of use to others; what is ours in it is closed
-        private_folder(settings.state_dir)
-    private_folder(settings.state_dir / settings.app_id)
+    if not settings.state.dir.exists():  # an existing one may be shared; our part of it is closed
+        private_folder(settings.state.dir)
+    private_folder(settings.state.dir / settings.kafka.app_id)
     return WorkerApp(settings, make_scorer=make_scorer, clock=clock)
-
-
-def _static_member(instance: str) -> dict[str, Any]:
-    """Faust checks that an assignment which it is given back was made for its own address: let a name have one."""
-    return {"consumer_group_instance_id": instance, "canonical_url": f"http://{instance}"} if instance else {}
-
-
-def _faust_settings(settings: Settings) -> dict[str, Any]:
-    return {
-        "autodiscover": False,
-        "datadir": str(settings.state_dir),
-        "broker_session_timeout": settings.session_timeout_s,
-        "broker_rebalance_timeout": settings.rebalance_timeout_s,
-        "broker_heartbeat_interval": settings.heartbeat_s,
-        "broker_request_timeout": max(90.0, settings.session_timeout_s * 2),
-        "broker_commit_interval": settings.commit_interval_s,
-        **_static_member(settings.group_instance),
-        "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": settings.fetch_max_mb * 1024 * 1024,
-        "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
-        "producer_max_batch_size": BATCH_BYTES,
-        "producer_request_timeout": SEND_SECONDS,
-        "stream_wait_empty": False,
-        "topic_allow_declare": False,
-        "topic_disable_leader": True,
-        "web_host": settings.web_host,
-        "web_bind": settings.web_host,
-        "web_port": settings.web_port,
-        "worker_redirect_stdouts": False,
-        **faust_options(settings),
-    }

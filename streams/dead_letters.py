@@ -1,4 +1,4 @@
-"""Dead letters: what every reader of a topic makes of a record that it cannot use. Pure."""
+"""Dead letters for records that cannot be used. Pure."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from streams.unreadable import Unreadable
 
 
 class Record(Protocol):
-    """What is read of a consumed record of a partition that is known."""
+    """The parts of a consumed record that are needed here, without its partition."""
 
     @property
     def offset(self) -> int: ...
@@ -20,7 +20,7 @@ class Record(Protocol):
 
 
 class Placed(Record, Protocol):
-    """One that says of which partition it is."""
+    """A record with its partition."""
 
     @property
     def partition(self) -> int: ...
@@ -29,8 +29,8 @@ class Placed(Record, Protocol):
 def dead_letter(topic: str, partition: int, record: Record, now_ms: int, error: Exception) -> DeadLetter:
     """The dead letter for a record on which `error` was raised; code `failed` unless that is a refusal.
 
-    A key or value beyond `MAX_ORIGINAL_BYTES` is left out, and the detail says how large it was. Of records that could
-    not even be read, the letter says which and why.
+    A key or value beyond `MAX_ORIGINAL_BYTES` is left out, and the detail states its size. For records that could not
+    be read at all, the detail says which and why.
     """
     if isinstance(record, Unreadable):
         return DeadLetter(
@@ -56,5 +56,5 @@ def dead_letter(topic: str, partition: int, record: Record, now_ms: int, error: 
 
 
 def cut(detail: str, more: str = "") -> str:
-    """The detail of a dead letter with something added, within its bound."""
+    """The detail of a dead letter with `more` appended, cut to `MAX_DETAIL_LENGTH`."""
     return detail[: MAX_DETAIL_LENGTH - len(more)] + more

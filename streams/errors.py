@@ -2,17 +2,17 @@
 
     StreamsError
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
-    ├── Superseded      another worker took this partition over; what is in flight here is dropped (retriable)
-    ├── PartitionLost   the partition was revoked while something waited for it (retriable)
+    ├── Superseded      another worker took over this partition; work in flight is dropped (retriable)
+    ├── PartitionLost   the partition was revoked while work waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
-    ├── TooFewPartitions a topic lacks a partition that it must have; the partition is not served until it is added
-    ├── TopicRecreated  the state is of another `ouzel.events`; the partition is not served
-    ├── Rewound         the topic was recreated, or ends before what was read; the partition starts over (retriable)
-    ├── CannotRead      records cannot be read for now; none is skipped (retriable)
+    ├── TooFewPartitions a topic lacks a partition; the partition is not served until it is added
+    ├── TopicRecreated  the state belongs to a deleted `ouzel.events`; the partition is not served
+    ├── Rewound         the topic was recreated, or ends before the last read offset; starts over (retriable)
+    ├── CannotRead      records cannot be read for now and are not skipped (retriable)
     │   ├── CodecMissing    they are compressed with a codec whose library is not installed
     │   └── LogDamaged      the broker cannot read its own log
-    ├── AnotherKey      people are kept under pseudonyms of another key; the partition is not served
-    └── IndexFull       more items than a worker numbers
+    ├── AnotherKey      the state uses pseudonyms of another key; the partition is not served
+    └── IndexFull       more items than a worker can number
 
 `retriable` says whether the same work, started over from what is durable, can succeed; `cause` is the label of metrics.
 """
@@ -21,77 +21,77 @@ from typing import ClassVar
 
 
 class StreamsError(Exception):
-    """The root of what this package raises."""
+    """The base of all errors of this package."""
 
     retriable: ClassVar[bool] = False
     cause: ClassVar[str] = "other"
-    """As metrics and alerts name it (`streams.health.conditions.CAUSES`)."""
+    """Its label in metrics and alerts (`streams.health.conditions.CAUSES`)."""
 
 
 class BadSetting(StreamsError):
-    """A setting cannot be used. The message names the variable, what is wrong with it, and what it takes."""
+    """A setting cannot be used. The message names the variable, what is wrong, and the accepted values."""
 
 
 class Superseded(StreamsError):
-    """Another worker has begun to recover a partition that this one still held."""
+    """Another worker has started to recover a partition that this one still held."""
 
     retriable: ClassVar[bool] = True
 
 
 class PartitionLost(StreamsError):
-    """The partition is no longer ours."""
+    """The partition was revoked."""
 
     retriable: ClassVar[bool] = True
 
 
 class StoreFailed(StreamsError):
-    """The state of a partition cannot be read from disk or written there. The message names folder and cause."""
+    """The state of a partition cannot be read from or written to disk. The message names folder and cause."""
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "disk"
 
 
 class TooFewPartitions(StreamsError):
-    """A topic has fewer partitions than another that it follows. The message says which is to grow."""
+    """A topic has fewer partitions than another one it must match. The message says which one to extend."""
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "partitions"
 
 
 class TopicRecreated(StreamsError):
-    """The state is of a topic that was deleted. The message says how the new one is taken."""
+    """The state belongs to a deleted topic. The message says how to continue with the new one."""
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "recreated"
 
 
 class Rewound(StreamsError):
-    """Records come from before what was read already, or the topic has another id."""
+    """Records come from before the last read offset, or the topic has another id."""
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "recreated"
 
 
 class CannotRead(StreamsError):
-    """Records cannot be read for now, and none is skipped. The message names topic, partition, offset and remedy."""
+    """Records cannot be read for now and are not skipped. The message names topic, partition, offset and remedy."""
 
     retriable: ClassVar[bool] = True
     cause: ClassVar[str] = "brokers"
 
 
 class CodecMissing(CannotRead):
-    """They are compressed with a codec whose library is not installed."""
+    """The records are compressed with a codec whose library is not installed."""
 
     cause: ClassVar[str] = "codec"
 
 
 class LogDamaged(CannotRead):
-    """The broker cannot read its own log there."""
+    """The broker cannot read its log at that offset."""
 
 
 class AnotherKey(StreamsError):
-    """People are kept under pseudonyms of another key than the one that is set."""
+    """The state uses pseudonyms of another key than OUZEL_PSEUDONYM_KEY."""
 
 
 class IndexFull(StreamsError):
-    """There are more items than a worker numbers; the item that was met last has no number."""
+    """There are more items than a worker can number; the last one has no number."""

@@ -1,4 +1,4 @@
-"""Log lines that say the same again and again: the first is shown, and then how many there were."""
+"""A filter for repeated log lines: it shows the first and later says how many were left out."""
 
 import logging
 import time
@@ -9,9 +9,9 @@ MAX_KNOWN = 256
 
 
 class Repeats(logging.Filter):
-    """Lets the lines of `logger` and those below it through once in `every` seconds, by where they are made.
+    """Passes lines of `logger` and its children once in `every` seconds per place in the code.
 
-    The next line that passes says how many were left out. At most `MAX_KNOWN` places are remembered.
+    The next line that passes says how many were left out. Remembers at most `MAX_KNOWN` places.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not super().filter(record):
-            return True  # somebody else's
+            return True  # of another logger
         place, now = (record.name, record.lineno), self._clock()
         last = self._last.get(place)
         if last is not None and now - last < self._every:

@@ -1,4 +1,4 @@
-"""Log lines that could come with every record: each kind at most once a minute, with how many there were."""
+"""Rate-limited log lines: each kind at most once a minute, with the number of occurrences."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ EVERY_SECONDS = 60.0
 
 
 class Seldom:
-    """The first line of a kind is shown at once; what follows within `EVERY_SECONDS` is counted, and the next line, or
-    `flush`, says how many there were. The kinds are few: the caller bounds them."""
+    """Logs the first line of a kind at once. Lines within the next `EVERY_SECONDS` are counted, and the next line, or
+    `flush`, says how many there were. The caller bounds the number of kinds."""
 
     def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -24,7 +24,7 @@ class Seldom:
         self._say(logging.ERROR, kind, line, 1)
 
     def flush(self, *, all_of_it: bool = False) -> None:
-        """Show what was held back and is due, or all of it."""
+        """Log the lines that were held back and are due, or all of them."""
         for kind in list(self._held):
             if all_of_it or self._clock() - self._shown[kind] >= EVERY_SECONDS:
                 self._show(logging.WARNING, kind)

@@ -1,4 +1,4 @@
-"""Lines of a log that say what others wrote, and are nothing but lines."""
+"""Log lines with text from outside, which cannot look like other lines."""
 
 import logging
 
@@ -6,7 +6,7 @@ from schemas.shown import shown
 
 
 class LogLines(logging.Formatter):
-    """Writes control characters out, and indents what goes on over lines: no text looks like a line of the log."""
+    """Escapes control characters and indents continuation lines, so that no text looks like another log line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return shown(super().format(record)).replace("\n", "\n    ")

@@ -1,7 +1,7 @@
 """Every metric that a worker exports: names, labels and buckets.
 
-Labels come from our own enumerations or from partition numbers, never from what a person or a producer sends: no user,
-no item, no scene.
+Labels come from our own enumerations or from partition numbers, never from what a user or a producer sends: no user, no
+item, no scene.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,8 +17,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 FULL = "none"
-"""The label of a list that the model had its part in."""
-
+"""The label of a list made with the model."""
 
 HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
 """The rankings that are compared."""
@@ -30,118 +29,136 @@ USES = BLEND, COMPARISON = "blend", "comparison"
 """What needs a list that is held in memory."""
 
 REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
-"""Why a request to the pages was refused; with `connections`, one ended to make room for another."""
+"""Why a request to the pages was refused. `connections`: a connection was closed to make room for another."""
 
 
 class Metrics:
-    """The metrics of one worker, on a registry of its own (default: a new one)."""
+    """The metrics of one worker, on `registry` (default: a new one)."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         reg = self.registry
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
-        self.repeats = Counter("ouzel_repeated_events", "Events dropped because they were folded before.", registry=reg)
+        self.repeats = Counter(
+            "ouzel_repeated_events", "Events dropped because they were already folded.", registry=reg
+        )
         self.unseen = Counter(
             "ouzel_dropped_seen_marks",
-            "Marks of seen items dropped because a user has too many: those items may be on their lists again.",
+            "Marks of seen items dropped because a user has too many; those items may be recommended again.",
             registry=reg,
         )
-        self.dead_letters = Counter("ouzel_dead_letters", "Inputs refused, by reason code.", ["code"], registry=reg)
+        self.dead_letters = Counter("ouzel_dead_letters", "Refused inputs, by reason code.", ["code"], registry=reg)
         self.oversized = Counter(
             "ouzel_oversized_records",
-            "Records not published because their topic takes none of that size, by topic.",
+            "Records not published because they exceed their topic's maximum size, by topic.",
             ["topic"],
             registry=reg,
         )
-        self.batch_events = Histogram("ouzel_batch_events", "Events in one batch.", buckets=BATCH, registry=reg)
+        self.batch_events = Histogram("ouzel_batch_events", "Events per batch.", buckets=BATCH, registry=reg)
         self.batch_seconds = Histogram(
-            "ouzel_batch_seconds", "From taking a batch to having its state written.", buckets=SECONDS, registry=reg
+            "ouzel_batch_seconds", "Time from taking a batch to writing its state.", buckets=SECONDS, registry=reg
         )
         self.lag = Gauge("ouzel_lag_records", "Events not read yet, by partition.", ["partition"], registry=reg)
         self.uncounted = Gauge(
             "ouzel_uncounted_records",
-            "Records of co-visits not counted into the item graph yet, by partition.",
+            "Co-visit records not counted into the item graph yet, by partition.",
             ["partition"],
             registry=reg,
         )
-        self.state_bytes = Gauge("ouzel_state_bytes", "State on disk, by partition.", ["partition"], registry=reg)
-        self.state_people = Gauge("ouzel_state_people", "People with a context in the cache.", registry=reg)
+        self.state_bytes = Gauge(
+            "ouzel_state_bytes", "Size of the state on disk, by partition.", ["partition"], registry=reg
+        )
+        self.state_people = Gauge("ouzel_state_people", "Users with a cached context.", registry=reg)
         self.recovery_seconds = Histogram(
             "ouzel_recovery_seconds",
-            "From a partition's assignment, or from starting over, to its first batch.",
+            "Time from the assignment or restart of a partition to its first batch.",
             buckets=SECONDS,
             registry=reg,
         )
         self.loop_lag = Histogram(
             "ouzel_loop_lag_seconds",
-            "How late the event loop runs a timer, looked at ten times a second: so long a page waits as well.",
+            "Delay of the event loop's timers, sampled ten times a second. A page waits as long.",
             buckets=SECONDS,
             registry=reg,
         )
         self.restarts = Counter(
             "ouzel_restarted_partitions",
-            "Partitions that started over from what is durable, by cause.",
+            "Partitions restarted from durable state, by cause.",
             ["cause"],
             registry=reg,
         )
-        self.ready = Gauge("ouzel_ready", "1 while the worker serves everything that is its own.", registry=reg)
+        self.ready = Gauge("ouzel_ready", "1 while the worker serves everything assigned to it.", registry=reg)
         self.unserved = Gauge(
             "ouzel_unserved",
-            "Conditions that keep something from being served, by topic (empty: all) and cause.",
+            "Conditions that prevent serving, by topic (empty: all) and cause.",
             ["topic", "cause"],
             registry=reg,
         )
         self.failed_looks = Counter(
-            "ouzel_failed_looks", "Looks at the brokers, every three seconds, that they did not answer.", registry=reg
+            "ouzel_failed_looks", "Surveys of the brokers, made every three seconds, that failed.", registry=reg
         )
         self.lost = Counter(
             "ouzel_lost_records", "Records deleted by retention before they were read.", ["topic"], registry=reg
         )
-        self.expired = Counter("ouzel_expired_people", "Contexts cleared because they expired.", registry=reg)
-        self.erased = Counter("ouzel_erased_people", "People cleared by an erasure order.", registry=reg)
-        self.counted = Counter("ouzel_counted_events", "Events counted into the item graph, by owners.", registry=reg)
+        self.expired = Counter("ouzel_expired_people", "Expired contexts that were deleted.", registry=reg)
+        self.erased = Counter("ouzel_erased_people", "Users deleted by an erasure order.", registry=reg)
+        self.counted = Counter(
+            "ouzel_counted_events", "Events counted into the item graph by the items' owners.", registry=reg
+        )
         self.evicted = Counter(
             "ouzel_evicted_items",
-            "Ids that no catalogue knows, evicted from the item graph with what was counted of them.",
+            "Item ids missing from the catalogue that were evicted from the item graph with their counts.",
             registry=reg,
         )
-        self.unknown = Gauge("ouzel_unknown_items", "Ids in the item graph that no catalogue knows.", registry=reg)
+        self.unknown = Gauge(
+            "ouzel_unknown_items", "Item ids in the item graph that are missing from the catalogue.", registry=reg
+        )
         self.items = Gauge("ouzel_catalogue_items", "Items that can be recommended.", registry=reg)
         self.neighbours = Gauge("ouzel_neighbour_records", "Items with a record in the item graph.", registry=reg)
 
-        self.lists = Counter("ouzel_lists", "Lists published, by what kept the model out.", ["degraded"], registry=reg)
+        self.lists = Counter(
+            "ouzel_lists",
+            "Lists published, by the reason why the model was not used (none: it was).",
+            ["degraded"],
+            registry=reg,
+        )
         self.event_to_list = Histogram(
-            "ouzel_event_to_list_seconds", "From an event to the list that answers it.", buckets=SECONDS, registry=reg
+            "ouzel_event_to_list_seconds",
+            "Time from an event to the list that answers it.",
+            buckets=SECONDS,
+            registry=reg,
         )
         self.list_seconds = Histogram(
-            "ouzel_list_seconds", "From taking up a trigger to publishing its list.", buckets=SECONDS, registry=reg
+            "ouzel_list_seconds", "Time from taking a trigger to publishing its list.", buckets=SECONDS, registry=reg
         )
         self.scoring_seconds = Histogram(
-            "ouzel_scoring_seconds", "From asking the model to its answer.", buckets=SECONDS, registry=reg
+            "ouzel_scoring_seconds", "Time that the model takes to answer.", buckets=SECONDS, registry=reg
         )
         self.model = Gauge(
             "ouzel_model",
-            "1 for the model version that answered last; its name says the number format.",
+            "1 for the model version that answered last. Its name includes the number format.",
             ["version"],
             registry=reg,
         )
         self._model = ""
-        self.described = Counter("ouzel_described_items", "Items that the model gave a vector.", registry=reg)
+        self.described = Counter("ouzel_described_items", "Items described by the model.", registry=reg)
         self.refused_describes = Counter(
             "ouzel_refused_describes",
-            "Questions about items that the model had no room for; they are asked again.",
+            "Requests to describe items that the model refused because its queue was full; they are retried.",
             registry=reg,
         )
-        self.undescribed = Gauge("ouzel_undescribed_items", "Items that wait for a vector of the model.", registry=reg)
+        self.undescribed = Gauge("ouzel_undescribed_items", "Items not described by the model yet.", registry=reg)
         self.reading_seconds_left = Gauge(
             "ouzel_reading_seconds_left",
-            "Until all items have a vector, at the rate of late; NaN: unknown.",
+            "Time until all items are described, at the recent rate; NaN: unknown.",
             registry=reg,
         )
-        self.coalesced = Counter("ouzel_coalesced_triggers", "Triggers replaced by the person's next.", registry=reg)
-        self.stale = Counter("ouzel_stale_triggers", "Events too old to make a list for.", registry=reg)
-        self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)
-        self.waiting = Gauge("ouzel_waiting_people", "People whose next list is being made.", registry=reg)
+        self.coalesced = Counter(
+            "ouzel_coalesced_triggers", "Triggers replaced by a newer one of the same user.", registry=reg
+        )
+        self.stale = Counter("ouzel_stale_triggers", "Events too old for a list.", registry=reg)
+        self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many users waited.", registry=reg)
+        self.waiting = Gauge("ouzel_waiting_people", "Users waiting for a list.", registry=reg)
         self.feedback = Counter("ouzel_feedback", "Reactions joined with lists, by outcome.", ["outcome"], registry=reg)
         self.likes = Counter(
             "ouzel_likes_of_lists",
@@ -173,14 +190,14 @@ class Metrics:
         )
         self.refused_requests = Counter(
             "ouzel_refused_requests",
-            "Requests to the worker's pages that were refused, by why; connections: ended because there were too many.",
+            "Refused requests to the worker's pages, by reason; connections: closed because there were too many.",
             ["why"],
             registry=reg,
         )
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        """Have a series of what has not happened yet, so that a rate over it is right from the first time."""
+        """Create every series at zero, so that a rate over it is right from the first event."""
         for kind in EventKind:
             self.events.labels(kind.value)
         for code in Refusal:
@@ -206,7 +223,7 @@ class Metrics:
             self.refused_requests.labels(why)
 
     def answered_by(self, version: str) -> None:
-        """The model answered as this version."""
+        """Note that the model answered as this version."""
         if version != self._model:
             self._model = version
             self.model.clear()

@@ -1,4 +1,4 @@
-"""Files and folders that no other user of the machine reads: they hold what people did."""
+"""Files and folders that other users of the machine cannot read: they hold users' contexts."""
 
 import logging
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 UMASK = 0o077
-"""The rights that others do not get; set by a process that writes such files."""
+"""The rights withheld from others. Processes that write such files set it."""
 
 FOLDER, FILE = 0o700, 0o600
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder of ours for this user alone, with its parents; close it if it is there and open to others.
+    """Create a folder for this user alone, with its parents. An existing folder is closed to others.
 
-    Only for folders that nobody else has a use for: it is not asked who may enter.
+    Only for folders that nobody shares: existing rights of others are removed without asking.
     """
     for each in reversed([folder, *folder.parents]):
         if not each.exists():
@@ -28,11 +28,11 @@ def private_folder(folder: Path) -> None:
         except OSError as error:
             log.warning("Others can read %s, and that cannot be changed (%s): chmod go= it", folder, error.strerror)
         else:
-            log.warning("Others could read %s; they cannot any more", folder)
+            log.warning("Others could read %s; their access was removed", folder)
 
 
 def private_file(path: str, flags: int) -> int:
-    """An opener for `open`: a file for this user alone, closed to others if it is there."""
+    """An opener for `open`: creates a file for this user alone, and closes an existing one to others."""
     opened = os.open(path, flags, FILE)
     found = os.fstat(opened)
     if stat.S_ISREG(found.st_mode) and found.st_mode & UMASK:  # never a terminal or /dev/null

@@ -14,10 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Rejections:
-    """Counts every dead letter, and logs them: one line a minute of each topic and code, with how many there were.
+    """Counts every dead letter and logs at most one line a minute per topic and code, with the number of letters.
 
-    Which records could not be read at all, and why, stands in every line about it: that is the broker's trouble, and
-    names nobody.
+    A line about unreadable records says which and why: the cause is the broker's, and it names no user.
     """
 
     def __init__(self, metrics: Metrics, lines: Seldom | None = None) -> None:
@@ -42,13 +41,13 @@ class Rejections:
             )
 
     def too_large(self, topic: str, size: int) -> None:
-        """A value was given up that its compacted topic does not take."""
+        """Note that a value was not written because it exceeds the maximum size of its compacted topic."""
         self._lines.warning(
             topic,
-            f"A value of {size} bytes was not written to {topic}, which takes none of that size: it is on this disk "
-            f"only. Raise max.message.bytes of {topic}",
+            f"A value of {size} bytes was not written to {topic}, which accepts none of that size: it exists "
+            f"only on this disk. Raise max.message.bytes of {topic}",
         )
 
     def flush(self, *, all_of_it: bool = False) -> None:
-        """Log what was counted, is due and not said yet; or all of it, at the end."""
+        """Log the held-back lines that are due, or all of them at the end."""
         self._lines.flush(all_of_it=all_of_it)

@@ -1,4 +1,4 @@
-"""A text that nothing prints, joins or stores by accident."""
+"""A text that cannot be printed, joined or stored by accident."""
 
 import hmac
 from typing import Any, NoReturn
@@ -7,10 +7,10 @@ SHOWN = "<secret>"
 
 
 class Secret:
-    """A setting's text, which only `reveal` gives.
+    """A secret setting. Only `reveal` returns its text.
 
-    It is no `str`: `repr`, `str`, f-strings and logs show `<secret>`, and adding, joining, JSON, MessagePack and pickle
-    raise TypeError. An empty one is false, and shows nothing.
+    It is not a `str`: `repr`, `str`, f-strings and logs show `<secret>`; concatenation, joining, JSON, MessagePack and
+    pickle raise TypeError. An empty one is false and shows nothing.
     """
 
     __slots__ = ("_text",)
@@ -19,11 +19,11 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text, for whoever has to send it or compute with it. Keep it in no variable for longer than that."""
+        """The text, to be sent or computed with. Do not keep it in a variable longer than needed."""
         return self._text
 
     def matches(self, given: str) -> bool:
-        """Whether `given` is the text; the time taken does not tell. Nothing matches an empty secret."""
+        """Whether `given` is the text, in constant time. Nothing matches an empty secret."""
         # As bytes: letters outside ASCII are compared as well, and lone surrogates, which headers are decoded to.
         same = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._text.encode("utf-8", "surrogatepass"))
         return same and bool(self._text)

@@ -1,9 +1,9 @@
-"""The event loop's time, handed out in turns, so that timers, heartbeats and the worker's pages never wait for long.
+"""The event loop's time, shared in turns, so that timers, heartbeats and the worker's pages never wait long.
 
-What keeps the loop busy (folding, counting, recovery, writing, making lists) is cut into units: an event, a record, a
-list. Whoever works through many asks between two of them whether the turn is `over`, and if so awaits the `next` one.
-All who share a `Turns` share each turn, so the loop is held for `seconds` and one unit at most, however many lanes
-there are. Turns are given first come, first served.
+Work that keeps the loop busy (folding, counting, recovery, writing, making lists) is cut into units: an event, a
+record, a list. Between two units it checks whether the turn is `over`, and if so awaits the `next` one. All tasks that
+share a `Turns` share each turn, so the loop is held for at most `seconds` and one unit, however many lanes there are.
+Turns are given first come, first served.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 REST = 12
-"""Goes of the event loop between two turns. To take up a connection, read its request and answer takes about six."""
+"""Iterations of the event loop between two turns. Accepting, reading and answering a request takes about six."""
 
 LOOK_SECONDS = 0.1
-"""Between two looks at how late the loop runs its timers."""
+"""Between two measurements of how late the loop runs its timers."""
 
 
 class Turns:
@@ -32,11 +32,11 @@ class Turns:
         return self.clock() >= self.until
 
     async def next(self) -> None:
-        """Return at once while the turn lasts; else when others had theirs and the loop has seen to everything else."""
+        """Return at once while the turn lasts; else after the others' turns, when the loop has run everything else."""
         if not self.over():
             return
         async with self._queue:
-            if self.over():  # it may be one that began, and was not used up, while we stood in line
+            if self.over():  # a turn may have begun, and have time left, while we waited
                 for _ in range(REST):
                     await asyncio.sleep(0)
                 self.until = self.clock() + self._seconds

@@ -1,4 +1,4 @@
-"""What stands in for records that cannot be read. Pure."""
+"""A placeholder for records that cannot be read. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,8 @@ from schemas.errors import Refusal
 class Unreadable:
     """The records of `topic` at offsets `first` to `offset` (inclusive), which cannot be read.
 
-    It takes their place among the records of a consumer, with all that aiokafka's `ConsumerRecord` has: the reader
-    goes on behind `offset`. `code` is that of the dead letter, and `why` names what was found.
+    It replaces them among the records of a consumer, with all fields of aiokafka's `ConsumerRecord`: the reader goes on
+    after `offset`. `code` is that of the dead letter, and `why` says what was found.
     """
 
     topic: str
@@ -30,7 +30,7 @@ class Unreadable:
 
     @property
     def headers(self) -> tuple[tuple[str, object], ...]:
-        """Itself: whoever copies a record field by field, as Faust does, carries it along (`original`)."""
+        """Itself, so that a field-by-field copy, as Faust makes, still holds it (`original`)."""
         return ((NAME, self),)
 
     @property
@@ -42,11 +42,11 @@ class Unreadable:
 
 
 NAME = "unreadable"
-"""The only name among its headers. A producer's header of that name has bytes, so it is told apart."""
+"""The name of its only header. A producer's header of that name holds bytes, so the two differ."""
 
 
 def original(record: Any) -> Any:
-    """The `Unreadable` that a copied record was made of; any other record as it is."""
+    """The `Unreadable` in a copied record; any other record unchanged."""
     headers = record.headers
     if not headers or len(headers) != 1:
         return record

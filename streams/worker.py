@@ -1,4 +1,4 @@
-"""Running a worker in the foreground until SIGTERM or SIGINT."""
+"""Runs a worker in the foreground until SIGTERM or SIGINT."""
 
 import gc
 import logging
@@ -21,18 +21,13 @@ from streams.private import UMASK
 from streams.settings import Settings, read_settings, variable
 
 COLLECT_AFTER = 50_000, 20, 100
-"""Objects more than before, and collections of each younger generation, before the collector looks at one."""
+"""Thresholds of the garbage collector: new objects, and collections of each younger generation."""
 
 END_SECONDS = 17.0
-"""From the signal to the end at the latest: a worker is gone within 20 s."""
+"""Maximum time from the signal to the end: a worker is gone within 20 s."""
 
-RETRYING = (
-    "streams.kafka.faust_transport",
-    "streams.agents.covisits",
-    "streams.agents.neighbours",
-    "streams.kafka.publisher",
-)
-"""Modules that try again what failed, and say so each time."""
+RETRYING = ("streams.kafka.consumer_thread", "streams.kafka.faust_transport")
+"""Modules that log each failure of work that they retry. The others limit their lines (`streams.log_limit`)."""
 
 LOGGING: dict[str, Any] = {
     "version": 1,
@@ -45,7 +40,7 @@ LOGGING: dict[str, Any] = {
     },
     "filters": {
         "repeats": {"()": "streams.log.Repeats"},
-        # What goes on for as long as a condition lasts, of which `streams.health.board` tells the cause.
+        # Lines that repeat while a condition lasts; `streams.health.board` reports its cause.
         **{name: {"()": "streams.log.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
     },
     "handlers": {
@@ -59,13 +54,13 @@ LOGGING: dict[str, Any] = {
     "root": {"level": "INFO", "handlers": ["stderr"]},
     "loggers": {
         "aiohttp.access": {"level": "WARNING"},
-        # A traceback for each request that cannot be read: whoever reaches the port could fill the disk.
+        # It logs a traceback per unreadable request: any client could fill the disk.
         "aiohttp.server": {"level": "CRITICAL"},
         "aiokafka": {"level": "WARNING"},
-        # Its lines at info show tables of partitions at each step of a rebalance; ours say what came of it.
+        # At info they show tables of partitions at each step of a rebalance; our lines state the outcome.
         "faust": {"level": "WARNING"},
         "mode": {"level": "WARNING"},
-        "streams.kafka.faust_transport": {"level": "WARNING"},
+        **{name: {"level": "WARNING"} for name in RETRYING},
     },
 }
 """Lines on stderr. No line holds a user id, an item id or a record's bytes."""
@@ -73,18 +68,18 @@ LOGGING: dict[str, Any] = {
 
 def _give_up() -> None:
     sys.stderr.write(
-        f"ouzel worker: what it waits for did not answer within {END_SECONDS:g} s of the signal; it ends now. What was "
-        "not committed is read again by the next worker.\n"
+        f"ouzel worker: it could not shut down within {END_SECONDS:g} s of the signal and ends now. What was not "
+        "committed is read again by the next worker.\n"
     )
     sys.stderr.flush()
     os._exit(1)
 
 
 class _Foreground(faust.Worker):
-    """A worker that ends when it cannot start: Faust would wait for ever for parts to stop that never began."""
+    """A worker that ends when it cannot start: Faust would wait for ever for parts that never started."""
 
     def _schedule_shutdown(self, signal: Any) -> None:
-        # Everything has a deadline of its own; this holds whatever is unavailable, and whatever waits for it.
+        # Every part has a deadline; this one holds whatever is unavailable.
         timer = threading.Timer(END_SECONDS, _give_up)
         timer.daemon = True
         timer.start()
@@ -103,8 +98,8 @@ class _Foreground(faust.Worker):
 
 
 def _check_port(settings: Settings) -> None:
-    """Raise `BadSetting` if nobody can listen where the worker's pages are to be."""
-    host, port = settings.web_host, settings.web_port
+    """Raise `BadSetting` if the worker's pages cannot listen at their address."""
+    host, port = settings.web.host, settings.web.port
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
@@ -115,11 +110,10 @@ def _check_port(settings: Settings) -> None:
 
 
 def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
-    """Run a worker with the settings of the environment until it is told to stop.
+    """Run a worker with the settings of the environment until SIGTERM or SIGINT.
 
-    `make_scorer` makes the client of the model, once the event loop runs; without one, lists are behavioural. Returns
-    the exit status: 0 after a signal, 1 after a crash or where it could not end
-    in time by itself, 2 if a setting cannot be used.
+    `make_scorer` creates the client of the model once the event loop runs; without one, lists are behavioural. Returns
+    the exit status: 0 after a signal, 1 after a crash or a shutdown that took too long, 2 if a setting cannot be used.
     """
     os.umask(UMASK)
     try:
@@ -131,8 +125,8 @@ def run(make_scorer: Callable[[Settings], Scorer | None] | None = None) -> int:
         sys.stderr.write(f"ouzel worker: {shown(str(error))}\n")
         return 2
     worker = _Foreground(app, loglevel="info", logging_config=LOGGING, redirect_stdouts=False, quiet=True)
-    # What has been imported stays. What is folded lives for long and has no cycles: looking through all of it, which
-    # the collector's defaults do again and again as it grows, took a quarter of the time of the fold.
+    # Imported modules stay. Contexts live long and have no cycles: with the default thresholds, the collector scans
+    # them repeatedly as they grow, which took a quarter of the time of the fold.
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     try:

@@ -1,7 +1,6 @@
 """The options that every command has which talks to brokers, and the help of the one that has none: the worker."""
 
 import os
-from dataclasses import fields
 from typing import Any
 
 import click
@@ -66,18 +65,19 @@ class WithSettings(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from streams.errors import BadSetting
-        from streams.settings import Settings, read_settings, variable
+        from streams.settings import Settings, all_settings, read_settings, values_of
 
         try:
-            now = read_settings()
+            now = values_of(read_settings())
         except BadSetting:
-            now = Settings()
+            now = values_of(Settings())
+        settings = list(all_settings())
         rows = []
-        for each in fields(Settings):
+        for each in settings:
             if each.name in MAIN_SETTINGS:
-                meaning = each.metadata["doc"].partition(". ")[0].rstrip(".")
-                rows.append((variable(each.name), f"{meaning}.  [{getattr(now, each.name)}]"))
+                meaning = each.doc.partition(". ")[0].rstrip(".")
+                rows.append((each.variable, f"{meaning}.  [{now[each.name]}]"))
         with formatter.section("Settings: environment variables, and what they are now"):
             formatter.write_dl(rows)
         with formatter.section("All settings"):
-            formatter.write_text(f"{len(fields(Settings))}, with bounds and meaning, in docs/reference/settings.md.")
+            formatter.write_text(f"{len(settings)}, with bounds and meaning, in docs/reference/settings.md.")

@@ -101,7 +101,7 @@ async def _run(options: Options, console: Console) -> int:
             console.print("ending all parts ...", style="grey58")
     if figures is not None:
         tell_summary(figures, console, options.json)
-        why = why_without_model(figures, Settings().list_deadline_ms, folder / "tritonserver.log")
+        why = why_without_model(figures, Settings().lists.deadline_ms, folder / "tritonserver.log")
         if why:
             console.print(why, soft_wrap=True)
     return status
@@ -210,7 +210,7 @@ class Demo:
 
     async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
         # No part of the past is young enough to be answered with a list.
-        ends_ms = SYSTEM.now_ms() - Settings().trigger_max_age_ms
+        ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
         with steps.step("films and history") as step:
             async with kafka_sink(self._stage.broker.bootstrap) as sink:
                 await send_items(sink, self._films)

@@ -19,12 +19,13 @@ from deploy.datasets.dataset import Dataset
 from deploy.evaluation.jobs import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge
 from deploy.evaluation.live_ranking import SETTINGS, WITH, WITHOUT
 from deploy.evaluation.trainings import Learner, train
-from deploy.local.pool import Progress, in_children
+from deploy.local.pool import in_children
 from inference.evaluation.console_report import tables
 from inference.evaluation.html_report import page
 from inference.evaluation.metrics import About, summary
 from inference.evaluation.protocol import LAST_OUT, Rule
 from inference.evaluation.runner import Outcome
+from inference.progress import Progress, silent
 from streams.graph.item_graph import Counting
 from streams.ranking.pipeline import Ranking
 
@@ -59,7 +60,7 @@ def evaluate(
     learner: Learner | None = None,
     json: Path | None = None,
     html: Path | None = None,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = silent,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train and judge, print the tables to `console`, write `json` and `html`, and return the report.

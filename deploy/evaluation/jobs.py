@@ -6,11 +6,11 @@ from typing import Literal
 
 from deploy.datasets.dataset import likes
 from deploy.evaluation.live_ranking import Core
-from deploy.local.pool import Advance
 from inference.evaluation.baselines import DecayedPopularity, ItemKnn, Markov, Popularity
 from inference.evaluation.protocol import Plan, Rule, leave_last_out, prequential
 from inference.evaluation.retrieval import Readings, Retrieval, among_unseen, at
 from inference.evaluation.runner import Cursor, Method, Named, Outcome, run
+from inference.progress import Count
 from schemas.events import Event
 from schemas.items import Item
 from schemas.seen import SeenRules
@@ -46,7 +46,7 @@ class Job:
         return f"{self.protocol} tie seed {self.seed}"
 
 
-def judge(job: Job, progress: Advance = lambda done, total: None) -> Outcome:
+def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
     """Every method on one order of events."""
     cursor = Cursor()
     plan = planned(job.protocol, job.events, job.seed, job.settings.seen)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.local.pool import Progress
+from inference.progress import Progress
 from inference.settings import ModelSettings
 from inference.training.learner import Base, Learner, Part
 from inference.training.walk_forward import Pace

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from deploy.datasets.dataset import feeling
 from deploy.evaluation.jobs import LEAVE_LAST_OUT, Kind, Learned, planned
-from deploy.local.pool import Progress, in_children
+from deploy.local.pool import in_children
 from inference.evaluation.protocol import before_tests
 from inference.evaluation.retrieval import Readings
+from inference.progress import Progress
 from inference.training.histories import Histories
 from schemas.events import Event
 from schemas.seen import SeenRules

@@ -16,6 +16,7 @@ from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.topics import ALL, Topic
 from streams.kafka.fetcher import Reader
+from streams.kafka.partitions import numbered
 from streams.unreadable import Unreadable
 
 WAIT_MS = 500
@@ -55,7 +56,7 @@ async def read(
         try:
             await consumer.start()
             count = (await check_topics(consumer, bootstrap, connection, rights))[topic.name]
-            partitions = [TopicPartition(topic.name, number) for number in range(count)]
+            partitions = numbered(topic.name, count)
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)

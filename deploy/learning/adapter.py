@@ -17,9 +17,10 @@ from deploy.errors import BadSource
 from deploy.files.item_files import items as read_items
 from deploy.files.lines import chunks, lines
 from deploy.files.sources import ItemColumns, Tally
-from deploy.local.pool import Progress
 from inference.errors import WeightsError
+from inference.evaluation.training_plot import curves
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
+from inference.progress import Progress, silent
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
 from inference.training.feedback import Untaken, erased, read
@@ -27,7 +28,6 @@ from inference.training.histories import Histories, owners
 from inference.training.impressions import Impressions
 from inference.training.lists import ListRecipe
 from inference.training.network import ItemTokenNetwork
-from inference.training.plot import curves
 from inference.training.schedule import Course, Done, Plan, Trained
 from inference.training.trainer import Recipe
 from schemas.items import Item
@@ -112,7 +112,7 @@ def train(
     weights: Mapping[str, float] | None = None,
     untaken: Sequence[Untaken] = (),
     terms: str = OWN_TERMS,
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = silent,
 ) -> tuple[Adapter, Trained]:
     """Train on the first `until` of the events and write the adapter's folder. `weights` are the weights of events, by
     event id. Of the lists in `untaken`, those that closed within that part are used.

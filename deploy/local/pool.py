@@ -11,15 +11,10 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from deploy.local.environment import without_settings
+from inference.progress import Progress
 
 Job = TypeVar("Job")
 Made = TypeVar("Made")
-
-Advance = Callable[[int, int], None]
-"""Called with what is done, of how much."""
-
-Progress = Callable[[str, int, int], None]
-"""The same, after what it is that is being done; a colon or comma ends the name of the job."""
 
 
 @without_settings()

@@ -1,4 +1,4 @@
-"""How long commands show how far they are: bars in a terminal, elsewhere a plain line now and then."""
+"""Progress of long commands: bars in a terminal, elsewhere a plain line now and then."""
 
 import threading
 import time
@@ -26,8 +26,7 @@ TELL_SECONDS = 20.0
 
 
 class Beat:
-    """Calls `tell` every `seconds` in a thread of its own, so that a line comes even while a step is long, from `start`
-    to `stop`."""
+    """Calls `tell` every `seconds` in a separate thread, from `start` to `stop`, so that long steps report too."""
 
     def __init__(self, tell: Callable[[], None], seconds: float | None = None) -> None:
         self._tell = tell
@@ -49,8 +48,8 @@ class Beat:
 
 
 class Bars(Progress):
-    """The bars of rich; where the console is no terminal, a plain line for each task under way every `TELL_SECONDS`.
-    A task that is done has one last line."""
+    """The bars of rich; without a terminal, a plain line per running task every `TELL_SECONDS`, and a last line when it
+    is done."""
 
     def __init__(self, *columns: str | ProgressColumn, console: Console, **options: Any) -> None:
         super().__init__(*columns, console=console, **options)
@@ -82,7 +81,7 @@ class Bars(Progress):
 
 
 def _line(task: Task) -> str:
-    """What is being done, how much of how much, and for how long: "training: 300 of 900, 1:20 so far"."""
+    """What is done, how much of how much, and the time so far: "training: 300 of 900, 1:20 so far"."""
     done = f"{task.completed:,.0f}"
     if task.total:
         done += f" of {task.total:,.0f}"
@@ -101,10 +100,9 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def told_by_bars(*, by_label: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (label, done, total) that draws one bar that tells what is being done, and begins anew with the next.
+    """A `Progress` callback that draws one bar, restarted with each new label, or (`by_label`) one bar per label.
 
-    Or a bar for each label. In both cases a label is what comes before a colon or comma: "scorer: training 3 of 9" goes
-    on with the bar of "scorer". A total of 0: not known.
+    A label ends at a colon or comma: "scorer: training 3 of 9" continues the bar of "scorer". A total of 0 is unknown.
     """
     columns = (
         BarColumn(bar_width=30),
@@ -133,7 +131,7 @@ def told_by_bars(*, by_label: bool = False) -> Iterator[Callable[[str, int, int]
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """A plain line on standard error every `TELL_SECONDS` of the block: what is being done, and for how long."""
+    """Print a plain line on standard error every `TELL_SECONDS` of the block: `what`, and the time so far."""
     console, began = Terminal(stderr=True), time.monotonic()
 
     def tell() -> None:

@@ -1,5 +1,4 @@
-"""What is being made ready, a line for each step: moving in a terminal, elsewhere plain lines, of a long step one now
-and then."""
+"""Steps of a preparation, a line each: animated in a terminal, elsewhere plain lines, repeated during long steps."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ NAME_WIDTH = 20
 
 
 class Step:
-    """One step under way. `say` shows what it does now, and how far it is where that is known."""
+    """A running step. `say` shows what it does, and how far it is if known."""
 
     def __init__(self, say: Callable[[str, int | None, int | None], None]) -> None:
         self._say = say
@@ -27,7 +26,7 @@ class Step:
 
 
 class Steps:
-    """Steps that may run at the same time, from entering this context to leaving it."""
+    """Steps, possibly concurrent, from entering this context to leaving it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -66,7 +65,7 @@ class Steps:
         task = bars.add_task(name, total=None, note="")
 
         def say(note: str, done: int | None, total: int | None) -> None:
-            # One more than there is: a step is done when its block is, whatever is done within.
+            # One more than there is: a step is done when its block ends.
             bars.update(task, note=shown_in_line(note), completed=done, total=None if total is None else total + 1)
 
         try:
@@ -87,7 +86,7 @@ class Steps:
         (self._beat if self._bars is None else self._bars).stop()
 
     def _tell(self) -> None:
-        """A line about each step that goes on."""
+        """Print a line per running step."""
         for name, (began, note) in list(self._under_way.items()):
             told = ", ".join(part for part in (note, f"{clock(time.monotonic() - began)} so far") if part)
             self._console.print(f"{name}: {told}", highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """How far the model has read the catalogue: when lists can begin, and what is said of it. Pure: time is passed in."""
 
-from streams.serving.progress import Progress, spoken
+from streams.serving.rate import Rate, spoken
 
 USEFUL = 300
 """Films: the most popular are read first, and 300 of them have six of ten live ratings."""
@@ -17,7 +17,7 @@ class Reading:
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._progress = Progress()
+        self._progress = Rate()
 
     def enough(self, read: int, waited: float) -> bool:
         """Whether lists can begin, `waited` seconds after everything else was ready."""

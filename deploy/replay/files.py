@@ -81,7 +81,7 @@ async def replay_files(
     report = Replayed()
     with ExitStack() as opened:
         catalogue, events = _read(files, console, opened, report, watched=watched)
-        age = Settings().trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
+        age = Settings().lists.trigger_max_age_ms if files.history_age_ms is None else files.history_age_ms
         watch = (
             Watch(console, parts=f"replay to {bootstrap}", seconds=seconds, seen=files.seen, timeout=timeout)
             if watched

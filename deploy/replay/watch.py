@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from aiokafka import TopicPartition
 from rich.console import Console
 from rich.live import Live
 
@@ -32,6 +31,7 @@ from schemas.seen import PLAIN, SeenRules
 from schemas.shown import shown
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.kafka.fetcher import Reader
+from streams.kafka.partitions import numbered
 
 RIGHTS = {RECOMMENDATIONS.name: "Read", DEAD_LETTERS.name: "Read"}
 """What a watch does with which topic."""
@@ -135,7 +135,7 @@ class Watch:
             try:
                 await consumer.start()
                 counts = await check_topics(consumer, bootstrap, connection, RIGHTS)
-                partitions = [TopicPartition(name, number) for name in counts for number in range(counts[name])]
+                partitions = [each for name, count in counts.items() for each in numbered(name, count)]
                 consumer.assign(partitions)
                 await consumer.seek_to_end(*partitions)
                 for partition in partitions:

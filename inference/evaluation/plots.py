@@ -1,20 +1,21 @@
-"""Plots as inline SVG, coloured by the page's CSS variables, so that one drawing serves light and dark. Pure."""
+"""Plots as inline SVG, coloured by the page's CSS variables, so that they suit light and dark pages. Pure."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from math import ceil
 from typing import NamedTuple
+
+from inference.svg import dot, drawing, path, text, through
 
 WIDTH = 760
 ROW = 26
 NAMES = 190
-"""Width left for the names of bars and for the labels at the ends of lines."""
+"""Width reserved for the names of bars and for the labels at the ends of lines."""
 
 COLOURS = 8
 
 
 class Bar(NamedTuple):
-    """A figure with its interval, if there is one; `strong` stands out."""
+    """A figure with its interval, if any; `strong` highlights it."""
 
     name: str
     mean: float
@@ -24,7 +25,7 @@ class Bar(NamedTuple):
 
 
 def bars(rows: Sequence[Bar], label: str) -> str:
-    """Horizontal bars from 0, each with its interval and its figure. `label` says what is drawn, for screen readers."""
+    """Horizontal bars from 0, each with its interval and figure. `label` describes the plot for screen readers."""
     top = _ceiling([row.mean if row.high is None else row.high for row in rows])
     span, right = WIDTH - NAMES - 70, 70
     parts = []
@@ -36,17 +37,14 @@ def bars(rows: Sequence[Bar], label: str) -> str:
             return NAMES + span * value / top
 
         parts.append(
-            f'<text x="{NAMES - 10}" y="{middle + 4}" text-anchor="end" class="{"strong" if row.strong else ""}">'
-            f"{escape(row.name)}</text>"
-            f'<rect x="{NAMES}" y="{y}" width="{x(row.mean) - NAMES:.1f}" height="18" rx="2"'
+            text(NAMES - 10, middle + 4, row.name, anchor="end", extra='class="strong"' if row.strong else "")
+            + f'<rect x="{NAMES}" y="{y}" width="{x(row.mean) - NAMES:.1f}" height="18" rx="2"'
             f' fill="var(--{"c0" if row.strong else "bar"})"/>'
         )
         if row.low is not None and row.high is not None:
-            parts.append(
-                f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}M{x(row.low):.1f} {middle - 4}v8'
-                f'M{x(row.high):.1f} {middle - 4}v8" class="whisker"/>'
-            )
-        parts.append(f'<text x="{WIDTH - right + 62}" y="{middle + 4}" text-anchor="end">{row.mean:.4f}</text>')
+            ends = f"M{x(row.low):.1f} {middle - 4}v8M{x(row.high):.1f} {middle - 4}v8"
+            parts.append(path(f"M{x(row.low):.1f} {middle}H{x(row.high):.1f}{ends}", 'class="whisker"'))
+        parts.append(text(WIDTH - right + 62, middle + 4, f"{row.mean:.4f}", anchor="end"))
     return _svg(len(rows) * ROW + 8, label, parts)
 
 
@@ -60,17 +58,18 @@ def differences(rows: Sequence[Bar], label: str) -> str:
         return NAMES + 10 + span * (value - low) / ((high - low) or 1.0)
 
     height = len(rows) * ROW + 8
-    parts = [f'<path d="M{x(0):.1f} 0V{height}" class="axis"/>']
+    parts = [path(f"M{x(0):.1f} 0V{height}", 'class="axis"')]
     for at, row in enumerate(rows):
         middle = at * ROW + 13
         line, told = "", "no interval"
         if row.low is not None and row.high is not None:
-            line = f'<path d="M{x(row.low):.1f} {middle}H{x(row.high):.1f}" stroke="var(--c0)" stroke-width="2"/>'
+            line = path(f"M{x(row.low):.1f} {middle}H{x(row.high):.1f}", 'stroke="var(--c0)" stroke-width="2"')
             told = f"{row.low:+.4f} to {row.high:+.4f}"
         parts.append(
-            f'<text x="{NAMES - 10}" y="{middle + 4}" text-anchor="end">{escape(row.name)}</text>{line}'
-            f'<circle cx="{x(row.mean):.1f}" cy="{middle}" r="4" fill="var(--c0)"/>'
-            f'<text x="{WIDTH - 8}" y="{middle + 4}" text-anchor="end">{told}</text>'
+            text(NAMES - 10, middle + 4, row.name, anchor="end")
+            + line
+            + dot(x(row.mean), middle, 4, "var(--c0)")
+            + text(WIDTH - 8, middle + 4, told, anchor="end")
         )
     return _svg(height, label, parts)
 
@@ -85,10 +84,10 @@ def lines(
     between: bool = False,
     height: int = 300,
 ) -> str:
-    """One line a series over evenly spaced `ticks`, its name at its end. None is left out.
+    """One line per series over evenly spaced `ticks`, its name at its end. None values are skipped.
 
-    `colours`: names in the order of their colours, so that a name has the same in every plot; the first is thickest.
-    `between`: values belong to the spaces between ticks. `marks`: dashed uprights, as shares of the width.
+    `colours`: names in the order of their colours, so that a name has one colour in all plots; the first is thickest.
+    `between`: values belong to the spaces between ticks. `marks`: dashed verticals, as shares of the width.
     """
     top = _ceiling([value for values in series.values() for value in values if value is not None])
     left, bottom = 46, height - 28
@@ -105,14 +104,11 @@ def lines(
     for part in range(5):
         value = top * part / 4
         parts.append(
-            f'<path d="M{left} {y(value):.1f}H{left + width}" class="grid"/>'
-            f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.{_digits(top)}f}</text>'
+            path(f"M{left} {y(value):.1f}H{left + width}", 'class="grid"')
+            + text(left - 6, f"{y(value) + 4:.1f}", f"{value:.{_digits(top)}f}", anchor="end")
         )
-    parts += [f'<path d="M{x(mark * steps):.1f} 12V{bottom}" class="mark"/>' for mark in marks]
-    parts += [
-        f'<text x="{x(at):.1f}" y="{height - 8}" text-anchor="middle">{escape(tick)}</text>'
-        for at, tick in enumerate(ticks)
-    ]
+    parts += [path(f"M{x(mark * steps):.1f} 12V{bottom}", 'class="mark"') for mark in marks]
+    parts += [text(f"{x(at):.1f}", height - 8, tick, anchor="middle") for at, tick in enumerate(ticks)]
     ends: list[tuple[float, str, int]] = []
     order = list(colours or series)
     for name in sorted(series, key=order.index, reverse=True):
@@ -121,25 +117,19 @@ def lines(
         if not points:
             continue
         colour = number % COLOURS
-        path = "M" + "L".join(f"{across:.1f} {down:.1f}" for across, down in points)
-        parts.append(
-            f'<path d="{path}" fill="none" stroke="var(--c{colour})" stroke-width="{2.5 if number == 0 else 1.5}"/>'
-        )
-        parts += [
-            f'<circle cx="{across:.1f}" cy="{down:.1f}" r="2.5" fill="var(--c{colour})"/>' for across, down in points
-        ]
+        width_of_line = 2.5 if number == 0 else 1.5
+        parts.append(path(through(points), f'fill="none" stroke="var(--c{colour})" stroke-width="{width_of_line}"'))
+        parts += [dot(across, down, 2.5, f"var(--c{colour})") for across, down in points]
         ends.append((points[-1][1], name, colour))
     lowest = 0.0
     for down, name, colour in sorted(ends):
         lowest = max(down, lowest + 14)
-        parts.append(
-            f'<text x="{left + width + 10}" y="{lowest + 4:.1f}" style="fill:var(--c{colour})">{escape(name)}</text>'
-        )
+        parts.append(text(left + width + 10, f"{lowest + 4:.1f}", name, extra=f'style="fill:var(--c{colour})"'))
     return _svg(max(height, int(lowest) + 10), label, parts)
 
 
 def _svg(height: int, label: str, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    return drawing(WIDTH, height, label, parts)
 
 
 def _ceiling(values: Sequence[float]) -> float:

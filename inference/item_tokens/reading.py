@@ -17,6 +17,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from inference.full_text.prompt import clean
 from inference.item_tokens.trunk import cut, states
+from inference.progress import Count, uncounted
 from inference.transformer.tokenizer import Tokens
 
 VERSION = "r1"
@@ -37,9 +38,6 @@ LAYER_SECONDS = 0.04
 
 _FIRST_TOKENS, _FEWEST_TOKENS = 64, 32
 """Tokens of the first yielding pass, before any is timed, and the minimum on slow machines."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of texts read and the total."""
 
 
 def compose(text: str, about: str) -> str:
@@ -77,7 +75,7 @@ class Reader:
         found = self._tokens.data(clean(text[: MAX_TOKENS * _CHARACTERS_A_TOKEN]) or "?")[:MAX_TOKENS]
         return (*self._opening, *(found or self._opening))
 
-    def read(self, texts: Sequence[str], progress: Progress = lambda done, total: None) -> Tensor:
+    def read(self, texts: Sequence[str], progress: Count = uncounted) -> Tensor:
         """Readings as float32 [texts, depths, hidden]. Each is independent of the other texts, up to rounding."""
         found = torch.empty(len(texts), len(self.depths), self.hidden)
         done = 0

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from inference.item_tokens.reading import Progress, Reader, digest
+from inference.item_tokens.reading import Reader, digest
+from inference.progress import Count, uncounted
 
 if TYPE_CHECKING:
     import sqlite3
@@ -203,7 +204,7 @@ def read_through(
     store: ReadingStore | None,
     reader: Reader,
     texts: Sequence[str],
-    progress: Progress = lambda done, total: None,
+    progress: Count = uncounted,
 ) -> Tensor:
     """Readings of `texts` like `Reader.read`, float32 [texts, depths, hidden]. Reads texts that are missing in `store`
     and stores them as it goes."""
@@ -222,7 +223,7 @@ def read_through(
     return _stacked([kept[key] for key in keys], reader)
 
 
-def _from(progress: Progress, begin: int, total: int) -> Progress:
+def _from(progress: Count, begin: int, total: int) -> Count:
     return lambda done, _: progress(begin + done, total)
 
 

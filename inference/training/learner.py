@@ -15,6 +15,7 @@ from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import DEPTHS, Reader, compose
 from inference.item_tokens.reading_store import ReadingStore, read_through
 from inference.item_tokens.trunk import cut, embedding_scale
+from inference.progress import Progress
 from inference.settings import ModelSettings
 from inference.training.augmentation import variants
 from inference.training.histories import Histories
@@ -23,7 +24,7 @@ from inference.training.network import ItemTokenNetwork, Network
 from inference.training.schedule import TOWER
 from inference.training.sequences import WINDOW
 from inference.training.trainer import Recipe
-from inference.training.walk_forward import Lesson, Pace, Progress, Readings, hold_out, walk
+from inference.training.walk_forward import Lesson, Pace, Readings, hold_out, walk
 from inference.transformer.attention import IMPLEMENTATION
 from inference.transformer.number_format import choose
 from inference.transformer.tokenizer import FileTokens

@@ -5,7 +5,7 @@ the softmax over the list plus half the binary cross-entropy of each candidate. 
 token and, slowly, LoRA; item vectors and item tokens stay fixed.
 
 Lists that were shown to users are read too. Their entries that were not taken have the binary loss alone, each weighted
-by 1 over the probability with which it was shown, at most 10. There is no softmax over them, since nobody knows which
+by 1 over the probability with which it was shown, at most 10. There is no softmax over them, since it is unknown which
 the user would have preferred.
 """
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from inference.errors import NothingToLearn
+from inference.progress import Progress, silent
 from inference.training.calibration import Calibration, calibrate
 from inference.training.checkpoint import Checkpoints, State
 from inference.training.histories import Histories, Ints
@@ -36,7 +37,7 @@ from inference.training.validation import (
     reranked,
     retrieved,
 )
-from inference.training.walk_forward import Bools, Progress, epoch_report
+from inference.training.walk_forward import Bools, epoch_report
 
 SHORTLIST = 100
 """Number of the model's own top items that are reranked."""
@@ -152,7 +153,7 @@ class Course:
         shown: Impressions = NO_IMPRESSIONS,
         seed: int = 0,
         checkpoints: Checkpoints[Done] | None = None,
-        progress: Progress = lambda label, done, total: None,
+        progress: Progress = silent,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """Raises `NothingToLearn` if there are no events to train on or no tests for validation."""

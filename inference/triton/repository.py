@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 
 from inference import wire
+from inference.progress import Progress, silent
 from inference.settings import ModelSettings, Strategy
-from inference.transformer.weights import Progress, convert, silent
+from inference.transformer.weights import convert
 from inference.triton.server import MODEL
 
 SETTINGS = "settings.json"

@@ -11,10 +11,11 @@ from schemas.topics import COVISITS
 from streams.agents.neighbours import Owner
 from streams.clock import Clock
 from streams.errors import Rewound
-from streams.health.failures import describe
 from streams.health.losses import Lost, report
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 from streams.kafka.recreated_topics import start_at
+from streams.log_limit import Seldom
+from streams.retry import Pauses, logged, retry
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Counting:
         self._stopping = False
         self._rewound = False
         self._lost = lost
+        self._lines = Seldom(log, clock.monotonic)
         owner.assign([partition])
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
 
@@ -70,20 +72,24 @@ class Counting:
         self._owner.revoke([self.partition])
 
     async def _run(self) -> None:
+        await retry(
+            self._serve,
+            pauses=Pauses(PAUSE_SECONDS),
+            clock=self._clock,
+            failed=logged(self._lines, f"Counting of partition {self.partition} starts over"),
+            wanted=lambda: not self._stopping,
+        )
+
+    async def _serve(self) -> None:
+        self.committable = await self._begin()
         while not self._stopping:
-            try:
-                self.committable = await self._begin()
-                while not self._stopping:
-                    records = await self._gather()
-                    await self._check_place(records)
-                    if records and not self._stopping:
-                        await self._owner.take(self.partition, records)
-                        self.committable = records[-1].offset + 1
-                    elif not records:
-                        self.committable = max(self.committable, self._source.past(self.partition))
-            except Exception as error:
-                log.error("Counting of partition %d starts over after %s", self.partition, "; ".join(describe(error)))
-                await asyncio.sleep(PAUSE_SECONDS)
+            records = await self._gather()
+            await self._check_place(records)
+            if records and not self._stopping:
+                await self._owner.take(self.partition, records)
+                self.committable = records[-1].offset + 1
+            elif not records:
+                self.committable = max(self.committable, self._source.past(self.partition))
 
     async def _begin(self) -> int:
         """Go to where the counting ended, or to the first record that is still there; the offset.

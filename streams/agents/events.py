@@ -27,10 +27,11 @@ from streams.errors import AnotherKey, Rewound, TooFewPartitions, TopicRecreated
 from streams.health.conditions import Condition, Survey, too_few
 from streams.health.failures import cause_of, describe, topic_of
 from streams.health.losses import report
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 from streams.kafka.publisher import Output
 from streams.kafka.recreated_topics import Rebased, start_at
 from streams.privacy.pseudonyms import fingerprint
+from streams.retry import Pauses, retry
 from streams.settings import Settings
 from streams.state.expiry import Sweep
 from streams.state.partition import PartitionState
@@ -67,7 +68,7 @@ class Lane:
         self._owed: int | None = None
         self._folding = Folding(partition, plane)
         self._stopping = False
-        self._pause = FIRST_PAUSE
+        self._pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._following = -1
         """The next offset to fold while the lane serves; -1 while it does not."""
         self._behind = math.nan
@@ -131,20 +132,24 @@ class Lane:
             await asyncio.sleep(LAG_SECONDS)
 
     async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                await self._live()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
-                    with suppress(KafkaError):
-                        await self._plane.survey()
-                self._failed(error)
-                await asyncio.sleep(self._pause)
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        await retry(
+            self._try,
+            pauses=self._pauses,
+            clock=self._plane.clock,
+            failed=self._failed,
+            wanted=lambda: not self._stopping,
+        )
 
-    def _failed(self, error: Exception) -> None:
+    async def _try(self) -> None:
+        try:
+            await self._live()
+        except Exception as error:
+            if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
+                with suppress(KafkaError):
+                    await self._plane.survey()
+            raise
+
+    def _failed(self, error: Exception, pause: float) -> None:
         cause = cause_of(error)
         self._plane.metrics.restarts.labels(cause).inc()
         if cause == "recreated":
@@ -153,7 +158,7 @@ class Lane:
         at = "" if self._next < 0 else f" at offset {self.committable}"
         text = (
             f"Partition {self.partition} of {EVENTS.name}: starting over from what is durable{at}, in "
-            f"{self._pause:.1f} s, after {'; '.join(describe(error))}"
+            f"{pause:.1f} s, after {'; '.join(describe(error))}"
         )
         if isinstance(error, UNSERVED):
             text = str(error)  # it names topic, partition and the next step
@@ -166,7 +171,7 @@ class Lane:
         survey = await plane.survey()
         self._check_partitions(survey)
         await plane.turns.next()  # opening a store is one unit of work
-        store = open_store(folder_of(settings, self.partition), settings.block_cache_mb)
+        store = open_store(folder_of(settings, self.partition), settings.state.block_cache_mb)
         state: PartitionState | None = None
         try:
             changelog = plane.changelog(self.partition, store)
@@ -175,13 +180,13 @@ class Lane:
                 self.partition,
                 store,
                 changelog,
-                cached=settings.cached_people,
+                cached=settings.state.cached_people,
                 now_ms=plane.clock.now_ms,
-                pause=settings.write_interval_s,
+                pause=settings.state.write_interval_s,
                 turns=plane.turns,
             )
             await state.recall()
-            state.check_key(fingerprint(settings.pseudonym_key.reveal()))
+            state.check_key(fingerprint(settings.privacy.pseudonym_key.reveal()))
             if plane.secret is not None:
                 await state.begin_sessions(plane.secret())
             state.take_marking(plane.markings)
@@ -219,7 +224,7 @@ class Lane:
     async def _begin(self, state: PartitionState, survey: Survey) -> int:
         """Go to where the state ends, or to the first record that is still there; the offset."""
         self._topic, self._recreated = survey.id_of(EVENTS.name), False
-        take = self._plane.settings.recreated_events == TAKE
+        take = self._plane.settings.folding.recreated_events == TAKE
         end = (await self._direct.available(self.partition)).end
         self._base = state.follow(self._topic, end, rewound=self._rewound, take=take)
         rewound, self._rewound = self._rewound, False
@@ -252,7 +257,7 @@ class Lane:
                     task.cancel()
 
     async def _pump(self, state: PartitionState, start: int) -> None:
-        plane, limit = self._plane, self._plane.settings.batch_max_events
+        plane, limit = self._plane, self._plane.settings.folding.batch_max_events
         following = gathered = self._following = start
         due = 0.0
         written: asyncio.Future[None] | None = None
@@ -264,7 +269,7 @@ class Lane:
                 if written is not None:
                     await written  # what is not durable is never more than was gathered twice
                 written = await state.gather(following - 1)
-                gathered, due = following, now + plane.settings.write_interval_s
+                gathered, due = following, now + plane.settings.state.write_interval_s
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
             if not fetched:
                 fetched = await self._fetch(limit, patience)
@@ -300,7 +305,7 @@ class Lane:
                 await self._folding.settle(state, folded, found, self._base)
                 self._owed = None
             self._folding.count(folded, records, plane.clock.monotonic() - began)
-            self._pause = FIRST_PAUSE
+            self._pauses.reset()
             plane.board.found(self._name, ())
         await (await state.gather(following - 1))
 
@@ -331,10 +336,12 @@ class Lane:
     async def _sweep(self, state: PartitionState) -> None:
         plane, settings = self._plane, self._plane.settings
         sweep = Sweep(
-            settings.sweep_step, int(settings.context_expiry_days * 86_400_000), settings.attribution_window_ms
+            settings.state.sweep_step,
+            int(settings.state.context_expiry_days * 86_400_000),
+            settings.folding.attribution_window_ms,
         )
         while True:
-            await asyncio.sleep(settings.sweep_interval_s)
+            await asyncio.sleep(settings.state.sweep_interval_s)
             await plane.turns.next()
             forgotten, closed = sweep.step(state, plane.clock.now_ms(), plane.turns.over)
             state.touch()
@@ -353,4 +360,4 @@ def _offset(record: Any) -> int:
 
 
 def folder_of(settings: Settings, partition: int) -> Path:
-    return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
+    return settings.state.dir / settings.kafka.app_id / f"{CONTEXTS.name}-{partition}"

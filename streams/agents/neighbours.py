@@ -29,6 +29,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.kafka.publisher import Output
 from streams.log_limit import Seldom
 from streams.metrics import Metrics
+from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Owner:
         """Ids that were ours when they were evicted, with what was counted of them, until their clearing is read."""
 
         self._may_clear = may_clear
-        self._lines = Seldom(log)
+        self._lines = Seldom(log, clock.monotonic)
         graph.evicted = self._note_evicted
         self._publishing = asyncio.Lock()
 
@@ -212,18 +213,19 @@ class Owner:
     async def _publish_all(
         self, changed: Sequence[Neighbours], cleared: Mapping[str, int], others: Sequence[Output]
     ) -> None:
-        while True:
+        async def publish() -> None:
             # A partition can be lost while the broker is away: its new owner counts the same again.
             ours = [each for each in changed if self._owns_item(each.item)]
             outputs = [Output(NEIGHBOURS.name, item.encode(), None) for item, of in cleared.items() if self.ready(of)]
             outputs += [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
-            try:
-                await self._publish([*others, *outputs])
-            except Exception as error:
-                log.error("What was counted could not be published (%s); trying again", type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
+            await self._publish([*others, *outputs])
+
+        await retry(
+            publish,
+            pauses=Pauses(RETRY_SECONDS),
+            clock=self._clock,
+            failed=logged(self._lines, "Counts could not be published"),
+        )
 
     async def _count(self, partition: int, record: Record, dead: list[Output]) -> None:
         """Count what one record tells, event by event, as long as the partition is ours: else its next owner does."""
@@ -246,15 +248,12 @@ class Owner:
         return self.ready(self._partitions.get(item, -1))
 
     async def _catch_up(self, partition: int) -> None:
-        while True:
-            key = MARKER + secrets.token_bytes(16)
-            try:
-                await self._mark(partition, key)
-            except Exception as error:
-                log.error("Items of partition %d: no marker (%s); trying again", partition, type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
+        await retry(
+            lambda: self._mark(partition, MARKER + secrets.token_bytes(16)),
+            pauses=Pauses(RETRY_SECONDS),
+            clock=self._clock,
+            failed=logged(self._lines, f"No marker could be written to partition {partition} of {NEIGHBOURS.name}"),
+        )
 
 
 def _output(letter: DeadLetter) -> Output:

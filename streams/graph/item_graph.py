@@ -1,14 +1,14 @@
-"""The item graph: what people met before what, counted online, and read for one list.
+"""The item graph: which items users met before which, counted online, and read for one list.
 
-Each event on an item x counts, under several kernels, the items that the same person met before it. That row of x, with
-its likes and its trend, is what the owner of x publishes (`Neighbours`) and every worker loads. Reading needs both
-directions of a pair, so a replica keeps for each item also who names it (`_later`), from the same records.
+Each event on an item x counts, under several kernels, the items that the same user met before it. The owner of x
+publishes that row with its likes and trend (`Neighbours`), and every worker loads it. Reading needs both directions of
+a pair, so a replica also keeps which items name each item (`_later`), from the same records.
 
 Bounds: at most 2 x `neighbours` pairs in each direction an item, pruned to `neighbours` by cosine when full; a pair
 takes about 100 bytes in each direction. Likes and pairs decay with event time (`half_life_ms`), an item's trend faster.
 
-Events can name ids without end. Those that no catalogue knows are counted as the others, since an item may come after
-its events; of more than the index numbers, that which has been counted least goes, with all that was counted of it.
+Events can name any number of ids. Ids missing from the catalogue are counted too, since an item may come after its
+events; if there are more than the index holds, the least counted id is evicted with its counts.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 DECAY_STEP = 0.05
-"""Pairs lose this share at a time. Each step tells every item of a row, so smaller ones cost more."""
+"""Pairs decay in steps of this share. Each step updates every item of a row, so smaller steps cost more."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,7 @@ class Counting:
 
 @dataclass(frozen=True)
 class Reach:
-    """Every pair of some rows: `strength[m, k]` ties `other[m]` to `rows[of[m]]`; `after[m]` if it was met later.
-
-    `of` never falls.
-    """
+    """Pairs of some rows: `strength[m, k]` ties `other[m]` to `rows[of[m]]`, `after[m]` if met later; `of` ascends."""
 
     rows: Ints
     of: Ints
@@ -75,8 +72,7 @@ class ItemGraph:
         self.index = index
         self.counting = counting
         self.evicted: Callable[[str, dict[int, int]], None] = lambda *_: None
-        """Is told the ids that were counted and go because there are too many that no catalogue knows, and up to which
-        offsets they were, by partition."""
+        """Called with each evicted id and the offsets up to which it was counted, by partition."""
 
         self._counts = Counts(index)
         self._least = LeastCounted(index, self._counts, counting.half_life_ms)
@@ -89,7 +85,7 @@ class ItemGraph:
     # The owner of an item
 
     def learn(self, told: Covisits) -> None:
-        """Count what one batch says of an item. What was counted before changes nothing."""
+        """Count one batch of an item; offsets that were already counted change nothing."""
         number = self._number(told.item)
         counts, place = self._counts, self.index.place(number)
         counted = self._counted.setdefault(number, {})
@@ -117,12 +113,12 @@ class ItemGraph:
         return [self.record(number) for number in numbers]
 
     def not_published(self, records: Iterable[Neighbours]) -> None:
-        """Take back that these were published."""
+        """Mark these as not published."""
         for record in records:
             self.again(record.item)
 
     def again(self, item: str) -> None:
-        """What is known of the item is to be published again."""
+        """Publish the item's record again."""
         number = self.index.find(item)
         if number is not None and number in self._counted:
             self._dirty[number] = None
@@ -157,10 +153,9 @@ class ItemGraph:
     def load(self, record: Neighbours) -> None:
         """Take over a published record, unless everything in it is counted here already.
 
-        Whoever counts an item reads the same log, so of two records one has counted all of the other and perhaps more.
-        One that has counted less than we have was written by an owner who had lost the item without knowing: ours is to
-        be published again, if the item is ours or will be. Weights under other kernels than ours are left out: they are
-        counted anew from now on.
+        All owners of an item read the same log, so of two records one has counted all of the other. A record that has
+        counted less than ours comes from an owner that had lost the item without knowing: ours is published again, if
+        the item is ours or will be. Weights of other kernels are dropped and counted again from now on.
         """
         number = self._number(record.item)
         counted = self._counted.get(number)

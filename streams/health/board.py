@@ -1,4 +1,4 @@
-"""The conditions that hold now, by who found them: for the log, `/readyz` and the metrics."""
+"""The current conditions by finder, for the log, `/readyz` and the metrics."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -9,22 +9,22 @@ from streams.health.conditions import Condition
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 300.0
-"""Between two log lines about a condition that lasts."""
+"""Between two log lines about a lasting condition."""
 
 SETTLED_SECONDS = 10.0
-"""How long a condition must be gone to be called resolved; one that comes and goes is told once."""
+"""How long a condition must be gone to count as resolved; one that comes and goes is reported once."""
 
 ALONE = ("disk", "codec", "other")
-"""Causes that each partition has by itself. The others concern the topic: they are told once for all partitions."""
+"""Causes that concern one partition. The others concern the topic and are reported once for all partitions."""
 
 SURVEY = "survey"
-"""The finder that sees topics and rights as a whole, and so says best what is missing."""
+"""The finder that sees all topics and rights, and so reports best what is missing."""
 
 Key = tuple[str, str, str, int | None]
 """Finder, cause, topic and partition."""
 
 Subject = tuple[str, str, int | None, bool]
-"""What a log line is about: cause, topic, the partition where it matters, and whether it is of the survey."""
+"""The subject of a log line: cause, topic, partition where it matters, and whether the survey found it."""
 
 
 @dataclass
@@ -35,10 +35,10 @@ class _Entry:
 
 
 class Board:
-    """Tells each condition when it begins, again while it lasts, and when it is over.
+    """Logs each condition when it begins, repeatedly while it lasts, and when it is over.
 
-    `found` replaces what one finder holds to be so. A condition is the same as long as finder, cause, topic and
-    partition are; its text may change. `monotonic` is a clock in seconds.
+    `found` replaces the conditions of one finder. A condition is identified by finder, cause, topic and partition; its
+    text may change. `monotonic` is a clock in seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -59,12 +59,12 @@ class Board:
         self._settle(now)
 
     def forget(self, finder: str) -> None:
-        """What this finder found is no longer ours to say."""
+        """Drop all conditions of this finder."""
         for key in [key for key in self._entries if key[0] == finder]:
             del self._entries[key]
 
     def current(self) -> list[Condition]:
-        """What holds now, each cause and topic once."""
+        """The current conditions, each cause and topic once."""
         self._settle(self._monotonic())
         held: dict[tuple[str, str], Condition] = {}
         for _, entry in sorted(self._entries.items(), key=lambda item: item[0][0] != SURVEY):
@@ -73,7 +73,7 @@ class Board:
         return list(held.values())
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How many conditions hold, or did a moment ago, by topic and cause."""
+        """The number of conditions by topic and cause, including those not settled as resolved yet."""
         counts: dict[tuple[str, str], int] = {}
         self._settle(self._monotonic())
         for entry in self._entries.values():
@@ -84,7 +84,7 @@ class Board:
     def _tell(self, key: Key, entry: _Entry, now: float) -> None:
         subject = _subject(key)
         if (*subject[:-1], True) in self._told and not subject[-1]:
-            return  # the survey has said it, and what to do
+            return  # the survey has reported it
         told = self._told.get(subject)
         if told is None:
             log.error("%s", entry.condition.text)

@@ -1,4 +1,4 @@
-"""What a worker cannot serve, found in what the brokers say of its topics and of its rights. Pure."""
+"""Conditions that prevent serving, found in a survey of topics and rights. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ from schemas.topics import (
 )
 
 CAUSES = ("disk", "codec", "permission", "missing", "partitions", "recreated", "brokers", "other")
-"""Why something is not served: labels of metrics, and what alerts tell apart. The first of several is named."""
+"""Why something is not served: labels of metrics and alerts. Of several causes the first is named."""
 
 READ, WRITE = "read", "write"
 _BITS = {READ: 1 << 3, WRITE: 1 << 4}
-"""Kafka's numbers of these operations, as bits of what a client is authorized to do."""
+"""Kafka's numbers of these operations, as bits of a client's authorized operations."""
 
 UNKNOWN_TOPIC, TOPIC_DENIED, GROUP_DENIED = 3, 29, 30
 """Kafka's error codes."""
@@ -34,7 +34,7 @@ FOLDING: Mapping[str, frozenset[str]] = {
     DEAD_LETTERS.name: frozenset({WRITE}),
     PRIVACY_RECEIPTS.name: frozenset({WRITE}),
 }
-"""What a worker does with which topic that only folds."""
+"""The operations on each topic of a worker that only folds."""
 
 EVERYTHING: Mapping[str, frozenset[str]] = {
     **FOLDING,
@@ -45,12 +45,12 @@ EVERYTHING: Mapping[str, frozenset[str]] = {
     NEIGHBOURS.name: frozenset({READ, WRITE}),
     RECOMMENDATIONS.name: frozenset({WRITE}),
 }
-"""What a worker does with which topic that has all duties."""
+"""The operations on each topic of a worker with all duties."""
 
 
 class Condition(NamedTuple):
-    """One thing that cannot be served: the cause (`CAUSES`), the topic ("" for none), and what to say of it, which
-    names the next step. `partition` is None where all of the topic is meant."""
+    """Something that cannot be served: the cause (`CAUSES`), the topic ("" for none), and a text with the next step.
+    `partition` is None for a whole topic."""
 
     cause: str
     topic: str
@@ -60,7 +60,7 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True)
 class TopicFacts:
-    """One topic as the brokers see it. `id` is empty and `operations` None where they do not say."""
+    """One topic as the brokers describe it. `id` is empty and `operations` None if unknown."""
 
     error: int = 0
     id: bytes = b""
@@ -71,19 +71,19 @@ class TopicFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the brokers said at one time; `topics` is empty if they were not asked."""
+    """The brokers' answers at one time; `topics` is empty if they were not asked."""
 
     topics: Mapping[str, TopicFacts] = field(default_factory=dict)
     group_error: int = 0
     group_operations: int | None = None
 
     def partitions(self, topic: str) -> int | None:
-        """How many partitions the topic has; None if not known."""
+        """The number of partitions of a topic; None if unknown."""
         facts = self.topics.get(topic)
         return None if facts is None or facts.error else facts.partitions
 
     def id_of(self, topic: str) -> bytes:
-        """The topic's id; empty if not known."""
+        """The topic's id; empty if unknown."""
         facts = self.topics.get(topic)
         return b"" if facts is None else facts.id
 
@@ -92,7 +92,7 @@ NOT_ASKED = Survey()
 
 
 def too_few(survey: Survey, topic: str, following: str, equal: bool = False) -> Condition | None:
-    """What to say if `topic` lacks partitions that `following` has (`equal`: if it has another number)."""
+    """The condition if `topic` has fewer partitions than `following` (`equal`: another number)."""
     has, needs = survey.partitions(topic), survey.partitions(following)
     if has is None or needs is None or has == needs or (has > needs and not equal):
         return None
@@ -107,9 +107,9 @@ def too_few(survey: Survey, topic: str, following: str, equal: bool = False) -> 
 
 
 def assess(survey: Survey, needs: Mapping[str, frozenset[str]], group: str, user: str) -> list[Condition]:
-    """Everything in the survey that keeps a worker from its work.
+    """All conditions in the survey that prevent a worker from serving.
 
-    `needs` says what it does with which topic, `group` is its consumer group, and `user` who it is to the brokers.
+    `needs` holds its operations on each topic, `group` is its consumer group, and `user` its identity at the brokers.
     """
     found = [*_of_group(survey, group, user)]
     for topic, operations in needs.items():

@@ -1,4 +1,4 @@
-"""What made a partition start over, for the log and the metric. Pure."""
+"""Causes of failures, for the log and the metrics. Pure."""
 
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -16,7 +16,7 @@ DENIED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterA
 
 
 def cause_of(error: BaseException) -> str:
-    """The cause as the metric has it (`CAUSES`); of several the first, so a failing disk above all."""
+    """The cause as a metric label (`CAUSES`); of several the first, so a failing disk before all."""
     if isinstance(error, BaseExceptionGroup):
         return min(map(cause_of, error.exceptions), key=CAUSES.index)
     if isinstance(error, StreamsError):
@@ -31,13 +31,13 @@ def cause_of(error: BaseException) -> str:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether the same work can succeed later without anybody's doing here: brokers come back, rights are given."""
+    """Whether the same work can succeed later without a change here: brokers come back, rights are granted."""
     return bool(getattr(error, "retriable", False)) or isinstance(error, DENIED)
 
 
 def describe(error: BaseException) -> list[str]:
-    """The kinds of the errors that came together, without what they hold, which may name a user; our own in full, and
-    of a missing permission the topic or the group."""
+    """The types of an error or of a group of errors, without their text, which may name a user. Our errors in full, and
+    for a missing permission the topic or group."""
     if isinstance(error, BaseExceptionGroup):
         return [each for inner in error.exceptions for each in describe(inner)]
     if isinstance(error, StreamsError):
@@ -48,14 +48,14 @@ def describe(error: BaseException) -> list[str]:
 
 
 def topic_of(error: BaseException) -> str:
-    """The topic that may not be read or written, if the error names one."""
+    """The topic to which access is denied, if the error names one."""
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(topic_of, error.exceptions)), "")
     return _names(error)[0] if isinstance(error, TopicAuthorizationFailedError) and error.args else ""
 
 
 def _names(error: BaseException) -> list[str]:
-    """The topics or the group of an error about permissions: aiokafka gives one, or a set of them."""
+    """The topics or the group of a permission error: aiokafka gives one, or a set."""
     found: list[str] = []
     for each in error.args:
         found += [each] if isinstance(each, str) else sorted(map(str, each))

@@ -1,4 +1,4 @@
-"""What retention deleted before it was read: counted, and told in the log."""
+"""Records that retention deleted before they were read: counted and logged."""
 
 import logging
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 Lost = Callable[[str, int, int, int], None]
-"""Take note of records that are gone: topic, partition, the first offset, and how many."""
+"""Called with lost records: topic, partition, first offset and count."""
 
 
 def report(topic: str, partition: int, first: int, count: int) -> None:
-    """Say in the log that `count` records from offset `first` on were deleted before they were read."""
+    """Log that `count` records from offset `first` on were deleted before they were read."""
     log.error(
-        "Partition %d of %s: %d records, offsets %d to %d, were deleted before they were read. Where the worker was "
+        "Partition %d of %s: %d records, offsets %d to %d, were deleted before they were read. If the worker was "
         "away or behind for longer than the topic keeps records, raise its retention.ms or retention.bytes.",
         partition,
         topic,

@@ -1,7 +1,7 @@
-"""Asking the brokers, again and again, how the worker's topics are and what it may do with them.
+"""A periodic survey of the worker's topics, and of its rights on them.
 
-The look has a client of its own, made again after each failure: so it finds the brokers through any address of
-`OUZEL_BROKERS`, whatever became of those that it knew.
+It has a separate client, recreated after each failure: so it finds the brokers through any address of `OUZEL_BROKERS`,
+whatever became of those that it knew.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from streams.health.conditions import Condition, Survey, TopicFacts
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3.0
-"""Between two looks."""
+"""Between two surveys."""
 
 ANSWER_SECONDS = 10.0
-"""How long a look may take."""
+"""Maximum time of a survey."""
 
 AWAY_SECONDS = 5.0
-"""How long brokers may fail to answer before it is said: one that restarts is no condition yet."""
+"""How long brokers may fail to answer before it is reported: a restart is no condition yet."""
 
 
 class Surveyor:
-    """Looks at `topics` and `group`. `options` are those of an aiokafka client; `tell` takes each new survey, and
-    `failed` is called for each look that nothing came of."""
+    """Surveys `topics` and `group`. `options` are those of an aiokafka client; `tell` is called with each new survey,
+    and `failed` after each failed one."""
 
     def __init__(
         self,
@@ -58,22 +58,22 @@ class Surveyor:
         self._answered: float | None = None
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Survey until cancelled."""
         self._answered = self._clock.monotonic()
         try:
             while True:
                 with contextlib.suppress(KafkaError):
                     await self.fresh()
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._clock.sleep(LOOK_SECONDS)
         finally:
             await self._close()
 
     async def fresh(self) -> Survey:
-        """What the brokers say now. Raises `KafkaError` where none answers in time."""
+        """A survey begun now. Raises `KafkaError` if no broker answers in time."""
         asked = self._clock.monotonic()
         async with self._looking:
             if self._began >= asked:
-                return self._latest  # a look that began after we asked
+                return self._latest  # a survey that began after the call
             began = self._clock.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -128,7 +128,7 @@ class Surveyor:
         except GroupAuthorizationFailedError as error:
             return error.errno, None
         except (KafkaError, NotImplementedError):
-            return 0, None  # no coordinator yet, or an older broker: nothing is known of it
+            return 0, None  # no coordinator yet, or an older broker: unknown
         return next(((each[0], _operations(each[-1])) for each in reply.groups), (0, None))
 
     async def _close(self) -> None:

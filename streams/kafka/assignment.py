@@ -1,35 +1,35 @@
-"""All lanes of one topic, as the transport sees them (`streams.kafka.faust_transport.Lanes`)."""
+"""All lanes of one topic, as the transport sees them (`streams.kafka.lanes.Lanes`)."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from streams.kafka.faust_transport import Source
+from streams.kafka.lanes import Source
 
 
 class OneLane(Protocol):
-    """A partition, from its assignment to its revocation."""
+    """One partition, from assignment to revocation."""
 
     @property
     def partition(self) -> int: ...
 
     @property
     def committable(self) -> int:
-        """The next offset to read, where everything before it is done; -1 if that is not known yet."""
+        """The next offset to read, with everything before it done; -1 while unknown."""
 
     @property
     def ready(self) -> bool:
-        """Whether it is being served."""
+        """Whether the partition is being served."""
 
     async def stop(self, deadline: float) -> None:
-        """Finish what is in flight if that is done within `deadline` seconds; else drop it."""
+        """Finish the work in flight within `deadline` seconds; else drop it."""
 
 
 L = TypeVar("L", bound=OneLane)
 
 
 class BatchLanes(Generic[L]):
-    """A lane for each partition of `topic` that is ours, which `make` starts. Each has `drain_s` to end."""
+    """A lane for each assigned partition of `topic`, started by `make`. Each has `drain_s` seconds to end."""
 
     def __init__(self, topic: str, make: Callable[[int, Source], L], drain_s: float) -> None:
         self.topic = topic
@@ -48,7 +48,7 @@ class BatchLanes(Generic[L]):
         going = [self.lanes[partition] for partition in partitions if partition in self.lanes]
         await asyncio.gather(*(lane.stop(self._drain_s) for lane in going))
         for lane in going:
-            if self.lanes.get(lane.partition) is lane:  # a rebalance and the worker's end can both revoke it
+            if self.lanes.get(lane.partition) is lane:  # a rebalance and the worker's shutdown can both revoke it
                 del self.lanes[lane.partition]
         return {lane.partition: lane.committable for lane in going if lane.committable >= 0}
 
@@ -59,5 +59,5 @@ class BatchLanes(Generic[L]):
         return {lane.partition: lane.committable for lane in self.lanes.values() if lane.committable >= 0}
 
     def ready(self) -> bool:
-        """Whether the group has told us our partitions, and each is being served."""
+        """Whether the group has assigned partitions, and each is being served."""
         return self.joined and all(lane.ready for lane in self.lanes.values())

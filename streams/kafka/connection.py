@@ -1,4 +1,4 @@
-"""How a worker reaches its brokers: the same settings for Faust and for the plain aiokafka clients beside it."""
+"""How a worker reaches the brokers: the same options for Faust and for the plain aiokafka clients beside it."""
 
 import asyncio
 import logging
@@ -11,25 +11,25 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BadSetting
-from streams.settings import Settings
+from streams.settings import Kafka
 
 PAUSE_SECONDS = 0.2
-"""Between two tries to learn which brokers there are, while none answers."""
+"""Between two metadata requests while no broker answers."""
 
 SEARCH_SECONDS = 3.0
-"""How long the known addresses are asked in vain before, and between two times that, all of `OUZEL_BROKERS` are."""
+"""After this long without an answer, and again each time, the addresses in `OUZEL_BROKERS` are asked."""
 
 ADDRESS_SECONDS = 5.0
-"""How long one of these addresses may take to answer."""
+"""Maximum time for one of these addresses to answer."""
 
 ANSWER_SECONDS = 15.0
-"""How long the brokers may take to say where everything is, all together."""
+"""Maximum time of one metadata update."""
 
 C = TypeVar("C")
 
 
 class Search:
-    """Looking for brokers through the addresses that an aiokafka client was given, whose names are resolved again."""
+    """Searches for brokers at the addresses that an aiokafka client was given, resolving their names again."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -39,7 +39,7 @@ class Search:
         self._since = None
 
     async def updated(self, cluster: Any, topics: Any) -> bool:
-        """Whether brokers were looked for, as it is time to, and said where everything is."""
+        """Search if it is time to; whether a broker answered with the cluster's metadata."""
         now = asyncio.get_running_loop().time()
         if self._since is None:
             self._since = now
@@ -77,12 +77,12 @@ class Search:
 
 
 def paced(client: C) -> C:
-    """Have an aiokafka producer or consumer rest after it has asked for the cluster's metadata in vain, and after a few
-    seconds of that look for the brokers where they were found at first.
+    """Make an aiokafka producer or consumer pause after a failed metadata update, and after some seconds of failures
+    search for the brokers at the configured addresses.
 
-    Its sender asks again at once where a partition's leader is not known: while no broker answers, that takes a whole
-    core and thousands of log lines a second. And it only asks the addresses that the brokers had when they last
-    answered: where all have moved, it finds none again.
+    Without this, its sender asks again at once while a partition's leader is unknown, which takes a whole core and
+    thousands of log lines a second while no broker answers. And it asks only the addresses that the brokers last had:
+    if all have moved, it never finds them.
     """
     inner: Any = getattr(client, "client", None) or getattr(client, "_client", None)
     update, search = inner._metadata_update, Search(inner)
@@ -96,7 +96,7 @@ def paced(client: C) -> C:
         if updated:
             search.over()
             if topics and any(cluster.partitions_for_topic(topic) is None for topic in topics):
-                await asyncio.sleep(PAUSE_SECONDS)  # a topic that is gone is asked for again and again as well
+                await asyncio.sleep(PAUSE_SECONDS)  # a missing topic is asked for repeatedly too
             return True
         await asyncio.sleep(PAUSE_SECONDS)
         return await search.updated(cluster, topics)
@@ -105,19 +105,19 @@ def paced(client: C) -> C:
     return client
 
 
-def addresses(settings: Settings) -> list[str]:
+def addresses(settings: Kafka) -> list[str]:
     """The brokers as host:port."""
     return [address.strip() for address in settings.brokers.split(",") if address.strip()]
 
 
-def user_of(settings: Settings) -> str:
-    """Who the worker is to the brokers, for messages."""
+def user_of(settings: Kafka) -> str:
+    """The worker's identity at the brokers, for messages."""
     if settings.security.startswith("sasl"):
         return f"User {settings.sasl_username}"
     return f"The owner of {settings.ssl_cert}" if settings.ssl_cert else "User ANONYMOUS"
 
 
-def client_options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: Kafka) -> dict[str, Any]:
     """Keyword arguments for an aiokafka client."""
     options: dict[str, Any] = {
         "bootstrap_servers": addresses(settings),
@@ -134,7 +134,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 def _log_no_logins() -> None:
-    """Have aiokafka leave out of its log what a client logs in with. At level debug it writes every request down."""
+    """Keep logins out of aiokafka's log: at level debug it writes every request."""
     logging.getLogger("aiokafka.conn").addFilter(_no_login)
 
 
@@ -143,7 +143,7 @@ def _no_login(record: logging.LogRecord) -> bool:
     return not any(type(each).__name__.startswith("SaslAuthenticateRequest") for each in arguments)
 
 
-def faust_options(settings: Settings) -> dict[str, Any]:
+def faust_options(settings: Kafka) -> dict[str, Any]:
     """Keyword arguments for a Faust app."""
     options: dict[str, Any] = {"broker": [f"kafka://{address}" for address in addresses(settings)]}
     context = _ssl_context(settings)
@@ -160,7 +160,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
+def _ssl_context(settings: Kafka) -> ssl.SSLContext | None:
     if not settings.security.endswith("ssl"):
         return None
     try:
@@ -176,5 +176,5 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def _no_password() -> str:
-    """Asked for the password of a key: without this, OpenSSL would ask the terminal."""
+    """The password of a key: without this, OpenSSL would ask on the terminal."""
     return ""

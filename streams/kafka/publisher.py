@@ -1,4 +1,4 @@
-"""Sending records and waiting until the broker has them."""
+"""Sends records and waits until the broker has them."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from streams.log_limit import Seldom
 log = logging.getLogger(__name__)
 
 TRIES = 3
-"""How often a record is sent alone before it is given up."""
+"""How often a record is sent alone before it is dropped."""
 
 OVERHEAD = 512
-"""More than a record takes beside its key and value."""
+"""Upper bound of a record's size beside its key and value."""
 
 
 class Output(NamedTuple):
@@ -32,8 +32,8 @@ class Output(NamedTuple):
 
 
 class Publisher:
-    """Sends through the worker's producer. `producer` gives it once it is started; `oversized` is told the topic of
-    each record that is given up."""
+    """Sends through the worker's producer. `producer` returns it once it is started; `oversized` is called with the
+    topic of each dropped record."""
 
     def __init__(self, producer: Callable[[], Any], oversized: Callable[[str], None] = lambda _: None) -> None:
         self._producer = producer
@@ -43,9 +43,9 @@ class Publisher:
     async def __call__(self, outputs: Sequence[Output]) -> None:
         """Send the records, in this order within a partition, and return when the broker has them all.
 
-        Raises what the first failed send raises. Brokers refuse what they find too large by the batch, so each record
-        of such a batch is tried again alone. One that is still too large would be refused for ever: it is given up,
-        logged and counted. A dead letter is first tried without the original bytes, which stay readable at its origin.
+        Raises what the first failed send raises. Brokers refuse oversized records by the batch, so each record of such
+        a batch is retried alone. One that is still too large would always be refused: it is dropped, logged and
+        counted. A dead letter is first retried without the original bytes, which stay readable at its origin.
         """
         producer = self._producer()
         sent = [(each, await self._send(producer, each)) for each in outputs]
@@ -61,7 +61,7 @@ class Publisher:
                 await self._send_less(producer, each)
 
     async def _send(self, producer: Any, each: Output) -> asyncio.Future[Any] | None:
-        """The answer to come; None if the producer itself does not take the record for its size."""
+        """The pending answer; None if the producer itself refuses the record for its size."""
         try:
             future: asyncio.Future[Any] = await producer.send(each.topic, key=each.key, value=each.value)
         except MessageSizeTooLargeError:
@@ -69,7 +69,7 @@ class Publisher:
         return future
 
     async def _sent(self, producer: Any, each: Output) -> bool:
-        """Whether the broker takes the record. Others may be sent in its batch meanwhile: one refusal says little."""
+        """Whether the broker accepts the record. Its batch may hold others, so one refusal proves little."""
         for _ in range(TRIES):
             future = await self._send(producer, each)
             if future is None:
@@ -88,7 +88,7 @@ class Publisher:
             return
         self._lines.warning(
             each.topic,
-            f"A dead letter was published without its {slim[1]}: raise max.message.bytes of {each.topic} to keep such",
+            f"A dead letter was published without its {slim[1]}: raise max.message.bytes of {each.topic} to keep it",
         )
 
     def _give_up(self, each: Output) -> None:
@@ -102,7 +102,7 @@ class Publisher:
 
 
 def _without_bytes(each: Output) -> tuple[Output, str] | None:
-    """A dead letter without key and value of the original, and what was left out; None if it has neither."""
+    """A dead letter without the original's key and value, and what was left out; None if it has neither."""
     if each.topic != DEAD_LETTERS.name or each.value is None:
         return None
     letter = decode(DeadLetter, each.value)

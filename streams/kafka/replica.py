@@ -1,33 +1,34 @@
-"""A compacted topic held whole by every worker: read from the start, then followed, without a consumer group."""
+"""A compacted topic replicated by every worker: read from the start, then followed, without a consumer group."""
 
 import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import Refusal, Refused
 from streams.clock import Clock
 from streams.dead_letters import Placed
 from streams.errors import StreamsError
-from streams.health.failures import describe
+from streams.kafka.partitions import partitions_of
 from streams.log_limit import Seldom
+from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
 READ_RECORDS = 500
-"""Records that are taken from the consumer in one go: some milliseconds."""
+"""Records taken from the consumer at once: some milliseconds."""
 
 PAUSE_SECONDS = 1.0
+"""Before the topic is asked for again, or followed again after an error."""
 
 Apply = Callable[[int, bytes, bytes | None], None]
-"""Take in one record: its partition, key and value. A value of None withdraws."""
+"""Apply one record: its partition, key and value (None deletes)."""
 
 Refuse = Callable[[Placed, Exception], None]
-"""Take note of a record that cannot be used, and why."""
+"""Called with a record that cannot be used, and why."""
 
 
 def _reported_elsewhere(record: Placed, error: Exception) -> None:
@@ -35,11 +36,11 @@ def _reported_elsewhere(record: Placed, error: Exception) -> None:
 
 
 class Replica:
-    """Follows `topic` and hands every record to `apply`, in order by partition; `run` does it until cancelled.
+    """Follows `topic` and passes every record to `apply`, in order by partition; `run` works until cancelled.
 
-    `caught_up` is set once everything that was there at the start is in. It is a hint: it rests on the broker's end
-    offsets, which some brokers state a batch too low. Who must not miss a record writes one and waits for it
-    (`wait_for`). What `apply` raises on, has no key or cannot be read goes to `refuse` and changes nothing.
+    `caught_up` is set once everything that existed at the start is applied. It is a hint: some brokers state end
+    offsets a batch too low. To be sure, write a record and wait for it (`wait_for`). Records on which `apply` raises,
+    without a key or unreadable go to `refuse` and change nothing.
     """
 
     def __init__(
@@ -60,25 +61,26 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
-        self._lines = Seldom(log)
+        self._lines = Seldom(log, clock.monotonic)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._again = False
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, StreamsError) as error:
-                why = "; ".join(describe(error))
-                self._lines.warning(why, f"{self.topic} cannot be followed ({why}); trying again until it can be")
-                await asyncio.sleep(PAUSE_SECONDS)
+        while True:  # `_follow` returns when the topic is to be read again
+            await retry(
+                self._follow,
+                pauses=Pauses(PAUSE_SECONDS),
+                clock=self._clock,
+                failed=logged(self._lines, f"{self.topic} cannot be followed"),
+                errors=(KafkaError, StreamsError),
+            )
 
     def again(self) -> None:
-        """Read the topic from its start: it was recreated, or has more partitions."""
+        """Read the topic from its start: it was recreated, or partitions were added."""
         self._again = True
 
     def wait_for(self, key: bytes) -> asyncio.Future[None]:
-        """A future that is done once a record with this key has been taken in from now on."""
+        """A future that is done once a record with this key is applied from now on."""
         future = self._awaited.setdefault(key, asyncio.get_running_loop().create_future())
         future.add_done_callback(lambda _: self._awaited.pop(key, None))
         return future
@@ -87,7 +89,8 @@ class Replica:
         consumer = self._new_consumer()
         try:
             await consumer.start()
-            tps = await _partitions(consumer, self.topic)
+            while not (tps := await partitions_of(consumer, self.topic)):
+                await self._clock.sleep(PAUSE_SECONDS)  # the survey says that it is missing, or not ours to read
             consumer.assign(tps)
             began = self._clock.monotonic()
             ends = await consumer.end_offsets(tps)
@@ -106,7 +109,7 @@ class Replica:
                         if self._turns.over():
                             await self._turns.next()
                         self._take(record)
-                # Not the last record's offset: what stands before the end may be a marker, or compacted away.
+                # Not the last record's offset: the records before the end may be markers, or compacted away.
                 behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
         finally:
             await consumer.stop()
@@ -124,13 +127,3 @@ class Replica:
         awaited = self._awaited.get(record.key)
         if awaited is not None and not awaited.done():
             awaited.set_result(None)
-
-
-async def _partitions(consumer: Any, topic: str) -> list[Any]:
-    """The partitions of `topic`, once it exists and we may see it; until then the survey says what is missing."""
-    while True:
-        found = await consumer._client.fetch_all_metadata()
-        partitions = found.partitions_for_topic(topic)
-        if partitions:
-            return [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        await asyncio.sleep(PAUSE_SECONDS)

@@ -1,11 +1,10 @@
-"""Having items described: the agent that asks the model for the vectors of items that have none, in the background.
+"""Describing items in the background: asks the model for the vectors of items that have none.
 
-It has a call of its own to the scorer, one batch at a time, in the order of `streams.items.reading_order`. Batches are
-small while people wait for lists, and never longer than about `BATCH_SECONDS`, so that what a list lacks is soon its
-turn. Where the model fails it pauses and goes on; lists are made without affinity for the items that wait.
+It sends one batch at a time, in the order of `streams.items.reading_order`. Batches are small while users wait for
+lists and take about `BATCH_SECONDS` at most, so that items missing from a list are described soon. If the model fails,
+it pauses and retries; meanwhile lists are made without affinity for these items.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
@@ -17,34 +16,35 @@ from streams.clock import Clock
 from streams.items.catalogue import Catalogue
 from streams.log_limit import Seldom
 from streams.metrics import Metrics
+from streams.retry import Pauses
 from streams.serving.outage import Outage
-from streams.serving.progress import Progress, spoken
+from streams.serving.rate import Rate, spoken
 
 log = logging.getLogger(__name__)
 
 FEW = 4
-"""Items of a batch while people wait for lists, and of the first."""
+"""Items per batch while users wait for lists, and in the first batch."""
 
 BATCH_SECONDS = 1.0
-"""How long a batch should take."""
+"""Target time of a batch."""
 
 RANK_SECONDS = 5.0
-"""A ranking by popularity is used for this long at most, since events keep coming."""
+"""Maximum age of a ranking by popularity, since events keep arriving."""
 
 TELL_SECONDS = 10.0
-"""Between two log lines about the progress while items wait."""
+"""Between two log lines about the progress."""
 
 IDLE_SECONDS = 0.1
-"""Between two looks whether an item waits."""
+"""Between two checks for waiting items."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
-"""Seconds after a failure; each one in a row doubles it."""
+"""Seconds after a failure, doubled after each further failure."""
 
 
 class Describing:
-    """Keeps `catalogue.vectors` complete; `run` does it until cancelled.
+    """Keeps `catalogue.vectors` complete; `run` works until cancelled.
 
-    `popularity` gives that of every item now, float64 by number; `busy` says whether people wait for lists.
+    `popularity` returns that of every item, float64 by number; `busy` says whether users wait for lists.
     """
 
     def __init__(
@@ -74,17 +74,16 @@ class Describing:
         self._outage = Outage("items wait to be read", clock.monotonic)
 
     async def run(self) -> None:
-        pause = FIRST_PAUSE
+        pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             asked = self._next()
             self._telling.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
             if not asked:
-                await asyncio.sleep(IDLE_SECONDS)
+                await self._clock.sleep(IDLE_SECONDS)
             elif await self._describe(asked):
-                pause = FIRST_PAUSE
+                pauses.reset()
             else:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                await self._clock.sleep(pauses.next())
 
     def _next(self) -> dict[int, int]:
         vectors, now = self._catalogue.vectors, self._clock.monotonic()
@@ -94,7 +93,7 @@ class Describing:
         return vectors.next(min(self._most, FEW) if self._busy() else self._most)
 
     async def _describe(self, asked: Mapping[int, int]) -> bool:
-        """Have these items described; whether they were."""
+        """Describe these items; whether it succeeded."""
         items = [self._catalogue.described(number) for number in asked]
         vectors = self._catalogue.vectors
         began = self._clock.monotonic()
@@ -103,14 +102,14 @@ class Describing:
             vectors.put(asked, answer)
         except InvalidAnswer as error:
             log.warning("%d items could not be described: %s", len(items), error)
-            # One of them may be why: it shall not hold up the others.
+            # One of them may be the cause: it must not hold up the others.
             vectors.postpone(asked)
             self._most = max(1, len(asked) // 2)
             return False
         except Overloaded as error:
-            # Others ask too. It answers, and how many items it takes at once has nothing to do with it.
+            # Other workers ask too. The model answers, so the size of the batch is not the cause.
             self._metrics.refused_describes.inc()
-            self._refusals.warning("refused", f"The model has no room for more items to read, they wait: {error}")
+            self._refusals.warning("refused", f"The model has no room for more items; they wait: {error}")
             return False
         except ScoringError as error:
             self._outage.failed(error)
@@ -118,7 +117,7 @@ class Describing:
                 self._most = max(1, len(asked) // 2)
             return False
         except Exception as error:
-            log.error("The scorer failed in a way it should not (%s); items wait for it", type(error).__name__)
+            log.error("The scorer failed unexpectedly (%s); items wait for it", type(error).__name__)
             return False
         if len(asked) >= self._most:
             each = (self._clock.monotonic() - began) / len(asked)
@@ -130,11 +129,11 @@ class Describing:
 
 
 class Telling:
-    """Tells how far the reading is: the metrics, and a log line every `TELL_SECONDS` while items wait."""
+    """Reports the progress: metrics, and a log line every `TELL_SECONDS` while items wait."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._progress = Progress()
+        self._progress = Rate()
         self._done = 0
         self._due: float | None = None
         self._told = False
@@ -144,11 +143,11 @@ class Telling:
         self._metrics.described.inc(count)
 
     def look(self, waiting: int, total: int, now: float) -> None:
-        """`waiting` of the `total` items have no vector."""
+        """Report that `waiting` of the `total` items have no vector."""
         if not waiting:
             if self._told:
                 log.info("All %s items are read by the model", f"{total:,}")
-            self._progress, self._due, self._told = Progress(), None, False
+            self._progress, self._due, self._told = Rate(), None, False
             self._metrics.reading_seconds_left.set(0)
             return
         self._progress.at(now, self._done)

@@ -122,7 +122,7 @@ class Lists:
         self._clock = clock
         self._turns = Turns() if turns is None else turns
         self._states: dict[int, State] = {}
-        self._waiting = Waiting(settings.max_waiting)
+        self._waiting = Waiting(settings.lists.max_waiting)
         self._postponed = 0
         self._told_at = float("-inf")
         self._busy: dict[str, Trigger] = {}
@@ -164,9 +164,9 @@ class Lists:
         in seconds of the monotonic clock."""
         settings, (event, offset, age_ms) = self._settings, call
         # An age of the whole deadline is a backlog or a clock that is behind: no haste makes that good.
-        spent = age_ms if 0 < age_ms < settings.list_deadline_ms else 0
-        deadline = folded_at + (settings.list_deadline_ms - spent) / 1000
-        patience = min(folded_at + settings.patience_ms / 1000, deadline)
+        spent = age_ms if 0 < age_ms < settings.lists.deadline_ms else 0
+        deadline = folded_at + (settings.lists.deadline_ms - spent) / 1000
+        patience = min(folded_at + settings.lists.patience_ms / 1000, deadline)
         born = folded_at - age_ms / 1000
         replaced, given_up = self._waiting.add(
             Trigger(event.user, alias, event.scene, event.id, partition, offset, born, patience, deadline)
@@ -218,7 +218,7 @@ class Lists:
     async def run(self) -> None:
         """Make lists until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(self._settings.scoring_slots):
+            for _ in range(self._settings.lists.scoring_slots):
                 tasks.create_task(self._serve())
             tasks.create_task(self._hurry())
 

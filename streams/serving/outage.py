@@ -1,4 +1,4 @@
-"""Log lines about a model that does not answer: when that begins, while it lasts, and when it is over."""
+"""Log lines about a model that does not answer: at the beginning, every ten seconds, and at the end."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Outage:
-    """Whether something fails for now; `effect` says what follows from it ("lists are made without the model")."""
+    """An outage of the model; `effect` states its consequence ("lists are made without the model")."""
 
     def __init__(self, effect: str, monotonic: Callable[[], float]) -> None:
         self._effect = effect

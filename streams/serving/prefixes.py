@@ -1,4 +1,4 @@
-"""What the model keeps of people, their prefixes: having it dropped when they are erased, or go to another worker."""
+"""Dropping the prefixes that the model caches of users, when they are erased or move to another worker."""
 
 import asyncio
 import logging
@@ -11,14 +11,14 @@ from streams.privacy.sessions import PREFIX, Sessions
 log = logging.getLogger(__name__)
 
 FORGET_SECONDS = 2.0
-"""How long the model may take to drop what it keeps of people who are erased."""
+"""Maximum time for the model to drop the prefixes of erased users."""
 
 DROP_SECONDS = 60.0
-"""How long it may take where nobody waits for it: a partition went to another worker."""
+"""Maximum time when nothing waits for it: a partition moved to another worker."""
 
 
 class State(Protocol):
-    """What is needed of the partition that people live in."""
+    """The parts of a partition's state that are needed here."""
 
     @property
     def sessions(self) -> Sessions | None: ...
@@ -26,18 +26,17 @@ class State(Protocol):
 
 
 class Prefixes:
-    """The prefixes that `scorer` keeps; None where no model is asked."""
+    """The prefixes that `scorer` caches; None without a model."""
 
     def __init__(self, scorer: Scorer | None) -> None:
         self._scorer = scorer
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def drop(self, state: State, users: Sequence[str]) -> tuple[str, ...]:
-        """Have those of erased people dropped; returns what may be left, as what@where: it goes when it is the least
-        recently used.
+        """Drop those of erased users. Returns what may remain, as what@where, until it is the least recently used.
 
-        The first time in the life of a state the model drops everything that it keeps: it may have kept these people
-        under numbers that nobody can make any more (`Sessions.alone`).
+        The first time in the life of a state the model drops all prefixes: it may have cached these users under numbers
+        that cannot be computed any more (`Sessions.alone`).
         """
         sessions = state.sessions
         if not users or sessions is None:
@@ -54,7 +53,7 @@ class Prefixes:
                     numbers = [sessions.number(user) for user in users[first : first + MAX_FORGOTTEN]]
                     await self._scorer.forget(numbers, timeout=FORGET_SECONDS)
         except (ScoringError, TimeoutError) as error:
-            log.warning("The model was not told to forget erased people (%s)", type(error).__name__)
+            log.warning("The model could not be told to forget erased users (%s)", type(error).__name__)
             return (PREFIX,)
         return ()
 

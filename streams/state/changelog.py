@@ -1,14 +1,14 @@
 """The changelog of one partition's state: written by its owner, read back when a partition changes hands.
 
-What is guaranteed, on any broker, whatever is killed and when:
+Guaranteed on any broker, whatever is killed and when:
 
 - *Recovery is complete.* It begins by writing a marker, and ends when that marker is read back; everything that was
   acknowledged before stands before it. The broker's end offset is never asked.
 - *A store on disk is only trusted if it followed this very changelog.* The first record of a changelog is the marker of
-  its first recovery, and its key names the changelog; a topic that was deleted and made anew has another. A store of
+  its first recovery, and its key names the changelog; a recreated topic has another. A store of
   another changelog, one that is ahead of the marker, or one older than `max_age_ms` (clearings may be compacted away by
   then) is rebuilt from the first record.
-- *An old owner that does not know yet that it lost the partition (a zombie) does no harm that lasts.* It cannot commit:
+- *A zombie (an old owner that does not know yet that it lost the partition) does no lasting harm.* It cannot commit:
   the broker fences its generation. It may still write what it had in flight. The owner sees that at its own next write,
   whose offset is then not the one expected; it reads the gap and writes its own values of those keys again. The zombie
   sees the marker of the owner in the same way, and stops (`Superseded`); its store stays behind what the owner wrote,
@@ -16,8 +16,8 @@ What is guaranteed, on any broker, whatever is killed and when:
   next recovery keeps of each key the value with the highest stamp and writes it again if an older one came after it.
   The stamp of a context is its last folded offset, so the highest is the most complete.
 
-Not covered: a zombie that clears an expired person whom the new owner has just heard of again, where the owner dies
-before its next write; the person then starts anew.
+Not covered: a zombie that deletes an expired context just when the user returns to the new owner, which then dies
+before its next write. That user's context is empty then.
 """
 
 import logging
@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 Update = tuple[bytes, bytes | None]
 
 READ_RECORDS = 500
-"""Records that are taken from the consumer, and written to the store, in one go: some milliseconds."""
+"""Records taken from the consumer and written to the store at once: some milliseconds."""
 
 
 Check = Callable[[bytes, bytes], None]
-"""Raises on what is no value of a key."""
+"""Raises if the bytes are no value of the key."""
 
 Refuse = Callable[[int, Any, Exception], Awaitable[None]]
 """Report a record of a partition that cannot be used, and why."""
@@ -107,7 +107,7 @@ class Changelog:
         """Markers of recoveries that began before ours."""
 
     async def recover(self) -> Recovered:
-        """Bring the store up to everything that the changelog holds now. The first thing to do, once."""
+        """Bring the store up to date with the changelog. Called once, before anything else."""
         (marked_at,) = await self._send([(self._marker, b"\x01")])
         async with self._reader() as reader:
             await reader.seek_to_beginning(self._tp)
@@ -155,7 +155,7 @@ class Changelog:
             self._apply([], self._next)
 
     def touch(self) -> None:
-        """Note that the store is current, so that an idle one does not grow too old to be trusted."""
+        """Mark the store as current, so that an idle one does not become too old to be trusted."""
         self._apply([], self._store.facts.position)
 
     def _apply(self, updates: Sequence[Update], position: int) -> None:
@@ -213,9 +213,9 @@ class Changelog:
                 return count, stale
 
     async def _mend(self, start: int, end: int) -> None:
-        """Look at what others wrote at offsets `start` to `end` (exclusive), and write our own values of it again.
+        """Read what others wrote at offsets `start` to `end` (exclusive), and write our values of these keys again.
 
-        Where a later recovery left its mark, or records are gone that may have been one, the others are in the right.
+        Raises `Superseded` where a later recovery wrote its marker, or records are gone that may have been one.
         """
         keys: set[bytes] = set()
         left = end - start
@@ -236,13 +236,13 @@ class Changelog:
                         keys.add(record.key)
                     elif record.key != self._marker and record.key not in self._older:
                         raise self._superseded()
-        # Whoever stood still for long finds only what compaction has left.
+        # After a long pause only the records that compaction left are there.
         if left:
             raise self._superseded()
-        # Where we hold nothing, theirs is cleared: it may be of a person who was erased since.
+        # Where we hold nothing, theirs is deleted: the user may have been erased since.
         ours = [(key, self._store.get(key)) for key in keys]
         log.warning(
-            "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values mended",
+            "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values were repaired",
             self._tp.partition,
             len(keys),
             len(ours),
@@ -250,7 +250,7 @@ class Changelog:
         await self.write(ours)
 
     async def _next_records(self, reader: Any) -> Sequence[Any]:
-        """What comes next on the partition, in a turn of its own; nothing if there is none for a second."""
+        """The next records of the partition, in a separate turn; empty if none arrive within a second."""
         await self._turns.next()
         found = await reader.getmany(self._tp, timeout_ms=1_000, max_records=READ_RECORDS)
         return cast(Sequence[Any], found.get(self._tp, ()))
@@ -261,8 +261,8 @@ class Changelog:
     async def _send(self, updates: Sequence[Update]) -> list[int]:
         """Append to the topic's partition; the offset of each record, once the broker has them all.
 
-        Brokers refuse what they find too large by the batch, so each record of such a batch is tried again alone. A
-        value that is still too large is given up, so that the partition goes on: only the store has it then.
+        Brokers refuse oversized records by the batch, so each record of such a batch is retried alone. A value that is
+        still too large is given up, so that the partition continues: only the store has it then.
         """
         sent: list[tuple[Any, list[Update]]] = []
         batch, held = self._producer.create_batch(), list[Update]()

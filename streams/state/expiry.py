@@ -1,7 +1,7 @@
-"""Finding what has expired, in small steps: people not heard of for long, and lists whose window is over. Pure.
+"""Finding expired records in small steps: idle contexts, and lists whose window is over. Pure.
 
-A step looks at a bounded number of records, and stops early when its time is over, so that it never holds up a batch;
-the steps go round and round.
+A step checks a bounded number of records and stops early when its turn is over, so that it never holds up a batch.
+After the last record it begins again.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ class Swept(Protocol):
 
 @dataclass
 class Sweep:
-    """Where the two rounds stand. `limit` records of each kind are looked at in a step."""
+    """The positions of both rounds. A step checks `limit` records of each kind."""
 
     limit: int
     expiry_ms: int
@@ -35,10 +35,10 @@ class Sweep:
     _lists: bytes = b""
 
     def step(self, state: Swept, now_ms: int, over: Callable[[], bool] = lambda: False) -> tuple[int, list[Feedback]]:
-        """Look at the next records; returns how many people were forgotten, and what became of lists nobody took from.
+        """Check the next records; returns the number of deleted contexts, and feedback for lists without a reaction.
 
-        Once it is `over`, each of the two rounds looks at one record more.
-        The changes are put into `state`; the caller seals them behind the publishing of the feedback.
+        Once it is `over`, each of the two rounds checks one more record. The changes are put into `state`; the caller
+        seals them behind the publishing of the feedback.
         """
         state.drop_erasures(now_ms - KEPT_MS)
         return self._forget(state, now_ms, over), self._close(state, now_ms, over)
@@ -47,7 +47,7 @@ class Sweep:
         seen = state.scan(CONTEXT, self._people, self.limit)
         forgotten, self._people = 0, b""
         for number, (key, written_ms) in enumerate(seen, 1):
-            # When it was written is when the person was last heard of: also someone whose events came late was, now.
+            # The time of writing counts, not the event's: a user whose events arrived late is not idle.
             if now_ms - written_ms > self.expiry_ms:
                 state.forget(key[1:].decode())
                 forgotten += 1

@@ -1,4 +1,4 @@
-"""A bounded store of decoded values."""
+"""A bounded cache of decoded values."""
 
 from collections import OrderedDict
 from typing import TypeVar
@@ -8,10 +8,10 @@ V = TypeVar("V")
 
 
 class Kept(OrderedDict[K, V]):
-    """At most `most` values; for one more, the one that is there longest goes.
+    """Holds at most `most` values; evicts the oldest.
 
-    Not the one that was asked for longest ago: to note that at every look costs more than to read, once in `most` new
-    ones, a value again that is still in use.
+    Not the least recently used: recording every access costs more than reading a value again that is still in use, once
+    in `most` new ones.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,7 +1,7 @@
-"""State that a worker has left on its disk: of partitions that went to others while it ran, or while it was away.
+"""Orphaned state on a worker's disk: of partitions that moved to other workers.
 
-It makes a return quick, but an erasure does not reach it: the partition's owner clears its own disk. So it goes when it
-is as old as `OUZEL_STATE_MAX_AGE_S`, from when on it would be rebuilt anyway.
+It speeds up a return of the partition, but erasures do not reach it: only the partition's owner clears its disk. So it
+is removed once it is older than `OUZEL_STATE_MAX_AGE_S`, when it would be rebuilt anyway.
 """
 
 import logging
@@ -14,20 +14,20 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 ASIDE = "gone-"
-"""How the name of a folder begins that is about to be removed."""
+"""Prefix of a folder that is about to be removed."""
 
 
 def set_aside(held: Collection[Path], settings: Settings, now_ms: int) -> list[Path]:
-    """Rename the folders of partitions that are not `held` and were last written too long ago; returns what is to be
-    removed, with what an earlier call has left.
+    """Rename the folders of partitions that are not `held` and were last written too long ago.
 
-    Renaming takes no time, so that no partition can be assigned between a look at `held` and the end of this.
+    Returns the folders to remove, with those left by an earlier call. Renaming is fast, so that no partition can be
+    assigned between reading `held` and the end of this.
     """
-    base = settings.state_dir / settings.app_id
+    base = settings.state.dir / settings.kafka.app_id
     for folder in base.glob(f"{CONTEXTS.name}-*"):
-        if folder not in held and now_ms - _written_ms(folder) > settings.state_max_age_s * 1000:
+        if folder not in held and now_ms - _written_ms(folder) > settings.state.max_age_s * 1000:
             folder.rename(base / f"{ASIDE}{folder.name}-{now_ms}")
-            log.info("%s was left of a partition that is not ours; removed", folder.name)
+            log.info("Removed %s, the state of a partition that moved to another worker", folder.name)
     return list(base.glob(f"{ASIDE}*"))
 
 

@@ -1,4 +1,4 @@
-"""The state of one partition while it is ours: contexts, open lists, blend weights; read and written by all paths.
+"""The state of one assigned partition: contexts, open lists and blend weights, read and written by all paths.
 
 What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
 
@@ -46,16 +46,16 @@ from streams.state.write_behind import WriteBehind
 from streams.turns import Turns
 
 CROWD = 10_000
-"""Contexts of one partition that have changed and are too many to wait with writing them."""
+"""With so many changed contexts, a partition writes them without waiting."""
 
 _PRIOR = Blend()
 
 MAX_ERASURES = 100_000
-"""Orders of the last day that a partition remembers when it is recovered; about 300 bytes each."""
+"""Erasure orders of the last day that a recovered partition remembers; about 300 bytes each."""
 
 
 class PartitionState:
-    """What is known of the people of one partition. `open` is False from the moment the partition is let go of.
+    """The users' state in one partition. `open` is False once the partition is released.
 
     `folded` is the last offset that is folded in, `written` the last one of which everything is durable, `erased_to`
     that of the last order to erase somebody (-1: none yet). `marking` is how items are marked.
@@ -98,7 +98,7 @@ class PartitionState:
         return self._behind.written
 
     async def recall(self) -> None:
-        """Read back which orders to erase somebody were carried out. The first thing to do, before anything is put."""
+        """Read back the executed erasure orders. Called first, before anything is put."""
         for each in self._read_erasures():
             if self._turns.over():
                 await self._turns.next()
@@ -106,11 +106,11 @@ class PartitionState:
             self.erased_to = max(self.erased_to, each.offset)
 
     def context(self, user: str) -> Context:
-        """The person's context; an empty one if they are new."""
+        """The user's context; an empty one for a new user."""
         return self.draft(user).finish()
 
     def draft(self, user: str) -> Draft:
-        """The person's context as it grows. Whoever changes it says so with `note`."""
+        """The user's context as it grows. Report changes with `note`."""
         draft = self._drafts.get(user)
         if draft is not None:
             return draft
@@ -124,7 +124,7 @@ class PartitionState:
         return draft
 
     def note(self, changed: Mapping[str, Draft]) -> None:
-        """These people's contexts have changed."""
+        """Note that these users' contexts have changed."""
         self._check_open()
         self._changed.update(changed)
 
@@ -147,7 +147,7 @@ class PartitionState:
         return written
 
     def exposure(self, user: str) -> Exposure:
-        """The person's lists that wait for a reaction."""
+        """The user's lists that wait for a reaction."""
         exposure = self._exposures.get(user)
         if exposure is None:
             found: Exposure | None = self._read(exposure_key(user))
@@ -156,21 +156,21 @@ class PartitionState:
         return exposure
 
     def blend(self, scene: str) -> Blend:
-        """The weights learned for a scene from the people of this partition; the prior ones at first."""
+        """The weights learned for a scene from the users of this partition; initially the prior."""
         found: Blend | None = self._get(blend_key(scene))
         return _PRIOR if found is None else found
 
     def versions(self, user: str) -> Versions:
-        """The model versions that read what the person did."""
+        """The model versions that read the user's history."""
         found: Versions | None = self._get(versions_key(user))
         return NO_VERSIONS if found is None else found
 
     def erasure(self, order: bytes) -> Erasure | None:
-        """What came of an erasure order, by its digest; None if it was not carried out within the last day."""
+        """The result of an erasure order, by its digest; None if it was not executed within the last day."""
         return self._erasures.get(order)
 
     def erased(self, user: str, offset: int) -> bool:
-        """Whether the person's event at `offset` stands before an order to erase them that was carried out."""
+        """Whether the user's event at `offset` precedes an executed erasure order."""
         if offset > self.erased_to:
             return False
         return any(covers(each, user, offset) for each in self._erasures.values())
@@ -181,20 +181,20 @@ class PartitionState:
         self._put(ERASURE + erasure.order, erasure, self._stamp())
 
     def drop_erasures(self, before_ms: int) -> None:
-        """Forget the orders that were carried out before then."""
+        """Forget the orders that were executed before then."""
         for each in [each for each in self._erasures.values() if each.ts < before_ms]:
             del self._erasures[each.order]
             self._put(ERASURE + each.order, None, self._stamp())
 
     def note_version(self, user: str, name: str) -> None:
-        """Remember that a model version read what the person did."""
+        """Remember that a model version read the user's history."""
         before = self.versions(user)
         after = with_version(before, name)
         if after is not before:
             self._put(versions_key(user), after, self._stamp())
 
     def check_key(self, fingerprint: bytes) -> None:
-        """Raise `AnotherKey` unless people are kept under the pseudonyms of this key (empty: under their ids)."""
+        """Raise `AnotherKey` unless the state uses the pseudonyms of this key (empty: user ids)."""
         found: PseudonymKey | None = self._get(KEY)
         held = b"" if found is None else found.fingerprint
         if held == fingerprint:
@@ -217,20 +217,20 @@ class PartitionState:
 
     @property
     def sessions(self) -> Sessions | None:
-        """What session numbers are made with; None where no model was ever asked about people of this partition."""
+        """The source of session numbers; None if no model was ever asked about users of this partition."""
         found: Sessions | None = self._get(SESSIONS)
         return found
 
     async def begin_sessions(self, secret: bytes) -> None:
-        """Have something to make session numbers with: from `secret`, if there is nothing. It is durable when this
-        returns, before the model is told a number. Before `run`."""
+        """Create the source of session numbers from `secret`, if there is none. It is durable when this returns, before
+        the model gets a number. Call before `run`."""
         if self.sessions is None:
             made = seal(self._stamp(), self._now_ms(), encode_value(Sessions(secret)))
             await self._changelog.write([(SESSIONS, made)])
             self._others.pop(SESSIONS, None)
 
     def note_alone(self) -> None:
-        """The model has dropped what it kept from before our secret."""
+        """Note that the model has dropped the prefixes from before our secret."""
         if self.sessions is not None:
             self._put(SESSIONS, replace(self.sessions, alone=True), self._stamp())
 
@@ -261,31 +261,31 @@ class PartitionState:
         self._put(blend_key(scene), blend, self._stamp())
 
     def forget(self, user: str) -> None:
-        """Clear everything of a person, here and on the changelog."""
+        """Delete all state of a user, here and on the changelog."""
         self._drop(user)
         for key in keys_of(user):
             self._put(key, None, self._stamp())
 
     async def scrub(self, users: Iterable[str]) -> None:
-        """Have no byte on disk of people who were forgotten, once that is durable. The store is at work meanwhile."""
+        """Physically purge deleted users from disk, once the deletion is durable. The store keeps working."""
         keys = [key for user in users for key in keys_of(user)]
         self._scrubbing = asyncio.ensure_future(asyncio.to_thread(self._store.scrub, keys))
         await asyncio.shield(self._scrubbing)
 
     async def scrubbed(self) -> None:
-        """Return when no scrub is under way: the store must not be closed under it."""
+        """Return when no scrub is running: the store must not be closed under it."""
         if self._scrubbing is not None:
             await asyncio.wait([self._scrubbing])
 
     def people(self) -> int:
-        """How many people's contexts are held in memory."""
+        """The number of contexts in memory."""
         return len(self._drafts)
 
     def size_bytes(self) -> int:
         return self._store.size_bytes()
 
     def scan(self, prefix: bytes, after: bytes, limit: int) -> Iterator[tuple[bytes, int]]:
-        """At most `limit` keys of one kind, in key order from behind the key `after`, each with when it was written."""
+        """At most `limit` keys of one kind in key order after the key `after`, each with its time of writing."""
         for key, envelope in self._store.scan(max(after, prefix), limit):
             if key[:1] != prefix:
                 return
@@ -293,7 +293,7 @@ class PartitionState:
             yield key, self._now_ms() if now else header(envelope).written_ms
 
     def touch(self) -> None:
-        """Note on disk that the store is current."""
+        """Mark the store on disk as current."""
         if self.open and self._behind.idle:
             self._changelog.touch()
 
@@ -307,7 +307,7 @@ class PartitionState:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many contexts have changed that they should be gathered now."""
+        """Whether so many contexts have changed that they should be written now."""
         return len(self._changed) >= CROWD
 
     async def run(self) -> None:
@@ -315,7 +315,7 @@ class PartitionState:
         await self._behind.run()
 
     def close(self) -> None:
-        """Let go of the store. Nothing put from now on is taken."""
+        """Release the store. Later puts are dropped."""
         self._behind.close()
         self._store.close()
 
@@ -326,7 +326,7 @@ class PartitionState:
             yield decode_value(key, envelope)
 
     def _get(self, key: bytes) -> Any:
-        """What is neither a context nor open lists."""
+        """A value that is neither a context nor open lists."""
         if key not in self._others:
             self._others.keep(key, self._read(key))
         return self._others[key]
@@ -354,5 +354,5 @@ class PartitionState:
         self._others.pop(key, None)
 
     def _stamp(self) -> int:
-        """The clock of what has no offset of its own: never behind anything that is stored."""
+        """The stamp of values without an offset: never lower than any stored stamp."""
         return max(self.folded, self._store.facts.high)

@@ -85,8 +85,8 @@ def header(value: bytes) -> Header:
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True):
-    """What a store knows of itself: the changelog that it follows, the offset up to which (exclusive) it holds that,
-    the highest stamp in it, and the wall time of its last write."""
+    """A store's metadata: the changelog that it follows, the offset up to which (exclusive) it holds it, the highest
+    stamp, and the wall time of the last write."""
 
     identity: bytes = b""
     position: int = 0
@@ -112,7 +112,7 @@ class Store:
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(2)
         options.set_max_open_files(256)
-        # The list of files names the first and last key of each: it is written anew at each change, see `scrub`.
+        # The list of files names the first and last key of each: it is rewritten at each change, see `scrub`.
         options.set_max_manifest_file_size(1)
         table = BlockBasedOptions()
         table.set_block_cache(Cache(self._block_cache_mb * 1024 * 1024))
@@ -162,27 +162,28 @@ class Store:
             raise failed
 
     def scrub(self, keys: Iterable[bytes]) -> None:
-        """Have no byte on disk of these keys, which were deleted: neither in the write-ahead log, nor in files of older
-        levels, nor in the list of files. It rewrites every file that could hold one. May run in a thread beside reads
-        and writes, not beside `close`. Raises `StoreFailed`."""
+        """Physically purge these deleted keys: from the write-ahead log, files of older levels and the list of files.
+
+        Rewrites every file that could hold one. May run in a thread beside reads and writes, but not beside `close`.
+        Raises `StoreFailed`."""
         options = CompactOptions()
         options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
         try:
-            self._db.flush()  # what is in the log goes to files
+            self._db.flush()  # move the log to files
             for key in keys:
                 self._db.compact_range(key, key + b"\x00", options)
             self._db.delete(_NOTHING)
-            self._db.flush()  # one more change, so that the list of files that named the old ones is gone too
+            self._db.flush()  # one more change, so that the list of files naming the old ones is replaced
         except Exception as error:
             raise self._failure(error) from None
 
     def size_bytes(self) -> int:
-        """About how much the data takes, on disk and in write buffers."""
+        """Approximate size of the data, on disk and in write buffers."""
         names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
         return sum(self._db.property_int_value(name) or 0 for name in names)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete everything."""
         self.close()
         self._delete()
         self._open()
@@ -193,11 +194,11 @@ class Store:
         shutil.rmtree(folder)
 
     def close(self) -> None:
-        """Let go of the folder. Raises nothing: what could not be written last is on the changelog."""
+        """Release the folder. Never raises: the last writes are on the changelog."""
         try:
             self._db.close()
         except Exception as error:
-            log.warning("The state could not be closed well: %s", self._failure(error))
+            log.warning("The state could not be closed cleanly: %s", self._failure(error))
         if self._damaged:
             log.warning("The state in %s is damaged and is rebuilt from the changelog", self.folder)
             self._delete()
@@ -207,7 +208,7 @@ class Store:
         self.remove(self.folder)
 
     def _failed(self, iterator: RdictIter) -> StoreFailed | None:
-        """Why the iterator is at its end, if that is not because there is no more."""
+        """The error that ended the iterator, if any."""
         try:
             iterator.status()
         except Exception as error:
@@ -215,7 +216,7 @@ class Store:
         return None
 
     def _failure(self, error: Exception) -> StoreFailed:
-        """What to raise for an error of RocksDB. A full disk passes; damage stays."""
+        """The error to raise for an error of RocksDB. Damage is remembered; a full disk is not."""
         self._damaged = self._damaged or "Corruption" in str(error)
         return failure(self.folder, error)
 
@@ -227,7 +228,7 @@ class Store:
 
 
 def failure(folder: Path, error: Exception) -> StoreFailed:
-    """`error` of RocksDB in our words. Of its own text only the kind is kept where it may show a key."""
+    """A `StoreFailed` for an error of RocksDB. Of its text only the kind is shown, since the rest may hold a key."""
     text = str(error)
     if "Corruption" in text:
         return StoreFailed(f"the state in {folder} is damaged; it is rebuilt from the changelog")
@@ -237,22 +238,22 @@ def failure(folder: Path, error: Exception) -> StoreFailed:
 
 
 def _rocks(folder: Path, options: Options) -> Rdict:
-    """RocksDB on a folder that nothing else of this process has open any more."""
+    """Open RocksDB on a folder that this process may just have closed."""
     try:
         return Rdict(str(folder), options)
     except Exception as error:
         if "lock hold by current process" not in str(error):
             raise
-    # A closed RocksDB stays open as long as an iterator of it is there, and one can hang on the traceback of the very
-    # error for which it was closed, in a cycle that Python would come upon much later.
+    # A closed RocksDB stays open while one of its iterators exists. The traceback of the error for which it was closed
+    # can hold one, in a cycle that Python would collect much later.
     gc.collect()
     return Rdict(str(folder), options)
 
 
 def open_store(folder: Path, block_cache_mb: int) -> Store:
-    """The store in `folder`. One that cannot be read is made anew: the changelog has everything.
+    """The store in `folder`. An unreadable one is recreated: the changelog has everything.
 
-    Raises `StoreFailed` where the disk is full: what is there is good again once there is room.
+    Raises `StoreFailed` if the disk is full: the store is usable again once there is room.
     """
     if whole(folder) or _held(folder):
         try:
@@ -268,7 +269,7 @@ def open_store(folder: Path, block_cache_mb: int) -> Store:
 
 
 def _held(folder: Path) -> bool:
-    """Whether another process has the store open, and may be writing what looks damaged."""
+    """Whether another process has the store open, whose writes in progress may look like damage."""
     try:
         with (folder / "LOCK").open("rb+") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

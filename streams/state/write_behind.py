@@ -1,7 +1,7 @@
-"""Writing behind: values that are put are readable at once and durable (changelog, then disk) a little later.
+"""Writes are visible immediately and become durable (changelog, then disk) shortly after.
 
-What is put gathers in groups, which are written in order, several in one go, of each key the last value. A group may
-have a gate: nothing of it, or of what was put after it, is written before the gate is done.
+Values gather in groups. Groups are written in order, several at once, with the last value of each key. A group may have
+a gate: it and everything after it is written only once the gate is done.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from streams.state.store import CONTEXT, seal
 from streams.turns import Turns
 
 AT_ONCE = 500
-"""Values sent and written to the disk in one go, which takes some milliseconds; encoding them goes by turns."""
+"""Values sent and written to disk at once: some milliseconds. They are encoded in turns."""
 
 _CONTEXT = CONTEXT[0]
 
 
 class Put(msgspec.Struct, frozen=True):
-    """A value on its way to the changelog, or its bytes; None clears. The same object stands in its group and among
-    the fresh."""
+    """A value, or its bytes, on its way to the changelog; None deletes. The same object is in its group and among the
+    fresh values."""
 
     stamp: int
     value: Any
@@ -39,7 +39,7 @@ class _Group(NamedTuple):
 
 
 class WriteBehind:
-    """What is not durable yet of one partition. `open` is False once nothing more is written.
+    """The values of one partition that are not durable yet. `open` is False once nothing more is written.
 
     `written` is the last offset of which everything is durable (-1: none yet). `pause`: seconds between two writes.
     """
@@ -65,12 +65,12 @@ class WriteBehind:
         self._hurry = asyncio.Event()
 
     def fresh(self, key: bytes) -> Put | None:
-        """The last value put under a key, if it is not durable yet."""
+        """The last value put under `key`, if it is not durable yet."""
         return self._fresh.get(key)
 
     @property
     def idle(self) -> bool:
-        """Whether no group waits."""
+        """Whether no group is waiting."""
         return not self._groups
 
     def put(self, key: bytes, value: Any, stamp: int) -> None:
@@ -83,7 +83,7 @@ class WriteBehind:
         `last` is the offset of the last event in it. If the gate fails, so does everything from here on.
         """
         group = _Group(self._pending, last, gate, asyncio.get_running_loop().create_future())
-        # A failure is raised by `run`; whoever waits gets it too, but nobody has to.
+        # `run` raises a failure; those who await the group get it too, but nobody has to.
         group.done.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         self._pending = {}
         self._groups.append(group)
@@ -91,11 +91,11 @@ class WriteBehind:
         return group.done
 
     def hasten(self) -> None:
-        """Write what is sealed as soon as its gates allow, not when the time comes."""
+        """Write sealed groups as soon as their gates allow, without the pause."""
         self._hurry.set()
 
     async def run(self) -> None:
-        """Write what is put, group after group, until cancelled. Raises what a gate or a write raises."""
+        """Write group after group until cancelled. Raises what a gate or a write raises."""
         try:
             while True:
                 await self._wake.wait()
@@ -117,7 +117,7 @@ class WriteBehind:
             self.open = False
 
     def close(self) -> None:
-        """Nothing more is written; whoever waits for it is told."""
+        """Stop writing; waiters of unwritten groups are cancelled."""
         self.open = False
         for group in self._groups:
             group.done.cancel()

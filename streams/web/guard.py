@@ -1,8 +1,8 @@
-"""What stands between the network and the worker's pages: who may ask, under which name, how much, and how often.
+"""The guard of the worker's pages: token, host name, size and rate of requests.
 
-Nobody who may ask is refused for what others ask: probes and scrapes take no part in the bound on the rate. They cost
-little instead, since a page is made no more often than `streams.web.rate.Renewed` allows. What is refused is bounded by
-address. `streams.web.visitors` bounds the connections.
+An authorized client is never refused because of others: probes and scrapes are not rate-limited. They cost little,
+since `streams.web.rate.Renewed` bounds how often a page is rendered. Refusals are bounded per address, and connections
+by `streams.web.visitors`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from faust.web.drivers import aiohttp as driver
 
 from streams.clock import Clock
 from streams.secret import Secret
-from streams.settings import Settings, variable
+from streams.settings import Web, variable
 from streams.web.loopback import is_loopback, name_in, neighbourhood
 from streams.web.rate import Buckets
 from streams.web.visitors import IDLE_SECONDS, MAX_HEADER_BYTES, MAX_LINE_BYTES, Site, Visitor, Visitors
@@ -27,10 +27,10 @@ MAX_BODY_BYTES = 1_024
 """No page reads a body; a larger one is refused."""
 
 MAX_ADDRESSES = 1_024
-"""Whose refusals are counted at the same time; 300 bytes each."""
+"""Addresses whose refusals are counted at the same time; 300 bytes each."""
 
 OPEN_PAGES = ("/healthz", "/readyz")
-"""What a probe asks for without a token: it says "ok", or what the worker waits for."""
+"""Pages for probes, open without a token: "ok", or what the worker is waiting for."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -40,8 +40,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Server": "ouzel",
 }
-"""On every answer: a browser takes it for what it says it is, and keeps, frames and embeds it nowhere. aiohttp would
-give a `Server` of its own, with its version and Python's."""
+"""On every answer: browsers do not guess its type, store, frame or embed it. `Server` replaces aiohttp's, which states
+its version and Python's."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refused = Callable[[str], None]
@@ -67,7 +67,7 @@ RATE = Refusal("rate", 429, "too many requests that were refused\n", {"Retry-Aft
 
 
 def allowed(header: str | None, token: Secret) -> bool:
-    """Whether an Authorization header carries the bearer token; anybody's does where there is none."""
+    """Whether an Authorization header carries the bearer token; always true if no token is set."""
     if not token:
         return True
     scheme, _, given = (header or "").partition(" ")
@@ -75,18 +75,18 @@ def allowed(header: str | None, token: Secret) -> bool:
 
 
 def misdirected(hosts: list[str]) -> bool:
-    """Whether Host headers name another machine than this. A browser sends one; what sends none is no browser."""
+    """Whether a Host header names another machine. Browsers always send one."""
     return not all(is_loopback(name_in(host)) for host in hosts)
 
 
-def guard(settings: Settings, clock: Clock, refused: Refused) -> Any:
-    """The middleware: name, token, body; and for what is refused, the rate of its address."""
-    token = settings.web_token
-    refusals = Buckets(settings.web_max_per_second, MAX_ADDRESSES)
+def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
+    """The middleware: checks host name, token and body, and limits the refusals per address."""
+    token = settings.token
+    refusals = Buckets(settings.max_per_second, MAX_ADDRESSES)
 
     def objection(request: web.Request, authorized: bool) -> Refusal | None:
-        # A page of another site can have its name resolve to this machine. It is then asked for under that name, by a
-        # browser that may reach loopback; a token it cannot send.
+        # Another site's name can resolve to this machine (DNS rebinding). A browser that reaches loopback then asks
+        # under that name; it cannot send a token.
         if not token and misdirected(request.headers.getall("Host", [])):
             return HOST
         if not authorized and request.path not in OPEN_PAGES:
@@ -128,7 +128,7 @@ def guard(settings: Settings, clock: Clock, refused: Refused) -> Any:
 
 
 def harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Give an answer the headers of all, before it is sent."""
+    """Add `HEADERS` to an answer before it is sent."""
     response.headers.update(HEADERS)
 
 
@@ -137,11 +137,11 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
 
 
 class Guard:
-    """An application behind the guard, and where it listens; `refused` is called with why a request was refused."""
+    """An application behind the guard, and its site; `refused` is called with the reason of each refusal."""
 
-    def __init__(self, settings: Settings, clock: Clock, refused: Refused) -> None:
+    def __init__(self, settings: Web, clock: Clock, refused: Refused) -> None:
         self._settings = settings
-        self._visitors = Visitors(settings.web_max_connections, clock.monotonic, lambda: refused("connections"))
+        self._visitors = Visitors(settings.max_connections, clock.monotonic, lambda: refused("connections"))
         self._refused = refused
         self.application = web.Application(
             middlewares=[guard(settings, clock, refused)], client_max_size=MAX_BODY_BYTES
@@ -150,8 +150,8 @@ class Guard:
         self.runner = web.AppRunner(self.application, access_log=None)
 
     def site(self) -> web.BaseSite:
-        """Where it listens, once the runner is set up."""
-        return Site(self.runner, self._settings.web_host, self._settings.web_port, self._visitor)
+        """The listening site, once the runner is set up."""
+        return Site(self.runner, self._settings.host, self._settings.port, self._visitor)
 
     def _visitor(self, server: web.Server) -> Visitor:
         return Visitor(

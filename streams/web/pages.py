@@ -1,4 +1,4 @@
-"""The worker's own pages: `/metrics` for Prometheus, `/healthz` for who restarts it, `/readyz` for who routes to it."""
+"""The worker's pages: `/metrics` for Prometheus, `/healthz` for restarts, `/readyz` for routing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,9 +24,9 @@ def add_pages(
 ) -> None:
     """Serve the pages on `app`'s web server.
 
-    `waits_for` names what the worker still waits for ("the catalogue"), `unserved` says what keeps it from its work; it
-    is ready when there is neither. `refresh` sets the gauges that are read rather than counted, before each scrape.
-    Each page is made anew at most `per_second` times a second.
+    `waits_for` names what the worker is waiting for ("the catalogue"), and `unserved` says what it cannot serve; it is
+    ready when both are empty. `refresh` sets the gauges before each scrape. Each page is rendered at most `per_second`
+    times per second.
     """
 
     def scrape() -> bytes:

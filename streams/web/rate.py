@@ -1,4 +1,4 @@
-"""How often something may happen: token buckets, and what is made no more often than one allows."""
+"""Rate limits: token buckets, and values that are renewed at a bounded rate."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Bucket:
-    """At most `per_second` a second over time, and as many at once."""
+    """At most `per_second` per second over time, and as many in a burst."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -26,7 +26,7 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket for each name, of the `most` names that were heard last; one that comes back later begins anew."""
+    """A bucket per name, for the `most` most recent names; an evicted name starts with a full bucket."""
 
     def __init__(self, per_second: float, most: int) -> None:
         self._per_second = per_second
@@ -46,9 +46,9 @@ class Buckets:
 
 
 class Renewed(Generic[T]):
-    """What `make` gives, made anew at most `per_second` times a second; in between, what it gave last.
+    """The result of `make`, renewed at most `per_second` times per second; in between, the last result.
 
-    So whoever asks too often costs little, and keeps nobody else from an answer.
+    Clients that ask too often cost little and do not hold up others.
     """
 
     def __init__(self, make: Callable[[], T], per_second: float, monotonic: Callable[[], float]) -> None:

@@ -1,7 +1,7 @@
-"""The connections to the worker's pages: a bounded number, and which of them ends for one too many.
+"""A bounded number of connections to the worker's pages, and which one is closed to make room.
 
-Whoever opens connections and says nothing gets them ended, not those of others: a connection on which a request is
-being answered stays, and of the rest one of the address goes that holds most.
+A client that opens idle connections loses its own, not those of others: a connection that is answering a request stays,
+and of the rest one of the address with the most connections is closed.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from aiohttp import web
 from streams.web.loopback import neighbourhood
 
 ANSWER_SECONDS = 10.0
-"""How long a request may take to be read, answered and fetched while its connection is spared: as Prometheus waits."""
+"""How long a busy connection is spared: as long as Prometheus waits for a scrape."""
 
 IDLE_SECONDS = 15.0
-"""How long a connection may be silent."""
+"""Maximum idle time of a connection."""
 
 MAX_LINE_BYTES, MAX_HEADER_BYTES = 4_096, 4_096
-"""Of a request's first line, and of one header."""
+"""Maximum size of a request's first line, and of one header."""
 
 Harden = Callable[[web.BaseRequest, web.StreamResponse], None]
 
 
 @dataclass(slots=True)
 class Standing:
-    """What is known of a connection: where from, whether it has shown the token, and since when it is answered."""
+    """A connection's address, whether it has shown the token, and since when it is answering."""
 
     address: str
     proven: bool = False
@@ -38,10 +38,10 @@ class Standing:
 
 
 def to_end(standings: Sequence[Standing], now: float) -> int:
-    """Which of these connections, the oldest first, ends for one too many.
+    """Which of these connections, oldest first, to close for one too many.
 
-    The idle go before those being answered, and those without the token before those with it; then the address goes
-    that has most of them, and of its connections the oldest.
+    Idle ones before busy ones, those without the token before those with it; then the oldest of the address that has
+    most.
     """
 
     def rank(each: Standing) -> tuple[bool, bool]:
@@ -54,7 +54,7 @@ def to_end(standings: Sequence[Standing], now: float) -> int:
 
 
 class Visitors:
-    """The connections that are open, at most `most`; `ended` is called for each that makes room for another."""
+    """The open connections, at most `most`; `ended` is called for each one closed to make room."""
 
     def __init__(self, most: int, monotonic: Callable[[], float], ended: Callable[[], None]) -> None:
         self._most = most
@@ -89,7 +89,7 @@ class Visitors:
 
 
 class Visitor(web.RequestHandler):
-    """aiohttp's protocol of one connection, which says when it is busy, and of what cannot be read says only that."""
+    """aiohttp's protocol of one connection. It knows when it is busy, and does not quote unreadable requests."""
 
     def __init__(
         self, server: web.Server, visitors: Visitors, *, harden: Harden, unreadable: Callable[[], None], **options: Any
@@ -134,7 +134,7 @@ class Visitor(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP, or where the server fails: without aiohttp's words, which quote the request.
+        """The answer to invalid HTTP or a server error, without aiohttp's text, which quotes the request.
 
         Raises ConnectionError where an answer has begun: it cannot be taken back.
         """
@@ -148,7 +148,7 @@ class Visitor(web.RequestHandler):
 
 
 class Site(web.TCPSite):
-    """Where the connections come in."""
+    """The listening socket."""
 
     def __init__(self, runner: web.AppRunner, host: str, port: int, accept: Callable[[web.Server], Visitor]) -> None:
         super().__init__(runner, host, port)

@@ -60,7 +60,7 @@ class Run:
         self.settings = throwaway(
             broker.bootstrap, state_dir=folder / "state", web_port=free_ports(1)[0], batch_max_events=batch
         )
-        self.log = folder / f"worker-{self.settings.web_port}.log"
+        self.log = folder / f"worker-{self.settings.web.port}.log"
         self.began = time.monotonic()
         self.child = Child("worker", WORKER, log=self.log, env=to_environment(self.settings))
 
@@ -68,7 +68,7 @@ class Run:
         """Events folded so far; 0 until the worker answers."""
         with suppress(OSError):
             page = (
-                urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}/metrics", timeout=5).read().decode()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web.port}/metrics", timeout=5).read().decode()
             )
             return metric(page, "ouzel_events_total")
         return 0.0

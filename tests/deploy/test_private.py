@@ -49,7 +49,7 @@ def open_to_others(folder: Path) -> list[str]:
 async def test_a_workers_state_is_its_users_alone(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of a worker that is started as an operator does, on folders that were open before."""
     with start_broker("embedded", tmp_path_factory) as broker, Pipeline(broker, tmp_path, triton="") as path:
-        group = path.settings.state_dir / path.settings.app_id
+        group = path.settings.state.dir / path.settings.kafka.app_id
         wide = group / "ouzel.contexts-0"
         wide.mkdir(parents=True)
         assert open_to_others(group)
@@ -83,14 +83,14 @@ def test_state_that_was_open_is_closed(tmp_path: Path) -> None:
     shared.mkdir(mode=0o777)
     group = shared / "ouzel"
     group.mkdir(mode=0o777)
-    create_app(Settings(state_dir=shared, web_port=free_ports(1)[0]))
+    create_app(Settings.make(state_dir=shared, web_port=free_ports(1)[0]))
     assert stat.S_IMODE(group.stat().st_mode) == 0o700
     assert stat.S_IMODE(shared.stat().st_mode) == 0o777, "others may have things beside ours"
     folder = group / "ouzel.contexts-0"
     folder.mkdir(mode=0o755)
     with Store(folder):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    create_app(Settings(state_dir=tmp_path / "new" / "state", web_port=free_ports(1)[0]))
+    create_app(Settings.make(state_dir=tmp_path / "new" / "state", web_port=free_ports(1)[0]))
     assert not open_to_others(tmp_path / "new")
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import traceback
-from dataclasses import fields
 
 import pytest
 from click.testing import CliRunner
@@ -15,18 +14,18 @@ from inference.triton.ports import free_ports
 from streams.errors import BadSetting
 from streams.kafka.connection import client_options, faust_options
 from streams.secret import Secret
-from streams.settings import Settings, read_settings, settings_table, variable
+from streams.settings import Settings, all_settings, read_settings, settings_table, values_of, variable
 from tests.deploy.test_cli import commands
 from tests.support.patience import PATIENCE
 
-SECRETS = [each.name for each in fields(Settings) if isinstance(each.default, Secret)]
+SECRETS = [each.name for each in all_settings() if each.kind is Secret]
 VALUE = "hunter2-hunter2-hunter2"
 
 
 def test_whatever_sounds_secret_is_one() -> None:
     sounding = {
         each.name
-        for each in fields(Settings)
+        for each in all_settings()
         if any(word in each.name for word in ("password", "token", "secret", "pseudonym_key"))
     }
     assert sounding == set(SECRETS)
@@ -36,7 +35,7 @@ def test_whatever_sounds_secret_is_one() -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_settings_do_not_show_it(name: str, caplog: pytest.LogCaptureFixture) -> None:
     settings = read_settings({variable(name): VALUE})
-    held = getattr(settings, name)
+    held = values_of(settings)[name]
     assert held.reveal() == VALUE
     logging.getLogger("test").warning("%s %r %s", settings, held, {"held": held})
     shown = [repr(settings), f"{settings}", f"{held:>40}", "%s" % held, caplog.text]  # noqa: UP031 - also printed so
@@ -73,8 +72,8 @@ def test_an_error_does_not_show_it(name: str) -> None:
 
 
 def test_the_brokers_clients_have_it_and_print_it_not() -> None:
-    settings = Settings(
+    settings = Settings.make(
         security="sasl_plaintext", sasl_mechanism="PLAIN", sasl_username="u", sasl_password=Secret(VALUE)
     )
-    assert client_options(settings)["sasl_plain_password"] == VALUE
-    assert VALUE not in repr(faust_options(settings))
+    assert client_options(settings.kafka)["sasl_plain_password"] == VALUE
+    assert VALUE not in repr(faust_options(settings.kafka))

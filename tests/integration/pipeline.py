@@ -72,7 +72,7 @@ class Pipeline:
 
     def page(self, path: str) -> str:
         """The body of one of the worker's own pages."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web_port}{path}", timeout=30) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web.port}{path}", timeout=30) as reply:
             return str(reply.read().decode())
 
     async def send(self, topic: Topic, records: Iterable[tuple[str, bytes | None]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -22,6 +22,7 @@ from schemas.codec import decode, encode
 from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
+from streams.kafka.partitions import partitions_of
 from streams.settings import to_environment
 from tests.integration.pipeline import READY_SECONDS, Pipeline, click, films
 from tests.support.patience import PATIENCE
@@ -74,8 +75,7 @@ async def records(pipeline: Pipeline, topic: str) -> list[Any]:
     consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.broker.bootstrap, fetch_max_wait_ms=50)
     await consumer.start()
     try:
-        found = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
-        consumer.assign([TopicPartition(topic, number) for number in found])
+        consumer.assign(await partitions_of(consumer, topic))
         await consumer.seek_to_beginning()
         read = []
         while batches := await consumer.getmany(timeout_ms=500):

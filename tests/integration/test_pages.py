@@ -87,7 +87,7 @@ async def test_a_flood_of_requests_keeps_out_neither_probes_nor_scrapes_nor_list
     with Pipeline(embedded, tmp_path, triton="", web_token=Secret(TOKEN)) as worker:
         await worker.prepare(films())
         await asyncio.to_thread(worker.start)
-        pages = Pages(worker.settings.web_port)
+        pages = Pages(worker.settings.web.port)
         until = time.monotonic() + SECONDS
         flooded, healthy, ready, scraped, _ = await asyncio.gather(
             flood(pages, path, source, until),
@@ -107,7 +107,7 @@ async def test_a_flood_of_connections_keeps_out_neither_probes_nor_scrapes(embed
     with Pipeline(embedded, tmp_path, triton="", web_token=Secret(TOKEN)) as worker:
         await worker.prepare(films())
         await asyncio.to_thread(worker.start)
-        pages = Pages(worker.settings.web_port)
+        pages = Pages(worker.settings.web.port)
         until = time.monotonic() + SECONDS
         opened, healthy, scraped = await asyncio.gather(
             silence(pages, until),

@@ -99,7 +99,7 @@ async def test_prometheus_scrapes_a_worker_and_answers(own_broker: Broker, tmp_p
                     "global": {"scrape_interval": "1s"},
                     "rule_files": [str(RULES)],
                     "scrape_configs": [
-                        {"job_name": "ouzel", "static_configs": [{"targets": [f"127.0.0.1:{path.settings.web_port}"]}]}
+                        {"job_name": "ouzel", "static_configs": [{"targets": [f"127.0.0.1:{path.settings.web.port}"]}]}
                     ],
                 }
             )

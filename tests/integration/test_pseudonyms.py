@@ -14,6 +14,7 @@ from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
 from streams.secret import Secret
+from streams.settings import Settings, values_of
 from tests.integration.pipeline import Pipeline, click, films
 from tests.integration.test_forget import ANN, BOB, forget, holds, records, start, until
 from tests.support.plane import contexts_of
@@ -63,8 +64,8 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
 
         # Another key would find nobody: it is not taken.
         pipeline.stop()
-        pipeline.settings = type(pipeline.settings)(
-            **{**vars(pipeline.settings), "pseudonym_key": Secret("another key of the test")}
+        pipeline.settings = Settings.make(
+            **{**values_of(pipeline.settings), "pseudonym_key": Secret("another key of the test")}
         )
         with_other = tmp_path / "worker.log"
         try:

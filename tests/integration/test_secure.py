@@ -22,7 +22,7 @@ from deploy.local.processes import Child
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
 from streams.secret import Secret
-from streams.settings import Settings, to_environment
+from streams.settings import Settings, to_environment, values_of
 from tests.integration.pipeline import Pipeline
 from tests.integration.secure import USER, SecureKafka
 from tests.support.parts import need_kafka
@@ -77,7 +77,7 @@ def ouzel(pipeline: Pipeline, *arguments: str, text: str = "") -> subprocess.Com
 @pytest.mark.parametrize("way", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "certificate"])
 async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, tmp_path: Path, way: str) -> None:
     with pipeline_of(secure, tmp_path, web_token=Secret(TOKEN)) as pipeline:
-        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **login(secure, way)})
+        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **login(secure, way)})
         made = ouzel(pipeline, "topics", "create")
         assert made.returncode == 0, made.stderr
         pipeline.start()
@@ -110,7 +110,7 @@ def wait(done: Callable[[], bool], what: str) -> None:
 
 
 def check_page(pipeline: Pipeline) -> None:
-    url = f"http://127.0.0.1:{pipeline.settings.web_port}"
+    url = f"http://127.0.0.1:{pipeline.settings.web.port}"
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(url + "/metrics", timeout=5)
     assert refused.value.code == 401
@@ -137,7 +137,7 @@ async def test_who_is_not_known_is_told_so_and_no_secret_is(
     if given["ssl_ca"] in ("stranger", "missing"):
         given["ssl_ca"] = secure.stranger if given["ssl_ca"] == "stranger" else str(tmp_path / "none.pem")
     with pipeline_of(secure, tmp_path) as pipeline:
-        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **given})
+        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **given})
         for command in (["topics", "list"], ["read", "recommendations"], ["forget", "ann"]):
             done = await asyncio.to_thread(ouzel, pipeline, *command)
             assert done.returncode == 1, done.stdout + done.stderr
@@ -152,8 +152,8 @@ async def test_the_clients_log_at_its_most_talkative_says_no_password(
     secure: SecureKafka, caplog: pytest.LogCaptureFixture, right: bool
 ) -> None:
     given = {**login(secure, "PLAIN"), **({} if right else {"sasl_password": Secret("not-the-password-of-anybody")})}
-    settings = Settings(**given)
-    producer = AIOKafkaProducer(**client_options(settings))
+    settings = Settings.make(**given)
+    producer = AIOKafkaProducer(**client_options(settings.kafka))
     with caplog.at_level(logging.DEBUG):
         try:
             await producer.start()
@@ -163,13 +163,13 @@ async def test_the_clients_log_at_its_most_talkative_says_no_password(
         finally:
             await producer.stop()
     assert "Request to" in caplog.text
-    assert settings.sasl_password.reveal() not in caplog.text + repr(vars(producer)) + repr(producer.client)
+    assert settings.kafka.sasl_password.reveal() not in caplog.text + repr(vars(producer)) + repr(producer.client)
 
 
 async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
     with pipeline_of(secure, tmp_path) as pipeline:
         given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
-        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **given})
+        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **given})
         pipeline.worker = Child(
             "The worker",
             [sys.executable, "-m", "deploy.cli", "worker"],

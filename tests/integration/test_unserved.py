@@ -24,7 +24,7 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
-from streams.settings import to_environment
+from streams.settings import Settings, to_environment, values_of
 from tests.integration.pipeline import Pipeline, films, metric
 from tests.integration.secure import USER, AuthorizedKafka
 from tests.support.parts import need_kafka
@@ -40,7 +40,7 @@ class Bench(Pipeline):
 
     def begin(self, **settings: Any) -> None:
         """Start the worker without waiting for anything."""
-        self.settings = type(self.settings)(**{**vars(self.settings), **settings})
+        self.settings = Settings.make(**{**values_of(self.settings), **settings})
         self.worker = Child(
             "The worker",
             [sys.executable, "-m", "deploy.cli", "worker"],
@@ -288,8 +288,8 @@ def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
         (port,) = free_ports(1)
-        bench.settings = type(bench.settings)(
-            **{**vars(bench.settings), "brokers": f"{kafka.bootstrap},127.0.0.1:{port}"}
+        bench.settings = Settings.make(
+            **{**values_of(bench.settings), "brokers": f"{kafka.bootstrap},127.0.0.1:{port}"}
         )
         bench.start()
         kafka.stop()
@@ -339,7 +339,7 @@ def guarded_bench(broker: AuthorizedKafka, folder: Path) -> Bench:
         "sasl_password": broker.password,
         "ssl_ca": broker.ca,
     }
-    bench.settings = type(bench.settings)(**{**vars(bench.settings), **login})
+    bench.settings = Settings.make(**{**values_of(bench.settings), **login})
     asyncio.run(bench.prepare())
     return bench
 
@@ -351,7 +351,7 @@ def test_rights_that_are_missing_at_the_start_are_named(guarded: AuthorizedKafka
     with guarded_bench(guarded, tmp_path) as bench:
         bench.begin()
         bench.until_page_says(
-            f"User {USER} is not allowed to read ouzel.items", f"as the consumer group {bench.settings.app_id}"
+            f"User {USER} is not allowed to read ouzel.items", f"as the consumer group {bench.settings.kafka.app_id}"
         )
         assert "does not exist" not in bench.whole_log()
         assert bench.series('ouzel_unserved{cause="permission",topic="ouzel.items"}') >= 1
@@ -359,7 +359,7 @@ def test_rights_that_are_missing_at_the_start_are_named(guarded: AuthorizedKafka
             "ERROR", f"User {USER} is not allowed to read ouzel.items", f"--allow-principal User:{USER}", "ouzel.items`"
         )
         guarded.allow(*EVERYTHING)
-        guarded.allow("--operation", "Read", "--group", bench.settings.app_id)
+        guarded.allow("--operation", "Read", "--group", bench.settings.kafka.app_id)
         bench.until_ready()
         bench.until_listed(bench.like(*PEOPLE, mark="start"))
     guarded.deny(*EVERYTHING)
@@ -371,7 +371,7 @@ RIGHTS = {each.name: ("--topic", each.name) for each in ALL}
 @pytest.mark.parametrize("topic", [EVENTS.name, CONTEXTS.name, RECOMMENDATIONS.name, ITEMS.name, DEAD_LETTERS.name, ""])
 def test_a_right_that_is_taken_away_and_given_back(guarded: AuthorizedKafka, tmp_path: Path, topic: str) -> None:
     with guarded_bench(guarded, tmp_path) as bench:
-        group = ("--operation", "Read", "--group", bench.settings.app_id)
+        group = ("--operation", "Read", "--group", bench.settings.kafka.app_id)
         taken = ("--operation", "Read", "--operation", "Write", "--topic", topic) if topic else group
         for name in RIGHTS:
             guarded.allow("--operation", "Read", "--operation", "Write", "--topic", name)
@@ -379,7 +379,7 @@ def test_a_right_that_is_taken_away_and_given_back(guarded: AuthorizedKafka, tmp
         bench.start()
         bench.until_listed(bench.like(*PEOPLE, mark=f"before-{topic}"))
         guarded.deny(*taken)
-        bench.until_page_says(f"User {USER} is not allowed to", topic or bench.settings.app_id)
+        bench.until_page_says(f"User {USER} is not allowed to", topic or bench.settings.kafka.app_id)
         sent = bench.like(*PEOPLE, mark=f"meanwhile-{topic}")
         assert bench.series(f'ouzel_unserved{{cause="permission",topic="{topic}"}}') >= 1
         guarded.allow(*taken)

@@ -33,7 +33,7 @@ def test_strength_and_reward_are_within_their_bounds_and_agree(kind: EventKind) 
 
 
 @pytest.mark.parametrize("kind", EventKind)
-def test_an_event_with_what_its_line_needs_is_accepted_and_has_its_effect(kind: EventKind) -> None:
+def test_event_with_the_fields_of_its_kind_is_accepted_and_has_its_effect(kind: EventKind) -> None:
     action = ACTIONS[kind]
     sent = event(kind, **{name: GIVEN[name] for name in action.needs})
     assert decode_event(encode(sent), key=b"ann", now_ms=NOW) == sent
@@ -43,7 +43,7 @@ def test_an_event_with_what_its_line_needs_is_accepted_and_has_its_effect(kind: 
 
 
 @pytest.mark.parametrize("kind", EventKind)
-def test_only_events_about_an_item_are_paired(kind: EventKind) -> None:
+def test_pairs_are_counted_for_events_about_an_item_only(kind: EventKind) -> None:
     told = covisits(EMPTY, event(kind, **GIVEN), 0, 0)
     assert [(item, update.liked) for item, update in told] == (
         [("alien", strength(kind, 4.0) > 0)] if kind in ITEM_KINDS else []

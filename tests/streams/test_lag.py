@@ -94,7 +94,7 @@ class Bench:
             return KnownLog(store)
 
         plane = Plane(
-            settings=Settings(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
+            settings=Settings.make(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
             clock=clock,
             metrics=Metrics(),
             lists=None,

@@ -16,7 +16,7 @@ from tests.support.ranking_world import NOW, item
 
 @pytest.fixture
 def app(tmp_path: Path) -> WorkerApp:
-    return create_app(Settings(state_dir=tmp_path, warm_up_s=0.05))
+    return create_app(Settings.make(state_dir=tmp_path, warm_up_s=0.05))
 
 
 def reading(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Task[None], asyncio.Event]:
@@ -67,5 +67,5 @@ async def test_items_are_marked_before_a_partition_is_served(app: WorkerApp) -> 
 
 
 def test_the_setting_bounds_the_ids_that_no_catalogue_knows(tmp_path: Path) -> None:
-    app = create_app(Settings(state_dir=tmp_path, unknown_items=1_234))
+    app = create_app(Settings.make(state_dir=tmp_path, unknown_items=1_234))
     assert app.catalogue.index.unknown_limit == app.graph.index.unknown_limit == 1_234

@@ -7,7 +7,6 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -17,11 +16,11 @@ from hypothesis import strategies as st
 
 from streams.errors import BadSetting
 from streams.secret import SHOWN, Secret
-from streams.settings import Settings, read_settings, variable
+from streams.settings import Settings, read_settings, values_of, variable
 
 VALUE = "hunter2-hunter2-hunter2"
 HELD = Secret(VALUE)
-SETTINGS = Settings(sasl_password=HELD, web_token=HELD, pseudonym_key=HELD)
+SETTINGS = Settings.make(sasl_password=HELD, web_token=HELD, pseudonym_key=HELD)
 
 REFUSED: dict[str, Callable[[Any], object]] = {
     "adding": lambda held: "Bearer " + held,
@@ -63,7 +62,13 @@ def test_nothing_shows_it(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("test").warning("%s %r %s %s", HELD, HELD, {"held": HELD}, SETTINGS)
     shown = [str(HELD), repr(HELD), ascii(HELD), str([HELD]), f"{HELD}", f"{HELD!r}", f"{HELD:>40}"]
     shown += ["{:s}".format(HELD), "%s %r" % (HELD, HELD)]  # noqa: UP031, UP032 - also shown so
-    shown += [json.dumps(HELD, default=str), repr(SETTINGS), str(asdict(SETTINGS)), str(vars(SETTINGS)), caplog.text]
+    shown += [
+        json.dumps(HELD, default=str),
+        repr(SETTINGS),
+        str(msgspec.structs.asdict(SETTINGS)),
+        str(values_of(SETTINGS)),
+        caplog.text,
+    ]
     assert not [text for text in shown if "hunter2" in text]
     assert repr(HELD) == str(HELD) == SHOWN == "<secret>"
     assert (str(Secret()), repr(Secret()), bool(Secret()), bool(HELD)) == ("", "<no secret>", False, True)
@@ -95,7 +100,7 @@ def test_it_is_compared_by_its_text() -> None:
     assert Secret() != Secret("a")
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
-    assert replace(SETTINGS, web_port=1).web_token == HELD
+    assert msgspec.structs.replace(SETTINGS.web, port=1).token == HELD
     assert copy.deepcopy(HELD) == copy.copy(HELD) == HELD
     assert sys.getsizeof(HELD) < 100
 

@@ -184,7 +184,7 @@ async def fleet(hand: Hand, folder: Path) -> AsyncIterator[Fleet]:
         return of.logs[-1]
 
     plane = Plane(
-        settings=Settings(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
+        settings=Settings.make(state_dir=folder, write_interval_s=0, sweep_interval_s=3600),
         clock=Clock(SYSTEM.now_ms, hand),
         metrics=Metrics(),
         lists=None,

@@ -87,13 +87,13 @@ class Bench:
         self.hold: asyncio.Event | None = None
         self.failures = 0
         self.offset = -1
-        self.max_age_ms = Settings(**settings).trigger_max_age_ms  # type: ignore[arg-type]
+        self.max_age_ms = Settings.make(**settings).lists.trigger_max_age_ms
         self.changed = asyncio.Event()
         catalogue = Catalogue()
         for film in films():
             catalogue.add(film)
         self.lists = Lists(
-            settings=Settings(**settings),  # type: ignore[arg-type]
+            settings=Settings.make(**settings),
             ranking=ranking,
             catalogue=catalogue,
             graph=ItemGraph(catalogue.index),
@@ -127,7 +127,7 @@ class Bench:
         event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
         self.state.contexts[user] = fold(self.state.context(user), event, self.offset, self.state.marking)
         before = self.state.exposure(user)
-        exposure, _, judged = attribute(before, event, Settings().attribution_window_ms)
+        exposure, _, judged = attribute(before, event, Settings().folding.attribution_window_ms)
         if exposure is not before:
             self.state.set_exposure(user, exposure)
         if judged is not None:

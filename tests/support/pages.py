@@ -84,7 +84,7 @@ async def serving(folder: Path, *, token: str = TOKEN, **settings: object) -> As
     """The pages of a worker that has no broker yet."""
     port = free_ports(1)[0]
     given: dict[str, Any] = {"state_dir": folder, "web_port": port, "web_token": Secret(token), **settings}
-    app: WorkerApp = create_app(Settings(**given))
+    app: WorkerApp = create_app(Settings.make(**given))
     web: Any = app.web
     web.init_server()
     await web.start_server()

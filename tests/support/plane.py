@@ -27,6 +27,7 @@ from streams.agents.neighbours import MARKER as NO_ITEM
 from streams.fold.context import EMPTY, Context, fold, is_repeat
 from streams.fold.marking import UNKEYED, Marking
 from streams.kafka.fetcher import Reader
+from streams.kafka.partitions import partitions_of
 from streams.settings import throwaway, to_environment
 from streams.state.records import decode_value
 from streams.state.store import CONTEXT, ITEM_SECRET, header
@@ -287,8 +288,7 @@ async def _reader(bootstrap: str, topic: str) -> Any:
     """A consumer of all partitions of a topic, at their beginning."""
     consumer = Reader(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
     await consumer.start()
-    metadata = await consumer._client.fetch_all_metadata()
-    partitions = [TopicPartition(topic, partition) for partition in metadata.partitions_for_topic(topic)]
+    partitions = await partitions_of(consumer, topic)
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     return consumer

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import NewTopic
 
 from deploy.kafka.topics import admin, create
 from deploy.local.processes import Child
 from schemas.topics import ALL as OURS
 from streams.fold.context import digest
+from streams.kafka.partitions import partitions_of
 from tests.benchmarks.fold.contestants import ROOT, Common, Contestant, Place
 from tests.benchmarks.fold.job import State, decode, fold
 from tests.benchmarks.fold.load import Load, Sent
@@ -137,9 +138,9 @@ async def _follower(place: Place, topic: str, child: Child) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(bootstrap_servers=place.brokers, auto_offset_reset="earliest", fetch_max_wait_ms=200)
     await consumer.start()
     while True:
-        partitions = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic)
+        partitions = await partitions_of(consumer, topic)
         if partitions:
-            consumer.assign([TopicPartition(topic, number) for number in partitions])
+            consumer.assign(partitions)
             return consumer
         if not child.running():
             await consumer.stop()

@@ -41,7 +41,7 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
         with _worker(settings, folder, OUZEL_DUTIES="contexts") as worker:
             await _until(worker, settings, past, "ouzel_events_total")
         await produce(broker.bootstrap, asked.waiting, asked.people, ITEMS, seed=1, even=True)
-        polling = [sys.executable, "-m", "tests.benchmarks.load.polling", str(settings.web_port)]
+        polling = [sys.executable, "-m", "tests.benchmarks.load.polling", str(settings.web.port)]
         with Child("A busy process", BURN, log=folder / "burner.log"), _worker(settings, folder) as worker:
             begin = time.monotonic()
             with Child("The probe", polling, log=folder / "polls.jsonl") as probe:
@@ -100,6 +100,6 @@ async def _until(worker: Child, settings: Settings, count: int, name: str) -> No
             raise DeployError(f"{name} is {seen:,.0f} instead of {count:,}. The worker's last lines:\n{worker.tail()}")
         await asyncio.sleep(WATCH_SECONDS)
         try:
-            seen = metric((await asyncio.to_thread(get, settings.web_port, "/metrics"))[1], name)
+            seen = metric((await asyncio.to_thread(get, settings.web.port, "/metrics"))[1], name)
         except (OSError, http.client.HTTPException):
             continue  # starting, or too busy to answer

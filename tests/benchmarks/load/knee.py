@@ -19,8 +19,8 @@ def holds(found: Answers, deadline: float) -> bool:
 
 
 async def knee(asked: argparse.Namespace) -> dict[str, Any]:
-    """Double the rate at each step."""
-    deadline, size = Settings().list_deadline_ms / 1000, Size()
+    """Twice the rate at each step."""
+    deadline, size = Settings().lists.deadline_ms / 1000, Size()
     rows: list[dict[str, Any]] = []
     reached, broken, rate = 0.0, 0, FIRST
     print(f"{'events/s':>9} {'lists/s':>9} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'no model':>9} {'no list':>8}")

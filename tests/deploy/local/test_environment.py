@@ -10,9 +10,10 @@ import pytest
 from deploy.local import processes
 from deploy.local import stack as stage
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
-from deploy.local.pool import Progress, in_children
+from deploy.local.pool import in_children
 from deploy.local.processes import Child
 from deploy.local.stack import Stage
+from inference.progress import Progress
 from streams.secret import Secret
 from streams.settings import throwaway, to_environment
 from tests.support.parts import need, need_kafka

@@ -11,7 +11,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.kafka.assignment import BatchLanes
-from streams.kafka.faust_transport import BatchConsumer, BatchConsumerThread, Source
+from streams.kafka.consumer_thread import BatchConsumerThread
+from streams.kafka.faust_transport import BatchConsumer
+from streams.kafka.lanes import Source
 from tests.support.patience import PATIENCE
 
 

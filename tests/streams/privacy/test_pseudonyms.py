@@ -34,7 +34,7 @@ def test_without_a_key_users_keep_their_ids() -> None:
 @pytest.mark.parametrize("key", ["short", "x" * 65, "ü" * 40])
 def test_invalid_key_is_refused_without_being_named(key: str) -> None:
     with pytest.raises(BadSetting, match="OUZEL_PSEUDONYM_KEY") as refused:
-        Settings(pseudonym_key=Secret(key))
+        Settings.make(pseudonym_key=Secret(key))
     assert key not in str(refused.value)
 
 

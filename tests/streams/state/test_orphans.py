@@ -11,7 +11,7 @@ from streams.state.store import Store
 
 
 def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, state_max_age_s=60)
+    settings = Settings.make(state_dir=tmp_path, state_max_age_s=60)
     folders = [folder_of(settings, partition) for partition in range(3)]
     for folder in folders:
         Store(folder).close()
@@ -24,4 +24,4 @@ def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> Non
     assert set_aside([folders[0]], settings, now_ms) == [aside]  # still to be removed
     Store.remove(aside)
     assert set_aside([folders[0]], settings, now_ms) == []
-    assert set_aside([], Settings(state_dir=tmp_path / "none"), now_ms) == []
+    assert set_aside([], Settings.make(state_dir=tmp_path / "none"), now_ms) == []

@@ -1,7 +1,8 @@
-"""How a training went, as one SVG that stands alone, in light and dark. Pure."""
+"""The curves of a training as an SVG file, in light and dark. Pure."""
 
 from collections.abc import Sequence
-from html import escape
+
+from inference.svg import drawing, path, text, through
 
 WIDTH, HEIGHT = 720, 260
 LEFT, RIGHT, TOP, BOTTOM = 60, 60, 34, 34
@@ -16,13 +17,13 @@ def curves(losses: Sequence[float], ndcgs: Sequence[float], best: int, title: st
     """The loss after each of E epochs, and the validation before the first and after each, E + 1 numbers; `best`
     marks an epoch, from 0, or none below that."""
     steps = max(1, len(losses))
-    parts = [f'<text x="{LEFT}" y="20">{escape(title)}</text>']
+    parts = [text(LEFT, 20, title)]
     parts.append(
         f'<rect class="frame" x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
     )
     if best >= 0:
         x = _x(best + 1, steps)
-        parts.append(f'<path class="best" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
+        parts.append(path(f"M{x:.1f} {TOP}V{HEIGHT - BOTTOM}", 'class="best"'))
     series = (
         ("loss", list(enumerate(losses, 1)), LEFT - 6, "end"),
         ("ndcg", list(enumerate(ndcgs)), WIDTH - 54, "start"),
@@ -30,24 +31,20 @@ def curves(losses: Sequence[float], ndcgs: Sequence[float], best: int, title: st
     for name, points, x, anchor in series:
         values = [value for _, value in points]
         low, high = min(values, default=0.0), max(values, default=1.0)
-        path = "L".join(f"{_x(at, steps):.1f} {_y(value, low, high):.1f}" for at, value in points)
-        if path:
-            parts.append(f'<path class="line {name}" d="M{path}"/>')
+        data = through((_x(at, steps), _y(value, low, high)) for at, value in points)
+        if data:
+            parts.append(path(data, f'class="line {name}"'))
         parts += [
-            f'<text x="{x}" y="{_y(value, low, high) + 4:.1f}" text-anchor="{anchor}">{value:.3f}</text>'
-            for value in sorted({low, high})
+            text(x, f"{_y(value, low, high) + 4:.1f}", f"{value:.3f}", anchor=anchor) for value in sorted({low, high})
         ]
     parts += [
-        f'<text x="{_x(at, steps):.1f}" y="{HEIGHT - 14}" text-anchor="middle">{at}</text>'
+        text(f"{_x(at, steps):.1f}", HEIGHT - 14, str(at), anchor="middle")
         for at in range(0, steps + 1, max(1, steps // 10))
     ]
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 1}" text-anchor="middle">epochs</text>')
-    parts.append(f'<text x="{LEFT}" y="{TOP - 3}">loss</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{TOP - 3}" text-anchor="end">validation NDCG@10</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT + 6}" role="img" '
-        f'aria-label="{escape(title)}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
-    )
+    parts.append(text(WIDTH / 2, HEIGHT - 1, "epochs", anchor="middle"))
+    parts.append(text(LEFT, TOP - 3, "loss"))
+    parts.append(text(WIDTH - RIGHT, TOP - 3, "validation NDCG@10", anchor="end"))
+    return drawing(WIDTH, HEIGHT + 6, title, parts, style=STYLE) + "\n"
 
 
 def _x(epoch: float, steps: int) -> float:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from streams.serving.progress import Progress, spoken
+from streams.serving.rate import Rate, spoken
 
 
 def test_the_rate_is_that_of_late() -> None:
-    progress = Progress()
+    progress = Rate()
     for second in range(60):
         progress.at(float(second), 10.0 * second)
     assert progress.seconds_left(100) == pytest.approx(10.0)
@@ -17,15 +17,15 @@ def test_the_rate_is_that_of_late() -> None:
 
 
 def test_many_looks_a_second_are_one_mark() -> None:
-    progress = Progress()
+    progress = Rate()
     for look in range(1_000):
         progress.at(look / 100, look / 10)
-    assert progress.rate() == pytest.approx(10.0)
+    assert progress.a_second() == pytest.approx(10.0)
     assert len(progress._marks) < 13
 
 
 def test_no_time_is_told_before_it_is_known_nor_when_nothing_moves() -> None:
-    progress = Progress()
+    progress = Rate()
     assert progress.seconds_left(5) is None
     progress.at(0.0, 0)
     progress.at(1.0, 9)
@@ -37,17 +37,17 @@ def test_no_time_is_told_before_it_is_known_nor_when_nothing_moves() -> None:
 
 
 def test_a_rate_begins_when_something_is_done() -> None:
-    progress = Progress()
+    progress = Rate()
     for second in range(100):
         progress.at(float(second), 0)
     for second in range(6):
         progress.at(100.0 + second, 10.0 * (second + 1))
     assert progress.seconds_left(100) == pytest.approx(10.0)
-    assert progress.rate() == pytest.approx(10.0)
+    assert progress.a_second() == pytest.approx(10.0)
 
 
 def test_a_job_that_starts_over_has_no_rate_of_before() -> None:
-    progress = Progress()
+    progress = Rate()
     for second in range(10):
         progress.at(float(second), 10.0 * second)
     progress.at(10.0, 0.0)

@@ -1,0 +1,43 @@
+"""The gauges that are read rather than counted, set when the metrics are asked for."""
+
+from streams.agents.covisits import Counting
+from streams.agents.events import Lane
+from streams.health.board import Board
+from streams.health.conditions import CAUSES
+from streams.items.catalogue import Catalogue
+from streams.kafka.assignment import BatchLanes
+from streams.metrics import Metrics
+
+
+def set_gauges(
+    metrics: Metrics,
+    *,
+    ready: bool,
+    board: Board,
+    lanes: BatchLanes[Lane],
+    counting: BatchLanes[Counting],
+    catalogue: Catalogue,
+    neighbours: int,
+) -> None:
+    """Set them. `neighbours` is the number of records read of the item graph."""
+    metrics.ready.set(ready)
+    metrics.unserved.clear()
+    for (topic, cause), count in {**{("", cause): 0 for cause in CAUSES}, **board.counts()}.items():
+        metrics.unserved.labels(topic, cause).set(count)
+    metrics.uncounted.clear()
+    for each in counting.lanes.values():
+        if each.lag is not None:
+            metrics.uncounted.labels(str(each.partition)).set(each.lag)
+    contexts = 0
+    metrics.lag.clear()
+    metrics.state_bytes.clear()
+    for lane in lanes.lanes.values():
+        metrics.lag.labels(str(lane.partition)).set(lane.lag)
+        if lane.state is not None:
+            metrics.state_bytes.labels(str(lane.partition)).set(lane.state.size_bytes())
+            contexts += lane.state.people()
+    metrics.state_people.set(contexts)
+    metrics.items.set(len(catalogue))
+    metrics.undescribed.set(catalogue.vectors.waiting)
+    metrics.neighbours.set(neighbours)
+    metrics.unknown.set(len(catalogue.index.unknown))

@@ -1,0 +1,45 @@
+"""Faust's settings, made from the worker's."""
+
+from typing import Any
+
+from schemas.limits import MAX_DEAD_LETTER_BYTES
+from streams.kafka.connection import faust_options
+from streams.settings import Settings
+
+BATCH_BYTES = 256 * 1024
+"""Size of a batch of records sent to one partition."""
+
+SEND_SECONDS = 60.0
+"""How long a send is retried before it fails, and what waits for it starts over."""
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Keyword arguments for a Faust app."""
+    return {
+        "autodiscover": False,
+        "datadir": str(settings.state.dir),
+        "broker_session_timeout": settings.kafka.session_timeout_s,
+        "broker_rebalance_timeout": settings.kafka.rebalance_timeout_s,
+        "broker_heartbeat_interval": settings.kafka.heartbeat_s,
+        "broker_request_timeout": max(90.0, settings.kafka.session_timeout_s * 2),
+        "broker_commit_interval": settings.kafka.commit_interval_s,
+        **_static_member(settings.kafka.group_instance),
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": settings.kafka.fetch_max_mb * 1024 * 1024,
+        "producer_max_request_size": MAX_DEAD_LETTER_BYTES + 1024 * 1024,
+        "producer_max_batch_size": BATCH_BYTES,
+        "producer_request_timeout": SEND_SECONDS,
+        "stream_wait_empty": False,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_host": settings.web.host,
+        "web_bind": settings.web.host,
+        "web_port": settings.web.port,
+        "worker_redirect_stdouts": False,
+        **faust_options(settings.kafka),
+    }
+
+
+def _static_member(instance: str) -> dict[str, Any]:
+    """Faust accepts a previous assignment only if it was made for its own address, so each name gets an address."""
+    return {"consumer_group_instance_id": instance, "canonical_url": f"http://{instance}"} if instance else {}
