@@ -41,8 +41,9 @@ from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import Alias, alias_with
 from streams.private import private_folder
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 from streams.rejections import Rejections
+from streams.serving.custom_sources import load_sources
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
@@ -91,6 +92,7 @@ class WorkerApp(faust.App):
         super().__init__(settings.app_id, **_faust_settings(settings))
         self.settings = settings
         self.clock = clock
+        self._sources = load_sources(settings.sources)
         self.metrics = Metrics()
         self.turns = Turns(settings.turn_ms / 1000, clock.monotonic)
         self.board = Board(clock.monotonic)
@@ -232,6 +234,7 @@ class WorkerApp(faust.App):
                 rescored=self.settings.rescored,
                 exploration=self.settings.exploration,
                 seen=self.settings.seen_rules(),
+                sources=self._sources,
             ),
             catalogue=self.catalogue,
             graph=self.graph,

@@ -137,11 +137,24 @@ class Metrics:
         self.shed = Counter("ouzel_shed_triggers", "Triggers dropped because too many people waited.", registry=reg)
         self.waiting = Gauge("ouzel_waiting_people", "People whose next list is being made.", registry=reg)
         self.feedback = Counter("ouzel_feedback", "Reactions joined with lists, by outcome.", ["outcome"], registry=reg)
-        self.judged = Counter("ouzel_judged_likes", "Likes of people who had a list before.", registry=reg)
+        self.judged = Counter(
+            "ouzel_judged_likes", "Likes that judge a list of the sample: one list in four, drawn by id.", registry=reg
+        )
         self.hits = Counter(
             "ouzel_list_hits",
-            "Likes found in the first ten: of the list, of the list without the model, of the popular.",
+            "Judged likes found in the first ten: of the list, of the list without the model, of the popular items.",
             ["of"],
+            registry=reg,
+        )
+        self.failed_sources = Counter(
+            "ouzel_failed_sources",
+            "Lists made without a custom candidate source because it failed, by source.",
+            ["source"],
+            registry=reg,
+        )
+        self.refitted_blends = Counter(
+            "ouzel_refitted_blends",
+            "Blends learned with other signals than this worker's, and matched by name.",
             registry=reg,
         )
         self.refused_requests = Counter(

@@ -170,6 +170,11 @@ class Settings:
         "Which kinds of events make an item seen: `all`, or names joined by plus signs. For every scene, then with "
         "commas for some: `all, shop=purchase+dislike`.",
     )
+    sources: str = setting(
+        "",
+        "Candidate sources beside the built-in ones: `package.module:object`, with commas for several. The modules are "
+        "imported. The same for all workers of a group.",
+    )
     exploration: float = setting(0.02, "Probability that a list's last place goes to a drawn candidate.", low=0, high=1)
 
     # The model

@@ -26,7 +26,7 @@ from inference.evaluation.metrics import About, summary
 from inference.evaluation.protocol import LAST_OUT, Rule
 from inference.evaluation.runner import Outcome
 from streams.graph.item_graph import Counting
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 
 
 @dataclass(frozen=True)

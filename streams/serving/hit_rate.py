@@ -11,6 +11,7 @@ from schemas.events import Event
 from streams.fold.context import sentiment
 from streams.metrics import HITS, Metrics
 from streams.ranking.blend import Remembered
+from streams.ranking.comparison import Compared
 
 MAX_REMEMBERED = 4_096
 """People whose last list is kept to be judged; 40 bytes a candidate each."""
@@ -20,12 +21,13 @@ JUDGED = 10
 
 
 class Last(NamedTuple):
-    """The last list of a person, as far as judging and learning need it; `JUDGED` items of each at most."""
+    """The last list of a user, as far as judging and learning need it.
+
+    `compared` has `JUDGED` items of each at most; None where the list is outside the sample that is judged.
+    """
 
     scene: str
-    items: tuple[str, ...]
-    without_model: tuple[str, ...]
-    popular: tuple[str, ...]
+    compared: Compared | None
     remembered: Remembered
 
 
@@ -57,8 +59,9 @@ class Judge:
         _, last = self._last.get(event.user, (0, None))
         if last is None or event.item is None or sentiment(event.kind, event.value) <= 0:
             return None
-        self._metrics.judged.inc()
-        for of, items in zip(HITS, (last.items, last.without_model, last.popular), strict=True):
-            if event.item in items:
-                self._metrics.hits.labels(of).inc()
+        if last.compared is not None:
+            self._metrics.judged.inc()
+            for of, items in zip(HITS, last.compared, strict=True):
+                if event.item in items:
+                    self._metrics.hits.labels(of).inc()
         return last

@@ -26,7 +26,7 @@ from streams.kafka.recreated_topics import Range
 from streams.kafka.replica import Replica
 from streams.metrics import Metrics
 from streams.privacy.erasure import Erasure
-from streams.serving import lists
+from streams.ranking.ranker import Ranker
 from streams.settings import Settings
 from streams.state import partition as state_module
 from streams.state import write_behind as behind
@@ -415,7 +415,7 @@ async def test_a_sweep_stops_when_its_time_is_over_and_goes_on_behind_it() -> No
 
 async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
-    prepare, assemble = lists.prepare, lists.assemble
+    prepare, assemble = Ranker.prepare, Ranker.assemble
 
     def costly(work: Any) -> Any:
         def done(*args: Any, **more: Any) -> Any:
@@ -424,8 +424,8 @@ async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return done
 
-    monkeypatch.setattr(lists, "prepare", costly(prepare))
-    monkeypatch.setattr(lists, "assemble", costly(assemble))
+    monkeypatch.setattr(Ranker, "prepare", costly(prepare))
+    monkeypatch.setattr(Ranker, "assemble", costly(assemble))
     bench = Bench(None, turns=hand.turns, scoring_slots=64)
     for number in range(64):
         bench.did(f"person-{number}", "film-1")

@@ -6,10 +6,12 @@ import pytest
 from schemas.events import Event, EventKind
 from streams.metrics import HITS, Metrics
 from streams.ranking.blend import Remembered
+from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Judge, Last
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
-LAST = Last("home", ("film-1", "film-2"), ("film-2", "film-3"), ("film-9",), REMEMBERED)
+COMPARED = Compared(("film-1", "film-2"), ("film-2", "film-3"), ("film-9",))
+LAST = Last("home", COMPARED, REMEMBERED)
 
 
 def like(item: str | None, user: str = "ann", kind: EventKind = EventKind.LIKE, value: float | None = None) -> Event:
@@ -51,6 +53,15 @@ def test_nothing_else_judges(event: Event) -> None:
     judge = Judge(metrics)
     judge.keep("ann", LAST, 0)
     assert judge.judge(event) is None
+    assert (judged(metrics), hits(metrics)) == (0, [0, 0, 0])
+
+
+def test_list_outside_the_sample_teaches_and_is_not_counted() -> None:
+    metrics = Metrics()
+    judge = Judge(metrics)
+    plain = LAST._replace(compared=None)
+    judge.keep("ann", plain, 0)
+    assert judge.judge(like("film-1")) is plain
     assert (judged(metrics), hits(metrics)) == (0, [0, 0, 0])
 
 
