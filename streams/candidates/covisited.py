@@ -72,12 +72,13 @@ def covisit_scores(pairs: Reach, known: Evidence, count: int) -> Floats:
     return scores
 
 
-def _scores(moment: Moment) -> Floats:
+def covisits(moment: Moment) -> Floats:
+    """Each co-visit signal of every item, float32 [len(COVISITS), n]. For `Moment.once`."""
     return covisit_scores(moment.once(reach), moment.known, len(moment.allowed))
 
 
 def _measure(at: int) -> Callable[[Moment, Ints], Measured]:
-    return lambda moment, numbers: moment.once(_scores)[at, numbers]
+    return lambda moment, numbers: moment.once(covisits)[at][numbers]
 
 
 _SIGNALS = tuple(Signal(of.name, of.prior, _measure(at)) for at, of in enumerate(COVISITS))
@@ -96,7 +97,7 @@ class Covisited:
         return _SIGNALS
 
     def propose(self, moment: Moment) -> Ints:
-        scores = moment.once(_scores)
+        scores = moment.once(covisits)
         best = scores.max(axis=1, keepdims=True, initial=0.0)
         return moment.best((scores / np.where(best > 0, best, 1.0)).sum(axis=0), self.size)
 

@@ -82,8 +82,9 @@ def fitted(blend: Blend, columns: Columns) -> Blend:
 
 
 def weights_of(blend: Blend, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
-    """The blend's weights in the order of the columns, float32."""
-    return np.array(fitted(blend, columns).weights, np.float32)
+    """The weights in the order of the columns, float32, of a blend that is not damaged."""
+    held = blend if blend.names == columns.names else fitted(blend, columns)
+    return np.array(held.weights, np.float32)
 
 
 def weighed(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:

@@ -1,6 +1,6 @@
 """What a list is compared with: the list without the model, and the popular items. Pure.
 
-Both are only counted, and cost as much as the list itself, so they are made for a sample of the lists. The sample
+Both are only counted, so they are made for a sample of the lists, and the others do not pay for them. The sample
 follows from the list's id, which a digest of the trigger makes: whether a list is drawn has nothing to do with its
 user, its items or the model, so hit ratios over the sample are unbiased. A list that is made again is drawn again.
 """
