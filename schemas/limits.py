@@ -41,7 +41,9 @@ MAX_TEXT_LENGTH = 4_000
 MAX_VECTOR = 2_048
 MAX_NEIGHBOURS = 512
 MAX_BECAUSE = 8
-MAX_SOURCES = 8
+MAX_SOURCES = 16
+"""Candidate sources of one entry, and contributions to its score."""
+
 MAX_DETAIL_LENGTH = 200
 MAX_CLEARED = 450
 
@@ -50,6 +52,9 @@ Id = Annotated[str, Meta(min_length=1, max_length=128)]
 
 Scene = Annotated[str, Meta(min_length=1, max_length=32)]
 """The place in a product where a list is shown: "home", "cart", "up-next"."""
+
+SourceName = Annotated[str, Meta(pattern="^[a-z0-9_]{1,24}$", max_length=24)]
+"""The name of a candidate source."""
 
 Title = Annotated[str, Meta(min_length=1, max_length=300)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_LENGTH)]

@@ -17,11 +17,12 @@ from schemas.limits import (
     Partition,
     Probability,
     Scene,
+    SourceName,
 )
 
 
 class Source(StrEnum):
-    """Where a candidate came from."""
+    """The built-in candidate sources. A worker may have others: names that a reader does not know are as good."""
 
     COVISITED = "covisited"
     TRENDING = "trending"
@@ -45,10 +46,10 @@ class Degraded(StrEnum):
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an entry is on the list, from evidence only.
 
-    `because` are the items of the person's history that count most.
+    `code` is the candidate source whose evidence it is; `because` are the items of the user's history that count most.
     """
 
-    code: Source
+    code: SourceName
     text: Annotated[str, Meta(max_length=400)]
     because: Annotated[tuple[Id, ...], Meta(max_length=MAX_BECAUSE)] = ()
 
@@ -57,19 +58,22 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One place on a list. `score` orders the list; `behavioural` and `model` are the parts that it blends.
 
     `propensity` is the probability with which the policy puts this item in this place, given the candidates.
+    `contributions` are what the evidence of each candidate source adds to the blended score, before diversity; one that
+    is absent adds 0.
     """
 
     item: Id
     score: Finite
     behavioural: Finite
     propensity: Probability
-    sources: Annotated[tuple[Source, ...], Meta(max_length=MAX_SOURCES)]
+    sources: Annotated[tuple[SourceName, ...], Meta(max_length=MAX_SOURCES)]
     reason: Reason
     model: Finite | None = None
+    contributions: Annotated[dict[SourceName, Finite], Meta(max_length=MAX_SOURCES)] = {}
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """A person's next list, best first.
+    """A user's next list, best first.
 
     `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
     the age of that event when the list was published; `took_ms`, the time from taking up the trigger to publishing.

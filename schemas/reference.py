@@ -109,6 +109,8 @@ def _single(kind: inspect.Type) -> tuple[str, str]:  # noqa: PLR0911 - one case 
             return f"[{cls.__name__}](#{cls.__name__.lower()})", ""
         case inspect.EnumType(cls=cls):
             return "text", " or ".join(f"`{one.value}`" for one in cls)
+        case inspect.StrType(pattern=str(), max_length=most):
+            return "text", f"1 to {most} of a-z, 0-9 and _"
         case inspect.StrType(min_length=least, max_length=most):
             return "text", f"{least or 0} to {most:,} characters"
         case inspect.BytesType(max_length=most):

@@ -47,9 +47,10 @@ from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
+from streams.serving.custom_sources import load_sources
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
@@ -91,6 +92,7 @@ class WorkerApp(faust.App):
         super().__init__(settings.kafka.app_id, **faust_settings(settings))
         self.settings = settings
         self.clock = clock
+        self._sources = load_sources(settings.lists.sources)
         self.metrics = Metrics()
         self.turns = Turns(settings.folding.turn_ms / 1000, clock.monotonic)
         self.board = Board(clock.monotonic)
@@ -223,6 +225,7 @@ class WorkerApp(faust.App):
                 rescored=self.settings.lists.rescored,
                 exploration=self.settings.lists.exploration,
                 seen=self.settings.lists.seen_rules(),
+                sources=self._sources,
             ),
             catalogue=self.catalogue,
             graph=self.graph,

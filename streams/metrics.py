@@ -35,7 +35,7 @@ REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
 class Metrics:
     """The metrics of one worker, on `registry` (default: a new one)."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:  # noqa: PLR0915 - one statement a metric
         self.registry = registry or CollectorRegistry()
         reg = self.registry
         self.events = Counter("ouzel_events", "Events folded, by kind.", ["kind"], registry=reg)
@@ -168,7 +168,7 @@ class Metrics:
         )
         self.judged = Counter(
             "ouzel_judged_likes",
-            "Likes of users all of whose open lists are held: by these, published lists are compared with others.",
+            "Likes by which lists are compared: of a sample of one user in four, all of whose open lists are held.",
             registry=reg,
         )
         self.hits = Counter(
@@ -179,13 +179,24 @@ class Metrics:
         )
         self.unremembered = Counter(
             "ouzel_unremembered_likes",
-            "Likes that the blend or the comparison left out, since a list that they need is not held or not sampled.",
+            "Likes that the blend or the comparison left out, since a list that they need is not held.",
             ["use"],
             registry=reg,
         )
         self.unhonoured_steers = Counter(
             "ouzel_unhonoured_steers",
             "Steer events folded while the active model reads no sentences: they change no list.",
+            registry=reg,
+        )
+        self.failed_sources = Counter(
+            "ouzel_failed_sources",
+            "Lists made without a custom candidate source because it failed, by source.",
+            ["source"],
+            registry=reg,
+        )
+        self.refitted_blends = Counter(
+            "ouzel_refitted_blends",
+            "Blends learned with other signals than this worker's, and matched by name.",
             registry=reg,
         )
         self.refused_requests = Counter(

@@ -27,7 +27,7 @@ from inference.evaluation.protocol import LAST_OUT, Rule
 from inference.evaluation.runner import Outcome
 from inference.progress import Progress, silent
 from streams.graph.item_graph import Counting
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from schemas.events import Event
 from schemas.items import Item
 from schemas.seen import SeenRules
 from streams.graph.item_graph import Counting
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 
 Kind = Literal["scorer", "sasrec"]
 PREQUENTIAL, LEAVE_LAST_OUT = "prequential", "leave_last_out"

@@ -1,12 +1,12 @@
 """The ranking core without a broker: what an evaluation runs on a stream of events.
 
-The ranking is the live one: the same context, item graph, candidates, signals, blend and order as in a worker, with
-both roles of the graph in one object. What differs is stated: no broker, no delay, exploration off; and the model is a
-function that tells its affinity with every item, as a worker computes it from vectors.
+The ranking is the live one: the same `Ranker` on the same contexts and item graph as in a worker, with both roles of
+the graph in one object. The differences: no broker, no delay, exploration off, and the model is a function that gives
+its affinity with every item, as a worker computes it from vectors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from streams.graph.item_graph import Counting, ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Affinities
 from streams.ranking.blend import Blend, learn
-from streams.ranking.pipeline import Prepared, Ranking, Shortlist, arrange, best_first, prepare, remember, shortlist
-from streams.ranking.signals import SIGNALS
+from streams.ranking.ranker import Ranker
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Prepared, Shortlist, best_first
 
 Floats = NDArray[np.float32]
 
@@ -33,11 +34,11 @@ LEARN_FROM = 1_000
 
 @dataclass
 class Core:
-    """The ranking core as a method of the protocol: a person's list before each of their likes, then learning from it.
+    """The ranking core as a method of the protocol: a user's list before each of their likes, then learning from it.
 
-    `model(n)` gives the model's affinity of the person with every item, float32 [at most the catalogue] in the order of
+    `model(n)` gives the model's affinity of the user with every item, float32 [at most the catalogue] in the order of
     `items`, as it was when `n` events had been learned; None while there is no model. Then there is a second ranking
-    beside the one without: it has candidates from the model and a blend of its own, as a worker that asks for the
+    beside the one without: it has candidates from the model and a separate blend, as a worker that asks for the
     context's vector only (`rescored` = 0).
     """
 
@@ -54,7 +55,8 @@ class Core:
         for item in self.items:
             self.catalogue.add(item)
         self.graph = ItemGraph(self.catalogue.index, self.counting)
-        self.blends = {name: Blend() for name in ((WITHOUT, WITH) if self.model else (WITHOUT,))}
+        self.ranker = Ranker(self.catalogue, self.graph, self.settings)
+        self.blends = {name: self.ranker.fit(Blend()) for name in ((WITHOUT, WITH) if self.model else (WITHOUT,))}
         self._made: tuple[Moment, dict[str, Shortlist]] | None = None
 
     def rank(self, moment: Moment, k: int) -> Mapping[str, Sequence[str] | Pool]:
@@ -64,24 +66,23 @@ class Core:
         self._made = (moment, made)
         found: dict[str, Sequence[str] | Pool] = {}
         for name, chosen in made.items():
-            settings = replace(self.settings, length=k)
-            best = arrange(chosen, catalogue=self.catalogue, blend=self.blends[name], settings=settings)
+            best = self.ranker.arrange(chosen, self.blends[name], length=k)
             found[name] = self._ids(chosen.candidates.numbers[best.places])
             found[f"{name} candidates"] = Pool(frozenset(self._ids(chosen.candidates.numbers)))
         chosen = made.get(WITH, made[WITHOUT])
-        for column, signal in enumerate(SIGNALS):
+        for column, signal in enumerate(self.ranker.sources.columns.names):
             values = chosen.signals[:, column]
             order = best_first(values, chosen.marks)[:k] if values.any() else np.zeros(0, np.int64)
             found[f"signal:{signal}"] = self._ids(chosen.candidates.numbers[order])
         return found
 
     def learn(self, event: Event, liked: bool) -> None:
-        """Learn the blends from the person's list if this is a like, count the item graph, and fold the context."""
+        """Learn the blends from the user's list if this is a like, count the item graph, and fold the context."""
         if liked and event.item is not None and self.events >= LEARN_FROM:
             moment = Moment(event.user, event.scene, event.ts)
             made = self._made[1] if self._made and self._made[0] == moment else self._shortlists(moment)
             for name, chosen in made.items():
-                self.blends[name] = learn(self.blends[name], remember(chosen), event.item)
+                self.blends[name] = learn(self.blends[name], self.ranker.remember(chosen), event.item)
         self._made = None
         before = self.contexts.get(event.user, EMPTY)
         for told in messages(0, covisits(before, event, self.events, 0)):
@@ -91,24 +92,16 @@ class Core:
 
     def _shortlists(self, moment: Moment) -> dict[str, Shortlist]:
         """The candidates in each blend's order, by the blend's name."""
-        prepared = prepare(
-            self.contexts.get(moment.user, EMPTY),
-            moment.scene,
-            catalogue=self.catalogue,
-            graph=self.graph,
-            now_ms=moment.ts,
-            settings=self.settings,
-        )
-        plain = shortlist(prepared, self.blends[WITHOUT], catalogue=self.catalogue, graph=self.graph)
+        context = self.contexts.get(moment.user, EMPTY)
+        prepared = self.ranker.prepare(context, moment.scene, now_ms=moment.ts)
+        plain = self.ranker.shortlist(prepared, self.blends[WITHOUT])
         made = {WITHOUT: plain}
         if self.model is not None:
-            affinities = self._affinities(prepared)
+            affinities, blend = self._affinities(prepared), self.blends[WITH]
             made[WITH] = (
-                plain.under(self.blends[WITH])
+                self.ranker.reorder(plain, blend)
                 if affinities is None
-                else shortlist(
-                    prepared, self.blends[WITH], catalogue=self.catalogue, graph=self.graph, affinities=affinities
-                )
+                else self.ranker.shortlist(prepared, blend, affinities=affinities)
             )
         return made
 
@@ -116,7 +109,7 @@ class Core:
         scores = None if self.model is None else self.model(self.events)
         if scores is None:
             return None
-        every = np.zeros(len(prepared.allowed), np.float32)  # events can name items that the catalogue has not
+        every = np.zeros(len(prepared.moment.allowed), np.float32)  # events can name items that the catalogue has not
         every[: len(scores)] = scores
         return Affinities(every, np.arange(len(every)) < len(scores))
 

@@ -1,55 +1,44 @@
-"""The blend: one weight a signal, learned online from which of the offered candidates the user liked next.
+"""The blend: one weight per signal, learned online from which of the offered candidates the user took.
 
-Scores are a weighted sum of standardized signals. Each like that `streams.fold.attribution` finds to be about a list,
-of one of the candidates of that list, is one step of the listwise softmax loss (ListNet's top-one form: Cao et al.,
-ICML 2007) under AdaGrad (Duchi et al., JMLR 2011). Weights are bounded, and start at values that are good before
-anything is learned. The model's score has its own weight, never below 0, learned only from lists that the model scored:
-a model that does not help fades to no effect. Where a model gives vectors, its affinity is one of the signals, and its
-scores tell what they add to that.
+Scores are a weighted sum of standardized signals. Each list that was followed by a like of one of its candidates is
+one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
+JMLR 2011). Weights are bounded, and start at the priors of the signals. The model's score has a separate weight, never
+below 0, learned only from lists that the model scored: a model that does not help fades to no effect. Where a model
+gives vectors, its affinity is one of the signals, and its scores tell what they add to that.
+
+Which signals there are follows from the candidate sources (`streams.candidates.registry`). Stored weights have the
+names of their signals, so that a blend is read by a worker with other sources: see `fitted`.
 """
 
+import math
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.candidates.registry import BUILT_IN_COLUMNS, MAX_WEIGHT, Columns
 from streams.fold.context import digest
-from streams.ranking.signals import AFFINITY, SIGNALS
 
 Floats = NDArray[np.float32]
 
 RATE = 0.1
 MODEL_RATE = 0.05
-MOST = 4.0
-"""No weight goes beyond this, either way."""
+MOST = MAX_WEIGHT
 
 PATIENCE = 1.0
 """What AdaGrad's sums of squares start at: how long the prior weights resist the first lists."""
 
-PRIOR = {
-    "met_now": 0.25,
-    "met_lately": 0.25,
-    "met_long": 0.2,
-    "liked_lately": 0.15,
-    "liked_long": 0.25,
-    "liked_next": 0.05,
-    "likes": 0.05,
-    "approval": 0.2,
-    "trend": 0.15,
-    "interest": 0.15,
-    "alike": 0.03,
-    "fresh": 0.02,
-    AFFINITY: 0.5,
-}
-
 
 class Blend(msgspec.Struct, frozen=True, array_like=True):
-    """The weights of one scene, by signal name, with AdaGrad's sums; under 1 KiB. `lists`: how many it learned from."""
+    """The weights of one scene by signal name, with AdaGrad's sums; 0.5 KiB, at most 2 with custom signals.
 
-    names: tuple[str, ...] = SIGNALS
-    weights: tuple[float, ...] = tuple(PRIOR[name] for name in SIGNALS)
-    squares: tuple[float, ...] = (PATIENCE,) * len(SIGNALS)
+    `lists`: how many it learned from.
+    """
+
+    names: tuple[str, ...] = BUILT_IN_COLUMNS.names
+    weights: tuple[float, ...] = BUILT_IN_COLUMNS.priors
+    squares: tuple[float, ...] = (PATIENCE,) * len(BUILT_IN_COLUMNS)
     model_weight: float = 0.0
     model_square: float = PATIENCE
     lists: int = 0
@@ -57,31 +46,56 @@ class Blend(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class Remembered:
-    """What is held of a list to learn from it: `marks`, the candidates' digests, uint64 [n]; their signals, float16
-    [n, len(SIGNALS)]; the model's standardized scores, float16 [n], or None. About 40 bytes a candidate."""
+    """What of a list is kept to learn from it, about 40 bytes a candidate.
+
+    `marks`: the candidates' digests, uint64 [n]; `signals`, float16 [n, len(columns)]; `model`: the model's
+    standardized scores, float16 [n], or None; `columns`: which signals they are.
+    """
 
     marks: NDArray[np.uint64]
     signals: NDArray[np.float16]
     model: NDArray[np.float16] | None
+    columns: Columns = BUILT_IN_COLUMNS
 
 
-def weights_of(blend: Blend) -> Floats:
-    """The blend's weights in the order of SIGNALS; a signal that it has not met has its prior."""
-    if blend.names == SIGNALS:
-        return np.array(blend.weights, np.float32)
-    held = dict(zip(blend.names, blend.weights, strict=True))
-    return np.array([held.get(name, PRIOR[name]) for name in SIGNALS], np.float32)
+def fitted(blend: Blend, columns: Columns) -> Blend:
+    """The blend with a weight for each of these columns, in their order; the same object if it has them.
+
+    Weights are matched by name. A signal that the blend does not know starts at its prior; what it knows of others is
+    dropped. A blend that is damaged (not as many weights as names, or one that is no finite number) starts over.
+    """
+    sound = _sound(blend)
+    if sound and blend.names == columns.names:
+        return blend
+    if not sound:
+        return Blend(columns.names, columns.priors, (PATIENCE,) * len(columns))
+    weights = dict(zip(blend.names, blend.weights, strict=True))
+    squares = dict(zip(blend.names, blend.squares, strict=True))
+    return Blend(
+        columns.names,
+        tuple(weights.get(name, prior) for name, prior in zip(columns.names, columns.priors, strict=True)),
+        tuple(squares.get(name, PATIENCE) for name in columns.names),
+        blend.model_weight,
+        blend.model_square,
+        blend.lists,
+    )
 
 
-def weighed(blend: Blend, signals: Floats) -> Floats:
+def weights_of(blend: Blend, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
+    """The weights in the order of the columns, float32, of a blend that is not damaged."""
+    held = blend if blend.names == columns.names else fitted(blend, columns)
+    return np.array(held.weights, np.float32)
+
+
+def weighed(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The score of each candidate by its signals, float32 [n]."""
-    return np.asarray(signals @ weights_of(blend), np.float32)
+    return np.asarray(signals @ weights_of(blend, columns), np.float32)
 
 
-def behavioural(blend: Blend, signals: Floats) -> Floats:
+def behavioural(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The part of `weighed` in which no model has a part, float32 [n]."""
-    weights = weights_of(blend)
-    weights[SIGNALS.index(AFFINITY)] = 0.0
+    weights = weights_of(blend, columns)
+    weights[np.array(columns.of_model)] = 0.0
     return np.asarray(signals @ weights, np.float32)
 
 
@@ -90,8 +104,9 @@ def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
     at = np.flatnonzero(list_.marks == np.uint64(digest(taken)))
     if not len(at):
         return blend
+    blend = fitted(blend, list_.columns)
     signals = list_.signals.astype(np.float64)
-    weights, squares = weights_of(blend).astype(np.float64), _squares(blend)
+    weights, squares = np.array(blend.weights, np.float32).astype(np.float64), np.array(blend.squares)
     scores = signals @ weights
     model = None if list_.model is None else list_.model.astype(np.float64)
     if model is not None:
@@ -107,9 +122,11 @@ def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
         steep = float(chance @ model)
         model_square += steep**2
         model_weight = float(np.clip(model_weight - MODEL_RATE * steep / np.sqrt(model_square), 0.0, MOST))
-    return Blend(SIGNALS, tuple(weights.tolist()), tuple(squares.tolist()), model_weight, model_square, blend.lists + 1)
+    names = list_.columns.names
+    return Blend(names, tuple(weights.tolist()), tuple(squares.tolist()), model_weight, model_square, blend.lists + 1)
 
 
-def _squares(blend: Blend) -> NDArray[np.float64]:
-    held = dict(zip(blend.names, blend.squares, strict=True))
-    return np.array([held.get(name, PATIENCE) for name in SIGNALS])
+def _sound(blend: Blend) -> bool:
+    numbers = (*blend.weights, *blend.squares, blend.model_weight, blend.model_square)
+    same = len(set(blend.names)) == len(blend.names) == len(blend.weights) == len(blend.squares)
+    return same and all(map(math.isfinite, numbers)) and min((*blend.squares, blend.model_square)) > 0

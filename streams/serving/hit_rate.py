@@ -5,8 +5,9 @@ each list, in memory alone: the signals of its candidates, for the blend, and wh
 for the comparison. A ranking is hit where one of the open lists, as that ranking would have made it, shows the item: so
 all are judged over the same lists.
 
-The comparison and the blend leave out likes of lists that are not held: evicted, not sampled, or published before the
-worker had the partition. These are counted. An event that is read again after the partition started over counts once.
+The comparison and the blend leave out likes of lists that are not held: evicted, or published before the worker had
+the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
+An event that is read again after the partition started over counts once.
 """
 
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from typing import NamedTuple
 from streams.fold.attribution import MAX_OPEN, MAX_SHOWN, Judged
 from streams.metrics import BLEND, COMPARISON, HIT, LIST, MISS, POPULARITY, WITHOUT_MODEL, Metrics
 from streams.ranking.blend import Remembered
+from streams.ranking.comparison import Compared
 
 MAX_REMEMBERED = 4_096
 """Lists held in memory, at most `MAX_OPEN` a user; 40 bytes a candidate each."""
@@ -24,16 +26,15 @@ JUDGED = MAX_SHOWN
 
 
 class Published(NamedTuple):
-    """What is held of a published list. `shown`: how many of its entries count in attribution. `without_model` and
-    `popular`: the first `JUDGED` items of these rankings; None where they were not computed for this list."""
+    """What is held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
+    `JUDGED` items of other rankings; None where the user is not in the sample."""
 
     user: str
     partition: int
     scene: str
     shown: int
     remembered: Remembered
-    without_model: tuple[str, ...] | None = None
-    popular: tuple[str, ...] | None = None
+    compared: Compared | None = None
 
 
 class Judge:
@@ -86,11 +87,13 @@ class Judge:
         hits = {LIST: judged.position is not None, WITHOUT_MODEL: False, POPULARITY: False}
         for name in judged.open:
             held = self._lists.get(name)
-            if held is None or held.without_model is None or held.popular is None:
+            if held is None:
                 self._metrics.unremembered.labels(COMPARISON).inc()
                 return
-            hits[WITHOUT_MODEL] |= judged.item in held.without_model[: held.shown]
-            hits[POPULARITY] |= judged.item in held.popular[: held.shown]
+            if held.compared is None:
+                return
+            hits[WITHOUT_MODEL] |= judged.item in held.compared.without_model[: held.shown]
+            hits[POPULARITY] |= judged.item in held.compared.popular[: held.shown]
         self._metrics.judged.inc()
         for of, hit in hits.items():
             if hit:

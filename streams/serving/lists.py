@@ -1,13 +1,13 @@
-"""Making lists: the agent that answers triggers. What it sends, pure functions decide; this waits and sends.
+"""Making lists: answers triggers. The ranker builds a list; this module schedules, waits and publishes.
 
-A few slots make lists at the same time, each for one person. A person whose turn does not come within their patience
-gets the behavioural list at once, marked `overloaded`; one whose scores do not come in time gets it marked with why. So
-nobody waits past the deadline for the model, and nobody waits for somebody else's scores.
+A few slots make lists at the same time, each for one user. A user whose turn does not come within the patience gets the
+behavioural list at once, marked `overloaded`; one whose scores do not come in time gets it marked with why. So no list
+waits past its deadline for the model, and no user waits for another user's scores.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from random import Random
 from typing import Protocol
@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.codec import encode
 from schemas.recommendations import Degraded, Recommendation
-from schemas.scoring import Scorer, Scores, ScoringError
+from schemas.scoring import Scorer, Scores
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.clock import Clock
 from streams.errors import PartitionLost
@@ -28,24 +28,16 @@ from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
 from streams.kafka.publisher import Output
+from streams.log_limit import Seldom
 from streams.metrics import FULL, Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend, learn
-from streams.ranking.pipeline import (
-    Ranking,
-    Shortlist,
-    arrange,
-    assemble,
-    hear,
-    lacking,
-    popular,
-    prepare,
-    remember,
-    score_request,
-    shortlist,
-)
+from streams.ranking.comparison import is_drawn
+from streams.ranking.ranker import Ranker
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Shortlist
+from streams.serving.asking import Asking
 from streams.serving.hit_rate import JUDGED, Judge, Published
-from streams.serving.outage import Outage
 from streams.serving.prefixes import Prefixes
 from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger, Waiting
@@ -55,20 +47,17 @@ from streams.turns import Turns
 log = logging.getLogger(__name__)
 
 TELL_SECONDS = 30.0
-"""Between two log lines about lists that cannot be published."""
+"""Interval between log lines about lists that cannot be published."""
 
 RETRY_SECONDS = 0.5
-"""Before a list is tried again that could not be published."""
+"""Delay before a list that could not be published is retried."""
 
-HURRY_SECONDS = 0.02
-"""Between two looks for somebody whose patience has ended."""
-
-UNREACHABLE = frozenset({Degraded.UNAVAILABLE, Degraded.CIRCUIT_OPEN})
-"""What an operator has to look after. Lists that come too late are counted only: load passes."""
+OVERDUE_SECONDS = 0.02
+"""Interval between checks for users whose patience has ended."""
 
 
 class State(Protocol):
-    """What the list path needs of the partition that a person lives in."""
+    """What the list path needs of the partition of a user."""
 
     partition: int
     base: int
@@ -113,10 +102,9 @@ class Lists:
         turns: Turns | None = None,
     ) -> None:
         self._settings = settings
-        self._ranking = ranking
+        self._ranker = Ranker(catalogue, graph, ranking)
         self._catalogue = catalogue
-        self._graph = graph
-        self._scorer = scorer
+        self._asking = Asking(scorer, catalogue, metrics, clock)
         self._publish = publish
         self._metrics = metrics
         self._clock = clock
@@ -130,17 +118,17 @@ class Lists:
         self._judge = Judge(metrics)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
-        self._outage = Outage("lists are made without it", clock.monotonic)
+        self._failures = Seldom(log, clock.monotonic)
         self._wake = asyncio.Event()
 
-    # What the fold calls. Nothing here waits.
+    # Called by the fold. Nothing here waits.
 
     def assign(self, state: State) -> None:
-        """A partition is ours from now on."""
+        """Start making lists for a partition."""
         self._states[state.partition] = state
 
     def revoke(self, partition: int) -> None:
-        """A partition is no longer ours: nobody of it gets a list from here."""
+        """A partition is no longer ours: its users get no lists from this worker."""
         self._states.pop(partition, None)
         self._waiting.forget(partition)
         self._judge.forget(partition)
@@ -189,7 +177,7 @@ class Lists:
         return min(offsets if waiting is None else [*offsets, waiting], default=None)
 
     def forget(self, user: str) -> tuple[str, ...]:
-        """Drop what is kept and what is being made of a person who is erased; what that was, as what@where."""
+        """Drop what this worker holds of an erased user; what that was, as what@where."""
         found = {
             "waiting-list@worker": self._waiting.drop(user),
             "last-list@worker": self._judge.drop(user),
@@ -200,8 +188,8 @@ class Lists:
         return tuple(part for part, there in found.items() if there)
 
     async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
-        """Return when no list is in the making that was begun before these people were forgotten, and the model has
-        dropped what it kept of them; what it has not, as what@where: it goes when it is the least recently used."""
+        """Return when every list that was begun before these users were forgotten is over, and the model has dropped
+        what it held of them. Returns what it could not drop, as what@where; that is evicted as least recently used."""
         for user in users:
             over = self._void.get(self._busy[user]) if user in self._busy else None
             if over is not None:
@@ -210,17 +198,17 @@ class Lists:
         return () if state is None else await self._prefixes.drop(state, users)
 
     def busy(self) -> bool:
-        """Whether somebody waits for a list."""
+        """Whether a user waits for a list."""
         return bool(self._busy) or len(self._waiting) > 0
 
-    # What waits.
+    # Asynchronous.
 
     async def run(self) -> None:
         """Make lists until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self._settings.lists.scoring_slots):
                 tasks.create_task(self._serve())
-            tasks.create_task(self._hurry())
+            tasks.create_task(self._serve_overdue())
 
     async def _serve(self) -> None:
         while True:
@@ -231,12 +219,12 @@ class Lists:
             else:
                 await self._answer(trigger, ask=True)
 
-    async def _hurry(self) -> None:
-        """Give the behavioural list to whoever has waited so long that the model's answer would come too late."""
+    async def _serve_overdue(self) -> None:
+        """Serve the behavioural list to users whose patience has ended: the model's answer would come too late."""
         while True:
             trigger = self._waiting.take_overdue(self._clock.monotonic(), self._busy)
             if trigger is None:
-                await asyncio.sleep(HURRY_SECONDS)
+                await asyncio.sleep(OVERDUE_SECONDS)
             else:
                 await self._answer(trigger, ask=False)
 
@@ -245,19 +233,19 @@ class Lists:
         try:
             await self._make(trigger, ask=ask)
         except PartitionLost:
-            await self._wait_on(trigger)
+            await self._requeue(trigger)
         except Exception as error:
-            # Not the error's text: it may name a person.
+            # Not the error's text: it may name a user.
             if passes(error):
                 self._postponed += 1
                 now = self._clock.monotonic()
                 if now - self._told_at >= TELL_SECONDS:
-                    text = "Lists could not be published (%s), %d times; they are tried again"
+                    text = "Lists could not be published (%s), %d times; retrying"
                     log.error(text, "; ".join(describe(error)), self._postponed)
                     self._told_at, self._postponed = now, 0
-                await self._wait_on(trigger)
+                await self._requeue(trigger)
             else:
-                log.error("A list could not be made (%s); the person's next event makes another", type(error).__name__)
+                log.error("A list could not be made (%s); the user's next event makes another", type(error).__name__)
         finally:
             del self._busy[trigger.user]
             over = self._void.pop(trigger, None)
@@ -266,9 +254,9 @@ class Lists:
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
             self._wake.set()
 
-    async def _wait_on(self, trigger: Trigger) -> None:
-        """Try again in a moment, unless the partition is gone; until then it counts as unanswered, so that its offset
-        is not committed and whoever has the partition next reads it again."""
+    async def _requeue(self, trigger: Trigger) -> None:
+        """Requeue a failed trigger after a delay, unless the partition is gone. It counts as unanswered until then, so
+        its offset is not committed and the partition's next owner reads it again."""
         await asyncio.sleep(RETRY_SECONDS)
         if trigger.partition in self._states:
             self._waiting.put_back(trigger)
@@ -279,45 +267,29 @@ class Lists:
         if state is None:
             return
         began = self._clock.monotonic()
-        context, blend = state.context(trigger.alias), state.blend(trigger.scene)
-        catalogue, graph = self._catalogue, self._graph
-        prepared = prepare(
-            context,
-            trigger.scene,
-            catalogue=catalogue,
-            graph=graph,
-            now_ms=self._clock.now_ms(),
-            settings=self._ranking,
-            marking=state.marking,
-        )
-        plain = chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
-        if self._scorer is not None and catalogue.vectors.waiting:
-            catalogue.vectors.lacked(
-                lacking(plain, context, trigger.scene, catalogue=catalogue, settings=self._ranking)
-            )
+        context, blend = state.context(trigger.alias), self._blend(state, trigger.scene)
+        ranker, catalogue = self._ranker, self._catalogue
+        prepared = ranker.prepare(context, trigger.scene, now_ms=self._clock.now_ms(), marking=state.marking)
+        plain = chosen = ranker.shortlist(prepared, blend)
+        if self._asking.has_scorer and catalogue.vectors.waiting:
+            catalogue.vectors.lacked(ranker.lacking(plain))
         scores: Scores | None = None
         degraded: Degraded | None = Degraded.OVERLOADED
         if ask:
-            scores, degraded = await self._score(trigger, context, chosen, state.sessions)
+            scores, degraded = await self._score(trigger, plain, state.sessions)
             await self._turns.next()
         if not state.open:
-            raise PartitionLost(f"partition {trigger.partition} was let go of while a list of it was made")
+            raise PartitionLost(f"partition {trigger.partition} was revoked while a list of it was made")
         if trigger in self._void:
             return
         if scores is not None:
             state.note_version(trigger.alias, scores.model_version)
-            chosen = hear(prepared, chosen, scores, blend, catalogue=catalogue, graph=graph)
+            chosen = ranker.rescore(plain, scores, blend)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 scores, degraded = None, Degraded.UNAVAILABLE
         name = list_id(trigger)
-        entries = assemble(
-            chosen,
-            scene=trigger.scene,
-            catalogue=catalogue,
-            blend=blend,
-            settings=self._ranking,
-            rng=Random(name),  # noqa: S311 - exploration, not secrecy; the same list is drawn again on replay
-        )
+        # Random by the list's id: for exploration, not secrecy; the same list is drawn again on replay.
+        entries = ranker.assemble(chosen, blend, Random(name))  # noqa: S311
         now = self._clock.now_ms()
         made = Recommendation(
             id=name,
@@ -344,65 +316,63 @@ class Lists:
         await self._turns.next()
         if trigger in self._void:
             return
-        without = arrange(plain, catalogue=catalogue, blend=blend, settings=self._ranking)
-        published = Published(
-            trigger.user,
-            trigger.partition,
-            trigger.scene,
-            shown=min(len(made.entries), MAX_SHOWN),
-            remembered=remember(chosen),
-            without_model=tuple(
-                catalogue.index[at] for at in plain.candidates.numbers[without.places[:JUDGED]].tolist()
-            ),
-            popular=popular(
-                context,
-                catalogue=catalogue,
-                graph=graph,
-                count=JUDGED,
-                now_ms=now,
-                rule=self._ranking.seen.of(trigger.scene),
-                marking=state.marking,
-            ),
-        )
-        if state.open:
-            self._judge.keep(made.id, published)
+        self._keep(trigger, state, made, plain=plain, chosen=chosen, blend=blend)
         self._count(made)
 
+    def _keep(
+        self,
+        trigger: Trigger,
+        state: State,
+        made: Recommendation,
+        *,
+        plain: Shortlist,
+        chosen: Shortlist,
+        blend: Blend,
+    ) -> None:
+        """Keep of a published list what its reactions are judged by and learned from."""
+        self._tell_failures(chosen.moment.failures)
+        compared = None
+        if is_drawn(trigger.alias, made.ts, self._ranker.settings.compared):
+            compared = self._ranker.compare(plain, blend, count=JUDGED)
+        if state.open:
+            shown = min(len(made.entries), MAX_SHOWN)
+            remembered = self._ranker.remember(chosen)
+            published = Published(trigger.user, trigger.partition, trigger.scene, shown, remembered, compared)
+            self._judge.keep(made.id, published)
+
+    def _blend(self, state: State, scene: str) -> Blend:
+        """The blend of a scene, with a weight for each of this worker's signals."""
+        stored = state.blend(scene)
+        blend = self._ranker.fit(stored)
+        if blend is not stored and stored.lists:
+            self._metrics.refitted_blends.inc()
+            new, gone = set(blend.names) - set(stored.names), set(stored.names) - set(blend.names)
+            log.warning(
+                "A scene's blend was learned with other signals; weights are matched by name. New, at priors: %s; "
+                "dropped: %s.%s",
+                ", ".join(sorted(new)) or "none",
+                len(gone),  # not their names: they may come from a damaged record
+                "" if blend.lists else " It was damaged, and starts over.",
+            )
+            state.set_blend(scene, blend)
+        return blend
+
+    def _tell_failures(self, failures: Mapping[str, str]) -> None:
+        for source, what in failures.items():
+            self._metrics.failed_sources.labels(source).inc()
+            line = f"The candidate source {source} failed ({what}): the list was made without it. Correct its code."
+            self._failures.warning(source, line)
+
     async def _score(
-        self, trigger: Trigger, context: Context, chosen: Shortlist, sessions: Sessions | None
+        self, trigger: Trigger, chosen: Shortlist, sessions: Sessions | None
     ) -> tuple[Scores | None, Degraded | None]:
-        if self._scorer is None or sessions is None:
+        if not self._asking.has_scorer or sessions is None:
             return None, Degraded.DISABLED
-        request = score_request(
-            chosen,
-            context,
-            trigger.scene,
-            catalogue=self._catalogue,
-            session=sessions.number(trigger.user),
-            settings=self._ranking,
-        )
-        asked = self._clock.monotonic()
-        left = trigger.deadline - asked
-        if left <= 0:
-            return None, Degraded.OVERLOADED
-        try:
-            async with asyncio.timeout(left):
-                scores = await self._scorer.score(request, timeout=left)
-        except ScoringError as error:
-            if error.degraded in UNREACHABLE:
-                self._outage.failed(error)
-            return None, error.degraded
-        except TimeoutError:
-            return None, Degraded.DEADLINE
-        except Exception as error:
-            log.error("The scorer failed in a way it should not (%s); lists are made without it", type(error).__name__)
-            return None, Degraded.INVALID
-        self._outage.over()
-        self._metrics.scoring_seconds.observe(self._clock.monotonic() - asked)
-        self._metrics.answered_by(scores.model_version)
-        self._steering.answered(scores)
-        self._catalogue.vectors.doubt(scores.model_version)
-        return scores, None
+        request = self._ranker.question(chosen, session=sessions.number(trigger.user))
+        scores, degraded = await self._asking.ask(request, deadline=trigger.deadline)
+        if scores is not None:
+            self._steering.answered(scores)
+        return scores, degraded
 
     def _count(self, made: Recommendation) -> None:
         self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()

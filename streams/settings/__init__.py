@@ -102,7 +102,7 @@ def to_environment(settings: Settings) -> dict[str, str]:
 
 
 def settings_table() -> str:
-    """docs/reference/settings.md: every setting with its variable, default, bounds and meaning, in a table per group."""
+    """docs/reference/settings.md: every setting with variable, default, bounds and meaning, in a table per group."""
     parts = [
         "# Settings of a worker\n\n"
         "Read once at start, from environment variables. A value that cannot be used stops the worker with a message\n"

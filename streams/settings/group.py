@@ -1,7 +1,7 @@
 """A group of settings: a struct that checks every value, and what its fields say about themselves.
 
-To add a setting, add a field to a group, with its type, bounds, text and default. The text goes to docs/reference/settings.md and
-to `ouzel worker --help`, which shows its first sentence alone.
+To add a setting, add a field to a group, with its type, bounds, text and default. The text goes to
+docs/reference/settings.md and to `ouzel worker --help`, which shows its first sentence alone.
 """
 
 import math

@@ -214,6 +214,13 @@ class Lists(Group, frozen=True, kw_only=True):
             "every scene, then, separated by commas, for single scenes: `all, shop=purchase+dislike`."
         ),
     ] = ALL
+    sources: Annotated[
+        str,
+        Meta(
+            description="Candidate sources beside the built-in ones: `package.module:object`, separated by commas. The "
+            "modules are imported. All workers of a group must have the same."
+        ),
+    ] = ""
     exploration: Annotated[
         float, Meta(ge=0, le=1, description="Probability that a list's last place goes to a randomly drawn candidate.")
     ] = 0.02

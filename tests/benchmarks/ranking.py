@@ -13,26 +13,27 @@ from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.ranking.blend import Blend
-from streams.ranking.pipeline import Ranking, assemble, prepare, shortlist
+from streams.ranking.ranker import Ranker
 
-EVENTS, PEOPLE, ROUNDS = 40_000, 200, 5
+EVENTS, USERS, ROUNDS = 40_000, 200, 5
 
 
 def main() -> None:
-    catalogue, people = Catalogue(), dict[str, Context]()
+    catalogue, contexts = Catalogue(), dict[str, Context]()
     for film in movielens.items():
         catalogue.add(film)
     graph, events = ItemGraph(catalogue.index), movielens.events()[:EVENTS]
     begun = perf_counter()
     for offset, event in enumerate(events):
-        before = people.get(event.user, EMPTY)
+        before = contexts.get(event.user, EMPTY)
         for told in messages(0, covisits(before, event, offset, 0)):
             graph.learn(told)
-        people[event.user] = fold(before, event, offset)
+        contexts[event.user] = fold(before, event, offset)
     print(f"fold and count an event: {(perf_counter() - begun) / EVENTS * 1e3:.3f} ms")
-    asked = list(people.values())[:PEOPLE] * ROUNDS
-    taken = [one_list(context, catalogue, graph, events[-1].ts) for context in asked]
-    for name, column in zip(("shortlist", "assemble"), np.array(taken).T, strict=True):
+    asked = list(contexts.values())[:USERS] * ROUNDS
+    ranker = Ranker(catalogue, graph)
+    taken = [one_list(ranker, context, events[-1].ts) for context in asked]
+    for name, column in zip(("shortlist", "assemble", "compare"), np.array(taken).T, strict=True):
         best, median = np.percentile(column * 1e3, (10, 50))
         print(f"{name}: median {median:.2f} ms, tenth percentile {best:.2f} ms, {len(catalogue)} items")
     records = graph.take_dirty()
@@ -44,22 +45,16 @@ def main() -> None:
     print(f"load a new record: {(perf_counter() - begun) / len(records) * 1e3:.3f} ms, {size:,.0f} bytes each")
 
 
-def one_list(context: Context, catalogue: Catalogue, graph: ItemGraph, now_ms: int) -> tuple[float, float]:
-    """Seconds for the shortlist and for the list."""
-    settings, blend = Ranking(), Blend()
+def one_list(ranker: Ranker, context: Context, now_ms: int) -> tuple[float, ...]:
+    """Seconds for the shortlist, for the list, and for what a compared list takes besides."""
+    blend = Blend()
     begun = perf_counter()
-    prepared = prepare(context, "default", catalogue=catalogue, graph=graph, now_ms=now_ms, settings=settings)
-    chosen = shortlist(prepared, blend, catalogue=catalogue, graph=graph)
-    between = perf_counter()
-    assemble(
-        chosen,
-        scene="default",
-        catalogue=catalogue,
-        blend=blend,
-        settings=settings,
-        rng=Random(1),
-    )
-    return between - begun, perf_counter() - between
+    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), blend)
+    shortlisted = perf_counter()
+    ranker.assemble(chosen, blend, Random(1))
+    assembled = perf_counter()
+    ranker.compare(chosen, blend, count=10)
+    return shortlisted - begun, assembled - shortlisted, perf_counter() - assembled
 
 
 if __name__ == "__main__":

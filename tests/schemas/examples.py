@@ -84,6 +84,28 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         freshness_ms=1.0,
         took_ms=1.0,
     ),
+    "recommendation.contributions": Recommendation(
+        id="l-4",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=0,
+        offset=2,
+        entries=(
+            Entry(
+                item="brazil",
+                score=0.75,
+                behavioural=0.75,
+                propensity=1.0,
+                sources=(Source.TRENDING, "same_author"),
+                contributions={"trending": 0.25, "same_author": 0.5},
+                reason=Reason(code="same_author", text="by an author that you liked", because=("alien",)),
+            ),
+        ),
+        freshness_ms=1.0,
+        took_ms=1.0,
+    ),
     "recommendation.minimal": Recommendation(
         id="l-2",
         user="ann",

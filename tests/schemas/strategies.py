@@ -16,7 +16,7 @@ def messages(message_type: type[msgspec.Struct], alphabet: st.SearchStrategy[str
     return values(inspect.type_info(message_type), alphabet)
 
 
-def values(  # noqa: PLR0911 - one case a line
+def values(  # noqa: PLR0911, PLR0912 - one case a line
     kind: inspect.Type, alphabet: st.SearchStrategy[str]
 ) -> st.SearchStrategy[Any]:
     """Values of one inspected type."""
@@ -27,6 +27,8 @@ def values(  # noqa: PLR0911 - one case a line
             needed = {field.name: values(field.type, alphabet) for field in fields if field.required}
             optional = {field.name: values(field.type, alphabet) for field in fields if not field.required}
             return st.fixed_dictionaries(needed, optional=optional).map(lambda filled: cls(**filled))
+        case inspect.StrType(pattern=str(pattern)):
+            return st.from_regex(pattern, fullmatch=True)
         case inspect.StrType(min_length=least, max_length=most):
             return st.text(alphabet, min_size=least or 0, max_size=most)
         case inspect.BytesType(min_length=least):

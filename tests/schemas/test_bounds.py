@@ -41,8 +41,8 @@ def unbounded(kind: inspect.Type, path: str) -> list[str]:  # noqa: PLR0911 - on
     return [path]
 
 
-def greatest(kind: inspect.Type) -> object:  # noqa: PLR0911 - one case a line
-    """The plain value of a type that takes the most bytes within its bounds."""
+def greatest(kind: inspect.Type) -> object:  # noqa: PLR0911, PLR0912 - one case a line
+    """The plain value within the bounds of a type that takes the most bytes."""
     match kind:
         case inspect.Metadata(type=inner):
             return greatest(inner)
@@ -53,10 +53,16 @@ def greatest(kind: inspect.Type) -> object:  # noqa: PLR0911 - one case a line
             return greatest(next(one for one in types if not isinstance(one, inspect.NoneType)))
         case inspect.VarTupleType(item_type=item, max_length=most):
             return [greatest(item)] * (most or 0)
+        case inspect.DictType(
+            key_type=inspect.StrType(pattern=str(), max_length=length), value_type=value, max_length=most
+        ):
+            return {f"{i:0{length}}": greatest(value) for i in range(most or 0)}
         case inspect.DictType(key_type=inspect.StrType(max_length=length), value_type=value, max_length=most):
             return {chr(0x10000 + i) * (length or 0): greatest(value) for i in range(most or 0)}
         case inspect.DictType(value_type=value, max_length=most):
             return {2**31 - 1 - i: greatest(value) for i in range(most or 0)}
+        case inspect.StrType(pattern=str(), max_length=most):
+            return "x" * (most or 0)
         case inspect.StrType(max_length=most):
             return "\N{OCTOPUS}" * (most or 0)
         case inspect.BytesType(max_length=most):

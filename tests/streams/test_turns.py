@@ -27,7 +27,7 @@ from streams.kafka.recreated_topics import Range
 from streams.kafka.replica import Replica
 from streams.metrics import Metrics
 from streams.privacy.erasure import Erasure
-from streams.serving import lists
+from streams.ranking.ranker import Ranker
 from streams.settings import Settings
 from streams.state import partition as state_module
 from streams.state import write_behind as behind
@@ -414,6 +414,7 @@ async def test_a_sweep_stops_when_its_time_is_over_and_goes_on_behind_it() -> No
 
 async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
+    prepare, assemble = Ranker.prepare, Ranker.assemble
 
     def costly(work: Any) -> Any:
         def done(*args: Any, **more: Any) -> Any:
@@ -422,8 +423,8 @@ async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return done
 
-    for step in ("prepare", "assemble"):
-        monkeypatch.setattr(lists, step, costly(getattr(lists, step)))
+    monkeypatch.setattr(Ranker, "prepare", costly(prepare))
+    monkeypatch.setattr(Ranker, "assemble", costly(assemble))
     bench = Bench(None, turns=hand.turns, scoring_slots=64)
     for number in range(64):
         bench.did(f"person-{number}", "film-1")

@@ -23,14 +23,14 @@ from streams.kafka.publisher import Output
 from streams.metrics import Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
-from streams.ranking.pipeline import Ranking
+from streams.ranking.settings import Ranking
 from streams.serving.lists import Lists
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.integration.pipeline import films
 from tests.support.patience import PATIENCE
 
-PLAIN = Ranking(exploration=0.0)
+PLAIN = Ranking(exploration=0.0, compared=1)
 
 
 @dataclass

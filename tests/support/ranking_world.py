@@ -1,16 +1,20 @@
-"""A small world to rank in: a catalogue, an item graph in both roles, and people whose events are folded."""
+"""A small world to rank in: a catalogue, an item graph in both roles, and users whose events are folded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 
 from schemas.events import Event, EventKind
 from schemas.items import Item
+from schemas.recommendations import Entry
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.covisits import covisits, messages
 from streams.graph.item_graph import Counting, ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.ranking.blend import Blend
-from streams.ranking.pipeline import Prepared, Ranking, Shortlist, prepare, shortlist
+from streams.ranking.ranker import Ranker
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Prepared, Shortlist
 
 NOW = 1_700_000_000_000
 PLAIN = Ranking(diversity=0.0, exploration=0.0)
@@ -57,6 +61,9 @@ class World:
             self.people[event.user] = fold(before, event, self.offset)
             self.offset += 1
 
+    def ranker(self, settings: Ranking = PLAIN) -> Ranker:
+        return Ranker(self.catalogue, self.graph, settings)
+
     def shortlist(
         self,
         user: str,
@@ -67,11 +74,24 @@ class World:
         now_ms: int = NOW,
     ) -> Shortlist:
         ready = self.prepared(user, scene, settings=settings, now_ms=now_ms)
-        return shortlist(ready, blend or Blend(), catalogue=self.catalogue, graph=self.graph)
+        return self.ranker(settings).shortlist(ready, blend or Blend())
 
     def prepared(self, user: str, scene: str = "home", *, settings: Ranking = PLAIN, now_ms: int = NOW) -> Prepared:
-        context = self.people.get(user, EMPTY)
-        return prepare(context, scene, catalogue=self.catalogue, graph=self.graph, now_ms=now_ms, settings=settings)
+        return self.ranker(settings).prepare(self.people.get(user, EMPTY), scene, now_ms=now_ms)
+
+    def listed(
+        self,
+        user: str,
+        scene: str = "home",
+        *,
+        blend: Blend | None = None,
+        settings: Ranking = PLAIN,
+        now_ms: int = NOW,
+        seed: int = 1,
+    ) -> tuple[Entry, ...]:
+        """The user's list without a model."""
+        chosen = self.shortlist(user, scene, blend=blend, settings=settings, now_ms=now_ms)
+        return self.ranker(settings).assemble(chosen, blend or Blend(), Random(seed))
 
     def ids(self, chosen: Shortlist) -> list[str]:
         """The candidates, best first."""

@@ -10,7 +10,8 @@ from inference.item_tokens.heads import feeling_rows
 from inference.training.histories import NO_ITEM, Histories
 from inference.training.sequences import SECOND_MS, STRIDE, WINDOW, batch, context_begin, pieces, readings
 from schemas.events import EventKind
-from streams.ranking.pipeline import Ranking, history
+from streams.ranking.question import history
+from streams.ranking.settings import Ranking
 from tests.support import training_world as world
 from tests.support.ranking_world import World, done, item
 

@@ -8,14 +8,17 @@ from hypothesis.extra.numpy import arrays
 
 from schemas.events import EventKind
 from schemas.recommendations import Source
+from streams.candidates.covisited import COVISITS, covisit_scores
 from streams.candidates.evidence import evidence, interests
-from streams.candidates.sources import Sizes, named, top
+from streams.candidates.moment import top
+from streams.candidates.registry import BUILT_IN_COLUMNS, Sources
 from streams.graph.pairs import KERNELS
-from streams.ranking.pipeline import Ranking
-from streams.ranking.signals import CLIP, COVISITS, SIGNALS, covisit_scores, standardize
+from streams.ranking.settings import Ranking
+from streams.ranking.standardization import CLIP, standardize
 from tests.support.ranking_world import NOW, World, done, item
 
 DAY = 86_400_000
+SIGNALS = BUILT_IN_COLUMNS.names
 
 
 @pytest.fixture
@@ -32,10 +35,10 @@ def world() -> World:
     return made
 
 
-def sources(world: World, user: str, scene: str = "home") -> dict[str, tuple[Source, ...]]:
+def sources(world: World, user: str, scene: str = "home") -> dict[str, tuple[str, ...]]:
     found = world.shortlist(user, scene, now_ms=NOW + DAY).candidates
     pairs = zip(found.numbers.tolist(), found.sources.tolist(), strict=True)
-    return {world.catalogue.index[number]: named(bits) for number, bits in pairs}
+    return {world.catalogue.index[number]: Sources().named(bits) for number, bits in pairs}
 
 
 def test_one_like_is_enough_to_find_what_goes_with_it(world):
@@ -66,10 +69,10 @@ def test_what_is_seen_disliked_withdrawn_or_not_yet_published_is_out(world):
 
 def test_each_source_is_bounded(world):
     world.tell(done("ann", "crime-0", at=1000), done("ann", "film-0", at=1001))
-    small = Ranking(sizes=Sizes(covisited=2, trending=3, fresh=1, alike=1), diversity=0.0)
+    small = Ranking(sources=Sources().sized(covisited=2, trending=3, fresh=1, alike=1), length=1, diversity=0.0)
     found = world.shortlist("ann", settings=small).candidates
-    for bit, most in enumerate((2, 3, 1, 1)):
-        assert (found.sources >> bit & 1).sum() <= most
+    for name, most in (("covisited", 2), ("trending", 3), ("fresh", 1), ("alike", 1)):
+        assert ((found.sources & Sources().bits[name]) > 0).sum() <= most
     assert len(set(found.numbers.tolist())) == len(found.numbers)
 
 

@@ -9,6 +9,8 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.neighbours import Neighbours
+from streams.candidates.covisited import covisits
+from streams.candidates.moment import trend
 from streams.errors import IndexFull
 from streams.graph.counts import Counts
 from streams.graph.item_graph import DAY_MS, Counting, ItemGraph
@@ -59,7 +61,8 @@ def test_lists_never_look_at_unknown_ids():
     world = small(ITEMS)
     flood(world, ROOM)
     ready = world.prepared("eve")
-    arrays = (ready.allowed, ready.met, ready.alike, ready.trend, world.catalogue.marks(), world.graph.events())
+    moment = ready.moment
+    arrays = (moment.allowed, ready.met, moment.once(trend), world.catalogue.marks(), world.graph.events())
     assert {len(each) for each in arrays} == {len(ITEMS)}
 
 
@@ -143,8 +146,8 @@ def test_unknown_ids_contribute_to_lists_like_withdrawn_items(events):
     for user in ("ann", "bob", "cy"):
         ready = [world.prepared(user, now_ms=NOW + 9_999) for world in (unknown, withdrawn)]
         count = len(PUBLISHED)
-        np.testing.assert_allclose(ready[0].covisited, ready[1].covisited[:, :count], rtol=1e-5)
-        assert ready[0].allowed.tolist() == ready[1].allowed[:count].tolist()
+        np.testing.assert_allclose(ready[0].moment.once(covisits), ready[1].moment.once(covisits)[:, :count], rtol=1e-5)
+        assert ready[0].moment.allowed.tolist() == ready[1].moment.allowed[:count].tolist()
         assert ready[0].met.tolist() == ready[1].met[:count].tolist()
 
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from schemas.recommendations import Source
 from schemas.scoring import ItemVectors, Scores
-from streams.candidates.sources import Sizes, named
+from streams.candidates.registry import BUILT_IN_COLUMNS, Sources
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Vectors
 from streams.ranking.blend import Blend, behavioural, learn
-from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, remember
-from streams.ranking.signals import AFFINITY, SIGNALS
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Shortlist
 from tests.support.ranking_world import PLAIN, World, done, item
 
+AFFINITY, SIGNALS = "affinity", BUILT_IN_COLUMNS.names
 COLUMN = SIGNALS.index(AFFINITY)
 
 
@@ -181,9 +182,8 @@ def world() -> World:
 
 
 def heard(world: World, scores: Scores, settings: Ranking = PLAIN, blend: Blend | None = None) -> Shortlist:
-    prepared = world.prepared("ann", settings=settings)
     asked = world.shortlist("ann", settings=settings)
-    return hear(prepared, asked, scores, blend or Blend(), catalogue=world.catalogue, graph=world.graph)
+    return world.ranker(settings).rescore(asked, scores, blend or Blend())
 
 
 def told(*vector: float, scores: tuple[float, ...] = (), version: str = "v1") -> Scores:
@@ -191,9 +191,9 @@ def told(*vector: float, scores: tuple[float, ...] = (), version: str = "v1") ->
 
 
 def test_nearest_source_proposes_allowed_items_only(world):
-    small = replace(PLAIN, sizes=Sizes(nearest=3))
+    small = replace(PLAIN, sources=Sources().sized(nearest=3))
     chosen = heard(world, told(1.0, 0.0), small)
-    near = [named(bits) for bits in chosen.candidates.sources.tolist()]
+    near = [Sources().named(bits) for bits in chosen.candidates.sources.tolist()]
     found = {
         world.catalogue.index[n] for n, of in zip(chosen.candidates.numbers, near, strict=True) if Source.NEAREST in of
     }
@@ -212,7 +212,7 @@ def test_affinity_is_a_signal_with_the_mean_for_items_without_vectors(world):
     assert not known.all()
     assert column[~known] == pytest.approx(0.0, abs=1e-5)
     strong = msgspec.structs.replace(Blend(), weights=tuple(float(name == AFFINITY) for name in SIGNALS))
-    assert world.ids(chosen.under(strong))[0] == "f056"
+    assert world.ids(world.ranker().reorder(chosen, strong))[0] == "f056"
     assert behavioural(strong, chosen.signals) == pytest.approx(0.0)
 
 
@@ -245,30 +245,28 @@ def test_model_weight_applies_to_the_packed_correction(world):
     assert chosen.model is not None
     assert chosen.candidates.numbers[chosen.model.argmax()] == numbers[2]
     assert np.count_nonzero(chosen.model) == 4
-    assert learn(Blend(), remember(chosen), world.catalogue.index[int(numbers[2])]).model_weight > 0
+    assert learn(Blend(), world.ranker().remember(chosen), world.catalogue.index[int(numbers[2])]).model_weight > 0
 
 
 def test_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
-    settings = replace(PLAIN, length=60, rescored=2, sizes=replace(PLAIN.sizes, alike=0))
+    settings = replace(PLAIN, length=60, rescored=2, sources=Sources().sized(alike=0))
     asked = world.shortlist("ann", settings=settings)
     first = asked.candidates.numbers[asked.order[:2]]
     chosen = heard(world, told(1.0, 0.0, scores=(90.0, 91.0)), settings)
-    entries = assemble(chosen, scene="home", catalogue=world.catalogue, blend=Blend(), settings=settings, rng=Random(1))
+    entries = world.ranker(settings).assemble(chosen, Blend(), Random(1))
     by_item = {entry.item: entry for entry in entries}
     assert [by_item[world.catalogue.index[int(n)]].model for n in first] == [90.0, 91.0]
     assert by_item["f050"].model == 50.0
     assert Source.NEAREST in by_item["f050"].sources
     assert by_item["f050"].reason.text == "close to Film 57, which you liked"
     assert (by_item["f050"].reason.code, by_item["f050"].reason.because) == (Source.NEAREST, ("f057",))
-    assert by_item["f001"].reason.code is Source.COVISITED
+    assert by_item["f001"].reason.code == Source.COVISITED
 
 
 def test_user_without_likes_gets_the_model_as_reason(world):
-    prepared = world.prepared("nobody")
-    asked = world.shortlist("nobody")
-    chosen = hear(prepared, asked, told(1.0, 0.0), Blend(), catalogue=world.catalogue, graph=world.graph)
+    chosen = world.ranker().rescore(world.shortlist("nobody"), told(1.0, 0.0), Blend())
     settings = replace(PLAIN, length=60)
-    entries = assemble(chosen, scene="home", catalogue=world.catalogue, blend=Blend(), settings=settings, rng=Random(1))
+    entries = world.ranker(settings).assemble(chosen, Blend(), Random(1))
     (found,) = [entry for entry in entries if entry.item == "f056"]
-    assert found.reason.code is Source.NEAREST
+    assert found.reason.code == Source.NEAREST
     assert "the model reads" in found.reason.text

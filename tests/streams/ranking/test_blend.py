@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.candidates.registry import BUILT_IN_COLUMNS as COLUMNS
 from streams.fold.context import digest
-from streams.ranking.blend import MOST, PRIOR, Blend, Remembered, learn, weighed, weights_of
-from streams.ranking.signals import SIGNALS
+from streams.ranking.blend import MOST, Blend, Remembered, fitted, learn, weighed, weights_of
 
+SIGNALS = COLUMNS.names
+PRIOR = dict(zip(SIGNALS, COLUMNS.priors, strict=True))
 N = 40
 ITEMS = [f"i{n}" for n in range(N)]
 MARKS = np.array([digest(one) for one in ITEMS], np.uint64)
@@ -108,3 +110,21 @@ def test_blend_of_other_signals_keeps_what_it_knows():
     assert weights["met_now"] == pytest.approx(PRIOR["met_now"])
     after = learn(old, offered(np.random.default_rng(4)), ITEMS[0])
     assert after.names == SIGNALS
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        Blend(names=("trend",), weights=(0.9, 1.0), squares=(2.0,), lists=7),
+        msgspec.structs.replace(Blend(), weights=(float("nan"),) * len(SIGNALS), lists=7),
+        msgspec.structs.replace(Blend(), squares=(0.0,) * len(SIGNALS), lists=7),
+        Blend(names=("trend", "trend"), weights=(0.9, 1.0), squares=(2.0, 2.0), lists=7),
+    ],
+)
+def test_damaged_blend_starts_over_at_the_priors(damaged):
+    assert fitted(damaged, COLUMNS) == Blend()
+
+
+def test_fitted_blend_is_the_same_object_if_it_has_the_signals():
+    blend = Blend()
+    assert fitted(blend, COLUMNS) is blend

@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from dataclasses import replace
-from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +12,8 @@ from schemas.actions import sentiment
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.recommendations import Entry, Source
+from streams.candidates.trending import LATELY
 from streams.items.catalogue import Catalogue
-from streams.ranking.blend import Blend
-from streams.ranking.pipeline import assemble
-from streams.ranking.reasons import LATELY
 from tests.support.ranking_world import NOW, PLAIN, World, done
 
 DAY_MS = 86_400_000
@@ -54,10 +51,7 @@ def replaced(event: Event, ts: int) -> Event:
 
 
 def entries(world: World, user: str, scene: str) -> tuple[Entry, ...]:
-    chosen = world.shortlist(user, scene, settings=PLAIN, now_ms=NOW + 1_000)
-    some = replace(PLAIN, length=30)
-    rng = Random(1)
-    return assemble(chosen, scene=scene, catalogue=world.catalogue, blend=Blend(), settings=some, rng=rng)
+    return world.listed(user, scene, settings=replace(PLAIN, length=30), now_ms=NOW + 1_000)
 
 
 def liked(event: Event) -> bool:
@@ -88,11 +82,11 @@ def true(entry: Entry, past: list[Event], user: str, scene: str) -> bool:  # noq
     if named := re.fullmatch(r"because you liked (.+)", text):
         likes = [TITLES[title].id for title in named[1].split(" and ")]
         pairs = (together(past, entry.item, like, by=user, likes=True) for like in likes)
-        return code is Source.COVISITED and tuple(likes) == because and set(likes) <= own_likes and all(pairs)
+        return code == Source.COVISITED and tuple(likes) == because and set(likes) <= own_likes and all(pairs)
     if named := re.fullmatch(r"met together with (.+)", text):
         met = [TITLES[title].id for title in named[1].split(" and ")]
         pairs = (together(past, entry.item, other, by=user, likes=False) for other in met)
-        return code is Source.COVISITED and tuple(met) == because and set(met) <= own and all(pairs)
+        return code == Source.COVISITED and tuple(met) == because and set(met) <= own and all(pairs)
     if text == f"liked lately in {scene}":
         ages = [(NOW + 1_000 - event.ts) / (14 * DAY_MS) for event in others if event.scene == scene]
         return sum(0.5**age for age in ages) > LATELY - 0.001
@@ -106,7 +100,7 @@ def true(entry: Entry, past: list[Event], user: str, scene: str) -> bool:  # noq
     if named := re.fullmatch(r"(.+), like (.+)", text):
         like, shared = TITLES[named[2]], set(named[1].split(" and "))
         return because == (like.id,) and like.id in own_likes and shared <= {*item.attributes} & {*like.attributes}
-    return text == "shown to learn whether it suits you" and code is Source.EXPLORED
+    return text == "shown to learn whether it suits you" and code == Source.EXPLORED
 
 
 @given(past=events(["ann", "bob", "cem"]), scene=st.sampled_from(SCENES))

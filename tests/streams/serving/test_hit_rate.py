@@ -8,19 +8,15 @@ import pytest
 from streams.fold.attribution import MAX_OPEN, Judged
 from streams.metrics import HITS, OUTCOMES, USES, Metrics
 from streams.ranking.blend import Remembered
+from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Judge, Published
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
 
 
 def published(user: str = "ann", partition: int = 0, **more: Any) -> Published:
-    given: dict[str, Any] = {
-        "without_model": ("film-2", "film-3", "beyond"),
-        "popular": ("film-9",),
-        "shown": 2,
-        **more,
-    }
-    return Published(user, partition, "home", remembered=REMEMBERED, **given)
+    given: dict[str, Any] = {"compared": Compared(("film-2", "film-3", "beyond"), ("film-9",)), "shown": 2}
+    return Published(user, partition, "home", remembered=REMEMBERED, **(given | more))
 
 
 def like(item: str, position: int | None = None, *open_: str) -> Judged:
@@ -78,19 +74,18 @@ def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expect
 
 def test_rankings_are_compared_over_the_same_open_lists() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(without_model=("film-7",)))
+    bench.judge.keep("l1", published(compared=Compared(("film-7",), ("film-9",))))
     bench.judge.keep("l2", published())
     bench.says(like("film-7", None, "l2", "l1"))
     bench.says(like("film-3", 0, "l1", "l2"))
     assert (bench.judged, bench.hits) == (2, [1, 2, 0])
 
 
-@pytest.mark.parametrize("lacks", [{"without_model": None, "popular": None}, {"popular": None}])
-def test_list_that_was_not_sampled_teaches_the_blend_but_is_not_compared(lacks: dict[str, Any]) -> None:
+def test_list_outside_the_sample_teaches_the_blend_but_is_not_compared() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(**lacks))
+    bench.judge.keep("l1", published(compared=None))
     assert bench.says(like("film-1", 0)) is not None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 1])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0])
 
 
 def test_list_that_is_not_held_is_counted_not_guessed() -> None:

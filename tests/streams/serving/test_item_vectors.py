@@ -179,7 +179,7 @@ async def test_the_candidates_of_who_waits_are_read_first_then_the_popular_and_l
     """The whole order, as the list path and the item graph say it: nothing is popular yet when the items arrive."""
     scorer = Counting()
     lists = listing.Bench(scorer)
-    catalogue, graph = lists.lists._catalogue, lists.lists._graph
+    catalogue, graph = lists.lists._catalogue, lists.lists._ranker.graph
     describing = Describing(
         catalogue=catalogue,
         popularity=graph.events,

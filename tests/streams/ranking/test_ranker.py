@@ -11,10 +11,12 @@ import pytest
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
-from schemas.seen import SeenRule
-from streams.fold.context import EMPTY, Context, SceneContext, Steer, fold
+from streams.fold.context import SceneContext, Steer, fold
 from streams.ranking.blend import Blend, learn
-from streams.ranking.pipeline import Ranking, Shortlist, assemble, hear, history, popular, remember, score_request
+from streams.ranking.comparison import popular
+from streams.ranking.question import history
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Shortlist
 from tests.support.ranking_world import NOW, PLAIN, World, done, item
 
 SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=0.0, explored=3)
@@ -38,23 +40,16 @@ def listed(
     seed: int = 1,
     **settings: Any,
 ) -> tuple[Entry, ...]:
-    return assemble(
-        chosen if scores is None else heard(world, chosen, scores, blend),
-        scene="home",
-        catalogue=world.catalogue,
-        blend=blend or Blend(),
-        settings=replace(SETTINGS, **settings),
-        rng=Random(seed),
-    )
+    made = chosen if scores is None else heard(world, chosen, scores, blend)
+    return world.ranker(replace(SETTINGS, **settings)).assemble(made, blend or Blend(), Random(seed))
 
 
 def heard(world: World, chosen: Shortlist, scores: Scores, blend: Blend | None = None) -> Shortlist:
-    prepared = world.prepared("ann", settings=SETTINGS)
-    return hear(prepared, chosen, scores, blend or Blend(), catalogue=world.catalogue, graph=world.graph)
+    return world.ranker(SETTINGS).rescore(chosen, scores, blend or Blend())
 
 
 def request(world: World, chosen: Shortlist) -> ScoreRequest:
-    return score_request(chosen, world.people["ann"], "home", catalogue=world.catalogue, session=7, settings=SETTINGS)
+    return world.ranker(SETTINGS).question(chosen, session=7)
 
 
 def test_a_list_is_the_best_of_the_shortlist_in_order_with_whole_entries(world):
@@ -86,8 +81,8 @@ def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
 
 def test_what_the_person_asked_for_goes_to_the_model(world):
     context = msgspec.structs.replace(world.people["ann"], steers=(Steer("something funny", NOW, 1),))
-    chosen = world.shortlist("ann", settings=SETTINGS)
     world.people["ann"] = context
+    chosen = world.shortlist("ann", settings=SETTINGS)
     assert request(world, chosen).steer == ("something funny",)
 
 
@@ -205,43 +200,34 @@ def test_a_newcomer_to_a_scene_is_read_from_where_they_were_before():
 
 def test_what_is_remembered_is_enough_to_learn_and_small(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
-    kept = remember(heard(world, chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m")))
+    kept = world.ranker().remember(heard(world, chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m")))
     size = kept.marks.nbytes + kept.signals.nbytes + (0 if kept.model is None else kept.model.nbytes)
     assert size <= 48 * len(chosen.order)
     after = learn(Blend(), kept, world.ids(chosen)[3])
     assert after.lists == 1
     assert after.model_weight > 0
-    assert learn(Blend(), remember(chosen), "f03") == Blend()
+    assert learn(Blend(), world.ranker().remember(chosen), "f03") == Blend()
 
 
 def test_popular_is_the_most_liked_that_the_person_has_not_seen(world):
     world.tell(*(done(f"x{n}", "f20", at=9000 + n) for n in range(20)), done("x0", "f21", at=9100))
 
-    def best(context: Context, count: int) -> tuple[str, ...]:
-        return popular(
-            context, catalogue=world.catalogue, graph=world.graph, count=count, now_ms=NOW + 9999, rule=SeenRule()
-        )
+    def best(user: str, count: int) -> tuple[str, ...]:
+        return popular(world.prepared(user, now_ms=NOW + 9999).moment, count)
 
-    assert best(world.people["ann"], 3)[0] == "f20"
-    assert not {"f03", "f04"} & set(best(world.people["ann"], 30))
-    assert best(EMPTY, 1) == ("f20",)
+    assert best("ann", 3)[0] == "f20"
+    assert not {"f03", "f04"} & set(best("ann", 30))
+    assert best("nobody", 1) == ("f20",)
 
 
 class TestReasons:
     def reasons(self, world: World, user: str = "ann", scene: str = "home") -> dict[str, Entry]:
-        chosen = world.shortlist(user, scene, settings=PLAIN)
-        entries = assemble(
-            chosen,
-            scene=scene,
-            catalogue=world.catalogue,
-            blend=Blend(),
-            settings=replace(SETTINGS, length=30),
-            rng=Random(1),
-        )
+        entries = world.listed(user, scene, settings=replace(PLAIN, length=30))
         return {entry.item: entry for entry in entries}
 
     def test_a_co_visited_item_is_due_to_the_like_that_it_goes_with(self):
-        world = World([item(name, name.upper()) for name in ("a", "b", "x", "y")])
+        others = [item(f"other-{n}", published=NOW - 9 - n) for n in range(9)]
+        world = World([*(item(name, name.upper()) for name in ("a", "b", "x", "y")), *others])
         for n in range(5):
             world.tell(done(f"p{n}", "a", at=n), done(f"p{n}", "x", at=n))
             world.tell(done(f"q{n}", "b", at=n), done(f"q{n}", "y", at=n))
@@ -270,6 +256,6 @@ class TestReasons:
         world = World([item("hit"), item("new", published=NOW - 1000)])
         world.tell(done("p", "hit", scene="cart"))
         found = self.reasons(world, "nobody", "cart")
-        assert found["hit"].reason.code is Source.TRENDING
+        assert found["hit"].reason.code == Source.TRENDING
         assert "cart" in found["hit"].reason.text
-        assert found["new"].reason.code is Source.FRESH
+        assert found["new"].reason.code == Source.FRESH

@@ -1,0 +1,59 @@
+"""What the model is asked about a list, and what it should have read for it. Pure."""
+
+from schemas.actions import strength
+from schemas.scoring import Past, ScoreRequest
+from streams.fold.context import Context, SceneContext, lately
+from streams.items.catalogue import Catalogue
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Shortlist
+
+LACKING = 20
+"""Candidates of a list, and events of the user, that the model should have read: of each, at most."""
+
+
+def score_request(chosen: Shortlist, *, session: int, settings: Ranking) -> ScoreRequest:
+    """The question for the model: the best `rescored` candidates, given what the user did lately."""
+    moment = chosen.moment
+    numbers = chosen.candidates.numbers[chosen.order[: settings.rescored]]
+    return ScoreRequest(
+        session=session,
+        scene=moment.scene,
+        history=history(moment.context, moment.scene, catalogue=moment.catalogue, settings=settings),
+        candidates=tuple(moment.catalogue.described(int(number)) for number in numbers),
+        steer=tuple(steer.text for steer in moment.context.steers),
+    )
+
+
+def lacking(chosen: Shortlist, settings: Ranking) -> tuple[int, ...]:
+    """The numbers of the items that the model should have read for this list, most needed first: the candidates that it
+    scores one by one, what the user did last, and the candidates after those. Items may be named twice."""
+    moment = chosen.moment
+    numbers = chosen.candidates.numbers[chosen.order[:LACKING]].tolist()
+    past = reversed(lately(moment.context, moment.scene)[-LACKING:])
+    found = (moment.catalogue.index.find(one.item) for one in past)
+    did = (number for number in found if number is not None)
+    return (*numbers[: settings.rescored], *did, *numbers[settings.rescored :])
+
+
+def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:
+    """What the user did lately, of every kind, as the model reads it, oldest first.
+
+    At most `settings.history` events, beginning at a multiple of `history_step` of all that were ever counted.
+    """
+    past = lately(context, scene)
+    met = max(context.scenes.get(scene, SceneContext()).met, len(past))
+    step = settings.history_step
+    begin = max(0, -(-(met - settings.history) // step) * step)
+    kept = past[max(0, len(past) - (met - begin)) :]
+    return tuple(
+        Past(
+            catalogue.text(number),
+            one.kind.value,
+            item=one.item,
+            about=catalogue.about(number),
+            feeling=strength(one.kind, one.value),
+            ts=one.ts,
+        )
+        for one in kept
+        if (number := catalogue.index.find(one.item)) is not None and catalogue.holds(number)
+    )

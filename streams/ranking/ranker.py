@@ -1,0 +1,213 @@
+"""The path of one list, for live lists, evaluation and benchmarks alike. Pure: no clock, no network, no state.
+
+    prepared = ranker.prepare(context, scene, now_ms=now_ms)          what is known, and candidates without the model
+    chosen = ranker.shortlist(prepared, blend)                        measured and ordered
+    chosen = ranker.rescore(chosen, scores, blend)                    once the model has answered `ranker.question`
+    entries = ranker.assemble(chosen, blend, rng)                     blended, diversified, explored, with reasons
+
+`prepare` looks at each item of the catalogue, and so does `rescore` where the model gives vectors. The rest looks at
+the candidates only.
+"""
+
+from dataclasses import replace
+from itertools import islice
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.recommendations import Entry, Source
+from schemas.scoring import ScoreRequest, Scores
+from schemas.seen import SeenRule
+from streams.candidates.evidence import evidence
+from streams.candidates.moment import Floats, Ints, Moment
+from streams.candidates.registry import Candidates
+from streams.fold.context import Context
+from streams.fold.marking import UNKEYED, Marking
+from streams.graph.item_graph import ItemGraph
+from streams.items.catalogue import Catalogue
+from streams.items.vectors import Affinities
+from streams.ranking.blend import Blend, Remembered, behavioural, fitted, weighed
+from streams.ranking.comparison import Compared, popular
+from streams.ranking.contributions import contributions, reason
+from streams.ranking.diversity import diversify
+from streams.ranking.question import lacking, score_request
+from streams.ranking.settings import Ranking
+from streams.ranking.shortlist import Prepared, Shortlist, best_first
+from streams.ranking.standardization import standardize
+
+
+class Arranged(NamedTuple):
+    """A list without exploration.
+
+    `places` in the shortlist, best first; `values`, the score of each when it was chosen, never rising; `others`, the
+    places of the next candidates, which may be explored; `blended`, the score of every candidate before diversity.
+    """
+
+    places: Ints
+    values: Floats
+    others: Ints
+    blended: Floats
+
+
+class Ranker:
+    """Makes lists from a catalogue and an item graph, which it only reads, by one set of settings."""
+
+    def __init__(self, catalogue: Catalogue, graph: ItemGraph, settings: Ranking | None = None) -> None:
+        self.catalogue = catalogue
+        self.graph = graph
+        self.settings = Ranking() if settings is None else settings
+        self.sources = self.settings.sources
+
+    def prepare(self, context: Context, scene: str, *, now_ms: int, marking: Marking = UNKEYED) -> Prepared:
+        """Read what is known of the user, whose seen items `marking` marks, and gather candidates without the model."""
+        known = evidence(context, scene, self.catalogue)
+        allowed = self.catalogue.allowed(context, now_ms, self.settings.seen.of(scene), marking)
+        met = np.zeros(len(allowed), np.bool_)
+        met[self.catalogue.seen(context, now_ms, SeenRule(), marking)] = True
+        for numbers in (known.met, known.likes, known.dislikes):
+            met[numbers[numbers >= 0]] = True
+        allowed[known.dislikes[known.dislikes >= 0]] = False
+        allowed.flags.writeable = False
+        moment = Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph)
+        return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
+
+    def shortlist(self, prepared: Prepared, blend: Blend, *, affinities: Affinities | None = None) -> Shortlist:
+        """Rank the candidates; with a model's affinities, also those that it proposes, and by them.
+
+        Empty only if nothing in the catalogue may be shown.
+        """
+        moment, found = prepared.moment, prepared.found
+        if affinities is not None:
+            moment = replace(moment, affinities=affinities)
+            found = self.sources.widen(found, moment)
+        signals = standardize(self.sources.measure(moment, found.numbers))
+        return self._ordered(prepared, moment, found, signals, blend)
+
+    def reorder(self, chosen: Shortlist, blend: Blend) -> Shortlist:
+        """The same candidates as another blend orders them."""
+        scores = weighed(blend, chosen.signals, self.sources.columns)
+        return replace(chosen, scores=scores, order=best_first(scores, chosen.marks))
+
+    def question(self, chosen: Shortlist, *, session: int) -> ScoreRequest:
+        """What to ask the model about a shortlist, for the user that it knows as `session`."""
+        return score_request(chosen, session=session, settings=self.settings)
+
+    def lacking(self, chosen: Shortlist) -> tuple[int, ...]:
+        """The numbers of the items that the model should have read for this list, most needed first."""
+        return lacking(chosen, self.settings)
+
+    def rescore(self, asked: Shortlist, scores: Scores, blend: Blend) -> Shortlist:
+        """The shortlist once the model has answered a `question` about `asked`.
+
+        With the context's vector, and vectors of items of the same version, candidates are measured again with the
+        model's affinities; the scores of those asked about then say what they add to the affinity. Where that spreads
+        nothing, `model` is 0. `logits` is None if the model could say nothing.
+        """
+        prepared = asked.prepared
+        affinities = self.catalogue.vectors.affinity(scores.vector, scores.model_version, len(prepared.moment.allowed))
+        chosen = asked if affinities is None else self.shortlist(prepared, blend, affinities=affinities)
+        numbers = asked.candidates.numbers[asked.order[: len(scores.scores)]]
+        if not len(numbers):
+            return chosen
+        places = np.searchsorted(chosen.candidates.numbers, numbers)
+        own = np.array(scores.scores, np.float64)
+        logits = np.full(len(chosen.order), np.nan, np.float32) if chosen.logits is None else chosen.logits.copy()
+        added = own - (logits[places] if affinities is not None else 0.0)
+        logits[places] = own
+        return replace(chosen, logits=logits, model=_standard(added, places, len(chosen.order)))
+
+    def arrange(self, chosen: Shortlist, blend: Blend, *, length: int | None = None) -> Arranged:
+        """Blend and diversify. Items withdrawn since the shortlist was made are left out."""
+        length = self.settings.length if length is None else length
+        blended = (
+            chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
+        )
+        numbers, explored = chosen.candidates.numbers, self.settings.explored
+        held = (at for at in best_first(blended, chosen.marks).tolist() if self.catalogue.holds(int(numbers[at])))
+        pool = np.array(list(islice(held, length + max(explored, length))), np.int64)
+        vectors = self.catalogue.likeness.vectors()[numbers[pool]]
+        picked, values = diversify(blended[pool], vectors, length, self.settings.diversity)
+        left = np.ones(len(pool), np.bool_)
+        left[picked] = False
+        return Arranged(pool[picked], values, pool[left][:explored], blended)
+
+    def assemble(self, chosen: Shortlist, blend: Blend, rng: Random) -> tuple[Entry, ...]:
+        """The list: blended, diversified, explored with its exact propensities, each entry with its reason.
+
+        Items withdrawn since the shortlist was made are left out.
+        """
+        places, values, others, blended = self.arrange(chosen, blend)
+        exploration = self.settings.exploration
+        propensity = np.ones(len(places))
+        explored = -1
+        if len(places) and len(others) and exploration > 0:
+            propensity[-1] = 1.0 - exploration
+            if rng.random() < exploration:
+                explored = places[-1] = rng.choice(others.tolist())
+                values[-1] = min(values[-1], blended[explored])
+                propensity[-1] = exploration / len(others)
+        plain = behavioural(blend, chosen.signals, self.sources.columns)
+        found = contributions(chosen, places, blend=blend, sources=self.sources)
+        entries = []
+        for row, (at, value, chance) in enumerate(
+            zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True)
+        ):
+            sources = self.sources.named(int(chosen.candidates.sources[at]))
+            total = found.by_source(row)
+            entries.append(
+                Entry(
+                    item=self.catalogue.index[int(chosen.candidates.numbers[at])],
+                    score=value,
+                    behavioural=float(plain[at]),
+                    model=None if chosen.logits is None or np.isnan(chosen.logits[at]) else float(chosen.logits[at]),
+                    propensity=chance,
+                    sources=tuple(dict.fromkeys((*sources, Source.EXPLORED))) if at == explored else sources,
+                    contributions=total,
+                    reason=reason(chosen, at, row, found, total),
+                )
+            )
+        return tuple(entries)
+
+    def remember(self, chosen: Shortlist) -> Remembered:
+        """What of this list `streams.ranking.blend.learn` needs later."""
+        model = None if chosen.model is None else chosen.model.astype(np.float16)
+        return Remembered(chosen.marks, chosen.signals.astype(np.float16), model, self.sources.columns)
+
+    def fit(self, blend: Blend) -> Blend:
+        """A stored blend with a weight for each signal of this ranker; the same object if it has them."""
+        return fitted(blend, self.sources.columns)
+
+    def compare(self, plain: Shortlist, blend: Blend, *, count: int) -> Compared:
+        """The first `count` items of what a list is compared with. `plain`: the shortlist before the model answered."""
+        numbers = plain.candidates.numbers[self.arrange(plain, blend).places[:count]]
+        return Compared(
+            without_model=tuple(self.catalogue.index[number] for number in numbers.tolist()),
+            popular=popular(plain.moment, count),
+        )
+
+    def _ordered(
+        self, prepared: Prepared, moment: Moment, found: Candidates, signals: Floats, blend: Blend
+    ) -> Shortlist:
+        scores, marks = weighed(blend, signals, self.sources.columns), self.catalogue.marks()[found.numbers]
+        return Shortlist(
+            prepared=prepared,
+            moment=moment,
+            candidates=found,
+            signals=signals,
+            scores=scores,
+            order=best_first(scores, marks),
+            marks=marks,
+            logits=None if moment.affinities is None else moment.affinities.of(found.numbers),
+        )
+
+
+def _standard(added: NDArray[np.float64], places: Ints, count: int) -> Floats:
+    """Mean 0 and deviation 1 over the places, at most 4 either way; 0 for the other places, and where it is NaN."""
+    model = np.zeros(count, np.float32)
+    said = ~np.isnan(added)
+    spread = added[said].std() if said.any() else 0.0
+    if spread > 0:
+        model[places[said]] = ((added[said] - added[said].mean()) / spread).clip(-4.0, 4.0)
+    return model

@@ -1,0 +1,30 @@
+"""How lists are ranked."""
+
+from dataclasses import dataclass, field
+
+from schemas.seen import PLAIN, SeenRules
+from streams.candidates.registry import Sources
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The settings of a `Ranker`.
+
+    `length`: entries of a list. `rescored`: how many of the best candidates the model scores one by one; 0 asks for the
+    context's vector only. `diversity`: the strength of MMR, in units of blended score. With probability `exploration`
+    the last place goes to one of the next `explored` candidates, each as likely. The model reads the last `history`
+    events of the user, at most; where they begin moves on by `history_step` at a time, so that requests in between
+    share their beginning. `seen` says which seen items are off the lists of a scene. The lists of one user in
+    `compared` are compared with what they would be without the model and with the popular items.
+    """
+
+    length: int = 10
+    rescored: int = 8
+    diversity: float = 0.3
+    exploration: float = 0.02
+    explored: int = 20
+    history: int = 50
+    history_step: int = 25
+    seen: SeenRules = PLAIN
+    compared: int = 4
+    sources: Sources = field(default_factory=Sources)
