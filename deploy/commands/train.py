@@ -87,13 +87,13 @@ def train(
     from deploy.files.report import printed
     from deploy.learning.adapter import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.learning.adapter import train as learn
-    from inference.settings import ModelSettings
+    from inference.settings import ModelSettings, readings_of
     from inference.training.learner import Base
     from inference.training.lists import ListRecipe
     from inference.training.schedule import Plan
     from inference.training.trainer import Recipe
     from inference.transformer.weights import convert
-    from inference.triton.repository import readings_of, weights_of
+    from inference.triton.repository import weights_of
 
     if feedback is not None and (events is not None or items is None):
         raise click.UsageError("--feedback needs --items, and takes the place of --events")

@@ -48,7 +48,7 @@ class Base:
     items.
 
     `chosen` is the number format and the threads that training takes. `kept` is the folder in which readings are kept
-    from one run to the next (`inference.triton.repository.readings_of`).
+    from one run to the next (`inference.settings.readings_of`).
     """
 
     def __init__(self, weights: Path, kept: Path | None, settings: ModelSettings) -> None:
