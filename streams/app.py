@@ -18,7 +18,7 @@ from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY
 from streams.agents.covisits import Counting
 from streams.agents.erasure_orders import forward
-from streams.agents.events import Lane, Plane, folder_of
+from streams.agents.events import Lane, Plane
 from streams.agents.items import refused, stock
 from streams.agents.neighbours import Owner
 from streams.clock import SYSTEM, Clock
@@ -49,7 +49,7 @@ from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.orphans import set_aside
 from streams.state.records import check_entry
-from streams.state.store import Store
+from streams.state.store import Store, folder_of
 from streams.turns import Turns, watch
 from streams.unreadable import original
 from streams.web.guard import Guard, GuardedWeb

@@ -16,7 +16,6 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -46,7 +45,7 @@ from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.expiry import Sweep
 from streams.state.partition import PartitionState
-from streams.state.store import Store, open_store
+from streams.state.store import Store, folder_of, open_store
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -516,7 +515,3 @@ def outputs(folded: Folded, base: int = 0) -> Iterable[Output]:
 
 def _offset(record: Any) -> int:
     return int(record.offset)
-
-
-def folder_of(settings: Settings, partition: int) -> Path:
-    return settings.state_dir / settings.app_id / f"{CONTEXTS.name}-{partition}"
