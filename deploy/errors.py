@@ -49,7 +49,7 @@ def first_of(error: BaseException) -> BaseException:
 
 
 def expected(error: BaseException) -> str | None:
-    """The sentence for a failure that is none of the code's; None for a fault in the code."""
+    """The sentence to show for an expected failure; None for a bug."""
     error = first_of(error)
     # What was never imported was never raised.
     known = [("inference.errors", "InferenceError"), ("streams.errors", "StreamsError")]

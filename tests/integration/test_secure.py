@@ -84,7 +84,7 @@ async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, 
         (tmp_path / "events.csv").write_text(EVENTS.replace("ann", f"ann-{way}"))
         files = ["--items", str(tmp_path / "items.csv"), "--events", str(tmp_path / "events.csv")]
         sent = ouzel(pipeline, "replay", *files)
-        assert "3 items, 0 events as past, 2 live" in sent.stdout, sent.stdout + sent.stderr
+        assert "3 items, 0 past events and 2 live events" in sent.stdout, sent.stdout + sent.stderr
 
         def lists() -> list[dict[str, Any]]:
             told = ouzel(pipeline, "read", RECOMMENDATIONS.name, "--key", f"ann-{way}")

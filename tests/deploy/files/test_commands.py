@@ -71,7 +71,7 @@ def test_a_file_without_a_like_is_said_first_and_ends_the_command(tmp_path: Path
     [
         ("--rating-max", "0", "--rating-max"),
         ("--map-kind", "buy=nonsense", "--map-kind takes WORD=KIND"),
-        ("--time-zone", "Mars/Base", "--time-zone Mars/Base is not known"),
+        ("--time-zone", "Mars/Base", "--time-zone Mars/Base is unknown"),
         ("--scene", "", "--scene takes 1 to 32 characters"),
     ],
 )
