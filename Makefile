@@ -9,6 +9,7 @@ OURS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-bui
 PYTORCH = PIP="$(PIP)" PYTHON=$(BIN)/python sh deploy/pytorch.sh
 # Tests that need no service and are quick.
 UNMARKED = not kafka and not triton and not browser and not slow
+MARKED = (kafka or triton or browser or slow)
 # Whether PYTHON was named by whoever called make: then an environment of another Python is made again.
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
@@ -70,7 +71,8 @@ bench: install ## fold the same events in Ouzel, Faust, Quix Streams and Bytewax
 test: dev ## run every test (real brokers and a real tritonserver where found)
 	@$(BIN)/ouzel triton build
 	@$(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS) || [ $$? = 5 ] # 5: there is none among those that ARGS names
-	@$(BIN)/pytest -m "not ($(UNMARKED))" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "$(MARKED) and not alone" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "$(MARKED) and alone" $(ARGS) || [ $$? = 5 ]
 
 unit: dev ## run the tests that need no service
 	@$(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS)
