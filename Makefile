@@ -14,7 +14,7 @@ MARKED = (kafka or triton or browser or slow)
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format lock clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch coverage faults check scan format lock build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ unit-without-torch: interpreter ## run those that need no PyTorch, in an environ
 	@$(MAKE) --no-print-directory $(VENV)/.without-torch VENV=$(VENV)
 	@OUZEL_WITHOUT_TORCH=1 $(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS)
 
+coverage: dev ## measure the coverage of the tests that need no service
+	@$(BIN)/pytest -n auto -m "$(UNMARKED)" --cov=schemas --cov=streams --cov=inference --cov=deploy --cov-report=term:skip-covered $(ARGS)
+
 faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
 	@$(BIN)/python -m tests.faults $(ARGS)
 
@@ -100,5 +103,8 @@ format: dev ## format the code
 lock: dev ## pin packages and their hashes in locked/ again (ARGS=--upgrade for newer ones)
 	@$(BIN)/python .ci/lock.py $(ARGS)
 
+build: dev ## build the wheel into dist/
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 clean: ## remove environments, models and caches
-	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
