@@ -14,7 +14,7 @@ from deploy.local import build_model as building
 from deploy.local import progress as bars
 from deploy.local.brokers import EmbeddedBroker
 from deploy.local.build_model import check_unseen
-from deploy.local.stack import Stage
+from deploy.local.stack import Stage, claimed
 from deploy.local.steps import Steps
 from deploy.replay.catalogue_reading import AT_LAST_SECONDS, FEW, SOON_SECONDS, USEFUL, Reading
 from inference.errors import TritonNotAvailable, WeightsError
@@ -27,11 +27,11 @@ from tests.support.patience import until
 def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:
     left = tmp_path / "demo" / "state"
     left.mkdir(parents=True)
-    with demo.claimed(tmp_path / "demo") as folder:
+    with claimed(tmp_path / "demo") as folder:
         assert list(folder.iterdir()) == []
-        with pytest.raises(DeployError, match="another demo runs"), demo.claimed(tmp_path / "demo"):
+        with pytest.raises(DeployError, match="another demo runs"), claimed(tmp_path / "demo"):
             pass
-    with demo.claimed(tmp_path / "demo"):
+    with claimed(tmp_path / "demo"):
         pass
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deploy import cli
-from deploy.demo import demo
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
 from deploy.local.processes import Child
+from deploy.local.stack import claimed
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
@@ -121,7 +121,7 @@ def test_what_a_child_writes_is_its_users_alone(tmp_path: Path) -> None:
 
 def test_a_run_of_the_demo_has_a_folder_for_its_user_alone(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir(mode=0o777)
-    with demo.claimed(tmp_path / "demo") as folder:
+    with claimed(tmp_path / "demo") as folder:
         assert not open_to_others(folder)
 
 

@@ -14,7 +14,8 @@ from deploy.cli import cli
 from inference.triton.ports import free_ports
 from streams.errors import BadSetting
 from streams.kafka.connection import client_options, faust_options
-from streams.settings import Secret, Settings, read_settings, settings_table, variable
+from streams.secret import Secret
+from streams.settings import Settings, read_settings, settings_table, variable
 from tests.deploy.test_cli import commands
 from tests.support.patience import PATIENCE
 

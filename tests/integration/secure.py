@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from deploy.local.brokers import KafkaBroker
 from inference.triton.ports import free_ports
-from streams.settings import Secret
+from streams.secret import Secret
 
 USER = "ouzel-worker"
 
@@ -84,7 +84,13 @@ class SecureKafka(KafkaBroker):
 
     def rights(self, *arguments: str) -> None:
         """Run `kafka-acls.sh` with these arguments for the user."""
-        command = [self.home / "bin" / "kafka-acls.sh", "--bootstrap-server", self.bootstrap, "--force", *arguments]
+        command = [
+            str(self.home / "bin" / "kafka-acls.sh"),
+            "--bootstrap-server",
+            self.bootstrap,
+            "--force",
+            *arguments,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -12,7 +12,7 @@ from deploy.local.brokers import Broker
 from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
-from streams.settings import Secret
+from streams.secret import Secret
 from tests.conftest import start_broker
 from tests.integration.pipeline import Pipeline, click, films
 from tests.support.pages import BEARER, TOKEN, Pages

@@ -13,7 +13,7 @@ from schemas.feedback import Feedback
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
-from streams.settings import Secret
+from streams.secret import Secret
 from tests.integration.pipeline import Pipeline, click, films
 from tests.integration.test_forget import ANN, BOB, forget, holds, records, start, until
 from tests.support.plane import contexts_of

@@ -18,10 +18,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from deploy.local.processes import Child
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
-from streams.settings import Secret, Settings, to_environment
+from streams.secret import Secret
+from streams.settings import Settings, to_environment
 from tests.integration.pipeline import Pipeline
 from tests.integration.secure import USER, SecureKafka
 from tests.support.parts import need_kafka
@@ -95,6 +95,7 @@ async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, 
         receipt = await asyncio.to_thread(ouzel, pipeline, "forget", f"ann-{way}")
         assert any(part.startswith("context@") for part in json.loads(receipt.stdout)["cleared"]), receipt.stderr
         check_page(pipeline)
+        assert pipeline.worker is not None
         for text in (pipeline.worker.log.read_text(), made.stderr, sent.stderr, receipt.stderr):
             assert secure.password.reveal() not in text
             assert TOKEN not in text
@@ -167,13 +168,7 @@ async def test_the_clients_log_at_its_most_talkative_says_no_password(
 async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
     with pipeline_of(secure, tmp_path) as pipeline:
         given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
-        pipeline.settings = type(pipeline.settings)(**{**vars(pipeline.settings), **given})
-        pipeline.worker = Child(
-            "The worker",
-            [sys.executable, "-m", "deploy.cli", "worker"],
-            log=tmp_path / "worker.log",
-            env=to_environment(pipeline.settings),
-        )
+        pipeline.begin(**given)
         await asyncio.to_thread(wait, lambda: "uthentication" in pipeline.log(), "a refusal")
         pipeline.stop()
         assert "not-the-password" not in (tmp_path / "worker.log").read_text()

@@ -4,13 +4,11 @@ in a metric, and over without a restart once the cause is gone."""
 import asyncio
 import contextlib
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,13 +16,11 @@ from aiokafka.admin import RecordsToDelete
 
 from deploy.kafka.topics import admin
 from deploy.local.brokers import KafkaBroker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
-from streams.settings import to_environment
 from tests.integration.pipeline import Pipeline, films, metric
 from tests.integration.secure import USER, AuthorizedKafka
 from tests.support.parts import need_kafka
@@ -37,16 +33,6 @@ SECONDS = 90.0
 
 class Bench(Pipeline):
     """A pipeline of which pages can be asked while the worker is not ready."""
-
-    def begin(self, **settings: Any) -> None:
-        """Start the worker without waiting for anything."""
-        self.settings = type(self.settings)(**{**vars(self.settings), **settings})
-        self.worker = Child(
-            "The worker",
-            [sys.executable, "-m", "deploy.cli", "worker"],
-            log=self.folder / "worker.log",
-            env=to_environment(self.settings),
-        )
 
     def text(self, path: str = "/readyz") -> str:
         """A page, whatever its status; empty if there is none yet."""
@@ -82,7 +68,7 @@ class Bench(Pipeline):
 
     def tool(self, name: str, *arguments: str) -> None:
         home = KafkaBroker(self.folder).home
-        command = [home / "bin" / name, "--bootstrap-server", self.broker.bootstrap, *arguments]
+        command = [str(home / "bin" / name), "--bootstrap-server", self.broker.bootstrap, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
 

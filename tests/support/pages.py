@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from inference.triton.ports import free_ports
 from streams.app import WorkerApp, create_app
-from streams.settings import Secret, Settings
+from streams.secret import Secret
+from streams.settings import Settings
 from tests.support.patience import PATIENCE
 
 TOKEN = "a-token-of-the-tests"

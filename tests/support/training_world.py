@@ -30,7 +30,7 @@ MINUTE = 60_000
 def events(people: int = 24, seed: int = 0) -> list[Event]:
     """Each person likes five things of one shelf and dislikes one of another, a minute apart, people one by one."""
     random = Random(seed)
-    found = []
+    found: list[Event] = []
     for person in range(people):
         own, other = random.sample(SHELVES, 2)
         taken = [(f"{own}-{number}", 5.0) for number in random.sample(range(6), 5)]

@@ -11,7 +11,7 @@ from deploy.kafka.asking import explained
 from deploy.kafka.rights import check_topics, leaderless, not_allowed, topic_states, user_of
 from inference.triton.ports import free_ports
 
-SERVED, IDLE = (0, 0, 1, [1], [1]), (5, 1, -1, [2], [])
+SERVED, IDLE = (0, 0, 1, [1], [1]), (5, 1, -1, [2], list[int]())
 """Error, number, leader, replicas and replicas in sync of a partition."""
 
 

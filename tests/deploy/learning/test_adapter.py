@@ -89,7 +89,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(made: Path, tmp_path: Pa
     folder = tmp_path / "stopped"
     seen: list[str] = []
 
-    def stop_at(label: str):  # type: ignore[no-untyped-def]
+    def stop_at(label: str):
         def progress(told: str, done: int, total: int) -> None:
             seen.append(told)
             if label in told:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from schemas.topics import ALL, EVENTS, MODELS, NEIGHBOURS, PRIVACY
 
 def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
     async def twice() -> tuple[list[str], list[str]]:
-        arguments = {"events_partitions": 3, "items_partitions": 2}
+        arguments: dict[str, Any] = {"events_partitions": 3, "items_partitions": 2}
         first = await topics.create(broker.bootstrap, **arguments)
         return first, await topics.create(broker.bootstrap, **arguments)
 

@@ -13,7 +13,8 @@ from deploy.local.brokers import EmbeddedBroker, KafkaBroker
 from deploy.local.pool import Progress, in_children
 from deploy.local.processes import Child
 from deploy.local.stack import Stage
-from streams.settings import Secret, throwaway, to_environment
+from streams.secret import Secret
+from streams.settings import throwaway, to_environment
 from tests.support.parts import need, need_kafka
 from tests.support.patience import until
 

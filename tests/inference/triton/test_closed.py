@@ -233,7 +233,7 @@ sys.stdin.read()
 def test_its_shared_memory_goes_with_it_or_when_the_next_one_starts(tmp_path: Path) -> None:
     need_triton()
     repository = scripted(tmp_path / "repository")
-    command = [sys.executable, "-c", STARTER, repository, tmp_path / "first.log"]
+    command = [sys.executable, "-c", STARTER, str(repository), str(tmp_path / "first.log")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         first = int(starter.stdout.readline())

@@ -25,7 +25,7 @@ def test_what_a_dead_one_left_goes_and_what_lives_or_is_others_stays(tmp_path: P
     for name in ("triton_python_backend_shm_region_1", "ouzel-", "ouzel-*-lock", "else"):
         (tmp_path / name).touch()
     before = names(tmp_path)
-    command = [sys.executable, "-c", HOLD, tmp_path]
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         theirs = other.stdout.readline().strip()

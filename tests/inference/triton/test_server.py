@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ async def test_garbage_is_refused_and_does_no_harm(triton: server.TritonServer, 
 
 
 async def test_stopped_it_leaves_no_process_and_is_found_again(exact_model: Path, tmp_path: Path) -> None:
-    ports = dict(zip(("grpc_port", "metrics_port"), free_ports(2), strict=True))
+    ports: dict[str, Any] = dict(zip(("grpc_port", "metrics_port"), free_ports(2), strict=True))
     asked: ScoreRequest = request(HISTORY, FILMS)
     first = server.start(exact_model, log=tmp_path / "first.log", **ports)
     scorer = TritonScorer(first.grpc)

@@ -11,6 +11,7 @@ import pytest
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 
 from inference import wire
+from inference.errors import TritonFailed
 from inference.settings import ModelSettings
 from inference.triton import server
 from inference.triton.repository import config_pbtxt
@@ -124,5 +125,5 @@ def test_a_numpy_that_does_not_exchange_tensors_is_refused(tmp_path: Path) -> No
     (model / "config.pbtxt").write_text(config_pbtxt(ModelSettings()))
     broken = "import inference.triton.tensors\ninference.triton.tensors._read = lambda tensor: tensor.as_numpy()\n"
     (model / "1" / "model.py").write_text(broken + MODEL_PY)
-    with pytest.raises(server.TritonFailed, match=r"numpy 2.* do not exchange tensors"):
+    with pytest.raises(TritonFailed, match=r"numpy 2.* do not exchange tensors"):
         server.start(tmp_path / "repository", log=tmp_path / "server.log")
