@@ -82,7 +82,7 @@ unit-without-torch: interpreter ## run those that need no PyTorch, in an environ
 	@$(MAKE) --no-print-directory $(VENV)/.without-torch VENV=$(VENV)
 	@OUZEL_WITHOUT_TORCH=1 $(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS)
 
-coverage: dev ## measure the coverage of the tests that need no service
+coverage: dev ## measure the coverage of the tests that need no service, and check its floor
 	@$(BIN)/pytest -n auto -m "$(UNMARKED)" --cov=schemas --cov=streams --cov=inference --cov=deploy --cov-report=term:skip-covered $(ARGS)
 
 faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
