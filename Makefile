@@ -9,11 +9,12 @@ OURS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-bui
 PYTORCH = PIP="$(PIP)" PYTHON=$(BIN)/python sh deploy/pytorch.sh
 # Tests that need no service and are quick.
 UNMARKED = not kafka and not triton and not browser and not slow
+MARKED = (kafka or triton or browser or slow)
 # Whether PYTHON was named by whoever called make: then an environment of another Python is made again.
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch faults check scan format docs lock clean
+.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch coverage faults check scan format docs lock build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -70,7 +71,8 @@ bench: install ## fold the same events in Ouzel, Faust, Quix Streams and Bytewax
 test: dev ## run every test (real brokers and a real tritonserver where found)
 	@$(BIN)/ouzel triton build
 	@$(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS) || [ $$? = 5 ] # 5: there is none among those that ARGS names
-	@$(BIN)/pytest -m "not ($(UNMARKED))" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "$(MARKED) and not alone" $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/pytest -m "$(MARKED) and alone" $(ARGS) || [ $$? = 5 ]
 
 unit: dev ## run the tests that need no service
 	@$(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS)
@@ -79,6 +81,9 @@ unit-without-torch: VENV = .venv-without-torch
 unit-without-torch: interpreter ## run those that need no PyTorch, in an environment without it (PYTHON=python3.13)
 	@$(MAKE) --no-print-directory $(VENV)/.without-torch VENV=$(VENV)
 	@OUZEL_WITHOUT_TORCH=1 $(BIN)/pytest -n auto -m "$(UNMARKED)" $(ARGS)
+
+coverage: dev ## measure the coverage of the tests that need no service, and check its floor
+	@$(BIN)/pytest -n auto -m "$(UNMARKED)" --cov=schemas --cov=streams --cov=inference --cov=deploy --cov-report=term:skip-covered $(ARGS)
 
 faults: dev ## break the pipeline on a schedule and compare (ARGS="--faults 100 --json FILE")
 	@$(BIN)/python -m tests.faults $(ARGS)
@@ -101,5 +106,8 @@ docs: dev ## generate docs/reference and the index of docs/adr from the code
 lock: dev ## pin packages and their hashes in locked/ again (ARGS=--upgrade for newer ones)
 	@$(BIN)/python .ci/lock.py $(ARGS)
 
+build: dev ## build the wheel into dist/
+	@$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 clean: ## remove environments, models and caches
-	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-without-torch .ouzel .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -19,7 +19,7 @@ DETECTORS = (
 )  # fmt: skip
 BINARY = (".safetensors", ".msgpack", ".svg")
 ACCEPTED = {
-    ("streams/settings.py", "Secret Keyword"),
+    ("streams/settings/group.py", "Secret Keyword"),
     ("tests/streams/items/test_catalogue.py", "GitHub Token"),
     ("tests/schemas/test_no_bytes_crash.py", "Secret Keyword"),
 }

@@ -3,7 +3,7 @@
 #
 #     examples/kcat.sh [BROKERS]
 #
-# The partitioner is that of Java's clients and of Ouzel: producers that share a topic must use the same.
+# Java clients and Ouzel use this partitioner too: all producers of a topic must use the same one.
 set -eu
 brokers=${1:-127.0.0.1:9092}
 

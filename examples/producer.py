@@ -1,8 +1,8 @@
-"""A shop's back end: publish products, send what a user does, and print the user's lists as they come.
+"""A shop's back end: publish products, send what a user does, and print the list that answers it.
 
     python examples/producer.py [BROKERS]
 
-It needs aiokafka and nothing of Ouzel: values are JSON on the way in. Lists are MessagePack, so it needs msgpack too.
+Needs aiokafka and msgpack, but nothing from Ouzel: input may be JSON, and lists are MessagePack.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ SECONDS = 60
 
 
 def event(kind: str, item: str) -> dict[str, Any]:
-    """One thing that the user did. A repeated id counts once, so a retry does no harm."""
+    """An event of the user. Events with the same id count once, so retries are safe."""
     now = time.time_ns() // 1_000_000
     return {"id": uuid.uuid4().hex, "user": USER, "kind": kind, "item": item, "ts": now, "scene": "shop"}
 
@@ -38,7 +38,7 @@ async def main(brokers: str) -> None:
     await lists.start()
     try:
         await lists.seek_to_end()
-        # The key is the product's id, and the user's id: it keeps one user's events in order.
+        # Key products by product id and events by user id, which keeps each user's events in order.
         for product in PRODUCTS:
             await producer.send_and_wait("ouzel.items", json.dumps(product).encode(), key=product["id"].encode())
         did = event("like", "tent")

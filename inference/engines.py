@@ -5,8 +5,7 @@ from pathlib import Path
 from inference.full_text.engine import Engine
 from inference.item_tokens.adapter import locate
 from inference.item_tokens.engine import ItemTokenEngine
-from inference.settings import ModelSettings, Strategy
-from inference.triton.repository import ADAPTER, readings_of
+from inference.settings import ADAPTER, ModelSettings, Strategy, readings_of
 
 
 def load_engine(weights: Path, settings: ModelSettings) -> Engine | ItemTokenEngine:

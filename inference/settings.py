@@ -9,6 +9,10 @@ from msgspec import Meta
 
 from inference.errors import SettingsError
 
+SETTINGS = "settings.json"
+WEIGHTS = "weights"
+ADAPTER = "adapter"
+
 MIB = 1024 * 1024
 
 
@@ -131,3 +135,8 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def write(self, path: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2))
+
+
+def readings_of(repository: Path, settings: ModelSettings) -> Path | None:
+    """The folder in which readings of items are kept, by servers, training and evaluation alike; None for no folder."""
+    return repository / settings.readings if settings.readings else None

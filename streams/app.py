@@ -17,7 +17,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
 from streams.agents.covisits import Counting
-from streams.agents.events import Lane, folder_of
+from streams.agents.events import Lane
 from streams.agents.faust_agents import add_agents
 from streams.agents.items import stock
 from streams.agents.neighbours import Owner
@@ -57,7 +57,7 @@ from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.orphans import set_aside
 from streams.state.records import check_entry
-from streams.state.store import Store
+from streams.state.store import Store, folder_of
 from streams.turns import Turns, watch
 from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages

@@ -47,6 +47,20 @@ def own_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield running
 
 
+MODEL_FIXTURES = {"exact_model", "item_token_model", "item_token_triton", "model", "triton"}
+
+
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Group tests that share a broker or tritonserver, so that one process of `pytest --dist loadgroup` runs them."""
+    for item in items:
+        if MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            group = "model"
+        else:
+            params = getattr(getattr(item, "callspec", None), "params", {})
+            group = f"{item.path.stem}-{params.get('broker') or params.get('own_broker') or ''}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_report_header() -> str:
     return "without PyTorch: tests are skipped that import it or what comes with it" if parts.without_torch() else ""
 

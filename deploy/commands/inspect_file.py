@@ -1,4 +1,4 @@
-"""`ouzel inspect-file` as it is typed. What it needs is imported when it runs."""
+"""`ouzel inspect-file`."""
 
 import sys
 from itertools import islice
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deploy.commands.column_options import chosen, column_options
+from deploy.commands.columns import chosen, column_options
 from deploy.commands.parameters import InFile
 from deploy.local.terminal import Terminal, say, say_json
 
@@ -16,14 +16,16 @@ ROWS = 10
 
 @click.command("inspect-file")
 @click.argument("file", type=InFile())
-@click.option("--as", "what", type=click.Choice(["events", "items"]), help="What FILE holds. [default: guessed]")
-@click.option("--limit", type=click.IntRange(1), help="The first rows only.")
+@click.option(
+    "--as", "what", type=click.Choice(["events", "items"]), show_default="guessed", help="What the file contains."
+)
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Read only the first N rows.")
 @column_options
 def inspect_file(file: Path, what: str | None, limit: int | None, **columns: Any) -> None:
-    """Print what FILE is taken for and its first ten rows as Ouzel would send them. Nothing is sent.
+    """Show how Ouzel reads a file, and its first ten rows, without sending them.
 
-    For a file of items too, its form is told by --delimiter, --encoding and --no-header. Ends with 1 where nothing can
-    be used.
+    Describe the format of the file with --delimiter, --encoding and --no-header, whether it contains events or items.
+    Exits with 1 if no row can be used.
     """
     import msgspec
 

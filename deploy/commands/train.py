@@ -1,4 +1,4 @@
-"""`ouzel train` as it is typed. What it needs is imported when it runs."""
+"""`ouzel train`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploy.commands.column_options import chosen, column_options
+from deploy.commands.columns import chosen, column_options
+from deploy.commands.options import WORK
 from deploy.commands.parameters import InFile, OutFolder, Real
 from deploy.local.progress import telling, told_by_bars
 from deploy.local.terminal import Terminal, say
@@ -19,50 +20,109 @@ if TYPE_CHECKING:
     from inference.training.feedback import Untaken
 
 FILE = InFile()
-WORK = Path(".ouzel")
 NICE = 10
 
 
-@click.command("train")
+@click.command()
 @click.option(
-    "--events", type=FILE, help="Events: CSV, JSON or Parquet, see docs/guide/files.md. [default: MovieLens-100K]"
+    "--events", type=FILE, show_default="MovieLens-100K", help="Events: CSV, JSON or Parquet (see docs/guide/files.md)."
 )
-@click.option("--feedback", type=FILE, help="Instead of --events: the lines of `ouzel read feedback`.")
+@click.option("--feedback", type=FILE, help="Train on the output of `ouzel read feedback` instead of events.")
 @click.option(
-    "--receipts",
-    type=FILE,
-    help="With --feedback: the lines of `ouzel read privacy-receipts`; what they erase is left out.",
+    "--receipts", type=FILE, help="With --feedback: leave out users erased in `ouzel read privacy-receipts` output."
 )
-@click.option("--items", type=FILE, help="The catalogue, with titles.")
+@click.option("--items", type=FILE, help="Catalogue with titles.")
 @column_options
 @click.option(
     "--until",
+    metavar="SHARE",
     type=Real(0, 1, min_open=True),
     default=0.8,
     show_default=True,
-    help="Share of the events, the oldest, to learn from. The rest is never looked at.",
+    help="Share of the events, the oldest, to train on. The rest is never read.",
 )
-@click.option("--out", type=OutFolder(), default=WORK / "adapter", show_default=True, help="The adapter's folder.")
-@click.option("--start", help="An adapter to go on from: a name or a folder.")
-@click.option("--residuals/--text-only", help="Learn something of single items too. [default: text only]")
-@click.option("--layers", type=click.IntRange(1, 256), default=2, show_default=True, help="Of the language model.")
-@click.option("--rank", type=click.IntRange(0, 256), default=16, show_default=True, help="Of LoRA.")
-@click.option("--length", type=click.IntRange(2, 50), default=50, show_default=True, help="Events of a piece.")
-@click.option("--epochs", type=click.IntRange(1, 1_000), default=16, show_default=True, help="In sequence, at most.")
-@click.option("--patience", type=click.IntRange(1), default=4, show_default=True, help="Epochs without a better one.")
-@click.option("--list-epochs", type=click.IntRange(0), default=2, show_default=True, help="On lists, after that.")
-@click.option("--lists", type=click.IntRange(1), default=2_048, show_default=True, help="Lists of such an epoch.")
-@click.option("--variants", type=click.IntRange(1, 64), default=4, show_default=True, help="Texts of each item.")
-@click.option("--dropout", type=Real(0, 0.9), default=0.2, show_default=True, help="Of item tokens and in layers.")
-@click.option("--again", type=Real(0, 1), default=0.2, show_default=True, help="With --start: share of the old.")
-@click.option("--finish", is_flag=True, help="In the end, one pass over the part that judged, too.")
 @click.option(
-    "--limit", type=click.IntRange(100), help="The first events only, before --until; of a file its first rows."
+    "--out", metavar="FOLDER", type=OutFolder(), default=WORK / "adapter", show_default=True, help="Output folder."
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, or cuda.")
-@click.option("--threads", type=click.IntRange(1, 256), help="On a CPU. [default: the cores that are there, up to 8]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of everything drawn.")
-@click.option("--resume", is_flag=True, help="Go on where the same command stopped.")
+@click.option("--start", metavar="ADAPTER", help="Continue from an adapter: a name or a folder.")
+@click.option(
+    "--residuals/--text-only", show_default="text only", help="Also learn a vector per item, or from texts only."
+)
+@click.option(
+    "--layers", metavar="N", type=click.IntRange(1, 256), default=2, show_default=True, help="Language-model layers."
+)
+@click.option("--rank", metavar="N", type=click.IntRange(0, 256), default=16, show_default=True, help="LoRA rank.")
+@click.option(
+    "--length", metavar="N", type=click.IntRange(2, 50), default=50, show_default=True, help="Events per sequence."
+)
+@click.option(
+    "--epochs",
+    metavar="N",
+    type=click.IntRange(1, 1_000),
+    default=16,
+    show_default=True,
+    help="Maximum epochs on sequences.",
+)
+@click.option(
+    "--patience",
+    metavar="N",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Stop after this many epochs without improvement.",
+)
+@click.option(
+    "--list-epochs",
+    metavar="N",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Epochs on lists, after those on sequences.",
+)
+@click.option(
+    "--lists", metavar="N", type=click.IntRange(1), default=2_048, show_default=True, help="Lists per such epoch."
+)
+@click.option(
+    "--variants",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Text variants of each item.",
+)
+@click.option(
+    "--dropout",
+    metavar="SHARE",
+    type=Real(0, 0.9),
+    default=0.2,
+    show_default=True,
+    help="Dropout of item tokens and in layers.",
+)
+@click.option(
+    "--again",
+    metavar="SHARE",
+    type=Real(0, 1),
+    default=0.2,
+    show_default=True,
+    help="With --start: share of old events to replay.",
+)
+@click.option("--finish", is_flag=True, help="End with one pass over the validation events.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(100),
+    help="Use only the first N events, before --until applies (with --events: the first N rows).",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    show_default="number of cores, at most 8",
+    help="CPU threads.",
+)
+@click.option("--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same command.")
 def train(
     events: Path | None,
     feedback: Path | None,
@@ -90,25 +150,25 @@ def train(
     resume: bool,
     **columns: Any,
 ) -> None:
-    """Train an adapter, the part of the model that learns, on the earlier part of what people did.
+    """Train an adapter, the part of the model that learns, on past events.
 
-    On MovieLens-100K, or on events and items of your own. After each epoch a checkpoint is kept, so that Ctrl-C loses
+    Runs on MovieLens-100K or on your own events and items. Saves a checkpoint after each epoch, so that Ctrl-C loses
     at most one epoch.
     """
     from deploy.datasets import dataset as datasets
     from deploy.files.report import printed
     from deploy.learning.adapter import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.learning.adapter import train as learn
-    from inference.settings import ModelSettings
+    from inference.settings import ModelSettings, readings_of
     from inference.training.learner import Base
     from inference.training.lists import ListRecipe
     from inference.training.schedule import Plan
     from inference.training.trainer import Recipe
     from inference.transformer.weights import convert
-    from inference.triton.repository import readings_of, weights_of
+    from inference.triton.repository import weights_of
 
     if feedback is not None and (events is not None or items is None):
-        raise click.UsageError("--feedback needs --items, and takes the place of --events")
+        raise click.UsageError("--feedback needs --items and replaces --events")
     if items is not None and events is None and feedback is None:
         raise click.UsageError("--items needs --events or --feedback")
     if receipts is not None and feedback is None:
@@ -154,8 +214,8 @@ def train(
             base = Base(whole, readings_of(repository, settings), settings)
             _, trained = learn(dataset, options, base, weights=weights, untaken=untaken, terms=terms, progress=progress)
     except KeyboardInterrupt:
-        say(f"stopped; whole epochs are kept in {options.checkpoints}. The same command with --resume goes on.")
+        say(f"stopped; finished epochs are saved in {options.checkpoints}. Run it again with --resume to continue.")
         sys.exit(130)
-    say(f"{out}: {trained.validation} on {trained.validation.tests:,} tests; see {out / 'card.md'}")
+    say(f"saved {out}: {trained.validation} on {trained.validation.tests:,} tests; see {out / 'card.md'}")
     for name, passed in trained.gates.items():
-        say(f"{'passed' if passed else 'NOT passed'}: {name}")
+        say(f"{'passed' if passed else 'FAILED'}: {name}")

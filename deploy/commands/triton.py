@@ -1,4 +1,4 @@
-"""`ouzel triton` as it is typed. What it needs is imported when it runs."""
+"""`ouzel triton`."""
 
 import os
 import signal
@@ -7,42 +7,69 @@ from pathlib import Path
 
 import click
 
+from deploy.commands.options import WORK
 from deploy.commands.parameters import InFile, OutFile, OutFolder
 from deploy.local.progress import told_by_bars
 from deploy.local.terminal import say
 
 PORT = click.IntRange(1, 65_535)
 FILE = InFile()
-WORK = Path(".ouzel")
+REPOSITORY = WORK / "models" / "repository"
 
 
 @click.group()
 def triton() -> None:
-    """Build the model that scores lists, and serve it with the tritonserver of the nvidia-pytriton package."""
-
-
-REPOSITORY = WORK / "models" / "repository"
+    """Build the ranking model and serve it with tritonserver."""
 
 
 @triton.command("build")
 @click.option(
-    "--repository", type=OutFolder(), default=REPOSITORY, show_default=True, help="The model repository to write."
+    "--repository",
+    metavar="FOLDER",
+    type=OutFolder(),
+    default=REPOSITORY,
+    show_default=True,
+    help="Model repository to write.",
 )
-@click.option("--source", default="smollm2", show_default=True, help="smollm2, a folder of a model, or a hub name.")
+@click.option(
+    "--source",
+    metavar="MODEL",
+    default="smollm2",
+    show_default=True,
+    help="Language model: smollm2, a folder, or a name on the Hugging Face hub.",
+)
 @click.option(
     "--strategy",
     type=click.Choice(["item_tokens", "full_text"]),
-    help="What the model reads: a token an item, or all words. [default: item_tokens, for another --source full_text]",
-)
-@click.option("--adapter", help="Of item tokens: the folder that `ouzel train` wrote. [default: the one for smollm2]")
-@click.option("--quantization", type=click.Choice(["none", "int8"]), help="Of weights. [default: none]")
-@click.option(
-    "--dtype", type=click.Choice(["auto", "bf16", "fp32"]), help="Number format. [default: auto, the faster one there]"
+    show_default="item_tokens; full_text with another --source",
+    help="What the model reads: one learned token per item, or its full text.",
 )
 @click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads of one pass. [default: the cores that are there, up to 8]"
+    "--adapter",
+    metavar="FOLDER",
+    show_default="the bundled one, for smollm2",
+    help="With item_tokens: an adapter from `ouzel train`.",
 )
-@click.option("--readings", help='Where readings of items are kept, "" for nowhere. [default: beside the repository]')
+@click.option("--quantization", type=click.Choice(["none", "int8"]), show_default="none", help="Weight quantization.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "bf16", "fp32"]),
+    show_default="auto: the faster one on this machine",
+    help="Number format.",
+)
+@click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    show_default="number of cores, at most 8",
+    help="CPU threads per pass.",
+)
+@click.option(
+    "--readings",
+    metavar="FOLDER",
+    show_default="beside the repository",
+    help='Folder for cached item readings; "" disables the cache.',
+)
 def triton_build(
     repository: Path,
     source: str,
@@ -53,13 +80,16 @@ def triton_build(
     threads: int | None,
     readings: str | None,
 ) -> None:
-    """Convert the weights and write the model repository. What is there already is kept."""
+    """Convert the weights and write the model repository.
+
+    Reuses everything that is up to date.
+    """
     from inference.settings import ModelSettings
     from inference.transformer.weights import SMOLLM2
     from inference.triton.repository import build
 
     if strategy is None and adapter is None and source != SMOLLM2:
-        strategy = "full_text"  # the adapter that comes along is for the model that comes along
+        strategy = "full_text"  # the bundled adapter fits only the bundled model
     named = {
         "strategy": strategy,
         "adapter": adapter,
@@ -72,47 +102,52 @@ def triton_build(
         chosen["readings"] = str(Path(readings).resolve()) if readings else ""
     with told_by_bars() as progress:
         build(repository, ModelSettings.make(**chosen), progress)
-    say(f"{repository} is ready; serve it with `ouzel triton serve`")
+    say(f"built {repository}; serve it with `ouzel triton serve`")
 
 
 @triton.command("serve")
 @click.option(
     "--repository",
+    metavar="FOLDER",
     type=click.Path(path_type=Path),
     default=REPOSITORY,
     show_default=True,
-    help="The model repository.",
+    help="Model repository to serve.",
 )
-@click.option("--grpc-port", type=PORT, help="Port for workers. [default: a free one]")
-@click.option("--http-port", type=PORT, help="Port for health checks over HTTP. [default: HTTP is off]")
-@click.option("--metrics-port", type=PORT, help="Port for Prometheus. [default: a free one]")
-@click.option("--tls-cert", type=FILE, help="Encrypt gRPC: the certificate with its chain, in PEM.")
-@click.option("--tls-key", type=FILE, help="Its key, in PEM.")
-@click.option("--tls-client-ca", type=FILE, help="Ask workers for a certificate of these authorities.")
+@click.option("--grpc-port", metavar="PORT", type=PORT, show_default="a free port", help="gRPC port for workers.")
+@click.option("--http-port", metavar="PORT", type=PORT, show_default="none", help="HTTP port for health checks.")
+@click.option(
+    "--metrics-port", metavar="PORT", type=PORT, show_default="a free port", help="Port for Prometheus metrics."
+)
+@click.option("--tls-cert", type=FILE, help="Encrypt gRPC with this PEM certificate chain.")
+@click.option("--tls-key", type=FILE, help="Private key of --tls-cert, in PEM.")
+@click.option("--tls-client-ca", type=FILE, help="Require client certificates from this authority (mutual TLS).")
 @click.option(
     "--model-control/--no-model-control",
     show_default=True,
-    help="Let clients that have the key load and unload models, which is to run code. Without, nobody can.",
+    help="Let clients with the control key load and unload models, which means running code.",
 )
 @click.option(
     "--control-key",
+    metavar="FILE",
     type=OutFile(make_folder=True),
     default=WORK / "triton-control.key",
     show_default=True,
-    help="With --model-control: the file of the key, made if it is missing. OUZEL_TRITON_CONTROL_KEY goes before it.",
+    help="With --model-control: the key file, created if missing. OUZEL_TRITON_CONTROL_KEY overrides it.",
 )
 @click.option(
     "--restart/--no-restart",
     default=True,
     show_default=True,
-    help="Start the server again when it ends by itself, after a pause that grows to a minute.",
+    help="Restart tritonserver when it exits, after a pause that grows to a minute.",
 )
 @click.option(
     "--log",
+    metavar="FILE",
     type=OutFile(make_folder=True),
     default=WORK / "triton.log",
     show_default=True,
-    help="Where the server's log goes.",
+    help="Log file of tritonserver.",
 )
 def triton_serve(
     repository: Path,
@@ -127,7 +162,10 @@ def triton_serve(
     restart: bool,
     log: Path,
 ) -> None:
-    """Serve the built model on loopback until SIGTERM or Ctrl-C."""
+    """Serve the model on 127.0.0.1 until SIGTERM or Ctrl-C.
+
+    Needs the nvidia-pytriton package, which brings tritonserver.
+    """
     from deploy.local.processes import guard, release
     from inference.triton import server
     from inference.triton.control import VARIABLE, find_key
@@ -135,7 +173,7 @@ def triton_serve(
     from inference.triton.supervision import serve
 
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
-        raise click.UsageError("--tls-cert and --tls-key go together, and --tls-client-ca with them")
+        raise click.UsageError("--tls-cert and --tls-key need each other, and --tls-client-ca needs both")
     tls = None if tls_cert is None or tls_key is None else server.ServerTls(tls_cert, tls_key, tls_client_ca)
     key = find_key(control_key, os.environ) if model_control else None
     grpc, metrics = free_ports(2)
@@ -163,8 +201,8 @@ def triton_serve(
         http = f"  http {ready.http}" if ready.http else ""
         say(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
         if key is not None:
-            say(f"clients with the key can swap its model ({VARIABLE}, else {control_key})")
-        say(f"workers find it by OUZEL_TRITON={ready.grpc}; Ctrl-C stops it")
+            say(f"clients with the control key ({VARIABLE}, else {control_key}) can replace the model")
+        say(f"ready: start workers with OUZEL_TRITON={ready.grpc}; stop with Ctrl-C")
 
     serve(
         start,

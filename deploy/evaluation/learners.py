@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 
 from inference.progress import Progress
-from inference.settings import ModelSettings
+from inference.settings import ModelSettings, readings_of
 from inference.training.learner import Base, Learner, Part
 from inference.training.walk_forward import Pace
 from inference.transformer.weights import convert
-from inference.triton.repository import readings_of, weights_of
+from inference.triton.repository import weights_of
 from schemas.items import Item
 from streams.items.catalogue import Catalogue
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from deploy.commands.parameters import unreadable
 from deploy.errors import BadSource
 from deploy.files.decompression import COMPRESSIONS, opened
 from deploy.files.vocabulary import KINDS, known_column, plain
+from deploy.local.paths import unreadable
 
 SAMPLE = 256 * 1024
 SAMPLE_LINES = 200

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from inference.errors import RequestRefused
 from inference.settings import ModelSettings
 from inference.transformer.packing import Prompt
-from inference.transformer.tokenizer import Tokens
+from inference.transformer.tokenizer import Tokens, clean
 from schemas.scoring import Past, ScoreRequest
 
 VERSION = "p2"
@@ -35,11 +35,6 @@ _MAX_LABEL_TOKENS = 8
 _MAX_LABEL_CHARACTERS = 64
 _CHARACTERS_A_TOKEN = 24
 """Text beyond this many characters per allowed token is cut before tokenization."""
-
-
-def clean(text: str) -> str:
-    """`text` on one line: each run of white space and unprintable characters becomes one space."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def window(history: Sequence[Past], limit: int) -> Sequence[Past]:

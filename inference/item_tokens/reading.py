@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from inference.full_text.prompt import clean
 from inference.item_tokens.trunk import cut, states
 from inference.progress import Count, uncounted
-from inference.transformer.tokenizer import Tokens
+from inference.transformer.tokenizer import Tokens, clean
 
 VERSION = "r1"
 """Part of every version that depends on readings."""

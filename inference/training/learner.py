@@ -49,7 +49,7 @@ class Base:
     item reader.
 
     `chosen` has the number format and threads for training. `kept` is the folder of the reading store, shared between
-    runs (`inference.triton.repository.readings_of`).
+    runs (`inference.settings.readings_of`).
     """
 
     def __init__(self, weights: Path, kept: Path | None, settings: ModelSettings) -> None:

@@ -9,6 +9,11 @@ from tokenizers import Tokenizer
 from inference.errors import WeightsError
 
 
+def clean(text: str) -> str:
+    """`text` on one line: runs of white space and everything unprintable become one space."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 class Tokens(Protocol):
     """The tokenizer interface that prompts need."""
 

@@ -17,11 +17,10 @@ from inference import wire
 from inference.backlog import Backlog
 from inference.engines import load_engine
 from inference.errors import RequestRefused, TooManyWait
-from inference.settings import ModelSettings
+from inference.settings import SETTINGS, WEIGHTS, ModelSettings
 from inference.shared import SharedEngine, Stopped
 from inference.triton import region, tensors
 from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric
-from inference.triton.repository import SETTINGS, WEIGHTS
 from schemas.scoring import Candidate, ScoreRequest
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL

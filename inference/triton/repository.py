@@ -13,13 +13,9 @@ from pathlib import Path
 
 from inference import wire
 from inference.progress import Progress, silent
-from inference.settings import ModelSettings, Strategy
+from inference.settings import ADAPTER, SETTINGS, WEIGHTS, ModelSettings, Strategy
 from inference.transformer.weights import convert
 from inference.triton.server import MODEL
-
-SETTINGS = "settings.json"
-WEIGHTS = "weights"
-ADAPTER = "adapter"
 
 _MODEL_PY = '''"""Made by `ouzel triton build`. The model itself is inference.triton.model."""
 
@@ -72,11 +68,6 @@ def weights_of(repository: Path, version: int = 1) -> Path:
 def settings_of(repository: Path, version: int = 1) -> ModelSettings:
     """The settings that a repository was built with. Raises `SettingsError`."""
     return ModelSettings.read(repository / MODEL / str(version) / SETTINGS)
-
-
-def readings_of(repository: Path, settings: ModelSettings) -> Path | None:
-    """The folder in which readings of items are kept, by servers, training and evaluation alike; None for no folder."""
-    return repository / settings.readings if settings.readings else None
 
 
 def config_pbtxt(settings: ModelSettings) -> str:

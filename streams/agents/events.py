@@ -14,7 +14,6 @@ import logging
 import math
 from bisect import bisect_right
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -32,10 +31,9 @@ from streams.kafka.publisher import Output
 from streams.kafka.recreated_topics import Rebased, start_at
 from streams.privacy.pseudonyms import fingerprint
 from streams.retry import Pauses, retry
-from streams.settings import Settings
 from streams.state.expiry import Sweep
 from streams.state.partition import PartitionState
-from streams.state.store import open_store
+from streams.state.store import folder_of, open_store
 
 log = logging.getLogger(__name__)
 
@@ -357,7 +355,3 @@ class Lane:
 
 def _offset(record: Any) -> int:
     return int(record.offset)
-
-
-def folder_of(settings: Settings, partition: int) -> Path:
-    return settings.state.dir / settings.kafka.app_id / f"{CONTEXTS.name}-{partition}"

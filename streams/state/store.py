@@ -32,8 +32,10 @@ from rocksdict import (
     WriteBatch,
 )
 
+from schemas.topics import CONTEXTS
 from streams.errors import StoreFailed
 from streams.private import private_folder
+from streams.settings import Settings
 from streams.state.rocksdb_manifest import whole
 
 log = logging.getLogger(__name__)
@@ -248,6 +250,11 @@ def _rocks(folder: Path, options: Options) -> Rdict:
     # can hold one, in a cycle that Python would collect much later.
     gc.collect()
     return Rdict(str(folder), options)
+
+
+def folder_of(settings: Settings, partition: int) -> Path:
+    """The folder of a partition's store."""
+    return settings.state.dir / settings.kafka.app_id / f"{CONTEXTS.name}-{partition}"
 
 
 def open_store(folder: Path, block_cache_mb: int) -> Store:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import cli
-from deploy.commands.broker_options import MAIN_SETTINGS
+from deploy.commands.options import MAIN_SETTINGS
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
 from streams.settings import variable
@@ -98,10 +98,10 @@ def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], s
 )
 def test_the_help_shows_the_brokers_that_would_be_asked(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OUZEL_BROKERS", raising=False)
-    assert "[default: 127.0.0.1:9092]" in " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
+    assert "default: 127.0.0.1:9092]" in " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
     monkeypatch.setenv("OUZEL_BROKERS", "broker.example:9093")
     told = " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
-    assert "[default: broker.example:9093]" in told
+    assert "default: broker.example:9093]" in told
     assert "127.0.0.1:9092" not in told
 
 
@@ -142,7 +142,7 @@ def test_files_go_in_and_topics_come_out(broker: Broker, tmp_path: Path) -> None
     files = ("--events", str(tmp_path / "events.csv"), "--items", str(tmp_path / "items.csv"))
     sent = ouzel("replay", "--brokers", broker.bootstrap, *files, *columns)
     assert sent.returncode == 0, sent.stderr
-    assert "2 items, 0 events as past, 3 live" in sent.stdout
+    assert "sent 2 items, 0 past events and 3 live events" in sent.stdout
     assert "rejected, 1: no item in the column 'what' (--item-column), first in row 4" in sent.stdout
 
     items = ouzel("read", "items", "--brokers", broker.bootstrap, "--key", "heat")

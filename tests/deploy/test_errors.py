@@ -1,4 +1,4 @@
-"""Every expected failure is one sentence, and a fault in the code is one too."""
+"""Every expected failure is one sentence, and so is a bug."""
 
 from pathlib import Path
 
@@ -54,6 +54,6 @@ def test_bug_is_reported_in_one_line_with_a_log(
     with pytest.raises(SystemExit, match="1"):
         cli.main()
     told = capsys.readouterr().err
-    assert told.startswith("ouzel: KeyError: this is a fault in Ouzel; please report it with ")
+    assert told.startswith("ouzel: KeyError: this is a bug in Ouzel. Please report it with ")
     assert told.count("\n") == 1
     assert "KeyError: '[red]'" in (tmp_path / "fault.log").read_text()

@@ -251,13 +251,13 @@ def made(kind: str, folder: Path) -> Path:
     ("kind", "says"),
     [
         ("folder", "is a folder"),
-        ("pipe", "is a pipe, a socket or a device"),
-        ("socket", "is a pipe, a socket or a device"),
+        ("pipe", "is a pipe, socket or device"),
+        ("socket", "is a pipe, socket or device"),
         ("loop", "cannot be opened: Too many"),
         ("nowhere", "cannot be opened: No such file"),
         ("n" * 300, "cannot be opened: File name too long"),
         ("zero\0byte", "cannot be opened: .*embedded null"),
-        ("/dev/zero", "is a pipe, a socket or a device"),
+        ("/dev/zero", "is a pipe, socket or device"),
     ],
 )
 def test_special_file_is_refused_before_it_is_opened(
@@ -332,5 +332,5 @@ def test_memory_is_bounded_for_files_of_any_unpacked_size(tmp_path: Path, name: 
     said, peak = done.stdout, int(done.stderr.splitlines()[-1])
     assert peak < 256 * 1024, f"{peak // 1024} MiB: {said[-300:]}"
     assert done.returncode in {0, 1}
-    assert "fault in Ouzel" not in said
+    assert "bug in Ouzel" not in said
     assert "Traceback" not in said

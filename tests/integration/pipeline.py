@@ -7,7 +7,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,7 +20,7 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.topics import ITEMS, Topic
-from streams.settings import Settings, throwaway, to_environment
+from streams.settings import Settings, throwaway, to_environment, values_of
 from tests.support.patience import PATIENCE
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -59,16 +59,22 @@ class Pipeline:
         await create(self.broker.bootstrap)
         await self.send(ITEMS, ((item.id, encode(item)) for item in items))
 
-    def start(self) -> Child:
-        """Start the worker and wait until it is ready."""
+    def begin(self, **settings: Any) -> Child:
+        """Start the worker without waiting for it. `settings` override those of the pipeline from here on."""
+        self.settings = Settings.make(**{**values_of(self.settings), **settings})
         self.worker = Child(
             "The worker",
             [sys.executable, "-m", "deploy.cli", "worker"],
             log=self.folder / "worker.log",
             env=to_environment(self.settings),
         )
-        self.worker.wait_ready(lambda: self.page("/readyz") == "ready\n", READY_SECONDS)
         return self.worker
+
+    def start(self) -> Child:
+        """Start the worker and wait until it is ready."""
+        worker = self.begin()
+        worker.wait_ready(lambda: self.page("/readyz") == "ready\n", READY_SECONDS)
+        return worker
 
     def page(self, path: str) -> str:
         """The body of one of the worker's own pages."""

@@ -177,7 +177,7 @@ def check(ended: dict[str, Ended], *says: str, within: float = TIMEOUT) -> None:
     for name, one in ended.items():
         assert one.code == 1, f"`ouzel {name}` ended with {one.code}: {one.line or one.out}"
         assert one.line.startswith("ouzel: "), one.line
-        assert "fault in Ouzel" not in one.line
+        assert "bug in Ouzel" not in one.line
         assert one.seconds < within + GRACE, f"`ouzel {name}` took {one.seconds:.0f} s"
         for part in says:
             assert part in one.line, f"`ouzel {name}`: {one.line}"

@@ -58,7 +58,7 @@ async def test_the_files_make_lists(own_broker: Broker, tmp_path: Path) -> None:
     with Pipeline(own_broker, tmp_path, triton="") as path:
         await path.prepare()
         path.start()
-        assert "16 items, 54 events as past, 54 live" in run(send.split(), own_broker.bootstrap)
+        assert "sent 16 items, 54 past events and 54 live events" in run(send.split(), own_broker.bootstrap)
         await path.read(RECOMMENDATIONS, Recommendation, lambda out: any(each.user == "user-3" for each in out))
         assert '"user":"user-3"' in run(read.split(), own_broker.bootstrap)
 

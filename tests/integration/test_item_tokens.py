@@ -14,7 +14,7 @@ from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS
 from tests.integration.pipeline import Pipeline, click, films, metric
 from tests.support.patience import PATIENCE
 
-pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.alone]
 
 CATALOGUE = films()
 NEW = films(len(CATALOGUE) + 1)[-1]

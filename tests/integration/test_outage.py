@@ -14,7 +14,7 @@ from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
 from tests.integration.pipeline import Pipeline, click, films
 
-pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.alone]
 
 PEOPLE = ("ann", "bob", "cyd")
 OUTAGE = {Degraded.UNAVAILABLE, Degraded.CIRCUIT_OPEN, Degraded.DEADLINE}

@@ -17,7 +17,7 @@ from tests.conftest import start_broker
 from tests.integration.pipeline import Pipeline, click, films
 from tests.support.pages import BEARER, TOKEN, Pages
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.alone]
 
 SECONDS = 6.0
 PER_SECOND = 1_000

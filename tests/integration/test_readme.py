@@ -91,7 +91,7 @@ def test_your_own_events(broker: Broker, tmp_path: Path) -> None:
         log = tmp_path / f"{name}.log"
         return Child(name, words, log=log, env=environment, cwd=ROOT)
 
-    assert "made ouzel.events" in run(create)
+    assert "created ouzel.events" in run(create)
     run(build)
     *commands, last = send.replace("\\\n", "").splitlines()
     with background("Triton", serve) as triton:

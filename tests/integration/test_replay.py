@@ -32,7 +32,7 @@ async def test_a_watched_replay_of_files_shows_and_judges_the_lists(own_broker: 
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: ASYNC221
         assert done.returncode == 0, done.stderr
         assert "Ouzel" in done.stdout
-        assert f"40 items, {PEOPLE * EACH // 2} events as past, {PEOPLE * EACH // 2} live" in done.stdout
+        assert f"40 items, {PEOPLE * EACH // 2} past events and {PEOPLE * EACH // 2} live events" in done.stdout
         figures = json.loads(summary.read_text())
     assert figures["events"] == PEOPLE * EACH // 2
     assert figures["dead_letters"] == 0

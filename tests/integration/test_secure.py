@@ -18,7 +18,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from deploy.local.processes import Child
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
 from streams.secret import Secret
@@ -85,7 +84,7 @@ async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, 
         (tmp_path / "events.csv").write_text(EVENTS.replace("ann", f"ann-{way}"))
         files = ["--items", str(tmp_path / "items.csv"), "--events", str(tmp_path / "events.csv")]
         sent = ouzel(pipeline, "replay", *files)
-        assert "3 items, 0 events as past, 2 live" in sent.stdout, sent.stdout + sent.stderr
+        assert "3 items, 0 past events and 2 live events" in sent.stdout, sent.stdout + sent.stderr
 
         def lists() -> list[dict[str, Any]]:
             told = ouzel(pipeline, "read", RECOMMENDATIONS.name, "--key", f"ann-{way}")
@@ -169,13 +168,7 @@ async def test_the_clients_log_at_its_most_talkative_says_no_password(
 async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
     with pipeline_of(secure, tmp_path) as pipeline:
         given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
-        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **given})
-        pipeline.worker = Child(
-            "The worker",
-            [sys.executable, "-m", "deploy.cli", "worker"],
-            log=tmp_path / "worker.log",
-            env=to_environment(pipeline.settings),
-        )
+        pipeline.begin(**given)
         await asyncio.to_thread(wait, lambda: "uthentication" in pipeline.log(), "a refusal")
         pipeline.stop()
         assert "not-the-password" not in (tmp_path / "worker.log").read_text()

@@ -87,6 +87,7 @@ def test_shares_of_answers_are_computed() -> None:
     assert value_at([], 0.5) == float("inf")
 
 
+@pytest.mark.alone
 @pytest.mark.kafka
 async def test_small_catch_up_run_completes() -> None:
     asked = argparse.Namespace(broker="embedded", people=20, past=10, waiting=400)

@@ -47,7 +47,7 @@ def test_where_results_go_is_checked_first(command: tuple[str, ...], folder: boo
 @pytest.mark.parametrize("command", ["evaluate", "replay", "demo"])
 def test_a_folder_that_is_missing_is_named(command: str, tmp_path: Path) -> None:
     told = refused(command, "--json", "missing/folder/x.json")
-    assert "there is no folder missing/folder; make it, or name a file elsewhere" in told
+    assert "the folder missing/folder does not exist; create it or name a file elsewhere" in told
     assert not (tmp_path / "missing").exists()
 
 
@@ -56,10 +56,10 @@ def test_what_may_not_be_written_to_is_refused(
     kind: click.ParamType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(click.BadParameter, match="may not be written to; change its permissions"):
+    with pytest.raises(click.BadParameter, match="is not writable; change its permissions"):
         kind.convert(str(tmp_path / "x"), None, None)
     (tmp_path / "y").write_text("")
-    with pytest.raises(click.BadParameter, match=r"may not be written to|is a file"):
+    with pytest.raises(click.BadParameter, match=r"is not writable|is a file"):
         kind.convert(str(tmp_path / "y"), None, None)
 
 

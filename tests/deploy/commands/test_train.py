@@ -44,7 +44,7 @@ def test_what_was_stopped_says_how_to_go_on(run: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Trainer, "learn", stopped)
     result = run()
     assert result.exit_code == 130
-    assert "--resume goes on" in result.output
+    assert "--resume to continue" in result.output
     assert (tmp_path / "mine.training").exists()
     assert run("--resume").exit_code == 0
     assert len(calls) == 3  # the first epoch is not done again
@@ -55,7 +55,7 @@ def test_what_was_stopped_says_how_to_go_on(run: Any, monkeypatch: pytest.Monkey
     ("options", "message"),
     [
         (["--feedback", __file__], "--feedback needs --items"),
-        (["--feedback", __file__, "--items", __file__, "--events", __file__], "takes the place of --events"),
+        (["--feedback", __file__, "--items", __file__, "--events", __file__], "replaces --events"),
         (["--items", __file__], "--items needs --events"),
     ],
 )

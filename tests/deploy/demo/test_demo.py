@@ -14,7 +14,13 @@ import pytest
 
 from tests.support import parts
 
-pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.timeout(2_400)]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.triton,
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.timeout(2_400),
+]
 
 PATIENCE = 1_200.0
 """Seconds for a demo to get anywhere on a slow machine; the model may have to be built."""

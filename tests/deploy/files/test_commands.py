@@ -71,7 +71,7 @@ def test_file_without_likes_ends_the_command_with_the_reason(tmp_path: Path, com
     [
         ("--rating-max", "0", "--rating-max"),
         ("--map-kind", "buy=nonsense", "--map-kind takes WORD=KIND"),
-        ("--time-zone", "Mars/Base", "--time-zone Mars/Base is not known"),
+        ("--time-zone", "Mars/Base", "--time-zone Mars/Base is unknown"),
         ("--scene", "", "--scene takes 1 to 32 characters"),
     ],
 )

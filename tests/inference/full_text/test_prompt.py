@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from inference.errors import RequestRefused, WeightsError
-from inference.full_text.prompt import MAX_STEERS, PromptWriter, clean, window
+from inference.full_text.prompt import MAX_STEERS, PromptWriter, window
 from inference.settings import ModelSettings
 from inference.transformer.packing import common_length
-from inference.transformer.tokenizer import FileTokens
+from inference.transformer.tokenizer import FileTokens, clean
 from schemas.scoring import Past
 from tests.support.tiny_model import ByteTokens, request
 

@@ -72,6 +72,7 @@ def test_real_products_are_timed() -> None:
     assert all(0 < took < 60_000 for took in timings(64, 96, 1).values())
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_fp32_is_chosen_where_bf16_is_emulated(weights: Path) -> None:
     """With real sizes, in a process that sees an AVX2 processor."""

@@ -138,7 +138,7 @@ def test_the_command_makes_a_key_and_tells_it_nobody(tmp_path: Path) -> None:
     with out.open("w") as output:
         serving = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[3])
     try:
-        until(lambda: "workers find it by" in out.read_text() or serving.poll() is not None)
+        until(lambda: "start workers with OUZEL_TRITON" in out.read_text() or serving.poll() is not None)
         key = file.read_text()
         add_version(repository, 2)
         with InferenceServerClient(f"127.0.0.1:{grpc}") as client:

@@ -55,6 +55,7 @@ def refused(running: server.TritonServer) -> int:
     return int(found[1])
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.triton
 async def test_those_beyond_its_room_are_refused_and_lists_are_answered(crowded: server.TritonServer) -> None:
@@ -79,6 +80,7 @@ async def test_those_beyond_its_room_are_refused_and_lists_are_answered(crowded:
     assert refused(crowded) - before == len(errors)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.triton
 async def test_a_flood_takes_the_room_of_no_list(crowded: server.TritonServer) -> None:

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from inference.item_tokens.adapter import Adapter, load, locate, save
 from inference.scorers.in_process import InProcessScorer
 from inference.scorers.triton import TritonScorer
+from inference.settings import readings_of
 from inference.transformer.attention import IMPLEMENTATION
 from inference.transformer.weights import load_model, name_of
 from inference.triton import server
-from inference.triton.repository import build, readings_of, settings_of, weights_of
+from inference.triton.repository import build, settings_of, weights_of
 from schemas.scoring import MAX_DESCRIBED, Candidate, InvalidAnswer, ItemVectors, Past, ScoreRequest
 from tests.inference.conftest import SETTINGS
 

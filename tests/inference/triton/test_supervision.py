@@ -183,7 +183,7 @@ def test_a_server_that_is_killed_is_served_again_and_counted(tmp_path: Path) -> 
 
 
 def served(out: Path, times: int) -> Callable[[], bool]:
-    return lambda: out.read_text().count("workers find it by") == times
+    return lambda: out.read_text().count("start workers with OUZEL_TRITON") == times
 
 
 def restarts(port: int) -> int:

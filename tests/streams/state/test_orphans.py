@@ -4,10 +4,9 @@ import os
 import time
 from pathlib import Path
 
-from streams.agents.events import folder_of
 from streams.settings import Settings
 from streams.state.orphans import set_aside
-from streams.state.store import Store
+from streams.state.store import Store, folder_of
 
 
 def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> None:
