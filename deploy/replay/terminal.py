@@ -89,7 +89,7 @@ class View:
 
     def _person(self, room: int) -> RenderableType:
         person = self._show.board.followed
-        title = "one person, live"
+        title = "one user, live"
         inside: RenderableType = Text("waiting for the first person with a list ..." + "\n" * room, style=QUIET)
         if person is not None and person.latest is not None:
             title += f", after {person.liked:,} likes"
