@@ -36,14 +36,14 @@ def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
     [
         (
             TopicState("ouzel.events", 3, "delete", False),
-            r"has 3 partitions and 4 were asked for\. .*--events-partitions 3",
+            r"has 3 partitions, but 4 were requested\. .*--events-partitions 3",
         ),
         (
             TopicState("ouzel.items", 5, "compact", False),
-            r"has 5 partitions and 4 were asked for\. .*--items-partitions 5",
+            r"has 5 partitions, but 4 were requested\. .*--items-partitions 5",
         ),
-        (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact and needs delete"),
-        (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete and needs compact"),
+        (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact but needs delete"),
+        (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete but needs compact"),
     ],
 )
 def test_topics_that_differ_are_named_with_the_next_step(state: TopicState, complaint: str) -> None:
