@@ -78,7 +78,7 @@ def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("read", "nonsense"), "there is no topic nonsense to read"),
+        (("read", "nonsense"), "there is no topic nonsense. Readable topics: "),
         (("read", "events", "--brokers", "127.0.0.1:1"), "no broker answers at 127.0.0.1:1"),
         (("replay", "--brokers", "127.0.0.1:1"), "there is nothing to replay"),
         (("triton", "serve", "--repository", "nowhere"), "run `ouzel triton build`"),

@@ -209,7 +209,7 @@ def test_a_tritonserver_that_is_killed_amid_the_lists_is_named_and_lists_go_on(s
     assert run.process.wait(PATIENCE) == 0
     figures = json.loads((run.folder / "summary.json").read_text())
     assert figures["degraded_by_reason"]["unavailable"] > 0
-    assert "came out without the model; tritonserver did not answer" in run.log()
+    assert "were made without the model; tritonserver did not answer" in run.log()
     assert "Traceback" not in run.log()
 
 

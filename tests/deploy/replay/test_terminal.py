@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from deploy.replay.judge import Judge
-from deploy.replay.scoreboard import FOLLOWED_SECONDS, PEOPLE_KEPT, Board, Rate, Times
+from deploy.replay.scoreboard import FOLLOWED_SECONDS, MAX_USERS, Board, Rate, Times
 from deploy.replay.stats import summary, summary_table, why_without_model
 from deploy.replay.terminal import Show, View, line
 from schemas.dead_letters import DeadLetter
@@ -192,9 +192,9 @@ def test_a_person_is_followed_for_a_while_and_then_the_next_who_does_something()
 
 def test_the_board_forgets_who_was_away_longest() -> None:
     board = Board()
-    for n in range(PEOPLE_KEPT + 10):
+    for n in range(MAX_USERS + 10):
         board.history(rated(f"u{n}", "i1"))
-    assert len(board._people) == PEOPLE_KEPT
+    assert len(board._users) == MAX_USERS
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,11 @@ def test_the_board_forgets_who_was_away_longest() -> None:
     [
         ({}, ""),
         ({"deadline": 2}, ""),
-        ({"deadline": 7, "unavailable": 1}, "8.0% of the lists came out without the model; the model was too slow"),
-        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: look at tritonserver.log."),
+        (
+            {"deadline": 7, "unavailable": 1},
+            "8.0% of the lists were made without the model; the model missed",
+        ),
+        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: see tritonserver.log."),
     ],
 )
 def test_the_summary_says_why_lists_came_out_without_the_model(reasons: dict[str, int], says: str) -> None:
