@@ -99,7 +99,7 @@ async def test_without_tritonserver_lists_go_on_and_the_view_says_so() -> None:
     assert not task.done()
     task.cancel()
     await asyncio.wait([task])
-    said = "tritonserver was killed by signal 9: lists go on without the model"
+    said = "tritonserver was killed by signal 9: lists continue without the model"
     assert bench.demo._watch.notes.warning == said
     assert bench.out.getvalue().count(said) == 1
     assert "I last words" in bench.out.getvalue()

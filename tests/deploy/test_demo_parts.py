@@ -103,7 +103,7 @@ def test_a_failure_is_told_before_the_parts_are_ended(
     monkeypatch.setattr(demo, "Demo", Broken)
     out = io.StringIO()
     assert demo.run(demo.Options(work=tmp_path), Console(file=out)) == 1
-    assert out.getvalue() == says + "ending all parts ...\n"
+    assert out.getvalue() == says + "stopping all parts ...\n"
 
 
 def test_lists_begin_when_the_popular_films_are_read_or_after_a_while() -> None:

@@ -201,7 +201,7 @@ def test_a_tritonserver_that_is_killed_amid_the_lists_is_named_and_lists_go_on(s
     run = start("--speed", "2", "--json", "summary.json")
     run.until(lambda: "events 1" in run.log(), PATIENCE)
     os.kill(run.pid("tritonserver"), signal.SIGKILL)
-    said = "tritonserver was killed by signal 9: lists go on without the model"
+    said = "tritonserver was killed by signal 9: lists continue without the model"
     run.until(lambda: said in run.log(), NAMED_SECONDS)
     before = run.log().count("lists ")
     run.until(lambda: run.log().count("lists ") > before + 1, PATIENCE)

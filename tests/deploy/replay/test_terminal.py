@@ -96,7 +96,7 @@ def test_the_picture_says_how_far_the_reading_is_and_what_has_gone_wrong(
     text = "\n".join(drawn(shown, width, height))
     assert "412 of 1,682 films read, about 2 min left" in text
     assert "412 of 1,682 films read, about 2 min left" in line(shown, 42.0, 10.0)
-    shown.notes.warning = "tritonserver was killed by signal 9: lists go on without the model"
+    shown.notes.warning = "tritonserver was killed by signal 9: lists continue without the model"
     lines = drawn(shown, width, height)
     assert any(shown.notes.warning in each for each in lines)
     assert len(lines) <= height
