@@ -29,7 +29,7 @@ def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:
     left.mkdir(parents=True)
     with claimed(tmp_path / "demo") as folder:
         assert list(folder.iterdir()) == []
-        with pytest.raises(DeployError, match="another demo runs"), claimed(tmp_path / "demo"):
+        with pytest.raises(DeployError, match="another demo is running"), claimed(tmp_path / "demo"):
             pass
     with claimed(tmp_path / "demo"):
         pass

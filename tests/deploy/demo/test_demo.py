@@ -133,7 +133,7 @@ def test_the_demo_makes_lists_and_ends_with_its_summary_though_a_worker_stands_s
 ) -> None:
     run = start("--seconds", "10", "--speed", "2", "--json", "summary.json")
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
-    run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
+    run.until(lambda: "model: tritonserver is ready" in run.log(), PATIENCE)
     running = " ".join(sorted(program(pid) for pid in run.children()))
     assert all(part in running for part in ("tansu", "tritonserver", "stub"))
     assert run.with_secret() == []
@@ -187,7 +187,7 @@ def test_a_tritonserver_that_is_killed_before_the_lists_is_named_with_its_last_w
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
     worker = run.having(b"worker")
     os.kill(worker, signal.SIGSTOP)  # so that the reading lasts
-    run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
+    run.until(lambda: "model: tritonserver is ready" in run.log(), PATIENCE)
     os.kill(run.pid("tritonserver"), signal.SIGKILL)
     run.until(lambda: "tritonserver was killed by signal 9. Start again" in run.log(), NAMED_SECONDS)
     os.kill(worker, signal.SIGCONT)

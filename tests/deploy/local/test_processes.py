@@ -130,7 +130,7 @@ def test_a_tail_has_no_tables_and_says_where_nothing_was_written(tmp_path: Path)
     log = tmp_path / "log"
     assert "cannot be read" in tail(log)
     log.write_text("")
-    assert tail(log) == "(it wrote nothing)"
+    assert tail(log) == "(empty)"
     log.write_text("first\n+-----+\n| x   |\n\n" + "y" * 9_000 + "\nlast\n")
     assert tail(log).splitlines()[0] == "first"
     assert tail(log).splitlines()[-1] == "last"
