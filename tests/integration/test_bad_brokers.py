@@ -273,9 +273,7 @@ def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) ->
         ended = asyncio.run(run(broker))
         patient = {"forget": ended.pop("forget")}
         check(ended, f"no broker answers at {broker.bootstrap}")
-        check(
-            patient, f"no broker answers at {broker.bootstrap}", "but reading its receipt failed", within=40
-        )
+        check(patient, f"no broker answers at {broker.bootstrap}", "but reading its receipt failed", within=40)
 
 
 def until_read(bootstrap: str, topic: str, enough: Callable[[list[dict[str, object]]], bool]) -> None:

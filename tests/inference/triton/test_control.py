@@ -190,5 +190,5 @@ def test_a_key_that_could_be_guessed_or_not_be_sent_is_refused_without_being_tol
 
 def test_an_empty_file_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "key").touch()
-    with pytest.raises(SettingsError, match="key holds no key"):
+    with pytest.raises(SettingsError, match="key has no valid key"):
         control.find_key(tmp_path / "key", {})

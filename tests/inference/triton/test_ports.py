@@ -25,5 +25,5 @@ def test_what_is_listened_on_is_not_free(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ports, "NUMBERS", [taken, free])
     with socket.create_server(("127.0.0.1", taken)):
         assert free_ports(1) == [free]
-        with pytest.raises(OSError, match="could not be found"):
+        with pytest.raises(OSError, match="were not found"):
             free_ports(1)
