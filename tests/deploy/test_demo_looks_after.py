@@ -61,7 +61,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-async def test_a_worker_that_ends_is_named_at_once_and_once(live: bool) -> None:
+async def test_worker_that_exits_is_named_at_once_and_once(live: bool) -> None:
     bench = Bench()
     bench.parts.dead = GONE
     bench.demo._live = live
@@ -71,7 +71,7 @@ async def test_a_worker_that_ends_is_named_at_once_and_once(live: bool) -> None:
     assert bench.out.getvalue() == f"ouzel: {GONE}\n"
 
 
-async def test_in_the_live_picture_it_is_named_there() -> None:
+async def test_live_picture_names_the_part_that_exited() -> None:
     bench = Bench(terminal=True)
     bench.parts.dead = GONE
     bench.demo._live = True

@@ -91,7 +91,7 @@ def test_first_worker_leaves(own_broker: Broker, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 @pytest.mark.parametrize("named", [True, False])
-def test_a_worker_with_a_name_of_its_own_restarts_without_stopping_the_other(
+def test_worker_with_a_static_name_restarts_without_stopping_the_other(
     own_broker: Broker, tmp_path: Path, named: bool
 ) -> None:
     """Static membership: it gets its partitions back, and the other serves its own throughout."""
@@ -131,7 +131,7 @@ def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
         assert plane.stop() == 0, plane.log()
 
 
-def test_everybody_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -> None:
+def test_every_user_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -> None:
     """Whoever did something before a kill -9 gets the list that answers it after the restart, if not before."""
     with Plane(own_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
         newest: dict[str, str] = {}

@@ -85,7 +85,7 @@ async def records(pipeline: Pipeline, topic: str) -> list[Any]:
         await consumer.stop()
 
 
-async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
+async def test_user_is_erased_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
     with Pipeline(broker, tmp_path) as pipeline:
         await pipeline.prepare(films())
         start(pipeline)
@@ -145,7 +145,7 @@ async def mentions(pipeline: Pipeline, topic: str) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
-async def test_the_compacted_changelog_holds_no_byte_of_a_forgotten_person(own_broker: Broker, tmp_path: Path) -> None:
+async def test_compacted_changelog_has_no_byte_of_an_erased_user(own_broker: Broker, tmp_path: Path) -> None:
     """With the contract's own settings it is the same, an hour and a day later; here they are milliseconds."""
     with Pipeline(own_broker, tmp_path) as pipeline:
         await pipeline.prepare(films())

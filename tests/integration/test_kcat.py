@@ -26,7 +26,7 @@ def kcat(program: str, broker: Broker, *options: str, stdin: bytes = b"") -> byt
     return subprocess.run(command, input=stdin, check=True, capture_output=True, timeout=60).stdout
 
 
-async def test_json_events_of_a_new_person_make_a_list(broker: Broker, tmp_path: Path) -> None:
+async def test_json_events_of_a_new_user_make_a_list(broker: Broker, tmp_path: Path) -> None:
     program = need_kcat()
     with Pipeline(broker, tmp_path, triton="") as path:
         await path.prepare(films())

@@ -119,7 +119,7 @@ class Shop:
         return msgspec.json.decode(done.stdout, type=ErasureReceipt)
 
 
-def test_whoever_has_the_partition_has_the_model_drop_what_it_kept(own_broker: Broker, tmp_path: Path) -> None:
+def test_owner_of_the_partition_makes_the_model_drop_its_cache(own_broker: Broker, tmp_path: Path) -> None:
     first, restarted, lost, taken_over, plain, stays = people = neighbours(6)
     with Plane(own_broker, tmp_path) as plane:
         shop = Shop(plane, tmp_path / "model")

@@ -128,7 +128,7 @@ def test_added_partitions_are_served_once_the_contexts_have_them_too(kafka: Kafk
         assert metric(bench.text("/metrics"), "ouzel_events_total") == len(PEOPLE)
 
 
-def test_a_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
+def test_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
     kafka: KafkaBroker, tmp_path: Path
 ) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
@@ -209,7 +209,7 @@ def recreate(bench: Bench, *topics: str) -> None:
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["while it was away", "while it ran"])
-def test_a_recreated_topic_is_not_served_until_it_is_told_what_to_do(
+def test_recreated_topic_is_not_served_until_the_operator_decides(
     kafka: KafkaBroker, tmp_path: Path, running: bool
 ) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
@@ -239,7 +239,7 @@ def test_a_recreated_topic_is_not_served_until_it_is_told_what_to_do(
         assert metric(bench.text("/metrics"), "ouzel_events_total") == len(PEOPLE)
 
 
-def test_a_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroker, tmp_path: Path) -> None:
+def test_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroker, tmp_path: Path) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
         bench.start()
@@ -270,7 +270,7 @@ def test_other_topics_that_change_are_taken_as_they_are(kafka: KafkaBroker, tmp_
         bench.until(lambda: metric(bench.text("/metrics"), "ouzel_catalogue_items") == 60, "items of new partitions")
 
 
-def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
+def test_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
     need_kafka()
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
@@ -292,7 +292,7 @@ def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["serving", "starting", "frozen"])
-def test_a_worker_ends_in_time_without_brokers(tmp_path: Path, when: str) -> None:
+def test_worker_ends_in_time_without_brokers(tmp_path: Path, when: str) -> None:
     need_kafka()
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="127.0.0.1:9") as bench:
         asyncio.run(bench.prepare())
@@ -357,7 +357,7 @@ EVERY_TOPIC = tuple(part for each in ALL for part in ("--topic", each.name))
 
 
 @pytest.mark.parametrize("topic", [EVENTS.name, CONTEXTS.name, RECOMMENDATIONS.name, ITEMS.name, DEAD_LETTERS.name, ""])
-def test_a_right_that_is_taken_away_and_given_back(guarded: AuthorizedKafka, tmp_path: Path, topic: str) -> None:
+def test_right_that_is_revoked_and_granted_again(guarded: AuthorizedKafka, tmp_path: Path, topic: str) -> None:
     with guarded_bench(guarded, tmp_path) as bench:
         group = ("--operation", "Read", "--group", bench.settings.kafka.app_id)
         taken = ("--operation", "Read", "--operation", "Write", "--topic", topic) if topic else group

@@ -60,11 +60,11 @@ def test_topics_that_differ_are_named_with_the_next_step(state: TopicState, comp
         TopicState("ouzel.recommendations", 9, "delete", False),
     ],
 )
-def test_topics_that_do_are_used(state: TopicState) -> None:
+def test_topics_that_do_not_differ_are_used(state: TopicState) -> None:
     assert topics.differences([state], 4, 4) == []
 
 
-def test_the_advice_after_partitions_were_added_ends_where_it_says() -> None:
+def test_advice_after_added_partitions_leads_to_topics_without_advice() -> None:
     """Whoever does what is said comes to topics of which nothing is said."""
     counts = dict.fromkeys([topic.name for topic in ALL], 4) | {"ouzel.events": 6, "ouzel.covisits": 5}
     events = 4
@@ -82,7 +82,7 @@ def test_the_advice_after_partitions_were_added_ends_where_it_says() -> None:
     assert (said, events, counts["ouzel.contexts"], counts["ouzel.neighbours"]) == ([], 6, 6, 5)
 
 
-def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:
+def test_killed_broker_restarts_on_its_address(own_broker: Broker) -> None:
     address, pid = own_broker.bootstrap, own_broker.pid
     asyncio.run(topics.create(address))
     own_broker.kill()
@@ -94,7 +94,7 @@ def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:
     assert all(kept) if own_broker.keeps_data else not any(kept)
 
 
-def test_a_folder_without_kafka_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_without_kafka_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
     with pytest.raises(MissingPart, match=f"looked in {tmp_path}.*Set KAFKA_HOME"):
         find_kafka()
