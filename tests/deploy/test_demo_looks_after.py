@@ -94,7 +94,7 @@ async def test_without_tritonserver_lists_go_on_and_the_view_says_so() -> None:
     bench.demo._live = True
     task = asyncio.create_task(bench.look_after())
     async with asyncio.timeout(PATIENCE):
-        while bench.parts.looks < 5:  # noqa: ASYNC110 - what is waited for has no event of its own
+        while bench.parts.looks < 5:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()

@@ -134,8 +134,8 @@ def test_fault_report_is_readable_by_its_user_only(tmp_path: Path, monkeypatch: 
     fault.touch(mode=0o666)
     monkeypatch.setattr(cli, "WORK", tmp_path)
     monkeypatch.setattr(cli, "FAULTS", fault)
-    cli._fault(ValueError("of somebody"))
-    assert "of somebody" in fault.read_text()
+    cli._fault(ValueError("user-4711"))
+    assert "user-4711" in fault.read_text()
     assert stat.S_IMODE(fault.stat().st_mode) == 0o600
 
 

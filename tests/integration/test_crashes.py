@@ -64,9 +64,7 @@ def test_second_worker_joins_and_dies(own_broker: Broker, tmp_path: Path) -> Non
         plane.follow(CONTEXTS.name, 50)
         plane.start("b")
         plane.send(traffic(2, 1_000))
-        plane.wait(
-            lambda: "ready in" in (tmp_path / "b.log").read_text(), "partitions of its own for the second worker"
-        )
+        plane.wait(lambda: "ready in" in (tmp_path / "b.log").read_text(), "partitions for the second worker")
         plane.send(traffic(3, 1_000))
         check(plane)
         plane.send(traffic(4, 1_500))
@@ -132,7 +130,7 @@ def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
 
 
 def test_every_user_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -> None:
-    """Whoever did something before a kill -9 gets the list that answers it after the restart, if not before."""
+    """Every user with an event before a kill -9 gets a list for it after the restart, if not before."""
     with Plane(own_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
         newest: dict[str, str] = {}
         for round_ in range(2):

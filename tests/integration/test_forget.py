@@ -1,5 +1,5 @@
-"""`ouzel forget` on a live pipeline: not a byte of the person is left in the state, on the compacted changelog, or in
-what comes out from then on; and they can come back as somebody new."""
+"""`ouzel forget` on a live pipeline: no byte of the user is left in the state, on the compacted changelog, or in later
+output; and they can come back as a new user."""
 
 import asyncio
 import subprocess

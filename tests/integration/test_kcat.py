@@ -64,11 +64,11 @@ async def test_garbage_becomes_a_dead_letter_with_exactly_its_bytes(broker: Brok
         await path.prepare(films())
         path.start()
         before = time.time_ns() // 1_000_000
-        kcat(program, broker, "-P", "-t", EVENTS.name, "-k", "somebody", stdin=garbage)
+        kcat(program, broker, "-P", "-t", EVENTS.name, "-k", "user-4711", stdin=garbage)
         letters = await path.read(DEAD_LETTERS, DeadLetter, lambda out: any(letter.value == garbage for letter in out))
         letter = next(x for x in letters if x.value == garbage)
         assert letter.code is Refusal.MALFORMED
-        assert letter.key == b"somebody"
+        assert letter.key == b"user-4711"
         assert letter.topic == EVENTS.name
         assert letter.offset >= 0
         assert letter.ts >= before

@@ -62,7 +62,7 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
         assert set(held) == {ALIAS(BOB)}
         assert not holds(tmp_path / "state", "x-" + ALIAS(ANN)[2:])
 
-        # Another key would find nobody: it is not taken.
+        # Another key would match no user: it is refused.
         pipeline.stop()
         pipeline.settings = Settings.make(
             **{**values_of(pipeline.settings), "pseudonym_key": Secret("another key of the test")}

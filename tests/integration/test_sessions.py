@@ -1,5 +1,5 @@
-"""What the model keeps of people is dropped by `ouzel forget`, whoever made their lists: a worker that was killed
-since, one that lost its disk, or another one."""
+"""`ouzel forget` drops the model's cached contexts of the user, no matter which worker made their lists: one that was
+killed since, one that lost its disk, or another one."""
 
 import base64
 import subprocess
@@ -126,7 +126,7 @@ def test_owner_of_the_partition_makes_the_model_drop_its_cache(own_broker: Broke
         shop.start("a")
         sessions = {user: shop.visit(user) for user in people}
         assert shop.kept.sessions == set(sessions.values())
-        # Nobody knows what the model kept before the partition had a secret: it drops everything, once.
+        # The model's cache from before the partition had a secret is unknown: it drops everything, once.
         assert PREFIX not in shop.forget(first).remains
         assert shop.kept.sessions == set()
         others = people[1:]

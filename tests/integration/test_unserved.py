@@ -89,7 +89,7 @@ class Bench(Pipeline):
         asyncio.run(self.read(RECOMMENDATIONS, Recommendation, enough, SECONDS))
 
     def check_log(self, *words: str, most: int = 1) -> None:
-        """The log has a line with these words, at most so many, and no traceback."""
+        """The log has a line with these words, at most this many, and no traceback."""
         lines = [line for line in self.whole_log().splitlines() if all(word in line for word in words)]
         assert 1 <= len(lines) <= most, (words, lines, self.whole_log()[-4000:])
         assert "Traceback" not in self.whole_log(), self.whole_log()[-6000:]

@@ -38,7 +38,7 @@ HELD = "hunter2-hunter2-hunter2"
 
 @dataclass
 class Run:
-    """A demo that was started in a folder of its own, which is where its children are too."""
+    """A demo that was started in a separate folder, which its children share."""
 
     folder: Path
     process: subprocess.Popen[str]

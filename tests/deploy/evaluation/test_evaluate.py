@@ -234,7 +234,7 @@ def test_report_without_tests_or_models_can_still_be_shown(shelf):
 
 @pytest.mark.slow
 def of_one_user(count: int) -> Dataset:
-    """Somebody goes through a shelf in the order in which it stands, and nobody else does anything."""
+    """Only one user acts, and likes the items of a shelf in order."""
     events = tuple(
         Event(id=f"e{n}", user="ann", item=f"i{n}", kind=EventKind.LIKE, ts=1_600_000_000_000 + 60_000 * n)
         for n in range(count)

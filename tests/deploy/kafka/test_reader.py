@@ -1,4 +1,4 @@
-"""`ouzel read` ends where the topic ended, whoever goes on writing to it."""
+"""`ouzel read` ends at the topic's end, even if producers keep writing."""
 
 import asyncio
 from contextlib import suppress

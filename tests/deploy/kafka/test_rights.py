@@ -1,4 +1,4 @@
-"""What is said of topics that are missing, forbidden or served by nobody, from what a broker answers."""
+"""Messages for topics that are missing, forbidden or without a leader, from a broker's answers."""
 
 from types import SimpleNamespace
 from typing import Any

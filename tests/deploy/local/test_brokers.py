@@ -65,7 +65,7 @@ def test_topics_that_do_not_differ_are_used(state: TopicState) -> None:
 
 
 def test_advice_after_added_partitions_leads_to_topics_without_advice() -> None:
-    """Whoever does what is said comes to topics of which nothing is said."""
+    """Following the advice leads to topics that need no advice."""
     counts = dict.fromkeys([topic.name for topic in ALL], 4) | {"ouzel.events": 6, "ouzel.covisits": 5}
     events = 4
     for _ in range(5):

@@ -20,7 +20,7 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 ]
-# Writes its pid and that of a child of its own, then waits.
+# Prints its pid and that of its child, then waits.
 NESTED = [
     sys.executable,
     "-c",

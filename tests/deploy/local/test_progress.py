@@ -1,4 +1,4 @@
-"""Work that takes long says how far it is, also where nobody watches a terminal."""
+"""Long work reports its progress, with or without a terminal."""
 
 import io
 import re

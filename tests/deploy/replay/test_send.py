@@ -37,7 +37,7 @@ def event(number: int, ts: int, user: str = "u") -> Event:
 
 @dataclass
 class Recorder:
-    """A sink that remembers, and a clock that only moves when somebody sleeps."""
+    """A sink that records messages, and a clock that advances only during sleeps."""
 
     sent: list[Event] = field(default_factory=list)
     at: list[float] = field(default_factory=list)

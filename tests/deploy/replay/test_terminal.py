@@ -37,11 +37,11 @@ def busy() -> Show:
     board = Board()
     judge = Judge({"item_knn": MostLiked(), "markov": MostLiked(), "popularity": MostLiked()})
     for n in range(10):
-        event = rated("somebody", f"i{n}")
+        event = rated("user-4711", f"i{n}")
         judge.about_to_send(event)
         board.sent(event, float(n))
         answer = made(
-            "somebody", *[f"i{m}" for m in range(n + 1, n + 9)], degraded=Degraded.DEADLINE if n == 4 else None
+            "user-4711", *[f"i{m}" for m in range(n + 1, n + 9)], degraded=Degraded.DEADLINE if n == 4 else None
         )
         judge.published(answer)
         board.came(answer, n + 0.1)
@@ -82,7 +82,7 @@ def test_picture_shows_all_figures(width: int, height: int) -> None:
         "last-item transitions",
     ):
         assert wanted in text
-    assert "somebody" not in text, "no user id is shown"
+    assert "user-4711" not in text, "no user id is shown"
     assert ("rated 5: Film number 9" in text) == (height == 40), "the latest lists are shown where there is room"
 
 

@@ -1,4 +1,4 @@
-"""A running tritonserver as somebody finds it who may reach its ports, or has an account on its machine."""
+"""A running tritonserver, attacked by a client of its ports and by another user of its machine."""
 
 import json
 import os
@@ -33,7 +33,7 @@ WITHHELD = ("OUZEL_SASL_PASSWORD", "OUZEL_WEB_TOKEN", "OUZEL_PSEUDONYM_KEY", "AW
 SECRETS = {name: f"the {name.lower()} of this test" for name in WITHHELD}
 TUNING = {"ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}
 CONFIG = json.dumps({"backend": "python", "max_batch_size": 0, "input": [], "output": []})
-TITLE, STEER = "A-Title-To-Be-Forgotten", "a-sentence-that-somebody-wrote"
+TITLE, STEER = "A-Title-To-Be-Forgotten", "a-sentence-that-a-user-wrote"
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_shared_memory_is_readable_by_its_owner_only(served: server.TritonServer
 
 def test_processes_have_tuning_variables_and_no_secret(served: server.TritonServer) -> None:
     found = of_group(served.pid)
-    assert len(found) > 1, "the model runs in a process of its own"
+    assert len(found) > 1, "the model runs in a separate process"
     for process in found:
         environment = (process / "environ").read_bytes()
         assert not [value for value in SECRETS.values() if value.encode() in environment]
@@ -246,7 +246,7 @@ def test_shared_memory_is_removed_on_exit_or_at_the_next_start(tmp_path: Path) -
         assert of_second
         assert [path for path in of_second if path.exists()] == []
         server.start(repository, log=tmp_path / "third.log").stop()
-        assert [path for path in of_first if not path.exists()] == [], "it runs, though whoever started it does not"
+        assert [path for path in of_first if not path.exists()] == [], "it is still running, though its parent is dead"
     finally:
         os.killpg(first, signal.SIGKILL)
     until(lambda: not of_group(first))

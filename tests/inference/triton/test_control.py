@@ -1,4 +1,4 @@
-"""Who may swap the model of a running tritonserver: whoever has the key, and nobody else."""
+"""Only a client with the key may swap the model of a running tritonserver."""
 
 import stat
 import subprocess
@@ -24,8 +24,8 @@ from tests.support.patience import PATIENCE, until
 from tests.support.scripted_repository import add_version, scripted
 from tests.support.tiny_model import request
 
-KEY = "a-key-that-nobody-guesses"
-OTHER = "a-key-of-somebody-elses-own"
+KEY = "a-key-that-is-hard-to-guess"
+OTHER = "a-key-of-another-server"
 
 
 @dataclass

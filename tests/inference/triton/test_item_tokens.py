@@ -58,7 +58,7 @@ async def test_packed_scores_are_those_of_one_by_one(scorer: TritonScorer) -> No
     packed = await scorer.score(ASKED, timeout=60)
     assert len(packed.vector) == 129
     for number, film in enumerate(FILMS):
-        # Sessions of their own: nothing kept, nothing packed.
+        # Separate sessions: nothing cached, nothing packed.
         alone = await scorer.score(replace(ASKED, session=200 + number, candidates=(film,)), timeout=60)
         assert alone.scores[0] == pytest.approx(packed.scores[number], abs=TOLERANCE)
         assert alone.vector == pytest.approx(packed.vector, abs=TOLERANCE)
@@ -78,8 +78,8 @@ async def test_context_alone_has_a_vector(scorer: TritonScorer) -> None:
     bare = await scorer.score(replace(ASKED, candidates=()), timeout=60)
     assert bare.scores == ()
     assert bare.vector == pytest.approx(packed.vector, abs=TOLERANCE)
-    nobody = await scorer.score(replace(ASKED, session=9, history=(), candidates=()), timeout=60)
-    assert nobody.vector != pytest.approx(packed.vector, abs=TOLERANCE)
+    empty = await scorer.score(replace(ASKED, session=9, history=(), candidates=()), timeout=60)
+    assert empty.vector != pytest.approx(packed.vector, abs=TOLERANCE)
 
 
 async def test_items_are_described_alike_whatever_their_company(scorer: TritonScorer) -> None:
@@ -148,7 +148,7 @@ def test_metrics_say_which_number_format_and_why(item_token_triton: server.Trito
 
 
 async def described(model: Path, log: Path) -> tuple[list[ItemVectors], dict[str, int]]:
-    """The catalogue's vectors by a server of its own; and when nothing is left to save, how many items were read."""
+    """The catalogue's vectors from a separate server; and, once all are saved, how many items were read."""
     with server.running(model, log=log) as running:
         scorer = TritonScorer(running.grpc)
         try:
@@ -173,7 +173,7 @@ def read_counts(address: str) -> dict[str, int]:
 
 
 def another_adapter(item_token_model: Path, exact_model: Path, target: Path) -> Path:
-    """The same model with another adapter, in a repository of its own that keeps readings where the first does."""
+    """The same model with another adapter, in a separate repository that shares the store of readings."""
     repository, settings = item_token_model, settings_of(item_token_model)
     decoder = load_model(weights_of(exact_model), SETTINGS, IMPLEMENTATION).base_model
     shape = load(locate(settings.adapter)).shape

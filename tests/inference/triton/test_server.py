@@ -30,7 +30,7 @@ async def test_packed_scores_are_those_of_one_by_one(triton: server.TritonServer
     packed = await scorer.score(request(HISTORY, FILMS, session=100), timeout=60)
     grown = await scorer.score(request([*HISTORY, "Fargo (1996)"], FILMS, session=100), timeout=60)
     for number, film in enumerate(FILMS):
-        # Sessions of their own: nothing kept, nothing packed.
+        # Separate sessions: nothing cached, nothing packed.
         alone = await scorer.score(request(HISTORY, [film], session=200 + number), timeout=60)
         assert alone.scores[0] == pytest.approx(packed.scores[number], abs=TOLERANCE)
         alone = await scorer.score(request([*HISTORY, "Fargo (1996)"], [film], session=300 + number), timeout=60)

@@ -1,4 +1,4 @@
-"""A server that ends is started again, after a pause that grows; and it is said."""
+"""A server that exits is restarted with exponential backoff, and each restart is reported."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def test_pauses_double_up_to_a_minute_and_reset_after_a_steady_run() -> None:
 
 
 class Clock(threading.Event):
-    """A clock, and the event of being told to stop, for whoever waits for that: waiting is what passes time."""
+    """A clock and a stop event; waiting for the event advances the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def test_each_exit_is_reported_and_each_server_stopped() -> None:
     bench.serve()
     assert bench.starts == [0, 1, 2, 3, 4]
     assert [each.stops for each in servers if isinstance(each, Fake)] == [1, 1, 1, 1]
-    assert bench.pauses == [1, 2, 4, 1], "a steady run begins them anew, and after the last it was told to stop"
+    assert bench.pauses == [1, 2, 4, 1], "a steady run resets them, and it is stopped after the last"
     assert bench.told[0].splitlines() == [
         "tritonserver was killed by signal 9. The last lines of log:",
         "its last words",

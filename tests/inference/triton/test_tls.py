@@ -20,7 +20,7 @@ ASKED = request(["Heat (1995)"], ["Fargo (1996)", "Toy Story (1995)"])
 
 @dataclass
 class Certificates:
-    """Files in PEM: of the authority, of the server, of a client, and of an authority that nobody trusts."""
+    """PEM files of the authority, the server, a client, and an untrusted authority."""
 
     ca: str
     stranger: str
