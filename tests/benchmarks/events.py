@@ -27,7 +27,7 @@ from schemas.events import Event, EventKind
 from schemas.topics import EVENTS
 from streams.settings import throwaway, to_environment
 from tests.benchmarks.load.pipeline import resident_mib
-from tests.integration.pipeline import metric
+from tests.support.pipeline import metric
 
 WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 LONG_AGO_MS = 1_700_000_000_000

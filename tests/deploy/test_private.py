@@ -23,9 +23,9 @@ from streams.private import private_file, private_folder
 from streams.settings import Settings, to_environment
 from streams.state.store import Store
 from tests.conftest import start_broker
-from tests.integration.pipeline import Pipeline, click, films
 from tests.support.parts import need_kafka
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import Pipeline, click, films
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.kafka.partitions import partitions_of
 from streams.settings import to_environment
-from tests.integration.pipeline import READY_SECONDS, Pipeline, click, films
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import READY_SECONDS, Pipeline, click, films
 from tests.support.plane import contexts_of
 
 WORKER = """

@@ -11,8 +11,8 @@ from inference.triton.server import TritonServer
 from schemas.codec import encode
 from schemas.recommendations import Recommendation, Source
 from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline, click, films, metric
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import Pipeline, click, films, metric
 
 pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.alone]
 

@@ -15,8 +15,8 @@ from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
 from streams.secret import Secret
 from streams.settings import Settings, values_of
-from tests.integration.pipeline import Pipeline, click, films
 from tests.integration.test_forget import ANN, BOB, forget, holds, records, start, until
+from tests.support.pipeline import Pipeline, click, films
 from tests.support.plane import contexts_of
 
 KEY = "a key of the test's own"

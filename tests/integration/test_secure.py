@@ -22,9 +22,9 @@ from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
 from streams.secret import Secret
 from streams.settings import Settings, to_environment, values_of
-from tests.integration.pipeline import Pipeline
 from tests.integration.secure import USER, SecureKafka
 from tests.support.parts import need_kafka
+from tests.support.pipeline import Pipeline
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

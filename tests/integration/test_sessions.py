@@ -20,8 +20,8 @@ from schemas.topics import CONTEXTS, ITEMS, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.privacy.sessions import PREFIX
 from streams.state.records import decode_value
 from streams.state.store import SESSIONS
-from tests.integration.pipeline import click, films
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import click, films
 from tests.support.plane import Plane
 
 pytestmark = pytest.mark.slow

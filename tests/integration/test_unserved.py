@@ -22,10 +22,10 @@ from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
 from streams.settings import Settings, values_of
-from tests.integration.pipeline import Pipeline, films, metric
 from tests.integration.secure import USER, AuthorizedKafka
 from tests.support.parts import need_kafka
 from tests.support.patience import until
+from tests.support.pipeline import Pipeline, films, metric
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from tests.benchmarks.events import WORKER, produce
 from tests.benchmarks.load.pipeline import BROKERS, processor_seconds
 from tests.benchmarks.load.plot import Line, chart
 from tests.benchmarks.load.polling import PAGES, get, waits
-from tests.integration.pipeline import metric
+from tests.support.pipeline import metric
 
 ITEMS = 2_000
 PATIENCE_SECONDS = 3_600.0
