@@ -3,9 +3,7 @@
 import asyncio
 import random
 import shutil
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +13,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, decode_event, encode
 from schemas.dead_letters import DeadLetter
@@ -28,12 +25,11 @@ from streams.fold.context import EMPTY, Context, fold, is_repeat
 from streams.fold.marking import UNKEYED, Marking
 from streams.kafka.fetcher import Reader
 from streams.kafka.partitions import partitions_of
-from streams.settings import throwaway, to_environment
+from streams.settings import throwaway
 from streams.state.records import decode_value
 from streams.state.store import CONTEXT, ITEM_SECRET, header
 from tests.support.patience import PATIENCE
-
-WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
+from tests.support.workers import WITHOUT_MODEL, Worker
 
 NOW_MS = 1_700_000_000_000
 """When every event happened: long ago, so that none makes a list, and at once, so that no count decays."""
@@ -92,26 +88,25 @@ class Plane:
         self.bootstrap = broker.bootstrap
         self.folder = folder
         self.settings = {"app_id": "plane", **settings}
-        self.workers: dict[str, Child] = {}
-        self.ports: dict[str, int] = {}
+        self.workers: dict[str, Worker] = {}
+        """By name, the ended ones included."""
         asyncio.run(create(self.bootstrap))
 
-    def start(self, name: str = "a", *, command: Sequence[str] = WORKER, **more: object) -> None:
-        self.ports[name] = free_ports(1)[0]
-        settings = throwaway(
-            self.bootstrap, state_dir=self.state_of(name), web_port=self.ports[name], **{**self.settings, **more}
-        )
-        self.workers[name] = Child(
-            f"Worker {name}", command, log=self.folder / f"{name}.log", env=to_environment(settings)
-        )
+    def start(self, name: str = "a", *, command: Sequence[str] = WITHOUT_MODEL, **more: object) -> Worker:
+        """Start a worker without waiting for it."""
+        given = {**self.settings, **more}
+        settings = throwaway(self.bootstrap, state_dir=self.state_of(name), web_port=free_ports(1)[0], **given)
+        log = self.folder / f"{name}.log"
+        self.workers[name] = Worker(settings, log, name=f"Worker {name}", command=command)
+        return self.workers[name]
 
     def kill(self, name: str = "a") -> None:
         """End it as a crash would."""
-        self.workers.pop(name).kill()
+        self.workers[name].kill()
 
     def stop(self, name: str = "a") -> int:
         """End it as an operator would; its exit status."""
-        return self.workers.pop(name).stop(grace=30.0)
+        return self.workers[name].stop(grace=30.0)
 
     def state_of(self, name: str = "a") -> Path:
         return self.folder / f"state-{name}"
@@ -119,17 +114,9 @@ class Plane:
     def lose_state(self, name: str = "a") -> None:
         shutil.rmtree(self.state_of(name))
 
-    def page(self, path: str, name: str = "a") -> str:
-        """A page of a worker; empty while it answers none, or says that it is not ready."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
-
-    def metric(self, series: str, name: str = "a") -> list[float]:
-        """The values of the series whose line on the metrics page begins so."""
-        return [float(line.split()[-1]) for line in self.page("/metrics", name).splitlines() if line.startswith(series)]
+    def series(self, metric: str) -> list[float]:
+        """The values of a metric of worker a; see `Worker.series`."""
+        return self.workers["a"].series(metric)
 
     def letters(self) -> list[DeadLetter]:
         return [decode(DeadLetter, record.value) for record in self.read(DEAD_LETTERS.name)]

@@ -50,7 +50,7 @@ async def flood(stage: Stage, fault: Fault) -> float:
 async def clock_stepped(stage: Stage, fault: Fault) -> float:
     """Step the worker's clock and back; meanwhile producers with wrong clocks send events."""
     draw, now = Random(fault.seed), now_ms()
-    clocks = [worker.clock for worker in stage.workers.values()]
+    clocks = [stage.clock_of(name) for name in stage.workers]
     for clock in clocks:
         clock.write_text(str(draw.uniform(*draw.choice(STEPS_SECONDS))))
     events = [
