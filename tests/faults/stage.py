@@ -30,7 +30,7 @@ from tests.faults.verdict import Place
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
 from tests.support.pipeline import films
-from tests.support.plane import send_all
+from tests.support.topics import send_all
 from tests.support.workers import Worker
 
 APP = "faults"

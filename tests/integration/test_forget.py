@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -20,7 +19,6 @@ from schemas.codec import decode, encode
 from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
-from streams.kafka.partitions import partitions_of
 from tests.support.patience import PATIENCE, until
 from tests.support.pipeline import Pipeline, click, films
 from tests.support.plane import contexts_of
@@ -58,21 +56,6 @@ def holds(folder: Path, user: str) -> list[str]:
     return found
 
 
-async def records(pipeline: Pipeline, topic: str) -> list[Any]:
-    """Everything on a topic now, in the order of each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.broker.bootstrap, fetch_max_wait_ms=50)
-    await consumer.start()
-    try:
-        consumer.assign(await partitions_of(consumer, topic))
-        await consumer.seek_to_beginning()
-        read = []
-        while batches := await consumer.getmany(timeout_ms=500):
-            read += [record for batch in batches.values() for record in batch]
-        return read
-    finally:
-        await consumer.stop()
-
-
 async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
     with Pipeline(broker, tmp_path) as pipeline:
         await pipeline.prepare(films())
@@ -97,9 +80,9 @@ async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path:
         assert not holds(tmp_path / "state", ANN)
         assert holds(tmp_path / "state", BOB)
 
-        (on_topic,) = [decode(ErasureReceipt, each.value) for each in await records(pipeline, PRIVACY_RECEIPTS.name)]
+        (on_topic,) = [decode(ErasureReceipt, each.value) for each in await pipeline.records(PRIVACY_RECEIPTS.name)]
         assert on_topic == receipt
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert ANN not in held
         assert len(held[BOB].scenes["home"].recent) == 6
 
@@ -117,13 +100,13 @@ async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path:
         )
         again = await asyncio.to_thread(forget, pipeline, ANN, "--order", "order-1")
         assert (again.offset, again.model_versions) == (receipt.offset, receipt.model_versions)
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert [done.item for done in held[ANN].scenes["home"].recent] == ["film-20"]
         assert ANN not in (tmp_path / "worker.log").read_text()
 
 
 async def mentions(pipeline: Pipeline, topic: str) -> list[Any]:
-    return [each for each in await records(pipeline, topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
+    return [each for each in await pipeline.records(topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
 from streams.secret import Secret
-from tests.integration.test_forget import ANN, BOB, SCRIPTED, forget, holds, records
+from tests.integration.test_forget import ANN, BOB, SCRIPTED, forget, holds
 from tests.support.patience import until
 from tests.support.pipeline import Pipeline, click, films
 from tests.support.plane import contexts_of
@@ -53,13 +53,13 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
         for user in (ANN, BOB):
             assert not holds(tmp_path / "state", user)
             for topic in (CONTEXTS.name, FEEDBACK.name):
-                for each in await records(pipeline, topic):
+                for each in await pipeline.records(topic):
                     assert user.encode() not in (each.key or b"") + (each.value or b"")
 
         receipt = await asyncio.to_thread(forget, pipeline, ANN)
         assert (receipt.user, receipt.person) == (ANN, ALIAS(ANN))
         assert any("context@" in part for part in receipt.cleared)
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert set(held) == {ALIAS(BOB)}
         assert not holds(tmp_path / "state", on_disk)
 

@@ -13,7 +13,8 @@ from schemas.recommendations import Recommendation
 from schemas.topics import ITEMS, NEIGHBOURS, RECOMMENDATIONS
 from streams.agents.neighbours import MARKER
 from tests.streams.fold.test_marking import FORGED, RIVAL
-from tests.support.plane import NOW_MS, Plane, Sent, counts_of
+from tests.support.plane import NOW_MS, Plane, counts_of
+from tests.support.topics import Sent
 
 pytestmark = pytest.mark.slow
 

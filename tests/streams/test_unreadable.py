@@ -31,7 +31,8 @@ from schemas.topics import (
 )
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
-from tests.support.plane import Plane, Sent, check, like, person, traffic
+from tests.support.plane import Plane, check, like, person, traffic
+from tests.support.topics import Sent
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 

@@ -1,14 +1,13 @@
 """The whole path as its users run it: a broker, the topics, and workers as child processes, with plain Kafka clients
 at both ends."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
@@ -19,6 +18,7 @@ from schemas.items import Item
 from schemas.topics import ITEMS, Topic
 from streams.settings import Settings, throwaway, values_of
 from tests.support.patience import PATIENCE
+from tests.support.topics import read_all, send_all
 from tests.support.workers import LOG_LINES, OUZEL_WORKER, Worker
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -79,13 +79,11 @@ class Pipeline:
 
     async def send(self, topic: Topic, records: Iterable[tuple[str, bytes | None]]) -> None:
         """Write records, each under its key, and wait until the broker has them."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap, linger_ms=5)
-        await producer.start()
-        try:
-            sent = [await producer.send(topic.name, value, key=key.encode()) for key, value in records]
-            await asyncio.gather(*sent)
-        finally:
-            await producer.stop()
+        await send_all(self.broker.bootstrap, [(key.encode(), value) for key, value in records], topic.name)
+
+    async def records(self, topic: str) -> list[Any]:
+        """Every record on a topic now, in the order of each partition."""
+        return await read_all(self.broker.bootstrap, topic)
 
     async def read(
         self, topic: Topic, message_type: type[M], enough: Callable[[list[M]], bool], timeout: float = PATIENCE

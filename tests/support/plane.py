@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
@@ -23,20 +22,17 @@ from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
 from streams.agents.neighbours import MARKER as NO_ITEM
 from streams.fold.context import EMPTY, Context, fold, is_repeat
 from streams.fold.marking import UNKEYED, Marking
-from streams.kafka.fetcher import Reader
-from streams.kafka.partitions import partitions_of
 from streams.settings import throwaway
 from streams.state.records import decode_value
 from streams.state.store import CONTEXT, ITEM_SECRET, header
 from tests.support.patience import PATIENCE
+from tests.support.topics import Sent, committed, follow, read_all, send_all
 from tests.support.workers import WITHOUT_MODEL, Worker
 
 NOW_MS = 1_700_000_000_000
 """When every event happened: long ago, so that none makes a list, and at once, so that no count decays."""
 
 KINDS = (EventKind.VIEW, EventKind.CLICK, EventKind.LIKE, EventKind.DISLIKE, EventKind.CART)
-
-Sent = tuple[bytes | None, bytes | None]
 
 
 def person(number: int) -> str:
@@ -132,7 +128,7 @@ class Plane:
 
     def follow(self, topic: str, count: int) -> None:
         """Return the moment that the topic holds `count` records."""
-        asyncio.run(_follow(self.bootstrap, topic, count))
+        asyncio.run(follow(self.bootstrap, topic, count))
 
     def expected(self) -> "Expected":
         """What the input comes to, items marked as the partitions mark them."""
@@ -143,7 +139,7 @@ class Plane:
         return contexts_of(self.read(CONTEXTS.name))
 
     def committed(self) -> dict[int, int]:
-        return asyncio.run(_committed(self.bootstrap, self.settings["app_id"]))
+        return asyncio.run(committed(self.bootstrap, self.settings["app_id"]))
 
     def wait(self, done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
         deadline = time.monotonic() + timeout
@@ -236,57 +232,3 @@ def check(plane: Plane) -> None:
 
     plane.wait(lambda: counts_of(plane.read(NEIGHBOURS.name)) == expected.seen, "every accepted event counted once")
     assert plane.held() == expected.contexts
-
-
-async def send_all(bootstrap: str, records: Iterable[Sent], topic: str = EVENTS.name) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_request_size=2_000_000)
-    await producer.start()
-    try:
-        sent = [await producer.send(topic, value, key=key) for key, value in records]
-        await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
-
-
-async def read_all(bootstrap: str, topic: str, quiet_ms: int = 400) -> list[Any]:
-    """Everything on a topic, by partition in order, until nothing comes for `quiet_ms`: end offsets can be wrong."""
-    consumer = await _reader(bootstrap, topic)
-    try:
-        records: dict[int, list[Any]] = {}
-        while batches := await consumer.getmany(timeout_ms=quiet_ms):
-            for tp, batch in batches.items():
-                records.setdefault(tp.partition, []).extend(batch)
-        return [record for partition in sorted(records) for record in records[partition]]
-    finally:
-        await consumer.stop()
-
-
-async def _follow(bootstrap: str, topic: str, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        consumer = await _reader(bootstrap, topic)
-        try:
-            while count > 0:
-                count -= sum(len(batch) for batch in (await consumer.getmany(timeout_ms=400)).values())
-        finally:
-            await consumer.stop()
-
-
-async def _reader(bootstrap: str, topic: str) -> Any:
-    """A consumer of all partitions of a topic, at their beginning."""
-    consumer = Reader(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
-    await consumer.start()
-    partitions = await partitions_of(consumer, topic)
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning(*partitions)
-    return consumer
-
-
-async def _committed(bootstrap: str, group: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(EVENTS.name, p) for p in range(4)]
-        consumer.assign(partitions)
-        return {tp.partition: offset for tp in partitions if (offset := await consumer.committed(tp)) is not None}
-    finally:
-        await consumer.stop()

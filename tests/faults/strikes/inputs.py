@@ -12,7 +12,7 @@ from schemas.limits import MAX_MESSAGE_BYTES
 from tests.faults.load import ITEMS, now_ms
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
-from tests.support.plane import Sent
+from tests.support.topics import Sent
 
 FLOOD = 1_500
 MINUTE, HOUR = 60_000, 3_600_000
