@@ -96,7 +96,7 @@ class Publisher:
         size = len(each.key or b"") + len(each.value or b"")
         self._lines.error(
             each.topic,
-            f"A record of {size} bytes was not published: {each.topic} takes none of that size. Raise its "
+            f"A record of {size} bytes was not published: {each.topic} accepts no record of that size. Raise its "
             f"max.message.bytes to {size + OVERHEAD} or more",
         )
 
