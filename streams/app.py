@@ -213,7 +213,7 @@ class WorkerApp(faust.App):
             consumer = cast(BatchConsumer, self.consumer)
             await consumer.keep_up(partitions)
         except Exception as error:  # it is not started yet, or just ending
-            log.debug("The clients were not told of the survey: %s", type(error).__name__)
+            log.debug("The clients could not apply the survey: %s", type(error).__name__)
 
     def _start_lists(self) -> Lists:
         """Start everything beside the fold: the catalogue, the item graph, lists and the description of items."""
@@ -284,7 +284,7 @@ class WorkerApp(faust.App):
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     def refresh(self) -> None:
-        """Set the gauges that are read, not counted."""
+        """Set the gauges that are computed at each scrape."""
         set_gauges(
             self.metrics,
             ready=not self.waits_for() and not self.unserved(),

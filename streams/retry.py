@@ -12,7 +12,7 @@ from streams.health.failures import describe
 from streams.log_limit import Seldom
 
 Failed = Callable[[Exception, float], object]
-"""Told each error and the seconds until the next try. Must not raise."""
+"""Called with each error and the seconds until the next try. Must not raise."""
 
 
 class Pauses:
@@ -46,7 +46,7 @@ async def retry(
 ) -> None:
     """Await `work()` until it returns, with a pause after each of `errors`; any other error is raised.
 
-    `wanted` is asked before each try: once it is false, this returns without another. Work that runs for long calls
+    `wanted` is asked before each try: once it is false, this returns without another. Long-running work calls
     `pauses.reset()` when it makes progress, so that the next failure is retried soon. Cancelling ends a try and a
     pause at once.
     """

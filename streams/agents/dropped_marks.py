@@ -30,9 +30,9 @@ class Dropped:
         if self._told_at is None or now - self._told_at >= TELL_SECONDS:
             self._told_at = now
             log.warning(
-                "Partition %d: a user has more than %d marks of seen items (one an item and kind of event). What they "
-                "met longest ago may be on their lists again; ouzel_dropped_seen_marks_total counts it. Send fewer "
-                "kinds of events of each item, or check whether the user is a program.",
+                "Partition %d: a user has more than %d marks of seen items (one per item and kind of event): the items "
+                "met longest ago may be recommended again; see ouzel_dropped_seen_marks_total. Send fewer kinds of "
+                "events per item, or check whether the user is a program.",
                 partition,
                 MAX_SEEN,
             )
