@@ -42,7 +42,7 @@ from streams.kafka.lanes import Source
 from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
@@ -113,7 +113,7 @@ class WorkerApp(faust.App):
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.rejections = Rejections(self.metrics)
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(

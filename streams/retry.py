@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from streams.clock import Clock
 from streams.health.failures import describe
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 
 Failed = Callable[[Exception, float], object]
 """Called with each error and the seconds until the next try. Must not raise."""
@@ -62,7 +62,7 @@ async def retry(
             return
 
 
-def logged(lines: Seldom, what: str) -> Failed:
+def logged(lines: RateLimitedLog, what: str) -> Failed:
     """Log each failure as an error under the kind `what`, which says what failed: at most one line a minute.
 
     The line names the types of the errors, not their text, which may name a user.

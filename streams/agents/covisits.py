@@ -14,7 +14,7 @@ from streams.errors import Rewound
 from streams.health.losses import Lost, report
 from streams.kafka.lanes import Source
 from streams.kafka.recreated_topics import start_at
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.retry import Pauses, logged, retry
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Counting:
         self._stopping = False
         self._rewound = False
         self._lost = lost
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         owner.assign([partition])
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
 

@@ -9,7 +9,7 @@ import msgspec
 from schemas.codec import encode
 from schemas.events import EventKind
 from schemas.topics import COVISITS, DEAD_LETTERS, FEEDBACK, PRIVACY_RECEIPTS
-from streams.agents.dropped_marks import Dropped
+from streams.agents.dropped_marks import DroppedMarks
 from streams.agents.plane import Plane
 from streams.fold.batch import Folded, fold_batch
 from streams.health.failures import describe
@@ -28,7 +28,7 @@ class Folding:
     def __init__(self, partition: int, plane: Plane) -> None:
         self._partition = partition
         self._plane = plane
-        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
+        self._dropped = DroppedMarks(plane.metrics.unseen, plane.clock.monotonic)
 
     def fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         """Fold as many of the records as the turn has time for, at least one."""
@@ -121,7 +121,7 @@ class Folding:
         metrics.repeats.inc(folded.repeats)
         if self._plane.lists is not None:
             metrics.stale.inc(folded.stale)
-        self._dropped.tell(self._partition, folded.unseen)
+        self._dropped.report(self._partition, folded.unseen)
         metrics.batch_events.observe(records)
         metrics.batch_seconds.observe(seconds)
 

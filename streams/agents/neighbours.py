@@ -27,7 +27,7 @@ from streams.clock import Clock
 from streams.dead_letters import Placed, Record, dead_letter
 from streams.graph.item_graph import ItemGraph
 from streams.kafka.publisher import Output
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
@@ -84,7 +84,7 @@ class Owner:
         """Evicted ids that were ours, with their counts, until their clearing is read."""
 
         self._may_clear = may_clear
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         graph.evicted = self._note_evicted
         self._publishing = asyncio.Lock()
 

@@ -20,7 +20,7 @@ from streams.kafka.connection import paced
 from streams.kafka.fetcher import COMMITTED, Fetched, fetched, tolerate
 from streams.kafka.partitions import learn
 from streams.kafka.recreated_topics import Range
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._fetches: set[asyncio.Task[Fetched]] = set()
         self._fetching = False
-        self._lines = Seldom(log)
+        self._lines = RateLimitedLog(log)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))

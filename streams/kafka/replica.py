@@ -12,7 +12,7 @@ from streams.clock import Clock
 from streams.dead_letters import Placed
 from streams.errors import StreamsError
 from streams.kafka.partitions import partitions_of
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
 
@@ -61,7 +61,7 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._again = False
 

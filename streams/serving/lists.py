@@ -28,7 +28,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
 from streams.kafka.publisher import Output
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import FULL, Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend, learn
@@ -46,7 +46,7 @@ from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 30.0
+LOG_SECONDS = 30.0
 """Interval between log lines about lists that cannot be published."""
 
 RETRY_SECONDS = 0.5
@@ -118,7 +118,7 @@ class Lists:
         self._judge = Judge(metrics)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
-        self._failures = Seldom(log, clock.monotonic)
+        self._failures = RateLimitedLog(log, clock.monotonic)
         self._wake = asyncio.Event()
 
     # Called by the fold. Nothing here waits.
@@ -240,7 +240,7 @@ class Lists:
             if passes(error):
                 self._postponed += 1
                 now = self._clock.monotonic()
-                if now - self._told_at >= TELL_SECONDS:
+                if now - self._told_at >= LOG_SECONDS:
                     text = "Lists could not be published (%s), %d times; retrying"
                     log.error(text, "; ".join(describe(error)), self._postponed)
                     self._told_at, self._postponed = now, 0

@@ -7,7 +7,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Kept(OrderedDict[K, V]):
+class FifoCache(OrderedDict[K, V]):
     """Holds at most `most` values; evicts the oldest.
 
     It does not evict the least recently used: recording every access costs more than decoding a value again that is

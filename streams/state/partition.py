@@ -28,7 +28,7 @@ from streams.privacy.erasure import NO_VERSIONS, Erasure, Versions, covers, with
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.state.changelog import Changelog
-from streams.state.fifo_cache import Kept
+from streams.state.fifo_cache import FifoCache
 from streams.state.records import (
     ItemSecret,
     PseudonymKey,
@@ -81,10 +81,10 @@ class PartitionState:
         self._now_ms = now_ms
         self._turns = Turns() if turns is None else turns
         self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, turns=self._turns)
-        self._drafts: Kept[str, Draft] = Kept(cached)
-        self._exposures: Kept[str, Exposure] = Kept(cached)
+        self._drafts: FifoCache[str, Draft] = FifoCache(cached)
+        self._exposures: FifoCache[str, Exposure] = FifoCache(cached)
         self._changed: dict[str, Draft] = {}
-        self._others: Kept[bytes, Any] = Kept(cached)
+        self._others: FifoCache[bytes, Any] = FifoCache(cached)
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {}
         self.erased_to = -1

@@ -8,7 +8,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.limits import MAX_DETAIL_LENGTH, MAX_ORIGINAL_BYTES
 from streams.dead_letters import dead_letter
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.rejections import Rejections
 from streams.unreadable import Unreadable, original
@@ -28,7 +28,7 @@ def letter(offset: int, code: Refusal = Refusal.INVALID, topic: str = "ouzel.eve
 
 def test_one_line_a_minute_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
     now, metrics = Now(), Metrics()
-    rejections = Rejections(metrics, Seldom(logging.getLogger("streams.rejections"), now))
+    rejections = Rejections(metrics, RateLimitedLog(logging.getLogger("streams.rejections"), now))
     rejections.note([letter(1)])
     assert "ouzel.events: refused as invalid, at partition 1 offset 1." in caplog.text
     for offset in range(2, 50):

@@ -11,7 +11,7 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.seen import DAY_MS, KINDS, SeenRule, day_of
-from streams.agents.dropped_marks import Dropped
+from streams.agents.dropped_marks import DroppedMarks
 from streams.fold import draft as drafts
 from streams.fold.batch import fold_batch
 from streams.fold.context import EMPTY, MAX_CONTEXT_BYTES, MAX_SEEN, Context, digest, fold
@@ -177,14 +177,14 @@ def test_dropped_marks_of_a_batch_are_reported_once(monkeypatch):
 
 def test_marks_that_are_dropped_are_counted_and_logged_now_and_then_without_names(caplog):
     metrics, now = Metrics(), 100.0
-    dropped = Dropped(metrics.unseen, lambda: now)
+    dropped = DroppedMarks(metrics.unseen, lambda: now)
     with caplog.at_level("WARNING"):
-        dropped.tell(3, 0)
+        dropped.report(3, 0)
         assert not caplog.records
         for _ in range(4):
-            dropped.tell(3, 2)
+            dropped.report(3, 2)
         now += 60.0
-        dropped.tell(3, 1)
+        dropped.report(3, 1)
     assert metrics.registry.get_sample_value("ouzel_dropped_seen_marks_total") == 9
     assert [record.getMessage().startswith("Partition 3: a user has more than 16384") for record in caplog.records] == [
         True,

@@ -9,7 +9,7 @@ import pytest
 
 from streams.kafka import connection
 from streams.kafka.connection import Search, paced
-from streams.log import Repeats
+from streams.log import RepeatFilter
 from streams.worker import LOGGING
 
 
@@ -84,7 +84,7 @@ def line(name: str, number: int, text: str = "no %s", *args: object) -> logging.
 
 def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
     now = 0.0
-    repeats = Repeats(every=5.0, clock=lambda: now)
+    repeats = RepeatFilter(every=5.0, clock=lambda: now)
     assert [repeats.filter(line("aiokafka.client", 7)) for _ in range(4)] == [True, False, False, False]
     assert repeats.filter(line("aiokafka.client", 8))
     assert all(repeats.filter(line("streams.agents.events", 7)) for _ in range(4))
@@ -96,4 +96,4 @@ def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
 
 def test_a_worker_logs_so() -> None:
     assert LOGGING["handlers"]["stderr"]["filters"][0] == "repeats"
-    assert LOGGING["filters"]["repeats"]["()"] == "streams.log.Repeats"
+    assert LOGGING["filters"]["repeats"]["()"] == "streams.log.RepeatFilter"

@@ -13,7 +13,7 @@ from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
 from streams.clock import SYSTEM, Clock
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
-from streams.serving.item_vectors import FEW, Describing, Telling
+from streams.serving.item_vectors import FEW, Describing, ReadingProgress
 from tests.integration.pipeline import films
 from tests.support import listing
 from tests.support.patience import PATIENCE
@@ -265,16 +265,16 @@ async def test_a_model_without_room_is_asked_again_for_as_many_and_the_log_says_
 async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "streams.serving.item_vectors")
     metrics = Metrics()
-    telling = Telling(metrics)
-    telling.look(1, 1_000, 0.0)
-    telling.look(0, 1_000, 1.0)
-    telling.look(600, 1_000, 2.0)
+    progress = ReadingProgress(metrics)
+    progress.look(1, 1_000, 0.0)
+    progress.look(0, 1_000, 1.0)
+    progress.look(600, 1_000, 2.0)
     for second in range(1, 21):
-        telling.described(5)
-        telling.look(600 - 5 * second, 1_000, 2.0 + second)
+        progress.described(5)
+        progress.look(600 - 5 * second, 1_000, 2.0 + second)
     left = metrics.registry.get_sample_value("ouzel_reading_seconds_left")
     assert left == pytest.approx(100.0)
-    telling.look(0, 1_000, 130.0)
+    progress.look(0, 1_000, 130.0)
     assert [record.getMessage() for record in caplog.records] == [
         "450 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
         "500 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
