@@ -74,7 +74,7 @@ LEFTOVERS_SECONDS = 60.0
 """Between two checks for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
-"""Share of the rebalance timeout that a lane may use to write what is in flight."""
+"""Share of the rebalance timeout that a lane may use to finish writes in flight."""
 
 MARK = 2_000
 """Items marked per turn; each takes one or two microseconds."""
@@ -216,7 +216,7 @@ class WorkerApp(faust.App):
             log.debug("The clients could not apply the survey: %s", type(error).__name__)
 
     def _start_lists(self) -> Lists:
-        """Start everything beside the fold: the catalogue, the item graph, lists and the description of items."""
+        """Start everything other than the fold: the catalogue, the item graph, lists and the description of items."""
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,

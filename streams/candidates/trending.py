@@ -1,4 +1,4 @@
-"""Items that users like, above all lately in this scene."""
+"""Items that users like, above all recently in this scene."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

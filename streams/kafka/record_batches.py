@@ -71,7 +71,7 @@ class Batches:
         stands = not self._over and self._at > 0 and self.of.next_fetch_offset == self._start
         self._over = True
         if stands and self._start < self._highwater:
-            return self._give_up("the broker sends only what stands before it, so its offsets are damaged")
+            return self._give_up("the broker sends only batches from before it, so its offsets are damaged")
         return None
 
     def _read(self, batch: Any, at: int, flags: int, base: int, behind: int) -> tuple[list[Any], int] | None:

@@ -38,8 +38,7 @@ def lacking(chosen: Shortlist, settings: Ranking) -> tuple[int, ...]:
 def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:
     """The user's last events of every kind, as the model reads them, oldest first.
 
-    At most `settings.history` events. Of all events ever counted, the first one's number is a multiple of
-    `history_step`.
+    At most `settings.history` events. The number of earlier events in the scene is a multiple of `history_step`.
     """
     past = lately(context, scene)
     met = max(context.scenes.get(scene, SceneContext()).met, len(past))
