@@ -10,7 +10,7 @@ from schemas.topics import DEAD_LETTERS
 from tests.support.plane import Plane, check, traffic
 
 
-def test_the_largest_record_that_a_topic_takes(own_broker: Broker, tmp_path: Path) -> None:
+def test_largest_record_of_a_topic_becomes_a_dead_letter(own_broker: Broker, tmp_path: Path) -> None:
     """A megabyte of garbage, which with its origin is more than a topic takes by default."""
     huge = bytes(range(256)) * 3_900
     with Plane(own_broker, tmp_path) as plane:

@@ -32,7 +32,7 @@ def lists(plane: Plane) -> dict[str, set[str]]:
     return {each.trigger: {entry.item for entry in each.entries} for each in made}
 
 
-def test_whoever_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
+def test_user_who_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
     """Also after the worker has lost its disk and another has come."""
     with Plane(own_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
         plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
@@ -61,7 +61,7 @@ def counted(plane: Plane) -> dict[str, bool]:
     return {item: True for item, value in last.items() if value is not None}
 
 
-def test_invented_ids_go_from_the_topic_and_what_people_meet_stays(own_broker: Broker, tmp_path: Path) -> None:
+def test_invented_ids_are_evicted_and_real_items_stay(own_broker: Broker, tmp_path: Path) -> None:
     room, invented = 1_000, 3_000
     items = [f"film-{number}" for number in range(30)]
     with Plane(own_broker, tmp_path, unknown_items=room) as plane:

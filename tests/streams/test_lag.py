@@ -116,7 +116,7 @@ class Bench:
         await self.lane.stop(10.0)
 
 
-async def test_the_broker_is_asked_while_the_state_is_read(tmp_path: Path) -> None:
+async def test_lag_is_requested_while_the_state_is_read(tmp_path: Path) -> None:
     source = Partition()
     bench = Bench(tmp_path, source)
     assert math.isnan(bench.lane.lag), "it is there, and not known yet"
@@ -130,7 +130,7 @@ async def test_the_broker_is_asked_while_the_state_is_read(tmp_path: Path) -> No
     await bench.close()
 
 
-async def test_what_is_folded_and_what_is_passed_over_is_no_lag(tmp_path: Path) -> None:
+async def test_folded_and_skipped_offsets_are_no_lag(tmp_path: Path) -> None:
     """Behind the records stand the markers of transactions, which no fetch gives."""
     source = Partition([([record(0), record(1)], 3), ([], 4)], end=4)
     bench = Bench(tmp_path, source)
@@ -141,7 +141,7 @@ async def test_what_is_folded_and_what_is_passed_over_is_no_lag(tmp_path: Path) 
     assert bench.lane.committable == 4
 
 
-async def test_it_is_known_while_a_lane_starts_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_lag_is_known_while_a_lane_starts_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And "ready in" counts from there, not from the assignment."""
     ticks = itertools.count(0, 1)
     caplog.set_level(logging.INFO)

@@ -30,7 +30,7 @@ def reading(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Ta
     return asyncio.create_task(app._read_graph()), began
 
 
-async def test_the_item_graph_is_read_once_the_catalogue_is(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_item_graph_is_read_after_the_catalogue(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its items would be taken for ids that no catalogue knows, and evicted where there are many."""
     task, began = reading(app, monkeypatch)
     for _ in range(10):  # as long as something comes, it waits, longer than it would for nothing
@@ -45,7 +45,7 @@ async def test_the_item_graph_is_read_once_the_catalogue_is(app: WorkerApp, monk
     assert app.owner._may_clear()
 
 
-async def test_a_catalogue_that_cannot_be_read_is_not_waited_for(
+async def test_unreadable_catalogue_does_not_block_the_item_graph(
     app: WorkerApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, began = reading(app, monkeypatch)
@@ -66,6 +66,6 @@ async def test_items_are_marked_before_a_partition_is_served(app: WorkerApp) -> 
     assert not len(app.catalogue.seen(EMPTY, NOW, SeenRule(), marking))
 
 
-def test_the_setting_bounds_the_ids_that_no_catalogue_knows(tmp_path: Path) -> None:
+def test_setting_bounds_the_unknown_ids(tmp_path: Path) -> None:
     app = create_app(Settings.make(state_dir=tmp_path, unknown_items=1_234))
     assert app.catalogue.index.unknown_limit == app.graph.index.unknown_limit == 1_234

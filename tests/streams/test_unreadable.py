@@ -84,7 +84,7 @@ def lag_is_gone(plane: Plane) -> bool:
     return plane.metric("ouzel_lag_records") == [0.0] * 4
 
 
-def test_every_codec_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
+def test_records_of_every_codec_are_read_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
     with Plane(own_broker, tmp_path) as plane:
         for at, codec in enumerate(CODECS):
             records = [like(number, f"{codec}-{number}") for number in range(10 * at, 10 * at + 10)]
@@ -111,9 +111,7 @@ def test_topics_that_compress_by_themselves(kafka: Broker, tmp_path: Path) -> No
         check(plane)
 
 
-def test_a_codec_whose_library_is_missing_is_a_line_that_says_so_and_nothing_is_skipped(
-    kafka: Broker, tmp_path: Path
-) -> None:
+def test_missing_codec_is_logged_and_nothing_is_skipped(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         asyncio.run(send(plane.bootstrap, EVENTS.name, [like(1, "a")], compression_type="zstd"))
         asyncio.run(send(plane.bootstrap, ITEMS.name, [film("b")], compression_type="snappy"))
@@ -150,7 +148,7 @@ async def transactions(bootstrap: str) -> None:
         await producer.stop()
 
 
-def test_what_a_transaction_aborted_is_not_folded_and_markers_are_no_lag(kafka: Broker, tmp_path: Path) -> None:
+def test_aborted_transactions_are_not_folded_and_markers_are_no_lag(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path, commit_interval_s=0.2) as plane:
         asyncio.run(transactions(plane.bootstrap))
         plane.start()
@@ -218,7 +216,7 @@ def test_records_of_any_size_on_every_topic(kafka: Broker, tmp_path: Path, lette
         assert "starting over" not in (tmp_path / "a.log").read_text()
 
 
-def test_lists_and_contexts_that_their_topics_do_not_take(kafka: Broker, tmp_path: Path) -> None:
+def test_lists_and_contexts_too_large_for_their_topics_are_reported(kafka: Broker, tmp_path: Path) -> None:
     small = {"max.message.bytes": "300"}
     asyncio.run(topics_with(kafka.bootstrap, {RECOMMENDATIONS.name: small, CONTEXTS.name: small, FEEDBACK.name: small}))
     with Plane(kafka, tmp_path) as plane:
@@ -247,7 +245,7 @@ def damage(broker: Broker, topic: str, partition: int) -> None:
     log.write_bytes(raw)
 
 
-def test_damage_on_the_brokers_disk_costs_a_batch_and_says_which(kafka: Broker, tmp_path: Path) -> None:
+def test_damage_on_the_brokers_disk_loses_one_reported_batch(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         plane.send([like(number, f"{number}", f"film-{number}") for number in range(40)])
         plane.send([film(f"film-{number}") for number in range(40)], ITEMS.name)
@@ -294,7 +292,7 @@ async def _forget_offsets(plane: Plane) -> None:
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat writes headers of any bytes")
-def test_a_header_whose_name_is_not_utf_8(kafka: Broker, tmp_path: Path) -> None:
+def test_header_name_that_is_not_utf_8_is_read(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         for topic, (key, value) in ((EVENTS, like(1, "a")), (ITEMS, film("film-1"))):
             assert key is not None
@@ -310,7 +308,7 @@ def test_a_header_whose_name_is_not_utf_8(kafka: Broker, tmp_path: Path) -> None
         assert plane.letters() == []
 
 
-def test_lag_is_there_from_the_assignment_on(kafka: Broker, tmp_path: Path) -> None:
+def test_lag_is_reported_from_the_assignment_on(kafka: Broker, tmp_path: Path) -> None:
     """Also of partitions in which nothing ever happened, and while the state is read."""
     with Plane(kafka, tmp_path) as plane:
         plane.send(traffic(1, 200))

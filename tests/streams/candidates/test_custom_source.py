@@ -118,7 +118,7 @@ def test_blend_learns_the_weight_of_a_custom_signal(world):
         (Picks(says=lambda number: Words("x", (99,))), "not in the catalogue"),
     ],
 )
-def test_failing_source_is_left_out_and_told(world, failing, why):
+def test_failing_source_is_left_out_and_reported(world, failing, why):
     settings = replace(PLAIN, sources=Sources((failing,)))
     chosen = world.shortlist("nobody", settings=settings)
     entries = world.ranker(settings).assemble(chosen, world.ranker(settings).fit(Blend()), np.random)
@@ -167,7 +167,7 @@ async def test_worker_counts_a_failing_source_and_the_user_gets_the_list(caplog:
         ((NOT_A_SOURCE,), "lacks"),
     ],
 )
-def test_registry_refuses_what_is_no_source(sources, why):
+def test_registry_refuses_invalid_sources(sources, why):
     with pytest.raises(ValueError, match=why):
         Sources(sources)
 

@@ -102,7 +102,7 @@ def test_late_event_hides_no_trigger(late: int) -> None:
     assert folded.stale == 1
 
 
-def test_batch_tells_each_items_owner_once() -> None:
+def test_batch_sends_each_item_owner_one_message() -> None:
     folded = State().take(record(0, like(1)), record(1, like(2)), record(2, like(3, "bob", "film-1")))
     told = {each.item: each for each in folded.covisits}
     assert [update.offset for update in told["film-1"].updates] == [0, 2]
@@ -126,7 +126,7 @@ def test_refused_record_keeps_its_bytes() -> None:
     assert letter.code is Refusal.MALFORMED
 
 
-def test_event_that_breaks_the_fold_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_breaks_the_fold_does_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(before: Context, event: Event, offset: int, partition: int) -> tuple[()]:
         if event.item == "film-2":
             raise ZeroDivisionError("film-2")
@@ -215,7 +215,7 @@ def test_age_is_judged_once_by_the_clock_of_the_batch() -> None:
     assert folded.stale == 1
 
 
-def test_empty_batch_comes_to_nothing() -> None:
+def test_empty_batch_has_no_results() -> None:
     assert State().take() == Folded()
 
 

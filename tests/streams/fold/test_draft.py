@@ -83,7 +83,7 @@ def agree(
 
 
 @given(st.lists(events, max_size=60), offsets, st.integers(1, 7))
-def test_comes_to_the_plain_fold(history: list[Event], gaps: list[int], looks: int) -> None:
+def test_draft_equals_the_plain_fold(history: list[Event], gaps: list[int], looks: int) -> None:
     agree(history, gaps, looks)
 
 
@@ -94,7 +94,7 @@ def test_comes_to_the_plain_fold(history: list[Event], gaps: list[int], looks: i
     st.integers(0, 40),
     st.sampled_from([UNKEYED, Marking(b"secret"), Marking(b"secret", mixed=True)]),
 )
-def test_comes_to_the_plain_fold_at_every_bound(
+def test_draft_equals_the_plain_fold_at_every_bound(
     history: list[Event], gaps: list[int], looks: int, stored: int, marking: Marking
 ) -> None:
     """Also from a context that was folded before, stored and read again, be it with marks from before the secret."""
@@ -111,7 +111,7 @@ def test_comes_to_the_plain_fold_at_every_bound(
 
 
 @given(st.lists(events, max_size=60), offsets, st.integers(1, 7))
-def test_comes_to_the_plain_fold_where_all_prints_are_one(history: list[Event], gaps: list[int], looks: int) -> None:
+def test_draft_equals_the_plain_fold_if_all_prints_are_equal(history: list[Event], gaps: list[int], looks: int) -> None:
     """Then only the row of seen items tells them apart."""
     with patch.object(markings, "PRINT", 0):
         agree(history, gaps, looks, marking=Marking(b"secret"))

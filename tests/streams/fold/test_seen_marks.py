@@ -86,7 +86,7 @@ def test_met_items_are_off_the_list_up_to_the_bound():
     assert draft.dropped == 0
 
 
-def test_beyond_the_bound_the_longest_ago_goes_and_is_counted():
+def test_oldest_mark_beyond_the_bound_is_dropped_and_counted():
     draft = Draft(EMPTY)
     for number in range(MAX_SEEN + 3):
         draft.add(done("heavy", f"i{number}", EventKind.VIEW), number, number)
@@ -142,7 +142,7 @@ def test_worker_from_before_kinds_reads_new_contexts():
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(context), type=Old).seen == context.seen
 
 
-def test_marks_stand_on_disk_so_their_codes_stay():
+def test_codes_of_stored_marks_never_change():
     assert {kind.value: code for kind, code in CODES.items()} == {
         "view": 1,
         "click": 2,
@@ -175,7 +175,7 @@ def test_dropped_marks_of_a_batch_are_reported_once(monkeypatch):
     assert fold_batch(records[:2], State(), partition=3, now_ms=NOW, window_ms=1).unseen == 0
 
 
-def test_marks_that_are_dropped_are_counted_and_logged_now_and_then_without_names(caplog):
+def test_dropped_marks_are_counted_and_logged_at_intervals_without_ids(caplog):
     metrics, now = Metrics(), 100.0
     dropped = DroppedMarks(metrics.unseen, lambda: now)
     with caplog.at_level("WARNING"):

@@ -33,7 +33,7 @@ def surveyor(
     )
 
 
-async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker: Broker) -> None:
+async def test_survey_counts_partitions_and_detects_a_recreated_topic(own_broker: Broker) -> None:
     told: list[Survey] = []
     look = surveyor(own_broker.bootstrap, told, [])
     missing = await look.fresh()
@@ -71,7 +71,7 @@ async def made(bootstrap: str) -> list[str]:
         return []
 
 
-async def test_brokers_that_stay_away_are_a_condition_after_a_while() -> None:
+async def test_unreachable_brokers_become_a_condition_after_a_while() -> None:
     times = iter((0.0, 0.0, 0.0, AWAY_SECONDS - 0.1, AWAY_SECONDS - 0.1, AWAY_SECONDS - 0.1, *[AWAY_SECONDS] * 3))
     unreached: list[list[Condition]] = []
     look = surveyor(f"127.0.0.1:{free_ports(1)[0]}", [], unreached, lambda: next(times))
@@ -89,7 +89,7 @@ class Reply:
         self.topics = topics
 
 
-def test_an_older_broker_s_answer_has_neither_ids_nor_rights() -> None:
+def test_older_broker_answers_without_ids_and_rights() -> None:
     partitions: list[tuple[Any, ...]] = [(0, 0, 1, [1], [1], []), (0, 1, -1, [2], [], [])]
     assert facts_of(Reply((0, "ouzel.events", False, partitions))) == {
         "ouzel.events": TopicFacts(partitions=2, leaderless=(1,))

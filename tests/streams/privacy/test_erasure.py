@@ -21,7 +21,7 @@ def erase(user: str = "ann", order: str = "o-1") -> Event:
     return Event(id=order, user=user, kind=EventKind.ERASE, ts=NOW)
 
 
-def test_erasure_clears_what_stands_before_it() -> None:
+def test_erasure_clears_earlier_events() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, like(1, "bob")))
     state.exposures["ann"] = Exposure((Exposed("l", NOW - 1, "home", "m-1", ("film-1",), (1.0,)),))
@@ -77,7 +77,7 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(PEOPLE), st.integers(0
 
 
 @given(STEPS, st.data())
-def test_however_far_back_a_crash_has_it_read_again_the_outcome_is_the_same(
+def test_outcome_is_the_same_however_far_back_a_crash_goes(
     steps: list[tuple[bool, str, int]], data: st.DataObject
 ) -> None:
     """And while it is read again, nothing of before an order comes back."""

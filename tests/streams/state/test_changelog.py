@@ -95,7 +95,7 @@ def value(stamp: int, text: str = "") -> bytes:
     return seal(stamp, NOW, text.encode())
 
 
-async def test_an_empty_changelog(broker: Broker, tmp_path: Path) -> None:
+async def test_empty_changelog_is_recovered(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             recovered = await at.changelog(store).recover()
@@ -104,7 +104,7 @@ async def test_an_empty_changelog(broker: Broker, tmp_path: Path) -> None:
             assert list(store.scan(b"", 10)) == []
 
 
-async def test_everything_acknowledged_is_recovered(broker: Broker, tmp_path: Path) -> None:
+async def test_acknowledged_writes_are_recovered(broker: Broker, tmp_path: Path) -> None:
     """More than one batch, the last value of each key, and clearings."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
@@ -121,7 +121,7 @@ async def test_everything_acknowledged_is_recovered(broker: Broker, tmp_path: Pa
             assert store.facts.high == 900
 
 
-async def test_a_good_store_reads_only_what_is_new(broker: Broker, tmp_path: Path) -> None:
+async def test_trusted_store_reads_only_new_records(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -145,9 +145,7 @@ async def test_a_good_store_reads_only_what_is_new(broker: Broker, tmp_path: Pat
         pytest.param(lambda f: Facts(f.identity, f.position, f.high, f.written_ms - 2 * HOUR), id="too old"),
     ],
 )
-async def test_a_store_that_cannot_be_trusted_is_rebuilt(
-    broker: Broker, tmp_path: Path, spoil: Callable[[Facts], Facts]
-) -> None:
+async def test_untrusted_store_is_rebuilt(broker: Broker, tmp_path: Path, spoil: Callable[[Facts], Facts]) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -160,7 +158,7 @@ async def test_a_store_that_cannot_be_trusted_is_rebuilt(
             assert [key for key, _ in store.scan(b"", 10)] == [b"c1"]
 
 
-async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path) -> None:
+async def test_zombie_is_stopped_and_its_writes_are_repaired(broker: Broker, tmp_path: Path) -> None:
     """It writes once more after it lost the partition: it finds out, the new owner sets its own values right."""
     async with place(broker, tmp_path) as at:
         with at.store("old") as old_store, at.store("new") as new_store, at.store("next") as next_store:
@@ -181,9 +179,7 @@ async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path
             assert kept == {b"c1": 12, b"c2": 13, b"c3": 15}
 
 
-async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_last_write(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_returning_old_owner_reads_records_from_before_its_last_write(broker: Broker, tmp_path: Path) -> None:
     """It stood still, its successor wrote, it woke up and wrote once more; then it has the partition again."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as new_store:
@@ -202,7 +198,7 @@ async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_la
 
 
 @pytest.mark.parametrize("left", ["the clearing of its mark", "nothing of its mark"])
-async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away(
+async def test_zombie_is_stopped_even_if_the_new_marker_is_compacted_away(
     broker: Broker, tmp_path: Path, left: str
 ) -> None:
     """It stood still for so long that of the recovery of its successor the broker has kept no more than this."""
@@ -228,9 +224,7 @@ async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away
             }
 
 
-async def test_the_mark_of_an_earlier_recovery_that_is_cleared_late_stops_nobody(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_late_clearing_of_an_earlier_marker_does_not_stop_the_owner(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             await at.write_as_a_stranger(MARKER + b"the first", b"\x01")
@@ -242,7 +236,7 @@ async def test_the_mark_of_an_earlier_recovery_that_is_cleared_late_stops_nobody
             assert store.get(b"cann") == value(1)
 
 
-async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:
+async def test_values_of_the_same_write_are_not_reverted(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as next_store:
             changelog = at.changelog(store)
@@ -270,7 +264,7 @@ async def test_recovery_keeps_the_highest_stamp_and_writes_it_again(broker: Brok
             assert store.get(b"c1") == value(7, "whole")
 
 
-async def test_an_idle_store_stays_good_while_it_is_touched(broker: Broker, tmp_path: Path) -> None:
+async def test_touched_idle_store_stays_trusted(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -281,7 +275,7 @@ async def test_an_idle_store_stays_good_while_it_is_touched(broker: Broker, tmp_
             assert (await at.changelog(store).recover()).trusted
 
 
-async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broker, tmp_path: Path) -> None:
+async def test_concurrent_recoveries_agree_on_the_identity_of_the_changelog(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as one, at.store("b") as other:
             await asyncio.gather(at.changelog(one).recover(), at.changelog(other).recover(), return_exceptions=True)
@@ -290,7 +284,7 @@ async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broke
                 assert {one.facts.identity, other.facts.identity, third.facts.identity} == {third.facts.identity}
 
 
-async def test_what_is_no_value_of_its_key_is_passed_over_and_reported(broker: Broker, tmp_path: Path) -> None:
+async def test_invalid_values_are_skipped_and_reported(broker: Broker, tmp_path: Path) -> None:
     """Of its key, the value before it counts. A kind that a later version may write is kept."""
     refused: list[int] = []
 
@@ -347,7 +341,7 @@ class Log:
         )  # fmt: skip
 
 
-async def test_a_value_that_the_topic_never_takes_is_on_the_disk_only(tmp_path: Path) -> None:
+async def test_value_too_large_for_the_topic_is_on_disk_only(tmp_path: Path) -> None:
     """The rest of its batch is written all the same, and the partition goes on."""
     log, given_up = Log(most=60), list[int]()
     with Store(tmp_path / "a") as store:
@@ -361,7 +355,7 @@ async def test_a_value_that_the_topic_never_takes_is_on_the_disk_only(tmp_path: 
 
 
 @pytest.mark.parametrize("at", ["first", "amid", "marker"])
-async def test_a_recovery_ends_though_something_cannot_be_read(tmp_path: Path, at: str) -> None:
+async def test_recovery_ends_despite_unreadable_records(tmp_path: Path, at: str) -> None:
     log, refused = Log(), list[Any]()
 
     async def refuse(partition: int, record: Any, error: Exception) -> None:

@@ -28,12 +28,12 @@ def manifest(folder: Path) -> Path:
     return folder / (folder / "CURRENT").read_text().strip()
 
 
-def test_what_rocksdb_wrote_is_whole(folder: Path, tmp_path: Path) -> None:
+def test_manifest_written_by_rocksdb_is_whole(folder: Path, tmp_path: Path) -> None:
     assert whole(folder)
     assert whole(tmp_path / "nothing-yet")
 
 
-def test_a_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
+def test_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
     manifest(folder).write_bytes(ENDLESS)
     assert not whole(folder)
     with open_store(folder, 1) as store:
@@ -42,7 +42,7 @@ def test_a_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
 
 
 @given(st.data())
-def test_any_change_is_found(data: st.DataObject) -> None:
+def test_every_change_is_detected(data: st.DataObject) -> None:
     good = ENDLESS[:46]  # its first record
     assert whole_log(good)
     at = data.draw(st.integers(0, len(good) - 1))

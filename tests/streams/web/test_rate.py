@@ -7,7 +7,7 @@ from streams.web.rate import Bucket, Buckets, Renewed
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.floats(1, 20))
-def test_a_bucket_never_lets_more_through_than_it_says(gaps: list[float], per_second: float) -> None:
+def test_bucket_never_exceeds_its_rate(gaps: list[float], per_second: float) -> None:
     bucket, now, taken = Bucket(per_second), 100.0, 0
     for gap in gaps:
         now += gap
@@ -15,7 +15,7 @@ def test_a_bucket_never_lets_more_through_than_it_says(gaps: list[float], per_se
     assert taken <= per_second * (1 + now - 100.0) + 1e-6
 
 
-def test_each_name_has_a_bucket_of_its_own_and_of_many_names_the_last_are_kept() -> None:
+def test_buckets_are_separate_and_the_most_recent_names_stay() -> None:
     buckets = Buckets(2, most=100)
     assert [buckets.take("a", 1.0) for _ in range(4)] == [True, True, False, False]
     assert buckets.take("b", 1.0)
@@ -27,7 +27,7 @@ def test_each_name_has_a_bucket_of_its_own_and_of_many_names_the_last_are_kept()
 
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(1, 20))
-def test_what_is_renewed_is_never_refused_and_never_older_than_it_may_be(gaps: list[float], per_second: float) -> None:
+def test_renewed_value_is_never_refused_and_never_too_old(gaps: list[float], per_second: float) -> None:
     now, made = 100.0, 0
 
     def make() -> float:
