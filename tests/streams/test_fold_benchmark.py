@@ -1,4 +1,4 @@
-"""The benchmark's own parts: its events, its plain job, and what it reads of a state and of a process."""
+"""The parts of the benchmark: its events, its plain job, and its measures of a state and of a process."""
 
 import os
 from typing import Any
@@ -30,7 +30,7 @@ def test_events_match_their_description() -> None:
 
 
 def test_plain_job_and_fold_reach_the_same_state() -> None:
-    """What all contestants keep of a person is the same, however it is kept."""
+    """All contestants keep the same state of a user, in whatever form."""
     ouzel, quix = (next(each for each in ALL if each.name == name) for name in ("ouzel", "quix"))
     contexts: dict[Any, Any] = {}
     states: dict[Any, Any] = {}

@@ -1,4 +1,4 @@
-"""Dead letters in the log: each kind at once, then once a minute with how many there were, and nobody's name."""
+"""Dead letters in the log: each kind at once, then once a minute with their number, and no user's name."""
 
 import logging
 
@@ -47,7 +47,7 @@ def test_each_kind_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> 
     rejections.note([letter(60)])
     rejections.note([letter(61)])
     rejections.flush(all_of_it=True)
-    assert "offset 61" in caplog.records[-1].getMessage(), "what is held back is said at the end"
+    assert "offset 61" in caplog.records[-1].getMessage(), "lines that were held back are logged at the end"
     assert "ann" not in caplog.text
     assert metrics.registry.get_sample_value("ouzel_dead_letters_total", {"code": "invalid"}) == 100
 

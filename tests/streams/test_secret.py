@@ -1,4 +1,4 @@
-"""A secret is shown, joined, stored and sent by nothing but `reveal`."""
+"""A secret is shown, joined, stored and sent only through `reveal`."""
 
 import copy
 import json
@@ -78,7 +78,7 @@ HOLD_THE_ENVIRONMENT = ("test_traceback_with_variables_does_not_show_a_secret", 
 
 
 def test_traceback_with_variables_does_not_show_a_secret() -> None:
-    """As crash reporters write them; of every setting that is refused beside a secret, and of secrets that are."""
+    """As crash reporters write them, for refused settings beside a secret and for refused secrets."""
     given = {variable(name): VALUE for name in ("sasl_password", "web_token", "pseudonym_key")}
     for wrong in (
         {"OUZEL_HEARTBEAT_S": "300"},

@@ -1,4 +1,4 @@
-"""Turns of the event loop: however much there is to do, and whoever does it, the loop is never held for long."""
+"""Turns of the event loop: however much work there is, and in whichever task, the loop is never held for long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -90,7 +90,7 @@ async def test_tasks_share_a_turn_and_each_gets_one() -> None:
         await asyncio.gather(*(work(name) for name in range(3)))
 
     assert await hand.longest_hold(together()) <= BOUND
-    assert set(order[:15]) == {0, 1, 2}, "somebody had to wait until others were done"
+    assert set(order[:15]) == {0, 1, 2}, "a task had to wait until others were done"
 
 
 async def test_cancelled_waiter_does_not_block_others() -> None:
@@ -108,7 +108,7 @@ async def test_late_timer_is_reported() -> None:
     await asyncio.sleep(0)
     hand.work(3.0)
     async with asyncio.timeout(10):
-        while not seen:  # noqa: ASYNC110 - nobody tells
+        while not seen:  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
     watching.cancel()
     assert seen[0] == pytest.approx(2.9)
@@ -125,7 +125,7 @@ class KnownLog(MemoryLog):
 
 
 class Waiting:
-    """A partition of which everything that waits comes with the first fetch."""
+    """A partition whose first fetch returns all waiting records."""
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = list(records)
@@ -161,7 +161,7 @@ def event(number: int, lane: int) -> Event:
 
 @dataclass
 class Fleet:
-    """Lanes with everything around them in memory but the disk."""
+    """Lanes with all their dependencies in memory, except the disk."""
 
     lanes: list[Lane]
     logs: list[KnownLog]
@@ -210,7 +210,7 @@ async def test_lanes_fold_in_turns_everything_once_and_in_order(tmp_path: Path) 
     async with fleet(hand, tmp_path) as of:
 
         async def folded() -> None:
-            while any(lane.committable < RECORDS for lane in of.lanes):  # noqa: ASYNC110 - nobody tells
+            while any(lane.committable < RECORDS for lane in of.lanes):  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0)
 
         assert await hand.longest_hold(folded()) <= BOUND
@@ -277,7 +277,7 @@ async def test_rest_of_a_record_is_left_to_the_next_owner() -> None:
         0,
         encode(Covisits(item="film-1", partition=0, updates=tuple(Covisit(n, LONG_AGO, "home") for n in range(9)))),
     )
-    hand.turns.until = hand.now + UNIT / 2  # reading the record takes what is left of the turn
+    hand.turns.until = hand.now + UNIT / 2  # reading the record takes the rest of the turn
     taking = asyncio.create_task(owner.take(0, [record]))
     await asyncio.sleep(0)
     owner.revoke([0])
@@ -429,7 +429,7 @@ async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     running = asyncio.create_task(bench.lists.run())
 
     async def made() -> None:
-        while len(bench.made()) < 64:  # noqa: ASYNC110 - nobody tells
+        while len(bench.made()) < 64:  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0)
 
     assert await hand.longest_hold(made()) <= BOUND

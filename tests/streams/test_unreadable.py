@@ -1,5 +1,5 @@
-"""What a worker makes of records that others write as they like, on real brokers: every codec, transactions, records of
-any size, damage on the broker's disk. Nothing stands still, and what cannot be read is on the dead letters once."""
+"""A worker reads whatever other programs write, on real brokers: every codec, transactions, records of
+any size, damage on the broker's disk. No partition stalls, and each unreadable record has one dead letter."""
 
 import asyncio
 import shutil
@@ -117,7 +117,7 @@ def test_missing_codec_is_logged_and_nothing_is_skipped(kafka: Broker, tmp_path:
         asyncio.run(send(plane.bootstrap, ITEMS.name, [film("b")], compression_type="snappy"))
         plane.start(command=WITHOUT_CODECS)
         log = tmp_path / "a.log"
-        plane.wait(lambda: "compressed with zstd" in log.read_text(), "a line about the codec of events")
+        plane.wait(lambda: "compressed with zstd" in log.read_text(), "a log line about the codec of events")
         plane.wait(lambda: "compressed with snappy" in log.read_text(), "a line about the codec of items")
         text = log.read_text()
         assert "ouzel.events partition" in text
@@ -227,7 +227,7 @@ def test_lists_and_contexts_too_large_for_their_topics_are_reported(kafka: Broke
         plane.start()
         for topic in (RECOMMENDATIONS, CONTEXTS):
             series = f'ouzel_oversized_records_total{{topic="{topic.name}"}}'
-            plane.wait(lambda series=series: plane.metric(series)[:1] > [0.0], f"what is too large for {topic.name}")
+            plane.wait(lambda series=series: plane.metric(series)[:1] > [0.0], f"records too large for {topic.name}")
         plane.wait(lambda: person(2) in plane.held(), "contexts that fit")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         text = (tmp_path / "a.log").read_text()
@@ -266,7 +266,7 @@ def test_damage_on_the_brokers_disk_loses_one_reported_batch(kafka: Broker, tmp_
         wanted = {topic.name for topic in (EVENTS, ITEMS, CONTEXTS, NEIGHBOURS, COVISITS)}
         plane.wait(lambda: {each.topic for each in plane.letters()} >= wanted, "a dead letter of each topic")
         plane.send([like(number, f"last-{number}", "film-1") for number in range(200, 240)])
-        plane.wait(lambda: {person(number) for number in range(200, 240)} <= set(plane.held()), "what comes later")
+        plane.wait(lambda: {person(number) for number in range(200, 240)} <= set(plane.held()), "later events")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         plane.wait(lambda: plane.page("/readyz") != "", "ready")
         letters = plane.letters()
@@ -309,7 +309,7 @@ def test_header_name_that_is_not_utf_8_is_read(kafka: Broker, tmp_path: Path) ->
 
 
 def test_lag_is_reported_from_the_assignment_on(kafka: Broker, tmp_path: Path) -> None:
-    """Also of partitions in which nothing ever happened, and while the state is read."""
+    """Also of partitions without any event, and while the state is read."""
     with Plane(kafka, tmp_path) as plane:
         plane.send(traffic(1, 200))
         plane.start()

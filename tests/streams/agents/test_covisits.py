@@ -1,4 +1,4 @@
-"""A lane of co-visits: gathered for a while, counted, published, and only then to be committed."""
+"""A lane of co-visits: records are gathered, counted, published, and only then committed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Partition:
 
 
 class Bench:
-    """A lane with its owner. The broker takes what is published while `open` is set."""
+    """A lane with its owner. The broker accepts records while `open` is set."""
 
     def __init__(self, source: Partition, interval: float = 0.02) -> None:
         self.open = asyncio.Event()
@@ -92,7 +92,7 @@ class Bench:
 
     async def until(self, *, committable: int = -1, counted: int = 0) -> None:
         async with asyncio.timeout(PATIENCE):
-            while self.lane.committable < committable or self.counted() < counted:  # noqa: ASYNC110 - nobody tells
+            while self.lane.committable < committable or self.counted() < counted:  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.001)
 
     def counted(self) -> float:

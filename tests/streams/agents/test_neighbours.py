@@ -1,4 +1,4 @@
-"""The owner of items: complete before it counts, published before it acknowledges, and firm against an old owner."""
+"""The owner of items: it counts with complete counts only, publishes before it acknowledges, and outlasts zombies."""
 
 import asyncio
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def told(offset: int, *, item: str = "film-1", source: int = 0) -> Record:
 
 
 class Bench:
-    """An owner with everything around it in memory. `complete` lets its markers come back."""
+    """An owner with all its dependencies in memory. `complete` lets its markers come back."""
 
     def __init__(self, room: int = 100, *, may_clear: bool = True) -> None:
         self.graph = ItemGraph(ItemIndex(unknown_limit=room))
@@ -88,7 +88,7 @@ class Bench:
         ]
 
     def topic(self) -> dict[bytes | None, bytes | None]:
-        """What compaction leaves of `ouzel.neighbours`."""
+        """`ouzel.neighbours` after compaction."""
         last = {each.key: each.value for each in self.sent if each.topic == NEIGHBOURS.name}
         return {key: value for key, value in last.items() if value is not None}
 
@@ -171,7 +171,7 @@ async def test_old_owner_takes_over_the_counts_that_it_missed() -> None:
     bench.sent.clear()
     bench.owner.load(0, b"film-1", encode(theirs))
     await bench.owner.take(0, [])
-    assert bench.published() == [], "an older record went over a newer one"
+    assert bench.published() == [], "an older record replaced a newer one"
     await bench.owner.take(0, [told(3)])
     assert [record.seen for record in bench.published()] == [3.0]
 
@@ -227,7 +227,7 @@ async def test_unreadable_record_becomes_a_dead_letter_of_its_owner() -> None:
     try:
         await bench.owning(0)
         async with asyncio.timeout(PATIENCE):
-            while not bench.sent:  # noqa: ASYNC110 - nobody tells
+            while not bench.sent:  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
@@ -265,7 +265,7 @@ async def test_publishing_interrupted_by_a_revocation_is_completed_when_the_part
 
 
 def alone(offset: int, item: str, *, ts: int = TS) -> Record:
-    """An event on an item of which nothing was met before."""
+    """An event of a user without earlier events."""
     return Record(offset, encode(Covisits(item=item, partition=0, updates=(Covisit(offset, ts, "home"),))))
 
 
@@ -294,7 +294,7 @@ async def test_events_during_a_clearing_are_counted() -> None:
     last = bench.topic()
     bench.read_back()
     await bench.owner.take(0, [])
-    assert last | bench.topic() == last, "published again at most as it was"
+    assert last | bench.topic() == last, "published again unchanged, if at all"
     assert bench.graph.record(bench.graph.index.number("a")).seen == 1
 
 
@@ -345,7 +345,7 @@ async def test_clearings_wait_for_the_broker_and_the_next_owner() -> None:
 
 
 async def test_own_records_of_evicted_ids_do_not_restore_them() -> None:
-    """They are read back later than the id was evicted: each would evict another, for ever."""
+    """They are read back after the eviction: each would evict another id, for ever."""
     bench = await Bench(room=3).owning(0)
     for offset in range(30):
         await bench.owner.take(0, [alone(offset, f"i{offset}", ts=TS + offset)])

@@ -1,4 +1,4 @@
-"""Candidates and signals: who is a candidate, from where, and what is measured of each."""
+"""Candidates and signals: which items are candidates, from which sources, and the signals of each."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SIGNALS = BUILT_IN_COLUMNS.names
 
 @pytest.fixture
 def world() -> World:
-    """Crime films that people like one after the other, a trend, a new film, and one that is alike only in text."""
+    """Crime films that users like one after the other, a trend, a new film, and one that is similar only in text."""
     crime = [item(f"crime-{n}", f"Crime {n}", ["crime"]) for n in range(4)]
     others = [item(f"film-{n}", f"Film number {n}", ["drama"]) for n in range(20)]
     made = World(
@@ -82,7 +82,7 @@ def test_empty_catalogue_gives_no_candidates_and_one_without_events_gives_some()
 
 
 def test_order_of_tied_items_does_not_depend_on_their_age():
-    """Of items that come one after the other, those next in turn would be on every list if ties went by number."""
+    """If ties went by number, the items with the lowest numbers would be on every list."""
     made = World([item(f"i{n}") for n in range(400)])
     hits = 0
     for n in range(300):

@@ -1,4 +1,4 @@
-"""The fold of one person's events: bounded, idempotent, and able to forget."""
+"""The fold of one user's events: bounded, idempotent, and able to forget."""
 
 import msgspec
 from hypothesis import given, settings

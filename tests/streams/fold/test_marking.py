@@ -1,4 +1,4 @@
-"""Marks under a secret: no id can be made that hides another, and what was marked before is still recognized."""
+"""Marks with a secret: no forged id can hide another, and earlier marks are still recognized."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ FORGED = (
     "ansemap04lwl6qyd9cxkotuwyf3o879mr1kl455yqt07q6mqwqeebtt3efawnsv2"
     "x1tzei6kna2bzh6qmlhcg5ycx098u9gou8q9mh3zcravlmxrlgdudj4ny43wquy8"
 )
-"""Made in seconds to have the XXH3 digest of the rival."""
+"""Forged in seconds to have the XXH3 digest of the rival."""
 
 ONE, OTHER = Marking(b"1" * SECRET_BYTES), Marking(b"2" * SECRET_BYTES)
 MIXED = Marking(b"1" * SECRET_BYTES, mixed=True)
@@ -66,7 +66,7 @@ def test_forged_id_does_not_hide_its_rival(order: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("order", [(RIVAL, FORGED), (FORGED, RIVAL)])
 def test_items_with_one_digest_are_all_seen(order: Sequence[str]) -> None:
-    """Without a secret: nobody is shown what they saw."""
+    """Without a secret: no user is shown an item that they saw."""
     catalogue = catalogue_of("other", *order)
     assert seen(catalogue, view(FORGED, UNKEYED), UNKEYED) == {*order}
 

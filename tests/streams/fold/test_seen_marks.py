@@ -1,4 +1,4 @@
-"""What is seen stays seen: no item that a user has met is on their lists, however much they have met."""
+"""Seen items stay seen: no item that a user has met is on their lists, however many they have met."""
 
 from collections.abc import Sequence
 
@@ -107,7 +107,7 @@ def test_mark_of_a_later_day_is_dropped_last():
 
 
 def test_context_written_before_kinds_is_read():
-    """Its marks count as of any kind, on the last day that it has heard of."""
+    """Its marks count as of any kind, on the day of its last event."""
 
     class Old(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
         offset: int

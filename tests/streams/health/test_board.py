@@ -1,4 +1,4 @@
-"""Conditions are told when they begin, now and then while they last, and when they are over."""
+"""Conditions are logged when they begin, at intervals while they last, and when they are resolved."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""What the brokers' answers come to: what is missing, of which topic, and the next step."""
+"""Conditions found in the brokers' answers: cause, topic and next step."""
 
 import pytest
 
@@ -9,7 +9,7 @@ READ, WRITE = 1 << 3, 1 << 4
 
 
 def survey(**changed: TopicFacts) -> Survey:
-    """All topics as they should be, but those that are named (`events` for ouzel.events)."""
+    """All topics in order, except the named ones (`events` for ouzel.events)."""
     whole = TopicFacts(id=b"1" * 16, partitions=4, operations=READ | WRITE)
     return Survey({**dict.fromkeys(EVERYTHING, whole), **{f"ouzel.{name}": facts for name, facts in changed.items()}})
 

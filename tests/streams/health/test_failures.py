@@ -1,4 +1,4 @@
-"""What is said of the errors that make a partition start over."""
+"""Descriptions of the errors that make a partition start over."""
 
 import pytest
 from aiokafka.errors import NotLeaderForPartitionError

@@ -1,4 +1,4 @@
-"""What the brokers answer about topics and rights, on both kinds of broker; and what is said where none answers."""
+"""The brokers' answers about topics and rights, on both kinds of broker, and the condition if none answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def surveyor(
     return Surveyor(
         lambda: {"bootstrap_servers": [address]},
         [EVENTS.name, ITEMS.name],
-        "somebody",
+        "a user",
         clock=Clock(SYSTEM.now_ms, monotonic),
         tell=told.append,
         unreached=unreached.append,
@@ -46,7 +46,7 @@ async def test_survey_counts_partitions_and_detects_a_recreated_topic(own_broker
     async with admin(own_broker.bootstrap) as client:
         await client.delete_topics([EVENTS.name])
     async with asyncio.timeout(PATIENCE):
-        while EVENTS.name not in await made(own_broker.bootstrap):  # noqa: ASYNC110 - nobody tells
+        while EVENTS.name not in await made(own_broker.bootstrap):  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.2)
     after = await seen(look, before.id_of(EVENTS.name))
     assert after.id_of(ITEMS.name) == before.id_of(ITEMS.name)
@@ -55,7 +55,7 @@ async def test_survey_counts_partitions_and_detects_a_recreated_topic(own_broker
 
 
 async def seen(look: Surveyor, other: bytes) -> Survey:
-    """What the brokers say once they all know of the events' topic, under another id than this."""
+    """The survey once all brokers know the events' topic, with an id other than this."""
     async with asyncio.timeout(PATIENCE):
         survey = await look.fresh()
         while survey.id_of(EVENTS.name) in (b"", other) or not survey.partitions(ITEMS.name):
@@ -67,7 +67,7 @@ async def seen(look: Surveyor, other: bytes) -> Survey:
 async def made(bootstrap: str) -> list[str]:
     try:
         return await create(bootstrap, events_partitions=3)
-    except Exception:  # the broker takes a moment to let go of a name
+    except Exception:  # the broker takes a moment to release a name
         return []
 
 

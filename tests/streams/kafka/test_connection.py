@@ -1,4 +1,4 @@
-"""Clients that do not spin while no broker answers, and a log that does not say so a thousand times."""
+"""Clients that do not spin while no broker answers, and a log that does not repeat it a thousand times."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class Client:
 
 
 async def ask(client: Client, times: int) -> bool:
-    """Ask so often; whether that was done before anything but this could run for a moment."""
+    """Ask this many times; whether that finished before any other task could run."""
     for _ in range(times):
         await client._client._metadata_update(None, None)
     return True

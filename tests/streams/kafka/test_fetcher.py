@@ -1,6 +1,6 @@
-"""Records by record batch: what aiokafka's own unpacking gives, whatever the batches and wherever a fetch begins.
+"""Records by record batch: the same as aiokafka's unpacking, whatever the batches and wherever a fetch begins.
 
-What it cannot read is read record by record, with an `Unreadable` in place of what is damaged.
+Batches that it cannot read are read record by record, with an `Unreadable` in place of damaged records.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def records_of(
 
 
 def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None = None, end: int = 1_000) -> list[Any]:
-    """What a reader gets that fetches again, as long as it gets on: the records, one by one and by the batch alike."""
+    """The records that a reader gets by fetching repeatedly: the same one by one and by batch."""
     plain: list[Any] = []
     by_batch: list[Any] = []
     for found, one_by_one in ((plain, True), (by_batch, False)):
@@ -90,7 +90,7 @@ def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None 
 
 
 def _from(raw: bytes, offset: int) -> bytes:
-    """What the broker sends from `offset` on: whole batches."""
+    """The bytes that the broker sends from `offset` on: whole batches."""
     at = 0
     while at < len(raw):
         length = int.from_bytes(raw[at + 8 : at + 12], "big", signed=True)
@@ -114,7 +114,7 @@ def good(first: int, last: int) -> list[Any]:
 
 
 def fetch(sizes: list[int], begin: int) -> tuple[PartitionRecords, bytes]:
-    """What a broker sends: record batches of these sizes, of which the reader wants those from offset `begin`."""
+    """The broker's answer: record batches of these sizes, of which the reader wants offsets from `begin`."""
     raw, offset = b"", 0
     for size in sizes:
         raw += batch(offset, size)
@@ -127,7 +127,7 @@ sizes = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 @given(sizes, st.integers(0, 12), st.integers(1, 7))
 def test_batches_hold_the_same_records_as_one_by_one(sizes: list[int], begin: int, limit: int) -> None:
-    begin = min(begin, sizes[0] - 1)  # a fetch begins with the batch that the wanted offset stands in
+    begin = min(begin, sizes[0] - 1)  # a fetch begins with the batch that contains the wanted offset
     expected, _ = fetch(sizes, begin)
     found, raw = fetch(sizes, begin)
     lists = list(ByBatch(Batches(found, raw, 100), limit))
@@ -172,7 +172,7 @@ def test_aborted_transactions_are_skipped() -> None:
     assert list(map(seen, unpack(raw, aborted=aborted))) == [*good(0, 1), *good(4, 4), *good(6, 7)]
     records = records_of(raw, 0, aborted)
     list(ByBatch(Batches(records, raw, 9), 100))
-    assert records.next_fetch_offset == 9, "the lag is 0 behind a marker"
+    assert records.next_fetch_offset == 9, "the lag is 0 after a marker"
 
 
 def flip_last(raw: bytearray) -> None:
@@ -188,7 +188,7 @@ def test_wrong_checksum_loses_only_its_batch() -> None:
 
 
 def test_reader_within_a_damaged_batch_loses_only_its_rest() -> None:
-    """A reader that stood in the middle of it is told of the rest."""
+    """A reader whose position was within the batch gets an `Unreadable` for the rest."""
     assert list(map(seen, unpack(batch(0, 4, damage=flip_last, checked=False), 2))) == [(2, 3)]
 
 
@@ -246,7 +246,7 @@ def test_wrong_count_does_not_lose_the_next_batch() -> None:
 
 
 def test_damaged_header_does_not_skip_beyond_the_end() -> None:
-    """A header that was damaged with the rest may name an offset far behind the end, from where nothing would come."""
+    """A damaged header may name an offset far beyond the end, where a reader would wait for ever."""
 
     def far(raw: bytearray) -> None:
         raw[23:27] = (1 << 30).to_bytes(4, "big")
@@ -271,7 +271,7 @@ def test_reader_advances_whatever_is_damaged(data: st.DataObject) -> None:
 
 
 class Fetcher(SimpleNamespace):
-    """What the results of a fetcher need of it."""
+    """The parts of a fetcher that its results need."""
 
     def __init__(self, position: int) -> None:
         state = SimpleNamespace(position=position, paused=False)
@@ -296,7 +296,7 @@ def test_missing_codec_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch
     held = _Held(fetcher)
     raw = batch(5, 2) + batch(7, 2, compression=compression)
     monkeypatch.setattr(codec, "cramjam", None)
-    assert list(map(seen, put(held, fetcher, raw, 5)._partition_records)) == good(5, 6), "what is before it comes first"
+    assert list(map(seen, put(held, fetcher, raw, 5)._partition_records)) == good(5, 6), "earlier records come first"
     result = put(held, fetcher, raw[len(batch(5, 2)) :], 7)
     assert isinstance(result, FetchError)
     with pytest.raises(CodecMissing, match=f"events partition 0 offset 7: .* {name}.*pip install cramjam"):
@@ -314,7 +314,7 @@ def test_damaged_log_is_an_error_with_its_offset() -> None:
 
 
 def test_record_larger_than_a_fetch_is_skipped() -> None:
-    """Brokers since 0.10.1 send it all the same."""
+    """Brokers since 0.10.1 send such a record anyway."""
     fetcher = Fetcher(5)
     held = _Held(fetcher)
     held[TP] = FetchError(error=RecordTooLargeError(), backoff=0.1)

@@ -14,7 +14,7 @@ from streams.kafka.publisher import Output, Publisher
 
 
 class Producer:
-    """A producer whose broker takes values of at most `most` bytes, and says so at once or in its answer."""
+    """A producer whose broker accepts values of at most `most` bytes; it refuses others at once or in its answer."""
 
     def __init__(self, most: int, *, at_once: bool = True) -> None:
         self.most, self.at_once = most, at_once
@@ -36,7 +36,7 @@ class Producer:
 
 
 class Batching:
-    """A producer that sends what comes before its answers are awaited as one batch, of at most `most` bytes."""
+    """A producer that batches records until its answers are awaited; a batch has at most `most` bytes."""
 
     def __init__(self, most: int) -> None:
         self.most = most

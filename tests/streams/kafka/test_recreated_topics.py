@@ -1,4 +1,4 @@
-"""A recreated topic is told from the one that a state is of, and where reading goes on."""
+"""A recreated topic is distinguished from the one that a state follows, and reading continues at the right offset."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ def test_unchanged_topic_is_followed(held: EventsTopic | None, now: bytes, high:
         (EventsTopic(OLD), NEW, 5_000, False),  # already longer than the old one was
         (None, NEW, 8, False),
         (EventsTopic(b""), b"", 8, False),
-        (EventsTopic(OLD), OLD, 9, True),  # records are gone from its end
+        (EventsTopic(OLD), OLD, 9, True),  # records are missing at its end
     ],
 )
 def test_recreated_topic_is_refused_unless_allowed(
@@ -58,12 +58,12 @@ def test_topic_recreated_again_continues_after_the_first() -> None:
     ("committed", "at_least", "high", "first", "start"),
     [
         (None, -1, -1, 0, (0, 0)),
-        (None, -1, -1, 50, (50, 0)),  # a group that begins reads what is there
+        (None, -1, -1, 50, (50, 0)),  # a new group reads the existing records
         (7, -1, 6, 0, (7, 0)),
         (7, 9, 6, 0, (9, 0)),
-        (3, -1, 2, 13, (13, 10)),  # ten are gone
-        (3, -1, 9, 13, (13, 3)),  # seven of those are folded, and wait for their lists only
-        (None, -1, 6, 13, (13, 6)),  # the group's offset is gone too; the state knows
+        (3, -1, 2, 13, (13, 10)),  # ten are deleted
+        (3, -1, 9, 13, (13, 3)),  # seven of those are folded, and only wait for their lists
+        (None, -1, 6, 13, (13, 6)),  # the group's offset is lost too; the state has it
     ],
 )
 def test_reading_continues_at_the_right_offset_and_counts_losses(

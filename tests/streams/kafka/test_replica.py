@@ -1,4 +1,4 @@
-"""A compacted topic held whole, and markers that say when it is."""
+"""A complete replica of a compacted topic, and markers that prove it is complete."""
 
 import asyncio
 from typing import Any

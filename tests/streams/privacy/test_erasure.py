@@ -1,4 +1,4 @@
-"""Erasing a person in the fold: where it stands, and again after a crash, however often it is delivered or sent."""
+"""Erasing a user in the fold: at the order's offset, and again after a crash, however often it is delivered or sent."""
 
 import msgspec
 import pytest
@@ -46,7 +46,7 @@ def test_erased_user_has_no_trigger() -> None:
 
 
 def test_unknown_user_has_a_receipt_too() -> None:
-    ((_, done, _),) = State().take(record(7, erase("nobody"))).receipts
+    ((_, done, _),) = State().take(record(7, erase("unknown"))).receipts
     assert (done.parts, done.versions) == ((), ())
 
 
@@ -80,7 +80,7 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(PEOPLE), st.integers(0
 def test_outcome_is_the_same_however_far_back_a_crash_goes(
     steps: list[tuple[bool, str, int]], data: st.DataObject
 ) -> None:
-    """And while it is read again, nothing of before an order comes back."""
+    """And while it is read again, no data from before an order returns."""
     records = [
         record(at, erase(user, f"o-{number}") if erases else like(number, user))
         for at, (erases, user, number) in enumerate(steps)
@@ -106,7 +106,7 @@ def test_redelivered_order_clears_what_a_crash_left() -> None:
     state.take(record(0, like(1)))
     before = state.context("ann")
     state.take(record(1, erase()))
-    state.contexts["ann"] = before  # of the write, only what says that it was carried out was durable
+    state.contexts["ann"] = before  # of the write, only the record of the execution was durable
     folded = state.take(record(1, erase()))
     assert folded.cleared == {"ann": "ann"}
     assert state.context("ann") is EMPTY

@@ -1,4 +1,4 @@
-"""MMR: it is what its paper says, step by step."""
+"""MMR: each step equals the definition in the paper."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The path of one list: what the model is asked and adds, exploration, reasons, and what is remembered."""
+"""The path of one list: the model's request and effect, exploration, reasons, and the data kept for learning."""
 
 from dataclasses import replace
 from random import Random

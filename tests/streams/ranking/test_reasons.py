@@ -1,4 +1,4 @@
-"""Every reason on a list can be counted again from the raw events, and none of them is the user's own doing."""
+"""Every reason on a list is true of the raw events, and none counts the user's own events."""
 
 import re
 from collections import defaultdict
@@ -72,7 +72,7 @@ def together(past: list[Event], item: str, other: str, *, by: str, likes: bool) 
 
 
 def true(entry: Entry, past: list[Event], user: str, scene: str) -> bool:  # noqa: PLR0911 - one kind of reason a line
-    """Whether the raw events and the catalogue bear the reason out."""
+    """Whether the reason is true of the raw events and the catalogue."""
     text, code = entry.reason.text, entry.reason.code
     own = {event.item for event in past if event.user == user}
     own_likes = {event.item for event in past if event.user == user and liked(event)}

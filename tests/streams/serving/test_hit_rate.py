@@ -1,4 +1,4 @@
-"""Likes judge the lists that were open to them, and only those."""
+"""Likes judge the lists that were open at the time, and only those."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ def number_of(of: ScoreRequest | Candidate) -> list[float]:
 
 
 class Counting(ScriptedScorer):
-    """Notes the sizes of what it is asked to describe, and refuses what `poison` is in."""
+    """Notes the sizes of the requests to describe items, and refuses items with `poison` in their text."""
 
     def __init__(self, poison: str = "") -> None:
         super().__init__(vector_of=number_of)
@@ -86,7 +86,7 @@ async def running(bench: Bench) -> AsyncIterator[Bench]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        while not condition():  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
 
 
@@ -176,7 +176,7 @@ async def test_model_without_vectors_is_asked_once() -> None:
 
 
 async def test_candidates_of_waiting_users_are_described_before_popular_items() -> None:
-    """The whole order, as the list path and the item graph say it: nothing is popular yet when the items arrive."""
+    """The whole order by the list path and the item graph: no item is popular yet when the items arrive."""
     scorer = Counting()
     lists = listing.Bench(scorer)
     catalogue, graph = lists.lists._catalogue, lists.lists._ranker.graph
@@ -206,7 +206,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
         lists.did("ann", "film-7")
         await lists.until(lambda: len(lists.made("ann")) == 1)
     (made,) = lists.made("ann")
-    assert made.degraded is None, "a list whose candidates are unread has the model's part all the same"
+    assert made.degraded is None, "a list whose candidates are unread has the model's scores anyway"
     scored = [candidate.item for candidate in scorer.asked[0].candidates]
     unread = [item for item in scored if item not in read()]
     assert len(unread) >= FEW
@@ -214,7 +214,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     assert read()[4:] == unread[:FEW]
     while asked := describing._next():
         assert await describing._describe(asked)
-    assert read().index("film-7") < 4 + len(unread) + 1, "what ann did is read right after her candidates"
+    assert read().index("film-7") < 4 + len(unread) + 1, "the items of ann's events are read right after her candidates"
     assert len(read()) == len(set(read())) == 40
 
 

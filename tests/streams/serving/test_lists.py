@@ -1,4 +1,4 @@
-"""The list path: one list a person at a time, the newest trigger, in time whatever the model does."""
+"""The list path: one list per user at a time, for the newest trigger, in time whatever the model does."""
 
 import asyncio
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ async def test_lists_are_marked_behavioural_without_a_scorer() -> None:
 
 
 def likes_the_last(of: ScoreRequest | Candidate) -> list[float]:
-    """A model whose affinity with film n is n."""
+    """A model whose affinity to film n is n."""
     return [float(of.item.removeprefix("film-"))] if isinstance(of, Candidate) else [1.0]
 
 
@@ -276,7 +276,7 @@ async def test_newer_trigger_replaces_a_failed_one() -> None:
 
 
 async def test_list_interrupted_by_a_failed_state_stays_unanswered() -> None:
-    """Else its offset would be committed before the partition starts over, and nobody would make it."""
+    """Else its offset would be committed before the partition starts over, and the list would never be made."""
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
     async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
@@ -347,7 +347,7 @@ async def test_model_that_cannot_drop_a_user_is_named() -> None:
 
 
 async def session(bench: Bench, scorer: ScriptedScorer) -> int:
-    """The number under which the model is asked about somebody."""
+    """The session number in the request to the model."""
     async with running(bench):
         bench.did("u", "film-1")
         await bench.until(lambda: len(bench.made()) == 1)
@@ -365,7 +365,7 @@ async def test_second_worker_on_the_same_state_drops_the_same_session() -> None:
 
 
 async def test_new_secret_makes_the_model_drop_everything_once() -> None:
-    """People may be kept there under numbers from a secret that went with a lost state."""
+    """The model may cache users under numbers from a secret that was lost with its state."""
     scorer = ScriptedScorer()
     bench = Bench(scorer)
     bench.state.sessions = Sessions(b"new")
@@ -387,7 +387,7 @@ async def test_unused_model_may_keep_its_cache() -> None:
 
 @pytest.mark.parametrize(("here", "forgotten"), [(True, [ALL_SESSIONS]), (False, [])])
 async def test_worker_drops_everything_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
-    """Its next owner could not have it dropped: neither the last lists, nor what a model in this process keeps."""
+    """Its next owner could not drop it: neither the last lists, nor the cache of a model in this process."""
     scorer = ScriptedScorer()
     scorer.keeps_here = here
     async with running(Bench(scorer)) as bench:

@@ -1,4 +1,4 @@
-"""The time left is what the rate of late says, and nothing where no rate is known."""
+"""The time left follows from the recent rate, and is unknown without one."""
 
 import pytest
 

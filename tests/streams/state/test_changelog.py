@@ -1,4 +1,4 @@
-"""Recovery up to a marker, stores that cannot be trusted, and old owners that still write: on both brokers."""
+"""Recovery up to a marker, stores that cannot be trusted, and zombies that still write: on both brokers."""
 
 import asyncio
 import itertools
@@ -41,7 +41,7 @@ class Place:
         self._folder = folder
         self._nonces = itertools.count()
         self.compacted: dict[bytes, bool] = {}
-        """Keys of which no reader gets a value any more; True where it still gets that they were cleared."""
+        """Keys whose values are compacted away; True if their clearing is still there."""
 
     def store(self, name: str) -> Store:
         return Store(self._folder / f"{self.partition}-{name}")
@@ -159,7 +159,7 @@ async def test_untrusted_store_is_rebuilt(broker: Broker, tmp_path: Path, spoil:
 
 
 async def test_zombie_is_stopped_and_its_writes_are_repaired(broker: Broker, tmp_path: Path) -> None:
-    """It writes once more after it lost the partition: it finds out, the new owner sets its own values right."""
+    """It writes once more after it lost the partition: it notices, and the new owner repairs its own values."""
     async with place(broker, tmp_path) as at:
         with at.store("old") as old_store, at.store("new") as new_store, at.store("next") as next_store:
             old, new = at.changelog(old_store), at.changelog(new_store)
@@ -175,12 +175,12 @@ async def test_zombie_is_stopped_and_its_writes_are_repaired(broker: Broker, tmp
             recovered = await at.changelog(next_store).recover()
             assert recovered.repaired == 0
             kept = {key: header(held).stamp for key, held in next_store.scan(b"", 10)}
-            # What the owner does not hold is cleared: a person may have been erased; an event is folded again.
+            # Values that the owner lacks are cleared: a user may have been erased; an event is folded again.
             assert kept == {b"c1": 12, b"c2": 13, b"c3": 15}
 
 
 async def test_returning_old_owner_reads_records_from_before_its_last_write(broker: Broker, tmp_path: Path) -> None:
-    """It stood still, its successor wrote, it woke up and wrote once more; then it has the partition again."""
+    """It was frozen, its successor wrote, it woke up and wrote once more; then it gets the partition back."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as new_store:
             old = at.changelog(store)
@@ -197,11 +197,11 @@ async def test_returning_old_owner_reads_records_from_before_its_last_write(brok
             assert store.get(b"cann") == value(5)
 
 
-@pytest.mark.parametrize("left", ["the clearing of its mark", "nothing of its mark"])
+@pytest.mark.parametrize("left", ["the clearing of its marker", "nothing of its marker"])
 async def test_zombie_is_stopped_even_if_the_new_marker_is_compacted_away(
     broker: Broker, tmp_path: Path, left: str
 ) -> None:
-    """It stood still for so long that of the recovery of its successor the broker has kept no more than this."""
+    """It was frozen until compaction left only this of its successor's recovery."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as new_store:
             old, new = at.changelog(store), at.changelog(new_store)
@@ -209,7 +209,7 @@ async def test_zombie_is_stopped_even_if_the_new_marker_is_compacted_away(
             await old.write([(b"cann", value(1))])
             await new.recover()
             await new.write([(b"cann", value(5)), (b"cbob", value(6))])
-            at.compacted = {new._marker: left == "the clearing of its mark"}
+            at.compacted = {new._marker: left == "the clearing of its marker"}
             with pytest.raises(Superseded):
                 await old.write([(b"cbob", value(2))])
             at.compacted = {}
@@ -249,7 +249,7 @@ async def test_values_of_the_same_write_are_not_reverted(broker: Broker, tmp_pat
 
 
 async def test_recovery_keeps_the_highest_stamp_and_writes_it_again(broker: Broker, tmp_path: Path) -> None:
-    """The owner died before it saw what the old owner wrote."""
+    """The owner died before it detected the writes of the old owner."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -285,7 +285,7 @@ async def test_concurrent_recoveries_agree_on_the_identity_of_the_changelog(brok
 
 
 async def test_invalid_values_are_skipped_and_reported(broker: Broker, tmp_path: Path) -> None:
-    """Of its key, the value before it counts. A kind that a later version may write is kept."""
+    """The previous value of its key counts. A kind that a later version may write stays."""
     refused: list[int] = []
 
     async def refuse(partition: int, record: Any, error: Exception) -> None:
@@ -296,19 +296,19 @@ async def test_invalid_values_are_skipped_and_reported(broker: Broker, tmp_path:
             changelog = at.changelog(store)
             await changelog.recover()
             context = seal(3, NOW, encode_value(EMPTY))
-            await changelog.write([(b"cann", context), (b"?later", value(4, "what this is, a later version knows"))])
+            await changelog.write([(b"cann", context), (b"?later", value(4, "of a kind that a later version knows"))])
         for junk in (b"", b"short", seal(2**62, NOW, b"\xc1"), seal(9, NOW, b"[1,2]")):
             await at.write_as_a_stranger(b"cann", junk)
         with at.store("b") as store:
             await at.changelog(store, check=check_entry, refuse=refuse).recover()
             assert store.get(b"cann") == context
             assert store.get(b"?later") is not None
-            assert store.facts.high == 4, "no stamp of what is refused"
+            assert store.facts.high == 4, "no stamp of a refused record"
     assert len(refused) == 4
 
 
 class Log:
-    """A changelog in memory, whose topic takes batches of at most `most` bytes."""
+    """A changelog in memory, whose topic accepts batches of at most `most` bytes."""
 
     def __init__(self, most: int = 1_000_000) -> None:
         self.most = most
@@ -342,7 +342,7 @@ class Log:
 
 
 async def test_value_too_large_for_the_topic_is_on_disk_only(tmp_path: Path) -> None:
-    """The rest of its batch is written all the same, and the partition goes on."""
+    """The rest of its batch is written anyway, and the partition continues."""
     log, given_up = Log(most=60), list[int]()
     with Store(tmp_path / "a") as store:
         changelog = log.changelog(store, b"1" * 16, oversized=given_up.append)
@@ -368,7 +368,7 @@ async def test_recovery_ends_despite_unreadable_records(tmp_path: Path, at: str)
             await changelog.write([(b"c%d" % number, value(number))])
 
     class Damaged(Recorded):
-        """The record at one place cannot be read, whenever it is fetched."""
+        """One record is unreadable, whenever it is fetched."""
 
         def __init__(self) -> None:
             place = {"first": 0, "amid": 2, "marker": len(log.records) - 1}[at]

@@ -1,4 +1,4 @@
-"""Finding what has expired, step by step."""
+"""Finding expired records, step by step."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ NOW = 1_700_000_000_000
 
 
 class State:
-    """People with when they were last heard of, and their open lists."""
+    """Users with the time of their last event, and their open lists."""
 
     def __init__(self, heard_ms: dict[str, int], exposures: dict[str, Exposure] | None = None) -> None:
         self.heard_ms = heard_ms
@@ -60,7 +60,7 @@ def test_lists_are_closed_after_their_window() -> None:
 
 @given(st.integers(1, 40), st.integers(1, 7))
 def test_rounds_reach_every_user(people: int, limit: int) -> None:
-    """Whoever is there when a round begins is looked at within people / limit steps, and again in the next round."""
+    """A user present when a round begins is checked within people / limit steps, and again in the next round."""
     state = State({f"person-{n:02}": NOW for n in range(people)})
     sweep = Sweep(limit=limit, expiry_ms=DAY, window_ms=1)
     steps = people // limit + 1

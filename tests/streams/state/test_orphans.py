@@ -1,4 +1,4 @@
-"""State that was left of partitions that are not ours."""
+"""State left by partitions that are not ours."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The state of a partition: seen at once, durable in order, and nothing written before what it follows from is out."""
+"""The state of a partition: visible at once, durable in order, and never written before its outputs are published."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ NOW = 1_700_000_000_000
 
 
 class MemoryLog(Changelog):
-    """A changelog that writes to its store and keeps what it was given, write by write."""
+    """A changelog that writes to its store and records every write."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class MemoryLog(Changelog):
             self._store.write(updates, Facts(high=max(high, self._store.facts.high)))
 
     def contexts(self) -> dict[bytes, Context | None]:
-        """What a reader of the whole changelog would find."""
+        """The contexts that a reader of the whole changelog finds."""
         last = {key: value for write in self.writes for key, value in write}
         return {key: None if value is None else decode_value(key, value) for key, value in last.items()}
 
@@ -191,7 +191,7 @@ async def test_scrub_leaves_no_byte_on_disk(tmp_path: Path) -> None:
     """Neither in the log, nor in the files, nor in the list of files; others stay."""
 
     def named(user: str) -> bool:
-        mark = user.partition("-")[2].encode()  # what a key shares with the one before it is left out
+        mark = user.partition("-")[2].encode()  # RocksDB leaves out a key's common prefix with the one before
         return any(mark in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     async with opened(tmp_path) as (state, _):
@@ -290,7 +290,7 @@ def test_reads_are_those_of_a_plain_dict_at_every_step(
 
 
 async def test_gathered_contexts_are_written_as_they_were(tmp_path: Path) -> None:
-    """What is folded is seen at once; what is gathered is written as it was, however it goes on."""
+    """Folds are visible at once; gathered contexts are written as they were, whatever is folded later."""
     async with opened(tmp_path) as (state, log):
         draft = state.draft("ann")
         draft.add(like(1), digest("e1"), 1)
@@ -330,7 +330,7 @@ async def test_deleted_user_is_not_written_again(tmp_path: Path) -> None:
 
 
 async def test_values_are_written_at_intervals(tmp_path: Path) -> None:
-    """Between two writes the last value of a key stands for all; `hasten` does not wait for the interval."""
+    """Of several values of a key between two writes, the last is written; `hasten` does not wait for the interval."""
     async with opened(tmp_path, pause=3_600.0) as (state, log):
         state.set_context("ann", context(1))
         await state.seal(1)

@@ -1,4 +1,4 @@
-"""A manifest that is not whole is found before RocksDB reads it: some damage has RocksDB read it without an end."""
+"""A damaged manifest is detected before RocksDB reads it: some damage makes RocksDB read it endlessly."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ENDLESS = bytes.fromhex(
     "88200001011a6c6576656c64622e4279746577697365436f6d70617261746f7289400101f4030c5a9fc005416a0cf1b2be60c5a170ce8a9e"
     "24ae32a32de552b32336976a8234bdb7370ca6beaf9700428c43120d9c867d3a2b628130747e5816383f24c22aff0aa6"
 )
-"""A manifest of which RocksDB 10 finds no end."""
+"""A manifest that RocksDB 10 reads endlessly."""
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_store_keeps_values_and_facts(tmp_path: Path) -> None:
         store.write([(b"cann", b"1"), (b"cbob", b"2"), (b"xann", b"3")], facts)
         store.write([(b"cbob", None)], facts)
     with Store(tmp_path / "a" / "b") as store:
-        assert (store.get(b"cann"), store.get(b"cbob"), store.get(b"nobody")) == (b"1", None, None)
+        assert (store.get(b"cann"), store.get(b"cbob"), store.get(b"unknown")) == (b"1", None, None)
         assert store.facts == facts
         assert [key for key, _ in store.scan(b"", 10)] == [b"cann", b"xann"]
         assert [key for key, _ in store.scan(b"cann", 10)] == [b"xann"]
@@ -50,7 +50,7 @@ def damaged_block(folder: Path) -> None:
         for number in range(400):
             store.write([(b"c%03d" % number, filler.randbytes(300))], Facts(b"m1", number, 8, 9))
     with Store(folder):
-        pass  # what was in the log is now in a file of its own
+        pass  # the log's records are now in a separate file
     (table,) = folder.glob("*.sst")
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -60,7 +60,7 @@ def damaged_block(folder: Path) -> None:
 def test_damage_is_raised_and_the_next_store_is_empty(tmp_path: Path) -> None:
     damaged_block(tmp_path / "s")
     with open_store(tmp_path / "s", 1) as store:
-        assert store.facts.position == 399, "the damage was met on opening"
+        assert store.facts.position == 399, "the damage was found on opening"
         with pytest.raises(StoreFailed, match="damaged"):
             [store.get(b"c%03d" % number) for number in range(400)]
     with open_store(tmp_path / "s", 1) as store:
@@ -109,9 +109,9 @@ def test_damage_during_a_scan_is_raised(tmp_path: Path) -> None:
         list(store.scan(b"", 1_000))
 
 
-@pytest.mark.parametrize("begin", ["anew", "cleared"])
+@pytest.mark.parametrize("begin", ["reopened", "cleared"])
 def test_iterator_in_a_reference_cycle_does_not_keep_the_folder_open(tmp_path: Path, begin: str) -> None:
-    """As one is on the traceback of an error that ended a partition; the collector of a worker comes by seldom."""
+    """The traceback of an error that ended a partition can hold one; a worker's collector runs rarely."""
     store = Store(tmp_path / "s")
     store.write([(b"cann", b"1"), (b"cbob", b"2")], Facts(b"m1", 7, 8, 9))
     scan = store.scan(b"", 10)

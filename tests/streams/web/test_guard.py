@@ -1,4 +1,4 @@
-"""What stands before the worker's pages, on the worker's own server: token, name, rate, sizes, connections."""
+"""The guard of the worker's pages, on the worker's own server: token, name, rate, sizes, connections."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ async def test_metrics_need_the_token_and_probes_do_not(tmp_path: Path) -> None:
         assert pages.refused("token") == 8
 
 
-# Nobody is kept out by what others ask
+# Requests of others block no client
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ async def test_refusals_are_bounded_per_address(tmp_path: Path) -> None:
         assert set(told) == {401, 429}
         assert told[429] > told[401] > 40
         assert pages.refused("rate") == told[429]
-        assert (await pages.ask("/metrics", source="127.0.0.2")).status == 401, "another address is told why"
+        assert (await pages.ask("/metrics", source="127.0.0.2")).status == 401, "another address gets the reason"
 
 
 async def test_rendering_of_pages_is_bounded(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_rendering_of_pages_is_bounded(tmp_path: Path) -> None:
 
 
 class _Counting:
-    """A collector that says when a page is made."""
+    """A collector that reports when a page is rendered."""
 
     def __init__(self, made: Callable[[], None]) -> None:
         self._made = made
@@ -103,7 +103,7 @@ class _Counting:
 
 class _Broken(_Counting):
     def collect(self) -> list[GaugeMetricFamily]:
-        raise RuntimeError("of somebody")
+        raise RuntimeError("about ann")
 
 
 # Names
@@ -138,7 +138,7 @@ async def test_pages_without_a_token_answer_only_under_loopback_names(tmp_path: 
         assert "set OUZEL_WEB_TOKEN" in (await pages.ask("/metrics", "Host: attacker.example")).body
         twice = await pages.ask("/metrics", "Host: localhost", "Host: attacker.example")
         assert twice.status in (400, 421)
-        assert (await pages.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).status == 200, "no browser sends no name"
+        assert (await pages.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).status == 200, "every browser sends a name"
         assert pages.refused("host") >= len(BAD)
 
 
@@ -149,7 +149,7 @@ async def test_pages_with_a_token_answer_under_any_name(tmp_path: Path) -> None:
         assert (await pages.ask("/metrics", "Host: worker.example")).status == 401
 
 
-# What every answer says
+# Headers of every answer
 
 
 async def test_every_answer_has_the_headers_and_names_no_version(
@@ -185,12 +185,12 @@ async def test_every_answer_has_the_headers_and_names_no_version(
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'"), answer
         assert answer.headers["Referrer-Policy"] == "no-referrer", answer
         assert answer.headers["Content-Type"].startswith("text/plain"), answer
-        for told in ("aiohttp", "Python", "somebody", "no HTTP", "xxxx"):
+        for told in ("aiohttp", "Python", "about ann", "no HTTP", "xxxx"):
             assert told not in str(answer), answer
     allow = next(answer for status, answer in answers if status == 405).headers["Allow"]
     assert "GET" in allow
     assert "RuntimeError" in caplog.text
-    assert "of somebody" not in "".join(each.getMessage() for each in caplog.records)
+    assert "about ann" not in "".join(each.getMessage() for each in caplog.records)
 
 
 async def until_429(pages: Pages) -> Answer:

@@ -1,4 +1,4 @@
-"""Buckets, and what is made no more often than one allows."""
+"""Token buckets, and values renewed at a bounded rate."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ def test_buckets_are_separate_and_the_most_recent_names_stay() -> None:
     assert buckets.take("b", 1.0)
     for number in range(10_000):
         buckets.take(str(number), 1.0)
-        assert not buckets.take("a", 1.0), "whoever is heard of all the time is remembered"
+        assert not buckets.take("a", 1.0), "a name in use is remembered"
     assert len(buckets) == 100
     assert buckets.take("b", 1.0), "forgotten"
 

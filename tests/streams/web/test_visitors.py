@@ -1,4 +1,4 @@
-"""Which connection ends for one too many."""
+"""Which connection is closed when there is one too many."""
 
 from hypothesis import given
 from hypothesis import strategies as st
