@@ -10,7 +10,8 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import CONTEXTS, EVENTS, PRIVACY, PRIVACY_RECEIPTS
-from tests.support.plane import NOW_MS, Expected, Plane, Sent, check, person, traffic
+from tests.support.plane import NOW_MS, Expected, Plane, check, person, traffic
+from tests.support.topics import Sent
 
 pytestmark = pytest.mark.slow
 

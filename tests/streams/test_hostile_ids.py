@@ -13,7 +13,8 @@ from schemas.recommendations import Recommendation
 from schemas.topics import ITEMS, NEIGHBOURS, RECOMMENDATIONS
 from streams.agents.neighbours import MARKER
 from tests.streams.fold.test_marking import FORGED, RIVAL
-from tests.support.plane import NOW_MS, Plane, Sent, counts_of
+from tests.support.plane import NOW_MS, Plane, counts_of
+from tests.support.topics import Sent
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,7 @@ def test_user_who_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_p
     with Plane(own_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
         plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
         plane.start()
-        plane.wait(lambda: "ouzel_catalogue_items 3.0" in plane.page("/metrics"), "the catalogue")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [3.0], "the catalogue")
         plane.send([viewed(0, "ann", FORGED, time.time_ns() // 1_000_000)])
         plane.wait(lambda: "v0" in lists(plane), "a list")
         assert lists(plane)["v0"] == {RIVAL, "other"}
@@ -72,20 +73,20 @@ def test_invented_ids_are_evicted_and_real_items_stay(own_broker: Broker, tmp_pa
         plane.wait(lambda: counted(plane).keys() == {*items}, "the first events counted")
         plane.send([viewed(1_000 + n, f"eve-{n % 50}", f"invented-{n}", NOW_MS + n) for n in range(invented)])
         evictions = invented + 10 - room
-        plane.wait(lambda: plane.metric("ouzel_evicted_items_total ") >= [evictions], "the others evicted")
+        plane.wait(lambda: plane.series("ouzel_evicted_items_total") >= [evictions], "the others evicted")
         plane.wait(lambda: len(counted(plane)) == room + 20, "evicted ids cleared")
         assert counted(plane).keys() >= {*items}, "no id with more events was evicted"
-        assert plane.metric("ouzel_unknown_items ") == [room]
+        assert plane.series("ouzel_unknown_items") == [room]
         assert "OUZEL_UNKNOWN_ITEMS" in plane.log()
 
         late = "film-late"
         plane.send(published(late, *items[20:]), ITEMS.name)
-        plane.wait(lambda: "ouzel_catalogue_items 31.0" in plane.page("/metrics"), "the new items")
-        plane.wait(lambda: plane.metric("ouzel_unknown_items ") == [room - 10], "ids that became items")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [31.0], "the new items")
+        plane.wait(lambda: plane.series("ouzel_unknown_items") == [room - 10], "ids that became items")
         assert plane.stop() == 0, plane.log()
         plane.lose_state()
         plane.start()
-        plane.wait(lambda: "ouzel_catalogue_items 31.0" in plane.page("/metrics"), "the catalogue again")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [31.0], "the catalogue again")
         plane.send([viewed(200 + n, f"x{n}", each, NOW_MS) for n, each in enumerate(items)])
         plane.wait(
             lambda: (

@@ -31,7 +31,8 @@ from schemas.topics import (
 )
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
-from tests.support.plane import Plane, Sent, check, like, person, traffic
+from tests.support.plane import Plane, check, like, person, traffic
+from tests.support.topics import Sent
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 
@@ -81,7 +82,7 @@ async def topics_with(bootstrap: str, more: Mapping[str, Mapping[str, str]]) -> 
 
 
 def lag_is_gone(plane: Plane) -> bool:
-    return plane.metric("ouzel_lag_records") == [0.0] * 4
+    return plane.series("ouzel_lag_records") == [0.0] * 4
 
 
 def test_records_of_every_codec_are_read_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_records_of_every_codec_are_read_on_every_topic(own_broker: Broker, tmp_
         plane.start()
         check(plane)
         assert len(plane.held()) == 40
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [4.0], "an item of each codec")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [4.0], "an item of each codec")
         assert plane.letters() == []
 
 
@@ -128,7 +129,7 @@ def test_missing_codec_is_logged_and_nothing_is_skipped(kafka: Broker, tmp_path:
         plane.start()
         check(plane)
         assert len(plane.held()) == 1
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [1.0], "the item")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [1.0], "the item")
         assert plane.letters() == []
 
 
@@ -154,8 +155,8 @@ def test_aborted_transactions_are_not_folded_and_markers_are_no_lag(kafka: Broke
         plane.start()
         check(plane)
         assert len(plane.held()) == 8
-        plane.wait(lambda: plane.page("/readyz") != "", "ready, though the topics end with markers")
-        assert plane.metric("ouzel_catalogue_items") == [1.0]
+        plane.workers["a"].wait_ready()  # though the topics end with markers
+        assert plane.series("ouzel_catalogue_items") == [1.0]
         plane.wait(lambda: lag_is_gone(plane), "no lag behind the markers")
         asyncio.run(transactions(plane.bootstrap))  # while it runs
         asyncio.run(send(plane.bootstrap, EVENTS.name, [like(50, "later")]))
@@ -227,7 +228,7 @@ def test_lists_and_contexts_too_large_for_their_topics_are_reported(kafka: Broke
         plane.start()
         for topic in (RECOMMENDATIONS, CONTEXTS):
             series = f'ouzel_oversized_records_total{{topic="{topic.name}"}}'
-            plane.wait(lambda series=series: plane.metric(series)[:1] > [0.0], f"records too large for {topic.name}")
+            plane.wait(lambda series=series: plane.series(series)[:1] > [0.0], f"records too large for {topic.name}")
         plane.wait(lambda: person(2) in plane.held(), "contexts that fit")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         text = (tmp_path / "a.log").read_text()
@@ -251,7 +252,7 @@ def test_damage_on_the_brokers_disk_loses_one_reported_batch(kafka: Broker, tmp_
         plane.send([film(f"film-{number}") for number in range(40)], ITEMS.name)
         plane.start()
         check(plane)
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [40.0], "the items")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [40.0], "the items")
         assert plane.stop() == 0
         of = {record.partition for record in plane.read(EVENTS.name)}
         plane.send([like(number, f"late-{number}", f"film-{number}") for number in range(100, 140)])
@@ -268,7 +269,7 @@ def test_damage_on_the_brokers_disk_loses_one_reported_batch(kafka: Broker, tmp_
         plane.send([like(number, f"last-{number}", "film-1") for number in range(200, 240)])
         plane.wait(lambda: {person(number) for number in range(200, 240)} <= set(plane.held()), "later events")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
-        plane.wait(lambda: plane.page("/readyz") != "", "ready")
+        plane.workers["a"].wait_ready()
         letters = plane.letters()
         assert {each.topic for each in letters} == wanted
         assert all(each.code is Refusal.UNREADABLE and each.partition == partition for each in letters)
@@ -304,7 +305,7 @@ def test_header_name_that_is_not_utf_8_is_read(kafka: Broker, tmp_path: Path) ->
             )
         plane.start()
         plane.wait(lambda: len(plane.held()) == 1, "the event")
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [1.0], "the item")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [1.0], "the item")
         assert plane.letters() == []
 
 
@@ -312,14 +313,12 @@ def test_lag_is_reported_from_the_assignment_on(kafka: Broker, tmp_path: Path) -
     """Also of partitions without any event, and while the state is read."""
     with Plane(kafka, tmp_path) as plane:
         plane.send(traffic(1, 200))
-        plane.start()
-        plane.wait(lambda: plane.page("/readyz") != "", "ready")
-        assert len(plane.metric("ouzel_lag_records")) == 4
+        plane.start().wait_ready()
+        assert len(plane.series("ouzel_lag_records")) == 4
         check(plane)
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         assert plane.stop() == 0
-        plane.start()
-        plane.wait(lambda: plane.page("/readyz") != "", "ready again")
+        plane.start().wait_ready()
         assert lag_is_gone(plane), "before any event came"
 
 

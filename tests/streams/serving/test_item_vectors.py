@@ -14,9 +14,9 @@ from streams.clock import SYSTEM, Clock
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from streams.serving.item_vectors import FEW, Describing, ReadingProgress
-from tests.integration.pipeline import films
 from tests.support import listing
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import films
 
 BATCH = 16
 
