@@ -1,4 +1,4 @@
-"""The gauges that are read rather than counted, set when the metrics are asked for."""
+"""The gauges that are computed at each scrape."""
 
 from streams.agents.covisits import Counting
 from streams.agents.events import Lane

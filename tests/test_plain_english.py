@@ -13,16 +13,14 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = (
     "schemas",
     "inference",
-    "streams/items",
-    "streams/graph",
+    "streams",
     "deploy/datasets",
     "deploy/files",
     "deploy/learning",
     "deploy/prometheus",
     "tests/schemas",
     "tests/inference",
-    "tests/streams/items",
-    "tests/streams/graph",
+    "tests/streams",
     "tests/deploy/files",
     "tests/deploy/learning",
     "tests/faults",
@@ -34,7 +32,6 @@ FOLDERS = (
 NOT_YET = (
     "inference/settings.py",
     "inference/triton/",
-    "streams/graph/item_graph.py",
     "tests/benchmarks/lists.py",
     "tests/inference/triton/",
 )

@@ -1,4 +1,4 @@
-"""Ids that somebody made to do harm, on a real broker: one with the digest of another, and more than can be counted."""
+"""Hostile ids on a real broker: one with the digest of another, and more than can be counted."""
 
 import time
 from pathlib import Path
@@ -28,13 +28,13 @@ def viewed(number: int, user: str, item: str, ts: int) -> Sent:
 
 
 def lists(plane: Plane) -> dict[str, set[str]]:
-    """What is on the last list for each event."""
+    """The items on the last list for each event."""
     made = [decode(Recommendation, record.value) for record in plane.read(RECOMMENDATIONS.name)]
     return {each.trigger: {entry.item for entry in each.entries} for each in made}
 
 
-def test_whoever_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
-    """Also after the worker has lost its disk and another has come."""
+def test_user_who_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
+    """Also after the worker has lost its disk and another has joined."""
     with Plane(own_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
         plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
         plane.start()
@@ -62,7 +62,7 @@ def counted(plane: Plane) -> dict[str, bool]:
     return {item: True for item, value in last.items() if value is not None}
 
 
-def test_invented_ids_go_from_the_topic_and_what_people_meet_stays(own_broker: Broker, tmp_path: Path) -> None:
+def test_invented_ids_are_evicted_and_real_items_stay(own_broker: Broker, tmp_path: Path) -> None:
     room, invented = 1_000, 3_000
     items = [f"film-{number}" for number in range(30)]
     with Plane(own_broker, tmp_path, unknown_items=room) as plane:
@@ -74,8 +74,8 @@ def test_invented_ids_go_from_the_topic_and_what_people_meet_stays(own_broker: B
         plane.send([viewed(1_000 + n, f"eve-{n % 50}", f"invented-{n}", NOW_MS + n) for n in range(invented)])
         evictions = invented + 10 - room
         plane.wait(lambda: plane.series("ouzel_evicted_items_total") >= [evictions], "the others evicted")
-        plane.wait(lambda: len(counted(plane)) == room + 20, "what was evicted cleared")
-        assert counted(plane).keys() >= {*items}, "nothing that is met more often went"
+        plane.wait(lambda: len(counted(plane)) == room + 20, "evicted ids cleared")
+        assert counted(plane).keys() >= {*items}, "no id with more events was evicted"
         assert plane.series("ouzel_unknown_items") == [room]
         assert "OUZEL_UNKNOWN_ITEMS" in plane.log()
 
