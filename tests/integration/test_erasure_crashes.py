@@ -37,10 +37,10 @@ def mixed(seed: int, count: int, draw: random.Random) -> list[Sent]:
     return records
 
 
-def test_kills_in_the_middle_of_erasing(own_broker: Broker, tmp_path: Path) -> None:
+def test_kills_in_the_middle_of_erasing(strong_broker: Broker, tmp_path: Path) -> None:
     """kill -9, three times, while people are erased by both ways and begin anew."""
     draw = random.Random(7)
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         for seed in range(3):
             plane.send(mixed(seed, 600, draw))
             plane.send(orders(seed), PRIVACY.name)

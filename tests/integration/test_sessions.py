@@ -118,9 +118,9 @@ class Shop:
         return msgspec.json.decode(done.stdout, type=ErasureReceipt)
 
 
-def test_whoever_has_the_partition_has_the_model_drop_what_it_kept(own_broker: Broker, tmp_path: Path) -> None:
+def test_whoever_has_the_partition_has_the_model_drop_what_it_kept(strong_broker: Broker, tmp_path: Path) -> None:
     first, restarted, lost, taken_over, plain, stays = people = neighbours(6)
-    with Plane(own_broker, tmp_path) as plane:
+    with Plane(strong_broker, tmp_path) as plane:
         shop = Shop(plane, tmp_path / "model")
         shop.start("a")
         sessions = {user: shop.visit(user) for user in people}

@@ -33,9 +33,9 @@ def lists(plane: Plane) -> dict[str, set[str]]:
     return {each.trigger: {entry.item for entry in each.entries} for each in made}
 
 
-def test_user_who_saw_a_forged_item_is_shown_its_rival(own_broker: Broker, tmp_path: Path) -> None:
+def test_user_who_saw_a_forged_item_is_shown_its_rival(strong_broker: Broker, tmp_path: Path) -> None:
     """Also after the worker has lost its disk and another has joined."""
-    with Plane(own_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
+    with Plane(strong_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
         plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
         plane.start()
         plane.wait(lambda: plane.series("ouzel_catalogue_items") == [3.0], "the catalogue")
@@ -62,10 +62,10 @@ def counted(plane: Plane) -> dict[str, bool]:
     return {item: True for item, value in last.items() if value is not None}
 
 
-def test_invented_ids_are_evicted_and_real_items_stay(own_broker: Broker, tmp_path: Path) -> None:
+def test_invented_ids_are_evicted_and_real_items_stay(strong_broker: Broker, tmp_path: Path) -> None:
     room, invented = 1_000, 3_000
     items = [f"film-{number}" for number in range(30)]
-    with Plane(own_broker, tmp_path, unknown_items=room) as plane:
+    with Plane(strong_broker, tmp_path, unknown_items=room) as plane:
         plane.send(published(*items[:20]), ITEMS.name)
         plane.send([viewed(n, f"u{n}", each, NOW_MS) for n, each in enumerate(items)])
         plane.send([viewed(100 + n, f"w{n}", each, NOW_MS) for n, each in enumerate(items)])
