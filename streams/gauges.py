@@ -35,7 +35,7 @@ def set_gauges(
         metrics.lag.labels(str(lane.partition)).set(lane.lag)
         if lane.state is not None:
             metrics.state_bytes.labels(str(lane.partition)).set(lane.state.size_bytes())
-            contexts += lane.state.people()
+            contexts += lane.state.users()
     metrics.state_people.set(contexts)
     metrics.items.set(len(catalogue))
     metrics.undescribed.set(catalogue.vectors.waiting)

@@ -278,7 +278,7 @@ class PartitionState:
         if self._scrubbing is not None:
             await asyncio.wait([self._scrubbing])
 
-    def people(self) -> int:
+    def users(self) -> int:
         """The number of contexts in memory."""
         return len(self._drafts)
 

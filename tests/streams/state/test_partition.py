@@ -237,7 +237,7 @@ async def test_decoded_values_are_bounded(tmp_path: Path) -> None:
             state.set_context(f"person-{number}", context(number))
         await state.seal(49)
         assert [state.context(f"person-{n}") for n in range(50)] == [context(n) for n in range(50)]
-        assert state.people() == 10
+        assert state.users() == 10
 
 
 async def test_scan_continues_within_one_kind(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ async def test_ungathered_context_is_not_evicted(tmp_path: Path) -> None:
             draft = state.draft(f"person-{number}")
             draft.add(like(number), digest(f"e{number}"), number)
             state.note({f"person-{number}": draft})
-        assert state.people() == 1
+        assert state.users() == 1
         assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
         await (await state.gather(4))
         assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
