@@ -42,7 +42,7 @@ from streams.kafka.lanes import Source
 from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Refuse, Replica
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
@@ -74,7 +74,7 @@ LEFTOVERS_SECONDS = 60.0
 """Between two checks for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
-"""Share of the rebalance timeout that a lane may use to write what is in flight."""
+"""Share of the rebalance timeout that a lane may use to finish writes in flight."""
 
 MARK = 2_000
 """Items marked per turn; each takes one or two microseconds."""
@@ -113,7 +113,7 @@ class WorkerApp(faust.App):
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
         self.rejections = Rejections(self.metrics)
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
         self.items = self._replica(ITEMS.name, lambda _, key, value: stock(self.catalogue, key, value))
         self.owner = Owner(
@@ -213,10 +213,10 @@ class WorkerApp(faust.App):
             consumer = cast(BatchConsumer, self.consumer)
             await consumer.keep_up(partitions)
         except Exception as error:  # it is not started yet, or just ending
-            log.debug("The clients were not told of the survey: %s", type(error).__name__)
+            log.debug("The clients could not apply the survey: %s", type(error).__name__)
 
     def _start_lists(self) -> Lists:
-        """Start everything beside the fold: the catalogue, the item graph, lists and the description of items."""
+        """Start everything other than the fold: the catalogue, the item graph, lists and the description of items."""
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
@@ -284,7 +284,7 @@ class WorkerApp(faust.App):
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     def refresh(self) -> None:
-        """Set the gauges that are read, not counted."""
+        """Set the gauges that are computed at each scrape."""
         set_gauges(
             self.metrics,
             ready=not self.waits_for() and not self.unserved(),

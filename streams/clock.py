@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Clock:
-    """`now_ms` is wall time in milliseconds since 1970, for what users see and what is written down. `monotonic` is
+    """`now_ms` is wall time in milliseconds since 1970, for texts that users see and for stored times. `monotonic` is
     seconds that never step back, for deadlines and durations. `sleep` waits for that many seconds of it."""
 
     now_ms: Callable[[], int]

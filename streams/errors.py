@@ -1,4 +1,4 @@
-"""What the event plane raises.
+"""The errors of the event plane.
 
     StreamsError
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start

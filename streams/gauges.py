@@ -1,4 +1,4 @@
-"""The gauges that are read rather than counted, set when the metrics are asked for."""
+"""The gauges that are computed at each scrape."""
 
 from streams.agents.covisits import Counting
 from streams.agents.events import Lane
@@ -35,7 +35,7 @@ def set_gauges(
         metrics.lag.labels(str(lane.partition)).set(lane.lag)
         if lane.state is not None:
             metrics.state_bytes.labels(str(lane.partition)).set(lane.state.size_bytes())
-            contexts += lane.state.people()
+            contexts += lane.state.users()
     metrics.state_people.set(contexts)
     metrics.items.set(len(catalogue))
     metrics.undescribed.set(catalogue.vectors.waiting)

@@ -8,7 +8,7 @@ EVERY_SECONDS = 30.0
 MAX_KNOWN = 256
 
 
-class Repeats(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Passes lines of `logger` and its children once in `every` seconds per place in the code.
 
     The next line that passes says how many were left out. Remembers at most `MAX_KNOWN` places.

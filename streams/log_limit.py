@@ -7,7 +7,7 @@ from collections.abc import Callable
 EVERY_SECONDS = 60.0
 
 
-class Seldom:
+class RateLimitedLog:
     """Logs the first line of a kind at once. Lines within the next `EVERY_SECONDS` are counted, and the next line, or
     `flush`, says how many there were. The caller bounds the number of kinds."""
 

@@ -16,7 +16,7 @@ FOLDER, FILE = 0o700, 0o600
 def private_folder(folder: Path) -> None:
     """Create a folder for this user alone, with its parents. An existing folder is closed to others.
 
-    Only for folders that nobody shares: existing rights of others are removed without asking.
+    Only for folders that are not shared: existing rights of others are removed without asking.
     """
     for each in reversed([folder, *folder.parents]):
         if not each.exists():

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.topics import DEAD_LETTERS
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,9 @@ class Rejections:
     A line about unreadable records says which and why: the cause is the broker's, and it names no user.
     """
 
-    def __init__(self, metrics: Metrics, lines: Seldom | None = None) -> None:
+    def __init__(self, metrics: Metrics, lines: RateLimitedLog | None = None) -> None:
         self._metrics = metrics
-        self._lines = Seldom(log) if lines is None else lines
+        self._lines = RateLimitedLog(log) if lines is None else lines
 
     def note(self, letters: Iterable[DeadLetter]) -> None:
         counts: Counter[tuple[str, Refusal]] = Counter()

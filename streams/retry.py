@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 from streams.clock import Clock
 from streams.health.failures import describe
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 
 Failed = Callable[[Exception, float], object]
-"""Told each error and the seconds until the next try. Must not raise."""
+"""Called with each error and the seconds until the next try. Must not raise."""
 
 
 class Pauses:
@@ -46,7 +46,7 @@ async def retry(
 ) -> None:
     """Await `work()` until it returns, with a pause after each of `errors`; any other error is raised.
 
-    `wanted` is asked before each try: once it is false, this returns without another. Work that runs for long calls
+    `wanted` is asked before each try: once it is false, this returns without another. Long-running work calls
     `pauses.reset()` when it makes progress, so that the next failure is retried soon. Cancelling ends a try and a
     pause at once.
     """
@@ -62,7 +62,7 @@ async def retry(
             return
 
 
-def logged(lines: Seldom, what: str) -> Failed:
+def logged(lines: RateLimitedLog, what: str) -> Failed:
     """Log each failure as an error under the kind `what`, which says what failed: at most one line a minute.
 
     The line names the types of the errors, not their text, which may name a user.

@@ -55,7 +55,7 @@ class Secret:
         return self
 
     def __reduce_ex__(self, _protocol: Any) -> NoReturn:
-        raise TypeError("a secret is not pickled: send what was made with it, or read the setting again")
+        raise TypeError("a secret is not pickled: send a value derived from it, or read the setting again")
 
     def __getstate__(self) -> NoReturn:
         raise TypeError("a secret has no state to store: use reveal() where its text is needed")

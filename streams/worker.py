@@ -39,9 +39,9 @@ LOGGING: dict[str, Any] = {
         }
     },
     "filters": {
-        "repeats": {"()": "streams.log.Repeats"},
+        "repeats": {"()": "streams.log.RepeatFilter"},
         # Lines that repeat while a condition lasts; `streams.health.board` reports its cause.
-        **{name: {"()": "streams.log.Repeats", "logger": name, "every": 60.0} for name in RETRYING},
+        **{name: {"()": "streams.log.RepeatFilter", "logger": name, "every": 60.0} for name in RETRYING},
     },
     "handlers": {
         "stderr": {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.errors import MissingPart
-from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker
+from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker, find_kafka
 from tests.support import parts
 
 # Read when numpy and torch are imported: on a busy machine, threads that wait by spinning make minutes of seconds.
@@ -50,6 +50,22 @@ def own_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 MODEL_FIXTURES = {"exact_model", "item_token_model", "item_token_triton", "model", "triton"}
 
 
+def strongest_broker() -> str:
+    """Apache Kafka where it is found, or must be; else the embedded broker."""
+    try:
+        find_kafka()
+    except MissingPart:
+        return "kafka" if parts.require_all() else "embedded"
+    return "kafka"
+
+
+@pytest.fixture(params=[pytest.param(strongest_broker(), marks=pytest.mark.kafka)])
+def strong_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A running broker for one long test alone, without topics: Apache Kafka where found, else the embedded one."""
+    with start_broker(request.param, tmp_path_factory) as running:
+        yield running
+
+
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     """Group tests that share a broker or tritonserver, so that one process of `pytest --dist loadgroup` runs them."""
     for item in items:
@@ -57,7 +73,8 @@ def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
             group = "model"
         else:
             params = getattr(getattr(item, "callspec", None), "params", {})
-            group = f"{item.path.stem}-{params.get('broker') or params.get('own_broker') or ''}"
+            broker = next((params[name] for name in ("broker", "own_broker", "strong_broker") if name in params), "")
+            group = f"{item.path.stem}-{broker}"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

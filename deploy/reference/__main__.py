@@ -1,8 +1,8 @@
 """Write every generated page of docs/, from the root of a checkout: `python -m deploy.reference`."""
 
-import sys
 from pathlib import Path
 
+from deploy.local.terminal import say
 from deploy.reference.pages import pages
 
 
@@ -13,7 +13,7 @@ def main() -> None:
         changed = not page.exists() or page.read_text(encoding="utf-8") != text
         if changed:
             page.write_text(text, encoding="utf-8")
-        sys.stdout.write(f"{'wrote' if changed else 'unchanged'}  {path}\n")
+        say(f"{'wrote' if changed else 'unchanged'}  {path}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A reaction becomes an event. Lists show more often what the policy already prefe
 less likely its item was to be shown where it was: 1 over its propensity, at most `CLIP`, since a single event of an
 unlikely item must not decide a batch.
 
-A list without a reaction is evidence too: an `Untaken` list, whose entries count by the same weights.
+What a list showed without a reaction is evidence too: an `Untaken` list, whose entries count by the same weights.
 It comes from lists that closed without a reaction, and from those that had one: their first reaction carries the list.
 
 Records written before feedback carried the rating (`value`) have it derived from the reward, (value - 3) / 2 and at

@@ -1,6 +1,6 @@
-"""One lane of `ouzel.covisits`: what a partition tells, fetched by the batch and counted by the owner of its items.
+"""One lane of `ouzel.covisits`: fetches a partition's messages in batches; the owner of their items counts them.
 
-What was counted is published before its offset is committed; the next owner of the partition counts the rest.
+Counts are published before the offset is committed; the next owner of the partition counts the rest.
 """
 
 import asyncio
@@ -14,18 +14,18 @@ from streams.errors import Rewound
 from streams.health.losses import Lost, report
 from streams.kafka.lanes import Source
 from streams.kafka.recreated_topics import start_at
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.retry import Pauses, logged, retry
 
 log = logging.getLogger(__name__)
 
 TAKE = 3_000
-"""Records that are counted, at most, before what came of them is published. In a backlog a record tells of little more
-than one event, and an item is published once for all that is counted of it."""
+"""Maximum records counted before the results are published. In a backlog a record holds little more than one event,
+and an item is published once for all its counts."""
 
 FETCH_SECONDS = 0.5
 PAUSE_SECONDS = 1.0
-"""Before a lane starts over that could not fetch."""
+"""Pause before a lane that could not fetch starts over."""
 
 
 class Counting:
@@ -43,7 +43,7 @@ class Counting:
         self._stopping = False
         self._rewound = False
         self._lost = lost
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         owner.assign([partition])
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"counting-{partition}")
 
@@ -62,7 +62,7 @@ class Counting:
         self._rewound = True
 
     async def stop(self, deadline: float) -> None:
-        """Finish what is being counted if that takes no more than `deadline` seconds; else the next owner counts it."""
+        """Finish the count in progress within `deadline` seconds; else the next owner counts it."""
         self._stopping = True
         if not self.ready:
             self._task.cancel()
@@ -92,9 +92,9 @@ class Counting:
                 self.committable = max(self.committable, self._source.past(self.partition))
 
     async def _begin(self) -> int:
-        """Go to where the counting ended, or to the first record that is still there; the offset.
+        """Go to the offset where counting ended, or to the first record that still exists; returns the offset.
 
-        A topic that was recreated, or has lost records, is read from its beginning: what was counted is skipped.
+        A topic that was recreated or has lost records is read from its beginning: events already counted are skipped.
         """
         first = (await self._source.available(self.partition)).first
         committed = await self._source.committed(self.partition)
@@ -121,7 +121,7 @@ class Counting:
                 )
 
     async def _gather(self) -> list[Any]:
-        """The next records: as many as are there, and as come within the interval, up to about TAKE."""
+        """The next records: all that are available and arrive within the interval, up to about TAKE."""
         records: list[Any] = []
         left = FETCH_SECONDS
         until = 0.0
@@ -132,7 +132,7 @@ class Counting:
             if self._rewound or (found and found[-1].offset < self.committable):
                 self._rewound = True
                 raise Rewound(f"{COVISITS.name} does not go on at offset {self.committable}")
-            # What was fetched ahead of a seek can begin before it.
+            # Records fetched ahead of a seek can begin before it.
             records += [record for record in found if record.offset >= self.committable]
             left = until - self._clock.monotonic()
         return records

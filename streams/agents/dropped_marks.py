@@ -9,11 +9,11 @@ from streams.fold.context import MAX_SEEN
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 60.0
+LOG_SECONDS = 60.0
 """Between two lines."""
 
 
-class Dropped:
+class DroppedMarks:
     """What one partition dropped."""
 
     def __init__(self, counter: Counter, clock: Callable[[], float]) -> None:
@@ -21,18 +21,18 @@ class Dropped:
         self._clock = clock
         self._told_at: float | None = None
 
-    def tell(self, partition: int, marks: int) -> None:
+    def report(self, partition: int, marks: int) -> None:
         """Report how many marks were dropped in a batch of a partition."""
         if not marks:
             return
         self._counter.inc(marks)
         now = self._clock()
-        if self._told_at is None or now - self._told_at >= TELL_SECONDS:
+        if self._told_at is None or now - self._told_at >= LOG_SECONDS:
             self._told_at = now
             log.warning(
-                "Partition %d: a user has more than %d marks of seen items (one an item and kind of event). What they "
-                "met longest ago may be on their lists again; ouzel_dropped_seen_marks_total counts it. Send fewer "
-                "kinds of events of each item, or check whether the user is a program.",
+                "Partition %d: a user has more than %d marks of seen items (one per item and kind of event): the items "
+                "met longest ago may be recommended again; see ouzel_dropped_seen_marks_total. Send fewer kinds of "
+                "events per item, or check whether the user is a program.",
                 partition,
                 MAX_SEEN,
             )

@@ -1,9 +1,9 @@
-"""Erasure orders on their way into the user's own stream: `ouzel.privacy` to `ouzel.events`. Pure.
+"""Forwards erasure orders from `ouzel.privacy` to `ouzel.events`, into the user's own stream. Pure.
 
-An order has to take its place among the user's events, and two topics have no common order. So a worker that reads one
-writes it to `ouzel.events` under the user's key, as an event of kind `erase`; the owner of that partition carries it
-out where it stands. It may be written twice, by a crash or by two owners in a rebalance: the second has the same id,
-and clears nothing.
+An order needs a place among the user's events, and two topics have no common order. So a worker that reads an order
+writes it to `ouzel.events` under the user's key, as an event of kind `erase`; the owner of that partition executes it
+at that place. After a crash, or with two owners in a rebalance, it may be written twice: the second has the same id and
+clears nothing.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ from streams.unreadable import Unreadable
 
 
 def forward(records: Iterable[Placed], now_ms: int) -> tuple[list[Output], list[DeadLetter]]:
-    """The `erase` events for these records of `ouzel.privacy`, and dead letters for those that are no orders.
+    """The `erase` events for these records of `ouzel.privacy`, and dead letters for invalid ones.
 
-    An event has the worker's time: an order counts from when it is read, whatever clock it was made with. A record
-    without a value clears an order from the topic, and asks for nothing.
+    An event has the worker's time: an order counts from when it is read, whatever clock its producer used. A record
+    without a value clears an order from the topic and requests nothing.
     """
     outputs: list[Output] = []
     dead: list[DeadLetter] = []

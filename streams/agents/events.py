@@ -1,12 +1,12 @@
 """One lane of the batch path: a partition of `ouzel.events`, from its assignment to its revocation.
 
-A lane recovers its partition's state, goes to the committed offset, and then, batch after batch: fetch, fold (visible
-to the list path at once), publish what follows from it, and only then let the state be written. What is written may be
-committed. If anything on the way fails, nothing of the batch counts: the lane starts over from what is durable.
+A lane recovers its partition's state, goes to the committed offset, and then repeats for each batch: fetch, fold
+(visible to the list path at once), publish the results, and only then allow the state to be written. Written batches
+may be committed. If a step fails, nothing of the batch counts: the lane starts over from what is durable.
 
 Order of effects of a batch: dead letters, feedback and co-visits; then state on the changelog and on disk; then the
-commit. A crash in between repeats outputs, with the same ids (co-visits are skipped by their source offset, feedback
-and lists carry an id made from what caused them, dead letters their origin), and never loses one.
+commit. A crash in between repeats outputs with the same ids and never loses one: co-visits are skipped by their source
+offset, feedback and lists carry an id made from their cause, dead letters carry their origin.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 0.5
 LAG_SECONDS = 5.0
-"""Between two requests for the lag of a partition that is not served, and the timeout of each."""
+"""Time between two lag requests for a partition that is not served, and the timeout of each."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 """Seconds before a failed lane starts over: doubled with each failure in a row."""
 
 TAKE = "continue"
-"""The value of OUZEL_RECREATED_EVENTS with which a recreated topic is read."""
+"""The value of OUZEL_RECREATED_EVENTS that allows reading a recreated topic."""
 
 UNSERVED = (AnotherKey, TooFewPartitions, TopicRecreated)
 """Errors whose message is complete: it says what happened and the next step."""
@@ -79,13 +79,13 @@ class Lane:
 
     @property
     def committable(self) -> int:
-        """The next offset of the topic to read, where everything before it is durable and answered, with its receipt
-        if it is an erasure order; -1 if that is not known yet."""
+        """The next offset of the topic to read: everything before it is durable and answered, including the receipts of
+        erasure orders. -1 while unknown."""
         return -1 if self._done < 0 else max(0, self._done - self._base)
 
     @property
     def _done(self) -> int:
-        """The same as the state counts offsets (`streams.kafka.recreated_topics`)."""
+        """The same in the state's offsets (`streams.kafka.recreated_topics`)."""
         if self.state is None or self.state.written < 0:
             return self._next
         waits = None if self._plane.lists is None else self._plane.lists.first_unanswered(self.partition)
@@ -93,13 +93,13 @@ class Lane:
 
     @property
     def lag(self) -> float:
-        """Offsets not folded yet: as of the last fetch, or as the broker last said while the lane does not fetch. NaN
-        before that is known."""
+        """Offsets not folded yet, as of the last fetch, or as last reported by the broker while the lane does not
+        fetch. NaN until known."""
         end = self._source.end_offset(self.partition) if self._following >= 0 else None
         return self._behind if end is None else max(0, end - self._following)
 
     def look(self, topic: bytes) -> None:
-        """The events' topic has this id now (empty: not known)."""
+        """Note the current id of the events' topic (empty: unknown)."""
         if self.state is not None and self._topic and topic and topic != self._topic:
             self._recreated = True
 
@@ -119,13 +119,13 @@ class Lane:
         return f"lane {self.partition}"
 
     async def _measure(self) -> None:
-        """Ask for the lag while nothing is fetched: a partition that is not served still falls behind."""
+        """Request the lag while nothing is fetched: a partition that is not served still falls behind."""
         while True:
             if self._following < 0:
                 try:
                     async with asyncio.timeout(LAG_SECONDS):
                         self._behind = await self._source.behind(self.partition, self._next)
-                except Exception as error:  # the lane says what is wrong, if anything is
+                except Exception as error:  # the lane reports the failure itself
                     log.debug("Partition %d: no lag (%s)", self.partition, type(error).__name__)
             await asyncio.sleep(LAG_SECONDS)
 
@@ -142,7 +142,7 @@ class Lane:
         try:
             await self._live()
         except Exception as error:
-            if cause_of(error) == "permission":  # the survey knows whose it is, and how it is given: it tells first
+            if cause_of(error) == "permission":  # the survey reports it first, with the command that grants it
                 with suppress(KafkaError):
                     await self._plane.survey()
             raise
@@ -203,7 +203,7 @@ class Lane:
             )
             await self._serve(state, start)
         finally:
-            self._next = max(self._next, self._done)  # asked while the list path still knows who waits
+            self._next = max(self._next, self._done)  # read while the list path still knows who waits
             self.state, self._owed, self._following = None, None, -1
             if state is None:
                 store.close()
@@ -220,7 +220,7 @@ class Lane:
             raise TooFewPartitions(differs.text)
 
     async def _begin(self, state: PartitionState, survey: Survey) -> int:
-        """Go to where the state ends, or to the first record that is still there; the offset."""
+        """Go to the offset where the state ends, or to the first record that still exists; returns the offset."""
         self._topic, self._recreated = survey.id_of(EVENTS.name), False
         take = self._plane.settings.folding.recreated_events == TAKE
         end = (await self._direct.available(self.partition)).end
@@ -230,7 +230,7 @@ class Lane:
         first = (await self._source.available(self.partition)).first
         committed = await self._source.committed(self.partition)
         if rewound or (self._base and state.high < self._base):
-            start, lost = first, 0  # nothing of this topic is folded: what is committed is an offset of the old one
+            start, lost = first, 0  # nothing of this topic is folded: the committed offset is the old topic's
         else:
             start, lost = start_at(committed, self._next, state.high, first)
         if lost:
@@ -265,7 +265,7 @@ class Lane:
             if following > gathered and (now >= due or state.crowded):
                 # Everything that was folded is published here, and nothing more is folded before this returns.
                 if written is not None:
-                    await written  # what is not durable is never more than was gathered twice
+                    await written  # at most two gathered groups are not durable at a time
                 written = await state.gather(following - 1)
                 gathered, due = following, now + plane.settings.state.write_interval_s
             patience = FETCH_SECONDS if following == gathered else min(FETCH_SECONDS, max(0.0, due - now))
@@ -293,7 +293,7 @@ class Lane:
                 state.seal(gate=publishing)
             found = await self._folding.tell_lists(folded, began)
             if publishing is not None:
-                await publishing  # what a later batch publishes comes after what this one does
+                await publishing  # outputs of batches are published in order
             if folded.receipts:
                 if written is not None:
                     await written
@@ -314,7 +314,7 @@ class Lane:
         return fetched
 
     async def _pass_over(self, state: PartitionState, following: int) -> int:
-        """Skip markers of transactions and aborted records, where nothing else came; returns the next offset."""
+        """Skip markers of transactions and aborted records if no others arrived; returns the next offset."""
         past = self._source.past(self.partition)
         if past > following:
             await self._check_place(past, following)
@@ -323,7 +323,7 @@ class Lane:
         return following
 
     async def _check_place(self, offset: int, following: int) -> None:
-        """Raise `Rewound` if a record is from before our position; report records that were lost before it."""
+        """Raise `Rewound` if a record precedes our position; report records that were lost before it."""
         if offset < following:
             raise Rewound(f"offset {offset - self._base} came where {following - self._base} was expected")
         if offset > following:  # markers of transactions, or retention

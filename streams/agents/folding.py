@@ -1,4 +1,4 @@
-"""What a lane does with one batch: fold it into the state, say what follows, tell the list path, carry out erasures."""
+"""The steps of one batch in a lane: fold it into the state, publish the outputs, inform the list path, erase users."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ import msgspec
 from schemas.codec import encode
 from schemas.events import EventKind
 from schemas.topics import COVISITS, DEAD_LETTERS, FEEDBACK, PRIVACY_RECEIPTS
-from streams.agents.dropped_marks import Dropped
+from streams.agents.dropped_marks import DroppedMarks
 from streams.agents.plane import Plane
 from streams.fold.batch import Folded, fold_batch
 from streams.health.failures import describe
@@ -28,7 +28,7 @@ class Folding:
     def __init__(self, partition: int, plane: Plane) -> None:
         self._partition = partition
         self._plane = plane
-        self._dropped = Dropped(plane.metrics.unseen, plane.clock.monotonic)
+        self._dropped = DroppedMarks(plane.metrics.unseen, plane.clock.monotonic)
 
     def fold(self, state: PartitionState, records: Sequence[Any]) -> Folded:
         """Fold as many of the records as the turn has time for, at least one."""
@@ -47,7 +47,7 @@ class Folding:
             until=plane.turns.until,
         )
         state.folded = folded.last
-        # First what says that a user is erased, so that no crash leaves a gap in which they would come back.
+        # The event that erases a user comes first, so that no crash leaves a gap through which the user's data returns.
         for erasure in folded.erasures.values():
             state.set_erasure(erasure)
         for user in folded.cleared:
@@ -58,8 +58,8 @@ class Folding:
         return folded
 
     async def tell_lists(self, folded: Folded, folded_at: float) -> dict[str, tuple[str, ...]]:
-        """Tell the list path what follows from a batch that was folded at `folded_at`, in seconds of the monotonic
-        clock; returns what it had of users who were erased, by id."""
+        """Pass the results of a batch, folded at `folded_at` (seconds of the monotonic clock), to the list path;
+        returns what it had of erased users, by id."""
         lists, turns, partition = self._plane.lists, self._plane.turns, self._partition
         found: dict[str, tuple[str, ...]] = {}
         if lists is None:
@@ -78,7 +78,7 @@ class Folding:
                     await turns.next()
                 lists.trigger(partition, alias, call, folded_at)
         except Exception as error:
-            # The fold stands whatever the list path makes of it.
+            # The fold stays valid even if the list path fails.
             log.error("Partition %d: the list path failed: %s", partition, "; ".join(describe(error)))
         return found
 
@@ -110,7 +110,7 @@ class Folding:
         plane.metrics.erased.inc(len(folded.cleared))
 
     def count(self, folded: Folded, records: int, seconds: float) -> None:
-        """Count a batch of so many records, which took so long."""
+        """Count a batch of `records` records that took `seconds`."""
         metrics = self._plane.metrics
         for kind, count in folded.kinds.items():
             if count:
@@ -121,13 +121,13 @@ class Folding:
         metrics.repeats.inc(folded.repeats)
         if self._plane.lists is not None:
             metrics.stale.inc(folded.stale)
-        self._dropped.tell(self._partition, folded.unseen)
+        self._dropped.report(self._partition, folded.unseen)
         metrics.batch_events.observe(records)
         metrics.batch_seconds.observe(seconds)
 
 
 def outputs(folded: Folded, base: int = 0) -> Iterable[Output]:
-    """What a batch publishes before its state is written. `base` is what was added to the topic's offsets."""
+    """The records that a batch publishes before its state is written. `base` was added to the topic's offsets."""
     for letter in folded.dead:
         if base:
             letter = msgspec.structs.replace(letter, offset=letter.offset - base)  # noqa: PLW2901 - of the topic

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def stock(catalogue: Catalogue, key: bytes, value: bytes | None) -> None:
-    """Take in a record of `ouzel.items`. A refused one changes nothing: `refused` reports it, in one worker."""
+    """Apply a record of `ouzel.items`. A refused one changes nothing: `refused` reports it, in one worker."""
     try:
         if value is None:
             catalogue.withdraw(key.decode())

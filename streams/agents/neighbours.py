@@ -1,14 +1,14 @@
-"""Counting co-visits for the items whose partition of `ouzel.covisits` is ours, and publishing what comes of it.
+"""Counts co-visits of the items whose partition of `ouzel.covisits` this worker owns, and publishes the counts.
 
-A new owner first needs what the last one published. The replica of `ouzel.neighbours` has it, once it is known to be
+A new owner first needs the counts that the last one published. The replica of `ouzel.neighbours` has them once it is
 complete: the owner writes a marker to the partition (a clearing of a key that no item can have) and counts nothing
-before the replica has read it. What is counted is published before the input is acknowledged, so a crash loses nothing,
-and what is delivered again is skipped by its source offset. An old owner that does not know yet can publish one more
-record of an item. Every worker reads it and goes by what has counted more (`ItemGraph.load`): the owner publishes its
-own again, and the old owner takes over what was counted while it stood still.
+until the replica has read it. Counts are published before the input is acknowledged, so a crash loses nothing, and
+redelivered records are skipped by their source offset. An old owner that does not know yet that it lost the partition
+can publish one more record of an item. Every worker reads it and keeps the record that has counted more
+(`ItemGraph.load`): the owner publishes its own again, and the old owner takes over the counts that it missed.
 
-An id that no catalogue knows and that is evicted from the graph is cleared on the topic by its owner, and forgotten by
-every worker that reads that. An owner that has counted the id since publishes it again.
+When an id that is missing from the catalogue is evicted from the graph, its owner clears it on the topic, and every
+worker that reads the clearing drops it. An owner that has counted the id since then publishes it again.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from streams.clock import Clock
 from streams.dead_letters import Placed, Record, dead_letter
 from streams.graph.item_graph import ItemGraph
 from streams.kafka.publisher import Output
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
@@ -38,22 +38,22 @@ MARKER = b"\x00"
 """How a marker's key starts. The contract refuses ids with control characters, so no item has such a key."""
 
 AT_ONCE = 50
-"""Records published in one go; each takes a fraction of a millisecond."""
+"""Records published at once; each takes a fraction of a millisecond."""
 
 RETRY_SECONDS = 1.0
 
 MOST_EVICTED = 100_000
-"""Evicted ids that are held until their clearing is published and read; beyond that the oldest are dropped. The record
-of a dropped one stays on the topic until the id is evicted again, after a restart."""
+"""Evicted ids that wait until their clearing is published and read; beyond that the oldest are dropped. The record of
+a dropped one stays on the topic until the id is evicted again, after a restart."""
 
 MOST_REFUSED = 1_000
-"""Dead letters of a partition that are held until its owner is known; beyond that the oldest are dropped."""
+"""Dead letters of a partition that wait until its owner is known; beyond that the oldest are dropped."""
 
 
 class Owner:
-    """The counting of one worker. `publish` sends and waits; `rejected` is told the dead letters; `mark` writes a
-    clearing of a key to a partition of `ouzel.neighbours`, and returns once the replica has read it; `may_clear` says
-    whether it is known which ids are the catalogue's, so that others may be cleared."""
+    """The counting of one worker. `publish` sends and waits; `rejected` is called with the dead letters; `mark` writes
+    a clearing of a key to a partition of `ouzel.neighbours`, and returns once the replica has read it; `may_clear` says
+    whether the ids in the catalogue are known, so that others may be cleared."""
 
     def __init__(
         self,
@@ -81,15 +81,15 @@ class Owner:
         """The partitions of ids that may have to be cleared."""
 
         self._gone: dict[str, dict[int, int]] = {}
-        """Ids that were ours when they were evicted, with what was counted of them, until their clearing is read."""
+        """Evicted ids that were ours, with their counts, until their clearing is read."""
 
         self._may_clear = may_clear
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         graph.evicted = self._note_evicted
         self._publishing = asyncio.Lock()
 
     def assign(self, partitions: Iterable[int]) -> None:
-        """These partitions are ours: begin to wait until what is known of them is complete."""
+        """These partitions are now ours: wait until their counts are complete."""
         for partition in partitions:
             if partition not in self._complete:
                 self._complete[partition] = asyncio.get_running_loop().create_task(self._catch_up(partition))
@@ -102,12 +102,12 @@ class Owner:
                 task.cancel()
 
     def ready(self, partition: int) -> bool:
-        """Whether the partition is ours and everything known of it is here."""
+        """Whether the partition is ours and its counts are complete here."""
         task = self._complete.get(partition)
         return task is not None and task.done() and not task.cancelled()
 
     def load(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """Take in a record of `ouzel.neighbours`. Raises on one that cannot be used: see `refuse`."""
+        """Apply a record of `ouzel.neighbours`. Raises on one that cannot be used: see `refuse`."""
         if value is None:
             if not key.startswith(MARKER):
                 self._forget(key.decode())
@@ -115,17 +115,17 @@ class Owner:
         record = decode(Neighbours, value)
         gone = self._gone.get(record.item)
         if gone is not None and all(gone.get(source, -1) >= offset for source, offset in record.counted.items()):
-            return  # it is our own, from before the id was evicted
+            return  # our own record, from before the id was evicted
         self._place(record.item, partition)
         self._graph.load(record)
 
     def refuse(self, record: Placed, error: Exception) -> None:
-        """A record of `ouzel.neighbours` cannot be used. Every worker reads it; the owner writes the dead letter."""
+        """Refuse a record of `ouzel.neighbours`. Every worker reads it; the owner writes the dead letter."""
         letter = dead_letter(NEIGHBOURS.name, record.partition, record, self._clock.now_ms(), error)
         self._refused.setdefault(record.partition, deque(maxlen=MOST_REFUSED)).append(letter)
 
     async def take(self, partition: int, records: Sequence[Record]) -> None:
-        """Count these, and return when everything that changed is published; it tries until it is. Raises nothing."""
+        """Count these, and return once every change is published; retries until it is. Raises nothing."""
         dead: list[Output] = []
         task = self._complete.get(partition)
         if task is not None and not task.done():
@@ -135,13 +135,13 @@ class Owner:
         await self._publish_changes(dead)
 
     async def run(self) -> None:
-        """Republish, until cancelled, what has to be published again though nothing new was counted."""
+        """Republish, until cancelled, records that must be published again without a new count."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             await self._publish_changes([_output(letter) for letter in self._take_refused()])
 
     def _place(self, item: str, partition: int) -> None:
-        """The item is counted, and belongs to that partition."""
+        """Note that the item is counted and belongs to that partition."""
         self._partitions[item] = partition
         self._evicted.pop(item, None)
         self._gone.pop(item, None)
@@ -160,8 +160,9 @@ class Owner:
         self._metrics.evicted.inc()
         self._lines.warning(
             "evicted",
-            "Events name more item ids that no catalogue knows than are counted: the one counted least was evicted. "
-            "Publish the items, look for who invents ids, or raise OUZEL_UNKNOWN_ITEMS",
+            "Events name more item ids that are missing from the catalogue than the item graph counts: the one with "
+            "the fewest counts was evicted. Publish the items, find the producer of these ids, or raise "
+            "OUZEL_UNKNOWN_ITEMS",
         )
         partition = self._partitions.pop(item, None)
         if partition is None:
@@ -174,7 +175,7 @@ class Owner:
                 del each[next(iter(each))]
 
     def _take_evicted(self, limit: int) -> dict[str, int]:
-        """Ids to clear, at most `limit`, with their partitions; none before our partitions are known."""
+        """At most `limit` ids to clear, with their partitions; none before our partitions are known."""
         if not self._may_clear() or not self._complete or not all(map(self.ready, self._complete)):
             return {}
         taken: dict[str, int] = {}
@@ -186,7 +187,7 @@ class Owner:
         return taken
 
     def _take_refused(self) -> list[DeadLetter]:
-        """The dead letters that are ours to write. Once our partitions are known, the others' are dropped."""
+        """The dead letters that this worker must write. Once our partitions are known, the others' are dropped."""
         if not self._complete or not all(map(self.ready, self._complete)):
             return []
         letters = [letter for partition, of in self._refused.items() if self.ready(partition) for letter in of]
@@ -214,7 +215,7 @@ class Owner:
         self, changed: Sequence[Neighbours], cleared: Mapping[str, int], others: Sequence[Output]
     ) -> None:
         async def publish() -> None:
-            # A partition can be lost while the broker is away: its new owner counts the same again.
+            # A partition can be lost while the brokers are unavailable: its new owner counts the same events again.
             ours = [each for each in changed if self._owns_item(each.item)]
             outputs = [Output(NEIGHBOURS.name, item.encode(), None) for item, of in cleared.items() if self.ready(of)]
             outputs += [Output(NEIGHBOURS.name, each.item.encode(), encode(each)) for each in ours]
@@ -228,7 +229,7 @@ class Owner:
         )
 
     async def _count(self, partition: int, record: Record, dead: list[Output]) -> None:
-        """Count what one record tells, event by event, as long as the partition is ours: else its next owner does."""
+        """Count one record, event by event, as long as the partition is ours: after that its next owner does."""
         try:
             told = decode(Covisits, record.value)
             for update in told.updates:

@@ -1,4 +1,4 @@
-"""What all lanes of a worker share."""
+"""The resources that all lanes of a worker share."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class Lists(Protocol):
-    """The list path, as the lanes see it. None of these waits, but `settle`."""
+    """The list path as the lanes use it. Only `settle` waits."""
 
     def assign(self, state: PartitionState) -> None: ...
     def revoke(self, partition: int) -> None: ...
@@ -36,7 +36,7 @@ class Lists(Protocol):
     def forget(self, user: str) -> tuple[str, ...]: ...
 
     async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
-        """Unlike the others, this waits: for the lists being made of users who were erased, and for the model."""
+        """Wait for lists being made of erased users, and for the model."""
 
 
 async def _not_asked() -> Survey:
@@ -45,14 +45,14 @@ async def _not_asked() -> Survey:
 
 @dataclass(frozen=True)
 class Plane:
-    """What all lanes of a worker share.
+    """The resources that all lanes of a worker share.
 
     `changelog` makes the changelog of a partition over its store. `warm` returns once lists can be made: the catalogue
-    is there, with its items marked so, and the item graph. `rejected` is told the dead letters. `markings` has how
-    items are marked; `alias` gives the name that a user's state is kept under. `turns` are shared with
-    everything else that holds the event loop. `secret` draws what a partition's session numbers are made with
-    (`streams.privacy.sessions`), None where no model is asked. `survey` asks the brokers how the topics are now;
-    `board` has what cannot be served.
+    is read, with its items marked this way, and so is the item graph. `rejected` is called with the dead letters.
+    `markings` says how items are marked; `alias` returns the name under which a user's state is stored. `turns` are
+    shared with everything else that occupies the event loop. `secret` draws the secret of a partition's session
+    numbers (`streams.privacy.sessions`), None if no model is used. `survey` asks the brokers for the state of the
+    topics; `board` holds the conditions that prevent serving.
     """
 
     settings: Settings

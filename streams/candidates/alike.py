@@ -11,11 +11,11 @@ from streams.candidates.source import Measured, Signal, Words
 
 MAX_SHARED = 2
 DECAY = 0.9
-"""How much less a like counts than the one after it."""
+"""How much less a like counts than the next newer one."""
 
 
 def _alike(moment: Moment) -> Floats:
-    """How alike in text each item is to the user's likes, -1 to 1, float32 [n]."""
+    """The text similarity of each item to the user's likes, -1 to 1, float32 [n]."""
     likeness, likes = moment.catalogue.likeness, moment.known.likes
     profile = likeness.profile(likes, (DECAY ** np.arange(len(likes))).astype(np.float32))
     alike = np.zeros(len(moment.allowed), np.float32)
@@ -57,8 +57,8 @@ class Alike:
         return moment.best(moment.once(_alike), self.size)
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
-        """The attributes that it shares with a like, or the like whose text is most like its own: what contributes
-        more. Texts are compared by hashed words, so only what was proposed for its text is said to be alike."""
+        """The attributes that it shares with a like, or the like with the most similar text, whichever contributes
+        more. Texts are compared by hashed words, so only items proposed for their text are called alike."""
         shared, described = _shared(moment, number), _described(moment, number) if proposed else None
         if shared is not None and described is not None:
             return shared if shares["interest"] >= shares["alike"] else described
@@ -83,7 +83,7 @@ def _shared(moment: Moment, number: int) -> Words | None:
     catalogue = moment.catalogue
     attributes, _ = catalogue.attributes()
     rarity = catalogue.rarity()
-    own = {one for one in attributes[number].tolist() if rarity[one] > 0}  # what all items share says nothing
+    own = {one for one in attributes[number].tolist() if rarity[one] > 0}  # attributes that all items share say nothing
     best: tuple[float, list[str], int] = (0.0, [], -1)
     for like in moment.known.likes.tolist():
         common = sorted(own & set(attributes[like].tolist()), key=lambda one: -rarity[one]) if like >= 0 else []

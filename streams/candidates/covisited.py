@@ -1,4 +1,4 @@
-"""Items that other users liked or met together with what this user liked or met."""
+"""Items that other users liked or met together with the items that this user liked or met."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from streams.graph.pairs import KERNELS
 
 MAX_BECAUSE = 2
 FADING = 0.85
-"""How much less a like counts than the one after it."""
+"""How much less a like counts than the next newer one."""
 
 NEARLY = 0.6
 """A second item is named if it adds at least this share of what the first adds."""
@@ -24,7 +24,7 @@ NEARLY = 0.6
 class Covisit:
     """How one co-visit signal sums over the user's past: the k-th last event counts `decay` to the power of k.
 
-    `past` is which of the evidence is summed, `kernel` which weight; `after` sums only what users met afterwards.
+    `past` selects the evidence that is summed, `kernel` the weight; `after` sums only items that users met afterwards.
     """
 
     name: str
@@ -52,14 +52,14 @@ _MET = [at for at, kernel in enumerate(KERNELS) if not kernel.liked]
 
 
 def covisit_scores(pairs: Reach, known: Evidence, count: int) -> Floats:
-    """Each co-visit signal of every item: float32 [len(COVISITS), count]. `pairs` covers the likes and what was met."""
+    """Each co-visit signal of every item: float32 [len(COVISITS), count]. `pairs` covers the liked and met items."""
     place = {number: at for at, number in enumerate(pairs.rows.tolist())}
     scores = np.zeros((len(COVISITS), count), np.float32)
     for past in ("likes", "met"):
         rows = [place[number] for number in getattr(known, past).tolist()]
         if not rows:
             continue
-        # The pairs of these rows lie together where `pairs` was asked for them together; those in between count 0.
+        # The pairs of these rows are adjacent if `pairs` was requested for them together; rows in between count 0.
         first, end = np.searchsorted(pairs.of, (min(rows), max(rows) + 1))
         these = slice(first, end)
         of, others = pairs.of[these], pairs.other[these]
@@ -102,7 +102,7 @@ class Covisited:
         return moment.best((scores / np.where(best > 0, best, 1.0)).sum(axis=0), self.size)
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
-        """The likes that add most to the item's co-visits; the items met where likes add nothing to its score, and less
+        """The likes that add most to the item's co-visits; or the met items, if likes add nothing to its score and less
         than those. A like is an event as well, so of the two it says more."""
         liked, met = sum(shares[name] for name in OF_LIKES), sum(shares[name] for name in OF_MET)
         either = (("because you liked", _LIKED, _fading_likes), ("met together with", _MET, _fading_met))
@@ -140,7 +140,7 @@ def _fading_met(moment: Moment) -> NDArray[np.float64]:
 
 
 def _fading(of: Reach, past: Ints) -> NDArray[np.float64]:
-    """How much each row counts by its place in the past, newest first; 0 where it is not in there."""
+    """How much each row counts by its place in the past, newest first; 0 for rows outside it."""
     fading = np.zeros(len(of.rows))
     place = {row: at for at, row in enumerate(of.rows.tolist())}
     for back, number in enumerate(past.tolist()):

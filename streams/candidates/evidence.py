@@ -1,6 +1,6 @@
-"""What a person is known to want: the items that they liked, met and disliked, and by attribute what those share.
+"""A user's interests: the items that they liked, met and disliked, and the attributes that these share.
 
-Nothing of it is stored: it follows from the context, so that forgetting an event leaves nothing behind.
+Nothing of it is stored: it is derived from the context, so forgetting an event leaves nothing behind.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 MAX_EVIDENCE = 20
-"""Likes, meetings and dislikes that are read, each."""
+"""Maximum likes, met items and dislikes that are read, each."""
 
 INTEREST_DECAY = 0.95
 DISLIKE_SHARE = 0.5
@@ -25,21 +25,21 @@ DISLIKE_SHARE = 0.5
 class Evidence:
     """Distinct item numbers, newest first, at most MAX_EVIDENCE of each. `met` holds events of any kind.
 
-    Of ids that no catalogue knows, the numbers are below 0: the item graph has them, nothing else has."""
+    Ids that are missing from the catalogue have numbers below 0: only the item graph knows them."""
 
     likes: Ints
     met: Ints
     dislikes: Ints
 
     def items(self) -> Ints:
-        """What was liked or met, once each: the likes stand together, and so does what was met."""
+        """The liked and the met items, once each: the likes are adjacent, and so are the met ones."""
         likes, met = dict.fromkeys(self.likes.tolist()), dict.fromkeys(self.met.tolist())
         only_liked, both = [at for at in likes if at not in met], [at for at in likes if at in met]
         return np.array([*only_liked, *both, *(at for at in met if at not in likes)], np.int64)
 
 
 def evidence(context: Context, scene: str, catalogue: Catalogue) -> Evidence:
-    """The evidence of `scene`, topped up from the person's other scenes while there is little."""
+    """The evidence of `scene`, topped up from the user's other scenes while there is little."""
     here = context.scenes.get(scene, SceneContext())
     dislikes = here.dislikes
     if len(here.recent) < ENOUGH and len(context.scenes) > 1:
@@ -50,7 +50,8 @@ def evidence(context: Context, scene: str, catalogue: Catalogue) -> Evidence:
 
 
 def interests(known: Evidence, catalogue: Catalogue) -> Floats:
-    """Decayed interest by attribute number, float32, length 1 or 0: likes for, dislikes against, rare ones more."""
+    """Decayed interest by attribute number, float32, length 1 or 0: likes count for, dislikes against, rare ones
+    more."""
     of_item, count = catalogue.attributes()
     interest = np.zeros(count)
     for numbers, sign in ((known.likes, 1.0), (known.dislikes, -DISLIKE_SHARE)):

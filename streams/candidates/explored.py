@@ -1,4 +1,4 @@
-"""Items of which nothing is known that speaks for them: the filler where other sources propose too few."""
+"""Items without any evidence: the filler if other sources propose too few."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from streams.candidates.source import Signal, Words
 
 @dataclass(frozen=True)
 class Explored:
-    """Any items that may be shown, by digest. It is asked last, and only where a list would stay short."""
+    """Any items that may be shown, by digest. It is used last, and only if a list would otherwise be too short."""
 
     name: str = "explored"
     size: int = 60

@@ -1,4 +1,4 @@
-"""The newest items by publication, where that is known."""
+"""The newest items by time of publication, if that is known."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

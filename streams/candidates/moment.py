@@ -1,4 +1,4 @@
-"""What a candidate source reads when it proposes items for one list. Pure."""
+"""The input of a candidate source when it proposes items for one list. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,8 +27,8 @@ class Moment:
 
     `allowed`: bool [n] by item number, the items that may be on the list; n is the size of the catalogue's index when
     the list was begun, and the length of every array by item number. `known`: the items that the user liked, met and
-    disliked last. `affinities`: what the model says of every item, None until it has answered.
-    `failures`: the custom sources that failed for this list, by name, each with what happened.
+    disliked last. `affinities`: the model's affinity to every item, None until it has answered.
+    `failures`: the custom sources that failed for this list, by name, each with the type of its error.
     """
 
     context: Context
@@ -52,14 +52,14 @@ class Moment:
     def best(self, scores: NDArray[np.number[Any]], size: int, among: Bools | None = None) -> Ints:
         """The numbers of the `size` best items that may be shown, in no order. `scores` is [n] by item number.
 
-        Only scores above 0 count, or those marked in `among`, bool [n]. Ties go by the digest of the item.
+        Only scores above 0 count, or items marked in `among`, bool [n]. Ties go by the digest of the item.
         """
         marked = np.asarray(scores > 0) if among is None else among
         return top(scores, self.allowed & marked, size, self.catalogue.marks()[: len(self.allowed)])
 
 
 def reach(moment: Moment) -> Reach:
-    """Every pair of what the user liked or met last. For `Moment.once`."""
+    """Every pair of the items that the user liked or met last. For `Moment.once`."""
     return moment.graph.reach(moment.known.items())
 
 
@@ -69,9 +69,9 @@ def trend(moment: Moment) -> NDArray[np.float64]:
 
 
 def top(score: NDArray[np.generic], among: Bools, most: int, marks: Digests) -> Ints:
-    """The numbers of the `most` best scores among those marked, in no order. Ties go to the lower of `marks`.
+    """The numbers of the `most` best scores among the marked ones, in no order. Ties go to the lower of `marks`.
 
-    Marks are digests of the items. If ties went by number, a new item would stand behind every older one.
+    Marks are digests of the items. If ties went by number, a new item would come after every older one.
     """
     numbers = np.flatnonzero(among)
     if len(numbers) <= most:

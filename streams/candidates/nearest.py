@@ -1,4 +1,4 @@
-"""The items for which the model has most affinity, where it gives vectors."""
+"""The items to which the model has the highest affinity, if it gives vectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from streams.candidates.source import Measured, Signal, Words
 
 MODEL_SOURCE = "nearest"
 MODEL = "model"
-"""Under which name the shares of this source have what the model's own scores of single candidates add."""
+"""The name, among this source's shares, of what the model's scores of single candidates add."""
 
 
 def _affinity(moment: Moment, numbers: Ints) -> Measured:
-    """0 for all where no model tells it; an item that the model does not know has the mean of those it knows."""
+    """0 for all without a model's affinities; an item that the model does not know gets the mean of those it knows."""
     if moment.affinities is None:
         return np.zeros(len(numbers))
     scores, known = moment.affinities.scores[numbers], moment.affinities.known[numbers]
@@ -26,8 +26,8 @@ _SIGNALS = (Signal("affinity", 0.5, _affinity),)
 
 @dataclass(frozen=True)
 class Nearest:
-    """The best by the product of the context's vector with the item's. Its share of a score has all that the model
-    adds, so its scores of single candidates too."""
+    """The best by the product of the context's vector with the item's. Its share of a score includes everything that
+    the model adds, so its scores of single candidates too."""
 
     name: str = MODEL_SOURCE
     size: int = 100
@@ -44,7 +44,7 @@ class Nearest:
         return moment.best(moment.affinities.scores[:count], self.size, moment.affinities.known[:count])
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
-        """The like whose vector points most nearly where the item's does; else only that the model likes the item."""
+        """The like whose vector is nearest to the item's; else only that the model likes the item."""
         like = moment.catalogue.vectors.nearest(number, moment.known.likes) if proposed else None
         if like is not None:
             return Words(f"close to {moment.catalogue.at(like).title}, which you liked", (like,))

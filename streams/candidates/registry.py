@@ -1,10 +1,10 @@
-"""The candidate sources of a worker: the built-in ones and the operator's own, with what follows from their order.
+"""The candidate sources of a worker: the built-in and the custom ones, with the numbering that their order defines.
 
 Bit k of a candidate's sources is the k-th source, and the columns of the signal matrix are the signals of the sources
-one after the other. Both exist in memory only: what is stored or published has names.
+one after the other. Both exist in memory only: stored and published data has names.
 
-The built-in sources are trusted. A custom one may fail, and a user gets the list all the same: what it proposed is
-checked, and once it has failed it is left out of the rest of that list, with the failure in `Moment.failures`.
+Built-in sources are trusted. A custom one may fail, and the user still gets the list: its proposals are checked, and
+once it has failed it is left out of the rest of that list, with the failure in `Moment.failures`.
 """
 
 import math
@@ -36,12 +36,12 @@ MAX_SIGNALS = 32
 """Signals of all sources together."""
 
 MAX_WEIGHT = 4.0
-"""No weight of the blend, and so no prior, goes beyond this, either way."""
+"""The greatest absolute weight of the blend, and so of a prior."""
 
 BUILT_IN: tuple[Source, ...] = (Covisited(), Trending(), Alike(), Fresh(), Nearest(), Explored())
 
 MAX_VALUE = 1e30
-"""A custom signal beyond this, either way, is refused."""
+"""The greatest absolute value of a custom signal; beyond it the source fails."""
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class Columns:
 class Sources:
     """All sources of a worker: the built-in ones, then `custom` ones. Raises `ValueError` for one that cannot be used.
 
-    `built_in` are the six of this folder, perhaps in other sizes; the last is the filler.
+    `built_in` are the six of this folder, perhaps with other sizes; the last is the filler.
     """
 
     custom: tuple[Source, ...] = ()
@@ -131,7 +131,7 @@ class Sources:
 
     @property
     def scored_by_model(self) -> str:
-        """The source to whose contribution the model's scores of single candidates belong."""
+        """The source whose contribution includes the model's scores of single candidates."""
         return MODEL_SOURCE
 
     def named(self, bits: int) -> tuple[str, ...]:
@@ -139,7 +139,7 @@ class Sources:
         return tuple(name for name, bit in self.bits.items() if bits & bit)
 
     def propose(self, moment: Moment, *, least: int) -> Candidates:
-        """The candidates of a list. Where the other sources propose fewer than `least`, the filler adds some.
+        """The candidates of a list. If the other sources propose fewer than `least`, the filler adds some.
 
         Empty only if nothing in the catalogue may be shown.
         """
@@ -154,7 +154,7 @@ class Sources:
         return Candidates(numbers, bits[numbers])
 
     def widen(self, found: Candidates, moment: Moment) -> Candidates:
-        """The candidates, and what the sources that read the model propose now that it has answered."""
+        """The candidates, plus proposals of the sources that read the model, now that it has answered."""
         bits = np.zeros(len(moment.allowed), np.uint32)
         bits[found.numbers] = found.sources
         for bit, source in enumerate(self.all):
@@ -164,7 +164,7 @@ class Sources:
         return Candidates(numbers, bits[numbers])
 
     def measure(self, moment: Moment, numbers: Ints) -> NDArray[np.float64]:
-        """The signals of some items as they are, float64 [len(numbers), len(columns)]; 0 where a source failed."""
+        """The raw signals of some items, float64 [len(numbers), len(columns)]; 0 for a source that failed."""
         matrix = np.zeros((len(numbers), len(self.columns)))
         column = 0
         for source in self.all:
@@ -181,7 +181,7 @@ class Sources:
     def reason(
         self, source: Source, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]
     ) -> Words | None:
-        """What a source says of an item that the user has not met; None if it cannot, or failed."""
+        """A source's reason for an item that the user has not met; None if it has none, or failed."""
         if not self._is_custom(source):
             return source.reason(moment, number, proposed=proposed, shares=shares)
         return _guarded(source, moment, lambda: _words(source, moment, number, proposed, shares))
@@ -201,11 +201,11 @@ class Sources:
 
 
 class _Unusable(Exception):
-    """What a custom source gave cannot be used. Its text says why, and holds nothing that the source gave."""
+    """A custom source returned something unusable. The text says why, and quotes nothing that the source returned."""
 
 
 def _guarded(source: Source, moment: Moment, ask: Callable[[], T | None]) -> T | None:
-    """What a custom source says; None if it failed, now or before in this list."""
+    """The result of a custom source; None if it failed, now or before in this list."""
     if source.name in moment.failures:
         return None
     try:
@@ -222,11 +222,11 @@ def _numbers(source: Source, moment: Moment) -> Ints:
     if not numbers.size:
         return np.zeros(0, np.int64)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        raise _Unusable("it proposed something else than a list of item numbers")
+        raise _Unusable("it did not propose a list of item numbers")
     if len(numbers) > source.size:
         raise _Unusable(f"it proposed {len(numbers)} items, more than its size of {source.size}")
     if numbers.min() < 0 or numbers.max() >= len(moment.allowed):
-        raise _Unusable("it proposed an item number that the catalogue has not")
+        raise _Unusable("it proposed an item number that is not in the catalogue")
     found: Ints = numbers.astype(np.int64)
     return found[moment.allowed[found]]
 
@@ -234,7 +234,7 @@ def _numbers(source: Source, moment: Moment) -> Ints:
 def _values(signal: Signal, moment: Moment, numbers: Ints) -> NDArray[np.float64]:
     values = np.asarray(signal.measure(moment, numbers), np.float64)
     if values.shape != numbers.shape:
-        raise _Unusable(f"its signal {signal.name} has not one number for each item")
+        raise _Unusable(f"its signal {signal.name} does not have one number for each item")
     if not (np.abs(values) <= MAX_VALUE).all():  # nor is NaN
         raise _Unusable(f"its signal {signal.name} is NaN, or beyond {MAX_VALUE:g}")
     return values
@@ -247,12 +247,12 @@ def _words(source: Source, moment: Moment, number: int, proposed: bool, shares: 
     if not isinstance(words, Words) or not isinstance(words.text, str) or not words.text:
         raise _Unusable("its reason is not Words with a text")
     if not all(moment.catalogue.holds(one) for one in words.because):
-        raise _Unusable("its reason rests on an item that the catalogue has not")
+        raise _Unusable("its reason rests on an item that is not in the catalogue")
     return words
 
 
 def _check(source: Any) -> None:
-    """Raise `ValueError` if an object is no candidate source."""
+    """Raise `ValueError` if an object is not a candidate source."""
     if isinstance(source, type):
         raise ValueError(f"{source.__name__} is a class: name an object of it")
     lacks = [name for name in ATTRIBUTES if not hasattr(source, name)]

@@ -1,7 +1,7 @@
-"""What a candidate source is: it proposes items, brings the signals that rank them, and puts its evidence into words.
+"""The interface of a candidate source: it proposes items, measures their signals, and gives reasons in words.
 
-To add a source of your own, write an object with these attributes in a module that the worker can import, and name it
-in `OUZEL_SOURCES` (`examples/custom_source.py` is one). The built-in ones are in this folder, one a file.
+To add a source, write an object with these attributes in a module that the worker can import, and name it in
+`OUZEL_SOURCES` (`examples/custom_source.py` is one). The built-in ones are in this folder, one per file.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ Measured = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Signal:
-    """A number by which candidates are compared, and the weight that it has before anything is learned.
+    """A number that compares candidates, and its initial weight.
 
-    `name`: up to 24 of a-z, 0-9 and _, unique among all signals. `prior`: -4 to 4, in units of blended score for each
-    standard deviation. `measure(moment, numbers)`: one number for each item number, [len(numbers)]; it is standardized
-    within the candidates of a list.
+    `name`: up to 24 of a-z, 0-9 and _, unique among all signals. `prior`: the weight before anything is learned, -4 to
+    4, in units of blended score per standard deviation. `measure(moment, numbers)`: one number for each item number,
+    [len(numbers)]; it is standardized within the candidates of a list.
     """
 
     name: str
@@ -39,31 +39,31 @@ class Words:
 
 
 class Source(Protocol):
-    """A candidate source. It runs on the event loop, once a list: no I/O, and a millisecond at most."""
+    """A candidate source. It runs on the event loop, once per list: no I/O, and a millisecond at most."""
 
     @property
     def name(self) -> str:
-        """How lists name it: 1 to 24 of a-z, 0-9 and _, unique."""
+        """Its name in lists: 1 to 24 of a-z, 0-9 and _, unique."""
 
     @property
     def size(self) -> int:
-        """How many items it proposes at most, 0 to 1,000. With 0 it only brings signals."""
+        """The maximum number of items that it proposes, 0 to 1,000. With 0 it only adds signals."""
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """What it adds to the blend. Their contributions to a score are added up under the source's name."""
+        """Its signals in the blend. Their contributions to a score are summed under the source's name."""
 
     @property
     def reads_model(self) -> bool:
-        """Whether it reads `Moment.affinities`: then it is asked a second time, when the model has answered, and its
+        """Whether it reads `Moment.affinities`: then it is called a second time, once the model has answered, and its
         signals count as the model's."""
 
     def propose(self, moment: Moment) -> Ints:
-        """At most `size` distinct item numbers, in no order. What may not be shown is left out afterwards."""
+        """At most `size` distinct item numbers, in no order. Items that may not be shown are left out afterwards."""
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
         """Why item `number` is on the list, from this source's evidence; None if that cannot be put into words.
 
-        `proposed`: whether this source proposed it. `shares`: what each of its signals contributes to the score, by
-        name. It is never asked about an item that the user has met: what is counted there may be the user's own.
+        `proposed`: whether this source proposed it. `shares`: the contribution of each of its signals to the score, by
+        name. It is never called for an item that the user has met: the counted events may be the user's own.
         """

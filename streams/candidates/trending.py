@@ -1,4 +1,4 @@
-"""Items that users like, above all lately in this scene."""
+"""Items that users like, above all recently in this scene."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,11 @@ from streams.candidates.moment import Ints, Moment, trend
 from streams.candidates.source import Measured, Signal, Words
 
 LATELY = 0.25
-"""The decayed likes of a scene from which on an item is liked lately: one of the last four weeks, or several before."""
+"""The decayed likes in a scene from which an item counts as liked lately: one in the last four weeks, or several
+before."""
 
 DOUBT = 10.0
-"""How many events of the usual kind are added to an item's own before its likes are held to be a share of them."""
+"""How many average events are added to an item's own before the share of likes among them is computed."""
 
 
 def _likes(moment: Moment, numbers: Ints) -> Measured:
@@ -20,7 +21,7 @@ def _likes(moment: Moment, numbers: Ints) -> Measured:
 
 
 def _approval(moment: Moment, numbers: Ints) -> Measured:
-    """The share of each candidate's events that are likes, drawn to the share of all events where there are few."""
+    """The share of likes among each candidate's events, drawn towards the overall share if there are few."""
     likes, events = moment.graph.likes(), moment.graph.events()
     usual = likes.sum() / max(1.0, events.sum())
     return np.asarray((likes[numbers] + DOUBT * usual) / (events[numbers] + DOUBT))
@@ -35,7 +36,7 @@ _SIGNALS = (Signal("likes", 0.05, _likes), Signal("approval", 0.2, _approval), S
 
 @dataclass(frozen=True)
 class Trending:
-    """The best by the decayed trend of the scene, and by likes where the scene has no trend yet."""
+    """The best by the decayed trend of the scene, and by likes if the scene has no trend yet."""
 
     name: str = "trending"
     size: int = 60

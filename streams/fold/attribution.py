@@ -1,24 +1,25 @@
 """The one definition of a reaction to a list. Pure: no clock, no network, no global.
 
-A user has at most `MAX_OPEN` open lists; a newer one closes the oldest. They stand in the partition's state, so they
-outlive a restart. An event about an item is *joined* with the newest open list that shows the item, if it happened
-within the window after that list was published. An event that names its list is joined with that one only. The time
-that counts is the event's own, so an event joins the same list however late it is read.
+A user has at most `MAX_OPEN` open lists; a newer one closes the oldest. They are stored in the partition's state, so
+they survive a restart. An event about an item is *joined* with the newest open list that shows the item, if it happened
+within the window after that list was published. An event that names its list is joined with that one only. Only the
+event's own time counts, so an event joins the same list however late it is read.
 
-`attribute` says all that follows, and every learner goes by it:
+`attribute` returns all results, and every learner uses them:
 
-- **Training** reads `ouzel.feedback`. A joined event is `taken`, or `rejected` where it is a dislike; the first one of
-  a list carries everything that the list showed. A list that closes without any is `not_taken`, and carries it too. So
-  each list is on the topic once, with its propensities, under the name that the user's state is kept under.
-- **The hit ratio** counts likes. A like that is joined is a hit. A like within the window of an open list that none of
-  them shows is a miss of the newest. A like without an open list says nothing of lists, and is not counted.
+- **Training** reads `ouzel.feedback`. A joined event is `taken`, or `rejected` if it is a dislike; the first one of a
+list carries everything that the list showed. A list that closes without any is `not_taken`, and carries it too. So
+each list is on the topic once, with its propensities, under the name that the user's state is stored under.
+- **The hit ratio** counts likes. A like that is joined is a hit. A like within the window of an open list, of an item
+that no such list shows, is a miss of the newest. A like without an open list says nothing about lists and is not
+counted.
 - **The blend** learns from the same likes: it takes a step on the list that `Judged` names, for a hit and for a miss.
-  On a miss the item can still be among the candidates of the list.
+After a miss the item can still be among the candidates of the list.
 
-Dislikes and events that are no likes reach training alone. Read again after a crash, an event has the same result, with
-the same ids.
+Dislikes and events that are not likes are used for training only. Read again after a crash, an event has the same
+result, with the same ids.
 
-`MAX_EXPOSURE_BYTES` is the most that one user's open lists take, with every identifier at its greatest length.
+`MAX_EXPOSURE_BYTES` is the maximum size of one user's open lists, with every identifier at its greatest length.
 """
 
 import msgspec
@@ -37,8 +38,8 @@ _ITEM_KINDS = frozenset(ITEM_KINDS)
 
 
 class Exposed(msgspec.Struct, frozen=True, array_like=True):
-    """One published list that waits for a reaction. `taken` says that one came; `first` is the digest of its event's
-    id, 0 where none came or it was not yet noted."""
+    """One published list that waits for a reaction. `taken` says whether one arrived; `first` is the digest of its
+    event's id, 0 if none arrived or an older version did not note it."""
 
     list: str
     ts: int
@@ -60,11 +61,11 @@ NONE = Exposure()
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):
-    """What a like says of a user's lists.
+    """What a like says about a user's lists.
 
-    `list` is the one that it is about: the newest that shows the item, or the newest of all. `position` is where that
-    list shows it, from 0; None is a miss. `open` are all lists that the like could have been joined with, newest
-    first, at most `MAX_OPEN`: what is compared with the published lists is to be compared over all of them.
+    `list` is the one that it is about: the newest that shows the item, or the newest of all. `position` is the item's
+    place in that list, from 0; None is a miss. `open` are all lists that the like could have been joined with, newest
+    first, at most `MAX_OPEN`: a ranking that is compared with the published lists must be compared over all of them.
     """
 
     list: str
@@ -74,11 +75,11 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
 
 
 Attributed = tuple[Exposure, Feedback | None, Judged | None]
-"""The open lists after an event, the reaction if it is one, and what it says of the lists if it is a like."""
+"""The open lists after an event, the reaction if it is one, and the judgement of the lists if it is a like."""
 
 
 def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Open a list that was published; evicts the oldest. The same list again changes nothing."""
+    """Open a published list; evicts the oldest. The same list again changes nothing."""
     if any(open_.list == shown.id for open_ in exposure.lists):
         return exposure, ()
     new = Exposed(
@@ -99,7 +100,7 @@ def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[F
 def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
     """Join `event` with the newest open list that shows its item, and judge the lists by it: see the module.
 
-    An event from before a list, or from more than `window_ms` after it, says nothing of that list.
+    An event from before a list, or more than `window_ms` after it, says nothing about that list.
     """
     item, lists, named, ts = event.item, exposure.lists, event.list, event.ts
     if item is None or event.kind not in _ITEM_KINDS:
@@ -157,7 +158,7 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
 
 
 def close(exposure: Exposure, user: str, now_ms: int, window_ms: int) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Remove the lists whose window is over at `now_ms`; reports those that had no reaction."""
+    """Remove the lists whose window has ended at `now_ms`; reports those without a reaction."""
     over = tuple(shown for shown in exposure.lists if now_ms - shown.ts > window_ms)
     if not over:
         return exposure, ()

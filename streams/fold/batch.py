@@ -1,7 +1,7 @@
-"""One batch of one partition of `ouzel.events`, from bytes to everything that follows from it. Pure.
+"""Folds one batch of one partition of `ouzel.events`: from bytes to all results. Pure.
 
-The fold is deterministic: the same records after the same state give the same result, so that a batch that was cut off
-by a crash and is read again comes out the same, with the same ids on everything that it publishes.
+The fold is deterministic: the same records after the same state give the same result. So a batch that a crash
+interrupted and that is read again gives the same outputs, with the same ids.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,16 +35,16 @@ from streams.privacy.erasure import (
 )
 from streams.privacy.pseudonyms import Alias, same
 
-_ERASE = EventKind.ERASE  # to ask the enumeration for it costs as much as a few of the lines below
+_ERASE = EventKind.ERASE  # looking it up in the enumeration costs as much as a few of the lines below
 
 Call = tuple[Event, int, int]
-"""An event that calls for a list, its offset, and its age in milliseconds when it was folded; below 0 where the
+"""An event that calls for a list, its offset, and its age in milliseconds when it was folded; below 0 if the
 producer's clock is ahead."""
 
 
 class LookUp(Protocol):
-    """The state before the batch. The drafts grow as the batch is folded; the exposures are values. No event behind
-    `erased_to` was erased. Users are named as the state keeps them."""
+    """The state before the batch. Drafts grow as the batch is folded; exposures are values. No event after `erased_to`
+    was erased. Users have the names that the state uses."""
 
     @property
     def erased_to(self) -> int: ...
@@ -57,17 +57,17 @@ class LookUp(Protocol):
 
 @dataclass
 class Folded:
-    """What a batch comes to. Users are named as the state keeps them: under their pseudonyms, where there are any.
+    """The results of a batch. Users have the names that the state uses: their pseudonyms, if there are any.
 
-    `drafts` are the contexts that changed, `exposures` the new values of the open lists that did. `judged` is what
-    likes say of lists, each with the offset of the event, rising. `kinds` counts the accepted events without repeats.
+    `drafts` are the changed contexts, `exposures` the new values of the changed open lists. `judged` is what likes say
+    about lists, each with the offset of the event, ascending. `kinds` counts the accepted events without repeats.
     `triggers` are the events that call for a list, the newest of each user; `stale` counts those too old to call for
-    one, without repeats. `repeats` counts what was folded before, `unseen` the marks of seen items that were dropped
-    for want of room; `last` is the offset of the last record that was folded, -1 if none was.
+    one, without repeats. `repeats` counts the events that were folded before, `unseen` the marks of seen items dropped
+    because a user had too many; `last` is the offset of the last folded record, -1 without one.
 
-    `cleared` are the users of whom everything from before the batch goes, with their ids; `drafts` and `exposures` hold
-    only what came after. `erasures` are the orders that were carried out in the batch, by digest. `receipts` are owed:
-    the `erase` event, what came of it, and the name that the user was kept under.
+    `cleared` are the users whose data from before the batch is deleted, with their ids; `drafts` and `exposures` hold
+    only data from after it. `erasures` are the orders executed in the batch, by digest. `receipts` are to be published:
+    the `erase` event, its result, and the name that the user's state was stored under.
     """
 
     drafts: dict[str, Draft] = field(default_factory=dict)
@@ -101,19 +101,19 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
     clock: Callable[[], float] | None = None,
     until: float = 0.0,
 ) -> Folded:
-    """Fold `records`, which stand in offset order in `partition`, after `state`.
+    """Fold `records`, which are in offset order in `partition`, after `state`.
 
-    `now_ms` is the one reading of the clock by which every event of the batch has its age: one older than `max_age_ms`
-    calls for no list. One from before `accepted_from_ms` is refused. `tell`: say what events tell of items. With a
-    `clock`, no record is begun once it says `until`, but the first: the rest is for another call, behind `last`.
+    `now_ms` is the single clock reading from which all events of the batch get their age: one older than `max_age_ms`
+    calls for no list. One from before `accepted_from_ms` is refused. `tell`: report co-visits. With a `clock`, no
+    record except the first is begun once it reads `until`: the rest is for another call, after `last`.
 
-    A record that is refused becomes a dead letter, and so does one on which the fold itself fails (code `failed`):
-    nothing that a record holds can stop those after it. Where the state cannot be read, `StoreFailed` is raised, and
-    nothing of the batch counts. A repeat changes nothing but the stamp. An event that is read again after a crash or a
-    rebalance calls for its list again, which may not have come out, unless it is too old.
+    A refused record becomes a dead letter, and so does one on which the fold itself fails (code `failed`): no record
+    can block those after it. If the state cannot be read, `StoreFailed` is raised, and nothing of the batch counts. A
+    repeat changes only the stamp. An event that is read again after a crash or a rebalance calls for its list again,
+    since the list may not have been published, unless it is too old.
 
-    `alias` gives the name that a user's state is kept and feedback is published under. It is asked once an event; the
-    events in `triggers` and `receipts` have the id.
+    `alias` returns the name under which a user's state is stored and feedback is published. It is called once per
+    event; the events in `triggers` and `receipts` have the id.
     """
     folded = Folded()
     updates: list[tuple[str, Covisit]] = []
@@ -148,7 +148,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
                     triggers[user] = (event, offset, age_ms)
                 folded.repeats += 1
                 continue
-            # Everything that can fail comes before the first change, so that a failed event leaves nothing half done.
+            # Everything that can fail comes before the first change, so that a failed event changes nothing.
             exposure = held.exposure
             feedback: Feedback | None = None
             judged: Judged | None = None
@@ -158,7 +158,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
             pairs = covisits(draft, event, offset, partition) if tell else ()
             draft.add(event, mark, offset)
         except StoreFailed:
-            raise  # the disk's fault, not the record's: it is folded once there is a disk again
+            raise  # the disk's fault, not the record's: it is folded once the disk works again
         except Exception as error:
             folded.dead.append(dead_letter(EVENTS.name, partition, record, now_ms, error))
             continue
@@ -187,7 +187,7 @@ def fold_batch(  # noqa: PLR0912, PLR0915 - one loop without calls into others: 
 
 
 class _User:
-    """A user with events in the batch: the context as it grows, and the open lists before and after."""
+    """A user with events in the batch: the growing context, and the open lists before and after."""
 
     __slots__ = ("before", "draft", "exposure")
 
@@ -206,10 +206,10 @@ def _erase(
     now_ms: int,
     user: str,
 ) -> None:
-    """Clear everything of a user up to `offset`. Delivered or sent again, an order clears nothing of what came since.
+    """Clear everything of a user up to `offset`. If an order is delivered or sent again, later events stay.
 
     Delivered again, it is the record at the same offset: it clears what a crash may have left. Sent again, with the
-    same id, it stands further on, behind what the user has done since. Either has its receipt again.
+    same id, it has a later offset, after the user's newer events. Both get the receipt again.
     """
     order = order_digest(event.id, user)
     known = folded.erasures.get(order) or state.erasure(order)
@@ -231,7 +231,7 @@ def _erase(
         folded.repeats += 1
         return
     folded.cleared[user] = event.user
-    # Another draft: the one that grew so far goes with the state that it is of.
+    # A new draft: the old one belongs to the deleted state.
     users[user] = _User(Draft(EMPTY, held.draft.marking), NONE)
     folded.drafts.pop(user, None)
     folded.exposures.pop(user, None)

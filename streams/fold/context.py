@@ -1,11 +1,11 @@
 """A user's rolling context, and how one event changes it. Pure: no clock, no network, no global.
 
 A context is bounded whatever the user does: at most `MAX_SCENES` scenes, each with `MAX_RECENT` interactions of any
-kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` marks of seen items (`streams.fold.seen_marks`), one an
+kind, `MAX_LIKES` likes and `MAX_DISLIKES` dislikes; `MAX_SEEN` marks of seen items (`streams.fold.seen_marks`), one per
 item and kind of event, at 11 bytes each; `MAX_IDS` event ids at 9; `MAX_STEERS` sentences. `MAX_CONTEXT_BYTES` is the
-most that one takes on the changelog, with every identifier at its greatest length in four-byte characters.
+maximum size of one on the changelog, with every identifier at its greatest length in four-byte characters.
 
-Interest by attribute is not stored: it follows from the likes and dislikes (`streams.candidates.evidence`), so that a
+Interest by attribute is not stored: it is derived from the likes and dislikes (`streams.candidates.evidence`), so a
 forgotten event leaves no interest behind.
 """
 
@@ -27,14 +27,14 @@ MAX_STEERS = 3
 MAX_CONTEXT_BYTES = 480_000
 
 ENOUGH = 10
-"""With fewer likes or interactions than this in a scene, those of other scenes count too, as older."""
+"""With fewer likes or interactions than this in a scene, those of other scenes count too, as older ones."""
 
-# None of these can be part of a cycle, so the collector need not look at them (`gc=False`): they are most of what a
-# worker holds.
+# None of these can be part of a cycle, so the collector need not scan them (`gc=False`): they are most of a worker's
+# memory.
 
 
 class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One thing that the user did to one item; `event` is the digest of the event's id."""
+    """One event of the user about one item; `event` is the digest of the event's id."""
 
     item: str
     kind: EventKind
@@ -46,7 +46,7 @@ class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class SceneContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the user did in one scene, oldest first.
 
-    `liked` counts every like ever folded here, `met` every interaction; what is forgotten stays counted.
+    `liked` counts every like ever folded here, `met` every interaction; forgotten ones stay counted.
     """
 
     recent: tuple[Interaction, ...] = ()
@@ -67,9 +67,9 @@ class Steer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
     """The state of one user.
 
-    `offset` is the last offset of the user's partition of `ouzel.events` that is folded in: what comes again at or
-    before it changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` and
-    `seen_as` are the marks of what was seen, as `streams.fold.seen_marks` has them.
+    `offset` is the last offset of the user's partition of `ouzel.events` that is folded in: a record at or before it
+    changes nothing. `ids` are the digests of the last event ids, to drop a producer's repeats. `seen` and `seen_as` are
+    the marks of seen items (`streams.fold.seen_marks`).
     """
 
     offset: int = -1
@@ -95,10 +95,10 @@ def is_repeat(context: Context, event: Event, offset: int) -> bool:
 
 
 def fold(context: Context, event: Event, offset: int, marking: Marking = UNKEYED) -> Context:
-    """The context after `event`, which stands at `offset` of its partition; items are marked by `marking`.
+    """The context after `event`, which is at `offset` of its partition; items are marked by `marking`.
 
-    Delivered again (an offset at or before the stamp), it is the same object. Sent again under another offset, only the
-    stamp moves. An item stands in the likes or in the dislikes of a scene, by what was said of it last.
+    If delivered again (an offset at or before the stamp), it is the same object. If sent again under another offset,
+    only the stamp moves. An item is in the likes or in the dislikes of a scene, by the last opinion on it.
     """
     if offset <= context.offset:
         return context
@@ -141,7 +141,7 @@ def likes(context: Context, scene: str) -> tuple[Interaction, ...]:
 
 
 def lately(context: Context, scene: str) -> tuple[Interaction, ...]:
-    """What the user did last, of every kind, oldest first; filled from other scenes as likes are; at most 50."""
+    """The user's last events of every kind, oldest first; filled from other scenes as likes are; at most 50."""
     here = context.scenes.get(scene, SceneContext()).recent
     if len(here) >= ENOUGH or len(context.scenes) < 2:
         return here
@@ -159,7 +159,7 @@ def _add(scene: SceneContext, done: Interaction) -> SceneContext:
         liked, total = (*liked, done)[-MAX_LIKES:], total + 1
     elif feeling < 0:
         disliked = (*disliked, done)[-MAX_DISLIKES:]
-    # A state that was written before `met` was counted counts on from what it holds.
+    # A state written before `met` was counted continues from its number of interactions.
     met = max(scene.met, len(scene.recent)) + 1
     return SceneContext((*scene.recent, done)[-MAX_RECENT:], liked, disliked, total, met)
 
@@ -168,7 +168,7 @@ def _with_scene(scenes: dict[str, SceneContext], name: str, scene: SceneContext)
     others = {key: value for key, value in scenes.items() if key != name}
     while len(others) >= MAX_SCENES:
         del others[next(iter(others))]
-    return {**others, name: scene}  # the scene last used stands last, so the first is the one to drop
+    return {**others, name: scene}  # the last used scene is last, so the first is the one to drop
 
 
 def _forget(

@@ -1,4 +1,4 @@
-"""What one event tells the item graph: which items the user met before, and how far back."""
+"""The co-visits of one event: which items the user met before, and how far back."""
 
 from collections.abc import Iterable, Reversible
 from itertools import islice
@@ -18,10 +18,10 @@ _ITEM_KINDS = frozenset(ITEM_KINDS)
 
 
 def covisits(before: Context | Draft, event: Event, offset: int, partition: int) -> tuple[tuple[str, Covisit], ...]:
-    """What `event` tells of which items: one update for its own item, or none.
+    """The co-visits of `event`: one update for its own item, or none.
 
-    Pairs are with the last `REACH` other items that the user met in the event's scene, and the last `REACH` that they
-    liked. `partition` stands in the message that carries the update.
+    It is paired with the last `REACH` other items that the user met in the event's scene, and the last `REACH` that
+    they liked. `partition` is part of the message that carries the update.
     """
     item = event.item
     if item is None or event.kind not in _ITEM_KINDS:
@@ -39,13 +39,13 @@ def covisits(before: Context | Draft, event: Event, offset: int, partition: int)
 
 
 def _places(past: Reversible[Interaction], item: str) -> dict[str, int]:
-    """The last REACH distinct items but `item`, and how far back each stands, from 1."""
+    """The last REACH distinct items other than `item`, and how far back each is, from 1."""
     newest = dict.fromkeys(done.item for done in islice(reversed(past), REACH) if done.item != item)
     return {other: place for place, other in enumerate(newest, 1)}
 
 
 def messages(partition: int, updates: Iterable[tuple[str, Covisit]]) -> list[Covisits]:
-    """The updates of one batch of a partition by item, in messages within their bound."""
+    """The updates of one batch of a partition by item, in messages of bounded size."""
     by_item: dict[str, list[Covisit]] = {}
     for item, update in updates:
         by_item.setdefault(item, []).append(update)

@@ -1,9 +1,9 @@
-"""A user's context as it grows in place: what `streams.fold.context.fold` does, without a new object for each event.
+"""A user's context as it grows in place: like `streams.fold.context.fold`, without a new object for each event.
 
-The plain fold says what a context is after an event. This comes to the same (a property test holds it to that) and
-makes a `Context` only when one is asked for. It is built so that an event touches little memory, whatever the user has
-done: with many users, cache misses are most of the cost. Rare events (steering, forgetting) are left to the plain fold.
-A draft is encoded as the `Context` would be, without making one. Pure.
+The plain fold defines the context after an event. A draft gives the same result (a property test compares them) and
+makes a `Context` only on demand. An event touches little memory, whatever the user has done: with many users, cache
+misses are most of the cost. Rare events (steering, forgetting) are left to the plain fold. A draft is encoded as the
+`Context` would be, without making one. Pure.
 """
 
 from typing import Any
@@ -32,13 +32,13 @@ from streams.fold.seen_marks import AS_BYTES, as_of, find_mark, later, seen_as, 
 _SEEN_BYTES = 8 * MAX_SEEN
 _STEER, _FORGET = EventKind.STEER, EventKind.FORGET
 _OF_KIND = {kind: (sentiment(kind), tails[kind]) for kind in EventKind}
-"""What an event of a kind says without a value, and what it leaves beside a digest, by day: one look for both."""
+"""The default value of an event kind, and its `seen_as` bytes by day: one lookup for both."""
 
 _NO_SCENE = SceneContext()
 
 
 class _Written(msgspec.Struct, omit_defaults=True, tag_field="v", tag=Context.__struct_config__.tag, gc=False):
-    """A `Context` in the eyes of an encoder."""
+    """A `Context` as an encoder sees it."""
 
     offset: int
     ts: int = 0
@@ -65,7 +65,7 @@ class SceneDraft:
         self.met = max(scene.met, len(scene.recent))
 
     def dislike(self, item: str, done: Interaction) -> None:
-        """Put `done` among the dislikes, and out of the likes: what was said of an item last counts."""
+        """Move `done` to the dislikes, and out of the likes: the last opinion on an item counts."""
         dislikes = self.dislikes
         self.likes.pop(item, None)
         dislikes.pop(item, None)
@@ -78,7 +78,7 @@ class SceneDraft:
         return SceneContext(tuple(recent), likes, dislikes, liked, met)
 
     def fields(self) -> tuple[list[Interaction], tuple[Interaction, ...], tuple[Interaction, ...], int, int]:
-        """What a `SceneContext` is made of, in order."""
+        """The fields of a `SceneContext`, in order."""
         likes, dislikes = self.likes, self.dislikes  # mostly, one of them is empty
         return (
             self.recent,
@@ -90,10 +90,10 @@ class SceneDraft:
 
 
 class Draft:
-    """A `Context` that grows in place. `scenes` holds those that were touched as drafts, the others as they were.
+    """A `Context` that grows in place. `scenes` holds the touched ones as drafts, the others unchanged.
 
     `seen` and `seen_as` are the marks (`streams.fold.seen_marks`), made by `marking`, and `ids` holds digests, oldest
-    first. `dropped` counts the marks that were dropped for want of room, until its reader sets it to 0.
+    first. `dropped` counts the marks dropped because there were too many, until its reader sets it to 0.
     """
 
     __slots__ = (
@@ -120,7 +120,7 @@ class Draft:
     steers: tuple[Steer, ...]
     _finished: Context
     _last: str | None
-    """The scene that stands last, if it is a draft: `_here`."""
+    """The last scene, if it is a draft: `_here`."""
 
     _prints: str
     """`prints_of` the marks."""
@@ -135,7 +135,7 @@ class Draft:
         self.offset = offset
 
     def add(self, event: Event, mark: int, offset: int) -> None:
-        """Fold a new event: behind `offset`, and its id's digest `mark` is not among `ids`.
+        """Fold a new event: its offset is after `offset`, and its id's digest `mark` is not among `ids`.
 
         If it raises, nothing has changed.
         """
@@ -151,7 +151,7 @@ class Draft:
             feeling = sentiment(kind, value)
         how = by_day.get(ts // DAY_MS) or seen_as(kind, ts)
         its_print = prints[how[0]]
-        # From here on nothing fails.
+        # Nothing fails after this line.
         here = self._here if scene == self._last else self._enter(scene)
         recent = here.recent
         recent.append(done)
@@ -229,7 +229,7 @@ class Draft:
         self._prints = prints_of(self.seen, self.seen_as) if self.seen else ""
 
     def _see(self, seen: bytes, how: bytes, its_print: str) -> None:
-        """Mark an item whose print is there: it was met on another day, or it is another item."""
+        """Mark an item whose print exists: it was met on another day, or it is another item."""
         at = find_mark(self.seen, self.seen_as, seen, how[0])
         if at >= 0:
             if not later(how, self.seen_as[AS_BYTES * at : AS_BYTES * (at + 1)]):
@@ -248,7 +248,7 @@ class Draft:
         self._prints = self._prints[:at] + self._prints[at + 1 :]
 
     def _enter(self, name: str) -> SceneDraft:
-        """The draft of a scene, which stands last from now on; the first makes room for a new one."""
+        """The draft of a scene, which becomes the last; if it is new, the first one makes room."""
         held = self.scenes.pop(name, _NO_SCENE)
         self._here = SceneDraft(held) if isinstance(held, SceneContext) else held
         while len(self.scenes) >= MAX_SCENES:

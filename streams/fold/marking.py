@@ -1,11 +1,11 @@
-"""The digests by which a context remembers items. Only the holder of the partition's secret can make them. Pure.
+"""The digests by which a context remembers items. Only the holder of the partition's secret can compute them. Pure.
 
-Producers choose the ids of events and items. If anybody could compute the digest, a producer could look for an id with
-the digest of a given other, which takes seconds for 64 bits of XXH3, seed or not: a user who has met the one would
-never be shown the other. So the digest is BLAKE2b under a random secret, which stands in the partition's state.
+Producers choose the ids of events and items. If anyone could compute the digest, a producer could search for an id with
+the digest of a given other item, which takes seconds for 64 bits of XXH3, with or without a seed: a user who has met
+the one would never be shown the other. So the digest is BLAKE2b with a random secret, stored in the partition's state.
 
-A state from before there were secrets has marks under XXH3, which `UNKEYED` gives. They are still recognized (`mixed`),
-and go with their context, or behind 16,384 newer ones; what is met from now on is marked under the secret.
+A state from before there were secrets has marks by XXH3 (`UNKEYED`). They are still recognized (`mixed`), and go with
+their context, or after 16,384 newer ones; new marks use the secret.
 """
 
 from hashlib import blake2b
@@ -19,21 +19,21 @@ from streams.fold.seen_marks import AS_BYTES, CODES
 SECRET_BYTES = 32
 
 PRINT = 0x7FFF
-"""The bits of a digest that make its print: a character, below those that Unicode keeps for pairs."""
+"""The bits of a digest that form its print: one character, below those that Unicode reserves for surrogate pairs."""
 
 APART = 0x0E35
-"""What keeps the prints of an item apart by the code of the kind."""
+"""Separates the prints of an item by the code of the kind."""
 
 MOST_KNOWN = 1 << 16
 
 Known = tuple[str, bytes, str]
-"""One string for all that are equal to an item's id, the 8 bytes under which it is remembered, and the prints of its
-marks, by the code of the kind."""
+"""An item's id as one shared string, the 8 bytes under which it is remembered, and the prints of its marks by the code
+of the kind."""
 
 
 def prints_of(seen: bytes | bytearray, told: bytes | bytearray) -> str:
-    """The prints of marks, in order: a character is found in a string many times faster than 8 bytes are in a row, and
-    where two marks have one print the rows say which."""
+    """The prints of marks, in order: finding a character in a string is many times faster than finding 8 bytes in a
+    row, and if two marks have the same print, the rows decide."""
     codes = np.frombuffer(told, np.uint8)[::AS_BYTES].astype(np.uint64)
     prints = (np.frombuffer(seen, "<u8") ^ APART * codes) & np.uint64(PRINT)
     return prints.astype("<u2").tobytes().decode("utf-16-le")
@@ -46,7 +46,7 @@ def _digest(item: str, secret: bytes) -> int:
 
 
 class _Items(dict[str, Known]):
-    """What is known of items by id, made on demand: at most `MOST_KNOWN`, 500 bytes each; then all are dropped."""
+    """Known items by id, computed on demand: at most `MOST_KNOWN`, 500 bytes each; then all are dropped."""
 
     def __init__(self, secret: bytes) -> None:
         super().__init__()
@@ -74,11 +74,11 @@ class Marking:
         return _digest(item, self.secret)
 
     def mark(self, item: str) -> bytes:
-        """The same as 8 bytes, as they stand in a context."""
+        """The same as 8 bytes, as stored in a context."""
         return self.known[item][1]
 
     def marks(self, item: str) -> tuple[bytes, ...]:
-        """Every mark that may stand for an item: its own, and where `mixed`, the one from before."""
+        """Every mark that may stand for an item: its own and, if `mixed`, the one from before."""
         return (self.mark(item), UNKEYED.mark(item)) if self.mixed else (self.mark(item),)
 
     def __repr__(self) -> str:
@@ -86,11 +86,11 @@ class Marking:
 
 
 UNKEYED = Marking()
-"""Without a secret: for evaluations, and for state from before there were secrets. Anybody can make these digests."""
+"""Without a secret: for evaluations, and for state from before there were secrets. Anyone can compute these digests."""
 
 
 class Markings:
-    """The markings of one worker: one object for each secret, as long as it is in use.
+    """The markings of one worker: one object per secret, as long as it is in use.
 
     `secret`: random bytes that this worker gives to partitions that have none.
     """

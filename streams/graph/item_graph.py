@@ -188,7 +188,7 @@ class ItemGraph:
         self._mirror(row, number, before)
 
     def remove(self, item: str) -> None:
-        """Forget what was counted about an item, and its part in others' pairs."""
+        """Drop all counts of an item, and its pairs with other items."""
         number = self.index.find(item)
         if number is not None:
             self._forget(number)
@@ -240,7 +240,7 @@ class ItemGraph:
     # Inside
 
     def _number(self, item: str) -> int:
-        """The number of an item that is counted; another goes for it where there is no room."""
+        """The number of an item that is counted; if there is no room, another is evicted."""
         number = self.index.find(item)
         if number is None:
             if not self.index.room:
@@ -250,7 +250,8 @@ class ItemGraph:
         return number
 
     def _beside(self, item: str) -> int | None:
-        """The number of an item that is named beside another. None goes for it: what is counted of it makes it room."""
+        """The number of an item that occurs as a neighbour; None if there is no room. It evicts nothing: only an event
+        on the item itself does."""
         return self._number(item) if self.index.room or self.index.find(item) is not None else None
 
     def _evict(self, number: int) -> None:
@@ -275,7 +276,7 @@ class ItemGraph:
         self._counts.clear(place)
 
     def _move(self, before: int, after: int) -> None:
-        """An id that only events named is an item of the catalogue from now on."""
+        """An id that so far only occurred in events is now an item of the catalogue."""
         for side, opposite in ((self._earlier, self._later), (self._later, self._earlier)):
             row = side.pop(before, None)
             if row is not None:
@@ -310,8 +311,8 @@ class ItemGraph:
         counts.ts[place] = ts
 
     def _age_pairs(self, number: int, ts: int) -> None:
-        """Decay an item's pairs to `ts`, in steps of 5%: in between, a pair that nobody adds to stays as it is, bit for
-        bit, so that whoever loads the record has nothing to do for it."""
+        """Decay an item's pairs to `ts`, in steps of 5%: in between, a pair without new events stays the same, bit for
+        bit, so a replica that loads the record has no work for it."""
         row = self._earlier.get(number)
         if row is None:
             return
@@ -342,17 +343,17 @@ class ItemGraph:
         self._bound(number, row)
 
     def _put_later(self, number: int, later: int, weight: Floats) -> None:
-        if number not in self.index:  # a pair of an id that was evicted, in a row that it had no part in any more
+        if number not in self.index:  # a pair of an evicted id, in a row that no longer contains it
             return
         row = self._later.get(number)
         if row is None:
             row = self._later[number] = Row()
-        slot = row.slot(later)  # first, since it may make the row's arrays anew
+        slot = row.slot(later)  # first, since it may replace the row's arrays
         row.weights[slot] = weight
         self._bound(number, row)
 
     def _mirror(self, row: Row, number: int, before: Row | None) -> None:
-        """Tell the items of a row which of its pairs are not as `before`."""
+        """Update the items of a row about its pairs that differ from `before`."""
         others = row.others[: row.used].tolist()
         changed = np.ones(row.used, np.bool_)
         if before is not None:
@@ -392,7 +393,7 @@ class ItemGraph:
 
 
 def _roots(counts: NDArray[np.float64], places: Ints) -> Floats:
-    """The square roots of what is counted at some places, float32 [len(places)]."""
+    """The square roots of the counts at some places, float32 [len(places)]."""
     if len(places) > len(counts):  # less work, and the same numbers
         return np.sqrt(counts).astype(np.float32)[places]
     return np.sqrt(counts[places]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What the brokers say of the topics and of our rights, in versions of two requests that aiokafka does not have.
+"""Requests for the brokers' topics and our rights on them, in versions that aiokafka lacks.
 
-`Metadata` 10 gives topic ids, which tell a recreated topic from the old one, and what the client may do on each topic;
-`DescribeGroups` 3 what it may do with its group. Older brokers are asked in older versions and leave these empty.
+`Metadata` 10 returns topic ids, which distinguish a recreated topic from the old one, and our rights on each topic;
+`DescribeGroups` 3 returns our rights on the group. Older brokers get older versions, and these fields stay empty.
 """
 
 from typing import Any, ClassVar
@@ -25,11 +25,11 @@ NO_ID = bytes(16)
 """The id of a topic that the broker does not know."""
 
 UNKNOWN_OPERATIONS = -(2**31)
-"""Authorized operations where the broker does not say."""
+"""Authorized operations if the broker does not state them."""
 
 
 class _TopicId(Bytes):
-    """Sixteen bytes as they are."""
+    """A topic id: sixteen raw bytes."""
 
     @classmethod
     def encode(cls, value: bytes | None) -> bytes:
@@ -104,7 +104,7 @@ class _MetadataRequest(RequestStruct):
 
 
 class AskTopics(Request[MetadataRequest_v5 | _MetadataRequest]):
-    """Ask how these topics are. The answer is version 10 or, of an older broker, 5."""
+    """Request the metadata of these topics. The answer is version 10 or, from an older broker, 5."""
 
     API_KEY = 3
 
@@ -154,7 +154,7 @@ class _GroupsRequest(RequestStruct):
 
 
 class AskGroup(Request[_GroupsRequest]):
-    """Ask what we may do with a group. Raises `NotImplementedError` where the broker is too old."""
+    """Request our rights on a group. Raises `NotImplementedError` if the broker is too old."""
 
     API_KEY = 15
 

@@ -18,7 +18,7 @@ from schemas.topics import (
 )
 
 CAUSES = ("disk", "codec", "permission", "missing", "partitions", "recreated", "brokers", "other")
-"""Why something is not served: labels of metrics and alerts. Of several causes the first is named."""
+"""Why something is not served: labels of metrics and alerts. Of several causes the first is reported."""
 
 READ, WRITE = "read", "write"
 _BITS = {READ: 1 << 3, WRITE: 1 << 4}

@@ -1,7 +1,7 @@
 """A periodic survey of the worker's topics, and of its rights on them.
 
-It has a separate client, recreated after each failure: so it finds the brokers through any address of `OUZEL_BROKERS`,
-whatever became of those that it knew.
+It uses a separate client, recreated after each failure: so it finds the brokers through any address of `OUZEL_BROKERS`,
+even if all brokers that it knew have moved.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ from streams.kafka.connection import paced
 from streams.kafka.fetcher import COMMITTED, Fetched, fetched, tolerate
 from streams.kafka.partitions import learn
 from streams.kafka.recreated_topics import Range
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ LAST_COMMIT_SECONDS = 5.0
 """Maximum time of a commit while the worker ends."""
 
 UNREAD_SECONDS = 2.0
-"""Between two tries to read what an agent reads, where that fails."""
+"""Pause before reading for an agent is retried after a failure."""
 
 UNREAD_PAUSE_SECONDS = 0.2
-"""Before Faust's partitions are checked again after one could not be read. Short: commits wait behind it."""
+"""Pause before Faust's partitions are checked again after one could not be read. Short: commits wait for it."""
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -46,7 +46,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self._fetches: set[asyncio.Task[Fetched]] = set()
         self._fetching = False
-        self._lines = Seldom(log)
+        self._lines = RateLimitedLog(log)
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = paced(super()._create_worker_consumer(transport))
@@ -103,7 +103,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """Continue after errors that stop aiokafka's coordination; refresh topics whose number of partitions changed.
 
         If partitions were added, the group rebalances and assigns them. The coordination halts when the group may not
-        be read, until the error is taken note of, which Faust never does; and it ends on unexpected errors.
+        be read, until the error is acknowledged, which Faust never does; and it ends on unexpected errors.
         """
         consumer = self._ensure_consumer()
         coordinator = consumer._coordinator
@@ -118,7 +118,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         learn(consumer._client, {name: count for name, count in partitions.items() if name in consumer.subscription()})
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # A refused commit is made again later, together with later ones: no reason to end the worker.
+        # A refused commit is repeated with later ones: no reason to end the worker.
         try:
             async with asyncio.timeout(LAST_COMMIT_SECONDS if self.consumer.app.should_stop else COMMIT_SECONDS):
                 return await self._try_commit(offsets)
@@ -190,9 +190,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             await asyncio.wait([fetcher._fetch_task], timeout=0.1)
 
     async def _unless_it_ends(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for the main thread's part in a rebalance, or until this one is told to end.
+        """Wait for the main thread's part in a rebalance, or until this thread must end.
 
-        By then everything is handed over (`BatchConsumer.on_stop`). Requests of the other part to this thread are
+        By then everything is handed over (`BatchConsumer.on_stop`). The main thread's requests to this thread are
         cancelled or never answered, and aiokafka's consumer would wait for them for ever.
         """
         part = asyncio.ensure_future(work)

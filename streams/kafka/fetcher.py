@@ -1,15 +1,15 @@
-"""What aiokafka's fetcher gives: committed records only, by the record or by the batch, and what cannot be read.
+"""Fetching for aiokafka consumers: committed records only, one by one or in batches, and `Unreadable` placeholders.
 
-A damaged batch, an unknown codec or a header whose name is not UTF-8 raises in aiokafka's unpacking, again at every
-fetch: the partition stands still, and what was taken of other partitions in the same call is lost. Here nothing of
-that is raised. `tolerate` replaces how a fetch is unpacked: a batch that aiokafka cannot read is read record by record
-(`streams.kafka.salvage`), and an `Unreadable` takes the place of what cannot be. Only a codec whose library is not
-installed is an error (`CodecMissing`), or a log that the broker itself cannot read (`LogDamaged`): nothing is skipped
-then.
+A damaged batch, an unknown codec or a header name that is not UTF-8 makes aiokafka's unpacking raise, again on every
+fetch: the partition stalls, and records of other partitions taken in the same call are lost. This module raises none
+of these errors. `tolerate` replaces how a fetch is unpacked: a batch that aiokafka cannot read is read record by record
+(`streams.kafka.salvage`), with an `Unreadable` in place of what cannot be read. Only a codec whose library is not
+installed (`CodecMissing`) or a log that the broker itself cannot read (`LogDamaged`) is an error: then nothing is
+skipped.
 
-aiokafka makes an object of eleven fields of each record, one by one, which costs more than to read it. `fetched` gives
-a lane the records as they lie in their batches instead, each with its offset, key and value, unpacked in one go. What
-aiokafka does around it stays: when a fetch is asked for, what is prefetched, what a rebalance or a seek throws away.
+aiokafka makes an object with eleven fields of each record, one by one, which costs more than reading it. `fetched`
+gives a lane the records as they lie in their batches instead, each with its offset, key and value, unpacked in one go.
+The rest of aiokafka stays: when it fetches, what it prefetches, and what a rebalance or a seek discards.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from streams.kafka.record_batches import Batches, ByBatch, OneByOne, missing_cod
 from streams.unreadable import Unreadable
 
 PAUSE_SECONDS = 0.1
-"""Before a partition is fetched again that the broker could not read."""
+"""Pause before a partition that the broker could not read is fetched again."""
 
 COMMITTED = "read_committed"
-"""The isolation level of every consumer: records of transactions that were aborted, or are still open, are not read."""
+"""The isolation level of every consumer: records of aborted or open transactions are not read."""
 
 
 class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """aiokafka's consumer as Ouzel reads with it: committed records, and `Unreadable` for what cannot be read.
+    """aiokafka's consumer as Ouzel reads with it: committed records, and `Unreadable` for unreadable ones.
 
     Raises `CannotRead` where records cannot be read for now.
     """
@@ -49,7 +49,7 @@ class Reader(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
 
 
 def tolerate(consumer: Any) -> None:
-    """Have a consumer that was just started give `Unreadable` instead of raising."""
+    """Make a consumer that was just started return `Unreadable` instead of raising."""
     fetcher, client = consumer._fetcher, consumer._client
     held = fetcher._records = _Held(fetcher)
     send = client.send
@@ -64,17 +64,18 @@ def tolerate(consumer: Any) -> None:
 
 
 class Fetched(NamedTuple):
-    """Records, and the offset behind everything that was taken, of which aborted ones and markers are part; -1 if
-    nothing was taken."""
+    """Records, and the offset after everything taken, including aborted records and markers; -1 if nothing was
+    taken."""
 
     records: list[Any]
     past: int
 
 
 async def fetched(fetcher: Any, tp: TopicPartition, max_records: int, timeout: float) -> Fetched:
-    """The next records: `max_records` and what is left of the last one's batch, or fewer. Waits `timeout` s for some.
+    """The next records: at least `max_records`, up to the end of the last one's batch, or fewer. Waits `timeout` s for
+    the first.
 
-    Raises what the fetcher does: an authorization that is missing, a codec that is not installed.
+    Raises the fetcher's errors: a missing authorization, a codec that is not installed.
     """
     deadline = fetcher._loop.time() + timeout
     while tp not in fetcher._records and (left := deadline - fetcher._loop.time()) > 0:
@@ -84,13 +85,13 @@ async def fetched(fetcher: Any, tp: TopicPartition, max_records: int, timeout: f
         finally:
             waiter.cancel()
         if waiter.done() and not waiter.cancelled():
-            waiter.result()  # raises where we may not read
+            waiter.result()  # raises if reading is not allowed
     held, records = fetcher._records.get(tp), None
     if isinstance(held, FetchResult) and held.has_more() and held.check_assignment(tp):
         records = held._partition_records
         if isinstance(records._records_iterator, OneByOne):
             records._records_iterator = ByBatch(records._records_iterator.batches, max_records)
-    # One "record" is a list of them now; a result that was replaced meanwhile may still give plain ones.
+    # A "record" is now a list of them; a result that was replaced meanwhile may still give plain ones.
     found: list[Any] = (await fetcher.fetched_records([tp], max_records=1)).get(tp, [])
     if found and isinstance(found[0], list):
         found = found[0]
@@ -98,7 +99,7 @@ async def fetched(fetcher: Any, tp: TopicPartition, max_records: int, timeout: f
 
 
 class _Held(OrderedDict[TopicPartition, Any]):
-    """A fetcher's results that were not taken yet, each unpacked as this module does it."""
+    """A fetcher's pending results, each unpacked by this module."""
 
     def __init__(self, fetcher: Any) -> None:
         super().__init__()
@@ -106,13 +107,13 @@ class _Held(OrderedDict[TopicPartition, Any]):
         self._arrived: dict[TopicPartition, tuple[bytes, int]] = {}
 
     def arrived(self, response: Any) -> None:
-        """Note the bytes of a response; aiokafka makes results of them before anything else comes."""
+        """Keep the bytes of a response; aiokafka makes results of them before anything else arrives."""
         self._arrived.clear()
         for topic, partitions in response.topics:
             for partition, error, highwater, *_, raw in partitions:
                 tp = TopicPartition(topic, partition)
                 if error == CorruptRecordException.errno and tp not in self:
-                    # aiokafka would ask again for ever, and tell nobody.
+                    # aiokafka would retry for ever without a word.
                     super().__setitem__(tp, FetchError(error=self._damaged(tp), backoff=PAUSE_SECONDS))
                 elif raw:
                     self._arrived[tp] = (raw, highwater)
@@ -130,7 +131,7 @@ class _Held(OrderedDict[TopicPartition, Any]):
                     error=CodecMissing(
                         f"{tp.topic} partition {tp.partition} offset {records.next_fetch_offset}: the records are "
                         f"compressed with {missing}, and the library for it is not installed. Install it "
-                        "(pip install cramjam) and start again; nothing is skipped"
+                        "(pip install cramjam) and restart the worker; nothing is skipped"
                     ),
                     backoff=result._backoff,
                 )
@@ -148,7 +149,7 @@ class _Held(OrderedDict[TopicPartition, Any]):
         )
 
     def _too_large(self, tp: TopicPartition, error: FetchError) -> FetchResult:
-        """A result that says of the record at the current offset, which aiokafka steps over, that it did not fit."""
+        """A result that reports the record at the current offset, which aiokafka steps over, as too large."""
         fetcher = self._fetcher
         assignment = fetcher._subscriptions.subscription.assignment
         at = assignment.state_value(tp).position

@@ -12,7 +12,7 @@ from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter
 from schemas.topics import DEAD_LETTERS
 from streams.dead_letters import cut
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Publisher:
     def __init__(self, producer: Callable[[], Any], oversized: Callable[[str], None] = lambda _: None) -> None:
         self._producer = producer
         self._oversized = oversized
-        self._lines = Seldom(log)
+        self._lines = RateLimitedLog(log)
 
     async def __call__(self, outputs: Sequence[Output]) -> None:
         """Send the records, in this order within a partition, and return when the broker has them all.
@@ -96,7 +96,7 @@ class Publisher:
         size = len(each.key or b"") + len(each.value or b"")
         self._lines.error(
             each.topic,
-            f"A record of {size} bytes was not published: {each.topic} takes none of that size. Raise its "
+            f"A record of {size} bytes was not published: {each.topic} accepts no record of that size. Raise its "
             f"max.message.bytes to {size + OVERHEAD} or more",
         )
 

@@ -1,6 +1,6 @@
-"""The record batches of one fetch: what aiokafka's compiled code reads of them, and what is salvaged where it cannot.
+"""The record batches of one fetch: read by aiokafka's compiled code, and salvaged record by record where that fails.
 
-`Batches` takes the place of aiokafka's own unpacking, for a consumer (`OneByOne`) or for a lane (`ByBatch`).
+`Batches` replaces aiokafka's unpacking, for a consumer (`OneByOne`) or for a lane (`ByBatch`).
 """
 
 import struct
@@ -15,22 +15,22 @@ from streams.kafka.salvage import CODEC, CODECS, CONTROL, FRAME, TRANSACTIONAL, 
 from streams.unreadable import Unreadable
 
 LEAST_LENGTH = 14
-"""Bytes behind the frame of the shortest batch; less is damage."""
+"""Size of the shortest batch after its frame; a smaller one is damaged."""
 
 PREFIX = struct.Struct(">qiibIhi")
-"""What a batch begins with: base offset, length, leader's epoch, magic, checksum, attributes, last offset delta."""
+"""The start of a batch: base offset, length, leader's epoch, magic, checksum, attributes, last offset delta."""
 
 NOT_PLAIN = CONTROL | TRANSACTIONAL
 
 SLACK = 4096
-"""By how many offsets a batch may go beyond the partition's end, which a broker may look up before the records."""
+"""How many offsets a batch may exceed the partition's end by: a broker may look up the end before the records."""
 
 
 class Batches:
-    """The record batches of a fetch that hold anything to read. Keeps `next_fetch_offset` of `records`, aiokafka's, as
-    its own unpacking does, but for the batch that was given last: whoever takes it does.
+    """The record batches of a fetch that hold records to read. Updates `next_fetch_offset` of aiokafka's `records`, as
+    aiokafka's unpacking does, except for the batch returned last: its reader does that.
 
-    `raw` are the bytes that `records` was made of, `highwater` is the end of the partition.
+    `raw` holds the bytes that `records` was made from; `highwater` is the end of the partition.
     """
 
     def __init__(self, records: Any, raw: bytes, highwater: int) -> None:
@@ -43,10 +43,10 @@ class Batches:
         self._over = False
 
     def next(self) -> tuple[list[Any], int] | None:
-        """The records of the next batch, from the wanted offset on, and the offset behind it; None at the end.
+        """The records of the next batch from the wanted offset on, and the offset after it; None at the end.
 
-        It ends behind a batch that cannot be read whole and before one whose codec is not installed: what follows is
-        fetched again, with what the broker knows of transactions from there on.
+        Ends after a batch that cannot be read whole, and before one whose codec is not installed: the rest is fetched
+        again, with the broker's list of aborted transactions from there on.
         """
         raw, size = self._raw, len(self._raw)
         while not self._over and size - self._at >= PREFIX.size:
@@ -64,24 +64,24 @@ class Batches:
                     given = self._read(DefaultRecordBatch(self._view[at:end]), at, flags, base, base + delta + 1)
                 else:
                     given = self._read_older(at, magic)
-            except Exception:  # whatever damage or a library raises: what can be read, is
+            except Exception:  # raised by damage or by a library: read what can be read
                 given = self._salvaged(at, end)
             if given is not None:
                 return given
         stands = not self._over and self._at > 0 and self.of.next_fetch_offset == self._start
         self._over = True
         if stands and self._start < self._highwater:
-            return self._give_up("the broker sends only what stands before it, so its offsets are damaged")
+            return self._give_up("the broker sends only batches from before it, so its offsets are damaged")
         return None
 
     def _read(self, batch: Any, at: int, flags: int, base: int, behind: int) -> tuple[list[Any], int] | None:
-        """The records of a batch that ends before offset `behind`, and that offset; None if none is to be read."""
+        """The records of a batch that ends before offset `behind`, and that offset; None if it holds none to read."""
         of = self.of
         first = of.next_fetch_offset
         if not batch.validate_crc():
             return self._salvaged(at, self._at)
         if behind > self._highwater + SLACK and behind > first + SLACK:
-            # The first offset is the one number that no checksum is of.
+            # The first offset is the only number that no checksum covers.
             return self._give_up(f"its batch says that it ends at offset {behind}, behind the partition's end")
         if behind <= first:
             return None
@@ -92,21 +92,21 @@ class Batches:
             if skip:
                 of.next_fetch_offset = behind
                 return None
-        # Not `list`: that is all compiled code, in which no other thread runs until it is through.
+        # Not `list`: that is all compiled code, and no other thread runs until it is done.
         records = [record for record in batch]  # noqa: C416
-        # A fetch begins with the whole batch that the wanted offset stands in.
+        # A fetch begins with the whole batch that contains the wanted offset.
         return records if base >= first else _from(records, first), behind
 
     def _read_older(self, at: int, magic: int) -> tuple[list[Any], int] | None:
         """A message of the formats before 2."""
         if not 0 <= magic < 2:
             return self._salvaged(at, self._at)
-        # Of these bytes alone: aiokafka's `MemoryRecords` looks ahead, and so raises on account of another batch.
+        # Only these bytes: aiokafka's `MemoryRecords` looks ahead, and raises because of another batch.
         batch = MemoryRecords(self._raw[at : self._at]).next_batch()
         return self._read(batch, at, 0, batch.base_offset, batch.next_offset)
 
     def _aborted(self, batch: Any, base: int, *, control: bool) -> bool:
-        """Whether the batch is of a transaction that was aborted. A marker ends what it is of."""
+        """Whether the batch belongs to an aborted transaction. A marker ends its transaction."""
         of = self.of
         of._consume_aborted_up_to(base)
         if control and of._contains_abort_marker(batch):
@@ -126,7 +126,7 @@ class Batches:
 
 
 class OneByOne:
-    """The records of a fetch as aiokafka's consumers give them."""
+    """The records of a fetch one by one, as aiokafka's consumers return them."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -152,7 +152,7 @@ class OneByOne:
 
 
 class ByBatch:
-    """The records of a fetch in lists that end with a record batch, each at least `max_records` long but the last."""
+    """The records of a fetch in lists of whole record batches, each at least `max_records` long except the last."""
 
     def __init__(self, batches: Batches, max_records: int) -> None:
         self._batches = batches

@@ -1,9 +1,9 @@
-"""Whether `ouzel.events` is still the topic that a partition's state was folded from. Pure.
+"""Detects whether `ouzel.events` was recreated since a partition's state was folded from it. Pure.
 
-State is stamped with offsets of the topic. A topic that was deleted and created again counts from 0, so its events
-would look like repeats. So the state says of which topic it is, by the topic's id, and each start compares. Where the
-topic was recreated and is to be read all the same, its offsets are taken to continue behind the highest stamp: `base`
-is added to each on the way in, and taken off on the way out.
+State is stamped with offsets of the topic. A recreated topic counts from 0, so its events would look like repeats.
+Therefore the state stores the topic's id, and each start compares it. If a recreated topic is to be read all the same,
+its offsets continue after the highest stamp: `base` is added to each offset on the way in, and subtracted on the way
+out.
 """
 
 from dataclasses import replace
@@ -17,14 +17,14 @@ from streams.unreadable import Unreadable
 
 
 class EventsTopic(msgspec.Struct, frozen=True, array_like=True):
-    """The topic that a state is of: its id (empty: the broker has none), and what is added to its offsets."""
+    """The topic that a state was folded from: its id (empty: the broker has none), and the base of its offsets."""
 
     id: bytes = b""
     base: int = 0
 
 
 class Range(NamedTuple):
-    """The offsets that the broker holds of a partition: the first, and the one behind the last."""
+    """The offsets that the broker holds of a partition: the first, and the one after the last."""
 
     first: int
     end: int
@@ -33,11 +33,11 @@ class Range(NamedTuple):
 def followed(
     held: EventsTopic | None, now: bytes, *, partition: int, high: int, end: int, rewound: bool, take: bool
 ) -> EventsTopic:
-    """The topic that a state is of, from here on.
+    """The topic that a state follows from now on.
 
-    `held` is what the state says, `now` the id that the topic has now, `high` the highest stamp (-1: none) and `end`
-    the offset behind the last record. `rewound` says that the topic does not reach as far as was read before. Raises
-    `TopicRecreated` where the state is of another topic, unless that is to be taken (`take`).
+    `held` is the topic in the state, `now` the topic's current id, `high` the highest stamp (-1: none) and `end` the
+    offset after the last record. `rewound` says that the topic ends before an offset that was already read. Raises
+    `TopicRecreated` if the state belongs to another topic, unless `take` allows reading the new one.
     """
     base = 0 if held is None else held.base
     known = held is not None and held.id and now
@@ -55,11 +55,11 @@ def followed(
 
 
 def start_at(committed: int | None, at_least: int, high: int, first: int) -> tuple[int, int]:
-    """Where to read on, and how many records before that are gone unread.
+    """The offset to continue from, and how many records before it were deleted unread.
 
-    `committed` is the group's offset, `at_least` what we know ourselves to have done (-1: nothing), `high` the highest
-    stamp (-1: none), `first` the first offset that the broker still holds. What was folded is not gone, though it may
-    be read again for the list that it calls for.
+    `committed` is the group's offset, `at_least` the offset that this worker has certainly finished (-1: none), `high`
+    the highest stamp (-1: none), `first` the first offset that the broker still holds. Folded records do not count as
+    lost, though they may be read again to make the list that they call for.
     """
     known = max(-1 if committed is None else committed, at_least)
     if known < 0 and high < 0:
@@ -68,7 +68,7 @@ def start_at(committed: int | None, at_least: int, high: int, first: int) -> tup
 
 
 class Inner(Protocol):
-    """A source of a topic's records, in the topic's own offsets."""
+    """A source of a topic's records, with the topic's real offsets."""
 
     async def fetch(self, partition: int, max_records: int, timeout: float) -> list[Any]: ...
     async def committed(self, partition: int) -> int | None: ...
@@ -93,14 +93,14 @@ class Moved:
 
 
 def moved(record: Any, base: int) -> Any:
-    """The record, or what stands for records that cannot be read, at offsets that are greater by `base`."""
+    """The record, or an `Unreadable`, with its offsets increased by `base`."""
     if isinstance(record, Unreadable):
         return replace(record, first=record.first + base, offset=record.offset + base)
     return Moved(record, base)
 
 
 class Rebased:
-    """A source whose offsets are those of `inner` and `base`."""
+    """A source whose offsets are those of `inner` plus `base`."""
 
     def __init__(self, inner: Inner, base: int) -> None:
         self._inner = inner

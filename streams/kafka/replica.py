@@ -12,7 +12,7 @@ from streams.clock import Clock
 from streams.dead_letters import Placed
 from streams.errors import StreamsError
 from streams.kafka.partitions import partitions_of
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.retry import Pauses, logged, retry
 from streams.turns import Turns
 
@@ -22,7 +22,7 @@ READ_RECORDS = 500
 """Records taken from the consumer at once: some milliseconds."""
 
 PAUSE_SECONDS = 1.0
-"""Before the topic is asked for again, or followed again after an error."""
+"""Pause before the topic is looked for again, or followed again after an error."""
 
 Apply = Callable[[int, bytes, bytes | None], None]
 """Apply one record: its partition, key and value (None deletes)."""
@@ -61,7 +61,7 @@ class Replica:
         self._new_consumer = consumer
         self._clock = clock
         self._turns = Turns() if turns is None else turns
-        self._lines = Seldom(log, clock.monotonic)
+        self._lines = RateLimitedLog(log, clock.monotonic)
         self._awaited: dict[bytes, asyncio.Future[None]] = {}
         self._again = False
 
@@ -90,7 +90,7 @@ class Replica:
         try:
             await consumer.start()
             while not (tps := await partitions_of(consumer, self.topic)):
-                await self._clock.sleep(PAUSE_SECONDS)  # the survey says that it is missing, or not ours to read
+                await self._clock.sleep(PAUSE_SECONDS)  # the survey reports that it is missing or may not be read
             consumer.assign(tps)
             began = self._clock.monotonic()
             ends = await consumer.end_offsets(tps)

@@ -1,8 +1,8 @@
-"""The records of one record batch that aiokafka cannot read whole, one by one. Pure.
+"""Reads a record batch that aiokafka cannot read whole, record by record. Pure.
 
 The format is Kafka's message format 2: a header of 61 bytes with a checksum, then the records, compressed as a whole.
-Each record says how long it is, so that a damaged one hides none of the others. Headers are passed over: their names
-need not be UTF-8, though aiokafka takes it for granted.
+Each record states its length, so a damaged one hides none of the others. Headers are skipped: their names need not be
+UTF-8, though aiokafka assumes it.
 """
 
 import struct
@@ -19,10 +19,10 @@ HEADER = struct.Struct(">qiibIhiqqqhii")
 producer's id and epoch, base sequence, count of records."""
 
 FRAME = 12
-"""Bytes before what the length counts."""
+"""Bytes before those that the length counts."""
 
 CHECKED_FROM = 21
-"""Where that begins which the checksum is of."""
+"""Where the bytes begin that the checksum covers."""
 
 CODEC, APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
 """Bits of the attributes."""
@@ -36,7 +36,7 @@ CODECS: dict[int, tuple[str, Callable[[], bool], Callable[[bytes], bytes]]] = {
 
 
 class Salvaged(NamedTuple):
-    """A record, with all that a consumer's record is made of."""
+    """A record with all fields of a consumer's record."""
 
     offset: int
     timestamp: int
@@ -53,10 +53,10 @@ def attributes(raw: bytes, at: int) -> int:
 
 
 def last_offset(raw: bytes, at: int, end: int) -> int:
-    """The last offset of the damaged batch at `raw[at:end]`, as far as that can be known.
+    """The last offset of the damaged batch at `raw[at:end]`, as far as it can be known.
 
-    Its header may be what is damaged. The next batch says best where it ends; else its own count must agree with its
-    last offset; else only its first offset counts as lost, and the next fetch begins behind that.
+    The damage may be in its header. The start of the next batch is the best evidence; otherwise its count must agree
+    with its last offset; otherwise only its first offset counts as lost, and the next fetch begins after that.
     """
     if len(raw) >= end + 8:
         following: int = int.from_bytes(raw[end : end + 8], "big", signed=True)
@@ -72,9 +72,9 @@ def last_offset(raw: bytes, at: int, end: int) -> int:
 
 
 def salvage(topic: str, partition: int, raw: bytes, wanted: int, last: int) -> list[Salvaged | Unreadable]:
-    """The records of the batch in `raw` from offset `wanted` to `last`, and an `Unreadable` for what cannot be read.
+    """The records of the batch in `raw` from offset `wanted` to `last`, and an `Unreadable` for each unreadable part.
 
-    Nothing of a control batch, whose records are of no account to readers.
+    A control batch gives nothing: readers do not need its records.
     """
     base = int.from_bytes(raw[:8], "big", signed=True)
 
@@ -111,16 +111,16 @@ def salvage(topic: str, partition: int, raw: bytes, wanted: int, last: int) -> l
             found.append(Salvaged(base + delta, time, int(by_broker), key, value))
         expected = found[-1].offset + 1
     if expected <= last and (at < len(body) or len(found) < count):
-        found.append(lost(expected, last, "the batch ends before its records do"))
+        found.append(lost(expected, last, "the batch is shorter than its records"))
     return [each for each in found if each.offset >= wanted]
 
 
 def _body(raw: bytes) -> bytes | str:
-    """The records of a batch, decompressed; or why there are none."""
+    """The records of a batch, decompressed; or why it cannot be read."""
     if len(raw) < HEADER.size or raw[16] != 2:
         return f"its format ({raw[16]}) is not known, or damaged"
     if calc_crc32c(raw[CHECKED_FROM:]) != int.from_bytes(raw[17:21], "big"):
-        return "the checksum is wrong, so it was damaged on the broker's disk or on its way"
+        return "the checksum is wrong, so it was damaged on the broker's disk or in transit"
     compression, body = attributes(raw, 0) & CODEC, raw[HEADER.size :]
     if not compression:
         return body
@@ -129,12 +129,13 @@ def _body(raw: bytes) -> bytes | str:
     name, _, decompress = CODECS[compression]
     try:
         return decompress(body)
-    except Exception as error:  # each library has errors of its own
+    except Exception as error:  # each library raises different errors
         return f"its {name} data cannot be decompressed ({type(error).__name__})"
 
 
 def _record(body: bytes) -> tuple[int, int, bytes | None, bytes | None]:
-    """Timestamp and offset beyond the batch's, key and value. Raises ValueError or IndexError on what is no record."""
+    """Timestamp and offset relative to the batch's, key and value. Raises ValueError or IndexError on an invalid
+    record."""
     timestamp, at = _varint(body, 1)
     delta, at = _varint(body, at)
     key, at = _bytes(body, at)
@@ -152,7 +153,7 @@ def _bytes(body: bytes, at: int) -> tuple[bytes | None, int]:
 
 
 def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """A zigzag number of at most 64 bits, and where it ends."""
+    """A zigzag number of at most 64 bits, and the position after it."""
     shift = number = 0
     while True:
         byte = body[at]

@@ -1,10 +1,10 @@
-"""Erasing a user: what is known of an order once it has been carried out. Pure: no clock, no network, no global.
+"""Erasing a user: what is remembered of an executed order. Pure: no clock, no network, no global.
 
-An order is an `erase` event among the user's others, so that it has one place in their order: everything before it is
-cleared, everything after it begins with an empty context. With the context goes the stamp that makes redelivery
-harmless. In its place stay, for `KEPT_MS`, the offset of the order and a digest by which the user is recognized if
-older events are delivered again. The record holds no id; with the digest and a list of ids, one could try them, so it
-is deleted after a day.
+An order is an `erase` event among the user's others, so it has one place in their order: everything before it is
+cleared, everything after it begins with an empty context. The stamp that makes redelivery harmless goes with the
+context. Instead, the offset of the order and a digest stay for `KEPT_MS`: by these the user is recognized if older
+events are delivered again. The record holds no id; but a list of ids could be tried against the digest, so it is
+deleted after a day.
 """
 
 from hashlib import blake2b
@@ -15,19 +15,19 @@ from schemas.events import Event
 from schemas.privacy import ErasureReceipt
 
 KEPT_MS = 86_400_000
-"""How long an order is remembered: far longer than from folding an event to committing it."""
+"""How long an order is remembered: far longer than the time from folding an event to committing it."""
 
 MAX_VERSIONS = 32
-"""Model versions remembered for a user: the last that read what they did."""
+"""Model versions remembered for a user: the last that read the user's events."""
 
 CONTEXT_PART, LISTS_PART, VERSIONS_PART = "context", "open-lists", "model-versions"
 
 REMAINS = ("ouzel.events", "ouzel.recommendations", "ouzel.feedback", "ouzel.dead-letters", "ouzel.privacy")
-"""Topics with retention by time: what they hold of the user goes with it."""
+"""Topics with retention by time: the user's records on them expire with it."""
 
 
 class Versions(msgspec.Struct, frozen=True, array_like=True):
-    """The model versions that read what a user did, oldest first."""
+    """The model versions that read a user's events, oldest first."""
 
     names: tuple[str, ...] = ()
 
@@ -50,17 +50,17 @@ class Erasure(msgspec.Struct, frozen=True, array_like=True):
 
 
 def order_digest(order: str, user: str) -> bytes:
-    """What an order is known by: 16 bytes, of its id and the user together."""
+    """The digest of an order: 16 bytes, of its id and the user together."""
     return blake2b(f"{order}\0{user}".encode(), digest_size=16).digest()
 
 
 def user_digest(user: str, order: bytes) -> bytes:
-    """What the user of an order is known by: 8 bytes, different for each order."""
+    """The digest of an order's user: 8 bytes, different for each order."""
     return blake2b(user.encode(), key=order, digest_size=8).digest()
 
 
 def covers(erasure: Erasure, user: str, offset: int) -> bool:
-    """Whether the event of `user` at `offset` stands before the order, and so must not be folded again."""
+    """Whether the event of `user` at `offset` precedes the order, and so must not be folded again."""
     return offset <= erasure.offset and erasure.user == user_digest(user, erasure.order)
 
 
@@ -79,8 +79,8 @@ def receipt(
     found: tuple[str, ...],
     left: tuple[str, ...],
 ) -> ErasureReceipt:
-    """The receipt for the order `event`, about a user who is kept as `alias`. `base` was added to the offsets of the
-    topic as it is now. `found` are the parts cleared beside the state, `left` those that were not."""
+    """The receipt for the order `event` of a user stored as `alias`. `base` was added to the topic's offsets.
+    `found` are the parts cleared beside the state, `left` those that were not."""
     state = f"@ouzel.contexts/{partition}"
     return ErasureReceipt(
         order=event.id,

@@ -1,20 +1,20 @@
-"""Pseudonyms: the names under which state and feedback are kept, made from user ids with a key. Pure.
+"""Pseudonyms: the names under which state and feedback are stored, made from user ids with a key. Pure.
 
-Without the key a pseudonym says nothing about the id, and no list of ids can be tried on it. With the key the pseudonym
-of any id can be computed (`ouzel pseudonym`), but no pseudonym can be turned back.
+Without the key a pseudonym reveals nothing about the id, and a list of ids cannot be tried against it. With the key the
+pseudonym of any id can be computed (`ouzel pseudonym`), but no pseudonym can be reversed.
 """
 
 from collections.abc import Callable
 from hashlib import blake2b
 
 Alias = Callable[[str], str]
-"""From a user id to the name under which the user's state is kept."""
+"""From a user id to the name under which the user's state is stored."""
 
 MIN_KEY_LENGTH, MAX_KEY_BYTES = 16, 64
 
 
 def same(user: str) -> str:
-    """Users are kept under their own ids."""
+    """No pseudonyms: users are stored under their own ids."""
     return user
 
 
@@ -31,5 +31,5 @@ def alias_with(key: str) -> Alias:
 
 
 def fingerprint(key: str) -> bytes:
-    """8 bytes by which a key is recognized, from which it does not follow; empty without a key."""
+    """8 bytes that identify a key but do not reveal it; empty without a key."""
     return blake2b(b"ouzel", key=key.encode(), digest_size=8, person=b"fingerprint").digest() if key else b""

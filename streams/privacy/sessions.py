@@ -1,7 +1,7 @@
-"""Session numbers: the model finds what it holds of a user by them, and drops it when told. Pure.
+"""Session numbers, by which the model finds and drops its cache of a user. Pure.
 
-A number is made from the id with a secret that stands in the state of the user's partition. So it stays the same when
-the partition changes hands, and its next owner can have the model drop what it held for another worker.
+A number is made from the user's id with a secret in the state of the user's partition. So it stays the same when the
+partition changes hands, and the next owner can have the model drop what it cached for the previous worker.
 """
 
 from hashlib import blake2b
@@ -11,14 +11,14 @@ import msgspec
 SECRET_BYTES = 32
 
 PREFIX = "prefix@model"
-"""The name, in an erasure receipt, of what the model may still hold of the user."""
+"""The name, in an erasure receipt, of data of the user that the model may still cache."""
 
 
 class Sessions(msgspec.Struct, frozen=True, array_like=True):
-    """What a partition's session numbers are made with: `SECRET_BYTES` drawn at random, once in the state's life.
+    """The source of a partition's session numbers: `SECRET_BYTES` drawn at random, once in the state's life.
 
-    `alone` says that the model has dropped what it held from before this secret: under one that was lost with its
-    state, or from a worker that had none. Those numbers cannot be made any more.
+    `alone` says that the model has dropped its cache from before this secret: under one that was lost with its
+    state, or from a worker without one. Those numbers cannot be computed any more.
     """
 
     secret: bytes

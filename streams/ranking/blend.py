@@ -3,11 +3,11 @@
 Scores are a weighted sum of standardized signals. Each list that was followed by a like of one of its candidates is
 one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
 JMLR 2011). Weights are bounded, and start at the priors of the signals. The model's score has a separate weight, never
-below 0, learned only from lists that the model scored: a model that does not help fades to no effect. Where a model
-gives vectors, its affinity is one of the signals, and its scores tell what they add to that.
+below 0, learned only from lists that the model scored: a model that does not help fades to no effect. If a model gives
+vectors, its affinity is one of the signals, and its scores count by what they add to the affinity.
 
-Which signals there are follows from the candidate sources (`streams.candidates.registry`). Stored weights have the
-names of their signals, so that a blend is read by a worker with other sources: see `fitted`.
+The candidate sources determine the signals (`streams.candidates.registry`). Stored weights have the names of their
+signals, so a worker with other sources can read a blend: see `fitted`.
 """
 
 import math
@@ -27,7 +27,7 @@ MODEL_RATE = 0.05
 MOST = MAX_WEIGHT
 
 PATIENCE = 1.0
-"""What AdaGrad's sums of squares start at: how long the prior weights resist the first lists."""
+"""The initial value of AdaGrad's sums of squares: how long the prior weights resist the first lists."""
 
 
 class Blend(msgspec.Struct, frozen=True, array_like=True):
@@ -46,10 +46,10 @@ class Blend(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class Remembered:
-    """What of a list is kept to learn from it, about 40 bytes a candidate.
+    """The data of a list that learning needs, about 40 bytes per candidate.
 
     `marks`: the candidates' digests, uint64 [n]; `signals`, float16 [n, len(columns)]; `model`: the model's
-    standardized scores, float16 [n], or None; `columns`: which signals they are.
+    standardized scores, float16 [n], or None; `columns`: the signals by column.
     """
 
     marks: NDArray[np.uint64]
@@ -61,8 +61,8 @@ class Remembered:
 def fitted(blend: Blend, columns: Columns) -> Blend:
     """The blend with a weight for each of these columns, in their order; the same object if it has them.
 
-    Weights are matched by name. A signal that the blend does not know starts at its prior; what it knows of others is
-    dropped. A blend that is damaged (not as many weights as names, or one that is no finite number) starts over.
+    Weights are matched by name. A signal that the blend does not know starts at its prior; weights of other signals are
+    dropped. A damaged blend (not as many weights as names, or a weight that is not finite) starts over.
     """
     sound = _sound(blend)
     if sound and blend.names == columns.names:
@@ -93,7 +93,7 @@ def weighed(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) 
 
 
 def behavioural(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
-    """The part of `weighed` in which no model has a part, float32 [n]."""
+    """The part of `weighed` that does not depend on a model, float32 [n]."""
     weights = weights_of(blend, columns)
     weights[np.array(columns.of_model)] = 0.0
     return np.asarray(signals @ weights, np.float32)

@@ -1,8 +1,8 @@
-"""What a list is compared with: the list without the model, and the popular items. Pure.
+"""The baselines of a list: the list without the model, and the popular items. Pure.
 
 Both are only counted, so they are made for a sample, and the other lists do not pay for them. A like is judged by all
-open lists of its user, so the sample consists of users, drawn again every day by a digest: whether a user is drawn has
-nothing to do with what they do, their items or the model, so hit ratios over the sample are unbiased.
+open lists of its user, so the sample consists of users, drawn every day by a digest: the draw is independent of what
+users do, their items and the model, so hit ratios over the sample are unbiased.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from streams.ranking.shortlist import best_first
 
 
 class Compared(NamedTuple):
-    """The first items of the list that it would be without the model, and of the popular ones."""
+    """The first items of the list without the model, and of the popular items."""
 
     without_model: tuple[str, ...]
     popular: tuple[str, ...]
@@ -28,7 +28,7 @@ def is_drawn(user: str, now_ms: int, one_in: int) -> bool:
 
 
 def popular(moment: Moment, count: int) -> tuple[str, ...]:
-    """The most liked items that may be shown to the user now: what a list has to beat."""
+    """The most liked items that may be shown to the user now: the baseline that a list has to beat."""
     catalogue, size = moment.catalogue, len(moment.allowed)
     likes, marks = moment.graph.likes()[:size], catalogue.marks()[:size]
     best = top(likes, moment.allowed, count, marks)

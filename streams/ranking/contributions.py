@@ -1,4 +1,4 @@
-"""How a score comes about: what each candidate source contributes to it, and the reason that follows."""
+"""Explains a score: the contribution of each candidate source, and the reason derived from it."""
 
 import math
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ MAX_TEXT = 400
 
 @dataclass(frozen=True)
 class Contributions:
-    """What the signals of some candidates of a shortlist add to their blended scores.
+    """The contributions of the signals to the blended scores of some candidates of a shortlist.
 
-    `parts`, float64 [m, columns], is weight x signal of each of m candidates; `model`, float64 [m], what the model's
-    scores of single candidates add. A row of `parts` and its `model` sum to the blended score.
+    `parts`, float64 [m, columns], is weight x signal of each of m candidates; `model`, float64 [m], the contribution of
+    the model's scores of single candidates. A row of `parts` and its `model` sum to the blended score.
     """
 
     sources: Sources
@@ -44,7 +44,7 @@ class Contributions:
         return found
 
     def shares(self, row: int, source: Source) -> dict[str, float]:
-        """What each signal of a source contributes, by its name; the model's own scores are under `model`."""
+        """The contribution of each signal of a source, by its name; the model's own scores are under `model`."""
         columns = self.sources.slices.get(source.name)
         if columns is None:
             return {}
@@ -55,7 +55,7 @@ class Contributions:
         return shares
 
     def by_source(self, row: int) -> dict[str, float]:
-        """What each source contributes, by its name: they sum to the blended score. Those of 0 are left out."""
+        """The contribution of each source, by its name: they sum to the blended score. Those of 0 are left out."""
         return {name: values[row] for name, values in self.totals.items() if values[row] != 0.0}
 
 
@@ -69,11 +69,11 @@ def contributions(chosen: Shortlist, places: Ints, *, blend: Blend, sources: Sou
 
 
 def reason(chosen: Shortlist, place: int, row: int, found: Contributions, total: Mapping[str, float]) -> Reason:
-    """Why a candidate is on the list: the evidence that contributes most to its score, of what can be put into words.
+    """Why a candidate is on the list: the evidence that contributes most to its score and can be put into words.
 
-    `row` is the candidate's in `found`, `total` its contributions by source. Sources of one contribution are asked in
-    their order, those without signals last. Of an item that the user has met nothing counted is said: the user's own
-    events are among what was counted.
+    `row` is the candidate's in `found`, `total` its contributions by source. Sources with equal contributions are asked
+    in their order, those without signals last. For an item that the user has met, no counts are mentioned: the user's
+    own events are among the counted ones.
     """
     moment, sources = chosen.moment, found.sources
     number, bits = int(chosen.candidates.numbers[place]), int(chosen.candidates.sources[place])

@@ -1,7 +1,7 @@
-"""Maximal marginal relevance: a place goes to the best candidate that is not too like those above it.
+"""Maximal marginal relevance: each place goes to the best candidate that is not too similar to those above it.
 
 J. Carbonell and J. Goldstein, "The use of MMR, diversity-based reranking", SIGIR 1998. Here relevance is the blended
-score, and likeness the cosine of the items' text vectors, at least 0.
+score, and similarity the cosine of the items' text vectors, at least 0.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def diversify(scores: Floats, vectors: Floats, count: int, strength: float) -> t
     """Choose `count` of n candidates: their places in order, and the score of each when it was chosen.
 
     `scores` is float32 [n], `vectors` unit rows [n, d]. `strength` is how much score an identical item above costs;
-    at 0 the order is by score. The chosen scores never rise. Ties go to the candidate that stands first.
+    at 0 the order is by score. The chosen scores never increase. Ties go to the candidate that comes first.
     """
     count = min(count, len(scores))
     if strength <= 0:

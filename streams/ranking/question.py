@@ -1,4 +1,4 @@
-"""What the model is asked about a list, and what it should have read for it. Pure."""
+"""The request to the model about a list, and the items that the model should have read for it. Pure."""
 
 from schemas.actions import strength
 from schemas.scoring import Past, ScoreRequest
@@ -8,11 +8,11 @@ from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
 
 LACKING = 20
-"""Candidates of a list, and events of the user, that the model should have read: of each, at most."""
+"""Maximum candidates of a list, and maximum events of the user, that the model should have read."""
 
 
 def score_request(chosen: Shortlist, *, session: int, settings: Ranking) -> ScoreRequest:
-    """The question for the model: the best `rescored` candidates, given what the user did lately."""
+    """The request to the model: the best `rescored` candidates, given the user's last events."""
     moment = chosen.moment
     numbers = chosen.candidates.numbers[chosen.order[: settings.rescored]]
     return ScoreRequest(
@@ -26,7 +26,7 @@ def score_request(chosen: Shortlist, *, session: int, settings: Ranking) -> Scor
 
 def lacking(chosen: Shortlist, settings: Ranking) -> tuple[int, ...]:
     """The numbers of the items that the model should have read for this list, most needed first: the candidates that it
-    scores one by one, what the user did last, and the candidates after those. Items may be named twice."""
+    scores one by one, the items of the user's last events, and the candidates after those. Items may repeat."""
     moment = chosen.moment
     numbers = chosen.candidates.numbers[chosen.order[:LACKING]].tolist()
     past = reversed(lately(moment.context, moment.scene)[-LACKING:])
@@ -36,9 +36,9 @@ def lacking(chosen: Shortlist, settings: Ranking) -> tuple[int, ...]:
 
 
 def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:
-    """What the user did lately, of every kind, as the model reads it, oldest first.
+    """The user's last events of every kind, as the model reads them, oldest first.
 
-    At most `settings.history` events, beginning at a multiple of `history_step` of all that were ever counted.
+    At most `settings.history` events. The number of earlier events in the scene is a multiple of `history_step`.
     """
     past = lately(context, scene)
     met = max(context.scenes.get(scene, SceneContext()).met, len(past))

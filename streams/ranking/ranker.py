@@ -1,12 +1,12 @@
 """The path of one list, for live lists, evaluation and benchmarks alike. Pure: no clock, no network, no state.
 
-    prepared = ranker.prepare(context, scene, now_ms=now_ms)          what is known, and candidates without the model
+    prepared = ranker.prepare(context, scene, now_ms=now_ms)          evidence, and candidates without the model
     chosen = ranker.shortlist(prepared, blend)                        measured and ordered
     chosen = ranker.rescore(chosen, scores, blend)                    once the model has answered `ranker.question`
     entries = ranker.assemble(chosen, blend, rng)                     blended, diversified, explored, with reasons
 
-`prepare` looks at each item of the catalogue, and so does `rescore` where the model gives vectors. The rest looks at
-the candidates only.
+`prepare` looks at each item of the catalogue, and so does `rescore` if the model gives vectors. The rest looks only at
+the candidates.
 """
 
 from dataclasses import replace
@@ -41,8 +41,8 @@ from streams.ranking.standardization import standardize
 class Arranged(NamedTuple):
     """A list without exploration.
 
-    `places` in the shortlist, best first; `values`, the score of each when it was chosen, never rising; `others`, the
-    places of the next candidates, which may be explored; `blended`, the score of every candidate before diversity.
+    `places` in the shortlist, best first; `values`, the score of each when it was chosen, never increasing; `others`,
+    the places of the next candidates, which may be explored; `blended`, the score of every candidate before diversity.
     """
 
     places: Ints
@@ -52,7 +52,7 @@ class Arranged(NamedTuple):
 
 
 class Ranker:
-    """Makes lists from a catalogue and an item graph, which it only reads, by one set of settings."""
+    """Makes lists from a catalogue and an item graph, which it only reads, with one set of settings."""
 
     def __init__(self, catalogue: Catalogue, graph: ItemGraph, settings: Ranking | None = None) -> None:
         self.catalogue = catalogue
@@ -61,7 +61,7 @@ class Ranker:
         self.sources = self.settings.sources
 
     def prepare(self, context: Context, scene: str, *, now_ms: int, marking: Marking = UNKEYED) -> Prepared:
-        """Read what is known of the user, whose seen items `marking` marks, and gather candidates without the model."""
+        """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model."""
         known = evidence(context, scene, self.catalogue)
         allowed = self.catalogue.allowed(context, now_ms, self.settings.seen.of(scene), marking)
         met = np.zeros(len(allowed), np.bool_)
@@ -74,7 +74,8 @@ class Ranker:
         return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
 
     def shortlist(self, prepared: Prepared, blend: Blend, *, affinities: Affinities | None = None) -> Shortlist:
-        """Rank the candidates; with a model's affinities, also those that it proposes, and by them.
+        """Rank the candidates; with a model's affinities, also those that it proposes, and with the affinities as a
+        signal.
 
         Empty only if nothing in the catalogue may be shown.
         """
@@ -86,12 +87,12 @@ class Ranker:
         return self._ordered(prepared, moment, found, signals, blend)
 
     def reorder(self, chosen: Shortlist, blend: Blend) -> Shortlist:
-        """The same candidates as another blend orders them."""
+        """The same candidates in the order of another blend."""
         scores = weighed(blend, chosen.signals, self.sources.columns)
         return replace(chosen, scores=scores, order=best_first(scores, chosen.marks))
 
     def question(self, chosen: Shortlist, *, session: int) -> ScoreRequest:
-        """What to ask the model about a shortlist, for the user that it knows as `session`."""
+        """The request to the model about a shortlist; `session` is the user's session number."""
         return score_request(chosen, session=session, settings=self.settings)
 
     def lacking(self, chosen: Shortlist) -> tuple[int, ...]:
@@ -101,9 +102,9 @@ class Ranker:
     def rescore(self, asked: Shortlist, scores: Scores, blend: Blend) -> Shortlist:
         """The shortlist once the model has answered a `question` about `asked`.
 
-        With the context's vector, and vectors of items of the same version, candidates are measured again with the
-        model's affinities; the scores of those asked about then say what they add to the affinity. Where that spreads
-        nothing, `model` is 0. `logits` is None if the model could say nothing.
+        If there is a context vector, and item vectors of the same version, candidates are measured again with the
+        model's affinities; the scores of those asked about then count by what they add to the affinity. Without spread
+        in that, `model` is 0. `logits` is None if the model could not score anything.
         """
         prepared = asked.prepared
         affinities = self.catalogue.vectors.affinity(scores.vector, scores.model_version, len(prepared.moment.allowed))
@@ -171,7 +172,7 @@ class Ranker:
         return tuple(entries)
 
     def remember(self, chosen: Shortlist) -> Remembered:
-        """What of this list `streams.ranking.blend.learn` needs later."""
+        """The data of this list that `streams.ranking.blend.learn` needs later."""
         model = None if chosen.model is None else chosen.model.astype(np.float16)
         return Remembered(chosen.marks, chosen.signals.astype(np.float16), model, self.sources.columns)
 
@@ -180,7 +181,7 @@ class Ranker:
         return fitted(blend, self.sources.columns)
 
     def compare(self, plain: Shortlist, blend: Blend, *, count: int) -> Compared:
-        """The first `count` items of what a list is compared with. `plain`: the shortlist before the model answered."""
+        """The first `count` items of a list's baselines. `plain`: the shortlist before the model answered."""
         numbers = plain.candidates.numbers[self.arrange(plain, blend).places[:count]]
         return Compared(
             without_model=tuple(self.catalogue.index[number] for number in numbers.tolist()),
@@ -204,7 +205,7 @@ class Ranker:
 
 
 def _standard(added: NDArray[np.float64], places: Ints, count: int) -> Floats:
-    """Mean 0 and deviation 1 over the places, at most 4 either way; 0 for the other places, and where it is NaN."""
+    """Mean 0 and deviation 1 over the places, at most 4 either way; 0 for the other places, and for NaN."""
     model = np.zeros(count, np.float32)
     said = ~np.isnan(added)
     spread = added[said].std() if said.any() else 0.0

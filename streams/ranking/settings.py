@@ -1,4 +1,4 @@
-"""How lists are ranked."""
+"""The settings of ranking."""
 
 from dataclasses import dataclass, field
 
@@ -10,12 +10,12 @@ from streams.candidates.registry import Sources
 class Ranking:
     """The settings of a `Ranker`.
 
-    `length`: entries of a list. `rescored`: how many of the best candidates the model scores one by one; 0 asks for the
-    context's vector only. `diversity`: the strength of MMR, in units of blended score. With probability `exploration`
-    the last place goes to one of the next `explored` candidates, each as likely. The model reads the last `history`
-    events of the user, at most; where they begin moves on by `history_step` at a time, so that requests in between
-    share their beginning. `seen` says which seen items are off the lists of a scene. The lists of one user in
-    `compared` are compared with what they would be without the model and with the popular items.
+    `length`: entries of a list. `rescored`: how many of the best candidates the model scores one by one; 0 requests
+    only the context's vector. `diversity`: the strength of MMR, in units of blended score. With probability
+    `exploration` the last place goes to one of the next `explored` candidates, each equally likely. The model reads at
+    most the last `history` events of the user; their beginning moves by `history_step` at a time, so that requests in
+    between share a prefix. `seen` says which seen items a scene's lists leave out. The lists of one user in `compared`
+    are compared with the list without the model and with the popular items.
     """
 
     length: int = 10

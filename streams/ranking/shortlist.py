@@ -11,9 +11,9 @@ from streams.candidates.registry import Candidates
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a user's lists are made from now, whatever the blend and the model.
+    """The basis of a user's lists at one time, independent of the blend and the model.
 
-    `found`: the candidates that need no model; `met`: bool [n] by item number, what the user has met.
+    `found`: the candidates that need no model; `met`: bool [n] by item number, the items that the user has met.
     """
 
     moment: Moment
@@ -27,8 +27,8 @@ class Shortlist:
 
     `signals` is float32 [n, columns], standardized; `scores`, the score by them, float32 [n]; `order`, the places of
     the candidates, best first; `marks`, their digests, uint64 [n]. Once the model has answered, `logits` has its score
-    of each candidate, NaN for those that it does not know, and `model` what its scores of the candidates that it was
-    asked about add to that, standardized over those and 0 for the others; both float32 [n], or None.
+    of each candidate, NaN for those that it does not know, and `model` the amount that its scores of the requested
+    candidates add to that, standardized over those and 0 for the others; both float32 [n], or None.
     """
 
     prepared: Prepared
@@ -43,5 +43,5 @@ class Shortlist:
 
 
 def best_first(scores: NDArray[np.floating], marks: NDArray[np.uint64]) -> Ints:
-    """The places of `scores` [n], the greatest first. Ties go by `marks`, which say nothing of when an item came."""
+    """The places of `scores` [n], the greatest first. Ties go by `marks`, which do not depend on when an item came."""
     return np.lexsort((marks, -scores))

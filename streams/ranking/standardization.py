@@ -1,4 +1,4 @@
-"""Signals made comparable within the candidates of one list."""
+"""Standardizes signals within the candidates of one list."""
 
 import numpy as np
 from numpy.typing import NDArray

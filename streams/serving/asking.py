@@ -13,11 +13,11 @@ from streams.serving.outage import Outage
 log = logging.getLogger(__name__)
 
 UNREACHABLE = frozenset({Degraded.UNAVAILABLE, Degraded.CIRCUIT_OPEN})
-"""What an operator has to look after. Lists that come too late are counted only: load passes."""
+"""Failures that an operator should look into. Answers past the deadline are only counted: load passes."""
 
 
 class Asking:
-    """Asks a scorer, and says why there is no answer. It never raises on what the scorer does."""
+    """Asks a scorer, and reports why there is no answer. Never raises, whatever the scorer does."""
 
     def __init__(self, scorer: Scorer | None, catalogue: Catalogue, metrics: Metrics, clock: Clock) -> None:
         self._scorer = scorer
@@ -31,7 +31,7 @@ class Asking:
         return self._scorer is not None
 
     async def ask(self, request: ScoreRequest, *, deadline: float) -> tuple[Scores | None, Degraded | None]:
-        """The scores by `deadline`, in seconds of the monotonic clock; or None, and why there are none."""
+        """The scores by `deadline`, in seconds of the monotonic clock; or None and the reason."""
         if self._scorer is None:
             return None, Degraded.DISABLED
         asked = self._clock.monotonic()

@@ -12,7 +12,7 @@ SETTING = "OUZEL_SOURCES"
 def load_sources(names: str) -> Sources:
     """The built-in candidate sources and those that `names` (`package.module:object`, with commas) adds.
 
-    Raises `BadSetting` where a module cannot be imported, an object is missing, or it is no candidate source.
+    Raises `BadSetting` if a module cannot be imported, an object is missing, or it is not a candidate source.
     """
     found = tuple(_load(name.strip()) for name in names.split(",") if name.strip())
     try:

@@ -1,9 +1,9 @@
-"""What likes say of published lists: the hit ratio, a comparison with other rankings, and what the blend learns from.
+"""What likes say of published lists: the hit ratio, a comparison with other rankings, and training of the blend.
 
-`streams.fold.attribution` says which list a like is about, and whether it is a hit. Here stands what was offered beside
-each list, in memory alone: the signals of its candidates, for the blend, and what two other rankings would have shown,
-for the comparison. A ranking is hit where one of the open lists, as that ranking would have made it, shows the item: so
-all are judged over the same lists.
+`streams.fold.attribution` decides which list a like is about, and whether it is a hit. This module holds, in memory
+only, the data behind each list: the signals of its candidates, for the blend, and the items that two other rankings
+would have shown, for the comparison. A ranking has a hit if one of the open lists, as that ranking would have made it,
+shows the item: so all rankings are judged over the same lists.
 
 The comparison and the blend leave out likes of lists that are not held: evicted, or published before the worker had
 the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
@@ -26,8 +26,8 @@ JUDGED = MAX_SHOWN
 
 
 class Published(NamedTuple):
-    """What is held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
-    `JUDGED` items of other rankings; None where the user is not in the sample."""
+    """The data held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
+    `JUDGED` items of other rankings; None if the user is not in the sample."""
 
     user: str
     partition: int
@@ -72,7 +72,7 @@ class Judge:
             self._remove(name)
 
     def judge(self, partition: int, judged: Judged, offset: int) -> Published | None:
-        """Count what the like at `offset` says; returns the list that it is about, if that is held."""
+        """Count the result of the like at `offset`; returns the list that it is about, if that is held."""
         if offset <= self._judged_to.get(partition, -1):
             return None
         self._judged_to[partition] = offset

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, Scorer, ScoringError
 from streams.clock import Clock
 from streams.items.catalogue import Catalogue
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.retry import Pauses
 from streams.serving.outage import Outage
@@ -31,7 +31,7 @@ BATCH_SECONDS = 1.0
 RANK_SECONDS = 5.0
 """Maximum age of a ranking by popularity, since events keep arriving."""
 
-TELL_SECONDS = 10.0
+LOG_SECONDS = 10.0
 """Between two log lines about the progress."""
 
 IDLE_SECONDS = 0.1
@@ -69,15 +69,15 @@ class Describing:
         self._busy = busy
         self._most = min(FEW, batch)
         self._ranked_at = 0.0
-        self._telling = Telling(metrics)
-        self._refusals = Seldom(log, clock.monotonic)
+        self._progress = ReadingProgress(metrics)
+        self._refusals = RateLimitedLog(log, clock.monotonic)
         self._outage = Outage("items wait to be read", clock.monotonic)
 
     async def run(self) -> None:
         pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             asked = self._next()
-            self._telling.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
+            self._progress.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
             if not asked:
                 await self._clock.sleep(IDLE_SECONDS)
             elif await self._describe(asked):
@@ -124,12 +124,12 @@ class Describing:
             affordable = int(BATCH_SECONDS / each) if each > 0 else self._batch
             self._most = max(1, min(self._batch, 4 * self._most, affordable))
         self._outage.over()
-        self._telling.described(len(asked) if answer.width else 0)
+        self._progress.described(len(asked) if answer.width else 0)
         return True
 
 
-class Telling:
-    """Reports the progress: metrics, and a log line every `TELL_SECONDS` while items wait."""
+class ReadingProgress:
+    """Reports the progress: metrics, and a log line every `LOG_SECONDS` while items wait."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -154,8 +154,8 @@ class Telling:
         left = self._progress.seconds_left(waiting)
         self._metrics.reading_seconds_left.set(float("nan") if left is None else left)
         if self._due is None:
-            self._due = now + TELL_SECONDS
+            self._due = now + LOG_SECONDS
         elif now >= self._due:
-            self._due, self._told = now + TELL_SECONDS, True
+            self._due, self._told = now + LOG_SECONDS, True
             done = f"{total - waiting:,} of {total:,}"
             log.info("%s items are read by the model, %s; lists go out meanwhile", done, spoken(left))

@@ -1,8 +1,8 @@
 """Making lists: answers triggers. The ranker builds a list; this module schedules, waits and publishes.
 
 A few slots make lists at the same time, each for one user. A user whose turn does not come within the patience gets the
-behavioural list at once, marked `overloaded`; one whose scores do not come in time gets it marked with why. So no list
-waits past its deadline for the model, and no user waits for another user's scores.
+behavioural list at once, marked `overloaded`; one whose scores do not arrive in time gets it marked with the reason. So
+no list waits past its deadline for the model, and no user waits for another user's scores.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
 from streams.kafka.publisher import Output
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import FULL, Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend, learn
@@ -46,7 +46,7 @@ from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS = 30.0
+LOG_SECONDS = 30.0
 """Interval between log lines about lists that cannot be published."""
 
 RETRY_SECONDS = 0.5
@@ -57,20 +57,20 @@ OVERDUE_SECONDS = 0.02
 
 
 class State(Protocol):
-    """What the list path needs of the partition of a user."""
+    """The parts of a user's partition that the list path needs."""
 
     partition: int
     base: int
-    """What is added to the offsets of the topic (`streams.kafka.recreated_topics`)."""
+    """The base of the topic's offsets (`streams.kafka.recreated_topics`)."""
 
     marking: Marking
-    """How the contexts mark what was seen."""
+    """How the contexts mark seen items."""
 
     @property
     def open(self) -> bool: ...
     @property
     def sessions(self) -> Sessions | None:
-        """None where no model is asked."""
+        """None if no model is used."""
 
     def context(self, user: str) -> Context: ...
     def exposure(self, user: str) -> Exposure: ...
@@ -118,7 +118,7 @@ class Lists:
         self._judge = Judge(metrics)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
-        self._failures = Seldom(log, clock.monotonic)
+        self._failures = RateLimitedLog(log, clock.monotonic)
         self._wake = asyncio.Event()
 
     # Called by the fold. Nothing here waits.
@@ -135,7 +135,7 @@ class Lists:
         self._prefixes.release()
 
     def observe(self, partition: int, judged: Judged, offset: int) -> None:
-        """Count what the like at `offset` says of the user's lists, and have the blend learn from it."""
+        """Count what the like at `offset` says of the user's lists, and train the blend with it."""
         state = self._states.get(partition)
         if state is None:
             return
@@ -144,14 +144,14 @@ class Lists:
             state.set_blend(about.scene, learn(state.blend(about.scene), about.remembered, judged.item))
 
     def steered(self, count: int) -> None:
-        """So many steer events were folded."""
+        """Note that this many steer events were folded."""
         self._steering.arrived(count)
 
     def trigger(self, partition: int, alias: str, call: Call, folded_at: float) -> None:
-        """Ask for a list that answers an event, whose user's state is kept under `alias`. Its age is as of `folded_at`,
+        """Request a list that answers an event; the user's state is stored under `alias`. Its age is as of `folded_at`,
         in seconds of the monotonic clock."""
         settings, (event, offset, age_ms) = self._settings, call
-        # An age of the whole deadline is a backlog or a clock that is behind: no haste makes that good.
+        # An age of the whole deadline is a backlog or a slow clock: hurrying would not help.
         spent = age_ms if 0 < age_ms < settings.lists.deadline_ms else 0
         deadline = folded_at + (settings.lists.deadline_ms - spent) / 1000
         patience = min(folded_at + settings.lists.patience_ms / 1000, deadline)
@@ -177,7 +177,7 @@ class Lists:
         return min(offsets if waiting is None else [*offsets, waiting], default=None)
 
     def forget(self, user: str) -> tuple[str, ...]:
-        """Drop what this worker holds of an erased user; what that was, as what@where."""
+        """Drop everything that this worker holds of an erased user; returns what was dropped, as what@where."""
         found = {
             "waiting-list@worker": self._waiting.drop(user),
             "last-list@worker": self._judge.drop(user),
@@ -188,8 +188,9 @@ class Lists:
         return tuple(part for part, there in found.items() if there)
 
     async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
-        """Return when every list that was begun before these users were forgotten is over, and the model has dropped
-        what it held of them. Returns what it could not drop, as what@where; that is evicted as least recently used."""
+        """Return when every list begun before these users were forgotten is finished, and the model has dropped what it
+        cached of them. Returns what it could not drop, as what@where: that stays until it is the least recently
+        used."""
         for user in users:
             over = self._void.get(self._busy[user]) if user in self._busy else None
             if over is not None:
@@ -239,7 +240,7 @@ class Lists:
             if passes(error):
                 self._postponed += 1
                 now = self._clock.monotonic()
-                if now - self._told_at >= TELL_SECONDS:
+                if now - self._told_at >= LOG_SECONDS:
                     text = "Lists could not be published (%s), %d times; retrying"
                     log.error(text, "; ".join(describe(error)), self._postponed)
                     self._told_at, self._postponed = now, 0
@@ -279,7 +280,7 @@ class Lists:
             scores, degraded = await self._score(trigger, plain, state.sessions)
             await self._turns.next()
         if not state.open:
-            raise PartitionLost(f"partition {trigger.partition} was revoked while a list of it was made")
+            raise PartitionLost(f"partition {trigger.partition} was revoked while one of its lists was made")
         if trigger in self._void:
             return
         if scores is not None:
@@ -329,7 +330,7 @@ class Lists:
         chosen: Shortlist,
         blend: Blend,
     ) -> None:
-        """Keep of a published list what its reactions are judged by and learned from."""
+        """Keep the data of a published list that judging and learning need."""
         self._tell_failures(chosen.moment.failures)
         compared = None
         if is_drawn(trigger.alias, made.ts, self._ranker.settings.compared):
@@ -381,6 +382,6 @@ class Lists:
 
 
 def list_id(trigger: Trigger) -> str:
-    """The id of the list that answers `trigger`: the same whenever it is made again."""
+    """The id of the list that answers `trigger`: the same on every attempt."""
     source = f"{trigger.partition}:{trigger.offset}:{trigger.event}"
     return blake2b(source.encode(), digest_size=16).hexdigest()

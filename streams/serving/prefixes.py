@@ -53,12 +53,12 @@ class Prefixes:
                     numbers = [sessions.number(user) for user in users[first : first + MAX_FORGOTTEN]]
                     await self._scorer.forget(numbers, timeout=FORGET_SECONDS)
         except (ScoringError, TimeoutError) as error:
-            log.warning("The model could not be told to forget erased users (%s)", type(error).__name__)
+            log.warning("The model could not drop the prefixes of erased users (%s)", type(error).__name__)
             return (PREFIX,)
         return ()
 
     def release(self) -> None:
-        """A partition went to another worker, which is to erase its people and reaches nothing in this process."""
+        """A partition moved to another worker: that one will erase its users, and cannot reach this process."""
         if self._scorer is not None and self._scorer.keeps_here:
             task = asyncio.get_running_loop().create_task(self._drop_all(self._scorer))
             self._tasks.add(task)
@@ -68,4 +68,4 @@ class Prefixes:
         try:
             await scorer.forget(None, timeout=DROP_SECONDS)
         except ScoringError as error:
-            log.warning("The model was not told to drop what it kept of a lost partition (%s)", type(error).__name__)
+            log.warning("The model could not drop the prefixes of a lost partition (%s)", type(error).__name__)

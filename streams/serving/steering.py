@@ -1,8 +1,8 @@
 """Steer events that the model cannot honour: counted, and logged once.
 
 A model of item tokens answers with the context's vector and reads no sentences; a model that reads the prompt as text
-answers without. Without a model nothing reads them. Until the model has answered once, what it reads is not known: such
-events are counted when it has.
+answers without a vector. Without a model nothing reads them. Until the model has answered once, it is unknown what it
+reads: such events are counted afterwards.
 """
 
 import logging
@@ -23,12 +23,12 @@ class Steering:
         self._told = False
 
     def arrived(self, count: int) -> None:
-        """So many steer events were folded."""
+        """Note that this many steer events were folded."""
         self._waiting += count
         self._tell()
 
     def answered(self, scores: Scores) -> None:
-        """The active model has answered."""
+        """Note an answer of the active model."""
         self._reads = not scores.vector
         if self._waiting:
             self._tell()

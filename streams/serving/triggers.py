@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True)
 class Trigger:
     """An event that calls for a list: `user` in `scene`, from `event` (its id) at `partition`/`offset`. `alias` is the
-    name that the user's state is kept under: the pseudonym, or the id.
+    name under which the user's state is stored: the pseudonym, or the id.
 
     In seconds of the monotonic clock: the event happened at `born`, by its own timestamp; after `patience` the list no
     longer waits for the model; at `deadline` it is due.
@@ -39,7 +39,7 @@ class Waiting:
         return len(self._triggers)
 
     def add(self, trigger: Trigger) -> tuple[Trigger | None, Trigger | None]:
-        """Add `trigger`; returns the user's trigger that it replaces, and the one that is dropped for room."""
+        """Add `trigger`; returns the user's trigger that it replaces, and the one that is dropped to make room."""
         before = self._triggers.get(trigger.user)
         if before is not None:
             self._triggers[trigger.user] = replace(trigger, patience=before.patience, deadline=before.deadline)
@@ -49,7 +49,7 @@ class Waiting:
         return None, dropped
 
     def put_back(self, trigger: Trigger) -> None:
-        """Requeue a user whose list failed, unless a newer trigger of theirs waits. May go over the limit by the lists
+        """Requeue a user whose list failed, unless a newer trigger of theirs waits. May exceed the limit by the lists
         that were being made."""
         self._triggers.setdefault(trigger.user, trigger)
 

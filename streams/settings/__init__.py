@@ -94,7 +94,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables that `read_settings` turns into `settings`: for starting a worker as a child. Holds the secrets."""
+    """The variables that `read_settings` turns into `settings`, for starting a worker as a child. Holds the secrets."""
     return {
         variable(name): value.reveal() if isinstance(value, Secret) else str(value)
         for name, value in values_of(settings).items()

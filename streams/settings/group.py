@@ -1,4 +1,4 @@
-"""A group of settings: a struct that checks every value, and what its fields say about themselves.
+"""A group of settings: a struct that checks every value, and the metadata of its fields.
 
 To add a setting, add a field to a group, with its type, bounds, text and default. The text goes to
 docs/reference/settings.md and to `ouzel worker --help`, which shows its first sentence alone.
@@ -23,7 +23,7 @@ MAX_SHOWN = 60
 
 
 class Setting(NamedTuple):
-    """What one field of a group says about itself. `name` is that of its variable, in lower case without the prefix."""
+    """The metadata of one field of a group. `name` is its variable's, in lower case without the prefix."""
 
     name: str
     field: str
@@ -48,7 +48,7 @@ class Setting(NamedTuple):
         return f"{KINDS[self.kind]}, {self.low:,} or more" if self.low is not None else KINDS[self.kind]
 
     def parse(self, text: str) -> Any:
-        """The value that a variable's text stands for; its bounds are not checked yet. Raises `BadSetting`."""
+        """The value of a variable's text; its bounds are not checked yet. Raises `BadSetting`."""
         try:
             return self.kind(text.strip() if self.kind in (int, float) else text)
         except ValueError:
@@ -84,7 +84,7 @@ class Group(Struct, frozen=True, kw_only=True):
         self.check()
 
     def check(self) -> None:
-        """Check what one field alone does not show. Raises `BadSetting`."""
+        """Check combinations of fields. Raises `BadSetting`."""
 
 
 def check_pair(name: str, cert: str, key: str) -> None:
@@ -116,7 +116,7 @@ def settings_of(group: type[Group]) -> Iterator[Setting]:
 
 
 def _types(group: type[Group]) -> Iterator[tuple[Any, Meta]]:
-    """The type of each field, with its bounds, and what it says beside its type."""
+    """The type of each field, with its bounds and other metadata."""
     for each in msgspec.structs.fields(group):
         assert get_origin(each.type) is Annotated, f"{group.__name__}.{each.name} has no text"
         base, meta = get_args(each.type)
@@ -125,7 +125,7 @@ def _types(group: type[Group]) -> Iterator[tuple[Any, Meta]]:
 
 
 def _as_given(kind: type, value: Any) -> Any:
-    """Paths and secrets are values of their own types already."""
+    """Paths and secrets already have their type."""
     if not isinstance(value, kind):
         raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
     return value

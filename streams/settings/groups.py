@@ -122,8 +122,8 @@ class Privacy(Group, frozen=True, kw_only=True):
     pseudonym_key: Annotated[
         Secret,
         Meta(
-            description="Key of at least 16 characters. With it, contexts are stored and feedback is published under "
-            "pseudonyms. All workers of a group need the same key, from the first event on."
+            description="Key for pseudonyms, under which contexts are stored and feedback is published. At least 16 "
+            "characters. All workers of a group need the same key, from the first event on."
         ),
     ] = NO_SECRET
 

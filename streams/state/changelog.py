@@ -2,22 +2,22 @@
 
 Guaranteed on any broker, whatever is killed and when:
 
-- *Recovery is complete.* It begins by writing a marker, and ends when that marker is read back; everything that was
-  acknowledged before stands before it. The broker's end offset is never asked.
+- *Recovery is complete.* It begins by writing a marker and ends when that marker is read back; everything that was
+acknowledged before stands before it. The broker's end offset is never used.
 - *A store on disk is only trusted if it followed this very changelog.* The first record of a changelog is the marker of
-  its first recovery, and its key names the changelog; a recreated topic has another. A store of
-  another changelog, one that is ahead of the marker, or one older than `max_age_ms` (clearings may be compacted away by
-  then) is rebuilt from the first record.
+its first recovery, and its key identifies the changelog; a recreated topic has another. A store of another changelog,
+one that is ahead of the marker, or one older than `max_age_ms` (clearings may be compacted away by then) is rebuilt
+from the first record.
 - *A zombie (an old owner that does not know yet that it lost the partition) does no lasting harm.* It cannot commit:
-  the broker fences its generation. It may still write what it had in flight. The owner sees that at its own next write,
-  whose offset is then not the one expected; it reads the gap and writes its own values of those keys again. The zombie
-  sees the marker of the owner in the same way, and stops (`Superseded`); its store stays behind what the owner wrote,
-  so that it reads that if it has the partition again. If the owner dies before its next write, the
-  next recovery keeps of each key the value with the highest stamp and writes it again if an older one came after it.
-  The stamp of a context is its last folded offset, so the highest is the most complete.
+the broker fences its generation. It may still write what it had in flight. The owner detects that at its next write,
+whose offset is then not the expected one; it reads the gap and rewrites its own values of those keys. The zombie
+detects the owner's marker in the same way and stops (`Superseded`); its store stays behind the owner's writes, so it
+reads them if it gets the partition back. If the owner dies before its next write, the next recovery picks the value
+with the highest stamp for each key, and rewrites it if an older one came after it. The stamp of a context is its last
+folded offset, so the highest is the most complete.
 
 Not covered: a zombie that deletes an expired context just when the user returns to the new owner, which then dies
-before its next write. That user's context is empty then.
+before its next write. That user's context is then empty.
 """
 
 import logging
@@ -43,7 +43,7 @@ READ_RECORDS = 500
 
 
 Check = Callable[[bytes, bytes], None]
-"""Raises if the bytes are no value of the key."""
+"""Raises if the bytes are not a value of the key."""
 
 Refuse = Callable[[int, Any, Exception], Awaitable[None]]
 """Report a record of a partition that cannot be used, and why."""
@@ -58,7 +58,8 @@ async def _log_refused(partition: int, record: Any, error: Exception) -> None:
 
 
 class Recovered(NamedTuple):
-    """What a recovery did: records read, whether the store on disk was good, and how many values were repaired."""
+    """The result of a recovery: records read, whether the store on disk was trusted, and how many values were
+    repaired."""
 
     records: int
     trusted: bool
@@ -86,8 +87,8 @@ class Changelog:
     ) -> None:
         """`producer` is a started `AIOKafkaProducer`; `consumer` makes an `AIOKafkaConsumer` without a group.
 
-        A record that `check` raises on, or that cannot be read, is passed over in a recovery and goes to `refuse`: of
-        its key, the value before it counts. `oversized` is told the bytes of a value that the topic does not take.
+        A record that `check` raises on, or that cannot be read, is skipped in a recovery and goes to `refuse`: the
+        previous value of its key counts. `oversized` is called with the size of a value that exceeds the topic's limit.
         """
         self._check = check
         self._refuse = refuse
@@ -101,13 +102,13 @@ class Changelog:
         self._max_age_ms = max_age_ms
         self._turns = Turns() if turns is None else turns
         self._next = 0
-        """The offset that our next record has, if nobody else writes."""
+        """The offset of our next record, if no other worker writes."""
         self._mending = 0
         self._older: set[bytes] = set()
         """Markers of recoveries that began before ours."""
 
     async def recover(self) -> Recovered:
-        """Bring the store up to date with the changelog. Called once, before anything else."""
+        """Bring the store up to date with the changelog. Must be called first, and once."""
         (marked_at,) = await self._send([(self._marker, b"\x01")])
         async with self._reader() as reader:
             await reader.seek_to_beginning(self._tp)
@@ -131,7 +132,7 @@ class Changelog:
     async def write(self, updates: Sequence[Update]) -> None:
         """Write `updates` (envelopes; None clears) to the changelog, wait until the broker has them, then to the store.
 
-        Raises `Superseded` where another worker has taken the partition over.
+        Raises `Superseded` if another worker has taken over the partition.
         """
         if not updates:
             return
@@ -140,8 +141,8 @@ class Changelog:
             if offset > self._next:
                 gaps.append((self._next, offset))
             self._next = max(self._next, offset + 1)
-        # What others wrote in between is not in the store. Until it is known to be of no account, the store stays
-        # behind it, so that a recovery reads it: where we are superseded, it is the new owner's.
+        # Records that others wrote in between are not in the store. Until they are known not to matter, the store stays
+        # behind them, so that a recovery reads them: if we are superseded, they are the new owner's.
         self._apply(updates, self._store.facts.position if gaps or self._mending else self._next)
         if not gaps:
             return
@@ -165,7 +166,7 @@ class Changelog:
         self._store.write(kept, Facts(facts.identity, position, max(facts.high, high), self._now_ms()))
 
     async def _catch_up(self, reader: Any, facts: Facts, marked_at: int) -> tuple[int, set[bytes]]:
-        """Apply the records up to our marker. Returns how many, and the keys whose last value was not the best one."""
+        """Apply the records up to our marker. Returns how many, and the keys whose last value is not their best one."""
         count, stale = 0, set[bytes]()
         while True:
             fresh: dict[bytes, bytes | None] = {}
@@ -176,7 +177,7 @@ class Changelog:
                 position = record.offset + 1
                 if isinstance(record, Unreadable):
                     await self._refuse(self._tp.partition, record, Refused(record.code, record.why))
-                    if record.offset >= marked_at:  # the marker is among what cannot be read
+                    if record.offset >= marked_at:  # the marker is among the unreadable records
                         done = True
                         break
                     continue
@@ -213,9 +214,9 @@ class Changelog:
                 return count, stale
 
     async def _mend(self, start: int, end: int) -> None:
-        """Read what others wrote at offsets `start` to `end` (exclusive), and write our values of these keys again.
+        """Read the records of others at offsets `start` to `end` (exclusive), and rewrite our values of their keys.
 
-        Raises `Superseded` where a later recovery wrote its marker, or records are gone that may have been one.
+        Raises `Superseded` if a later recovery wrote its marker, or if deleted records may have held one.
         """
         keys: set[bytes] = set()
         left = end - start
@@ -228,7 +229,7 @@ class Changelog:
                     if record.offset >= end:
                         continue
                     left -= 1
-                    if isinstance(record, Unreadable):  # it may have been a mark
+                    if isinstance(record, Unreadable):  # it may have been a marker
                         raise self._superseded()
                     if record.key is None:
                         continue
@@ -236,10 +237,10 @@ class Changelog:
                         keys.add(record.key)
                     elif record.key != self._marker and record.key not in self._older:
                         raise self._superseded()
-        # After a long pause only the records that compaction left are there.
+        # After a long pause only the records left by compaction are there.
         if left:
             raise self._superseded()
-        # Where we hold nothing, theirs is deleted: the user may have been erased since.
+        # Delete their value if we hold none: the user may have been erased since.
         ours = [(key, self._store.get(key)) for key in keys]
         log.warning(
             "Partition %d: another worker wrote to %d keys after it had lost the partition; %d values were repaired",
@@ -259,10 +260,10 @@ class Changelog:
         return Superseded(f"partition {self._tp.partition} was recovered by another worker; let go of it")
 
     async def _send(self, updates: Sequence[Update]) -> list[int]:
-        """Append to the topic's partition; the offset of each record, once the broker has them all.
+        """Append to the topic's partition; returns the offset of each record once the broker has them all.
 
         Brokers refuse oversized records by the batch, so each record of such a batch is retried alone. A value that is
-        still too large is given up, so that the partition continues: only the store has it then.
+        still too large is dropped, so that the partition continues: then only the store has it.
         """
         sent: list[tuple[Any, list[Update]]] = []
         batch, held = self._producer.create_batch(), list[Update]()
@@ -289,7 +290,7 @@ class Changelog:
 
     def _give_up(self, key: bytes, value: bytes | None) -> None:
         if value is None or key.startswith(MARKER):
-            raise MessageSizeTooLargeError(f"{self._tp.topic} does not even take a mark")
+            raise MessageSizeTooLargeError(f"{self._tp.topic} does not even accept a marker")
         self._oversized(len(key) + len(value))
 
     async def _submit(self, batch: Any) -> Any:

@@ -37,8 +37,8 @@ class Sweep:
     def step(self, state: Swept, now_ms: int, over: Callable[[], bool] = lambda: False) -> tuple[int, list[Feedback]]:
         """Check the next records; returns the number of deleted contexts, and feedback for lists without a reaction.
 
-        Once it is `over`, each of the two rounds checks one more record. The changes are put into `state`; the caller
-        seals them behind the publishing of the feedback.
+        Once the turn is `over`, each of the two rounds checks one more record. The changes are put into `state`; the
+        caller seals them behind the publishing of the feedback.
         """
         state.drop_erasures(now_ms - KEPT_MS)
         return self._forget(state, now_ms, over), self._close(state, now_ms, over)

@@ -7,11 +7,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Kept(OrderedDict[K, V]):
+class FifoCache(OrderedDict[K, V]):
     """Holds at most `most` values; evicts the oldest.
 
-    Not the least recently used: recording every access costs more than reading a value again that is still in use, once
-    in `most` new ones.
+    It does not evict the least recently used: recording every access costs more than decoding a value again that is
+    still in use, once in `most` new ones.
     """
 
     def __init__(self, most: int) -> None:

@@ -20,8 +20,8 @@ ASIDE = "gone-"
 def set_aside(held: Collection[Path], settings: Settings, now_ms: int) -> list[Path]:
     """Rename the folders of partitions that are not `held` and were last written too long ago.
 
-    Returns the folders to remove, with those left by an earlier call. Renaming is fast, so that no partition can be
-    assigned between reading `held` and the end of this.
+    Returns the folders to remove, including those left by an earlier call. Renaming is fast, so no partition can be
+    assigned between reading `held` and the end of this call.
     """
     base = settings.state.dir / settings.kafka.app_id
     for folder in base.glob(f"{CONTEXTS.name}-*"):

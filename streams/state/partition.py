@@ -1,15 +1,15 @@
 """The state of one assigned partition: contexts, open lists and blend weights, read and written by all paths.
 
-What is put or folded is seen by the next reader at once, and is durable (changelog, then disk) a little later.
+Writes and folds are visible immediately and become durable (changelog, then disk) shortly after.
 
-Contexts are folded in place, in drafts, and written from there as bytes. Whoever folds notes which have changed
-(`note`), and `gather`s them when all that followed from them is out, so that the changelog never tells of an event
-whose outputs may be lost. It gathers them now and then, not with every batch: of each person the context as it then is
-goes out. Other values are put one by one and written `pause` seconds apart, the last of each key. They can be held back
-as well (`seal` with a gate); what is put after them waits too.
+Contexts are folded in place, in drafts, and written from there as bytes. The fold notes which drafts have changed
+(`note`), and `gather`s them once all outputs of their events are published, so the changelog never contains an event
+whose outputs may be lost. Contexts are gathered at intervals, not with every batch: each user's context is written as
+it is then. Other values are put one by one and written `pause` seconds apart, the last of each key. They can be held
+back too (`seal` with a gate); later puts then wait as well.
 
-Memory: at most `cached` drafts and as many decoded objects of other kinds, beside what is not durable yet: when `CROWD`
-contexts have changed (`crowded`), it is time to gather them.
+Memory: at most `cached` drafts and as many decoded objects of other kinds, plus the values that are not durable yet:
+once `CROWD` contexts have changed (`crowded`), they should be gathered.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from streams.privacy.erasure import NO_VERSIONS, Erasure, Versions, covers, with
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.state.changelog import Changelog
-from streams.state.fifo_cache import Kept
+from streams.state.fifo_cache import FifoCache
 from streams.state.records import (
     ItemSecret,
     PseudonymKey,
@@ -46,7 +46,7 @@ from streams.state.write_behind import WriteBehind
 from streams.turns import Turns
 
 CROWD = 10_000
-"""With so many changed contexts, a partition writes them without waiting."""
+"""With this many changed contexts, a partition writes them without waiting."""
 
 _PRIOR = Blend()
 
@@ -57,8 +57,8 @@ MAX_ERASURES = 100_000
 class PartitionState:
     """The users' state in one partition. `open` is False once the partition is released.
 
-    `folded` is the last offset that is folded in, `written` the last one of which everything is durable, `erased_to`
-    that of the last order to erase somebody (-1: none yet). `marking` is how items are marked.
+    `folded` is the offset of the last folded event, `written` the last offset up to which everything is durable, and
+    `erased_to` that of the last erasure order (-1: none yet). `marking` is how items are marked.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class PartitionState:
         self._now_ms = now_ms
         self._turns = Turns() if turns is None else turns
         self._behind = WriteBehind(changelog, now_ms=now_ms, pause=pause, turns=self._turns)
-        self._drafts: Kept[str, Draft] = Kept(cached)
-        self._exposures: Kept[str, Exposure] = Kept(cached)
+        self._drafts: FifoCache[str, Draft] = FifoCache(cached)
+        self._exposures: FifoCache[str, Exposure] = FifoCache(cached)
         self._changed: dict[str, Draft] = {}
-        self._others: Kept[bytes, Any] = Kept(cached)
+        self._others: FifoCache[bytes, Any] = FifoCache(cached)
         self._scrubbing: asyncio.Future[None] | None = None
         self._erasures: dict[bytes, Erasure] = {}
         self.erased_to = -1
@@ -98,7 +98,7 @@ class PartitionState:
         return self._behind.written
 
     async def recall(self) -> None:
-        """Read back the executed erasure orders. Called first, before anything is put."""
+        """Read back the executed erasure orders. Must be called before any put."""
         for each in self._read_erasures():
             if self._turns.over():
                 await self._turns.next()
@@ -110,7 +110,7 @@ class PartitionState:
         return self.draft(user).finish()
 
     def draft(self, user: str) -> Draft:
-        """The user's context as it grows. Report changes with `note`."""
+        """The user's context as a draft to fold into. Report changes with `note`."""
         draft = self._drafts.get(user)
         if draft is not None:
             return draft
@@ -129,9 +129,10 @@ class PartitionState:
         self._changed.update(changed)
 
     async def gather(self, last: int) -> asyncio.Future[None]:
-        """Close a group of every context that has changed, up to the event at offset `last`; done when it is durable.
+        """Close a group of all changed contexts, up to the event at offset `last`; the future is done when it is
+        durable.
 
-        Nothing is to be folded meanwhile, and everything that followed from those events is to be out.
+        Fold nothing meanwhile, and call this only once all outputs of those events are published.
         """
         put = self._behind.put
         self._check_open()
@@ -201,14 +202,14 @@ class PartitionState:
             return
         if held or any(self.scan(CONTEXT, b"", 1)):
             raise AnotherKey(
-                f"partition {self.partition} holds people under other names: set OUZEL_PSEUDONYM_KEY as it was, or "
-                "start afresh"
+                f"the state of partition {self.partition} uses other pseudonyms: set OUZEL_PSEUDONYM_KEY to its former "
+                "value, or start afresh"
             )
         self._put(KEY, PseudonymKey(fingerprint), self._stamp())
 
     def take_marking(self, markings: Markings) -> None:
-        """Mark items with the partition's own secret, or with the worker's, which is then the partition's. Before any
-        context is read."""
+        """Mark items with the partition's secret; a partition without one adopts the worker's. Call before any context
+        is read."""
         found: ItemSecret | None = self._get(ITEM_SECRET)
         if found is None:
             found = ItemSecret(markings.secret, mixed=any(self.scan(CONTEXT, b"", 1)))
@@ -240,8 +241,8 @@ class PartitionState:
         return self._store.facts.high
 
     def follow(self, topic: bytes, end: int, *, rewound: bool, take: bool) -> int:
-        """Note that the state is of the events' topic with this id, which ends at offset `end`; returns what is added
-        to its offsets. Raises `TopicRecreated` where it is of another one that is not to be taken (`followed`)."""
+        """Record that the state follows the events' topic with this id, which ends at offset `end`; returns the base of
+        its offsets. Raises `TopicRecreated` if the state follows another topic and `take` is false (`followed`)."""
         held: EventsTopic | None = self._get(TOPIC)
         now = followed(held, topic, partition=self.partition, high=self.high, end=end, rewound=rewound, take=take)
         if now != held:
@@ -277,7 +278,7 @@ class PartitionState:
         if self._scrubbing is not None:
             await asyncio.wait([self._scrubbing])
 
-    def people(self) -> int:
+    def users(self) -> int:
         """The number of contexts in memory."""
         return len(self._drafts)
 
@@ -301,13 +302,13 @@ class PartitionState:
         """Close the group of everything put so far; the future is done when it is durable.
 
         `last` is the offset of the last event in it. With a `gate`, nothing of it is written before the gate is done;
-        if the gate fails, so does everything from here on, and the partition starts over from what is durable.
+        if the gate fails, so does everything after it, and the partition starts over from what is durable.
         """
         return self._behind.seal(last, gate)
 
     @property
     def crowded(self) -> bool:
-        """Whether so many contexts have changed that they should be written now."""
+        """Whether enough contexts have changed that they should be written now."""
         return len(self._changed) >= CROWD
 
     async def run(self) -> None:
@@ -341,7 +342,7 @@ class PartitionState:
 
     def _check_open(self) -> None:
         if not self.open:
-            raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner goes on with it")
+            raise PartitionLost(f"partition {self.partition} is no longer ours; its new owner continues it")
 
     def _drop(self, user: str) -> None:
         self._drafts.pop(user, None)

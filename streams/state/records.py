@@ -1,4 +1,4 @@
-"""What stands in the state of a partition, on disk and on the changelog alike: under which keys, as which types."""
+"""The records in a partition's state, the same on disk and on the changelog: their keys and types."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,13 +27,13 @@ from streams.state.store import (
 
 
 class PseudonymKey(msgspec.Struct, frozen=True, array_like=True):
-    """Which key people's pseudonyms are made with."""
+    """The key that users' pseudonyms are made with, by its fingerprint."""
 
     fingerprint: bytes
 
 
 class ItemSecret(msgspec.Struct, frozen=True, array_like=True):
-    """What items are marked with (`streams.fold.marking`). `mixed`: there may be marks from before it, too."""
+    """The secret that marks items (`streams.fold.marking`). `mixed`: there may be marks from before it, too."""
 
     secret: bytes
     mixed: bool = False
@@ -56,12 +56,12 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
 
 
 def decode_value(key: bytes, envelope: bytes) -> Any:
-    """The object in an envelope from the store or the changelog. Its type follows from the key's prefix."""
+    """The object in an envelope from the store or the changelog. The key's prefix determines its type."""
     return _DECODE[key[:1]](memoryview(envelope)[HEAD_BYTES:])
 
 
 def check_entry(key: bytes, envelope: bytes) -> None:
-    """Raise on what is no value of this key. A kind that is not known here is fine: a later version may write it."""
+    """Raise if the envelope is not a value of this key. An unknown kind passes: a later version may write it."""
     header(envelope)
     if key[:1] in _DECODE:
         decode_value(key, envelope)
@@ -89,5 +89,5 @@ def blend_key(scene: str) -> bytes:
 
 
 def keys_of(user: str) -> tuple[bytes, ...]:
-    """Everything that stands under a person's name."""
+    """All keys of a user."""
     return context_key(user), exposure_key(user), versions_key(user)

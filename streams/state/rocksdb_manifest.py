@@ -1,4 +1,4 @@
-"""Whether RocksDB's manifest is whole. RocksDB can read a damaged one in an endless loop, which stops the worker.
+"""Checks whether RocksDB's manifest is whole. RocksDB can read a damaged one in an endless loop: the worker hangs.
 
 The manifest is a log of blocks of 32 KiB: each record has a checksum, a length and a type before its bytes (the format
 is that of RocksDB's write-ahead log, described in its wiki).
@@ -14,7 +14,7 @@ HEADER = struct.Struct("<IHB")
 
 
 def whole(folder: Path) -> bool:
-    """Whether the manifest that RocksDB would read in `folder` can be read to its end; true where there is none yet."""
+    """Whether the manifest that RocksDB would read in `folder` can be read to its end; true if there is none yet."""
     current = folder / "CURRENT"
     try:
         name = current.read_text(encoding="ascii").strip()
@@ -26,7 +26,7 @@ def whole(folder: Path) -> bool:
 
 
 def whole_log(log: bytes) -> bool:
-    """Whether every record of a log has its checksum."""
+    """Whether every record of a log matches its checksum."""
     at = 0
     while at < len(log):
         left = BLOCK_BYTES - at % BLOCK_BYTES
@@ -39,7 +39,7 @@ def whole_log(log: bytes) -> bool:
         end = at + HEADER.size + length
         if length > left - HEADER.size or end > len(log):
             return False
-        # The checksum is of the type and the bytes.
+        # The checksum covers the type and the bytes.
         if checksum != _masked(calc_crc32c(bytes((kind,)) + log[at + HEADER.size : end])):
             return False
         at = end
@@ -47,5 +47,5 @@ def whole_log(log: bytes) -> bool:
 
 
 def _masked(crc: int) -> int:
-    """As RocksDB writes a checksum, so that one of data that holds checksums is a good one."""
+    """RocksDB's masked checksum: the checksum of data that contains checksums stays valid."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

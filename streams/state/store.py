@@ -4,8 +4,8 @@ Keys are a one-byte prefix and a name. A value on disk, and on the changelog ali
 the wall time in milliseconds at which it was written (8 bytes), both big-endian, and the encoded object. The folder is
 a cache of the changelog and can be deleted at any time while no worker runs on it.
 
-What the disk does wrong is raised as `StoreFailed`. A store that was found damaged is deleted when it is closed, so
-that the next one is rebuilt from the changelog; one whose disk is full is kept.
+Disk errors are raised as `StoreFailed`. A store that was found damaged is deleted when it is closed, so that the next
+one is rebuilt from the changelog; one whose disk is full stays.
 
 Memory: at most `block_cache_mb` of blocks and 16 MiB of write buffers, by partition.
 """
@@ -47,16 +47,16 @@ MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.state.changelog`)."""
 
 FULL = "No space left on device"
-"""What RocksDB says of a full disk."""
+"""RocksDB's text for a full disk."""
 
 LOCKED = "/LOCK: "
-"""What RocksDB says of a folder that somebody has open: the name of the file. (It says `block` of much else.)"""
+"""RocksDB's text for a folder that another process has open: the name of the file. (Just `lock` is in `block` too.)"""
 
 _META = b"!"
-"""The key of the store's own facts. It sorts before every prefix above and is never on the changelog."""
+"""The key of the store's metadata. It sorts before every prefix above and is never on the changelog."""
 
 _NOTHING = b"!!"
-"""A key that never holds anything."""
+"""A key that is never written."""
 
 _HEAD = struct.Struct(">qq")
 _STAMP = struct.Struct(">q")
@@ -76,13 +76,13 @@ def seal(stamp: int, written_ms: int, payload: bytes) -> bytes:
 
 
 def stamp_of(value: bytes) -> int:
-    """The stamp in an envelope's head. Raises `struct.error` on what is no envelope."""
+    """The stamp in an envelope's head. Raises `struct.error` if it is not an envelope."""
     stamp: int = _STAMP.unpack_from(value)[0]
     return stamp
 
 
 def header(value: bytes) -> Header:
-    """The envelope's head. Raises `struct.error` on what is no envelope."""
+    """The envelope's head. Raises `struct.error` if it is not an envelope."""
     return Header(*_HEAD.unpack_from(value))
 
 
@@ -149,17 +149,17 @@ class Store:
         self.facts = facts
 
     def scan(self, after: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
-        """At most `limit` entries in key order, from the first key behind `after`. Raises `StoreFailed`."""
+        """At most `limit` entries in key order, from the first key after `after`. Raises `StoreFailed`."""
         at = self._db.iter()
         at.seek(max(after, _META) + b"\x00")
         failed: StoreFailed | None = None
         for _ in range(limit):
             if not at.valid():
-                failed = self._failed(at)  # an iterator that meets a damaged block is at its end without a word
+                failed = self._failed(at)  # an iterator ends at a damaged block without an error
                 break
             yield at.key(), at.value()
             at.next()
-        del at  # it keeps the folder open, and an error keeps what was in sight where it was raised
+        del at  # it keeps the folder open, and a traceback would keep it alive
         if failed is not None:
             raise failed
 
@@ -206,7 +206,7 @@ class Store:
             self._delete()
 
     def _delete(self) -> None:
-        gc.collect()  # see `_rocks`: RocksDB that is still open would write into the folder when it ends
+        gc.collect()  # see `_rocks`: an open RocksDB would write into the folder when it ends
         self.remove(self.folder)
 
     def _failed(self, iterator: RdictIter) -> StoreFailed | None:
@@ -218,7 +218,7 @@ class Store:
         return None
 
     def _failure(self, error: Exception) -> StoreFailed:
-        """The error to raise for an error of RocksDB. Damage is remembered; a full disk is not."""
+        """The error to raise for a RocksDB error. Damage is remembered; a full disk is not."""
         self._damaged = self._damaged or "Corruption" in str(error)
         return failure(self.folder, error)
 
@@ -230,7 +230,7 @@ class Store:
 
 
 def failure(folder: Path, error: Exception) -> StoreFailed:
-    """A `StoreFailed` for an error of RocksDB. Of its text only the kind is shown, since the rest may hold a key."""
+    """A `StoreFailed` for a RocksDB error. Only the kind of its text is shown, since the rest may hold a key."""
     text = str(error)
     if "Corruption" in text:
         return StoreFailed(f"the state in {folder} is damaged; it is rebuilt from the changelog")

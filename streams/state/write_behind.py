@@ -83,7 +83,7 @@ class WriteBehind:
         `last` is the offset of the last event in it. If the gate fails, so does everything from here on.
         """
         group = _Group(self._pending, last, gate, asyncio.get_running_loop().create_future())
-        # `run` raises a failure; those who await the group get it too, but nobody has to.
+        # `run` raises a failure; those who await the group get it too, but no caller has to.
         group.done.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         self._pending = {}
         self._groups.append(group)
@@ -136,7 +136,7 @@ class WriteBehind:
         for group in ready:
             puts.update(group.puts)
         # A crash between two records of one write must not leave a context that has an event beside open lists that
-        # have not: the event would not be joined with them again. The other way round it is, with the same identity.
+        # lack it: the event would not be joined with them again. In this order it is joined again, with the same ids.
         ordered = [each for each in puts.items() if each[0][0] != _CONTEXT]
         ordered += [each for each in puts.items() if each[0][0] == _CONTEXT]
         for start in range(0, len(ordered), AT_ONCE):

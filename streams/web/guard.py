@@ -60,8 +60,8 @@ TOKEN = Refusal("token", 401, "a bearer token is needed\n", {"WWW-Authenticate":
 HOST = Refusal(
     "host",
     421,
-    "without a token these pages are for this machine alone: ask localhost or 127.0.0.1 for them, or set "
-    f"{variable('web_token')} to have them asked for under any name\n",
+    "without a token these pages answer to this machine only: use localhost or 127.0.0.1, or set "
+    f"{variable('web_token')} to allow any host name\n",
 )
 RATE = Refusal("rate", 429, "too many requests that were refused\n", {"Retry-After": "1"})
 
@@ -109,7 +109,7 @@ def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
             return web.Response(status=error.status, text=f"{error.reason}\n", headers=allow)
         except Exception as error:
             log.error("A page failed: %s", type(error).__name__)
-            return web.Response(status=500, text="the page failed; the worker's log says with what\n")
+            return web.Response(status=500, text="the page failed; the worker's log names the error\n")
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,16 +1,16 @@
-"""Names and addresses by which a machine knows itself."""
+"""Names and addresses of the machine itself."""
 
 import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address can only be this machine."""
+    """Whether a name or address always means this machine."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False  # a name, which may stand for any address
+        return False  # a name, which may resolve to any address
 
 
 def name_in(host: str) -> str:
@@ -22,7 +22,8 @@ def name_in(host: str) -> str:
 
 
 def neighbourhood(address: str) -> str:
-    """What an address is counted under: itself, or the /64 of an IPv6 address, since a machine has all of that."""
+    """The key that an address is counted under: itself, or the /64 of an IPv6 address, since a machine has all of
+    that."""
     if ":" not in address:
         return address
     try:

@@ -38,9 +38,9 @@ class Standing:
 
 
 def to_end(standings: Sequence[Standing], now: float) -> int:
-    """Which of these connections, oldest first, to close for one too many.
+    """Which of these connections, oldest first, to close when there is one too many.
 
-    Idle ones before busy ones, those without the token before those with it; then the oldest of the address that has
+    Idle ones before busy ones, those without the token before those with it; then the oldest of the address with the
     most.
     """
 
@@ -136,7 +136,7 @@ class Visitor(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to invalid HTTP or a server error, without aiohttp's text, which quotes the request.
 
-        Raises ConnectionError where an answer has begun: it cannot be taken back.
+        Raises ConnectionError if an answer has begun: it cannot be withdrawn.
         """
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun")

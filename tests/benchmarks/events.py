@@ -6,30 +6,24 @@ commit offsets, and count the item graph in the same process. The events are old
 
 import argparse
 import asyncio
-import os
 import random
 import re
-import sys
 import tempfile
 import time
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker, EmbeddedBroker, KafkaBroker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.topics import EVENTS
-from streams.settings import throwaway, to_environment
-from tests.benchmarks.load.pipeline import resident_mib
-from tests.integration.pipeline import metric
+from streams.settings import throwaway
+from tests.benchmarks.load.pipeline import processor_seconds, resident_mib
+from tests.support.workers import WITHOUT_MODEL, Worker
 
-WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 LONG_AGO_MS = 1_700_000_000_000
 PATIENCE_SECONDS = 1_800.0
 
@@ -53,39 +47,19 @@ async def produce(bootstrap: str, count: int, people: int, items: int, seed: int
     await producer.stop()
 
 
-class Run:
-    """A worker on a broker, observed through its pages."""
+class Run(Worker):
+    """A worker on a broker, timed from its start."""
 
     def __init__(self, broker: Broker, folder: Path, batch: int) -> None:
-        self.settings = throwaway(
-            broker.bootstrap, state_dir=folder / "state", web_port=free_ports(1)[0], batch_max_events=batch
-        )
-        self.log = folder / f"worker-{self.settings.web.port}.log"
         self.began = time.monotonic()
-        self.child = Child("worker", WORKER, log=self.log, env=to_environment(self.settings))
+        port = free_ports(1)[0]
+        settings = throwaway(broker.bootstrap, state_dir=folder / "state", web_port=port, batch_max_events=batch)
+        super().__init__(settings, folder / f"worker-{port}.log", command=WITHOUT_MODEL)
 
-    def folded(self) -> float:
-        """Events folded so far; 0 until the worker answers."""
-        with suppress(OSError):
-            page = (
-                urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web.port}/metrics", timeout=5).read().decode()
-            )
-            return metric(page, "ouzel_events_total")
-        return 0.0
-
-    def until(self, count: float) -> float:
-        """Seconds from the start until `count` events were folded; exits if that never happens."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.folded() < count:
-            if not self.child.running() or time.monotonic() > deadline:
-                sys.exit(f"the worker did not fold {count:,.0f} events; its last lines:\n{self.child.tail()}")
-            time.sleep(0.1)  # a page costs the worker a few milliseconds
+    def fold(self, count: float) -> float:
+        """Seconds from the start until `count` events were folded. Raises `DeployError` if that never happens."""
+        self.until_metric("ouzel_events_total", count, PATIENCE_SECONDS)
         return time.monotonic() - self.began
-
-    def cpu_seconds(self) -> float:
-        """The CPU time of the worker so far, which does not depend on other processes."""
-        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def recoveries(self) -> list[tuple[float, int]]:
         """Seconds and records of the recovery of each partition so far."""
@@ -108,29 +82,29 @@ def main() -> None:
         asyncio.run(create(broker.bootstrap))
         asyncio.run(produce(broker.bootstrap, asked.events, asked.people, asked.items, seed=1, even=asked.even))
         run = Run(broker, folder, asked.batch)
-        first = run.until(1)
-        used = run.cpu_seconds()
-        last = run.until(asked.events)
-        used = run.cpu_seconds() - used
+        first = run.fold(1)
+        used = processor_seconds(run.pid)
+        last = run.fold(asked.events)
+        used = processor_seconds(run.pid) - used
         print(f"start to first batch   {first:6.2f} s")
         print(f"events folded          {asked.events / (last - first):8,.0f} per second, after the first batch")
         print(f"                       {asked.events / used:8,.0f} per second of CPU time")
-        run.child.stop()
+        run.stop()
         again = Run(broker, folder, asked.batch)
         asyncio.run(produce(broker.bootstrap, 100, asked.people, asked.items, seed=2))
-        print(f"restart to first batch {again.until(1):6.2f} s, state on disk")
-        again.child.kill()
+        print(f"restart to first batch {again.fold(1):6.2f} s, state on disk")
+        again.kill()
         (folder / "state").rename(folder / "lost")
         lost = Run(broker, folder, asked.batch)
         asyncio.run(produce(broker.bootstrap, 100, asked.people, asked.items, seed=3))
-        lost.until(1)
+        lost.fold(1)
         recovered = lost.recoveries()
         records, seconds = sum(r for _, r in recovered), max(s for s, _ in recovered)
         speed = records / seconds
         print(f"recovery               {speed:8,.0f} records per second ({records:,} in {seconds:.2f} s), state lost")
-        memory = resident_mib(lost.child.pid)
+        memory = resident_mib(lost.pid)
         print(f"                       {memory:8,.0f} MiB of memory after it")
-        lost.child.stop()
+        lost.stop()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import numpy as np
 
 from deploy.datasets import movielens
 from schemas.codec import encode
+from schemas.scoring import ItemVectors, Scores
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.covisits import covisits, messages
 from streams.graph.item_graph import ItemGraph
@@ -16,6 +17,8 @@ from streams.ranking.blend import Blend
 from streams.ranking.ranker import Ranker
 
 EVENTS, USERS, ROUNDS = 40_000, 200, 5
+WIDTH = 128
+VECTOR = tuple(np.random.default_rng(1).normal(size=WIDTH).tolist())
 
 
 def main() -> None:
@@ -33,7 +36,10 @@ def main() -> None:
     asked = list(contexts.values())[:USERS] * ROUNDS
     ranker = Ranker(catalogue, graph)
     taken = [one_list(ranker, context, events[-1].ts) for context in asked]
-    for name, column in zip(("shortlist", "assemble", "compare"), np.array(taken).T, strict=True):
+    rows = dict(zip(("shortlist", "assemble", "compare"), np.array(taken).T, strict=True))
+    describe(catalogue)
+    rows["rescore, with a model's answer"] = np.array([answered(ranker, context, events[-1].ts) for context in asked])
+    for name, column in rows.items():
         best, median = np.percentile(column * 1e3, (10, 50))
         print(f"{name}: median {median:.2f} ms, tenth percentile {best:.2f} ms, {len(catalogue)} items")
     records = graph.take_dirty()
@@ -55,6 +61,25 @@ def one_list(ranker: Ranker, context: Context, now_ms: int) -> tuple[float, ...]
     assembled = perf_counter()
     ranker.compare(chosen, blend, count=10)
     return shortlisted - begun, assembled - shortlisted, perf_counter() - assembled
+
+
+def describe(catalogue: Catalogue) -> None:
+    """Give every item a random vector."""
+    rng = np.random.default_rng(0)
+    while waiting := catalogue.vectors.next(1_000):
+        values = rng.normal(size=(len(waiting), WIDTH)).astype("<f4").tobytes()
+        catalogue.vectors.put(waiting, ItemVectors(width=WIDTH, values=values, model_version="v1"))
+
+
+def answered(ranker: Ranker, context: Context, now_ms: int) -> float:
+    """Seconds for what a model's answer adds to the shortlist."""
+    blend = Blend()
+    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), blend)
+    count = len(ranker.question(chosen, session=1).candidates)
+    scores = Scores(scores=tuple(range(count)), model_version="v1", vector=VECTOR)
+    begun = perf_counter()
+    ranker.rescore(chosen, scores, blend)
+    return perf_counter() - begun
 
 
 if __name__ == "__main__":

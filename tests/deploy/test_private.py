@@ -23,9 +23,10 @@ from streams.private import private_file, private_folder
 from streams.settings import Settings, to_environment
 from streams.state.store import Store
 from tests.conftest import start_broker
-from tests.integration.pipeline import Pipeline, click, films
 from tests.support.parts import need_kafka
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import Pipeline, click, films
+from tests.support.workers import OUZEL_WORKER
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ async def test_worker_state_is_readable_by_its_user_only(
 def started_by_hand(path: Pipeline) -> subprocess.Popen[bytes]:
     with (path.folder / "worker.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "worker"],
+            OUZEL_WORKER,
             env={**os.environ, **to_environment(path.settings)},
             stdout=log,
             stderr=subprocess.STDOUT,

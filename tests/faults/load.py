@@ -11,7 +11,8 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.topics import EVENTS
 from tests.faults.verdict import Place
-from tests.support.plane import Sent, traffic
+from tests.support.plane import traffic
+from tests.support.topics import Sent
 
 USERS, ITEMS = 60, 40
 PARTITIONS = 4

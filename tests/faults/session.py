@@ -26,7 +26,8 @@ from tests.faults.verdict import (
     wrong_letters,
 )
 from tests.support.patience import PATIENCE
-from tests.support.plane import Expected, contexts_of, counts_of, markings_of, read_all
+from tests.support.plane import Expected, contexts_of, counts_of, markings_of
+from tests.support.topics import read_all
 
 RECOVERY_SECONDS = 120.0
 """Maximum recovery time: lists on every partition this long after the cause of a fault is gone."""

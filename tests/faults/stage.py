@@ -8,18 +8,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.dead_letters import DeadLetter
 from schemas.topics import EVENTS, ITEMS
-from streams.settings import throwaway, to_environment
+from streams.settings import throwaway
 from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS as FILMS
 from tests.faults.load import PARTITIONS, Load
@@ -30,8 +29,9 @@ from tests.faults.scorer import Scorer
 from tests.faults.verdict import Place
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
-from tests.integration.pipeline import films
-from tests.support.plane import send_all
+from tests.support.pipeline import films
+from tests.support.topics import send_all
+from tests.support.workers import Worker
 
 APP = "faults"
 DEADLINE_SECONDS = 2.0
@@ -52,16 +52,6 @@ SETTINGS: dict[str, Any] = {
 NAMES = ("a", "b", "c")
 DISK_MB = 64
 LOOK_SECONDS = 0.2
-
-
-@dataclass
-class Worker:
-    name: str
-    child: Child
-    port: int
-    log: Path
-    state: Path
-    clock: Path
 
 
 class Stage:
@@ -146,38 +136,45 @@ class Stage:
 
     # Workers
 
-    def start(self, name: str, **more: Any) -> Worker:
+    def start(self, name: str, **more: Any) -> None:
         """Start a worker on the state of the last one with this name; `more` are settings for this start only."""
-        state, log, clock = self.states / name, self.folder / f"{name}.log", self.folder / f"{name}.clock"
         brokers: dict[str, Any] = (
             self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
         )
         settings = throwaway(
-            state_dir=state,
+            state_dir=self.states / name,
             web_port=self._ports[name],
             triton=self.scorer.address if self.scorer else "",
             **brokers,
             **(SETTINGS | more),
         )
-        environment = {**to_environment(settings), VARIABLE: str(clock), "OMP_NUM_THREADS": "1"}
-        child = Child(f"worker {name}", [sys.executable, "-m", "tests.faults.worker"], log=log, env=environment)
-        self.workers[name] = Worker(name, child, self._ports[name], log, state, clock)
-        self.operator.follow(name, self._ports[name], log)
-        return self.workers[name]
+        worker = Worker(
+            settings,
+            self.folder / f"{name}.log",
+            name=f"worker {name}",
+            command=[sys.executable, "-m", "tests.faults.worker"],
+            env={VARIABLE: str(self.clock_of(name)), "OMP_NUM_THREADS": "1"},
+        )
+        self.workers[name] = worker
+        self.operator.follow(name, self._ports[name], worker.log)
+
+    def clock_of(self, name: str) -> Path:
+        """The file with the seconds that a worker's clock is off by."""
+        return self.folder / f"{name}.clock"
 
     def kill(self, name: str) -> None:
         """kill -9, at once."""
-        self.workers.pop(name).child.kill()
+        self.workers.pop(name).kill()
 
     async def stop(self, name: str) -> int:
         """Send SIGTERM, and wait for the exit; returns the exit status."""
-        return await asyncio.to_thread(self.workers.pop(name).child.stop, 30.0)
+        return await asyncio.to_thread(self.workers.pop(name).stop, 30.0)
 
     def lose_state(self, name: str) -> None:
         shutil.rmtree(self.states / name, ignore_errors=True)
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        os.killpg(self.workers[name].child.pid, number)
+        os.killpg(self.workers[name].pid, number)
 
     def archive(self, records: Iterable[Any], unread: Iterable[Place]) -> None:
         """Store records that are about to be deleted, and the places of those that no worker has read."""
@@ -202,9 +199,9 @@ class Stage:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for name, worker in list(self.workers.items()):
-                if not worker.child.running() and self.workers.get(name) is worker:
-                    self.ended.append(f"worker {name} ended with status {worker.child.returncode}")
-                    worker.child.kill()
+                if not worker.running() and self.workers.get(name) is worker:
+                    self.ended.append(f"worker {name} ended with status {worker.returncode}")
+                    worker.kill()
                     self.start(name)
 
 

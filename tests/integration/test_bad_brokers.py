@@ -212,7 +212,7 @@ def test_missing_topics(bare: GuardedKafka, folder: Path) -> None:
             assert topic in ended[name].line
     listed = all_of(folder, {"OUZEL_BROKERS": bare.bootstrap}, ("topics list",))["topics list"]
     assert listed.code == 0
-    assert listed.out.count("missing: `ouzel topics create` makes it") == len(listed.out.splitlines())
+    assert listed.out.count("missing: run `ouzel topics create`") == len(listed.out.splitlines())
 
 
 def test_user_without_rights(guarded: GuardedKafka, folder: Path) -> None:

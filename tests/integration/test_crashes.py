@@ -28,11 +28,11 @@ def kill_in_the_middle(plane: Plane, more: int) -> bool:
     return plane.held() != plane.expected().contexts
 
 
-def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:
+def test_kill_in_mid_stream(strong_broker: Broker, tmp_path: Path) -> None:
     """kill -9, three times: the contexts are those of an undisturbed run."""
     draw = random.Random(4)
     middles = 0
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         for seed in range(3):
             plane.send(traffic(seed, 1_500))
             middles += kill_in_the_middle(plane, draw.randrange(50, 400))
@@ -45,9 +45,9 @@ def test_kill_in_mid_stream(own_broker: Broker, tmp_path: Path) -> None:
     assert middles >= 2, "the kills did not hit the middle of the stream: send more"
 
 
-def test_kill_and_lose_the_disk(own_broker: Broker, tmp_path: Path) -> None:
+def test_kill_and_lose_the_disk(strong_broker: Broker, tmp_path: Path) -> None:
     """A worker that comes back without its state on disk rebuilds it from the changelog."""
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         plane.send(traffic(1, 2_000))
         assert kill_in_the_middle(plane, 100)
         plane.lose_state()
@@ -56,9 +56,9 @@ def test_kill_and_lose_the_disk(own_broker: Broker, tmp_path: Path) -> None:
         check(plane)
 
 
-def test_second_worker_joins_and_dies(own_broker: Broker, tmp_path: Path) -> None:
+def test_second_worker_joins_and_dies(strong_broker: Broker, tmp_path: Path) -> None:
     """Partitions go to a second worker while events come in, and back when it is killed."""
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         plane.send(traffic(1, 1_000))
         plane.start("a")
         plane.follow(CONTEXTS.name, 50)
@@ -74,9 +74,9 @@ def test_second_worker_joins_and_dies(own_broker: Broker, tmp_path: Path) -> Non
         assert plane.stop("a") == 0, plane.log()
 
 
-def test_first_worker_leaves(own_broker: Broker, tmp_path: Path) -> None:
+def test_first_worker_leaves(strong_broker: Broker, tmp_path: Path) -> None:
     """A worker that is told to stop hands over in mid-stream; nothing is folded twice or lost."""
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         plane.start("a")
         plane.start("b")
         plane.wait(lambda: "ready in" in plane.log(), "partitions")
@@ -129,9 +129,9 @@ def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
         assert plane.stop() == 0, plane.log()
 
 
-def test_every_user_has_a_list_after_a_kill(own_broker: Broker, tmp_path: Path) -> None:
+def test_every_user_has_a_list_after_a_kill(strong_broker: Broker, tmp_path: Path) -> None:
     """Every user with an event before a kill -9 gets a list for it after the restart, if not before."""
-    with Plane(own_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
         newest: dict[str, str] = {}
         for round_ in range(2):
             live = []

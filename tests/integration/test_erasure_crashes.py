@@ -10,7 +10,8 @@ from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.topics import CONTEXTS, EVENTS, PRIVACY, PRIVACY_RECEIPTS
-from tests.support.plane import NOW_MS, Expected, Plane, Sent, check, person, traffic
+from tests.support.plane import NOW_MS, Expected, Plane, check, person, traffic
+from tests.support.topics import Sent
 
 pytestmark = pytest.mark.slow
 
@@ -36,10 +37,10 @@ def mixed(seed: int, count: int, draw: random.Random) -> list[Sent]:
     return records
 
 
-def test_kills_in_the_middle_of_erasing(own_broker: Broker, tmp_path: Path) -> None:
+def test_kills_in_the_middle_of_erasing(strong_broker: Broker, tmp_path: Path) -> None:
     """kill -9, three times, while users are erased in both ways and return with new events."""
     draw = random.Random(7)
-    with Plane(own_broker, tmp_path, **SMALL) as plane:
+    with Plane(strong_broker, tmp_path, **SMALL) as plane:
         for seed in range(3):
             plane.send(mixed(seed, 600, draw))
             plane.send(orders(seed), PRIVACY.name)

@@ -11,8 +11,8 @@ import pytest
 from deploy.local.brokers import Broker
 from schemas.recommendations import Recommendation
 from schemas.topics import RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline
 from tests.support.parts import need_kcat
+from tests.support.pipeline import Pipeline
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"

@@ -5,48 +5,34 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.kafka.topics import settings as topic_settings
 from deploy.local.brokers import Broker
-from deploy.local.processes import Child
 from schemas.codec import decode, encode
 from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
-from streams.kafka.partitions import partitions_of
-from streams.settings import to_environment
-from tests.integration.pipeline import READY_SECONDS, Pipeline, click, films
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, until
+from tests.support.pipeline import Pipeline, click, films
 from tests.support.plane import contexts_of
 
-WORKER = """
+SCRIPT = """
 import sys
 from inference.scorers.scripted import ScriptedScorer
 from streams.worker import run
 sys.exit(run(lambda settings: ScriptedScorer(version="scripted-7")))
 """
+SCRIPTED = [sys.executable, "-c", SCRIPT]
+"""A worker with a model that answers by position."""
 
 ANN, BOB = "3f9c-ANN-wants-to-be-forgotten", "77aa-BOB-stays"
-
-
-def start(pipeline: Pipeline) -> None:
-    """A worker with a model that answers by position."""
-    pipeline.worker = Child(
-        "The worker",
-        [sys.executable, "-c", WORKER],
-        log=pipeline.folder / "worker.log",
-        env=to_environment(pipeline.settings),
-    )
-    pipeline.worker.wait_ready(lambda: pipeline.page("/readyz") == "ready\n", READY_SECONDS)
 
 
 def forget(pipeline: Pipeline, user: str, *more: str) -> ErasureReceipt:
@@ -70,32 +56,19 @@ def holds(folder: Path, user: str) -> list[str]:
     return found
 
 
-async def records(pipeline: Pipeline, topic: str) -> list[Any]:
-    """Everything on a topic now, in the order of each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=pipeline.broker.bootstrap, fetch_max_wait_ms=50)
-    await consumer.start()
-    try:
-        consumer.assign(await partitions_of(consumer, topic))
-        await consumer.seek_to_beginning()
-        read = []
-        while batches := await consumer.getmany(timeout_ms=500):
-            read += [record for batch in batches.values() for record in batch]
-        return read
-    finally:
-        await consumer.stop()
-
-
 async def test_user_is_erased_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
     with Pipeline(broker, tmp_path) as pipeline:
         await pipeline.prepare(films())
-        start(pipeline)
+        pipeline.start(SCRIPTED)
         for number in range(6):
             sent = [(user, encode(click(user, f"film-{number}", number))) for user in (ANN, BOB)]
             await pipeline.send(EVENTS, sent)
         await pipeline.read(
             RECOMMENDATIONS, Recommendation, lambda made: {ANN, BOB} <= {one.user for one in made if one.model_version}
         )
-        await until(lambda: bool(holds(tmp_path / "state", ANN)), "the person on disk, where the search finds them")
+        await asyncio.to_thread(
+            until, lambda: bool(holds(tmp_path / "state", ANN)), "the user's id on disk, where the search finds it"
+        )
 
         receipt = await asyncio.to_thread(forget, pipeline, ANN, "--order", "order-1")
         assert receipt.user == ANN
@@ -107,9 +80,9 @@ async def test_user_is_erased_and_can_come_back(broker: Broker, tmp_path: Path) 
         assert not holds(tmp_path / "state", ANN)
         assert holds(tmp_path / "state", BOB)
 
-        (on_topic,) = [decode(ErasureReceipt, each.value) for each in await records(pipeline, PRIVACY_RECEIPTS.name)]
+        (on_topic,) = [decode(ErasureReceipt, each.value) for each in await pipeline.records(PRIVACY_RECEIPTS.name)]
         assert on_topic == receipt
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert ANN not in held
         assert len(held[BOB].scenes["home"].recent) == 6
 
@@ -127,20 +100,13 @@ async def test_user_is_erased_and_can_come_back(broker: Broker, tmp_path: Path) 
         )
         again = await asyncio.to_thread(forget, pipeline, ANN, "--order", "order-1")
         assert (again.offset, again.model_versions) == (receipt.offset, receipt.model_versions)
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert [done.item for done in held[ANN].scenes["home"].recent] == ["film-20"]
         assert ANN not in (tmp_path / "worker.log").read_text()
 
 
-async def until(done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
-    deadline = time.monotonic() + timeout
-    while not done():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        await asyncio.sleep(0.05)
-
-
 async def mentions(pipeline: Pipeline, topic: str) -> list[Any]:
-    return [each for each in await records(pipeline, topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
+    return [each for each in await pipeline.records(topic) if ANN.encode() in (each.key or b"") + (each.value or b"")]
 
 
 @pytest.mark.slow
@@ -149,7 +115,7 @@ async def test_compacted_changelog_has_no_byte_of_an_erased_user(own_broker: Bro
     """With the contract's own settings it is the same, an hour and a day later; here they are milliseconds."""
     with Pipeline(own_broker, tmp_path) as pipeline:
         await pipeline.prepare(films())
-        start(pipeline)
+        pipeline.start(SCRIPTED)
         for number in range(3):
             await pipeline.send(EVENTS, [(ANN, encode(click(ANN, f"film-{number}", number)))])
         await pipeline.read(RECOMMENDATIONS, Recommendation, bool)

@@ -11,8 +11,9 @@ from inference.triton.server import TritonServer
 from schemas.codec import encode
 from schemas.recommendations import Recommendation, Source
 from schemas.topics import EVENTS, ITEMS, RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline, click, films, metric
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import Pipeline, click, films
+from tests.support.workers import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.alone]
 
@@ -22,15 +23,17 @@ SECONDS = PATIENCE
 """For one new item, on a machine that has other things to do; a second is usual."""
 
 
-async def described(path: Pipeline, count: int, seconds: float) -> float:
+async def described(worker: Worker, count: int, seconds: float) -> float:
     """Wait until the worker has `count` items described and none waits; the seconds that it took."""
+
+    def done() -> bool:
+        return worker.metric("ouzel_described_items_total") >= count and worker.series("ouzel_undescribed_items") == [
+            0.0
+        ]
+
     began = time.monotonic()
-    async with asyncio.timeout(seconds):
-        while True:
-            page = await asyncio.to_thread(path.page, "/metrics")
-            if metric(page, "ouzel_described_items_total") >= count and metric(page, "ouzel_undescribed_items") == 0:
-                return time.monotonic() - began
-            await asyncio.sleep(0.1)
+    await asyncio.to_thread(worker.until, done, f"{count} described items", seconds, every=0.1)
+    return time.monotonic() - began
 
 
 async def test_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_items(
@@ -39,11 +42,11 @@ async def test_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_ite
     patient = {"list_deadline_ms": 20_000, "patience_ms": 20_000, "scoring_slots": 2}
     with Pipeline(broker, tmp_path, triton=item_token_triton.grpc, **patient) as path:
         await path.prepare(CATALOGUE)
-        path.start()
-        await described(path, len(CATALOGUE), PATIENCE)
+        worker = path.start()
+        await described(worker, len(CATALOGUE), PATIENCE)
 
         await path.send(ITEMS, [(NEW.id, encode(NEW))])
-        took = await described(path, len(CATALOGUE) + 1, SECONDS)
+        took = await described(worker, len(CATALOGUE) + 1, SECONDS)
         print(f"the new item had its vector {took:.1f} s after it was published")
 
         event = click("ann", "film-3", 1)

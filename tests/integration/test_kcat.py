@@ -15,8 +15,8 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import DEAD_LETTERS, EVENTS, RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline, films
 from tests.support.parts import need_kcat
+from tests.support.pipeline import Pipeline, films
 
 pytestmark = [pytest.mark.kafka, pytest.mark.parametrize("broker", ["kafka"], indirect=True, scope="module")]
 

@@ -12,7 +12,7 @@ from inference.triton.ports import free_ports
 from schemas.codec import encode
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline, click, films
+from tests.support.pipeline import Pipeline, click, films
 
 pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow, pytest.mark.alone]
 

@@ -14,8 +14,8 @@ from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
 from streams.secret import Secret
 from tests.conftest import start_broker
-from tests.integration.pipeline import Pipeline, click, films
 from tests.support.pages import BEARER, TOKEN, Pages
+from tests.support.pipeline import Pipeline, click, films
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.alone]
 

@@ -17,9 +17,9 @@ from schemas.codec import encode
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, RECOMMENDATIONS
 from streams.metrics import Metrics
-from tests.integration.pipeline import Pipeline, click, films
 from tests.support.parts import need_program, need_prometheus
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import Pipeline, click, films
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yml"

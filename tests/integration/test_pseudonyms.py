@@ -14,9 +14,9 @@ from schemas.recommendations import Recommendation
 from schemas.topics import CONTEXTS, EVENTS, FEEDBACK, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
 from streams.secret import Secret
-from streams.settings import Settings, values_of
-from tests.integration.pipeline import Pipeline, click, films
-from tests.integration.test_forget import ANN, BOB, forget, holds, records, start, until
+from tests.integration.test_forget import ANN, BOB, SCRIPTED, forget, holds
+from tests.support.patience import until
+from tests.support.pipeline import Pipeline, click, films
 from tests.support.plane import contexts_of
 
 KEY = "a key of the test's own"
@@ -26,7 +26,7 @@ ALIAS = alias_with(KEY)
 async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> None:
     with Pipeline(broker, tmp_path, pseudonym_key=Secret(KEY)) as pipeline:
         await pipeline.prepare(films())
-        start(pipeline)
+        pipeline.start(SCRIPTED)
         for number in range(3):
             # Feedback names its event by the id that the producer gave it.
             clicks = {user: click(user, f"film-{number}", number) for user in (ANN, BOB)}
@@ -48,44 +48,24 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
         (told,) = [one for one in feedback if one.event == "taken"]
         assert (told.user, told.item) == (ALIAS(ANN), taken.item)
         assert {one.user for one in feedback} <= {ALIAS(ANN), ALIAS(BOB)}
-        await until(lambda: bool(holds(tmp_path / "state", "x-" + ALIAS(ANN)[2:])), "the pseudonym on disk")
+        on_disk = "x-" + ALIAS(ANN)[2:]
+        await asyncio.to_thread(until, lambda: bool(holds(tmp_path / "state", on_disk)), "the pseudonym on disk")
         for user in (ANN, BOB):
             assert not holds(tmp_path / "state", user)
             for topic in (CONTEXTS.name, FEEDBACK.name):
-                for each in await records(pipeline, topic):
+                for each in await pipeline.records(topic):
                     assert user.encode() not in (each.key or b"") + (each.value or b"")
 
         receipt = await asyncio.to_thread(forget, pipeline, ANN)
         assert (receipt.user, receipt.person) == (ANN, ALIAS(ANN))
         assert any("context@" in part for part in receipt.cleared)
-        held = contexts_of(await records(pipeline, CONTEXTS.name))
+        held = contexts_of(await pipeline.records(CONTEXTS.name))
         assert set(held) == {ALIAS(BOB)}
-        assert not holds(tmp_path / "state", "x-" + ALIAS(ANN)[2:])
+        assert not holds(tmp_path / "state", on_disk)
 
         # Another key would match no user: it is refused.
         pipeline.stop()
-        pipeline.settings = Settings.make(
-            **{**values_of(pipeline.settings), "pseudonym_key": Secret("another key of the test")}
-        )
-        with_other = tmp_path / "worker.log"
-        try:
-            start_without_waiting(pipeline)
-            await until(lambda: "OUZEL_PSEUDONYM_KEY" in with_other.read_text(), "a message that says why")
-            assert KEY not in with_other.read_text()
-        finally:
-            pipeline.stop()
-
-
-def start_without_waiting(pipeline: Pipeline) -> None:
-    import sys
-
-    from deploy.local.processes import Child
-    from streams.settings import to_environment
-    from tests.integration.test_forget import WORKER
-
-    pipeline.worker = Child(
-        "The worker",
-        [sys.executable, "-c", WORKER],
-        log=pipeline.folder / "worker.log",
-        env=to_environment(pipeline.settings),
-    )
+        pipeline.change(pseudonym_key=Secret("another key of the test"))
+        log = pipeline.begin(SCRIPTED).log
+        await asyncio.to_thread(until, lambda: "OUZEL_PSEUDONYM_KEY" in log.read_text(), "a message that says why")
+        assert KEY not in log.read_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.brokers import Broker
-from tests.integration.pipeline import Pipeline, films
+from tests.support.pipeline import Pipeline, films
 
 pytestmark = pytest.mark.kafka
 

@@ -6,11 +6,10 @@ import json
 import logging
 import subprocess
 import sys
-import time
 import traceback
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,16 @@ from aiokafka.errors import KafkaError
 from schemas.topics import RECOMMENDATIONS
 from streams.kafka.connection import client_options
 from streams.secret import Secret
-from streams.settings import Settings, to_environment, values_of
-from tests.integration.pipeline import Pipeline
+from streams.settings import Settings, to_environment
 from tests.integration.secure import USER, SecureKafka
 from tests.support.parts import need_kafka
+from tests.support.patience import until
+from tests.support.pipeline import Pipeline
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 TOKEN = "a-token-for-the-tests"
+SECONDS = 90.0
 
 ITEMS = "item,title,genres\nheat,Heat (1995),crime\nfargo,Fargo (1996),crime\nalien,Alien (1979),horror\n"
 EVENTS = "user,item,timestamp,rating\nann,heat,881250949,5\nann,fargo,881250950,5\n"
@@ -76,7 +77,7 @@ def ouzel(pipeline: Pipeline, *arguments: str, text: str = "") -> subprocess.Com
 @pytest.mark.parametrize("way", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "certificate"])
 async def test_whole_path_with_a_known_user(secure: SecureKafka, tmp_path: Path, way: str) -> None:
     with pipeline_of(secure, tmp_path, web_token=Secret(TOKEN)) as pipeline:
-        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **login(secure, way)})
+        pipeline.change(**login(secure, way))
         made = ouzel(pipeline, "topics", "create")
         assert made.returncode == 0, made.stderr
         pipeline.start()
@@ -91,21 +92,13 @@ async def test_whole_path_with_a_known_user(secure: SecureKafka, tmp_path: Path,
             assert told.returncode == 0, told.stderr
             return [json.loads(line) for line in told.stdout.splitlines()]
 
-        await asyncio.to_thread(wait, lambda: bool(lists()), "a list")
+        await asyncio.to_thread(until, lambda: bool(lists()), "a list", SECONDS)
         receipt = await asyncio.to_thread(ouzel, pipeline, "forget", f"ann-{way}")
         assert any(part.startswith("context@") for part in json.loads(receipt.stdout)["cleared"]), receipt.stderr
         check_page(pipeline)
-        assert pipeline.worker is not None
         for text in (pipeline.worker.log.read_text(), made.stderr, sent.stderr, receipt.stderr):
             assert secure.password.reveal() not in text
             assert TOKEN not in text
-
-
-def wait(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
-    while not done():
-        assert time.monotonic() < deadline, f"{what}: not in time"
-        time.sleep(0.2)
 
 
 def check_page(pipeline: Pipeline) -> None:
@@ -136,7 +129,7 @@ async def test_unknown_user_is_refused_and_no_secret_is_printed(
     if given["ssl_ca"] in ("stranger", "missing"):
         given["ssl_ca"] = secure.stranger if given["ssl_ca"] == "stranger" else str(tmp_path / "none.pem")
     with pipeline_of(secure, tmp_path) as pipeline:
-        pipeline.settings = Settings.make(**{**values_of(pipeline.settings), **given})
+        pipeline.change(**given)
         for command in (["topics", "list"], ["read", "recommendations"], ["forget", "ann"]):
             done = await asyncio.to_thread(ouzel, pipeline, *command)
             assert done.returncode == 1, done.stdout + done.stderr
@@ -168,7 +161,8 @@ async def test_client_log_at_debug_level_has_no_password(
 async def test_worker_of_an_unknown_user_exits_or_waits_and_logs_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
     with pipeline_of(secure, tmp_path) as pipeline:
         given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
-        pipeline.begin(**given)
-        await asyncio.to_thread(wait, lambda: "uthentication" in pipeline.log(), "a refusal")
-        pipeline.stop()
-        assert "not-the-password" not in (tmp_path / "worker.log").read_text()
+        pipeline.change(**given)
+        worker = pipeline.begin()
+        await asyncio.to_thread(until, lambda: "uthentication" in worker.log.read_text(), "a refusal", SECONDS)
+        worker.stop()
+        assert "not-the-password" not in worker.log.read_text()

@@ -20,8 +20,8 @@ from schemas.topics import CONTEXTS, ITEMS, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.privacy.sessions import PREFIX
 from streams.state.records import decode_value
 from streams.state.store import SESSIONS
-from tests.integration.pipeline import click, films
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import click, films
 from tests.support.plane import Plane
 
 pytestmark = pytest.mark.slow
@@ -94,8 +94,7 @@ class Shop:
         plane.send([(item.id.encode(), encode(item)) for item in films()], ITEMS.name)
 
     def start(self, name: str, **settings: object) -> None:
-        self.plane.start(name, command=self.command, **settings)
-        self.plane.wait(lambda: self.plane.page("/readyz", name) == "ready\n", f"worker {name} ready")
+        self.plane.start(name, command=self.command, **settings).wait_ready()
 
     def visit(self, user: str) -> int:
         """Click, and wait for the list; the session that the model read for it."""
@@ -119,9 +118,9 @@ class Shop:
         return msgspec.json.decode(done.stdout, type=ErasureReceipt)
 
 
-def test_owner_of_the_partition_makes_the_model_drop_its_cache(own_broker: Broker, tmp_path: Path) -> None:
+def test_owner_of_the_partition_makes_the_model_drop_its_cache(strong_broker: Broker, tmp_path: Path) -> None:
     first, restarted, lost, taken_over, plain, stays = people = neighbours(6)
-    with Plane(own_broker, tmp_path) as plane:
+    with Plane(strong_broker, tmp_path) as plane:
         shop = Shop(plane, tmp_path / "model")
         shop.start("a")
         sessions = {user: shop.visit(user) for user in people}
@@ -164,7 +163,7 @@ def test_owner_of_the_partition_makes_the_model_drop_its_cache(own_broker: Broke
             if record.value is not None and (record.key or b"")[:1] == SESSIONS
         }
         assert len(secrets) == PARTITIONS
-        told = "".join(path.read_text() for path in tmp_path.glob("*.log")) + plane.page("/metrics", "c")
+        told = "".join(path.read_text() for path in tmp_path.glob("*.log")) + plane.workers["c"].page("/metrics")
         for secret in secrets:
             for form in (secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1]):
                 assert form not in told

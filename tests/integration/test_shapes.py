@@ -13,7 +13,7 @@ from schemas.errors import Refusal
 from schemas.events import EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import DEAD_LETTERS, EVENTS, RECOMMENDATIONS
-from tests.integration.pipeline import Pipeline, films
+from tests.support.pipeline import Pipeline, films
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

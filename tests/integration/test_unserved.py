@@ -5,9 +5,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,11 +19,9 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.recommendations import Recommendation
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, PRIVACY, RECOMMENDATIONS
-from streams.settings import Settings, values_of
-from tests.integration.pipeline import Pipeline, films, metric
 from tests.integration.secure import USER, AuthorizedKafka
 from tests.support.parts import need_kafka
-from tests.support.patience import until
+from tests.support.pipeline import Pipeline, films
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -33,39 +29,19 @@ SECONDS = 90.0
 
 
 class Bench(Pipeline):
-    """A pipeline of which pages can be asked while the worker is not ready."""
-
-    def text(self, path: str = "/readyz") -> str:
-        """A page, whatever its status; empty if there is none yet."""
-        try:
-            return self.page(path)
-        except urllib.error.HTTPError as answer:
-            with answer:
-                return answer.read().decode()
-        except OSError:
-            return ""
-
-    def whole_log(self) -> str:
-        return (self.folder / "worker.log").read_text()
-
-    def until(self, done: Callable[[], bool], what: str) -> None:
-        try:
-            until(done, what, SECONDS)
-        except AssertionError as late:
-            raise AssertionError(f"{late}\n{self.text()}\n{self.whole_log()[-6000:]}") from None
+    """A pipeline on Apache Kafka, and what its worker must say."""
 
     def until_ready(self) -> None:
-        self.until(lambda: self.text() == "ready\n", "a worker that is ready")
+        self.worker.until(self.worker.ready, "a worker that is ready", SECONDS)
 
     def until_page_says(self, *words: str) -> None:
-        self.until(lambda: all(word in self.text() for word in words), f"a page that says {words}")
+        self.worker.until(
+            lambda: all(word in self.worker.page("/readyz") for word in words), f"a page that says {words}", SECONDS
+        )
 
-    def series(self, name: str) -> float:
-        """The value of one series, by its full name with labels; -1 if it is not there."""
-        for line in self.text("/metrics").splitlines():
-            if line.startswith(name + " "):
-                return float(line.rpartition(" ")[2])
-        return -1.0
+    def until_metric(self, name: str, value: float) -> None:
+        """Wait until the series of the metric add up to `value`."""
+        self.worker.until(lambda: self.worker.metric(name) == value, f"{value:g} as {name}", SECONDS)
 
     def tool(self, name: str, *arguments: str) -> None:
         home = KafkaBroker(self.folder).home
@@ -90,9 +66,10 @@ class Bench(Pipeline):
 
     def check_log(self, *words: str, most: int = 1) -> None:
         """The log has a line with these words, at most this many, and no traceback."""
-        lines = [line for line in self.whole_log().splitlines() if all(word in line for word in words)]
-        assert 1 <= len(lines) <= most, (words, lines, self.whole_log()[-4000:])
-        assert "Traceback" not in self.whole_log(), self.whole_log()[-6000:]
+        log = self.worker.log.read_text()
+        lines = [line for line in log.splitlines() if all(word in line for word in words)]
+        assert 1 <= len(lines) <= most, (words, lines, log[-4000:])
+        assert "Traceback" not in log, log[-6000:]
 
 
 PEOPLE = tuple(f"user-{number}" for number in range(12))
@@ -119,13 +96,13 @@ def test_added_partitions_are_served_once_the_contexts_have_them_too(kafka: Kafk
         bench.tool("kafka-topics.sh", "--alter", "--topic", EVENTS.name, "--partitions", "6")
         bench.until_page_says("ouzel.contexts must have 6", "kafka-topics.sh --alter --topic ouzel.contexts")
         sent = bench.like(*PEOPLE)
-        assert bench.series('ouzel_unserved{cause="partitions",topic="ouzel.contexts"}') >= 1
-        assert bench.series("ouzel_ready") == 0
+        assert bench.worker.metric('ouzel_unserved{cause="partitions",topic="ouzel.contexts"}') >= 1
+        assert bench.worker.series("ouzel_ready") == [0.0]
         bench.check_log("ERROR", "ouzel.contexts must have 6")
         bench.tool("kafka-topics.sh", "--alter", "--topic", CONTEXTS.name, "--partitions", "6")
         bench.until_ready()
         bench.until_listed(sent)
-        assert metric(bench.text("/metrics"), "ouzel_events_total") == len(PEOPLE)
+        assert bench.worker.metric("ouzel_events_total") == len(PEOPLE)
 
 
 def test_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
@@ -137,8 +114,8 @@ def test_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
         bench.begin()
         bench.until_page_says("ouzel.contexts must have 5")
         bench.like(*PEOPLE)
-        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_events_total") > 0, "events of other partitions")
-        assert "AssertionError" not in bench.whole_log()
+        bench.worker.until(lambda: bench.worker.metric("ouzel_events_total") > 0, "events of other partitions", SECONDS)
+        assert "AssertionError" not in bench.worker.log.read_text()
         bench.check_log("ERROR", "ouzel.contexts must have 5")
 
 
@@ -146,7 +123,7 @@ def test_missing_topics_are_named_and_waited_for(kafka: KafkaBroker, tmp_path: P
     with Bench(kafka, tmp_path, triton="") as bench:
         bench.begin()
         bench.until_page_says("topic ouzel.events does not exist", "topic ouzel.items does not exist")
-        assert bench.series('ouzel_unserved{cause="missing",topic="ouzel.events"}') == 1
+        assert bench.worker.metric('ouzel_unserved{cause="missing",topic="ouzel.events"}') == 1
         bench.check_log("ERROR", "topic ouzel.events does not exist", "ouzel topics create")
         asyncio.run(bench.prepare())
         bench.until_ready()
@@ -160,7 +137,7 @@ def test_records_that_retention_took_are_counted(kafka: KafkaBroker, tmp_path: P
         bench.until_listed(bench.like("ann"))
         order = [("ann", b"no order at all")]
         asyncio.run(bench.send(PRIVACY, order))
-        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_dead_letters_total") == 1, "a dead letter")
+        bench.until_metric("ouzel_dead_letters_total", 1)
         bench.stop()
         asyncio.run(bench.send(PRIVACY, order * 3))
         for number in range(20):
@@ -169,11 +146,9 @@ def test_records_that_retention_took_are_counted(kafka: KafkaBroker, tmp_path: P
         asyncio.run(delete(kafka.bootstrap, EVENTS.name, partition, 11))
         asyncio.run(delete(kafka.bootstrap, PRIVACY.name, partition, 3))
         bench.start()
-        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_events_total") == 10, "the ten that are left")
-        assert bench.series('ouzel_lost_records_total{topic="ouzel.events"}') == 10
-        bench.until(
-            lambda: bench.series('ouzel_lost_records_total{topic="ouzel.privacy"}') == 2, "the two orders that are gone"
-        )
+        bench.until_metric("ouzel_events_total", 10)
+        assert bench.worker.metric('ouzel_lost_records_total{topic="ouzel.events"}') == 10
+        bench.until_metric('ouzel_lost_records_total{topic="ouzel.privacy"}', 2)
         bench.check_log("ERROR", f"Partition {partition} of ouzel.privacy", "2 records", "offsets 1 to 2")
         bench.check_log(
             "ERROR", f"Partition {partition} of ouzel.events", "10 records", "offsets 1 to 10", "retention.ms"
@@ -224,19 +199,21 @@ def test_recreated_topic_is_not_served_until_the_operator_decides(
         if not running:
             bench.begin()
         bench.until_page_says("ouzel.events", "was recreated", "OUZEL_RECREATED_EVENTS=continue")
-        assert bench.series('ouzel_unserved{cause="recreated",topic="ouzel.events"}') >= 1
+        assert bench.worker.metric('ouzel_unserved{cause="recreated",topic="ouzel.events"}') >= 1
         bench.check_log("ERROR", "was recreated", "OUZEL_RECREATED_EVENTS=continue", most=2)
         bench.stop()
-        bench.begin(recreated_events="continue")
+        bench.change(recreated_events="continue")
+        bench.begin()
         bench.until_ready()
         bench.until_listed(sent)
-        assert metric(bench.text("/metrics"), "ouzel_repeated_events_total") == 0
-        assert metric(bench.text("/metrics"), "ouzel_events_total") == 3 * len(PEOPLE)
+        assert bench.worker.metric("ouzel_repeated_events_total") == 0
+        assert bench.worker.metric("ouzel_events_total") == 3 * len(PEOPLE)
         bench.stop()
-        bench.begin(recreated_events="stop")  # it is known by now
+        bench.change(recreated_events="stop")  # the new topic is known by now
+        bench.begin()
         bench.until_ready()
         bench.until_listed(bench.like(*PEOPLE, mark="last"))
-        assert metric(bench.text("/metrics"), "ouzel_events_total") == len(PEOPLE)
+        assert bench.worker.metric("ouzel_events_total") == len(PEOPLE)
 
 
 def test_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroker, tmp_path: Path) -> None:
@@ -249,7 +226,7 @@ def test_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroke
         recreate(bench, "ouzel.contexts", "ouzel.covisits", "ouzel.neighbours")
         bench.until_ready()
         bench.until_listed(bench.like(*PEOPLE, mark="new"))
-        assert metric(bench.text("/metrics"), "ouzel_events_total") == 2 * len(PEOPLE)
+        assert bench.worker.metric("ouzel_events_total") == 2 * len(PEOPLE)
 
 
 def test_other_topics_that_change_are_taken_as_they_are(kafka: KafkaBroker, tmp_path: Path) -> None:
@@ -258,16 +235,15 @@ def test_other_topics_that_change_are_taken_as_they_are(kafka: KafkaBroker, tmp_
         bench.start()
         bench.until_listed(bench.like("ann", "bob", mark="a", item="film-1"))
         bench.until_listed(bench.like("ann", "bob", mark="b", item="film-2"))
-        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_counted_events_total") == 4, "co-visits")
+        bench.until_metric("ouzel_counted_events_total", 4)
         recreate(bench, COVISITS.name)
         bench.until_ready()
         bench.until_listed(bench.like("ann", "bob", mark="c", item="film-3"))
-        bench.until(
-            lambda: metric(bench.text("/metrics"), "ouzel_counted_events_total") >= 6, "co-visits of the new topic"
-        )
+        worker = bench.worker
+        worker.until(lambda: worker.metric("ouzel_counted_events_total") >= 6, "co-visits of the new topic", SECONDS)
         bench.tool("kafka-topics.sh", "--alter", "--topic", ITEMS.name, "--partitions", "7")
         asyncio.run(bench.send(ITEMS, ((item.id, encode(item)) for item in films(60))))
-        bench.until(lambda: metric(bench.text("/metrics"), "ouzel_catalogue_items") == 60, "items of new partitions")
+        bench.until_metric("ouzel_catalogue_items", 60)
 
 
 def test_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
@@ -275,13 +251,11 @@ def test_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
         (port,) = free_ports(1)
-        bench.settings = Settings.make(
-            **{**values_of(bench.settings), "brokers": f"{kafka.bootstrap},127.0.0.1:{port}"}
-        )
+        bench.change(brokers=f"{kafka.bootstrap},127.0.0.1:{port}")
         bench.start()
         kafka.stop()
         bench.until_page_says("No broker answers")
-        assert bench.series('ouzel_unserved{cause="brokers",topic=""}') == 1
+        assert bench.worker.metric('ouzel_unserved{cause="brokers",topic=""}') == 1
         properties = kafka.folder / "server.properties"
         properties.write_text(properties.read_text().replace(kafka.bootstrap, f"127.0.0.1:{port}"))
         kafka.port = port
@@ -305,11 +279,10 @@ def test_worker_ends_in_time_without_brokers(tmp_path: Path, when: str) -> None:
             subprocess.run(["kill", "-STOP", str(kafka.pid)], check=True)
         else:
             kafka.kill()
-        assert bench.worker is not None
         began = time.monotonic()
         try:
             subprocess.run(["kill", "-TERM", str(bench.worker.pid)], check=True)
-            bench.until(lambda: bench.worker is not None and not bench.worker.running(), "its end")
+            bench.worker.wait(SECONDS)
             assert time.monotonic() - began < 21.0
         finally:
             if when == "frozen":
@@ -326,7 +299,7 @@ def guarded_bench(broker: AuthorizedKafka, folder: Path) -> Bench:
         "sasl_password": broker.password,
         "ssl_ca": broker.ca,
     }
-    bench.settings = Settings.make(**{**values_of(bench.settings), **login})
+    bench.change(**login)
     asyncio.run(bench.prepare())
     return bench
 
@@ -340,8 +313,8 @@ def test_rights_that_are_missing_at_the_start_are_named(guarded: AuthorizedKafka
         bench.until_page_says(
             f"User {USER} is not allowed to read ouzel.items", f"as the consumer group {bench.settings.kafka.app_id}"
         )
-        assert "does not exist" not in bench.whole_log()
-        assert bench.series('ouzel_unserved{cause="permission",topic="ouzel.items"}') >= 1
+        assert "does not exist" not in bench.worker.log.read_text()
+        assert bench.worker.metric('ouzel_unserved{cause="permission",topic="ouzel.items"}') >= 1
         bench.check_log(
             "ERROR", f"User {USER} is not allowed to read ouzel.items", f"--allow-principal User:{USER}", "ouzel.items`"
         )
@@ -368,8 +341,9 @@ def test_right_that_is_revoked_and_granted_again(guarded: AuthorizedKafka, tmp_p
         guarded.deny(*taken)
         bench.until_page_says(f"User {USER} is not allowed to", topic or bench.settings.kafka.app_id)
         sent = bench.like(*PEOPLE, mark=f"meanwhile-{topic}")
-        assert bench.series(f'ouzel_unserved{{cause="permission",topic="{topic}"}}') >= 1
+        assert bench.worker.metric(f'ouzel_unserved{{cause="permission",topic="{topic}"}}') >= 1
         guarded.allow(*taken)
         bench.until_ready()
         bench.until_listed(sent)
-        assert "Traceback" not in bench.whole_log(), bench.whole_log()[-6000:]
+        log = bench.worker.log.read_text()
+        assert "Traceback" not in log, log[-6000:]

@@ -1,4 +1,4 @@
-"""The benchmark's own parts: its events, its plain job, and what it reads of a state and of a process."""
+"""The parts of the benchmark: its events, its plain job, and its measures of a state and of a process."""
 
 import os
 from typing import Any
@@ -18,7 +18,7 @@ from tests.benchmarks.fold.running import expected, state_digest
 LOAD = loads.make(3_000, people=40, items=60, partitions=4)
 
 
-def test_the_events_are_what_they_say() -> None:
+def test_events_match_their_description() -> None:
     records = [record for partition in LOAD.rest for record in partition]
     assert len(records) == LOAD.events == 3_000
     assert all(loads.partition_of(key, 4) == number for number, part in enumerate(LOAD.rest) for key, _ in part)
@@ -29,8 +29,8 @@ def test_the_events_are_what_they_say() -> None:
     assert 3_004 * 0.95 < accepted < 3_004, "some are repeats, and most are not"
 
 
-def test_the_job_and_ouzel_s_fold_come_to_the_same_state() -> None:
-    """What all contestants keep of a person is the same, however it is kept."""
+def test_plain_job_and_fold_reach_the_same_state() -> None:
+    """All contestants keep the same state of a user, in whatever form."""
     ouzel, quix = (next(each for each in ALL if each.name == name) for name in ("ouzel", "quix"))
     contexts: dict[Any, Any] = {}
     states: dict[Any, Any] = {}
@@ -47,12 +47,12 @@ def test_the_job_and_ouzel_s_fold_come_to_the_same_state() -> None:
     assert len({digest(user) for user in contexts}) == len(contexts) > 40
 
 
-def test_another_state_has_another_digest() -> None:
+def test_digest_differs_for_a_different_state() -> None:
     states = [("ann", [1], [("film-1", "view", 5)], 1)]
     assert state_digest(states) != state_digest([("ann", [1], [("film-1", "view", 6)], 1)])
 
 
-def test_measures_this_process() -> None:
+def test_process_is_measured() -> None:
     before = cpu_seconds(os.getpid())
     while cpu_seconds(os.getpid()) == before:
         sum(range(100_000))

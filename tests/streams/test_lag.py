@@ -28,8 +28,8 @@ from tests.support.plane import like
 
 @dataclass
 class Partition:
-    """A partition of which the broker says how much is behind. Its fetches give these in turn: records, and the offset
-    behind what was taken."""
+    """A partition whose broker states the lag. Its fetches return these in turn: records, and the offset after
+    them."""
 
     fetches: list[tuple[list[Any], int]] = field(default_factory=list)
     end: int | None = None
@@ -108,7 +108,7 @@ class Bench:
 
     async def until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not done():  # noqa: ASYNC110 - nobody tells
+            while not done():  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.001)
 
     async def close(self) -> None:
@@ -116,10 +116,10 @@ class Bench:
         await self.lane.stop(10.0)
 
 
-async def test_the_broker_is_asked_while_the_state_is_read(tmp_path: Path) -> None:
+async def test_lag_is_requested_while_the_state_is_read(tmp_path: Path) -> None:
     source = Partition()
     bench = Bench(tmp_path, source)
-    assert math.isnan(bench.lane.lag), "it is there, and not known yet"
+    assert math.isnan(bench.lane.lag), "it exists, and is unknown so far"
     await bench.until(lambda: bench.lane.lag == 7)
     assert not bench.lane.ready
     bench.open.set()
@@ -130,8 +130,8 @@ async def test_the_broker_is_asked_while_the_state_is_read(tmp_path: Path) -> No
     await bench.close()
 
 
-async def test_what_is_folded_and_what_is_passed_over_is_no_lag(tmp_path: Path) -> None:
-    """Behind the records stand the markers of transactions, which no fetch gives."""
+async def test_folded_and_skipped_offsets_are_no_lag(tmp_path: Path) -> None:
+    """After the records there are markers of transactions, which no fetch returns."""
     source = Partition([([record(0), record(1)], 3), ([], 4)], end=4)
     bench = Bench(tmp_path, source)
     bench.open.set()
@@ -141,7 +141,7 @@ async def test_what_is_folded_and_what_is_passed_over_is_no_lag(tmp_path: Path) 
     assert bench.lane.committable == 4
 
 
-async def test_it_is_known_while_a_lane_starts_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_lag_is_known_while_a_lane_starts_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """And "ready in" counts from there, not from the assignment."""
     ticks = itertools.count(0, 1)
     caplog.set_level(logging.INFO)

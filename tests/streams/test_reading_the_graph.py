@@ -1,4 +1,4 @@
-"""When a worker begins to read the item graph: once it knows the catalogue, or that it cannot have it."""
+"""When a worker begins to read the item graph: once it has read the catalogue, or cannot read it."""
 
 import asyncio
 from pathlib import Path
@@ -30,10 +30,10 @@ def reading(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Ta
     return asyncio.create_task(app._read_graph()), began
 
 
-async def test_the_item_graph_is_read_once_the_catalogue_is(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else its items would be taken for ids that no catalogue knows, and evicted where there are many."""
+async def test_item_graph_is_read_after_the_catalogue(app: WorkerApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the catalogue's items would count as unknown ids, and be evicted if there are many."""
     task, began = reading(app, monkeypatch)
-    for _ in range(10):  # as long as something comes, it waits, longer than it would for nothing
+    for _ in range(10):  # while records arrive, it waits longer than it would without any
         app.items.records += 1
         await asyncio.sleep(0.02)
     assert not began.is_set()
@@ -45,14 +45,14 @@ async def test_the_item_graph_is_read_once_the_catalogue_is(app: WorkerApp, monk
     assert app.owner._may_clear()
 
 
-async def test_a_catalogue_that_cannot_be_read_is_not_waited_for(
+async def test_unreadable_catalogue_does_not_block_the_item_graph(
     app: WorkerApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, began = reading(app, monkeypatch)
     async with asyncio.timeout(PATIENCE):
         await task
     assert began.is_set()
-    assert not app.owner._may_clear(), "what is not known to be no item is not cleared from the topic"
+    assert not app.owner._may_clear(), "ids are not cleared from the topic while the catalogue is unknown"
 
 
 async def test_items_are_marked_before_a_partition_is_served(app: WorkerApp) -> None:
@@ -66,6 +66,6 @@ async def test_items_are_marked_before_a_partition_is_served(app: WorkerApp) -> 
     assert not len(app.catalogue.seen(EMPTY, NOW, SeenRule(), marking))
 
 
-def test_the_setting_bounds_the_ids_that_no_catalogue_knows(tmp_path: Path) -> None:
+def test_setting_bounds_the_unknown_ids(tmp_path: Path) -> None:
     app = create_app(Settings.make(state_dir=tmp_path, unknown_items=1_234))
     assert app.catalogue.index.unknown_limit == app.graph.index.unknown_limit == 1_234

@@ -1,4 +1,4 @@
-"""Dead letters in the log: each kind at once, then once a minute with how many there were, and nobody's name."""
+"""Dead letters in the log: each kind at once, then once a minute with their number, and no user's name."""
 
 import logging
 
@@ -8,7 +8,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.limits import MAX_DETAIL_LENGTH, MAX_ORIGINAL_BYTES
 from streams.dead_letters import dead_letter
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.rejections import Rejections
 from streams.unreadable import Unreadable, original
@@ -26,9 +26,9 @@ def letter(offset: int, code: Refusal = Refusal.INVALID, topic: str = "ouzel.eve
     return DeadLetter(code=code, detail="about ann", topic=topic, partition=1, offset=offset, ts=1, key=b"ann")
 
 
-def test_one_line_a_minute_of_each_kind(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_kind_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now, metrics = Now(), Metrics()
-    rejections = Rejections(metrics, Seldom(logging.getLogger("streams.rejections"), now))
+    rejections = Rejections(metrics, RateLimitedLog(logging.getLogger("streams.rejections"), now))
     rejections.note([letter(1)])
     assert "ouzel.events: refused as invalid, at partition 1 offset 1." in caplog.text
     for offset in range(2, 50):
@@ -47,7 +47,7 @@ def test_one_line_a_minute_of_each_kind(caplog: pytest.LogCaptureFixture) -> Non
     rejections.note([letter(60)])
     rejections.note([letter(61)])
     rejections.flush(all_of_it=True)
-    assert "offset 61" in caplog.records[-1].getMessage(), "what is held back is said at the end"
+    assert "offset 61" in caplog.records[-1].getMessage(), "lines that were held back are logged at the end"
     assert "ann" not in caplog.text
     assert metrics.registry.get_sample_value("ouzel_dead_letters_total", {"code": "invalid"}) == 100
 
@@ -61,7 +61,7 @@ class Record:
 
 
 @pytest.mark.parametrize("name", ["key", "value"])
-def test_what_is_too_large_for_a_letter_is_left_out(name: str) -> None:
+def test_oversized_key_or_value_is_left_out(name: str) -> None:
     parts: dict[str, bytes | None] = {"key": b"k", "value": b"v", name: b"z" * (MAX_ORIGINAL_BYTES + 1)}
     error = Refused(Refusal.KEY_MISMATCH, "x" * MAX_DETAIL_LENGTH)
     found = dead_letter("ouzel.items", 0, Record(**parts), 1, error)
@@ -71,7 +71,7 @@ def test_what_is_too_large_for_a_letter_is_left_out(name: str) -> None:
     assert {found.key, found.value} == {None, b"k", b"v"} - {b"k" if name == "key" else b"v"}
 
 
-def test_what_cannot_be_read_is_found_again_behind_a_copy_of_its_fields() -> None:
+def test_unreadable_record_is_found_in_a_copy_of_its_fields() -> None:
     unread = Unreadable("ouzel.items", 0, 3, 5, "it is damaged")
     copy = Record(None, None)
     for headers in (unread.headers, dict(unread.headers)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streams.clock import Clock
 from streams.errors import StoreFailed
-from streams.log_limit import Seldom
+from streams.log_limit import RateLimitedLog
 from streams.retry import Pauses, logged, retry
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ async def test_failures_are_logged_once_a_minute_without_their_text(caplog: pyte
         Work(*errors),
         pauses=Pauses(1.0),
         clock=hand.clock,
-        failed=logged(Seldom(log, hand.clock.monotonic), "Orders could not be published"),
+        failed=logged(RateLimitedLog(log, hand.clock.monotonic), "Orders could not be published"),
     )
     lines = [each.getMessage() for each in caplog.records]
     assert lines[0] == "Orders could not be published (KafkaError); retrying in 1 s, and until it succeeds"

@@ -1,4 +1,4 @@
-"""A secret is shown, joined, stored and sent by nothing but `reveal`."""
+"""A secret is shown, joined, stored and sent only through `reveal`."""
 
 import copy
 import json
@@ -45,20 +45,20 @@ REFUSED: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_it_is_no_text(name: str) -> None:
+def test_secret_is_not_a_string(name: str) -> None:
     with pytest.raises(TypeError) as refused:
         REFUSED[name](HELD)
     assert "hunter2" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["JSON", "msgspec's JSON", "MessagePack", "builtins", "pickle"])
-def test_settings_are_not_sent_with_it(name: str) -> None:
+def test_settings_with_a_secret_cannot_be_sent(name: str) -> None:
     with pytest.raises(TypeError) as refused:
         REFUSED[name](SETTINGS)
     assert "hunter2" not in str(refused.value)
 
 
-def test_nothing_shows_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_secret_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("test").warning("%s %r %s %s", HELD, HELD, {"held": HELD}, SETTINGS)
     shown = [str(HELD), repr(HELD), ascii(HELD), str([HELD]), f"{HELD}", f"{HELD!r}", f"{HELD:>40}"]
     shown += ["{:s}".format(HELD), "%s %r" % (HELD, HELD)]  # noqa: UP031, UP032 - also shown so
@@ -74,11 +74,11 @@ def test_nothing_shows_it(caplog: pytest.LogCaptureFixture) -> None:
     assert (str(Secret()), repr(Secret()), bool(Secret()), bool(HELD)) == ("", "<no secret>", False, True)
 
 
-HOLD_THE_ENVIRONMENT = ("test_a_traceback_with_its_variables_does_not_show_it", "read_settings")
+HOLD_THE_ENVIRONMENT = ("test_traceback_with_variables_does_not_show_a_secret", "read_settings")
 
 
-def test_a_traceback_with_its_variables_does_not_show_it() -> None:
-    """As crash reporters write them; of every setting that is refused beside a secret, and of secrets that are."""
+def test_traceback_with_variables_does_not_show_a_secret() -> None:
+    """As crash reporters write them, for refused settings beside a secret and for refused secrets."""
     given = {variable(name): VALUE for name in ("sasl_password", "web_token", "pseudonym_key")}
     for wrong in (
         {"OUZEL_HEARTBEAT_S": "300"},
@@ -94,7 +94,7 @@ def test_a_traceback_with_its_variables_does_not_show_it() -> None:
         assert "hunter2" not in str(frames) + str(refused.value)
 
 
-def test_it_is_compared_by_its_text() -> None:
+def test_secrets_are_compared_by_text() -> None:
     assert Secret("a") == Secret("a") != Secret("b")
     assert Secret() == Secret("")
     assert Secret() != Secret("a")
@@ -106,6 +106,6 @@ def test_it_is_compared_by_its_text() -> None:
 
 
 @given(st.text(), st.text())
-def test_it_matches_its_text_alone(text: str, other: str) -> None:
+def test_secret_matches_only_its_text(text: str, other: str) -> None:
     assert Secret(text).matches(text) is bool(text)
     assert Secret(text).matches(other) is (bool(text) and text == other)

@@ -1,4 +1,4 @@
-"""Turns of the event loop: however much there is to do, and whoever does it, the loop is never held for long."""
+"""Turns of the event loop: however much work there is, and in whichever task, the loop is never held for long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -46,7 +46,7 @@ LANES, RECORDS = 8, 30
 SECRET = b"secret"
 
 
-async def test_a_turn_that_lasts_is_gone_on_with_at_once() -> None:
+async def test_turn_with_time_left_continues_at_once() -> None:
     hand = Hand()
     await hand.turns.next()
     hand.work(TURN / 2)
@@ -60,7 +60,7 @@ async def test_a_turn_that_lasts_is_gone_on_with_at_once() -> None:
     assert goes
 
 
-async def test_what_takes_several_goes_of_the_loop_is_done_between_two_turns() -> None:
+async def test_page_that_takes_several_iterations_is_answered_between_two_turns() -> None:
     """A page: a connection, its request, a handler, each of which waits for the one before."""
     hand = Hand()
     await hand.turns.next()
@@ -75,7 +75,7 @@ async def _goes(count: int) -> None:
         await asyncio.sleep(0)
 
 
-async def test_all_share_a_turn_and_each_has_one() -> None:
+async def test_tasks_share_a_turn_and_each_gets_one() -> None:
     hand = Hand()
     order: list[int] = []
 
@@ -90,10 +90,10 @@ async def test_all_share_a_turn_and_each_has_one() -> None:
         await asyncio.gather(*(work(name) for name in range(3)))
 
     assert await hand.longest_hold(together()) <= BOUND
-    assert set(order[:15]) == {0, 1, 2}, "somebody had to wait until others were done"
+    assert set(order[:15]) == {0, 1, 2}, "a task had to wait until others were done"
 
 
-async def test_who_is_cancelled_in_line_holds_up_nobody() -> None:
+async def test_cancelled_waiter_does_not_block_others() -> None:
     hand = Hand()
     first, second = (asyncio.create_task(hand.turns.next()) for _ in range(2))
     await asyncio.sleep(0)
@@ -102,13 +102,13 @@ async def test_who_is_cancelled_in_line_holds_up_nobody() -> None:
     assert not hand.turns.over()
 
 
-async def test_a_timer_that_comes_late_is_seen() -> None:
+async def test_late_timer_is_reported() -> None:
     hand, seen = Hand(), list[float]()
     watching = asyncio.create_task(watch(seen.append, hand))
     await asyncio.sleep(0)
     hand.work(3.0)
     async with asyncio.timeout(10):
-        while not seen:  # noqa: ASYNC110 - nobody tells
+        while not seen:  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
     watching.cancel()
     assert seen[0] == pytest.approx(2.9)
@@ -125,7 +125,7 @@ class KnownLog(MemoryLog):
 
 
 class Waiting:
-    """A partition of which everything that waits comes with the first fetch."""
+    """A partition whose first fetch returns all waiting records."""
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = list(records)
@@ -161,7 +161,7 @@ def event(number: int, lane: int) -> Event:
 
 @dataclass
 class Fleet:
-    """Lanes with everything around them in memory but the disk."""
+    """Lanes with all their dependencies in memory, except the disk."""
 
     lanes: list[Lane]
     logs: list[KnownLog]
@@ -210,7 +210,7 @@ async def test_lanes_fold_in_turns_everything_once_and_in_order(tmp_path: Path) 
     async with fleet(hand, tmp_path) as of:
 
         async def folded() -> None:
-            while any(lane.committable < RECORDS for lane in of.lanes):  # noqa: ASYNC110 - nobody tells
+            while any(lane.committable < RECORDS for lane in of.lanes):  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0)
 
         assert await hand.longest_hold(folded()) <= BOUND
@@ -226,7 +226,7 @@ async def test_lanes_fold_in_turns_everything_once_and_in_order(tmp_path: Path) 
     assert sorted(offsets) == [(lane, number) for lane in range(LANES) for number in range(RECORDS)]
 
 
-async def test_counting_goes_by_turns_also_within_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counting_takes_turns_within_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
     hand, sent = Hand(), list[Output]()
     learn = ItemGraph.learn
 
@@ -256,7 +256,7 @@ async def test_counting_goes_by_turns_also_within_a_record(monkeypatch: pytest.M
     assert (record.seen, record.counted) == (120.0, {0: 119})
 
 
-async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_next_owner() -> None:
+async def test_rest_of_a_record_is_left_to_the_next_owner() -> None:
     hand, metrics = Hand(), Metrics()
     graph = ItemGraph(ItemIndex())
     graph.index.claim("film-1")
@@ -277,7 +277,7 @@ async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_n
         0,
         encode(Covisits(item="film-1", partition=0, updates=tuple(Covisit(n, LONG_AGO, "home") for n in range(9)))),
     )
-    hand.turns.until = hand.now + UNIT / 2  # reading the record takes what is left of the turn
+    hand.turns.until = hand.now + UNIT / 2  # reading the record takes the rest of the turn
     taking = asyncio.create_task(owner.take(0, [record]))
     await asyncio.sleep(0)
     owner.revoke([0])
@@ -285,7 +285,7 @@ async def test_what_is_left_of_a_record_when_its_partition_goes_is_left_to_the_n
     assert float(graph.events().sum()) == 0
 
 
-async def test_recovery_goes_by_turns(tmp_path: Path) -> None:
+async def test_recovery_takes_turns(tmp_path: Path) -> None:
     hand = Hand()
     nonce = b"0123456789abcdef"
     records = [Costly(hand, n, seal(n, LONG_AGO, b"held"), b"c%d" % (n % 90)) for n in range(300)]
@@ -310,7 +310,7 @@ async def test_recovery_goes_by_turns(tmp_path: Path) -> None:
         assert {key for key, _ in store.scan(b"", 1_000)} == {b"c%d" % n for n in range(90)}
 
 
-async def test_a_replica_takes_records_in_by_turns() -> None:
+async def test_replica_takes_turns() -> None:
     hand, taken = Hand(), list[bytes]()
 
     def apply(_partition: int, key: bytes, _value: bytes | None) -> None:
@@ -329,9 +329,7 @@ async def test_a_replica_takes_records_in_by_turns() -> None:
     assert taken == [b"%d" % n for n in range(120)]
 
 
-async def test_what_was_folded_is_gathered_and_written_by_turns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_gathering_and_writing_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
 
     def costly(value: Any) -> bytes:
@@ -365,7 +363,7 @@ async def test_what_was_folded_is_gathered_and_written_by_turns(
     state.close()
 
 
-async def test_carried_out_orders_are_read_back_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_back_erasure_orders_takes_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hand = Hand()
 
     def costly(key: bytes, envelope: bytes) -> Any:
@@ -384,7 +382,7 @@ async def test_carried_out_orders_are_read_back_by_turns(tmp_path: Path, monkeyp
     state.close()
 
 
-async def test_a_sweep_stops_when_its_time_is_over_and_goes_on_behind_it() -> None:
+async def test_sweep_stops_when_its_turn_is_over_and_continues_from_there() -> None:
     hand = Hand()
     heard = dict.fromkeys((f"person-{n:02}" for n in range(30)), 0)
 
@@ -431,7 +429,7 @@ async def test_lists_are_made_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     running = asyncio.create_task(bench.lists.run())
 
     async def made() -> None:
-        while len(bench.made()) < 64:  # noqa: ASYNC110 - nobody tells
+        while len(bench.made()) < 64:  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0)
 
     assert await hand.longest_hold(made()) <= BOUND

@@ -1,5 +1,5 @@
-"""What a worker makes of records that others write as they like, on real brokers: every codec, transactions, records of
-any size, damage on the broker's disk. Nothing stands still, and what cannot be read is on the dead letters once."""
+"""A worker reads whatever other programs write, on real brokers: every codec, transactions, records of
+any size, damage on the broker's disk. No partition stalls, and each unreadable record has one dead letter."""
 
 import asyncio
 import shutil
@@ -31,7 +31,8 @@ from schemas.topics import (
 )
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
-from tests.support.plane import Plane, Sent, check, like, person, traffic
+from tests.support.plane import Plane, check, like, person, traffic
+from tests.support.topics import Sent
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 
@@ -81,10 +82,10 @@ async def topics_with(bootstrap: str, more: Mapping[str, Mapping[str, str]]) -> 
 
 
 def lag_is_gone(plane: Plane) -> bool:
-    return plane.metric("ouzel_lag_records") == [0.0] * 4
+    return plane.series("ouzel_lag_records") == [0.0] * 4
 
 
-def test_every_codec_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
+def test_records_of_every_codec_are_read_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
     with Plane(own_broker, tmp_path) as plane:
         for at, codec in enumerate(CODECS):
             records = [like(number, f"{codec}-{number}") for number in range(10 * at, 10 * at + 10)]
@@ -93,7 +94,7 @@ def test_every_codec_on_every_topic(own_broker: Broker, tmp_path: Path) -> None:
         plane.start()
         check(plane)
         assert len(plane.held()) == 40
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [4.0], "an item of each codec")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [4.0], "an item of each codec")
         assert plane.letters() == []
 
 
@@ -111,15 +112,13 @@ def test_topics_that_compress_by_themselves(kafka: Broker, tmp_path: Path) -> No
         check(plane)
 
 
-def test_a_codec_whose_library_is_missing_is_a_line_that_says_so_and_nothing_is_skipped(
-    kafka: Broker, tmp_path: Path
-) -> None:
+def test_missing_codec_is_logged_and_nothing_is_skipped(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         asyncio.run(send(plane.bootstrap, EVENTS.name, [like(1, "a")], compression_type="zstd"))
         asyncio.run(send(plane.bootstrap, ITEMS.name, [film("b")], compression_type="snappy"))
         plane.start(command=WITHOUT_CODECS)
         log = tmp_path / "a.log"
-        plane.wait(lambda: "compressed with zstd" in log.read_text(), "a line about the codec of events")
+        plane.wait(lambda: "compressed with zstd" in log.read_text(), "a log line about the codec of events")
         plane.wait(lambda: "compressed with snappy" in log.read_text(), "a line about the codec of items")
         text = log.read_text()
         assert "ouzel.events partition" in text
@@ -130,7 +129,7 @@ def test_a_codec_whose_library_is_missing_is_a_line_that_says_so_and_nothing_is_
         plane.start()
         check(plane)
         assert len(plane.held()) == 1
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [1.0], "the item")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [1.0], "the item")
         assert plane.letters() == []
 
 
@@ -150,14 +149,14 @@ async def transactions(bootstrap: str) -> None:
         await producer.stop()
 
 
-def test_what_a_transaction_aborted_is_not_folded_and_markers_are_no_lag(kafka: Broker, tmp_path: Path) -> None:
+def test_aborted_transactions_are_not_folded_and_markers_are_no_lag(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path, commit_interval_s=0.2) as plane:
         asyncio.run(transactions(plane.bootstrap))
         plane.start()
         check(plane)
         assert len(plane.held()) == 8
-        plane.wait(lambda: plane.page("/readyz") != "", "ready, though the topics end with markers")
-        assert plane.metric("ouzel_catalogue_items") == [1.0]
+        plane.workers["a"].wait_ready()  # though the topics end with markers
+        assert plane.series("ouzel_catalogue_items") == [1.0]
         plane.wait(lambda: lag_is_gone(plane), "no lag behind the markers")
         asyncio.run(transactions(plane.bootstrap))  # while it runs
         asyncio.run(send(plane.bootstrap, EVENTS.name, [like(50, "later")]))
@@ -218,7 +217,7 @@ def test_records_of_any_size_on_every_topic(kafka: Broker, tmp_path: Path, lette
         assert "starting over" not in (tmp_path / "a.log").read_text()
 
 
-def test_lists_and_contexts_that_their_topics_do_not_take(kafka: Broker, tmp_path: Path) -> None:
+def test_lists_and_contexts_too_large_for_their_topics_are_reported(kafka: Broker, tmp_path: Path) -> None:
     small = {"max.message.bytes": "300"}
     asyncio.run(topics_with(kafka.bootstrap, {RECOMMENDATIONS.name: small, CONTEXTS.name: small, FEEDBACK.name: small}))
     with Plane(kafka, tmp_path) as plane:
@@ -229,13 +228,13 @@ def test_lists_and_contexts_that_their_topics_do_not_take(kafka: Broker, tmp_pat
         plane.start()
         for topic in (RECOMMENDATIONS, CONTEXTS):
             series = f'ouzel_oversized_records_total{{topic="{topic.name}"}}'
-            plane.wait(lambda series=series: plane.metric(series)[:1] > [0.0], f"what is too large for {topic.name}")
+            plane.wait(lambda series=series: plane.series(series)[:1] > [0.0], f"records too large for {topic.name}")
         plane.wait(lambda: person(2) in plane.held(), "contexts that fit")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         text = (tmp_path / "a.log").read_text()
         assert "starting over" not in text
         for topic in (RECOMMENDATIONS, CONTEXTS):
-            assert f"max.message.bytes of {topic.name}" in text or f"{topic.name} takes none of that size" in text
+            assert f"max.message.bytes of {topic.name}" in text or f"{topic.name} accepts no record" in text
 
 
 def damage(broker: Broker, topic: str, partition: int) -> None:
@@ -247,13 +246,13 @@ def damage(broker: Broker, topic: str, partition: int) -> None:
     log.write_bytes(raw)
 
 
-def test_damage_on_the_brokers_disk_costs_a_batch_and_says_which(kafka: Broker, tmp_path: Path) -> None:
+def test_damage_on_the_brokers_disk_loses_one_reported_batch(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         plane.send([like(number, f"{number}", f"film-{number}") for number in range(40)])
         plane.send([film(f"film-{number}") for number in range(40)], ITEMS.name)
         plane.start()
         check(plane)
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [40.0], "the items")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [40.0], "the items")
         assert plane.stop() == 0
         of = {record.partition for record in plane.read(EVENTS.name)}
         plane.send([like(number, f"late-{number}", f"film-{number}") for number in range(100, 140)])
@@ -268,9 +267,9 @@ def test_damage_on_the_brokers_disk_costs_a_batch_and_says_which(kafka: Broker, 
         wanted = {topic.name for topic in (EVENTS, ITEMS, CONTEXTS, NEIGHBOURS, COVISITS)}
         plane.wait(lambda: {each.topic for each in plane.letters()} >= wanted, "a dead letter of each topic")
         plane.send([like(number, f"last-{number}", "film-1") for number in range(200, 240)])
-        plane.wait(lambda: {person(number) for number in range(200, 240)} <= set(plane.held()), "what comes later")
+        plane.wait(lambda: {person(number) for number in range(200, 240)} <= set(plane.held()), "later events")
         plane.wait(lambda: lag_is_gone(plane), "no lag")
-        plane.wait(lambda: plane.page("/readyz") != "", "ready")
+        plane.workers["a"].wait_ready()
         letters = plane.letters()
         assert {each.topic for each in letters} == wanted
         assert all(each.code is Refusal.UNREADABLE and each.partition == partition for each in letters)
@@ -294,7 +293,7 @@ async def _forget_offsets(plane: Plane) -> None:
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat writes headers of any bytes")
-def test_a_header_whose_name_is_not_utf_8(kafka: Broker, tmp_path: Path) -> None:
+def test_header_name_that_is_not_utf_8_is_read(kafka: Broker, tmp_path: Path) -> None:
     with Plane(kafka, tmp_path) as plane:
         for topic, (key, value) in ((EVENTS, like(1, "a")), (ITEMS, film("film-1"))):
             assert key is not None
@@ -306,22 +305,20 @@ def test_a_header_whose_name_is_not_utf_8(kafka: Broker, tmp_path: Path) -> None
             )
         plane.start()
         plane.wait(lambda: len(plane.held()) == 1, "the event")
-        plane.wait(lambda: plane.metric("ouzel_catalogue_items") == [1.0], "the item")
+        plane.wait(lambda: plane.series("ouzel_catalogue_items") == [1.0], "the item")
         assert plane.letters() == []
 
 
-def test_lag_is_there_from_the_assignment_on(kafka: Broker, tmp_path: Path) -> None:
-    """Also of partitions in which nothing ever happened, and while the state is read."""
+def test_lag_is_reported_from_the_assignment_on(kafka: Broker, tmp_path: Path) -> None:
+    """Also of partitions without any event, and while the state is read."""
     with Plane(kafka, tmp_path) as plane:
         plane.send(traffic(1, 200))
-        plane.start()
-        plane.wait(lambda: plane.page("/readyz") != "", "ready")
-        assert len(plane.metric("ouzel_lag_records")) == 4
+        plane.start().wait_ready()
+        assert len(plane.series("ouzel_lag_records")) == 4
         check(plane)
         plane.wait(lambda: lag_is_gone(plane), "no lag")
         assert plane.stop() == 0
-        plane.start()
-        plane.wait(lambda: plane.page("/readyz") != "", "ready again")
+        plane.start().wait_ready()
         assert lag_is_gone(plane), "before any event came"
 
 

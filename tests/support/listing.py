@@ -27,8 +27,8 @@ from streams.ranking.settings import Ranking
 from streams.serving.lists import Lists
 from streams.settings import Settings
 from streams.turns import Turns
-from tests.integration.pipeline import films
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import films
 
 PLAIN = Ranking(exploration=0.0, compared=1)
 

@@ -3,19 +3,15 @@
 import asyncio
 import random
 import shutil
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, decode_event, encode
 from schemas.dead_letters import DeadLetter
@@ -26,21 +22,17 @@ from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS
 from streams.agents.neighbours import MARKER as NO_ITEM
 from streams.fold.context import EMPTY, Context, fold, is_repeat
 from streams.fold.marking import UNKEYED, Marking
-from streams.kafka.fetcher import Reader
-from streams.kafka.partitions import partitions_of
-from streams.settings import throwaway, to_environment
+from streams.settings import throwaway
 from streams.state.records import decode_value
 from streams.state.store import CONTEXT, ITEM_SECRET, header
 from tests.support.patience import PATIENCE
-
-WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
+from tests.support.topics import Sent, committed, follow, read_all, send_all
+from tests.support.workers import WITHOUT_MODEL, Worker
 
 NOW_MS = 1_700_000_000_000
 """When every event happened: long ago, so that none makes a list, and at once, so that no count decays."""
 
 KINDS = (EventKind.VIEW, EventKind.CLICK, EventKind.LIKE, EventKind.DISLIKE, EventKind.CART)
-
-Sent = tuple[bytes | None, bytes | None]
 
 
 def person(number: int) -> str:
@@ -92,26 +84,25 @@ class Plane:
         self.bootstrap = broker.bootstrap
         self.folder = folder
         self.settings = {"app_id": "plane", **settings}
-        self.workers: dict[str, Child] = {}
-        self.ports: dict[str, int] = {}
+        self.workers: dict[str, Worker] = {}
+        """By name, the ended ones included."""
         asyncio.run(create(self.bootstrap))
 
-    def start(self, name: str = "a", *, command: Sequence[str] = WORKER, **more: object) -> None:
-        self.ports[name] = free_ports(1)[0]
-        settings = throwaway(
-            self.bootstrap, state_dir=self.state_of(name), web_port=self.ports[name], **{**self.settings, **more}
-        )
-        self.workers[name] = Child(
-            f"Worker {name}", command, log=self.folder / f"{name}.log", env=to_environment(settings)
-        )
+    def start(self, name: str = "a", *, command: Sequence[str] = WITHOUT_MODEL, **more: object) -> Worker:
+        """Start a worker without waiting for it."""
+        given = {**self.settings, **more}
+        settings = throwaway(self.bootstrap, state_dir=self.state_of(name), web_port=free_ports(1)[0], **given)
+        log = self.folder / f"{name}.log"
+        self.workers[name] = Worker(settings, log, name=f"Worker {name}", command=command)
+        return self.workers[name]
 
     def kill(self, name: str = "a") -> None:
         """End it as a crash would."""
-        self.workers.pop(name).kill()
+        self.workers[name].kill()
 
     def stop(self, name: str = "a") -> int:
         """End it as an operator would; its exit status."""
-        return self.workers.pop(name).stop(grace=30.0)
+        return self.workers[name].stop(grace=30.0)
 
     def state_of(self, name: str = "a") -> Path:
         return self.folder / f"state-{name}"
@@ -119,17 +110,9 @@ class Plane:
     def lose_state(self, name: str = "a") -> None:
         shutil.rmtree(self.state_of(name))
 
-    def page(self, path: str, name: str = "a") -> str:
-        """A page of a worker; empty while it answers none, or says that it is not ready."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}{path}", timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
-
-    def metric(self, series: str, name: str = "a") -> list[float]:
-        """The values of the series whose line on the metrics page begins so."""
-        return [float(line.split()[-1]) for line in self.page("/metrics", name).splitlines() if line.startswith(series)]
+    def series(self, metric: str) -> list[float]:
+        """The values of a metric of worker a; see `Worker.series`."""
+        return self.workers["a"].series(metric)
 
     def letters(self) -> list[DeadLetter]:
         return [decode(DeadLetter, record.value) for record in self.read(DEAD_LETTERS.name)]
@@ -145,7 +128,7 @@ class Plane:
 
     def follow(self, topic: str, count: int) -> None:
         """Return the moment that the topic holds `count` records."""
-        asyncio.run(_follow(self.bootstrap, topic, count))
+        asyncio.run(follow(self.bootstrap, topic, count))
 
     def expected(self) -> "Expected":
         """What the input comes to, items marked as the partitions mark them."""
@@ -156,7 +139,7 @@ class Plane:
         return contexts_of(self.read(CONTEXTS.name))
 
     def committed(self) -> dict[int, int]:
-        return asyncio.run(_committed(self.bootstrap, self.settings["app_id"]))
+        return asyncio.run(committed(self.bootstrap, self.settings["app_id"]))
 
     def wait(self, done: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
         deadline = time.monotonic() + timeout
@@ -249,57 +232,3 @@ def check(plane: Plane) -> None:
 
     plane.wait(lambda: counts_of(plane.read(NEIGHBOURS.name)) == expected.seen, "every accepted event counted once")
     assert plane.held() == expected.contexts
-
-
-async def send_all(bootstrap: str, records: Iterable[Sent], topic: str = EVENTS.name) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, max_request_size=2_000_000)
-    await producer.start()
-    try:
-        sent = [await producer.send(topic, value, key=key) for key, value in records]
-        await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
-
-
-async def read_all(bootstrap: str, topic: str, quiet_ms: int = 400) -> list[Any]:
-    """Everything on a topic, by partition in order, until nothing comes for `quiet_ms`: end offsets can be wrong."""
-    consumer = await _reader(bootstrap, topic)
-    try:
-        records: dict[int, list[Any]] = {}
-        while batches := await consumer.getmany(timeout_ms=quiet_ms):
-            for tp, batch in batches.items():
-                records.setdefault(tp.partition, []).extend(batch)
-        return [record for partition in sorted(records) for record in records[partition]]
-    finally:
-        await consumer.stop()
-
-
-async def _follow(bootstrap: str, topic: str, count: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        consumer = await _reader(bootstrap, topic)
-        try:
-            while count > 0:
-                count -= sum(len(batch) for batch in (await consumer.getmany(timeout_ms=400)).values())
-        finally:
-            await consumer.stop()
-
-
-async def _reader(bootstrap: str, topic: str) -> Any:
-    """A consumer of all partitions of a topic, at their beginning."""
-    consumer = Reader(bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50)
-    await consumer.start()
-    partitions = await partitions_of(consumer, topic)
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning(*partitions)
-    return consumer
-
-
-async def _committed(bootstrap: str, group: str) -> dict[int, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(EVENTS.name, p) for p in range(4)]
-        consumer.assign(partitions)
-        return {tp.partition: offset for tp in partitions if (offset := await consumer.committed(tp)) is not None}
-    finally:
-        await consumer.stop()

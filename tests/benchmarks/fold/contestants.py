@@ -1,6 +1,5 @@
 """How to start each contestant, its changelog topic, and how to read its records."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,9 @@ from streams.state.records import decode_value
 from streams.state.store import CONTEXT
 from tests.benchmarks.fold import environments
 from tests.benchmarks.fold.job import decode_state
+from tests.support.workers import WITHOUT_MODEL
 
 ROOT = Path(__file__).resolve().parents[3]
-WORKER = [sys.executable, "-c", "import sys; from streams.worker import run; sys.exit(run())"]
 
 Common = tuple[str, list[int], list[tuple[str, str, int]], int]
 """The common part of a user's state: the user; the digests of the last 32 event ids; item, kind and time of the last 50
@@ -93,7 +92,7 @@ def _ouzel(name: str, *, counts: bool = False, share: float = 1.0, **settings: o
 
     return Contestant(
         name,
-        lambda *_: WORKER,
+        lambda *_: WITHOUT_MODEL,
         lambda _: (EVENTS.name, CONTEXTS.name),
         lambda raw: raw[1:].decode() if raw[:1] == CONTEXT else None,
         _of_ouzel,

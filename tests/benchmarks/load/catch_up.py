@@ -2,23 +2,21 @@
 
 import argparse
 import asyncio
-import http.client
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import DeployError
 from deploy.kafka.topics import create
 from deploy.local.processes import Child
 from inference.triton.ports import free_ports
-from streams.settings import Settings, throwaway, to_environment
-from tests.benchmarks.events import WORKER, produce
+from streams.settings import Settings, throwaway
+from tests.benchmarks.events import produce
 from tests.benchmarks.load.pipeline import BROKERS, processor_seconds
 from tests.benchmarks.load.plot import Line, chart
-from tests.benchmarks.load.polling import PAGES, get, waits
-from tests.integration.pipeline import metric
+from tests.benchmarks.load.polling import PAGES, waits
+from tests.support.workers import WITHOUT_MODEL, Worker
 
 ITEMS = 2_000
 PATIENCE_SECONDS = 3_600.0
@@ -39,15 +37,15 @@ async def catch_up(asked: argparse.Namespace) -> dict[str, Any]:
         await create(broker.bootstrap)
         await produce(broker.bootstrap, past, asked.people, ITEMS, seed=0, even=True)
         with _worker(settings, folder, OUZEL_DUTIES="contexts") as worker:
-            await _until(worker, settings, past, "ouzel_events_total")
+            await _until(worker, "ouzel_events_total", past)
         await produce(broker.bootstrap, asked.waiting, asked.people, ITEMS, seed=1, even=True)
         polling = [sys.executable, "-m", "tests.benchmarks.load.polling", str(settings.web.port)]
         with Child("A busy process", BURN, log=folder / "burner.log"), _worker(settings, folder) as worker:
             begin = time.monotonic()
             with Child("The probe", polling, log=folder / "polls.jsonl") as probe:
-                await _until(worker, settings, asked.waiting, "ouzel_events_total")
+                await _until(worker, "ouzel_events_total", asked.waiting)
                 folded = time.monotonic() - begin
-                await _until(worker, settings, asked.waiting, "ouzel_counted_events_total")
+                await _until(worker, "ouzel_counted_events_total", asked.waiting)
                 seconds, used = time.monotonic() - begin, processor_seconds(worker.pid)
             lines = probe.log.read_text(encoding="utf-8").splitlines()
     answers = {page: waits(lines, page) for page in PAGES}
@@ -87,19 +85,10 @@ def _name(share: float) -> str:
     return "max" if share == 1.0 else f"p{100 * share:g}"
 
 
-def _worker(settings: Settings, folder: Path, **more: str) -> Child:
-    return Child("The worker", WORKER, log=folder / "worker.log", env={**to_environment(settings), **more})
+def _worker(settings: Settings, folder: Path, **env: str) -> Worker:
+    return Worker(settings, folder / "worker.log", command=WITHOUT_MODEL, env=env)
 
 
-async def _until(worker: Child, settings: Settings, count: int, name: str) -> None:
+async def _until(worker: Worker, name: str, count: int) -> None:
     """Wait until a counter of the worker reaches `count`. Raises `DeployError` if the worker exits or times out."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    seen = 0.0
-    while seen < count:
-        if not worker.running() or time.monotonic() > deadline:
-            raise DeployError(f"{name} is {seen:,.0f} instead of {count:,}. The worker's last lines:\n{worker.tail()}")
-        await asyncio.sleep(WATCH_SECONDS)
-        try:
-            seen = metric((await asyncio.to_thread(get, settings.web.port, "/metrics"))[1], name)
-        except (OSError, http.client.HTTPException):
-            continue  # starting, or too busy to answer
+    await asyncio.to_thread(worker.until_metric, name, count, PATIENCE_SECONDS, every=WATCH_SECONDS)

@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.triton,
     pytest.mark.slow,
-    pytest.mark.alone,
     pytest.mark.timeout(2_400),
 ]
 

@@ -13,7 +13,7 @@ from tests.faults.schedule import Fault
 from tests.faults.stage import APP, Stage
 from tests.faults.strikes.records import everything, kafka, likes
 from tests.support.patience import PATIENCE
-from tests.support.plane import read_all
+from tests.support.topics import read_all
 
 RIGHTS: tuple[Right, ...] = (
     ("Read", "topic", EVENTS.name),

@@ -17,7 +17,7 @@ async def damaged(stage: Stage, fault: Fault) -> float:
     """Damage the worker's files while it is dead."""
     draw = Random(fault.seed)
     (name,) = stage.workers
-    state = stage.workers[name].state
+    state = stage.states / name
     stage.kill(name)
     at = time.monotonic()
     damage(state, draw)

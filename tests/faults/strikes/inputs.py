@@ -12,7 +12,7 @@ from schemas.limits import MAX_MESSAGE_BYTES
 from tests.faults.load import ITEMS, now_ms
 from tests.faults.schedule import Fault
 from tests.faults.stage import Stage
-from tests.support.plane import Sent
+from tests.support.topics import Sent
 
 FLOOD = 1_500
 MINUTE, HOUR = 60_000, 3_600_000
@@ -50,7 +50,7 @@ async def flood(stage: Stage, fault: Fault) -> float:
 async def clock_stepped(stage: Stage, fault: Fault) -> float:
     """Step the worker's clock and back; meanwhile producers with wrong clocks send events."""
     draw, now = Random(fault.seed), now_ms()
-    clocks = [worker.clock for worker in stage.workers.values()]
+    clocks = [stage.clock_of(name) for name in stage.workers]
     for clock in clocks:
         clock.write_text(str(draw.uniform(*draw.choice(STEPS_SECONDS))))
     events = [

@@ -19,7 +19,7 @@ from tests.faults.load import ITEMS, now_ms, partitioner
 from tests.faults.schedule import Fault
 from tests.faults.stage import APP, Stage
 from tests.faults.verdict import Place
-from tests.support.plane import Sent, read_all
+from tests.support.topics import Sent, read_all
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 COMPRESSED = (EVENTS, CONTEXTS, COVISITS, RECOMMENDATIONS, FEEDBACK)

@@ -39,7 +39,9 @@ async def frozen(stage: Stage, fault: Fault) -> float:
     draw = Random(fault.seed)
     (name,) = stage.workers
     stage.signal(name, signal.SIGSTOP)
-    other = stage.start(stage.free_name()).name if draw.random() < 0.6 else None
+    other = stage.free_name() if draw.random() < 0.6 else None
+    if other is not None:
+        stage.start(other)
     await asyncio.sleep(fault.hold)
     stage.signal(name, signal.SIGCONT)
     at = time.monotonic()

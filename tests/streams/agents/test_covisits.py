@@ -1,4 +1,4 @@
-"""A lane of co-visits: gathered for a while, counted, published, and only then to be committed."""
+"""A lane of co-visits: records are gathered, counted, published, and only then committed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Partition:
 
 
 class Bench:
-    """A lane with its owner. The broker takes what is published while `open` is set."""
+    """A lane with its owner. The broker accepts records while `open` is set."""
 
     def __init__(self, source: Partition, interval: float = 0.02) -> None:
         self.open = asyncio.Event()
@@ -92,14 +92,14 @@ class Bench:
 
     async def until(self, *, committable: int = -1, counted: int = 0) -> None:
         async with asyncio.timeout(PATIENCE):
-            while self.lane.committable < committable or self.counted() < counted:  # noqa: ASYNC110 - nobody tells
+            while self.lane.committable < committable or self.counted() < counted:  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.001)
 
     def counted(self) -> float:
         return float(self.graph.events().sum())
 
 
-async def test_batches_that_come_together_are_published_once() -> None:
+async def test_batches_gathered_together_are_published_once() -> None:
     bench = Bench(Partition([[told(0), told(1)], [told(2)], [told(3)]]))
     await bench.until(committable=4)
     assert bench.counted() == 4
@@ -109,7 +109,7 @@ async def test_batches_that_come_together_are_published_once() -> None:
     await bench.lane.stop(1.0)
 
 
-async def test_what_is_not_published_is_not_to_be_committed() -> None:
+async def test_unpublished_counts_are_not_committed() -> None:
     bench = Bench(Partition([[told(0)]]))
     bench.open.clear()
     await bench.until(counted=1)
@@ -120,7 +120,7 @@ async def test_what_is_not_published_is_not_to_be_committed() -> None:
     assert not bench.lane.ready
 
 
-async def test_what_is_being_counted_when_it_stops_is_finished() -> None:
+async def test_stop_finishes_the_count_in_progress() -> None:
     bench = Bench(Partition([[told(0)]]))
     bench.open.clear()
     await bench.until(counted=1)
@@ -132,21 +132,21 @@ async def test_what_is_being_counted_when_it_stops_is_finished() -> None:
     assert len(bench.sent) == 1
 
 
-async def test_what_was_fetched_ahead_of_its_place_is_passed_over() -> None:
+async def test_records_before_the_position_are_skipped() -> None:
     bench = Bench(Partition([[told(number) for number in range(6)]], group=4))
     await bench.until(committable=6)
     assert bench.counted() == 2
     await bench.lane.stop(1.0)
 
 
-async def test_a_fetch_that_fails_is_begun_again() -> None:
+async def test_failed_fetch_is_retried() -> None:
     bench = Bench(Partition([[told(0)]], failures=1))
     await bench.until(committable=1)
     assert bench.counted() == 1
     await bench.lane.stop(1.0)
 
 
-async def test_a_lane_whose_owner_knows_not_yet_ends_at_once() -> None:
+async def test_lane_stops_at_once_while_its_owner_is_not_ready() -> None:
     bench = Bench(Partition([[told(0)]]))
     began = asyncio.get_running_loop().time()
     await bench.lane.stop(60.0)

@@ -1,4 +1,4 @@
-"""The owner of items: complete before it counts, published before it acknowledges, and firm against an old owner."""
+"""The owner of items: it counts with complete counts only, publishes before it acknowledges, and outlasts zombies."""
 
 import asyncio
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def told(offset: int, *, item: str = "film-1", source: int = 0) -> Record:
 
 
 class Bench:
-    """An owner with everything around it in memory. `complete` lets its markers come back."""
+    """An owner with all its dependencies in memory. `complete` lets its markers come back."""
 
     def __init__(self, room: int = 100, *, may_clear: bool = True) -> None:
         self.graph = ItemGraph(ItemIndex(unknown_limit=room))
@@ -88,7 +88,7 @@ class Bench:
         ]
 
     def topic(self) -> dict[bytes | None, bytes | None]:
-        """What compaction leaves of `ouzel.neighbours`."""
+        """`ouzel.neighbours` after compaction."""
         last = {each.key: each.value for each in self.sent if each.topic == NEIGHBOURS.name}
         return {key: value for key, value in last.items() if value is not None}
 
@@ -102,21 +102,21 @@ class Bench:
         return self.metrics.registry.get_sample_value("ouzel_evicted_items_total") or 0.0
 
 
-async def test_counts_and_publishes_before_it_returns() -> None:
+async def test_owner_counts_and_publishes_before_it_returns() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1), told(2)])
     (record,) = bench.published()
     assert (record.item, record.seen, record.counted) == ("film-1", 2.0, {0: 2})
 
 
-async def test_what_comes_again_is_counted_once() -> None:
+async def test_redelivered_record_is_counted_once() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1)])
     await bench.owner.take(0, [told(1), told(1)])
     assert [record.seen for record in bench.published()] == [1.0]
 
 
-async def test_counts_nothing_before_it_knows_what_was_counted() -> None:
+async def test_owner_counts_nothing_before_it_has_the_earlier_counts() -> None:
     bench = Bench()
     bench.owner.assign([0])
     taking = asyncio.create_task(bench.owner.take(0, [told(5)]))
@@ -130,13 +130,13 @@ async def test_counts_nothing_before_it_knows_what_was_counted() -> None:
     assert [(record.seen, record.counted) for record in bench.published()] == [(2.0, {0: 5})]
 
 
-async def test_leaves_alone_what_is_not_its_own() -> None:
+async def test_owner_ignores_items_of_other_partitions() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(3, [told(1)])
     assert bench.sent == []
 
 
-async def test_publishes_nothing_of_a_partition_that_it_lost() -> None:
+async def test_lost_partition_is_not_published() -> None:
     bench = await Bench().owning(0, 1)
     bench.graph.learn(decode(Covisits, told(1).value))
     await bench.owner.take(0, [told(1)])
@@ -148,7 +148,7 @@ async def test_publishes_nothing_of_a_partition_that_it_lost() -> None:
     assert [record.item for record in bench.published()] == ["film-9"]
 
 
-async def test_an_old_owners_late_record_is_written_over() -> None:
+async def test_late_record_of_an_old_owner_is_overwritten() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1), told(2), told(7, source=1)])
     mine = bench.published()[-1]
@@ -160,7 +160,7 @@ async def test_an_old_owners_late_record_is_written_over() -> None:
     assert bench.published() == [mine]
 
 
-async def test_an_old_owner_takes_over_what_was_counted_while_it_stood_still() -> None:
+async def test_old_owner_takes_over_the_counts_that_it_missed() -> None:
     """It reads the records of the new owner before it knows that it lost the item, and gets the item back later."""
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1)])
@@ -171,12 +171,12 @@ async def test_an_old_owner_takes_over_what_was_counted_while_it_stood_still() -
     bench.sent.clear()
     bench.owner.load(0, b"film-1", encode(theirs))
     await bench.owner.take(0, [])
-    assert bench.published() == [], "an older record went over a newer one"
+    assert bench.published() == [], "an older record replaced a newer one"
     await bench.owner.take(0, [told(3)])
     assert [record.seen for record in bench.published()] == [3.0]
 
 
-async def test_a_late_record_is_written_over_by_whoever_gets_the_item() -> None:
+async def test_late_record_is_overwritten_by_the_next_owner() -> None:
     """The owner may have died before it could publish its own again."""
     bench = Bench()
     whole, old = ItemGraph(ItemIndex()), ItemGraph(ItemIndex())
@@ -191,7 +191,7 @@ async def test_a_late_record_is_written_over_by_whoever_gets_the_item() -> None:
     assert bench.published() == [newer]
 
 
-async def test_its_own_record_read_back_changes_nothing() -> None:
+async def test_own_record_read_back_changes_nothing() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1)])
     mine = bench.published()[-1]
@@ -201,14 +201,14 @@ async def test_its_own_record_read_back_changes_nothing() -> None:
     assert bench.sent == []
 
 
-async def test_tries_until_the_broker_has_it() -> None:
+async def test_publishing_is_retried_until_the_broker_has_the_record() -> None:
     bench = await Bench().owning(0)
     bench.failures = 1
     await bench.owner.take(0, [told(1)])
     assert [record.seen for record in bench.published()] == [1.0]
 
 
-async def test_garbage_becomes_a_dead_letter() -> None:
+async def test_invalid_record_becomes_a_dead_letter() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [Record(4, b"\xff"), told(5)])
     (letter,) = [decode(DeadLetter, each.value) for each in bench.sent if each.topic == DEAD_LETTERS.name]
@@ -216,7 +216,7 @@ async def test_garbage_becomes_a_dead_letter() -> None:
     assert len(bench.published()) == 1
 
 
-async def test_a_record_that_cannot_be_read_becomes_a_dead_letter_of_its_owner() -> None:
+async def test_unreadable_record_becomes_a_dead_letter_of_its_owner() -> None:
     bench = Bench()
     with pytest.raises(Refused) as refused:
         bench.owner.load(0, b"film-1", b"\xff")
@@ -227,7 +227,7 @@ async def test_a_record_that_cannot_be_read_becomes_a_dead_letter_of_its_owner()
     try:
         await bench.owning(0)
         async with asyncio.timeout(PATIENCE):
-            while not bench.sent:  # noqa: ASYNC110 - nobody tells
+            while not bench.sent:  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.01)
     finally:
         running.cancel()
@@ -236,7 +236,7 @@ async def test_a_record_that_cannot_be_read_becomes_a_dead_letter_of_its_owner()
     assert bench.rejected == [letter]
 
 
-async def test_what_was_counted_of_a_lost_partition_is_published_when_it_comes_back() -> None:
+async def test_counts_of_a_lost_partition_are_published_when_it_returns() -> None:
     bench = await Bench().owning(0)
     await bench.owner.take(0, [told(1)])
     bench.sent.clear()
@@ -249,7 +249,7 @@ async def test_what_was_counted_of_a_lost_partition_is_published_when_it_comes_b
     assert [record.counted for record in bench.published()] == [{0: 2}]
 
 
-async def test_what_was_being_published_when_its_partition_went_is_published_when_it_comes_back() -> None:
+async def test_publishing_interrupted_by_a_revocation_is_completed_when_the_partition_returns() -> None:
     bench = await Bench().owning(0)
     bench.failures = 1_000
     taking = asyncio.create_task(bench.owner.take(0, [told(1)]))
@@ -265,11 +265,11 @@ async def test_what_was_being_published_when_its_partition_went_is_published_whe
 
 
 def alone(offset: int, item: str, *, ts: int = TS) -> Record:
-    """An event on an item of which nothing was met before."""
+    """An event of a user without earlier events."""
     return Record(offset, encode(Covisits(item=item, partition=0, updates=(Covisit(offset, ts, "home"),))))
 
 
-async def test_what_is_evicted_goes_from_the_topic_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+async def test_evicted_ids_are_cleared_from_the_topic_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     bench = await Bench(room=10).owning(0)
     for offset in range(200):
         await bench.owner.take(0, [alone(offset, f"invented-{offset}")])
@@ -284,7 +284,7 @@ async def test_what_is_evicted_goes_from_the_topic_and_is_counted(caplog: pytest
     assert "invented" not in lines[0]
 
 
-async def test_what_is_met_again_while_its_clearing_is_under_way_is_counted() -> None:
+async def test_events_during_a_clearing_are_counted() -> None:
     bench = await Bench(room=1).owning(0)
     await bench.owner.take(0, [alone(0, "a")])
     await bench.owner.take(0, [alone(1, "b")])
@@ -294,11 +294,11 @@ async def test_what_is_met_again_while_its_clearing_is_under_way_is_counted() ->
     last = bench.topic()
     bench.read_back()
     await bench.owner.take(0, [])
-    assert last | bench.topic() == last, "published again at most as it was"
+    assert last | bench.topic() == last, "published again unchanged, if at all"
     assert bench.graph.record(bench.graph.index.number("a")).seen == 1
 
 
-async def test_what_another_owner_clears_is_forgotten() -> None:
+async def test_id_cleared_by_another_owner_is_dropped() -> None:
     bench = Bench()
     bench.owner.load(0, b"a", encode(Neighbours(item="a", ts=TS, likes=1.0, counted={0: 1})))
     assert bench.graph.index.find("a") is not None
@@ -307,7 +307,7 @@ async def test_what_another_owner_clears_is_forgotten() -> None:
     assert not bench.owner._partitions
 
 
-async def test_the_owner_alone_clears() -> None:
+async def test_ids_are_cleared_only_by_their_owner() -> None:
     bench = await Bench(room=3).owning(0)
     for number in range(9):
         bench.owner.load(1, b"a", encode(Neighbours(item=f"i{number}", ts=TS + number, likes=1.0, seen=1.0)))
@@ -316,7 +316,7 @@ async def test_the_owner_alone_clears() -> None:
     assert bench.evicted() == 6
 
 
-async def test_nothing_is_cleared_before_it_is_known_what_was_counted_and_which_items_there_are() -> None:
+async def test_clearing_waits_for_the_counts_and_the_catalogue() -> None:
     bench = Bench(room=3, may_clear=False)
     for number in range(9):
         record = Neighbours(item=f"i{number}", ts=TS + number, likes=1.0, seen=1.0, counted={0: number})
@@ -331,7 +331,7 @@ async def test_nothing_is_cleared_before_it_is_known_what_was_counted_and_which_
     assert sorted(bench.cleared()) == [f"i{number}" for number in range(6)]
 
 
-async def test_clearings_wait_for_the_broker_and_for_whoever_has_the_partition_next() -> None:
+async def test_clearings_wait_for_the_broker_and_the_next_owner() -> None:
     bench = await Bench(room=1).owning(0)
     await bench.owner.take(0, [alone(0, "a")])
     bench.failures = 1
@@ -344,8 +344,8 @@ async def test_clearings_wait_for_the_broker_and_for_whoever_has_the_partition_n
     assert bench.sent == []
 
 
-async def test_its_own_records_of_what_it_evicted_bring_nothing_back() -> None:
-    """They are read back later than the id was evicted: each would evict another, for ever."""
+async def test_own_records_of_evicted_ids_do_not_restore_them() -> None:
+    """They are read back after the eviction: each would evict another id, for ever."""
     bench = await Bench(room=3).owning(0)
     for offset in range(30):
         await bench.owner.take(0, [alone(offset, f"i{offset}", ts=TS + offset)])
@@ -363,7 +363,7 @@ async def test_its_own_records_of_what_it_evicted_bring_nothing_back() -> None:
     assert bench.evicted() == 27
 
 
-async def test_what_a_new_owner_counted_of_an_evicted_id_is_taken_over() -> None:
+async def test_counts_of_an_evicted_id_by_a_new_owner_are_taken_over() -> None:
     bench = await Bench(room=1).owning(0)
     await bench.owner.take(0, [alone(0, "a")])
     await bench.owner.take(0, [alone(1, "b")])

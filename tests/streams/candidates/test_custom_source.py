@@ -104,8 +104,8 @@ def test_blend_learns_the_weight_of_a_custom_signal(world):
     [
         (Picks(explode), "RuntimeError"),
         (Picks(lambda moment: np.arange(3)), "more than its size"),
-        (Picks(lambda moment: np.array([1, 99])), "the catalogue has not"),
-        (Picks(lambda moment: np.array([-1])), "the catalogue has not"),
+        (Picks(lambda moment: np.array([1, 99])), "not in the catalogue"),
+        (Picks(lambda moment: np.array([-1])), "not in the catalogue"),
         (Picks(lambda moment: np.array([1.5])), "item numbers"),
         (Picks(lambda moment: ["f1"]), "item numbers"),
         (Picks(lambda moment: np.array([[1]])), "item numbers"),
@@ -115,10 +115,10 @@ def test_blend_learns_the_weight_of_a_custom_signal(world):
         (Picks(signals=(Signal("x", 1, explode),)), "RuntimeError"),
         (Picks(says=explode), "RuntimeError"),
         (Picks(says=lambda number: "because"), "Words"),
-        (Picks(says=lambda number: Words("x", (99,))), "the catalogue has not"),
+        (Picks(says=lambda number: Words("x", (99,))), "not in the catalogue"),
     ],
 )
-def test_failing_source_is_left_out_and_told(world, failing, why):
+def test_failing_source_is_left_out_and_reported(world, failing, why):
     settings = replace(PLAIN, sources=Sources((failing,)))
     chosen = world.shortlist("nobody", settings=settings)
     entries = world.ranker(settings).assemble(chosen, world.ranker(settings).fit(Blend()), np.random)
@@ -167,7 +167,7 @@ async def test_worker_counts_a_failing_source_and_the_user_gets_the_list(caplog:
         ((NOT_A_SOURCE,), "lacks"),
     ],
 )
-def test_registry_refuses_what_is_no_source(sources, why):
+def test_registry_refuses_invalid_sources(sources, why):
     with pytest.raises(ValueError, match=why):
         Sources(sources)
 

@@ -1,4 +1,4 @@
-"""Candidates and signals: who is a candidate, from where, and what is measured of each."""
+"""Candidates and signals: which items are candidates, from which sources, and the signals of each."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ SIGNALS = BUILT_IN_COLUMNS.names
 
 @pytest.fixture
 def world() -> World:
-    """Crime films that people like one after the other, a trend, a new film, and one that is alike only in text."""
+    """Crime films that users like one after the other, a trend, a new film, and one that is similar only in text."""
     crime = [item(f"crime-{n}", f"Crime {n}", ["crime"]) for n in range(4)]
     others = [item(f"film-{n}", f"Film number {n}", ["drama"]) for n in range(20)]
     made = World(
@@ -41,7 +41,7 @@ def sources(world: World, user: str, scene: str = "home") -> dict[str, tuple[str
     return {world.catalogue.index[number]: Sources().named(bits) for number, bits in pairs}
 
 
-def test_one_like_is_enough_to_find_what_goes_with_it(world):
+def test_covisits_of_one_like_are_candidates(world):
     world.tell(done("ann", "crime-0", at=1000))
     found = sources(world, "ann")
     assert Source.COVISITED in found["crime-1"]
@@ -50,7 +50,7 @@ def test_one_like_is_enough_to_find_what_goes_with_it(world):
     assert world.ids(world.shortlist("ann"))[0] == "crime-1"
 
 
-def test_a_person_with_nothing_gets_the_trend_of_the_scene_and_the_new(world):
+def test_new_user_gets_the_trend_of_the_scene_and_new_items(world):
     found = sources(world, "nobody")
     assert found["crime-0"] == (Source.TRENDING,)
     assert found["new"] == (Source.FRESH,)
@@ -59,7 +59,7 @@ def test_a_person_with_nothing_gets_the_trend_of_the_scene_and_the_new(world):
     assert world.ids(world.shortlist("nobody", "cart"))[0] == "film-19"
 
 
-def test_what_is_seen_disliked_withdrawn_or_not_yet_published_is_out(world):
+def test_seen_disliked_withdrawn_and_unpublished_items_are_excluded(world):
     world.tell(done("ann", "crime-0", at=1000), done("ann", "crime-1", EventKind.VIEW, at=1001))
     world.tell(done("ann", "crime-2", EventKind.DISLIKE, at=1002))
     world.catalogue.withdraw("crime-3")
@@ -67,7 +67,7 @@ def test_what_is_seen_disliked_withdrawn_or_not_yet_published_is_out(world):
     assert not {"crime-0", "crime-1", "crime-2", "crime-3", "later"} & sources(world, "ann").keys()
 
 
-def test_each_source_is_bounded(world):
+def test_sources_are_bounded(world):
     world.tell(done("ann", "crime-0", at=1000), done("ann", "film-0", at=1001))
     small = Ranking(sources=Sources().sized(covisited=2, trending=3, fresh=1, alike=1), length=1, diversity=0.0)
     found = world.shortlist("ann", settings=small).candidates
@@ -76,13 +76,13 @@ def test_each_source_is_bounded(world):
     assert len(set(found.numbers.tolist())) == len(found.numbers)
 
 
-def test_an_empty_world_gives_an_empty_list_and_an_unheard_catalogue_something():
+def test_empty_catalogue_gives_no_candidates_and_one_without_events_gives_some():
     assert not len(World().shortlist("ann").order)
     assert sorted(World([item("a"), item("b")]).ids(World([item("a"), item("b")]).shortlist("ann"))) == ["a", "b"]
 
 
-def test_where_nothing_tells_items_apart_their_order_is_not_that_in_which_they_came():
-    """Of items that come one after the other, those next in turn would be on every list if ties went by number."""
+def test_order_of_tied_items_does_not_depend_on_their_age():
+    """If ties went by number, the items with the lowest numbers would be on every list."""
     made = World([item(f"i{n}") for n in range(400)])
     hits = 0
     for n in range(300):
@@ -123,7 +123,7 @@ def test_standardized_columns_have_mean_0_and_deviation_1_or_are_0(matrix):
             assert np.ptp(before) <= 1e-6 * max(1.0, np.abs(before).max())
 
 
-def test_covisit_signals_are_the_sums_that_they_say(world):
+def test_covisit_signals_equal_the_documented_sums(world):
     world.tell(done("ann", "crime-0", at=1000), done("ann", "film-1", EventKind.VIEW, at=1001))
     world.tell(done("ann", "crime-2", at=1002), done("ann", "film-2", EventKind.DISLIKE, at=1003))
     known = evidence(world.people["ann"], "home", world.catalogue)
@@ -141,7 +141,7 @@ def test_covisit_signals_are_the_sums_that_they_say(world):
     assert scores.any()
 
 
-def test_the_evidence_is_newest_first_and_topped_up_from_other_scenes_only_while_there_is_little(world):
+def test_evidence_is_newest_first_and_topped_up_from_other_scenes_only_if_short(world):
     world.tell(*(done("ann", f"film-{n}", at=n, scene="cart") for n in range(3)), done("ann", "crime-0", at=9))
     known = evidence(world.people["ann"], "home", world.catalogue)
     assert [world.catalogue.index[n] for n in known.likes.tolist()] == ["crime-0", "film-2", "film-1", "film-0"]
@@ -158,7 +158,7 @@ def test_interest_follows_likes_and_turns_from_dislikes(world):
     assert np.linalg.norm(wanted) == pytest.approx(1, abs=1e-6)
 
 
-def test_the_matrix_has_a_column_for_each_signal(world):
+def test_matrix_has_a_column_for_each_signal(world):
     chosen = world.shortlist("p0")
     assert chosen.signals.shape == (len(chosen.candidates.numbers), len(SIGNALS))
     assert chosen.signals.dtype == np.float32

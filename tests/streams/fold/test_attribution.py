@@ -72,7 +72,7 @@ def test_reaction_that_names_its_list_joins_that_one_only() -> None:
     assert attribute(exposure, did("z", 350, list="old"), WINDOW)[2] == Judged("old", "z", None, ("old",))
 
 
-def test_event_before_the_list_or_after_the_window_says_nothing_of_it() -> None:
+def test_event_before_the_list_or_after_the_window_is_not_joined() -> None:
     exposure = open_lists(shown("one", 100))
     assert attribute(exposure, did("a", 99), WINDOW) == (exposure, None, None)
     assert attribute(exposure, did("a", 101 + WINDOW), WINDOW) == (exposure, None, None)
@@ -86,7 +86,7 @@ def test_like_of_an_item_on_no_open_list_is_a_miss_of_the_newest() -> None:
     assert judged == Judged("new", "z", None, ("new", "old"))
 
 
-def test_only_likes_judge() -> None:
+def test_judgements_come_from_likes_alone() -> None:
     exposure = open_lists(shown("one", 0))
     for kind in EventKind:
         for value in (1.0, 3.0, 5.0):
@@ -95,7 +95,7 @@ def test_only_likes_judge() -> None:
             assert (judged is not None) == (sentiment(kind, value) > 0), (kind, value)
 
 
-def test_event_that_is_about_no_item_reacts_to_nothing() -> None:
+def test_event_without_an_item_is_no_reaction() -> None:
     exposure = open_lists(shown("one", 0))
     for kind in set(EventKind) - set(ITEM_KINDS):
         assert attribute(exposure, did("a", 1, kind, text="fewer", target="e0"), WINDOW) == (exposure, None, None)

@@ -32,7 +32,7 @@ class Record:
 
 
 class State:
-    """A state in memory that takes what a batch says."""
+    """A state in memory that applies the results of batches."""
 
     def __init__(self) -> None:
         self.contexts: dict[str, Context] = {}
@@ -94,7 +94,7 @@ def test_batch_folds_each_users_events_in_order() -> None:
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_late_event_hides_no_trigger(late: int) -> None:
-    """A phone that was offline sends what was done an hour ago right after what is done now."""
+    """A phone that was offline sends an event of an hour ago right after a current one."""
     old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
     told = [like(1), old] if late else [old, like(1)]
     folded = State().take(*(record(at, event) for at, event in enumerate(told)), max_age_ms=60_000)
@@ -102,7 +102,7 @@ def test_late_event_hides_no_trigger(late: int) -> None:
     assert folded.stale == 1
 
 
-def test_batch_tells_each_items_owner_once() -> None:
+def test_batch_sends_each_item_owner_one_message() -> None:
     folded = State().take(record(0, like(1)), record(1, like(2)), record(2, like(3, "bob", "film-1")))
     told = {each.item: each for each in folded.covisits}
     assert [update.offset for update in told["film-1"].updates] == [0, 2]
@@ -126,7 +126,7 @@ def test_refused_record_keeps_its_bytes() -> None:
     assert letter.code is Refusal.MALFORMED
 
 
-def test_event_that_breaks_the_fold_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_that_breaks_the_fold_does_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(before: Context, event: Event, offset: int, partition: int) -> tuple[()]:
         if event.item == "film-2":
             raise ZeroDivisionError("film-2")
@@ -164,7 +164,7 @@ def test_redelivery_changes_nothing_but_triggers_the_newest_list_again() -> None
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_redelivered_late_event_hides_no_trigger(late: int) -> None:
-    """A crash between the fold and the list must not take away the list that the one of now calls for."""
+    """A crash between the fold and the list must not lose the list that the current event calls for."""
     old = msgspec.structs.replace(like(9), ts=NOW - 3_600_000)
     records = [record(at, event) for at, event in enumerate([like(1), old] if late else [old, like(1)])]
     state = State()
@@ -215,7 +215,7 @@ def test_age_is_judged_once_by_the_clock_of_the_batch() -> None:
     assert folded.stale == 1
 
 
-def test_empty_batch_comes_to_nothing() -> None:
+def test_empty_batch_has_no_results() -> None:
     assert State().take() == Folded()
 
 
@@ -235,13 +235,13 @@ values = st.one_of(events.map(lambda e: (e.user.encode(), encode(e))), st.tuples
 
 @given(st.lists(values, max_size=40), st.lists(st.integers(0, 40), max_size=5))
 def test_batches_may_be_cut_anywhere(sent: list[tuple[bytes | None, bytes]], cuts: list[int]) -> None:
-    """Any cutting into batches, with any stretch delivered again, comes to a plain fold of the events one by one."""
+    """Any split into batches, with any part delivered again, equals a plain fold of the events one by one."""
     records = [Record(offset, key, value) for offset, (key, value) in enumerate(sent)]
     whole, pieces = State(), State()
     all_at_once = whole.take(*records)
     told, accepted, position = [], 0, 0
     for cut in [*cuts, len(records)]:
-        again = max(0, min(cut, position))  # a crash: back to what was committed, and on to a later end
+        again = max(0, min(cut, position))  # a crash: back to the committed offset, and on to a later end
         folded = pieces.take(*records[again : max(cut, position)])
         position = max(cut, position)
         told += [(each.item, update) for each in folded.covisits for update in each.updates]

@@ -1,4 +1,4 @@
-"""The fold of one person's events: bounded, idempotent, and able to forget."""
+"""The fold of one user's events: bounded, idempotent, and able to forget."""
 
 import msgspec
 from hypothesis import given, settings
@@ -94,7 +94,7 @@ def test_producers_repeat_moves_only_the_stamp() -> None:
     assert not ctx.is_repeat(first, event(2), 9)
 
 
-def test_last_word_on_an_item_counts() -> None:
+def test_last_opinion_on_an_item_counts() -> None:
     context = run([event(1), event(2, EventKind.DISLIKE), event(3, item="b")])
     scene = context.scenes["default"]
     assert [x.item for x in scene.likes] == ["b"]
@@ -109,7 +109,7 @@ def test_ratings_are_likes_dislikes_or_neither() -> None:
     assert [x.item for x in scene.dislikes] == ["1", "2"]
 
 
-def test_forgetting_an_event_removes_what_it_brought() -> None:
+def test_forgetting_an_event_removes_its_effects() -> None:
     kept = [event(1, item="a"), event(3, item="b")]
     with_it = run([kept[0], event(2, item="z"), kept[1]])
     after = fold(with_it, Event(id="f", user="u", kind=EventKind.FORGET, ts=9, target="e2"), 3)
@@ -118,7 +118,7 @@ def test_forgetting_an_event_removes_what_it_brought() -> None:
     assert after.scenes["default"].recent == run(kept).scenes["default"].recent
 
 
-def test_forgetting_keeps_an_item_seen_that_another_event_saw() -> None:
+def test_forgetting_keeps_the_marks_of_other_events() -> None:
     context = run([event(1, item="a"), event(2, EventKind.VIEW, item="a")])
     after = fold(context, Event(id="f", user="u", kind=EventKind.FORGET, ts=9, target="e1"), 2)
     assert (after.seen, after.seen_as) == (context.seen[8:], context.seen_as[3:])  # the view's mark

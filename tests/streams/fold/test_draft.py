@@ -1,4 +1,4 @@
-"""A draft comes to what the plain fold comes to, event by event, from any context, whenever it is finished."""
+"""A draft equals the plain fold, event by event, from any context, whenever it is finished."""
 
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +23,7 @@ TIGHT: dict[str, Any] = {
     "MAX_IDS": 3,
     "MAX_SCENES": 2,
 }
-"""Bounds so narrow that a short history meets them all."""
+"""Bounds so low that a short history reaches them all."""
 
 items = [f"film-{number}" for number in range(8)]
 
@@ -55,7 +55,7 @@ offsets = st.lists(st.integers(0, 3), min_size=60, max_size=60)
 
 
 def step(draft: Draft, event: Event, offset: int) -> None:
-    """What `streams.fold.batch` does with an event of somebody."""
+    """Fold an event as `streams.fold.batch` does."""
     mark = digest(event.id)
     if mark not in draft.ids and offset > draft.offset:
         draft.add(event, mark, offset)
@@ -83,7 +83,7 @@ def agree(
 
 
 @given(st.lists(events, max_size=60), offsets, st.integers(1, 7))
-def test_comes_to_the_plain_fold(history: list[Event], gaps: list[int], looks: int) -> None:
+def test_draft_equals_the_plain_fold(history: list[Event], gaps: list[int], looks: int) -> None:
     agree(history, gaps, looks)
 
 
@@ -94,7 +94,7 @@ def test_comes_to_the_plain_fold(history: list[Event], gaps: list[int], looks: i
     st.integers(0, 40),
     st.sampled_from([UNKEYED, Marking(b"secret"), Marking(b"secret", mixed=True)]),
 )
-def test_comes_to_the_plain_fold_at_every_bound(
+def test_draft_equals_the_plain_fold_at_every_bound(
     history: list[Event], gaps: list[int], looks: int, stored: int, marking: Marking
 ) -> None:
     """Also from a context that was folded before, stored and read again, be it with marks from before the secret."""
@@ -111,8 +111,8 @@ def test_comes_to_the_plain_fold_at_every_bound(
 
 
 @given(st.lists(events, max_size=60), offsets, st.integers(1, 7))
-def test_comes_to_the_plain_fold_where_all_prints_are_one(history: list[Event], gaps: list[int], looks: int) -> None:
-    """Then only the row of seen items tells them apart."""
+def test_draft_equals_the_plain_fold_if_all_prints_are_equal(history: list[Event], gaps: list[int], looks: int) -> None:
+    """Then only the row of seen items distinguishes them."""
     with patch.object(markings, "PRINT", 0):
         agree(history, gaps, looks, marking=Marking(b"secret"))
 
@@ -125,7 +125,7 @@ def test_comes_to_the_plain_fold_where_all_prints_are_one(history: list[Event], 
     ]
 )
 def test_finished_context_does_not_grow(history: list[Event]) -> None:
-    """What a reader was given stays as it was."""
+    """A finished context does not change afterwards."""
     draft = Draft(EMPTY)
     given_out = []
     for offset, each in enumerate(history):

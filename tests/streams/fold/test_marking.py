@@ -1,4 +1,4 @@
-"""Marks under a secret: no id can be made that hides another, and what was marked before is still recognized."""
+"""Marks with a secret: no forged id can hide another, and earlier marks are still recognized."""
 
 import gc
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ FORGED = (
     "ansemap04lwl6qyd9cxkotuwyf3o879mr1kl455yqt07q6mqwqeebtt3efawnsv2"
     "x1tzei6kna2bzh6qmlhcg5ycx098u9gou8q9mh3zcravlmxrlgdudj4ny43wquy8"
 )
-"""Made in seconds to have the XXH3 digest of the rival."""
+"""Forged in seconds to have the XXH3 digest of the rival."""
 
 ONE, OTHER = Marking(b"1" * SECRET_BYTES), Marking(b"2" * SECRET_BYTES)
 MIXED = Marking(b"1" * SECRET_BYTES, mixed=True)
@@ -66,7 +66,7 @@ def test_forged_id_does_not_hide_its_rival(order: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("order", [(RIVAL, FORGED), (FORGED, RIVAL)])
 def test_items_with_one_digest_are_all_seen(order: Sequence[str]) -> None:
-    """Without a secret: nobody is shown what they saw."""
+    """Without a secret: no user is shown an item that they saw."""
     catalogue = catalogue_of("other", *order)
     assert seen(catalogue, view(FORGED, UNKEYED), UNKEYED) == {*order}
 
@@ -91,7 +91,7 @@ def test_forgotten_item_is_not_seen_however_it_was_marked() -> None:
     assert seen(catalogue, context, MIXED) == set()
 
 
-def test_lists_go_by_the_secret() -> None:
+def test_lists_use_the_secret() -> None:
     world = World([item(name) for name in (RIVAL, FORGED, "other", "more")])
     context = view(FORGED, ONE)
     assert set(np.flatnonzero(world.catalogue.allowed(context, NOW, SeenRule(), ONE))) == {0, 2, 3}
@@ -102,7 +102,7 @@ def test_secret_is_not_printed() -> None:
     assert "111" not in repr(ONE) + repr(Markings(b"1" * SECRET_BYTES))
 
 
-def test_no_more_items_are_known_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_known_items_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.fold.marking.MOST_KNOWN", 3)
     marking = Marking(b"secret")
     for number in range(10):
@@ -205,7 +205,7 @@ async def test_partition_with_old_contexts_looks_up_their_marks(tmp_path: Path) 
             await state.seal()
 
 
-async def test_whoever_was_erased_is_marked_under_the_secret_again(tmp_path: Path) -> None:
+async def test_erased_user_is_marked_under_the_secret_again(tmp_path: Path) -> None:
     from schemas.codec import encode
     from streams.fold.batch import fold_batch
     from tests.streams.fold.test_batch import Record

@@ -1,4 +1,4 @@
-"""What is seen stays seen: no item that a user has met is on their lists, however much they have met."""
+"""Seen items stay seen: no item that a user has met is on their lists, however many they have met."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.seen import DAY_MS, KINDS, SeenRule, day_of
-from streams.agents.dropped_marks import Dropped
+from streams.agents.dropped_marks import DroppedMarks
 from streams.fold import draft as drafts
 from streams.fold.batch import fold_batch
 from streams.fold.context import EMPTY, MAX_CONTEXT_BYTES, MAX_SEEN, Context, digest, fold
@@ -86,7 +86,7 @@ def test_met_items_are_off_the_list_up_to_the_bound():
     assert draft.dropped == 0
 
 
-def test_beyond_the_bound_the_longest_ago_goes_and_is_counted():
+def test_oldest_mark_beyond_the_bound_is_dropped_and_counted():
     draft = Draft(EMPTY)
     for number in range(MAX_SEEN + 3):
         draft.add(done("heavy", f"i{number}", EventKind.VIEW), number, number)
@@ -107,7 +107,7 @@ def test_mark_of_a_later_day_is_dropped_last():
 
 
 def test_context_written_before_kinds_is_read():
-    """Its marks count as of any kind, on the last day that it has heard of."""
+    """Its marks count as of any kind, on the day of its last event."""
 
     class Old(msgspec.Struct, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
         offset: int
@@ -142,7 +142,7 @@ def test_worker_from_before_kinds_reads_new_contexts():
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(context), type=Old).seen == context.seen
 
 
-def test_marks_stand_on_disk_so_their_codes_stay():
+def test_codes_of_stored_marks_never_change():
     assert {kind.value: code for kind, code in CODES.items()} == {
         "view": 1,
         "click": 2,
@@ -175,16 +175,16 @@ def test_dropped_marks_of_a_batch_are_reported_once(monkeypatch):
     assert fold_batch(records[:2], State(), partition=3, now_ms=NOW, window_ms=1).unseen == 0
 
 
-def test_marks_that_are_dropped_are_counted_and_logged_now_and_then_without_names(caplog):
+def test_dropped_marks_are_counted_and_logged_at_intervals_without_ids(caplog):
     metrics, now = Metrics(), 100.0
-    dropped = Dropped(metrics.unseen, lambda: now)
+    dropped = DroppedMarks(metrics.unseen, lambda: now)
     with caplog.at_level("WARNING"):
-        dropped.tell(3, 0)
+        dropped.report(3, 0)
         assert not caplog.records
         for _ in range(4):
-            dropped.tell(3, 2)
+            dropped.report(3, 2)
         now += 60.0
-        dropped.tell(3, 1)
+        dropped.report(3, 1)
     assert metrics.registry.get_sample_value("ouzel_dropped_seen_marks_total") == 9
     assert [record.getMessage().startswith("Partition 3: a user has more than 16384") for record in caplog.records] == [
         True,

@@ -1,4 +1,4 @@
-"""Conditions are told when they begin, now and then while they last, and when they are over."""
+"""Conditions are logged when they begin, at intervals while they last, and when they are resolved."""
 
 import logging
 
@@ -26,7 +26,7 @@ def hand() -> Hand:
     return Hand()
 
 
-def test_a_condition_is_told_once_and_again_after_a_while(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
+def test_condition_is_logged_once_and_again_at_intervals(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
     board = Board(hand)
     for hand.now in (0.0, 3.0, AGAIN_SECONDS - 1):
         board.found("x", [DENIED])
@@ -36,7 +36,7 @@ def test_a_condition_is_told_once_and_again_after_a_while(hand: Hand, caplog: py
     assert caplog.messages == ["not allowed", f"Since {AGAIN_SECONDS:.0f} s: not allowed"]
 
 
-def test_what_is_over_is_no_longer_shown_and_told_once_it_stays_so(
+def test_resolved_condition_is_hidden_at_once_and_logged_once_it_stays_resolved(
     hand: Hand, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -64,14 +64,14 @@ def test_partitions_share_a_line_about_their_topic_but_not_about_their_disk(
     assert board.counts() == {("ouzel.items", "permission"): 3, ("ouzel.events", "disk"): 3}
 
 
-def test_the_survey_s_words_come_first(hand: Hand) -> None:
+def test_survey_text_comes_first(hand: Hand) -> None:
     board = Board(hand)
     board.found("lane 1", [DENIED])
     board.found(SURVEY, [DENIED._replace(text="User ann is not allowed to read ouzel.items")])
     assert [each.text for each in board.current()] == ["User ann is not allowed to read ouzel.items"]
 
 
-def test_what_is_not_ours_any_more_is_forgotten_without_a_word(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
+def test_forgotten_condition_is_not_logged(hand: Hand, caplog: pytest.LogCaptureFixture) -> None:
     board = Board(hand)
     board.found("lane 1", [FULL])
     board.forget("lane 1")

@@ -1,4 +1,4 @@
-"""What the brokers' answers come to: what is missing, of which topic, and the next step."""
+"""Conditions found in the brokers' answers: cause, topic and next step."""
 
 import pytest
 
@@ -9,7 +9,7 @@ READ, WRITE = 1 << 3, 1 << 4
 
 
 def survey(**changed: TopicFacts) -> Survey:
-    """All topics as they should be, but those that are named (`events` for ouzel.events)."""
+    """All topics in order, except the named ones (`events` for ouzel.events)."""
     whole = TopicFacts(id=b"1" * 16, partitions=4, operations=READ | WRITE)
     return Survey({**dict.fromkeys(EVERYTHING, whole), **{f"ouzel.{name}": facts for name, facts in changed.items()}})
 
@@ -18,7 +18,7 @@ def found(of: Survey) -> list[tuple[str, str]]:
     return [(each.cause, each.topic) for each in assess(of, EVERYTHING, "ouzel", "User ann")]
 
 
-def test_nothing_is_said_where_all_is_well_or_nothing_is_known() -> None:
+def test_healthy_or_unknown_survey_has_no_conditions() -> None:
     assert found(survey()) == found(NOT_ASKED) == []
 
 
@@ -37,19 +37,19 @@ def test_nothing_is_said_where_all_is_well_or_nothing_is_known() -> None:
         (Survey(group_operations=WRITE), "permission", ""),
     ],
 )
-def test_each_condition_is_found_alone(of: Survey, cause: str, topic: str) -> None:
+def test_condition_is_found_alone(of: Survey, cause: str, topic: str) -> None:
     assert found(of) == [(cause, topic)]
 
 
-def test_what_is_denied_names_user_right_and_command() -> None:
+def test_denied_right_names_user_right_and_command() -> None:
     (denied,) = assess(survey(contexts=TopicFacts(partitions=4, operations=0)), EVERYTHING, "ouzel", "User ann")
     assert denied.text.startswith("User ann is not allowed to read or write ouzel.contexts: ")
     assert "--allow-principal User:ann --operation Read --operation Write --topic ouzel.contexts`" in denied.text
 
 
-def test_more_contexts_than_events_do_no_harm() -> None:
+def test_more_contexts_than_events_are_no_condition() -> None:
     assert found(survey(contexts=TopicFacts(partitions=9))) == []
 
 
-def test_a_worker_that_only_folds_needs_no_items() -> None:
+def test_folding_worker_needs_no_items() -> None:
     assert assess(survey(items=TopicFacts(error=3)), FOLDING, "ouzel", "User ann") == []

@@ -1,4 +1,4 @@
-"""What is said of the errors that make a partition start over."""
+"""Descriptions of the errors that make a partition start over."""
 
 import pytest
 from aiokafka.errors import NotLeaderForPartitionError
@@ -20,10 +20,10 @@ BROKER = NotLeaderForPartitionError("of ann")
         (ExceptionGroup("", [ValueError(), BROKER]), "brokers"),
     ],
 )
-def test_the_cause_is_the_worst_of_those_that_came_together(error: Exception, cause: str) -> None:
+def test_cause_of_a_group_is_its_worst_error(error: Exception, cause: str) -> None:
     assert cause_of(error) == cause
 
 
-def test_errors_of_our_own_are_told_in_full_and_others_by_their_kind_alone() -> None:
+def test_own_errors_are_described_in_full_and_others_by_type_only() -> None:
     told = describe(ExceptionGroup("", [BROKER, DISK]))
     assert told == ["NotLeaderForPartitionError", f"StoreFailed: {DISK}"]

@@ -1,4 +1,4 @@
-"""What the brokers answer about topics and rights, on both kinds of broker; and what is said where none answers."""
+"""The brokers' answers about topics and rights, on both kinds of broker, and the condition if none answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,14 +26,14 @@ def surveyor(
     return Surveyor(
         lambda: {"bootstrap_servers": [address]},
         [EVENTS.name, ITEMS.name],
-        "somebody",
+        "a user",
         clock=Clock(SYSTEM.now_ms, monotonic),
         tell=told.append,
         unreached=unreached.append,
     )
 
 
-async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker: Broker) -> None:
+async def test_survey_counts_partitions_and_detects_a_recreated_topic(own_broker: Broker) -> None:
     told: list[Survey] = []
     look = surveyor(own_broker.bootstrap, told, [])
     missing = await look.fresh()
@@ -46,7 +46,7 @@ async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker:
     async with admin(own_broker.bootstrap) as client:
         await client.delete_topics([EVENTS.name])
     async with asyncio.timeout(PATIENCE):
-        while EVENTS.name not in await made(own_broker.bootstrap):  # noqa: ASYNC110 - nobody tells
+        while EVENTS.name not in await made(own_broker.bootstrap):  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.2)
     after = await seen(look, before.id_of(EVENTS.name))
     assert after.id_of(ITEMS.name) == before.id_of(ITEMS.name)
@@ -55,7 +55,7 @@ async def test_topics_are_counted_and_a_recreated_one_has_another_id(own_broker:
 
 
 async def seen(look: Surveyor, other: bytes) -> Survey:
-    """What the brokers say once they all know of the events' topic, under another id than this."""
+    """The survey once all brokers know the events' topic, with an id other than this."""
     async with asyncio.timeout(PATIENCE):
         survey = await look.fresh()
         while survey.id_of(EVENTS.name) in (b"", other) or not survey.partitions(ITEMS.name):
@@ -67,11 +67,11 @@ async def seen(look: Surveyor, other: bytes) -> Survey:
 async def made(bootstrap: str) -> list[str]:
     try:
         return await create(bootstrap, events_partitions=3)
-    except Exception:  # the broker takes a moment to let go of a name
+    except Exception:  # the broker takes a moment to release a name
         return []
 
 
-async def test_brokers_that_stay_away_are_a_condition_after_a_while() -> None:
+async def test_unreachable_brokers_become_a_condition_after_a_while() -> None:
     times = iter((0.0, 0.0, 0.0, AWAY_SECONDS - 0.1, AWAY_SECONDS - 0.1, AWAY_SECONDS - 0.1, *[AWAY_SECONDS] * 3))
     unreached: list[list[Condition]] = []
     look = surveyor(f"127.0.0.1:{free_ports(1)[0]}", [], unreached, lambda: next(times))
@@ -89,7 +89,7 @@ class Reply:
         self.topics = topics
 
 
-def test_an_older_broker_s_answer_has_neither_ids_nor_rights() -> None:
+def test_older_broker_answers_without_ids_and_rights() -> None:
     partitions: list[tuple[Any, ...]] = [(0, 0, 1, [1], [1], []), (0, 1, -1, [2], [], [])]
     assert facts_of(Reply((0, "ouzel.events", False, partitions))) == {
         "ouzel.events": TopicFacts(partitions=2, leaderless=(1,))

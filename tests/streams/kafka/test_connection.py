@@ -1,4 +1,4 @@
-"""Clients that do not spin while no broker answers, and a log that does not say so a thousand times."""
+"""Clients that do not spin while no broker answers, and a log that does not repeat it a thousand times."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ import pytest
 
 from streams.kafka import connection
 from streams.kafka.connection import Search, paced
-from streams.log import Repeats
+from streams.log import RepeatFilter
 from streams.worker import LOGGING
 
 
@@ -29,13 +29,13 @@ class Client:
 
 
 async def ask(client: Client, times: int) -> bool:
-    """Ask so often; whether that was done before anything but this could run for a moment."""
+    """Ask this many times; whether that finished before any other task could run."""
     for _ in range(times):
         await client._client._metadata_update(None, None)
     return True
 
 
-async def test_asking_in_vain_takes_its_time() -> None:
+async def test_failed_metadata_updates_pause() -> None:
     away, there = paced(Client(answers=False)), paced(Client(answers=True))
     done, waiting = await asyncio.wait([asyncio.create_task(ask(each, 1_000)) for each in (away, there)], timeout=0.5)
     assert (len(done), len(waiting)) == (1, 1)
@@ -58,7 +58,7 @@ class Cluster:
         self.heard.append(metadata)
 
 
-async def test_brokers_are_looked_for_at_every_address_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_brokers_are_searched_at_every_address_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     class Searching(Search):
@@ -82,9 +82,9 @@ def line(name: str, number: int, text: str = "no %s", *args: object) -> logging.
     return logging.LogRecord(name, logging.ERROR, "x.py", number, text, args or ("broker",), None)
 
 
-def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
+def test_repeated_line_is_shown_at_intervals_and_counted() -> None:
     now = 0.0
-    repeats = Repeats(every=5.0, clock=lambda: now)
+    repeats = RepeatFilter(every=5.0, clock=lambda: now)
     assert [repeats.filter(line("aiokafka.client", 7)) for _ in range(4)] == [True, False, False, False]
     assert repeats.filter(line("aiokafka.client", 8))
     assert all(repeats.filter(line("streams.agents.events", 7)) for _ in range(4))
@@ -94,6 +94,6 @@ def test_the_same_line_is_shown_once_in_a_while_and_counted() -> None:
     assert again.getMessage() == "no broker (and 3 times before)"
 
 
-def test_a_worker_logs_so() -> None:
+def test_worker_logging_filters_repeats() -> None:
     assert LOGGING["handlers"]["stderr"]["filters"][0] == "repeats"
-    assert LOGGING["filters"]["repeats"]["()"] == "streams.log.Repeats"
+    assert LOGGING["filters"]["repeats"]["()"] == "streams.log.RepeatFilter"

@@ -1,4 +1,4 @@
-"""What a rebalance does to positions on the standard path; the crash tests try the whole of it on brokers."""
+"""Positions on the standard path in a rebalance; the crash tests cover all of it on brokers."""
 
 import asyncio
 from collections import defaultdict
@@ -18,7 +18,7 @@ from tests.support.patience import PATIENCE
 
 
 class Thread:
-    """Of the consumer's thread, what is asked for positions."""
+    """The part of the consumer's thread that knows positions."""
 
     def __init__(self, committed: dict[TopicPartition, int | None]) -> None:
         self.committed = committed
@@ -37,8 +37,8 @@ class Thread:
         return work
 
 
-async def test_partitions_never_committed_begin_anew() -> None:
-    """A partition of which nothing was committed is read from its beginning again; the lanes' own are left to them."""
+async def test_partitions_without_a_commit_are_read_from_the_beginning() -> None:
+    """A partition without a commit is read from its beginning again; those of lanes are left to the lanes."""
     fresh, known, lane = TopicPartition("counts", 0), TopicPartition("counts", 1), TopicPartition("events", 0)
     thread = Thread({fresh: None, known: 7, lane: None})
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
@@ -50,11 +50,11 @@ async def test_partitions_never_committed_begin_anew() -> None:
     assert thread.begun == [fresh]
     assert lost == [("counts", 1, 7, 2)]
     await consumer.seek_to_committed()
-    assert len(lost) == 1, "what is lost is counted once"
+    assert len(lost) == 1, "losses are counted once"
 
 
-def test_a_partition_without_a_position_yet_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Faust looks at now and then, on its own path; its check asserts that there is a position."""
+def test_partition_without_a_position_is_not_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust verifies its own partitions at intervals; its check asserts that there is a position."""
     looked: list[TP] = []
 
     def verify(consumer: Any, now: float, tp: TP) -> None:
@@ -69,7 +69,7 @@ def test_a_partition_without_a_position_yet_is_not_looked_at(monkeypatch: pytest
     assert looked == [TP("items", 0)]
 
 
-async def test_nothing_is_committed_through_a_thread_that_is_gone() -> None:
+async def test_commit_through_an_ended_thread_does_nothing() -> None:
     lanes = SimpleNamespace(topic="events")
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
     consumer.transport = SimpleNamespace(lanes=[lanes])
@@ -80,7 +80,9 @@ async def test_nothing_is_committed_through_a_thread_that_is_gone() -> None:
 
 
 @pytest.mark.parametrize(("between", "stopping", "generation"), [(True, False, 3), (False, True, 3), (False, False, 2)])
-def test_what_may_not_be_done_is_not_acknowledged(between: bool, stopping: bool, generation: int) -> None:
+def test_records_outside_the_current_assignment_are_not_acknowledged(
+    between: bool, stopping: bool, generation: int
+) -> None:
     """Between two assignments, at the worker's end, and of an assignment before this one."""
     consumer: Any = BatchConsumer.__new__(BatchConsumer)
     consumer._between = between
@@ -88,8 +90,8 @@ def test_what_may_not_be_done_is_not_acknowledged(between: bool, stopping: bool,
     assert consumer.ack(SimpleNamespace(generation_id=generation)) is False
 
 
-async def test_a_thread_that_is_told_to_end_waits_for_no_rebalance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is told to stop while the group is formed anew: the main thread's part may never come to an end."""
+async def test_ending_thread_does_not_wait_for_a_rebalance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that must stop during a rebalance: the main thread's part may never end."""
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def main_threads_part(thread: Any, *_: object) -> None:
@@ -109,7 +111,7 @@ async def test_a_thread_that_is_told_to_end_waits_for_no_rebalance(monkeypatch: 
     await asyncio.wait_for(both, PATIENCE)
 
 
-async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_errors_of_the_main_thread_in_a_rebalance_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main_threads_part(thread: Any, revoked: set[TP]) -> None:
         raise ValueError(revoked)
 
@@ -121,7 +123,7 @@ async def test_what_the_main_thread_raises_in_a_rebalance_is_raised(monkeypatch:
         await thread.on_partitions_revoked({TP("events", 0)})
 
 
-async def test_a_fetcher_that_swallows_being_cancelled_is_cancelled_again() -> None:
+async def test_fetcher_that_swallows_a_cancellation_is_cancelled_again() -> None:
     swallowed = 0
 
     async def fetch() -> None:
@@ -142,7 +144,7 @@ async def test_a_fetcher_that_swallows_being_cancelled_is_cancelled_again() -> N
 
 
 class Leaving:
-    """A lane that is on its way out until it may go."""
+    """A lane that is stopping until it is allowed to end."""
 
     def __init__(self) -> None:
         self.partition, self.committable, self.ready = 0, 5, True
@@ -152,8 +154,8 @@ class Leaving:
         await self.may_go.wait()
 
 
-async def test_a_lane_is_revoked_twice_at_once() -> None:
-    """A worker that ends in the middle of a rebalance: both hand the lane over."""
+async def test_lane_can_be_revoked_twice_at_once() -> None:
+    """A worker that ends during a rebalance: both hand the lane over."""
     lane = Leaving()
     lanes = BatchLanes("events", lambda partition, source: lane, drain_s=1.0)
     lanes.assign([0], cast(Source, None))

@@ -1,6 +1,6 @@
-"""Records by record batch: what aiokafka's own unpacking gives, whatever the batches and wherever a fetch begins.
+"""Records by record batch: the same as aiokafka's unpacking, whatever the batches and wherever a fetch begins.
 
-What it cannot read is read record by record, with an `Unreadable` in place of what is damaged.
+Batches that it cannot read are read record by record, with an `Unreadable` in place of damaged records.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def records_of(
 
 
 def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None = None, end: int = 1_000) -> list[Any]:
-    """What a reader gets that fetches again, as long as it gets on: the records, one by one and by the batch alike."""
+    """The records that a reader gets by fetching repeatedly: the same one by one and by batch."""
     plain: list[Any] = []
     by_batch: list[Any] = []
     for found, one_by_one in ((plain, True), (by_batch, False)):
@@ -90,7 +90,7 @@ def unpack(raw: bytes, begin: int = 0, *, aborted: list[tuple[int, int]] | None 
 
 
 def _from(raw: bytes, offset: int) -> bytes:
-    """What the broker sends from `offset` on: whole batches."""
+    """The bytes that the broker sends from `offset` on: whole batches."""
     at = 0
     while at < len(raw):
         length = int.from_bytes(raw[at + 8 : at + 12], "big", signed=True)
@@ -114,7 +114,7 @@ def good(first: int, last: int) -> list[Any]:
 
 
 def fetch(sizes: list[int], begin: int) -> tuple[PartitionRecords, bytes]:
-    """What a broker sends: record batches of these sizes, of which the reader wants those from offset `begin`."""
+    """The broker's answer: record batches of these sizes, of which the reader wants offsets from `begin`."""
     raw, offset = b"", 0
     for size in sizes:
         raw += batch(offset, size)
@@ -126,8 +126,8 @@ sizes = st.lists(st.integers(1, 5), min_size=1, max_size=6)
 
 
 @given(sizes, st.integers(0, 12), st.integers(1, 7))
-def test_gives_what_one_by_one_gives(sizes: list[int], begin: int, limit: int) -> None:
-    begin = min(begin, sizes[0] - 1)  # a fetch begins with the batch that the wanted offset stands in
+def test_batches_hold_the_same_records_as_one_by_one(sizes: list[int], begin: int, limit: int) -> None:
+    begin = min(begin, sizes[0] - 1)  # a fetch begins with the batch that contains the wanted offset
     expected, _ = fetch(sizes, begin)
     found, raw = fetch(sizes, begin)
     lists = list(ByBatch(Batches(found, raw, 100), limit))
@@ -139,7 +139,7 @@ def test_gives_what_one_by_one_gives(sizes: list[int], begin: int, limit: int) -
 
 
 @given(sizes, st.integers(0, 12))
-def test_gives_aiokafkas_records_one_by_one(sizes: list[int], begin: int) -> None:
+def test_one_by_one_gives_aiokafka_records(sizes: list[int], begin: int) -> None:
     begin = min(begin, sizes[0] - 1)
     expected, _ = fetch(sizes, begin)
     found, raw = fetch(sizes, begin)
@@ -147,19 +147,19 @@ def test_gives_aiokafkas_records_one_by_one(sizes: list[int], begin: int) -> Non
     assert found.next_fetch_offset == expected.next_fetch_offset
 
 
-def test_a_batch_of_thousands() -> None:
+def test_batch_of_thousands_is_read() -> None:
     records, raw = fetch([5_000], 10)
     (found,) = ByBatch(Batches(records, raw, 5_000), 100)
     assert [record.offset for record in found] == list(range(10, 5_000))
 
 
 @pytest.mark.parametrize("compression", range(5))
-def test_every_codec(compression: int) -> None:
+def test_every_codec_is_read(compression: int) -> None:
     raw = batch(0, 3, compression=compression)
     assert list(map(seen, unpack(raw))) == good(0, 2)
 
 
-def test_what_a_transaction_aborted_is_passed_over() -> None:
+def test_aborted_transactions_are_skipped() -> None:
     raw = (
         batch(0, 2)
         + batch(2, 2, producer=PRODUCER)  # aborted
@@ -172,14 +172,14 @@ def test_what_a_transaction_aborted_is_passed_over() -> None:
     assert list(map(seen, unpack(raw, aborted=aborted))) == [*good(0, 1), *good(4, 4), *good(6, 7)]
     records = records_of(raw, 0, aborted)
     list(ByBatch(Batches(records, raw, 9), 100))
-    assert records.next_fetch_offset == 9, "the lag is 0 behind a marker"
+    assert records.next_fetch_offset == 9, "the lag is 0 after a marker"
 
 
 def flip_last(raw: bytearray) -> None:
     raw[-1] ^= 1
 
 
-def test_a_wrong_checksum_costs_its_batch_only() -> None:
+def test_wrong_checksum_loses_only_its_batch() -> None:
     raw = batch(0, 2) + batch(2, 2, damage=flip_last, checked=False) + batch(4, 2)
     found = unpack(raw)
     assert list(map(seen, found)) == [*good(0, 1), (2, 3), *good(4, 5)]
@@ -187,12 +187,12 @@ def test_a_wrong_checksum_costs_its_batch_only() -> None:
     assert (found[2].code, found[2].topic, found[2].partition) == (Refusal.UNREADABLE, "events", 0)
 
 
-def test_the_rest_of_a_batch_that_is_damaged_is_what_is_lost() -> None:
-    """A reader that stood in the middle of it is told of the rest."""
+def test_reader_within_a_damaged_batch_loses_only_its_rest() -> None:
+    """A reader whose position was within the batch gets an `Unreadable` for the rest."""
     assert list(map(seen, unpack(batch(0, 4, damage=flip_last, checked=False), 2))) == [(2, 3)]
 
 
-def test_a_header_whose_name_is_not_utf_8_costs_nothing() -> None:
+def test_header_name_that_is_not_utf_8_loses_nothing() -> None:
     def latin(raw: bytearray) -> None:
         at = raw.find("éé".encode())
         raw[at : at + 4] = b"\xe9" * 4
@@ -201,7 +201,7 @@ def test_a_header_whose_name_is_not_utf_8_costs_nothing() -> None:
     assert list(map(seen, unpack(raw))) == good(0, 3)
 
 
-def test_a_damaged_record_costs_itself_only() -> None:
+def test_damaged_record_loses_only_itself() -> None:
     def longer_key(raw: bytearray) -> None:
         at = raw.find(b"k1")
         raw[at - 1] = 0x7E  # its key would be 63 bytes long, which is more than the record has
@@ -209,7 +209,7 @@ def test_a_damaged_record_costs_itself_only() -> None:
     assert list(map(seen, unpack(batch(0, 3, damage=longer_key) + batch(3, 1)))) == [(0, b"v0"), (1, 1), *good(2, 3)]
 
 
-def test_a_damaged_length_costs_the_rest_of_the_batch() -> None:
+def test_damaged_length_loses_the_rest_of_the_batch() -> None:
     def longer(raw: bytearray) -> None:
         at = raw.find(b"k1")
         raw[at - 6 : at - 4] = b"\xfe\x7f"
@@ -231,22 +231,22 @@ def test_a_damaged_length_costs_the_rest_of_the_batch() -> None:
         pytest.param(lambda raw: raw.__setitem__(16, 1), "format (1)", id="older format"),
     ],
 )
-def test_what_cannot_be_read_says_why(damage: Callable[[bytearray], None], says: str) -> None:
+def test_unreadable_batch_states_the_reason(damage: Callable[[bytearray], None], says: str) -> None:
     found = unpack(batch(0, 1) + batch(1, 3, damage=damage) + batch(4, 1))
     assert list(map(seen, found)) == [*good(0, 0), (1, 3), *good(4, 4)]
     assert says in found[1].detail
     assert "offsets 1 to 3" in found[1].detail
 
 
-def test_a_count_that_does_not_fit() -> None:
+def test_wrong_count_does_not_lose_the_next_batch() -> None:
     def count(raw: bytearray) -> None:
         raw[57:61] = (9).to_bytes(4, "big")
 
     assert list(map(seen, unpack(batch(0, 2, damage=count) + batch(2, 1))))[-1:] == good(2, 2)
 
 
-def test_no_further_than_the_partition_goes() -> None:
-    """A header that was damaged with the rest may name an offset far behind the end, from where nothing would come."""
+def test_damaged_header_does_not_skip_beyond_the_end() -> None:
+    """A damaged header may name an offset far beyond the end, where a reader would wait for ever."""
 
     def far(raw: bytearray) -> None:
         raw[23:27] = (1 << 30).to_bytes(4, "big")
@@ -259,7 +259,7 @@ def test_no_further_than_the_partition_goes() -> None:
 
 
 @given(st.data())
-def test_whatever_is_damaged_the_reader_gets_on(data: st.DataObject) -> None:
+def test_reader_advances_whatever_is_damaged(data: st.DataObject) -> None:
     raw = bytearray(batch(0, 2) + batch(2, 3, compression=data.draw(st.sampled_from([0, 1, 3]))) + batch(5, 1))
     for _ in range(data.draw(st.integers(1, 4))):
         raw[data.draw(st.integers(8, len(raw) - 1))] = data.draw(st.integers(0, 255))
@@ -271,7 +271,7 @@ def test_whatever_is_damaged_the_reader_gets_on(data: st.DataObject) -> None:
 
 
 class Fetcher(SimpleNamespace):
-    """What the results of a fetcher need of it."""
+    """The parts of a fetcher that its results need."""
 
     def __init__(self, position: int) -> None:
         state = SimpleNamespace(position=position, paused=False)
@@ -291,14 +291,12 @@ def put(held: _Held, fetcher: Fetcher, raw: bytes, begin: int) -> Any:
 
 
 @pytest.mark.parametrize(("name", "compression"), [("snappy", 2), ("lz4", 3), ("zstd", 4)])
-def test_a_codec_that_is_not_installed_is_an_error_that_names_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, compression: int
-) -> None:
+def test_missing_codec_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch, name: str, compression: int) -> None:
     fetcher = Fetcher(5)
     held = _Held(fetcher)
     raw = batch(5, 2) + batch(7, 2, compression=compression)
     monkeypatch.setattr(codec, "cramjam", None)
-    assert list(map(seen, put(held, fetcher, raw, 5)._partition_records)) == good(5, 6), "what is before it comes first"
+    assert list(map(seen, put(held, fetcher, raw, 5)._partition_records)) == good(5, 6), "earlier records come first"
     result = put(held, fetcher, raw[len(batch(5, 2)) :], 7)
     assert isinstance(result, FetchError)
     with pytest.raises(CodecMissing, match=f"events partition 0 offset 7: .* {name}.*pip install cramjam"):
@@ -307,7 +305,7 @@ def test_a_codec_that_is_not_installed_is_an_error_that_names_it(
     assert list(map(seen, put(held, fetcher, raw, 7)._partition_records)) == good(7, 8), "nothing was skipped"
 
 
-def test_a_log_that_the_broker_cannot_read_is_an_error_that_says_where() -> None:
+def test_damaged_log_is_an_error_with_its_offset() -> None:
     fetcher = Fetcher(5)
     held = _Held(fetcher)
     held.arrived(SimpleNamespace(topics=[(TP.topic, [(TP.partition, CorruptRecordException.errno, -1, -1, [], b"")])]))
@@ -315,8 +313,8 @@ def test_a_log_that_the_broker_cannot_read_is_an_error_that_says_where() -> None
         held[TP].check_raise()
 
 
-def test_a_record_that_no_fetch_holds_is_stepped_over() -> None:
-    """Brokers since 0.10.1 send it all the same."""
+def test_record_larger_than_a_fetch_is_skipped() -> None:
+    """Brokers since 0.10.1 send such a record anyway."""
     fetcher = Fetcher(5)
     held = _Held(fetcher)
     held[TP] = FetchError(error=RecordTooLargeError(), backoff=0.1)

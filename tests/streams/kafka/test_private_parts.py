@@ -96,7 +96,7 @@ def test_list_of_overridden_methods_is_complete() -> None:
 
 
 def test_list_of_private_attributes_is_complete() -> None:
-    """Of whatever is not `self`: their private names are listed, or they are our own."""
+    """Private names of objects other than `self` are listed, or are our own."""
     listed = {name for of in (*METHODS.values(), *ATTRIBUTES.values()) for name in of}
     used: dict[str, str] = {}
     ours: set[str] = set()

@@ -14,7 +14,7 @@ from streams.kafka.publisher import Output, Publisher
 
 
 class Producer:
-    """A producer whose broker takes values of at most `most` bytes, and says so at once or in its answer."""
+    """A producer whose broker accepts values of at most `most` bytes; it refuses others at once or in its answer."""
 
     def __init__(self, most: int, *, at_once: bool = True) -> None:
         self.most, self.at_once = most, at_once
@@ -36,7 +36,7 @@ class Producer:
 
 
 class Batching:
-    """A producer that sends what comes before its answers are awaited as one batch, of at most `most` bytes."""
+    """A producer that batches records until its answers are awaited; a batch has at most `most` bytes."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -76,7 +76,7 @@ def letter(size: int) -> Output:
     return Output(DEAD_LETTERS.name, b"ann", encode(dead))
 
 
-async def test_in_order_and_all() -> None:
+async def test_records_are_all_sent_in_order() -> None:
     producer = Producer(1_000)
     outputs = [Output(FEEDBACK.name, b"ann", b"%d" % number) for number in range(5)]
     await Publisher(lambda: producer)(outputs)
@@ -84,7 +84,7 @@ async def test_in_order_and_all() -> None:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_a_dead_letter_that_is_too_large_goes_without_the_bytes(at_once: bool) -> None:
+async def test_oversized_dead_letter_is_sent_without_the_original_bytes(at_once: bool) -> None:
     producer: Any = Producer(500, at_once=at_once)
     await Publisher(lambda: producer)([letter(600), letter(10)])
     slim, whole = sorted((decode(DeadLetter, each.value) for each in producer.taken), key=lambda each: bool(each.value))
@@ -94,7 +94,9 @@ async def test_a_dead_letter_that_is_too_large_goes_without_the_bytes(at_once: b
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_what_its_topic_never_takes_is_given_up_and_said(at_once: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_record_too_large_for_its_topic_is_dropped_and_logged(
+    at_once: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     producer, given_up = Producer(10, at_once=at_once), list[str]()
     outputs = [Output(FEEDBACK.name, b"ann", b"x" * 11), Output(FEEDBACK.name, b"ann", b"x" * 9)]
     await Publisher(lambda: producer, given_up.append)(outputs)
@@ -104,13 +106,13 @@ async def test_what_its_topic_never_takes_is_given_up_and_said(at_once: bool, ca
     assert "max.message.bytes" in caplog.text
 
 
-async def test_a_dead_letter_that_its_topic_does_not_even_take_without_the_bytes_is_given_up() -> None:
+async def test_dead_letter_too_large_without_the_original_bytes_is_dropped() -> None:
     producer, given_up = Producer(10), list[str]()
     await Publisher(lambda: producer, given_up.append)([letter(600)])
     assert (producer.taken, given_up) == ([], [DEAD_LETTERS.name])
 
 
-async def test_a_batch_that_is_too_large_is_sent_record_by_record() -> None:
+async def test_oversized_batch_is_sent_record_by_record() -> None:
     """A broker refuses whole batches: three records that each fit may not fit together."""
     producer = Batching(25)
     outputs = [Output(FEEDBACK.name, b"ann", b"%d" % number * 10) for number in range(3)]
@@ -119,7 +121,7 @@ async def test_a_batch_that_is_too_large_is_sent_record_by_record() -> None:
     assert (producer.taken, given_up) == (outputs, [])
 
 
-async def test_a_send_that_fails_is_raised() -> None:
+async def test_failed_send_is_raised() -> None:
     producer = Producer(10)
     producer.fails = True
     with pytest.raises(KafkaTimeoutError):

@@ -1,4 +1,4 @@
-"""A recreated topic is told from the one that a state is of, and where reading goes on."""
+"""A recreated topic is distinguished from the one that a state follows, and reading continues at the right offset."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ def follow(
         (EventsTopic(b""), b"", 8, 9),  # a broker without ids
     ],
 )
-def test_the_same_topic_is_followed(held: EventsTopic | None, now: bytes, high: int, end: int) -> None:
+def test_unchanged_topic_is_followed(held: EventsTopic | None, now: bytes, high: int, end: int) -> None:
     assert follow(held, now, high=high, end=end) == EventsTopic(now)
 
 
@@ -37,10 +37,10 @@ def test_the_same_topic_is_followed(held: EventsTopic | None, now: bytes, high: 
         (EventsTopic(OLD), NEW, 5_000, False),  # already longer than the old one was
         (None, NEW, 8, False),
         (EventsTopic(b""), b"", 8, False),
-        (EventsTopic(OLD), OLD, 9, True),  # records are gone from its end
+        (EventsTopic(OLD), OLD, 9, True),  # records are missing at its end
     ],
 )
-def test_another_topic_is_not_taken_unless_it_is_to_be(
+def test_recreated_topic_is_refused_unless_allowed(
     held: EventsTopic | None, now: bytes, end: int, rewound: bool
 ) -> None:
     with pytest.raises(TopicRecreated, match=r"Partition 3 of ouzel\.events .* OUZEL_RECREATED_EVENTS=continue"):
@@ -48,7 +48,7 @@ def test_another_topic_is_not_taken_unless_it_is_to_be(
     assert follow(held, now, high=8, end=end, rewound=rewound, take=True) == EventsTopic(now, 9)
 
 
-def test_a_topic_that_is_recreated_again_goes_on_behind_the_first() -> None:
+def test_topic_recreated_again_continues_after_the_first() -> None:
     held = EventsTopic(OLD, 9)
     assert follow(held, OLD, high=20, end=12) == held
     assert follow(held, NEW, high=20, end=1, take=True) == EventsTopic(NEW, 21)
@@ -58,15 +58,15 @@ def test_a_topic_that_is_recreated_again_goes_on_behind_the_first() -> None:
     ("committed", "at_least", "high", "first", "start"),
     [
         (None, -1, -1, 0, (0, 0)),
-        (None, -1, -1, 50, (50, 0)),  # a group that begins reads what is there
+        (None, -1, -1, 50, (50, 0)),  # a new group reads the existing records
         (7, -1, 6, 0, (7, 0)),
         (7, 9, 6, 0, (9, 0)),
-        (3, -1, 2, 13, (13, 10)),  # ten are gone
-        (3, -1, 9, 13, (13, 3)),  # seven of those are folded, and wait for their lists only
-        (None, -1, 6, 13, (13, 6)),  # the group's offset is gone too; the state knows
+        (3, -1, 2, 13, (13, 10)),  # ten are deleted
+        (3, -1, 9, 13, (13, 3)),  # seven of those are folded, and only wait for their lists
+        (None, -1, 6, 13, (13, 6)),  # the group's offset is lost too; the state has it
     ],
 )
-def test_where_reading_goes_on_and_what_is_lost(
+def test_reading_continues_at_the_right_offset_and_counts_losses(
     committed: int | None, at_least: int, high: int, first: int, start: tuple[int, int]
 ) -> None:
     assert start_at(committed, at_least, high, first) == start
@@ -107,7 +107,7 @@ class Topic:
         return 0
 
 
-async def test_a_taken_topic_s_offsets_go_on_behind_the_old_one_s() -> None:
+async def test_offsets_of_a_recreated_topic_continue_after_the_old_ones() -> None:
     source = Rebased(Topic(), 100)
     assert await source.available(0) == Range(100, 103)
     assert await source.committed(0) == 102

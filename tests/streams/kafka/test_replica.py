@@ -1,4 +1,4 @@
-"""A compacted topic held whole, and markers that say when it is."""
+"""A complete replica of a compacted topic, and markers that prove it is complete."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from streams.kafka.replica import Replica
 from tests.support.patience import PATIENCE
 
 
-async def test_reads_everything_and_then_follows(own_broker: Broker) -> None:
+async def test_replica_reads_everything_and_then_follows(own_broker: Broker) -> None:
     await create(own_broker.bootstrap)
     held: dict[bytes, bytes] = {}
 

@@ -1,4 +1,4 @@
-"""Erasing a person in the fold: where it stands, and again after a crash, however often it is delivered or sent."""
+"""Erasing a user in the fold: at the order's offset, and again after a crash, however often it is delivered or sent."""
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ def erase(user: str = "ann", order: str = "o-1") -> Event:
     return Event(id=order, user=user, kind=EventKind.ERASE, ts=NOW)
 
 
-def test_erasure_clears_what_stands_before_it() -> None:
+def test_erasure_clears_earlier_events() -> None:
     state = State()
     state.take(record(0, like(1)), record(1, like(1, "bob")))
     state.exposures["ann"] = Exposure((Exposed("l", NOW - 1, "home", "m-1", ("film-1",), (1.0,)),))
@@ -46,7 +46,7 @@ def test_erased_user_has_no_trigger() -> None:
 
 
 def test_unknown_user_has_a_receipt_too() -> None:
-    ((_, done, _),) = State().take(record(7, erase("nobody"))).receipts
+    ((_, done, _),) = State().take(record(7, erase("unknown"))).receipts
     assert (done.parts, done.versions) == ((), ())
 
 
@@ -77,10 +77,10 @@ STEPS = st.lists(st.tuples(st.booleans(), st.sampled_from(PEOPLE), st.integers(0
 
 
 @given(STEPS, st.data())
-def test_however_far_back_a_crash_has_it_read_again_the_outcome_is_the_same(
+def test_outcome_is_the_same_however_far_back_a_crash_goes(
     steps: list[tuple[bool, str, int]], data: st.DataObject
 ) -> None:
-    """And while it is read again, nothing of before an order comes back."""
+    """And while it is read again, no data from before an order returns."""
     records = [
         record(at, erase(user, f"o-{number}") if erases else like(number, user))
         for at, (erases, user, number) in enumerate(steps)
@@ -106,7 +106,7 @@ def test_redelivered_order_clears_what_a_crash_left() -> None:
     state.take(record(0, like(1)))
     before = state.context("ann")
     state.take(record(1, erase()))
-    state.contexts["ann"] = before  # of the write, only what says that it was carried out was durable
+    state.contexts["ann"] = before  # of the write, only the record of the execution was durable
     folded = state.take(record(1, erase()))
     assert folded.cleared == {"ann": "ann"}
     assert state.context("ann") is EMPTY

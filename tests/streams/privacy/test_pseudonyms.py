@@ -1,4 +1,4 @@
-"""Pseudonyms: the same for the same key, nothing of the id, and what the fold keeps and what it says under them."""
+"""Pseudonyms: the same for the same key, without a trace of the id, and used by the fold for state and outputs."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Session numbers: the same for whoever has the partition, and nothing to anybody who has not its secret."""
+"""Session numbers: the same for every owner of the partition, and meaningless without its secret."""
 
 import msgspec
 from hypothesis import given
@@ -21,7 +21,7 @@ def test_session_number_follows_from_secret_and_id(user: str, secret: bytes) -> 
 
 
 def test_numbers_stay_the_same_from_version_to_version() -> None:
-    """Else what a model kept could not be dropped after an update of Ouzel."""
+    """Else a model's cache could not be dropped after an update of Ouzel."""
     assert Sessions(SECRET).number("ann") == 7_409_272_710_785_011_110
     stored = seal(0, 0, msgspec.msgpack.encode([SECRET, True]))
     assert decode_value(SESSIONS, stored) == Sessions(SECRET, alone=True)

@@ -1,4 +1,4 @@
-"""The blend: it learns what helps, bounds everything, and never lets the model cost."""
+"""The blend: it learns which signals help, stays bounded, and never lets a model make lists worse."""
 
 import msgspec
 import numpy as np
@@ -39,9 +39,9 @@ def drawn(rng: np.random.Generator, utility: np.ndarray) -> int:
     ids="+".join,
 )
 def test_blend_is_not_worse_than_its_best_single_signal(truth, seed):
-    """Whatever people follow, even what the prior weights do not expect; counted over the second half of 1,500 lists.
+    """Whatever users follow, even if the prior weights do not expect it; counted over the second half of 1,500 lists.
 
-    Where one signal alone is all there is to know, learning that the others weigh 0 leaves some noise: hence 3%.
+    If one signal alone explains the likes, learning weight 0 for the others leaves some noise: hence 3%.
     """
     rng = np.random.default_rng(seed)
     wanted = np.array([truth.get(name, 0.0) for name in SIGNALS])

@@ -1,4 +1,4 @@
-"""An entry's contributions sum to its blended score, and its reason is the largest of them that has words."""
+"""An entry's contributions sum to its blended score, and its reason is the largest one that can be put into words."""
 
 import numpy as np
 import pytest

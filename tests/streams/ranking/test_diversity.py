@@ -1,4 +1,4 @@
-"""MMR: it is what its paper says, step by step."""
+"""MMR: each step equals the definition in the paper."""
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 @given(SCORES, RAW, st.integers(0, 12))
-def test_without_strength_the_order_is_by_score(scores, raw, count):
+def test_order_is_by_score_without_strength(scores, raw, count):
     chosen, values = diversify(scores, unit(raw), count, 0.0)
     assert chosen.tolist() == np.argsort(-scores, kind="stable")[:count].tolist()
     assert values.tolist() == scores[chosen].tolist()
 
 
 @given(SCORES, RAW, st.integers(1, 9), st.floats(0.01, 3))
-def test_each_place_goes_to_the_best_marginal_and_scores_never_rise(scores, raw, count, strength):
+def test_place_goes_to_the_best_marginal_and_scores_never_increase(scores, raw, count, strength):
     vectors = unit(raw)
     chosen, values = diversify(scores, vectors, count, strength)
     assert len(set(chosen.tolist())) == count
@@ -37,7 +37,7 @@ def test_each_place_goes_to_the_best_marginal_and_scores_never_rise(scores, raw,
         assert value == pytest.approx(max(marginal), abs=1e-4)
 
 
-def test_an_identical_item_gives_way():
+def test_identical_item_gives_way():
     vectors = unit(np.array([[1, 0], [1, 0], [0, 1]], np.float32))
     chosen, _ = diversify(np.array([1.0, 0.9, 0.8], np.float32), vectors, 3, 0.5)
     assert chosen.tolist() == [0, 2, 1]

@@ -1,4 +1,4 @@
-"""The path of one list: what the model is asked and adds, exploration, reasons, and what is remembered."""
+"""The path of one list: the model's request and effect, exploration, reasons, and the data kept for learning."""
 
 from dataclasses import replace
 from random import Random
@@ -52,7 +52,7 @@ def request(world: World, chosen: Shortlist) -> ScoreRequest:
     return world.ranker(SETTINGS).question(chosen, session=7)
 
 
-def test_a_list_is_the_best_of_the_shortlist_in_order_with_whole_entries(world):
+def test_list_is_the_best_of_the_shortlist_in_order_with_complete_entries(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     entries = listed(world, chosen)
     assert [entry.item for entry in entries] == world.ids(chosen)[:5]
@@ -61,7 +61,7 @@ def test_a_list_is_the_best_of_the_shortlist_in_order_with_whole_entries(world):
     assert not {"f03", "f04"} & {entry.item for entry in entries}
 
 
-def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
+def test_question_describes_the_best_candidates_without_the_user(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     asked = request(world, chosen)
     best = world.ids(chosen)[:4]
@@ -79,14 +79,14 @@ def test_the_model_is_asked_about_the_best_few_in_text_without_the_user(world):
     assert "ann" not in msgspec.json.encode(asked).decode()
 
 
-def test_what_the_person_asked_for_goes_to_the_model(world):
+def test_question_includes_steering(world):
     context = msgspec.structs.replace(world.people["ann"], steers=(Steer("something funny", NOW, 1),))
     world.people["ann"] = context
     chosen = world.shortlist("ann", settings=SETTINGS)
     assert request(world, chosen).steer == ("something funny",)
 
 
-def test_the_model_has_no_effect_at_weight_0_and_reorders_what_it_scored_at_a_weight(world):
+def test_model_has_no_effect_at_weight_0_and_reorders_scored_candidates_otherwise(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     scores = Scores(scores=(0.0, 1.0, 2.0, 90.0), model_version="m")
     without = listed(world, chosen)
@@ -99,7 +99,7 @@ def test_the_model_has_no_effect_at_weight_0_and_reorders_what_it_scored_at_a_we
     assert {entry.item for entry in moved} <= set(world.ids(chosen))
 
 
-def test_a_model_that_cannot_tell_candidates_apart_changes_nothing(world):
+def test_model_with_equal_scores_changes_nothing(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     flat = listed(
         world,
@@ -127,14 +127,14 @@ def test_propensities_are_exactly_how_often_an_item_gets_its_place(world):
         assert (Source.EXPLORED in found[0].sources) == (name != world.ids(chosen)[4])
 
 
-def test_without_candidates_to_explore_every_place_is_certain(world):
+def test_propensity_is_1_without_candidates_to_explore(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     entries = listed(world, chosen, exploration=1.0, length=100)
     assert len(entries) == len(chosen.order)
     assert all(entry.propensity == 1.0 for entry in entries)
 
 
-def test_what_is_withdrawn_while_the_model_thinks_is_left_out(world):
+def test_item_withdrawn_during_scoring_is_left_out(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     gone = world.ids(chosen)[1]
     world.catalogue.withdraw(gone)
@@ -158,7 +158,7 @@ def test_consecutive_requests_share_the_beginning_of_their_history():
     assert moves == [20, 28, 36, 44]
 
 
-def test_the_model_reads_26_to_50_things_of_a_long_history():
+def test_history_has_26_to_50_of_many_events():
     world = World([item(f"f{n:02}", f"Film {n}") for n in range(30)])
     for n in range(140):
         world.tell(done("ann", f"f{n % 30:02}", EventKind.VIEW, at=n))
@@ -167,7 +167,7 @@ def test_the_model_reads_26_to_50_things_of_a_long_history():
         assert len(past) == (n + 1 if n < 50 else 26 + n % 25)
 
 
-def test_a_forgotten_thing_is_not_read_and_moves_the_beginning_by_one_at_most():
+def test_forgotten_event_is_not_in_the_history_and_moves_its_beginning_by_at_most_one():
     world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
     world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(60)))
     before = history(world.people["ann"], "home", catalogue=world.catalogue, settings=Ranking())
@@ -178,7 +178,7 @@ def test_a_forgotten_thing_is_not_read_and_moves_the_beginning_by_one_at_most():
     assert [one.item for one in after] == [f"f{n:02}" for n in range(24, 60) if n != 40]
 
 
-def test_a_state_that_did_not_count_meetings_counts_on_from_what_it_holds():
+def test_state_without_a_count_of_events_continues_from_its_events():
     world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
     world.tell(*(done("ann", f"f{n:02}", at=n) for n in range(48)))
     scene = world.people["ann"].scenes["home"]
@@ -190,7 +190,7 @@ def test_a_state_that_did_not_count_meetings_counts_on_from_what_it_holds():
     assert world.people["ann"].scenes["home"].met == 49
 
 
-def test_a_newcomer_to_a_scene_is_read_from_where_they_were_before():
+def test_history_of_a_newcomer_to_a_scene_comes_from_other_scenes():
     world = World([item(f"f{n:02}", f"Film {n}") for n in range(60)])
     world.tell(done("ann", "f01", at=1, scene="cart"), done("ann", "f02", EventKind.VIEW, at=2, scene="mail"))
     world.tell(done("ann", "f03", at=0))
@@ -198,7 +198,7 @@ def test_a_newcomer_to_a_scene_is_read_from_where_they_were_before():
     assert [one.item for one in past] == ["f01", "f02", "f03"]
 
 
-def test_what_is_remembered_is_enough_to_learn_and_small(world):
+def test_remembered_data_is_small_and_enough_to_learn(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     kept = world.ranker().remember(heard(world, chosen, Scores(scores=(0.0, 1.0, 2.0, 3.0), model_version="m")))
     size = kept.marks.nbytes + kept.signals.nbytes + (0 if kept.model is None else kept.model.nbytes)
@@ -209,7 +209,7 @@ def test_what_is_remembered_is_enough_to_learn_and_small(world):
     assert learn(Blend(), world.ranker().remember(chosen), "f03") == Blend()
 
 
-def test_popular_is_the_most_liked_that_the_person_has_not_seen(world):
+def test_popular_is_the_most_liked_unseen_items(world):
     world.tell(*(done(f"x{n}", "f20", at=9000 + n) for n in range(20)), done("x0", "f21", at=9100))
 
     def best(user: str, count: int) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ class TestReasons:
         entries = world.listed(user, scene, settings=replace(PLAIN, length=30))
         return {entry.item: entry for entry in entries}
 
-    def test_a_co_visited_item_is_due_to_the_like_that_it_goes_with(self):
+    def test_reason_of_a_co_visited_item_names_the_like(self):
         others = [item(f"other-{n}", published=NOW - 9 - n) for n in range(9)]
         world = World([*(item(name, name.upper()) for name in ("a", "b", "x", "y")), *others])
         for n in range(5):
@@ -237,7 +237,7 @@ class TestReasons:
         assert found["x"].reason.because == ("a",)
         assert found["y"].reason.because == ("b",)
 
-    def test_views_alone_are_no_likes(self):
+    def test_reason_from_views_alone_names_no_likes(self):
         world = World([item(name, name.upper()) for name in ("a", "x")])
         for n in range(5):
             world.tell(done(f"p{n}", "a", at=n), done(f"p{n}", "x", at=n))
@@ -245,14 +245,14 @@ class TestReasons:
         assert self.reasons(world)["x"].reason.text == "met together with A"
         assert self.reasons(world)["x"].reason.because == ("a",)
 
-    def test_an_item_that_is_only_alike_names_what_is_shared(self):
+    def test_reason_of_a_similar_item_names_the_shared_attributes(self):
         films = [item("a", "A", ["noir", "film"]), item("b", "B", ["noir", "film"])]
         world = World([*films, *(item(f"c{n}", f"C{n}", ["film"]) for n in range(9))])
         world.tell(done("ann", "a"))
         assert self.reasons(world)["b"].reason.text == "noir, like A"
         assert self.reasons(world)["b"].reason.because == ("a",)
 
-    def test_a_trend_and_the_new_are_named_as_such(self):
+    def test_reason_of_a_trending_or_new_item_says_so(self):
         world = World([item("hit"), item("new", published=NOW - 1000)])
         world.tell(done("p", "hit", scene="cart"))
         found = self.reasons(world, "nobody", "cart")

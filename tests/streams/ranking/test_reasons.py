@@ -1,4 +1,4 @@
-"""Every reason on a list can be counted again from the raw events, and none of them is the user's own doing."""
+"""Every reason on a list is true of the raw events, and none counts the user's own events."""
 
 import re
 from collections import defaultdict
@@ -72,7 +72,7 @@ def together(past: list[Event], item: str, other: str, *, by: str, likes: bool) 
 
 
 def true(entry: Entry, past: list[Event], user: str, scene: str) -> bool:  # noqa: PLR0911 - one kind of reason a line
-    """Whether the raw events and the catalogue bear the reason out."""
+    """Whether the reason is true of the raw events and the catalogue."""
     text, code = entry.reason.text, entry.reason.code
     own = {event.item for event in past if event.user == user}
     own_likes = {event.item for event in past if event.user == user and liked(event)}
@@ -105,7 +105,7 @@ def true(entry: Entry, past: list[Event], user: str, scene: str) -> bool:  # noq
 
 @given(past=events(["ann", "bob", "cem"]), scene=st.sampled_from(SCENES))
 @settings(max_examples=200)
-def test_every_reason_can_be_counted_again(past: list[Event], scene: str) -> None:
+def test_every_reason_is_true_of_the_raw_events(past: list[Event], scene: str) -> None:
     world = World(CATALOGUE)
     world.tell(*past)
     for user in ("ann", "bob", "newcomer"):
@@ -114,7 +114,7 @@ def test_every_reason_can_be_counted_again(past: list[Event], scene: str) -> Non
 
 
 @given(past=events(["ann"]), scene=st.sampled_from(SCENES))
-def test_a_user_alone_is_told_nothing_of_others(past: list[Event], scene: str) -> None:
+def test_lone_user_gets_no_reason_about_others(past: list[Event], scene: str) -> None:
     world = World(CATALOGUE)
     world.tell(*past)
     for entry in entries(world, "ann", scene):
@@ -129,7 +129,7 @@ def test_two_items_and_one_event_give_no_reason_that_needs_others() -> None:
     assert entry.reason.text == "shown to learn whether it suits you"
 
 
-def test_an_item_whose_words_are_like_those_of_a_like_says_so() -> None:
+def test_item_with_text_similar_to_a_like_says_so() -> None:
     world = World([Item(id="x", title="Storm one"), Item(id="y", title="Storm two"), Item(id="z", title="Calm")])
     world.tell(done("ann", "x"))
     found = {entry.item: entry.reason for entry in entries(world, "ann", "home")}
@@ -140,7 +140,7 @@ def test_an_item_whose_words_are_like_those_of_a_like_says_so() -> None:
 @pytest.mark.parametrize(
     ("kind", "says"), [(EventKind.LIKE, "you liked it before"), (EventKind.VIEW, "you met it before")]
 )
-def test_an_item_that_is_shown_again_rests_on_nothing_that_the_user_did(
+def test_item_shown_again_has_no_reason_from_counts(
     monkeypatch: pytest.MonkeyPatch, kind: EventKind, says: str
 ) -> None:
     monkeypatch.setattr(Catalogue, "allowed", lambda self, *_args, **_more: self._live[: len(self.index)].copy())

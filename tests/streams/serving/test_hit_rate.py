@@ -1,4 +1,4 @@
-"""Likes judge the lists that were open to them, and only those."""
+"""Likes judge the lists that were open at the time, and only those."""
 
 from typing import Any
 
@@ -117,7 +117,7 @@ def test_lists_held_are_bounded_by_user_and_in_all() -> None:
     assert bench.says(like("x", None, "a2")) is not None
 
 
-def test_list_that_is_made_again_is_held_once() -> None:
+def test_list_made_again_is_held_once() -> None:
     bench = Bench()
     bench.judge.keep("l1", published())
     bench.judge.keep("l1", published(shown=1))

@@ -13,10 +13,10 @@ from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
 from streams.clock import SYSTEM, Clock
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
-from streams.serving.item_vectors import FEW, Describing, Telling
-from tests.integration.pipeline import films
+from streams.serving.item_vectors import FEW, Describing, ReadingProgress
 from tests.support import listing
 from tests.support.patience import PATIENCE
+from tests.support.pipeline import films
 
 BATCH = 16
 
@@ -26,7 +26,7 @@ def number_of(of: ScoreRequest | Candidate) -> list[float]:
 
 
 class Counting(ScriptedScorer):
-    """Notes the sizes of what it is asked to describe, and refuses what `poison` is in."""
+    """Notes the sizes of the requests to describe items, and refuses items with `poison` in their text."""
 
     def __init__(self, poison: str = "") -> None:
         super().__init__(vector_of=number_of)
@@ -86,11 +86,11 @@ async def running(bench: Bench) -> AsyncIterator[Bench]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        while not condition():  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
 
 
-async def test_every_item_gets_its_vector_in_batches() -> None:
+async def test_every_item_is_described_in_batches() -> None:
     scorer = Counting()
     async with running(Bench(scorer)) as bench:
         await until(lambda: bench.waiting == 0)
@@ -99,7 +99,7 @@ async def test_every_item_gets_its_vector_in_batches() -> None:
     assert bench.metrics.registry.get_sample_value("ouzel_described_items_total") == 40
 
 
-async def test_a_new_item_and_a_changed_one_are_described_and_nothing_else() -> None:
+async def test_new_and_changed_items_are_described_and_no_others() -> None:
     scorer = Counting()
     async with running(Bench(scorer)) as bench:
         await until(lambda: bench.waiting == 0)
@@ -110,7 +110,7 @@ async def test_a_new_item_and_a_changed_one_are_described_and_nothing_else() -> 
         assert [item.item for item in scorer.described] == ["film-40"]
 
 
-async def test_while_people_wait_for_lists_batches_are_small() -> None:
+async def test_batches_are_small_while_users_wait_for_lists() -> None:
     scorer = Counting()
     bench = Bench(scorer)
     bench.busy = True
@@ -120,7 +120,7 @@ async def test_while_people_wait_for_lists_batches_are_small() -> None:
 
 
 @pytest.mark.parametrize("script", [Script.DOWN, Script.OVERLOADED, Script.NOT_FINITE, Script.SLOW])
-async def test_it_goes_on_when_the_model_is_back(script: Script) -> None:
+async def test_describing_continues_when_the_model_answers_again(script: Script) -> None:
     scorer = Counting()
     scorer.script = script
     async with running(Bench(scorer, timeout_s=0.05)) as bench:
@@ -131,14 +131,14 @@ async def test_it_goes_on_when_the_model_is_back(script: Script) -> None:
     assert bench.known() == {film.id for film in films()}
 
 
-async def test_an_item_that_the_model_refuses_holds_up_no_other() -> None:
+async def test_refused_item_does_not_block_others() -> None:
     scorer = Counting(poison="film-0")
     async with running(Bench(scorer)) as bench:
         await until(lambda: bench.waiting == 1)
     assert bench.known() == {film.id for film in films()} - {"film-0"}
 
 
-async def test_a_scorer_that_breaks_its_promise_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_scorer_that_raises_unexpectedly_is_retried(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Counting):
         async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
             if not self.sizes:
@@ -152,7 +152,7 @@ async def test_a_scorer_that_breaks_its_promise_is_asked_again(caplog: pytest.Lo
     assert "a secret" not in caplog.text
 
 
-async def test_a_new_version_has_everything_described_anew() -> None:
+async def test_new_version_describes_every_item_again() -> None:
     scorer = Counting()
     async with running(Bench(scorer)) as bench:
         await until(lambda: bench.waiting == 0)
@@ -163,7 +163,7 @@ async def test_a_new_version_has_everything_described_anew() -> None:
     assert len(scorer.described) == 80
 
 
-async def test_a_model_without_vectors_is_asked_once() -> None:
+async def test_model_without_vectors_is_asked_once() -> None:
     scorer = Counting()
     scorer.vector_of = lambda _: ()
     async with running(Bench(scorer)) as bench:
@@ -175,8 +175,8 @@ async def test_a_model_without_vectors_is_asked_once() -> None:
     assert bench.metrics.registry.get_sample_value("ouzel_described_items_total") == 0
 
 
-async def test_the_candidates_of_who_waits_are_read_first_then_the_popular_and_lists_go_out_meanwhile() -> None:
-    """The whole order, as the list path and the item graph say it: nothing is popular yet when the items arrive."""
+async def test_candidates_of_waiting_users_are_described_before_popular_items() -> None:
+    """The whole order by the list path and the item graph: no item is popular yet when the items arrive."""
     scorer = Counting()
     lists = listing.Bench(scorer)
     catalogue, graph = lists.lists._catalogue, lists.lists._ranker.graph
@@ -206,7 +206,7 @@ async def test_the_candidates_of_who_waits_are_read_first_then_the_popular_and_l
         lists.did("ann", "film-7")
         await lists.until(lambda: len(lists.made("ann")) == 1)
     (made,) = lists.made("ann")
-    assert made.degraded is None, "a list whose candidates are unread has the model's part all the same"
+    assert made.degraded is None, "a list whose candidates are unread has the model's scores anyway"
     scored = [candidate.item for candidate in scorer.asked[0].candidates]
     unread = [item for item in scored if item not in read()]
     assert len(unread) >= FEW
@@ -214,7 +214,7 @@ async def test_the_candidates_of_who_waits_are_read_first_then_the_popular_and_l
     assert read()[4:] == unread[:FEW]
     while asked := describing._next():
         assert await describing._describe(asked)
-    assert read().index("film-7") < 4 + len(unread) + 1, "what ann did is read right after her candidates"
+    assert read().index("film-7") < 4 + len(unread) + 1, "the items of ann's events are read right after her candidates"
     assert len(read()) == len(set(read())) == 40
 
 
@@ -233,7 +233,7 @@ async def test_batches_are_no_longer_than_a_second() -> None:
     assert scorer.sizes == [FEW, *[5] * 7, 1]
 
 
-async def test_a_batch_that_takes_too_long_is_halved() -> None:
+async def test_slow_batch_is_halved() -> None:
     scorer = Counting()
     scorer.script = Script.SLOW
     bench = Bench(scorer, timeout_s=0.01)
@@ -242,7 +242,7 @@ async def test_a_batch_that_takes_too_long_is_halved() -> None:
     assert scorer.sizes[:3] == [FEW, FEW // 2, FEW // 4]
 
 
-async def test_a_model_without_room_is_asked_again_for_as_many_and_the_log_says_so_once(
+async def test_full_model_is_retried_with_as_many_items_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Crowded(Counting):
@@ -262,19 +262,19 @@ async def test_a_model_without_room_is_asked_again_for_as_many_and_the_log_says_
     assert "no room for more items" in line
 
 
-async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
+async def test_progress_is_logged_with_the_time_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "streams.serving.item_vectors")
     metrics = Metrics()
-    telling = Telling(metrics)
-    telling.look(1, 1_000, 0.0)
-    telling.look(0, 1_000, 1.0)
-    telling.look(600, 1_000, 2.0)
+    progress = ReadingProgress(metrics)
+    progress.look(1, 1_000, 0.0)
+    progress.look(0, 1_000, 1.0)
+    progress.look(600, 1_000, 2.0)
     for second in range(1, 21):
-        telling.described(5)
-        telling.look(600 - 5 * second, 1_000, 2.0 + second)
+        progress.described(5)
+        progress.look(600 - 5 * second, 1_000, 2.0 + second)
     left = metrics.registry.get_sample_value("ouzel_reading_seconds_left")
     assert left == pytest.approx(100.0)
-    telling.look(0, 1_000, 130.0)
+    progress.look(0, 1_000, 130.0)
     assert [record.getMessage() for record in caplog.records] == [
         "450 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
         "500 of 1,000 items are read by the model, about 2 min left; lists go out meanwhile",
@@ -282,7 +282,7 @@ async def test_progress_is_told_with_the_time_left(caplog: pytest.LogCaptureFixt
     ]
 
 
-async def test_the_log_says_when_the_model_does_not_answer_and_when_it_is_back(
+async def test_outage_of_the_model_is_logged_at_its_beginning_and_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "streams.serving.outage")

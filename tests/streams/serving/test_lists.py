@@ -1,4 +1,4 @@
-"""The list path: one list a person at a time, the newest trigger, in time whatever the model does."""
+"""The list path: one list per user at a time, for the newest trigger, in time whatever the model does."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from tests.support.listing import PLAIN, Bench, running
 from tests.support.patience import PATIENCE
 
 
-async def test_a_list_answers_an_event_with_the_models_part() -> None:
+async def test_list_answers_an_event_with_scores_of_the_model() -> None:
     scorer = ScriptedScorer()
     async with running(Bench(scorer)) as bench:
         bench.did("u", "film-1")
@@ -48,7 +48,7 @@ async def test_a_list_answers_an_event_with_the_models_part() -> None:
         (Script.SLOW, Degraded.DEADLINE),
     ],
 )
-async def test_whatever_the_model_does_the_person_gets_a_list_that_says_so(script: Script, degraded: Degraded) -> None:
+async def test_user_gets_a_list_marked_degraded_when_the_model_fails(script: Script, degraded: Degraded) -> None:
     scorer = ScriptedScorer()
     scorer.script = script
     async with running(Bench(scorer, list_deadline_ms=200, patience_ms=100)) as bench:
@@ -60,7 +60,7 @@ async def test_whatever_the_model_does_the_person_gets_a_list_that_says_so(scrip
     assert len(made.entries) == 10
 
 
-async def test_a_scorer_that_breaks_its_promise_is_an_invalid_answer(caplog: pytest.LogCaptureFixture) -> None:
+async def test_scorer_that_raises_unexpectedly_is_an_invalid_answer(caplog: pytest.LogCaptureFixture) -> None:
     def explode(_: object) -> Sequence[float]:
         raise RuntimeError("a secret: person 17")
 
@@ -72,7 +72,7 @@ async def test_a_scorer_that_breaks_its_promise_is_an_invalid_answer(caplog: pyt
     assert "person 17" not in caplog.text
 
 
-async def test_without_a_scorer_lists_are_behavioural_and_say_so() -> None:
+async def test_lists_are_marked_behavioural_without_a_scorer() -> None:
     async with running(Bench(None)) as bench:
         bench.did("u", "film-1")
         await bench.until(lambda: len(bench.made()) == 1)
@@ -80,11 +80,11 @@ async def test_without_a_scorer_lists_are_behavioural_and_say_so() -> None:
 
 
 def likes_the_last(of: ScoreRequest | Candidate) -> list[float]:
-    """A model whose affinity with film n is n."""
+    """A model whose affinity to film n is n."""
     return [float(of.item.removeprefix("film-"))] if isinstance(of, Candidate) else [1.0]
 
 
-async def test_a_context_s_vector_brings_the_nearest_of_all_items_into_the_list() -> None:
+async def test_context_vector_adds_the_nearest_items_to_the_list() -> None:
     scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
     bench = Bench(scorer, ranking=replace(PLAIN, rescored=0))
     await bench.described(scorer)
@@ -99,7 +99,7 @@ async def test_a_context_s_vector_brings_the_nearest_of_all_items_into_the_list(
     assert Source.NEAREST in best.sources
 
 
-async def test_a_model_that_can_say_nothing_yet_has_no_part_in_the_list() -> None:
+async def test_model_without_scores_yet_does_not_change_the_list() -> None:
     scorer = ScriptedScorer(lambda _: (), vector_of=likes_the_last)
     async with running(Bench(scorer, ranking=replace(PLAIN, rescored=0))) as bench:
         bench.did("u", "film-1")
@@ -107,7 +107,7 @@ async def test_a_model_that_can_say_nothing_yet_has_no_part_in_the_list() -> Non
     assert (bench.made()[0].degraded, bench.made()[0].model_version) == (Degraded.UNAVAILABLE, None)
 
 
-async def test_a_list_of_another_version_is_not_ranked_by_the_vectors_of_the_old() -> None:
+async def test_vectors_of_another_version_do_not_rank_a_list() -> None:
     scorer = ScriptedScorer(vector_of=likes_the_last)
     bench = Bench(scorer)
     await bench.described(scorer)
@@ -124,9 +124,7 @@ async def test_a_list_of_another_version_is_not_ranked_by_the_vectors_of_the_old
 
 
 @pytest.mark.parametrize(("age_ms", "left"), [(0, 1.0), (400, 0.6), (-3_000, 1.0), (5_000, 1.0)])
-async def test_the_deadline_counts_from_the_event_unless_its_clock_or_a_backlog_makes_that_hopeless(
-    age_ms: int, left: float
-) -> None:
+async def test_deadline_counts_from_the_event_unless_it_is_already_too_old(age_ms: int, left: float) -> None:
     timeouts: list[float] = []
 
     class Noting(ScriptedScorer):
@@ -140,7 +138,7 @@ async def test_the_deadline_counts_from_the_event_unless_its_clock_or_a_backlog_
     assert left - 0.3 < timeouts[0] <= left + 0.001
 
 
-async def test_the_newest_trigger_of_a_person_wins() -> None:
+async def test_newest_trigger_of_a_user_wins() -> None:
     bench = Bench(ScriptedScorer())
     for item in ("film-1", "film-2", "film-3"):
         bench.did("u", item)
@@ -151,7 +149,7 @@ async def test_the_newest_trigger_of_a_person_wins() -> None:
     assert bench.count("ouzel_coalesced_triggers_total") == 2
 
 
-async def test_people_do_not_wait_for_each_others_scores() -> None:
+async def test_users_do_not_wait_for_each_others_scores() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
     settings: dict[str, Any] = {"scoring_slots": 2, "list_deadline_ms": 60_000, "patience_ms": 50}
@@ -168,7 +166,7 @@ async def test_people_do_not_wait_for_each_others_scores() -> None:
     assert bench.lists.first_unanswered(0) is None
 
 
-async def test_a_person_has_one_list_in_the_making() -> None:
+async def test_user_has_one_list_being_made_at_a_time() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
     async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
@@ -243,7 +241,7 @@ async def test_steer_events_that_the_model_cannot_read_are_counted_and_logged_on
     assert caplog.text.count("Steer events have no effect") == (unhonoured > 0)
 
 
-async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:
+async def test_users_of_a_lost_partition_get_no_lists() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
     async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
@@ -257,7 +255,7 @@ async def test_nobody_of_a_lost_partition_gets_a_list_from_here() -> None:
     assert not bench.made()
 
 
-async def test_a_list_that_could_not_be_published_is_tried_again() -> None:
+async def test_list_that_could_not_be_published_is_retried() -> None:
     async with running(Bench(None)) as bench:
         bench.failures = 2
         bench.did("u", "film-1")
@@ -267,7 +265,7 @@ async def test_a_list_that_could_not_be_published_is_tried_again() -> None:
         await bench.until(lambda: bench.lists.first_unanswered(0) is None)
 
 
-async def test_a_newer_trigger_takes_the_place_of_the_one_that_failed() -> None:
+async def test_newer_trigger_replaces_a_failed_one() -> None:
     async with running(Bench(None)) as bench:
         bench.failures = 1
         bench.did("u", "film-1")
@@ -277,8 +275,8 @@ async def test_a_newer_trigger_takes_the_place_of_the_one_that_failed() -> None:
     assert [made.trigger for made in bench.made()] == ["e1"]
 
 
-async def test_a_list_that_was_being_made_when_its_state_failed_stays_unanswered() -> None:
-    """Else its offset would be committed before the partition starts over, and nobody would make it."""
+async def test_list_interrupted_by_a_failed_state_stays_unanswered() -> None:
+    """Else its offset would be committed before the partition starts over, and the list would never be made."""
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW
     async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
@@ -295,7 +293,7 @@ async def test_a_list_that_was_being_made_when_its_state_failed_stays_unanswered
     assert bench.made() == []
 
 
-async def test_the_same_trigger_makes_the_same_list_id() -> None:
+async def test_list_id_follows_from_its_trigger() -> None:
     ids = []
     for _ in range(2):
         async with running(Bench(None)) as bench:
@@ -305,7 +303,7 @@ async def test_the_same_trigger_makes_the_same_list_id() -> None:
     assert ids[0] == ids[1]
 
 
-async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
+async def test_evicted_list_is_reported_as_not_taken() -> None:
     async with running(Bench(None)) as bench:
         for number in range(5):
             bench.did("u", f"film-{30 + number}")
@@ -315,7 +313,7 @@ async def test_a_list_that_is_pushed_out_is_reported_as_not_taken() -> None:
     assert report.closed is Closed.SUPERSEDED
 
 
-async def test_a_person_who_is_erased_gets_no_list_of_what_was_and_the_model_drops_them() -> None:
+async def test_erased_user_gets_no_list_and_the_model_drops_their_prefix() -> None:
     scorer = ScriptedScorer()
     async with running(Bench(scorer, list_deadline_ms=60_000, patience_ms=60_000)) as bench:
         bench.did("u", "film-1")
@@ -340,7 +338,7 @@ async def test_a_person_who_is_erased_gets_no_list_of_what_was_and_the_model_dro
     assert bench.state.versions == {"u": ["scripted-1", "scripted-1"]}
 
 
-async def test_a_model_that_cannot_be_told_is_named() -> None:
+async def test_model_that_cannot_drop_a_user_is_named() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.DOWN
     bench = Bench(scorer)
@@ -349,14 +347,14 @@ async def test_a_model_that_cannot_be_told_is_named() -> None:
 
 
 async def session(bench: Bench, scorer: ScriptedScorer) -> int:
-    """The number under which the model is asked about somebody."""
+    """The session number in the request to the model."""
     async with running(bench):
         bench.did("u", "film-1")
         await bench.until(lambda: len(bench.made()) == 1)
     return scorer.asked[-1].session
 
 
-async def test_another_worker_on_the_same_state_has_the_model_drop_the_same_session() -> None:
+async def test_second_worker_on_the_same_state_drops_the_same_session() -> None:
     scorer = ScriptedScorer()
     first, second = Bench(scorer), Bench(scorer)
     number = await session(first, scorer)
@@ -366,8 +364,8 @@ async def test_another_worker_on_the_same_state_has_the_model_drop_the_same_sess
     assert await session(second, scorer) != number
 
 
-async def test_with_a_new_secret_the_model_drops_everything_once() -> None:
-    """People may be kept there under numbers from a secret that went with a lost state."""
+async def test_new_secret_makes_the_model_drop_everything_once() -> None:
+    """The model may cache users under numbers from a secret that was lost with its state."""
     scorer = ScriptedScorer()
     bench = Bench(scorer)
     bench.state.sessions = Sessions(b"new")
@@ -380,7 +378,7 @@ async def test_with_a_new_secret_the_model_drops_everything_once() -> None:
     assert scorer.forgotten == [ALL_SESSIONS, Sessions(b"new").number("u")]
 
 
-async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
+async def test_unused_model_may_keep_its_cache() -> None:
     bench = Bench(None)
     assert await bench.lists.settle(0, ["u"]) == ("prefix@model",)
     bench.state.sessions = None
@@ -388,8 +386,8 @@ async def test_a_model_that_is_asked_no_more_may_keep_what_it_kept() -> None:
 
 
 @pytest.mark.parametrize(("here", "forgotten"), [(True, [ALL_SESSIONS]), (False, [])])
-async def test_a_worker_keeps_nothing_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
-    """Its next owner could not have it dropped: neither the last lists, nor what a model in this process keeps."""
+async def test_worker_drops_everything_of_a_lost_partition(here: bool, forgotten: list[int]) -> None:
+    """Its next owner could not drop it: neither the last lists, nor the cache of a model in this process."""
     scorer = ScriptedScorer()
     scorer.keeps_here = here
     async with running(Bench(scorer)) as bench:
@@ -400,7 +398,7 @@ async def test_a_worker_keeps_nothing_of_a_lost_partition(here: bool, forgotten:
         await bench.until(lambda: scorer.forgotten == forgotten)
 
 
-async def test_a_list_that_goes_out_as_the_partition_goes_is_not_kept() -> None:
+async def test_list_published_during_a_revocation_is_not_kept() -> None:
     async with running(Bench(None)) as bench:
         bench.hold = asyncio.Event()
         bench.did("u", "film-1")

@@ -1,11 +1,11 @@
-"""The time left is what the rate of late says, and nothing where no rate is known."""
+"""The time left follows from the recent rate, and is unknown without one."""
 
 import pytest
 
 from streams.serving.rate import Rate, spoken
 
 
-def test_the_rate_is_that_of_late() -> None:
+def test_rate_is_the_recent_one() -> None:
     progress = Rate()
     for second in range(60):
         progress.at(float(second), 10.0 * second)
@@ -16,7 +16,7 @@ def test_the_rate_is_that_of_late() -> None:
     assert len(progress._marks) < 40
 
 
-def test_many_looks_a_second_are_one_mark() -> None:
+def test_many_calls_per_second_are_one_mark() -> None:
     progress = Rate()
     for look in range(1_000):
         progress.at(look / 100, look / 10)
@@ -24,7 +24,7 @@ def test_many_looks_a_second_are_one_mark() -> None:
     assert len(progress._marks) < 13
 
 
-def test_no_time_is_told_before_it_is_known_nor_when_nothing_moves() -> None:
+def test_time_left_is_unknown_at_first_and_without_progress() -> None:
     progress = Rate()
     assert progress.seconds_left(5) is None
     progress.at(0.0, 0)
@@ -36,7 +36,7 @@ def test_no_time_is_told_before_it_is_known_nor_when_nothing_moves() -> None:
     assert progress.seconds_left(5) is None
 
 
-def test_a_rate_begins_when_something_is_done() -> None:
+def test_rate_begins_with_the_first_progress() -> None:
     progress = Rate()
     for second in range(100):
         progress.at(float(second), 0)
@@ -46,7 +46,7 @@ def test_a_rate_begins_when_something_is_done() -> None:
     assert progress.a_second() == pytest.approx(10.0)
 
 
-def test_a_job_that_starts_over_has_no_rate_of_before() -> None:
+def test_restarted_job_loses_its_earlier_rate() -> None:
     progress = Rate()
     for second in range(10):
         progress.at(float(second), 10.0 * second)
@@ -65,5 +65,5 @@ def test_a_job_that_starts_over_has_no_rate_of_before() -> None:
         (7_200, "about 2.0 h left"),
     ],
 )
-def test_time_left_is_told_as_people_say_it(seconds: float | None, says: str) -> None:
+def test_time_left_is_rounded_in_words(seconds: float | None, says: str) -> None:
     assert spoken(seconds) == says

@@ -12,7 +12,7 @@ def trigger(user: str, offset: int, patience: float = 0.0, partition: int = 0) -
     return Trigger(user, user, "home", f"e{offset}", partition, offset, 0.0, patience, patience + 1.0)
 
 
-def test_the_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:
+def test_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:
     waiting = Waiting(10)
     first, second = trigger("a", 1, patience=1.0), trigger("a", 2, patience=5.0)
     assert waiting.add(first) == (None, None)
@@ -21,7 +21,7 @@ def test_the_newest_trigger_wins_and_the_wait_counts_from_the_first() -> None:
     assert waiting.take() is None
 
 
-def test_people_are_served_in_order_but_not_twice_at_once() -> None:
+def test_users_are_served_in_order_but_not_twice_at_once() -> None:
     waiting = Waiting(10)
     for number, user in enumerate("abc"):
         waiting.add(trigger(user, number, patience=float(number)))
@@ -36,7 +36,7 @@ def test_people_are_served_in_order_but_not_twice_at_once() -> None:
     assert len(waiting) == 1
 
 
-def test_whose_patience_ends_first_need_not_have_come_first() -> None:
+def test_first_overdue_trigger_need_not_be_the_oldest() -> None:
     waiting = Waiting(10)
     waiting.add(trigger("a", 1, patience=9.0))
     waiting.add(trigger("b", 2, patience=1.0))
@@ -45,7 +45,7 @@ def test_whose_patience_ends_first_need_not_have_come_first() -> None:
     assert taken.user == "b"
 
 
-def test_past_the_limit_the_longest_wait_is_given_up() -> None:
+def test_longest_waiting_trigger_is_dropped_beyond_the_limit() -> None:
     waiting = Waiting(2)
     waiting.add(trigger("a", 1))
     waiting.add(trigger("b", 2))
@@ -53,7 +53,7 @@ def test_past_the_limit_the_longest_wait_is_given_up() -> None:
     assert len(waiting) == 2
 
 
-def test_a_lost_partition_is_forgotten() -> None:
+def test_lost_partition_is_dropped() -> None:
     waiting = Waiting(5)
     waiting.add(trigger("a", 1, partition=0))
     waiting.add(trigger("b", 2, partition=1))
@@ -63,7 +63,7 @@ def test_a_lost_partition_is_forgotten() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=80))
-def test_nobody_is_lost_or_served_twice_for_one_trigger(steps: list[tuple[str, bool]]) -> None:
+def test_user_is_never_lost_or_served_twice_for_one_trigger(steps: list[tuple[str, bool]]) -> None:
     waiting = Waiting(100)
     wanted: dict[str, int] = {}
     for number, (user, take) in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Recovery up to a marker, stores that cannot be trusted, and old owners that still write: on both brokers."""
+"""Recovery up to a marker, stores that cannot be trusted, and zombies that still write: on both brokers."""
 
 import asyncio
 import itertools
@@ -41,7 +41,7 @@ class Place:
         self._folder = folder
         self._nonces = itertools.count()
         self.compacted: dict[bytes, bool] = {}
-        """Keys of which no reader gets a value any more; True where it still gets that they were cleared."""
+        """Keys whose values are compacted away; True if their clearing is still there."""
 
     def store(self, name: str) -> Store:
         return Store(self._folder / f"{self.partition}-{name}")
@@ -95,7 +95,7 @@ def value(stamp: int, text: str = "") -> bytes:
     return seal(stamp, NOW, text.encode())
 
 
-async def test_an_empty_changelog(broker: Broker, tmp_path: Path) -> None:
+async def test_empty_changelog_is_recovered(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             recovered = await at.changelog(store).recover()
@@ -104,7 +104,7 @@ async def test_an_empty_changelog(broker: Broker, tmp_path: Path) -> None:
             assert list(store.scan(b"", 10)) == []
 
 
-async def test_everything_acknowledged_is_recovered(broker: Broker, tmp_path: Path) -> None:
+async def test_acknowledged_writes_are_recovered(broker: Broker, tmp_path: Path) -> None:
     """More than one batch, the last value of each key, and clearings."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
@@ -121,7 +121,7 @@ async def test_everything_acknowledged_is_recovered(broker: Broker, tmp_path: Pa
             assert store.facts.high == 900
 
 
-async def test_a_good_store_reads_only_what_is_new(broker: Broker, tmp_path: Path) -> None:
+async def test_trusted_store_reads_only_new_records(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -145,9 +145,7 @@ async def test_a_good_store_reads_only_what_is_new(broker: Broker, tmp_path: Pat
         pytest.param(lambda f: Facts(f.identity, f.position, f.high, f.written_ms - 2 * HOUR), id="too old"),
     ],
 )
-async def test_a_store_that_cannot_be_trusted_is_rebuilt(
-    broker: Broker, tmp_path: Path, spoil: Callable[[Facts], Facts]
-) -> None:
+async def test_untrusted_store_is_rebuilt(broker: Broker, tmp_path: Path, spoil: Callable[[Facts], Facts]) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -160,8 +158,8 @@ async def test_a_store_that_cannot_be_trusted_is_rebuilt(
             assert [key for key, _ in store.scan(b"", 10)] == [b"c1"]
 
 
-async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path) -> None:
-    """It writes once more after it lost the partition: it finds out, the new owner sets its own values right."""
+async def test_zombie_is_stopped_and_its_writes_are_repaired(broker: Broker, tmp_path: Path) -> None:
+    """It writes once more after it lost the partition: it notices, and the new owner repairs its own values."""
     async with place(broker, tmp_path) as at:
         with at.store("old") as old_store, at.store("new") as new_store, at.store("next") as next_store:
             old, new = at.changelog(old_store), at.changelog(new_store)
@@ -177,14 +175,12 @@ async def test_an_old_owner_is_stopped_and_mended(broker: Broker, tmp_path: Path
             recovered = await at.changelog(next_store).recover()
             assert recovered.repaired == 0
             kept = {key: header(held).stamp for key, held in next_store.scan(b"", 10)}
-            # What the owner does not hold is cleared: a person may have been erased; an event is folded again.
+            # Values that the owner lacks are cleared: a user may have been erased; an event is folded again.
             assert kept == {b"c1": 12, b"c2": 13, b"c3": 15}
 
 
-async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_last_write(
-    broker: Broker, tmp_path: Path
-) -> None:
-    """It stood still, its successor wrote, it woke up and wrote once more; then it has the partition again."""
+async def test_returning_old_owner_reads_records_from_before_its_last_write(broker: Broker, tmp_path: Path) -> None:
+    """It was frozen, its successor wrote, it woke up and wrote once more; then it gets the partition back."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as new_store:
             old = at.changelog(store)
@@ -201,11 +197,11 @@ async def test_an_old_owner_that_comes_back_reads_what_was_written_before_its_la
             assert store.get(b"cann") == value(5)
 
 
-@pytest.mark.parametrize("left", ["the clearing of its mark", "nothing of its mark"])
-async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away(
+@pytest.mark.parametrize("left", ["the clearing of its marker", "nothing of its marker"])
+async def test_zombie_is_stopped_even_if_the_new_marker_is_compacted_away(
     broker: Broker, tmp_path: Path, left: str
 ) -> None:
-    """It stood still for so long that of the recovery of its successor the broker has kept no more than this."""
+    """It was frozen until compaction left only this of its successor's recovery."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as new_store:
             old, new = at.changelog(store), at.changelog(new_store)
@@ -213,7 +209,7 @@ async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away
             await old.write([(b"cann", value(1))])
             await new.recover()
             await new.write([(b"cann", value(5)), (b"cbob", value(6))])
-            at.compacted = {new._marker: left == "the clearing of its mark"}
+            at.compacted = {new._marker: left == "the clearing of its marker"}
             with pytest.raises(Superseded):
                 await old.write([(b"cbob", value(2))])
             at.compacted = {}
@@ -228,9 +224,7 @@ async def test_an_old_owner_finds_out_when_its_successors_mark_is_compacted_away
             }
 
 
-async def test_the_mark_of_an_earlier_recovery_that_is_cleared_late_stops_nobody(
-    broker: Broker, tmp_path: Path
-) -> None:
+async def test_late_clearing_of_an_earlier_marker_does_not_stop_the_owner(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             await at.write_as_a_stranger(MARKER + b"the first", b"\x01")
@@ -242,7 +236,7 @@ async def test_the_mark_of_an_earlier_recovery_that_is_cleared_late_stops_nobody
             assert store.get(b"cann") == value(1)
 
 
-async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_path: Path) -> None:
+async def test_values_of_the_same_write_are_not_reverted(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store, at.store("b") as next_store:
             changelog = at.changelog(store)
@@ -255,7 +249,7 @@ async def test_a_value_of_the_same_write_is_not_set_back(broker: Broker, tmp_pat
 
 
 async def test_recovery_keeps_the_highest_stamp_and_writes_it_again(broker: Broker, tmp_path: Path) -> None:
-    """The owner died before it saw what the old owner wrote."""
+    """The owner died before it detected the writes of the old owner."""
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -270,7 +264,7 @@ async def test_recovery_keeps_the_highest_stamp_and_writes_it_again(broker: Brok
             assert store.get(b"c1") == value(7, "whole")
 
 
-async def test_an_idle_store_stays_good_while_it_is_touched(broker: Broker, tmp_path: Path) -> None:
+async def test_touched_idle_store_stays_trusted(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as store:
             changelog = at.changelog(store)
@@ -281,7 +275,7 @@ async def test_an_idle_store_stays_good_while_it_is_touched(broker: Broker, tmp_
             assert (await at.changelog(store).recover()).trusted
 
 
-async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broker, tmp_path: Path) -> None:
+async def test_concurrent_recoveries_agree_on_the_identity_of_the_changelog(broker: Broker, tmp_path: Path) -> None:
     async with place(broker, tmp_path) as at:
         with at.store("a") as one, at.store("b") as other:
             await asyncio.gather(at.changelog(one).recover(), at.changelog(other).recover(), return_exceptions=True)
@@ -290,8 +284,8 @@ async def test_two_recoveries_at_once_agree_on_the_changelogs_name(broker: Broke
                 assert {one.facts.identity, other.facts.identity, third.facts.identity} == {third.facts.identity}
 
 
-async def test_what_is_no_value_of_its_key_is_passed_over_and_reported(broker: Broker, tmp_path: Path) -> None:
-    """Of its key, the value before it counts. A kind that a later version may write is kept."""
+async def test_invalid_values_are_skipped_and_reported(broker: Broker, tmp_path: Path) -> None:
+    """The previous value of its key counts. A kind that a later version may write stays."""
     refused: list[int] = []
 
     async def refuse(partition: int, record: Any, error: Exception) -> None:
@@ -302,19 +296,19 @@ async def test_what_is_no_value_of_its_key_is_passed_over_and_reported(broker: B
             changelog = at.changelog(store)
             await changelog.recover()
             context = seal(3, NOW, encode_value(EMPTY))
-            await changelog.write([(b"cann", context), (b"?later", value(4, "what this is, a later version knows"))])
+            await changelog.write([(b"cann", context), (b"?later", value(4, "of a kind that a later version knows"))])
         for junk in (b"", b"short", seal(2**62, NOW, b"\xc1"), seal(9, NOW, b"[1,2]")):
             await at.write_as_a_stranger(b"cann", junk)
         with at.store("b") as store:
             await at.changelog(store, check=check_entry, refuse=refuse).recover()
             assert store.get(b"cann") == context
             assert store.get(b"?later") is not None
-            assert store.facts.high == 4, "no stamp of what is refused"
+            assert store.facts.high == 4, "no stamp of a refused record"
     assert len(refused) == 4
 
 
 class Log:
-    """A changelog in memory, whose topic takes batches of at most `most` bytes."""
+    """A changelog in memory, whose topic accepts batches of at most `most` bytes."""
 
     def __init__(self, most: int = 1_000_000) -> None:
         self.most = most
@@ -347,8 +341,8 @@ class Log:
         )  # fmt: skip
 
 
-async def test_a_value_that_the_topic_never_takes_is_on_the_disk_only(tmp_path: Path) -> None:
-    """The rest of its batch is written all the same, and the partition goes on."""
+async def test_value_too_large_for_the_topic_is_on_disk_only(tmp_path: Path) -> None:
+    """The rest of its batch is written anyway, and the partition continues."""
     log, given_up = Log(most=60), list[int]()
     with Store(tmp_path / "a") as store:
         changelog = log.changelog(store, b"1" * 16, oversized=given_up.append)
@@ -361,7 +355,7 @@ async def test_a_value_that_the_topic_never_takes_is_on_the_disk_only(tmp_path: 
 
 
 @pytest.mark.parametrize("at", ["first", "amid", "marker"])
-async def test_a_recovery_ends_though_something_cannot_be_read(tmp_path: Path, at: str) -> None:
+async def test_recovery_ends_despite_unreadable_records(tmp_path: Path, at: str) -> None:
     log, refused = Log(), list[Any]()
 
     async def refuse(partition: int, record: Any, error: Exception) -> None:
@@ -374,7 +368,7 @@ async def test_a_recovery_ends_though_something_cannot_be_read(tmp_path: Path, a
             await changelog.write([(b"c%d" % number, value(number))])
 
     class Damaged(Recorded):
-        """The record at one place cannot be read, whenever it is fetched."""
+        """One record is unreadable, whenever it is fetched."""
 
         def __init__(self) -> None:
             place = {"first": 0, "amid": 2, "marker": len(log.records) - 1}[at]

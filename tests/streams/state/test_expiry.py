@@ -1,4 +1,4 @@
-"""Finding what has expired, step by step."""
+"""Finding expired records, step by step."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ NOW = 1_700_000_000_000
 
 
 class State:
-    """People with when they were last heard of, and their open lists."""
+    """Users with the time of their last event, and their open lists."""
 
     def __init__(self, heard_ms: dict[str, int], exposures: dict[str, Exposure] | None = None) -> None:
         self.heard_ms = heard_ms
@@ -43,14 +43,14 @@ def exposed(name: str, ago_ms: int, taken: bool = False) -> Exposed:
     return Exposed(name, NOW - ago_ms, "home", None, ("film-1",), (1.0,), taken)
 
 
-def test_forgets_who_was_not_heard_of_for_long() -> None:
+def test_idle_contexts_are_deleted() -> None:
     state = State({"ann": NOW - 3 * DAY, "bob": NOW - DAY})
     forgotten, _ = Sweep(limit=10, expiry_ms=2 * DAY, window_ms=1).step(state, NOW)
     assert (forgotten, list(state.heard_ms)) == (1, ["bob"])
     assert state.dropped_ms == NOW - KEPT_MS
 
 
-def test_closes_lists_whose_window_is_over() -> None:
+def test_lists_are_closed_after_their_window() -> None:
     lists = (exposed("old", 5_000), exposed("old but taken", 5_000, taken=True), exposed("young", 10))
     state = State({}, {"ann": Exposure(lists)})
     _, feedback = Sweep(limit=10, expiry_ms=DAY, window_ms=1_000).step(state, NOW)
@@ -59,8 +59,8 @@ def test_closes_lists_whose_window_is_over() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 7))
-def test_rounds_reach_everybody(people: int, limit: int) -> None:
-    """Whoever is there when a round begins is looked at within people / limit steps, and again in the next round."""
+def test_rounds_reach_every_user(people: int, limit: int) -> None:
+    """A user present when a round begins is checked within people / limit steps, and again in the next round."""
     state = State({f"person-{n:02}": NOW for n in range(people)})
     sweep = Sweep(limit=limit, expiry_ms=DAY, window_ms=1)
     steps = people // limit + 1

@@ -1,4 +1,4 @@
-"""State that was left of partitions that are not ours."""
+"""State left by partitions that are not ours."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from streams.state.orphans import set_aside
 from streams.state.store import Store, folder_of
 
 
-def test_what_is_held_or_young_stays_and_what_is_old_goes(tmp_path: Path) -> None:
+def test_orphans_are_removed_unless_held_or_recent(tmp_path: Path) -> None:
     settings = Settings.make(state_dir=tmp_path, state_max_age_s=60)
     folders = [folder_of(settings, partition) for partition in range(3)]
     for folder in folders:

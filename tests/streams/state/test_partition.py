@@ -1,4 +1,4 @@
-"""The state of a partition: seen at once, durable in order, and nothing written before what it follows from is out."""
+"""The state of a partition: visible at once, durable in order, and never written before its outputs are published."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ NOW = 1_700_000_000_000
 
 
 class MemoryLog(Changelog):
-    """A changelog that writes to its store and keeps what it was given, write by write."""
+    """A changelog that writes to its store and records every write."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class MemoryLog(Changelog):
             self._store.write(updates, Facts(high=max(high, self._store.facts.high)))
 
     def contexts(self) -> dict[bytes, Context | None]:
-        """What a reader of the whole changelog would find."""
+        """The contexts that a reader of the whole changelog finds."""
         last = {key: value for write in self.writes for key, value in write}
         return {key: None if value is None else decode_value(key, value) for key, value in last.items()}
 
@@ -77,7 +77,7 @@ def context(offset: int) -> Context:
 EXPOSED = Exposure((Exposed("list-1", NOW, "home", None, ("film-1",), (1.0,)),))
 
 
-async def test_seen_at_once_and_durable_when_it_says_so(tmp_path: Path) -> None:
+async def test_writes_are_visible_at_once_and_durable_when_reported(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         assert state.context("ann") is EMPTY
         state.set_context("ann", context(5))
@@ -89,7 +89,7 @@ async def test_seen_at_once_and_durable_when_it_says_so(tmp_path: Path) -> None:
         assert header(log.writes[0][0][1] or b"") == (5, NOW)
 
 
-async def test_what_waits_for_its_outputs_holds_back_what_comes_after(tmp_path: Path) -> None:
+async def test_gated_group_holds_back_later_ones(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         state.set_context("ann", context(1))
@@ -104,7 +104,7 @@ async def test_what_waits_for_its_outputs_holds_back_what_comes_after(tmp_path: 
         assert [key for write in log.writes for key, _ in write] == [exposure_key("ann"), context_key("ann")]
 
 
-async def test_outputs_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
+async def test_failed_outputs_leave_nothing_durable(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         state.set_context("ann", context(1))
@@ -120,7 +120,7 @@ async def test_outputs_that_fail_leave_nothing_behind(tmp_path: Path) -> None:
             state.set_context("ann", context(3))
 
 
-async def test_a_changelog_that_fails_fails_whoever_waits(tmp_path: Path) -> None:
+async def test_failing_changelog_fails_its_waiters(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         log.fails = True
         state.set_context("ann", context(1))
@@ -129,7 +129,7 @@ async def test_a_changelog_that_fails_fails_whoever_waits(tmp_path: Path) -> Non
         assert (state.written, state.open) == (-1, False)
 
 
-async def test_one_write_for_everything_that_waits(tmp_path: Path) -> None:
+async def test_waiting_groups_share_one_write(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         last = state.seal(0, gate)
@@ -143,7 +143,7 @@ async def test_one_write_for_everything_that_waits(tmp_path: Path) -> None:
         assert state.written == 19
 
 
-async def test_open_lists_that_ran_out_are_cleared(tmp_path: Path) -> None:
+async def test_expired_open_lists_are_cleared(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         state.set_exposure("ann", EXPOSED)
         await state.seal()
@@ -153,7 +153,7 @@ async def test_open_lists_that_ran_out_are_cleared(tmp_path: Path) -> None:
         assert state.exposure("ann") == NONE
 
 
-async def test_a_person_is_forgotten_whole(tmp_path: Path) -> None:
+async def test_user_is_deleted_completely(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         state.set_context("ann", context(1))
         state.set_exposure("ann", EXPOSED)
@@ -170,7 +170,7 @@ async def test_a_person_is_forgotten_whole(tmp_path: Path) -> None:
 ERASURE = Erasure(order_digest("o", "ann"), user_digest("ann", order_digest("o", "ann")), 7, NOW, ("context",))
 
 
-async def test_an_order_is_remembered_over_a_restart_and_then_no_more(tmp_path: Path) -> None:
+async def test_erasure_order_survives_a_restart_until_it_expires(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, _):
         state.set_erasure(ERASURE)
         await state.seal()
@@ -187,11 +187,11 @@ async def test_an_order_is_remembered_over_a_restart_and_then_no_more(tmp_path: 
         assert list(log.contexts().values()) == [None]
 
 
-async def test_a_scrub_leaves_no_byte_on_disk(tmp_path: Path) -> None:
+async def test_scrub_leaves_no_byte_on_disk(tmp_path: Path) -> None:
     """Neither in the log, nor in the files, nor in the list of files; others stay."""
 
     def named(user: str) -> bool:
-        mark = user.partition("-")[2].encode()  # what a key shares with the one before it is left out
+        mark = user.partition("-")[2].encode()  # RocksDB leaves out a key's common prefix with the one before
         return any(mark in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     async with opened(tmp_path) as (state, _):
@@ -221,7 +221,7 @@ async def test_weights_are_kept_by_scene(tmp_path: Path) -> None:
         assert (state.blend("home").lists, state.blend("cart").lists) == (3, 0)
 
 
-async def test_what_has_no_offset_is_never_stamped_behind_what_is_stored(tmp_path: Path) -> None:
+async def test_value_without_an_offset_never_has_a_lower_stamp(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         state.set_context("ann", context(90))
         await state.seal(90)
@@ -231,16 +231,16 @@ async def test_what_has_no_offset_is_never_stamped_behind_what_is_stored(tmp_pat
         assert header(log.writes[-1][0][1] or b"").stamp == 90
 
 
-async def test_keeps_no_more_decoded_than_it_may(tmp_path: Path) -> None:
+async def test_decoded_values_are_bounded(tmp_path: Path) -> None:
     async with opened(tmp_path, cached=10) as (state, _):
         for number in range(50):
             state.set_context(f"person-{number}", context(number))
         await state.seal(49)
         assert [state.context(f"person-{n}") for n in range(50)] == [context(n) for n in range(50)]
-        assert state.people() == 10
+        assert state.users() == 10
 
 
-async def test_scans_one_kind_from_where_it_was(tmp_path: Path) -> None:
+async def test_scan_continues_within_one_kind(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, _):
         for number in range(5):
             state.set_context(f"p{number}", context(number))
@@ -289,8 +289,8 @@ def test_reads_are_those_of_a_plain_dict_at_every_step(
     asyncio.run(play())
 
 
-async def test_gathers_what_was_folded_as_it_is_then(tmp_path: Path) -> None:
-    """What is folded is seen at once; what is gathered is written as it was, however it goes on."""
+async def test_gathered_contexts_are_written_as_they_were(tmp_path: Path) -> None:
+    """Folds are visible at once; gathered contexts are written as they were, whatever is folded later."""
     async with opened(tmp_path) as (state, log):
         draft = state.draft("ann")
         draft.add(like(1), digest("e1"), 1)
@@ -306,19 +306,19 @@ async def test_gathers_what_was_folded_as_it_is_then(tmp_path: Path) -> None:
         assert (state.written, log.contexts()) == (2, {context_key("ann"): both})
 
 
-async def test_a_context_that_is_not_gathered_yet_is_not_lost_from_memory(tmp_path: Path) -> None:
+async def test_ungathered_context_is_not_evicted(tmp_path: Path) -> None:
     async with opened(tmp_path, cached=1) as (state, _):
         for number in range(5):
             draft = state.draft(f"person-{number}")
             draft.add(like(number), digest(f"e{number}"), number)
             state.note({f"person-{number}": draft})
-        assert state.people() == 1
+        assert state.users() == 1
         assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
         await (await state.gather(4))
         assert [state.context(f"person-{n}").offset for n in range(5)] == list(range(5))
 
 
-async def test_somebody_who_is_forgotten_is_not_written_again(tmp_path: Path) -> None:
+async def test_deleted_user_is_not_written_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         draft = state.draft("ann")
         draft.add(like(1), digest("e1"), 1)
@@ -329,8 +329,8 @@ async def test_somebody_who_is_forgotten_is_not_written_again(tmp_path: Path) ->
         assert state.context("ann") == EMPTY
 
 
-async def test_what_is_put_is_written_at_intervals(tmp_path: Path) -> None:
-    """Between two writes the last value of a key stands for all; `hasten` does not wait for the interval."""
+async def test_values_are_written_at_intervals(tmp_path: Path) -> None:
+    """Of several values of a key between two writes, the last is written; `hasten` does not wait for the interval."""
     async with opened(tmp_path, pause=3_600.0) as (state, log):
         state.set_context("ann", context(1))
         await state.seal(1)
@@ -345,7 +345,7 @@ async def test_what_is_put_is_written_at_intervals(tmp_path: Path) -> None:
         assert log.contexts() == {context_key("ann"): context(8)}
 
 
-async def test_what_numbers_are_made_with_is_durable_before_any_is_and_stays(tmp_path: Path) -> None:
+async def test_source_of_session_numbers_is_durable_before_its_first_use(tmp_path: Path) -> None:
     async with opened(tmp_path, pause=3_600.0) as (state, log):
         assert state.sessions is None
         await state.begin_sessions(b"first")
@@ -361,7 +361,7 @@ async def test_what_numbers_are_made_with_is_durable_before_any_is_and_stays(tmp
         assert state.sessions == Sessions(b"first", alone=True)
 
 
-async def test_where_it_cannot_be_written_nothing_is_begun(tmp_path: Path) -> None:
+async def test_unwritable_changelog_starts_no_sessions(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, log):
         log.fails = True
         with pytest.raises(ConnectionError):

@@ -1,4 +1,4 @@
-"""A manifest that is not whole is found before RocksDB reads it: some damage has RocksDB read it without an end."""
+"""A damaged manifest is detected before RocksDB reads it: some damage makes RocksDB read it endlessly."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ ENDLESS = bytes.fromhex(
     "88200001011a6c6576656c64622e4279746577697365436f6d70617261746f7289400101f4030c5a9fc005416a0cf1b2be60c5a170ce8a9e"
     "24ae32a32de552b32336976a8234bdb7370ca6beaf9700428c43120d9c867d3a2b628130747e5816383f24c22aff0aa6"
 )
-"""A manifest of which RocksDB 10 finds no end."""
+"""A manifest that RocksDB 10 reads endlessly."""
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def manifest(folder: Path) -> Path:
     return folder / (folder / "CURRENT").read_text().strip()
 
 
-def test_what_rocksdb_wrote_is_whole(folder: Path, tmp_path: Path) -> None:
+def test_manifest_written_by_rocksdb_is_whole(folder: Path, tmp_path: Path) -> None:
     assert whole(folder)
     assert whole(tmp_path / "nothing-yet")
 
 
-def test_a_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
+def test_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
     manifest(folder).write_bytes(ENDLESS)
     assert not whole(folder)
     with open_store(folder, 1) as store:
@@ -42,7 +42,7 @@ def test_a_store_with_an_endless_manifest_is_rebuilt(folder: Path) -> None:
 
 
 @given(st.data())
-def test_any_change_is_found(data: st.DataObject) -> None:
+def test_every_change_is_detected(data: st.DataObject) -> None:
     good = ENDLESS[:46]  # its first record
     assert whole_log(good)
     at = data.draw(st.integers(0, len(good) - 1))

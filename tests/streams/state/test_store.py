@@ -14,13 +14,13 @@ from streams.errors import StoreFailed
 from streams.state.store import Facts, Header, Store, header, open_store, seal
 
 
-def test_keeps_values_and_facts(tmp_path: Path) -> None:
+def test_store_keeps_values_and_facts(tmp_path: Path) -> None:
     facts = Facts(b"m1", 7, 8, 9)
     with Store(tmp_path / "a" / "b") as store:
         store.write([(b"cann", b"1"), (b"cbob", b"2"), (b"xann", b"3")], facts)
         store.write([(b"cbob", None)], facts)
     with Store(tmp_path / "a" / "b") as store:
-        assert (store.get(b"cann"), store.get(b"cbob"), store.get(b"nobody")) == (b"1", None, None)
+        assert (store.get(b"cann"), store.get(b"cbob"), store.get(b"unknown")) == (b"1", None, None)
         assert store.facts == facts
         assert [key for key, _ in store.scan(b"", 10)] == [b"cann", b"xann"]
         assert [key for key, _ in store.scan(b"cann", 10)] == [b"xann"]
@@ -28,14 +28,14 @@ def test_keeps_values_and_facts(tmp_path: Path) -> None:
         assert store.size_bytes() > 0
 
 
-def test_clear_forgets_everything(tmp_path: Path) -> None:
+def test_clear_deletes_everything(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
         store.clear()
         assert (store.get(b"cann"), store.facts) == (None, Facts())
 
 
-def test_one_that_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+def test_unreadable_store_is_recreated(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
     (tmp_path / "s" / "CURRENT").write_text("nonsense")
@@ -50,24 +50,24 @@ def damaged_block(folder: Path) -> None:
         for number in range(400):
             store.write([(b"c%03d" % number, filler.randbytes(300))], Facts(b"m1", number, 8, 9))
     with Store(folder):
-        pass  # what was in the log is now in a file of its own
+        pass  # the log's records are now in a separate file
     (table,) = folder.glob("*.sst")
     content = bytearray(table.read_bytes())
     content[len(content) // 2] ^= 0xFF
     table.write_bytes(content)
 
 
-def test_damage_is_raised_and_the_next_one_begins_anew(tmp_path: Path) -> None:
+def test_damage_is_raised_and_the_next_store_is_empty(tmp_path: Path) -> None:
     damaged_block(tmp_path / "s")
     with open_store(tmp_path / "s", 1) as store:
-        assert store.facts.position == 399, "the damage was met on opening"
+        assert store.facts.position == 399, "the damage was found on opening"
         with pytest.raises(StoreFailed, match="damaged"):
             [store.get(b"c%03d" % number) for number in range(400)]
     with open_store(tmp_path / "s", 1) as store:
         assert store.facts == Facts()
 
 
-def test_a_block_that_cannot_be_read_on_opening_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_block_on_opening_is_not_taken_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen with a damaged file: RocksDB says `block checksum mismatch` while it opens."""
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
@@ -84,7 +84,7 @@ def test_a_block_that_cannot_be_read_on_opening_is_no_lock(tmp_path: Path, monke
         assert store.facts == Facts()
 
 
-def test_a_folder_that_another_has_open_is_left_alone(tmp_path: Path) -> None:
+def test_folder_open_in_another_process_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
         with pytest.raises(Exception, match="/LOCK: "):
@@ -103,15 +103,15 @@ def test_a_folder_that_another_has_open_is_left_alone(tmp_path: Path) -> None:
         assert store.get(b"cann") == b"1"
 
 
-def test_damage_does_not_end_a_scan_in_silence(tmp_path: Path) -> None:
+def test_damage_during_a_scan_is_raised(tmp_path: Path) -> None:
     damaged_block(tmp_path / "s")
     with open_store(tmp_path / "s", 1) as store, pytest.raises(StoreFailed, match="damaged"):
         list(store.scan(b"", 1_000))
 
 
-@pytest.mark.parametrize("begin", ["anew", "cleared"])
-def test_an_iterator_that_is_forgotten_in_a_cycle_does_not_keep_the_folder(tmp_path: Path, begin: str) -> None:
-    """As one is on the traceback of an error that ended a partition; the collector of a worker comes by seldom."""
+@pytest.mark.parametrize("begin", ["reopened", "cleared"])
+def test_iterator_in_a_reference_cycle_does_not_keep_the_folder_open(tmp_path: Path, begin: str) -> None:
+    """The traceback of an error that ended a partition can hold one; a worker's collector runs rarely."""
     store = Store(tmp_path / "s")
     store.write([(b"cann", b"1"), (b"cbob", b"2")], Facts(b"m1", 7, 8, 9))
     scan = store.scan(b"", 10)
@@ -132,7 +132,7 @@ def test_an_iterator_that_is_forgotten_in_a_cycle_does_not_keep_the_folder(tmp_p
     store.close()
 
 
-def test_an_error_of_a_scan_keeps_no_iterator(tmp_path: Path) -> None:
+def test_scan_error_keeps_no_iterator(tmp_path: Path) -> None:
     damaged_block(tmp_path / "s")
     store = open_store(tmp_path / "s", 1)
     with pytest.raises(StoreFailed, match="damaged") as held:
@@ -143,7 +143,7 @@ def test_an_error_of_a_scan_keeps_no_iterator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["open", "write"])
-def test_a_full_disk_is_said_and_nothing_is_deleted(
+def test_full_disk_is_reported_and_nothing_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     def full(*_: object) -> None:
@@ -165,7 +165,7 @@ def test_a_full_disk_is_said_and_nothing_is_deleted(
         assert store.get(b"cann") == b"1"
 
 
-def test_a_disk_that_fails_on_closing_hides_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_failure_on_closing_hides_no_other_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> None:
         raise Exception("IO error: No space left on device")
 
@@ -176,7 +176,7 @@ def test_a_disk_that_fails_on_closing_hides_no_other_error(tmp_path: Path, monke
     store.close()
 
 
-def test_one_that_another_holds_is_left_alone(tmp_path: Path) -> None:
+def test_store_held_by_another_is_left_alone(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store:
         store.write([(b"cann", b"1")], Facts(b"m1", 7, 8, 9))
         with pytest.raises(Exception, match=r"(?i)lock"):
@@ -184,6 +184,6 @@ def test_one_that_another_holds_is_left_alone(tmp_path: Path) -> None:
         assert store.get(b"cann") == b"1"
 
 
-def test_an_envelope() -> None:
+def test_envelope_keeps_stamp_time_and_payload() -> None:
     assert header(seal(3, 5, b"payload")) == Header(3, 5)
     assert seal(3, 5, b"payload").endswith(b"payload")

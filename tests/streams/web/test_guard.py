@@ -1,4 +1,4 @@
-"""What stands before the worker's pages, on the worker's own server: token, name, rate, sizes, connections."""
+"""The guard of the worker's pages, on the worker's own server: token, name, rate, sizes, connections."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ async def test_metrics_need_the_token_and_probes_do_not(tmp_path: Path) -> None:
         assert pages.refused("token") == 8
 
 
-# Nobody is kept out by what others ask
+# Requests of others block no client
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,7 @@ async def test_metrics_need_the_token_and_probes_do_not(tmp_path: Path) -> None:
         ("/nowhere", ()),
     ],
 )
-async def test_a_flood_keeps_out_neither_probes_nor_scrapes(
-    path: str, headers: tuple[str, ...], tmp_path: Path
-) -> None:
+async def test_flood_does_not_block_probes_or_scrapes(path: str, headers: tuple[str, ...], tmp_path: Path) -> None:
     """Not even from the flood's own address, as behind a proxy."""
     async with serving(tmp_path) as pages:
         for _ in range(4):
@@ -60,7 +58,7 @@ async def test_a_flood_keeps_out_neither_probes_nor_scrapes(
                 assert (await pages.ask("/metrics", BEARER, source=source)).status == 200
 
 
-async def test_without_a_token_a_flood_on_loopback_keeps_out_no_scrape(tmp_path: Path) -> None:
+async def test_flood_on_loopback_without_a_token_does_not_block_scrapes(tmp_path: Path) -> None:
     async with serving(tmp_path, token="") as pages:
         for headers in ((), ("Host: elsewhere.example",)):
             await flood(pages, 400, "/metrics", *headers)
@@ -68,16 +66,16 @@ async def test_without_a_token_a_flood_on_loopback_keeps_out_no_scrape(tmp_path:
             assert (await pages.ask("/healthz")).status == 200
 
 
-async def test_what_is_refused_is_bounded_by_address(tmp_path: Path) -> None:
+async def test_refusals_are_bounded_per_address(tmp_path: Path) -> None:
     async with serving(tmp_path) as pages:
         told = await flood(pages, 800, "/metrics")
         assert set(told) == {401, 429}
         assert told[429] > told[401] > 40
         assert pages.refused("rate") == told[429]
-        assert (await pages.ask("/metrics", source="127.0.0.2")).status == 401, "another address is told why"
+        assert (await pages.ask("/metrics", source="127.0.0.2")).status == 401, "another address gets the reason"
 
 
-async def test_a_page_is_made_no_more_often_than_it_may_be(tmp_path: Path) -> None:
+async def test_rendering_of_pages_is_bounded(tmp_path: Path) -> None:
     async with serving(tmp_path, web_max_per_second=2) as pages:
         made: list[float] = []
         clock = asyncio.get_running_loop().time
@@ -90,7 +88,7 @@ async def test_a_page_is_made_no_more_often_than_it_may_be(tmp_path: Path) -> No
 
 
 class _Counting:
-    """A collector that says when a page is made."""
+    """A collector that reports when a page is rendered."""
 
     def __init__(self, made: Callable[[], None]) -> None:
         self._made = made
@@ -105,7 +103,7 @@ class _Counting:
 
 class _Broken(_Counting):
     def collect(self) -> list[GaugeMetricFamily]:
-        raise RuntimeError("of somebody")
+        raise RuntimeError("about ann")
 
 
 # Names
@@ -126,7 +124,7 @@ BAD = [
 ]
 
 
-async def test_without_a_token_the_pages_are_for_this_machine_under_its_names(tmp_path: Path) -> None:
+async def test_pages_without_a_token_answer_only_under_loopback_names(tmp_path: Path) -> None:
     """A page of another site whose name resolves to this machine reads nothing."""
     async with serving(tmp_path, token="") as pages:
         for host in GOOD:
@@ -140,18 +138,18 @@ async def test_without_a_token_the_pages_are_for_this_machine_under_its_names(tm
         assert "set OUZEL_WEB_TOKEN" in (await pages.ask("/metrics", "Host: attacker.example")).body
         twice = await pages.ask("/metrics", "Host: localhost", "Host: attacker.example")
         assert twice.status in (400, 421)
-        assert (await pages.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).status == 200, "no browser sends no name"
+        assert (await pages.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).status == 200, "every browser sends a name"
         assert pages.refused("host") >= len(BAD)
 
 
-async def test_with_a_token_any_name_will_do(tmp_path: Path) -> None:
+async def test_pages_with_a_token_answer_under_any_name(tmp_path: Path) -> None:
     async with serving(tmp_path) as pages:
         assert (await pages.ask("/healthz", "Host: worker.example")).status == 200
         assert (await pages.ask("/metrics", "Host: worker.example", BEARER)).status == 200
         assert (await pages.ask("/metrics", "Host: worker.example")).status == 401
 
 
-# What every answer says
+# Headers of every answer
 
 
 async def test_every_answer_has_the_headers_and_names_no_version(
@@ -187,12 +185,12 @@ async def test_every_answer_has_the_headers_and_names_no_version(
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'"), answer
         assert answer.headers["Referrer-Policy"] == "no-referrer", answer
         assert answer.headers["Content-Type"].startswith("text/plain"), answer
-        for told in ("aiohttp", "Python", "somebody", "no HTTP", "xxxx"):
+        for told in ("aiohttp", "Python", "about ann", "no HTTP", "xxxx"):
             assert told not in str(answer), answer
     allow = next(answer for status, answer in answers if status == 405).headers["Allow"]
     assert "GET" in allow
     assert "RuntimeError" in caplog.text
-    assert "of somebody" not in "".join(each.getMessage() for each in caplog.records)
+    assert "about ann" not in "".join(each.getMessage() for each in caplog.records)
 
 
 async def until_429(pages: Pages) -> Answer:
@@ -205,7 +203,7 @@ async def until_429(pages: Pages) -> Answer:
 # Connections
 
 
-async def test_whoever_holds_connections_open_keeps_nobody_out(tmp_path: Path) -> None:
+async def test_idle_connections_do_not_block_others(tmp_path: Path) -> None:
     async with serving(tmp_path, web_max_connections=5) as pages:
         idle = [await pages.connect() for _ in range(20)]
         assert (await pages.ask("/healthz")).status == 200
@@ -217,7 +215,7 @@ async def test_whoever_holds_connections_open_keeps_nobody_out(tmp_path: Path) -
             each.close()
 
 
-async def test_a_scrape_that_is_being_sent_outlasts_a_flood_of_connections(tmp_path: Path) -> None:
+async def test_scrape_in_progress_survives_a_flood_of_connections(tmp_path: Path) -> None:
     async with serving(tmp_path, web_max_connections=8) as pages:
         scrape = await pages.connect()
         scrape.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -231,7 +229,7 @@ async def test_a_scrape_that_is_being_sent_outlasts_a_flood_of_connections(tmp_p
         scrape.close()
 
 
-async def test_a_scraper_keeps_its_connection_between_scrapes(tmp_path: Path) -> None:
+async def test_scraper_keeps_its_connection_between_scrapes(tmp_path: Path) -> None:
     async with serving(tmp_path, web_max_connections=8) as pages:
         scraper = await pages.connect()
         for _ in range(3):
@@ -241,7 +239,7 @@ async def test_a_scraper_keeps_its_connection_between_scrapes(tmp_path: Path) ->
         scraper.close()
 
 
-async def test_a_flood_of_connections_ends_those_of_its_own_address(tmp_path: Path) -> None:
+async def test_flood_of_connections_closes_those_of_its_own_address(tmp_path: Path) -> None:
     async with serving(tmp_path, web_max_connections=8) as pages:
         quiet = await pages.connect("127.0.0.2")
         await idle_flood(pages, 60)
@@ -262,14 +260,14 @@ async def idle_flood(pages: Pages, count: int) -> None:
 
 
 @given(st.text())
-def test_only_the_token_is_the_token(header: str) -> None:
+def test_token_alone_is_accepted(header: str) -> None:
     given_token = header.strip().lower()[:7] == "bearer " and header[7:].strip() == TOKEN
     assert allowed(header, Secret(TOKEN)) is given_token
     assert allowed(header, Secret(""))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "worker.example", ""])
-def test_a_host_that_others_reach_needs_a_token(host: str) -> None:
+def test_host_open_to_others_needs_a_token(host: str) -> None:
     with pytest.raises(BadSetting, match="OUZEL_WEB_TOKEN"):
         Settings.make(web_host=host)
     assert Settings.make(web_host=host, web_token=Secret(TOKEN)).web.host == host
@@ -281,7 +279,7 @@ def test_loopback_needs_none(host: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "with a space in it", "not-ascii-\xfc\xfc\xfc\xfc\xfc\xfc\xfc"])
-def test_a_token_that_cannot_be_sent_is_refused_without_being_said(token: str) -> None:
+def test_unsendable_token_is_refused_without_being_shown(token: str) -> None:
     with pytest.raises(BadSetting, match="OUZEL_WEB_TOKEN") as refused:
         Settings.make(web_token=Secret(token))
     assert token not in str(refused.value)

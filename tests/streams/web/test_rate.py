@@ -1,4 +1,4 @@
-"""Buckets, and what is made no more often than one allows."""
+"""Token buckets, and values renewed at a bounded rate."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from streams.web.rate import Bucket, Buckets, Renewed
 
 
 @given(st.lists(st.floats(0, 5), max_size=60), st.floats(1, 20))
-def test_a_bucket_never_lets_more_through_than_it_says(gaps: list[float], per_second: float) -> None:
+def test_bucket_never_exceeds_its_rate(gaps: list[float], per_second: float) -> None:
     bucket, now, taken = Bucket(per_second), 100.0, 0
     for gap in gaps:
         now += gap
@@ -15,19 +15,19 @@ def test_a_bucket_never_lets_more_through_than_it_says(gaps: list[float], per_se
     assert taken <= per_second * (1 + now - 100.0) + 1e-6
 
 
-def test_each_name_has_a_bucket_of_its_own_and_of_many_names_the_last_are_kept() -> None:
+def test_buckets_are_separate_and_the_most_recent_names_stay() -> None:
     buckets = Buckets(2, most=100)
     assert [buckets.take("a", 1.0) for _ in range(4)] == [True, True, False, False]
     assert buckets.take("b", 1.0)
     for number in range(10_000):
         buckets.take(str(number), 1.0)
-        assert not buckets.take("a", 1.0), "whoever is heard of all the time is remembered"
+        assert not buckets.take("a", 1.0), "a name in use is remembered"
     assert len(buckets) == 100
     assert buckets.take("b", 1.0), "forgotten"
 
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(1, 20))
-def test_what_is_renewed_is_never_refused_and_never_older_than_it_may_be(gaps: list[float], per_second: float) -> None:
+def test_renewed_value_is_never_refused_and_never_too_old(gaps: list[float], per_second: float) -> None:
     now, made = 100.0, 0
 
     def make() -> float:

@@ -1,4 +1,4 @@
-"""Which connection ends for one too many."""
+"""Which connection is closed when there is one too many."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ def busy(each: Standing) -> bool:
 
 
 @given(st.lists(standings, min_size=1, max_size=20))
-def test_nobody_who_waits_for_an_answer_goes_before_somebody_idle(held: list[Standing]) -> None:
+def test_idle_connections_are_closed_before_busy_ones(held: list[Standing]) -> None:
     ended = held[to_end(held, NOW)]
     if busy(ended):
         assert all(map(busy, held))
@@ -30,7 +30,7 @@ def test_nobody_who_waits_for_an_answer_goes_before_somebody_idle(held: list[Sta
 
 
 @given(st.lists(standings, min_size=1, max_size=20))
-def test_of_those_that_may_go_the_oldest_of_the_address_that_has_most_does(held: list[Standing]) -> None:
+def test_oldest_connection_of_the_address_with_the_most_is_closed(held: list[Standing]) -> None:
     number = to_end(held, NOW)
     alike = [
         index
@@ -42,12 +42,12 @@ def test_of_those_that_may_go_the_oldest_of_the_address_that_has_most_does(held:
     assert not [index for index in alike if index < number and held[index].address == held[number].address]
 
 
-def test_a_request_that_never_ends_is_spared_for_a_while_only() -> None:
+def test_endless_request_is_spared_only_for_a_while() -> None:
     stuck, idle = Standing("a", True, NOW - ANSWER_SECONDS), Standing("b", False, NOW)
     assert to_end([idle, stuck], NOW) == 1
 
 
-def test_a_machine_is_counted_under_one_address() -> None:
+def test_machine_is_counted_under_one_address() -> None:
     assert neighbourhood("192.0.2.7") == neighbourhood("::ffff:192.0.2.7") == "192.0.2.7"
     assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8::ffff:1:2:3") != neighbourhood("2001:db8:0:1::1")
     assert neighbourhood("fe80::1%eth0") == neighbourhood("fe80::2%eth1")

@@ -1,31 +1,28 @@
 """The whole path as its users run it: a broker, the topics, and workers as child processes, with plain Kafka clients
 at both ends."""
 
-import asyncio
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from deploy.kafka.topics import create
 from deploy.local.brokers import Broker
-from deploy.local.processes import Child
 from inference.triton.ports import free_ports
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
 from schemas.topics import ITEMS, Topic
-from streams.settings import Settings, throwaway, to_environment, values_of
+from streams.settings import Settings, throwaway, values_of
 from tests.support.patience import PATIENCE
+from tests.support.topics import read_all, send_all
+from tests.support.workers import LOG_LINES, OUZEL_WORKER, Worker
 
 M = TypeVar("M", bound=msgspec.Struct)
 
-READY_SECONDS = PATIENCE
 GENRES = ("comedy", "drama", "horror", "western", "musical")
 
 
@@ -43,7 +40,7 @@ def click(user: str, item: str, number: int, *, ts: int | None = None) -> Event:
 
 
 class Pipeline:
-    """Topics on a broker, and the workers that were started on it."""
+    """Topics on a broker, and one worker at a time."""
 
     def __init__(self, broker: Broker, folder: Path, **settings: object) -> None:
         self.broker = broker
@@ -52,44 +49,41 @@ class Pipeline:
         self.settings: Settings = throwaway(
             broker.bootstrap, state_dir=folder / "state", web_port=port, app_id=f"ouzel-{port}", **settings
         )
-        self.worker: Child | None = None
+        self._worker: Worker | None = None
 
     async def prepare(self, items: Iterable[Item] = ()) -> None:
         """Make the topics and publish a catalogue."""
         await create(self.broker.bootstrap)
         await self.send(ITEMS, ((item.id, encode(item)) for item in items))
 
-    def begin(self, **settings: Any) -> Child:
-        """Start the worker without waiting for it. `settings` override those of the pipeline from here on."""
+    @property
+    def worker(self) -> Worker:
+        """The last worker that was started."""
+        assert self._worker is not None, "start a worker first"
+        return self._worker
+
+    def change(self, **settings: Any) -> None:
+        """Override settings of the workers that are started from now on."""
         self.settings = Settings.make(**{**values_of(self.settings), **settings})
-        self.worker = Child(
-            "The worker",
-            [sys.executable, "-m", "deploy.cli", "worker"],
-            log=self.folder / "worker.log",
-            env=to_environment(self.settings),
-        )
-        return self.worker
 
-    def start(self) -> Child:
-        """Start the worker and wait until it is ready."""
-        worker = self.begin()
-        worker.wait_ready(lambda: self.page("/readyz") == "ready\n", READY_SECONDS)
+    def begin(self, command: Sequence[str] = OUZEL_WORKER) -> Worker:
+        """Start a worker without waiting for it."""
+        self._worker = Worker(self.settings, self.folder / "worker.log", command=command)
+        return self._worker
+
+    def start(self, command: Sequence[str] = OUZEL_WORKER) -> Worker:
+        """Start a worker and wait until it is ready."""
+        worker = self.begin(command)
+        worker.wait_ready()
         return worker
-
-    def page(self, path: str) -> str:
-        """The body of one of the worker's own pages."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings.web.port}{path}", timeout=30) as reply:
-            return str(reply.read().decode())
 
     async def send(self, topic: Topic, records: Iterable[tuple[str, bytes | None]]) -> None:
         """Write records, each under its key, and wait until the broker has them."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap, linger_ms=5)
-        await producer.start()
-        try:
-            sent = [await producer.send(topic.name, value, key=key.encode()) for key, value in records]
-            await asyncio.gather(*sent)
-        finally:
-            await producer.stop()
+        await send_all(self.broker.bootstrap, [(key.encode(), value) for key, value in records], topic.name)
+
+    async def records(self, topic: str) -> list[Any]:
+        """Every record on a topic now, in the order of each partition."""
+        return await read_all(self.broker.bootstrap, topic)
 
     async def read(
         self, topic: Topic, message_type: type[M], enough: Callable[[list[M]], bool], timeout: float = PATIENCE
@@ -114,20 +108,14 @@ class Pipeline:
         return read
 
     def log(self) -> str:
-        return self.worker.tail(40) if self.worker else ""
+        return self._worker.tail(LOG_LINES) if self._worker else ""
 
     def stop(self) -> None:
-        if self.worker is not None:
-            self.worker.stop()
+        if self._worker is not None:
+            self._worker.stop()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def metric(page: str, name: str) -> float:
-    """The sum of a metric's series on a `/metrics` page."""
-    values = [line.rpartition(" ")[2] for line in page.splitlines() if line.startswith((name + " ", name + "{"))]
-    return sum(float(value) for value in values)
