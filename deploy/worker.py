@@ -1,4 +1,4 @@
-"""The scorer of a worker: the one part of it that is chosen here, since the two planes do not know each other."""
+"""Run a worker with the scorer that its settings name. Chosen here since `streams` does not import `inference`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run() -> int:
-    """Run a worker with the settings of the environment until it is told to stop; its exit status."""
+    """Run a worker with the environment's settings until it is stopped; return its exit status."""
     return worker.run(scorer_of)
 
 
@@ -25,7 +25,7 @@ def _tls_of(settings: Settings) -> "Tls | None":
 
 
 def scorer_of(settings: Settings) -> Scorer | None:
-    """The scorer that the settings name: a Triton's, one in this process, or none."""
+    """The scorer that the settings name: Triton, in-process, or None."""
     if settings.model.triton:
         from inference.scorers.triton import TritonScorer  # noqa: PLC0415 - each needs its own extra
 

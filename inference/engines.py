@@ -1,4 +1,4 @@
-"""Which engine a built model runs: the one place that knows the strategies."""
+"""Load the engine of a built model; the only module that maps strategies to engines."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from inference.settings import ADAPTER, ModelSettings, Strategy, readings_of
 
 
 def load_engine(weights: Path, settings: ModelSettings) -> Engine | ItemTokenEngine:
-    """The engine that `settings` name, over the weights folder of a model repository (`inference.triton.repository`).
+    """The engine for `settings`, with the weights folder of a model repository (`inference.triton.repository`).
 
     The adapter is the one beside `weights`, else the one that `settings` name. Raises `WeightsError`. Sets this
     process's number of torch threads.

@@ -1,4 +1,4 @@
-"""Everything that can be set about the model and how it scores, in one frozen, validated object."""
+"""The model's settings, in one frozen, validated object."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +26,7 @@ class DType(StrEnum):
 
 
 class Quantization(StrEnum):
-    """How the weights of the language model's layers are kept (`inference.transformer.quantization`).
+    """The format of the weights of the language model's layers (`inference.transformer.quantization`).
 
     `INT8` is half the bytes of bf16 and computes in bf16; `INT8_DYNAMIC` multiplies in 8-bit integers as well; `FP8`
     is for GPUs that multiply in it (Hopper and later).
@@ -119,7 +119,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @classmethod
     def make(cls, **values: object) -> Self:
-        """Settings from plain values, each checked. Raises `SettingsError` naming the setting."""
+        """Settings from plain values. Raises `SettingsError`, which names the setting."""
         try:
             return msgspec.convert(values, cls)
         except msgspec.ValidationError as error:
@@ -127,16 +127,16 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Settings as `write` left them."""
+        """Settings from a file that `write` created. Raises `SettingsError`."""
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except (OSError, msgspec.DecodeError) as error:
-            raise SettingsError(f"{path}: {error}; build the model repository again") from None
+            raise SettingsError(f"{path}: {error}; rebuild the model repository (`ouzel triton build`)") from None
 
     def write(self, path: Path) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2))
 
 
 def readings_of(repository: Path, settings: ModelSettings) -> Path | None:
-    """The folder in which readings of items are kept, by servers, training and evaluation alike; None for no folder."""
+    """The folder of the store of readings, shared by servers, training and evaluation; None: store none."""
     return repository / settings.readings if settings.readings else None

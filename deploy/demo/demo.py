@@ -1,7 +1,7 @@
-"""`make demo`: real films and real people's ratings through the whole path, live in the terminal.
+"""`make demo`: real films and ratings through the whole pipeline, live in the terminal.
 
-The first part of MovieLens-100K's ratings is sent at full speed as past, the rest is replayed live, in the order in
-which it happened, and every list that comes out is judged on what the person likes next.
+The first part of MovieLens-100K's ratings is sent at full speed as history. The rest is replayed live in its original
+order, and every list is judged on what the user likes next.
 """
 
 import asyncio
@@ -35,22 +35,22 @@ PARTITIONS = 4
 FRAMES_PER_SECOND = 4
 LEARN_AT_ONCE = 500
 LOOK_SECONDS = 0.5
-"""Between two looks whether all parts run."""
+"""Interval of checks that all parts run."""
 
 READING_SECONDS = 2.0
-"""Between two looks in the live part at how far the reading is."""
+"""Interval at which the live part updates the reading progress."""
 
 STALLED_SECONDS = 300.0
-"""Without any progress."""
+"""Workers that make no progress for this long fail the demo."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What can be asked of the demo.
+    """Options of the demo.
 
-    `seconds` is how long the live part lasts, None for until the data ends or Ctrl-C; `events_per_second`, how fast it
-    goes, None for what lists keep up with here; `history`, the share of the ratings that is past when it begins;
-    `seed` orders what happened in the same second; `seen_again` and `seen_kinds` are as the settings of a worker.
+    `seconds`: duration of the live part; None: until the data ends or Ctrl-C. `events_per_second`: its speed; None:
+    adapted to this machine. `history`: the share of ratings that are history when it begins. `seed` orders events of
+    the same second. `seen_again` and `seen_kinds` are as in the settings of a worker.
     """
 
     seconds: float | None = None
@@ -66,10 +66,10 @@ class Options:
 
 
 def run(options: Options, console: Console) -> int:
-    """Run the demo to its end; the exit status: 0 after its time or Ctrl-C in the live part, 130 after Ctrl-C before,
-    1 after a failure, which is told with the operator's next step before the parts are ended.
+    """Run the demo and return the exit status: 0 at the end of the live part or after Ctrl-C in it, 130 after an
+    earlier Ctrl-C, 1 after a failure, which is printed with the next step before the parts are stopped.
 
-    Raises `DeployError` where it cannot begin. No process is left behind in any case.
+    Raises `DeployError` if it cannot start. Leaves no process behind in any case.
     """
     return asyncio.run(_run(options, console))
 
@@ -92,13 +92,13 @@ async def _run(options: Options, console: Console) -> int:
                     console.print("stopped")
                     status = 130
                 except Exception as error:
-                    # A part that has ended is why others failed.
+                    # A part that exited is the cause of other errors.
                     sentence = demo.ended() or expected(error)
                     if sentence is None:
                         raise
                     demo.tell(sentence)
                     status = 1
-            console.print("ending all parts ...", style="grey58")
+            console.print("stopping all parts ...", style="grey58")
     if figures is not None:
         tell_summary(figures, console, options.json)
         why = why_without_model(figures, Settings().lists.deadline_ms, folder / "tritonserver.log")
@@ -130,13 +130,13 @@ class Demo:
         self._task = asyncio.current_task()
 
     def interrupt(self) -> None:
-        """Ctrl-C or SIGTERM: the live part ends with its summary; anything else, or the second time, is broken off."""
+        """Handle Ctrl-C or SIGTERM: end the live part with its summary; before it, or the second time, cancel."""
         ended = self._live and self._watch.end()
         if not ended and self._task is not None:
             self._task.cancel()
 
     async def perform(self) -> dict[str, Any]:
-        """Prepare, replay, and return the figures. Raises `DeployError`, at once if a part ends that all depends on."""
+        """Prepare, replay, and return the figures. Raises `DeployError`, at once if a required part exits."""
         ratings = movielens.events(self._options.seed)
         cut = round(len(ratings) * self._options.history)
         history, live = ratings[:cut], ratings[cut:]
@@ -157,23 +157,23 @@ class Demo:
         return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
 
     def tell(self, sentence: str) -> None:
-        """Say why the demo ends, the first time."""
+        """Print why the demo ends; only the first call prints."""
         if not self._told:
             self._told = True
             self._console.print(f"ouzel: {shown(sentence)}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def ended(self) -> str | None:
-        """What to say of a part that has ended by itself and is needed now; None if there is none."""
+        """The message for a required part that exited; None if all run."""
         return self._stage.ended() or (None if self._live else self._stage.triton_ended())
 
     async def _look_after(self) -> None:
-        """Name a part that has ended within a second, in whatever the demo does then.
+        """Report within a second a part that exited, whatever the demo is doing.
 
-        Without a broker or a worker there are no lists. Without tritonserver there are, once they have begun.
+        Without a broker or a worker there are no lists. Without tritonserver lists continue once they have begun.
         """
         while True:
             if (sentence := self.ended()) is not None:
-                # At once: what needs the part may take its time to give up.
+                # At once: clients of the part may take long to give up.
                 if self._live and self._console.is_terminal:
                     self._watch.notes.warning = sentence.partition(". ")[0]
                 else:
@@ -182,14 +182,14 @@ class Demo:
             without = self._stage.triton_ended()
             if without is not None and not self._watch.notes.warning:
                 how, _, lines = without.partition(". ")
-                self._watch.warn(f"{how}: lists go on without the model", lines)
+                self._watch.warn(f"{how}: lists continue without the model", lines)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _model(self, steps: Steps, judged_from_ms: int) -> None:
         with steps.step("model") as step:
             await self._stage.build_model(step, judged_from_ms)
             if self._stage.without_triton:
-                # On a separate line: what does not fit beside a bar is cut off.
+                # On a separate line: a note beside a bar is cut off at the terminal's width.
                 self._console.print(f"Scoring in-process: {self._stage.without_triton}", highlight=False)
                 step.say("scoring in-process")
             else:
@@ -209,7 +209,7 @@ class Demo:
             await self._stage.start_workers(step, self._options.workers)
 
     async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
-        # No part of the past is young enough to be answered with a list.
+        # No event of the history is recent enough to trigger a list.
         ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
         with steps.step("films and history") as step:
             async with kafka_sink(self._stage.broker.bootstrap) as sink:
@@ -225,7 +225,7 @@ class Demo:
                 for event in history[start : start + LEARN_AT_ONCE]:
                     self._watch.past(shifted(event, ends_ms - history[-1].ts))
                 await asyncio.sleep(0)
-            step.say("the simple methods have learned the same")
+            step.say(f"{len(history):,} ratings learned")
 
     async def _folded(self, step: Step, wanted: int) -> None:
         most, deadline = -1, 0.0
@@ -234,15 +234,15 @@ class Demo:
                 most, deadline = done, time.monotonic() + STALLED_SECONDS
             elif time.monotonic() > deadline:
                 raise TooSlow(
-                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: one "
-                    f"hangs, or this machine is too busy. Look at the logs in {self._stage.folder}, and try again."
+                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: a worker "
+                    f"hangs, or this machine is overloaded. See the logs in {self._stage.folder}, and try again."
                 )
             step.say(f"{done:,} ratings folded and counted", done, wanted)
             await asyncio.sleep(1 / FRAMES_PER_SECOND)
         step.say(f"{wanted:,} ratings folded and counted")
 
     async def _read_enough(self, steps: Steps) -> int:
-        """Wait until lists are useful; how many films are read by then. The others are read while lists go out."""
+        """Wait until enough films are read for useful lists; return how many. The rest is read during the live part."""
         began = time.monotonic()
         with steps.step("films read") as step:
             while not self._reading.enough(read := await self._stage.described(), time.monotonic() - began):
@@ -253,7 +253,7 @@ class Demo:
         return read
 
     async def _follow_reading(self) -> None:
-        """Have the view say how far the reading is, until it is over."""
+        """Show the reading progress in the view until all films are read."""
         notes = self._watch.notes
         while (read := await self._stage.described()) < len(self._films) and not notes.warning:
             notes.reading = self._reading.told(read, time.monotonic())

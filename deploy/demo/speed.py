@@ -1,7 +1,7 @@
-"""How fast the demo goes: as fast as lists keep up here and now, up to `FASTEST`. Pure: it knows what lists took.
+"""The demo's pace: as many events a second as this machine makes lists for, up to `FASTEST`. Pure.
 
-It begins slowly and speeds up while lists come in time, up to what they leave time for; when they fall behind, for the
-machine is small, or busy with other work or with reading the catalogue, it slows down.
+The pace starts low and rises while lists are on time, up to a share of the measured capacity. It falls when lists are
+late because the machine is small, or busy with other work or with reading the catalogue.
 """
 
 from collections import deque
@@ -16,37 +16,37 @@ BEHIND_MS = 200.0
 """A list that takes longer than this is late."""
 
 LATE = frozenset({Degraded.DEADLINE, Degraded.OVERLOADED, Degraded.CIRCUIT_OPEN})
-"""What keeps the model out of a list for want of time."""
+"""Reasons for a list without the model that mean a lack of time."""
 
 LOOKED_AT = 20
-"""Lists that say how things are; after a change, those made since."""
+"""Size of the window of recent lists; it is cleared when the pace falls."""
 
 ENOUGH = 5
-"""Lists for a step upwards, and for one downwards."""
+"""Lists between two changes of the pace."""
 
 UP, DOWN = 1.25, 0.7
 
 SHARE = 0.67
-"""Of the time, that lists may take: the worker needs some, and people's events come in bursts."""
+"""Share of the time that lists may take. The worker needs the rest, and events come in bursts."""
 
 
 class SteadyPace:
-    """Events a second, the same throughout."""
+    """A constant number of events a second."""
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
         self.slowed = 0
 
     def gap(self, _before_ms: int, _after_ms: int) -> float:
-        """Seconds from sending one event to sending the next."""
+        """Seconds between sending two consecutive events."""
         return 1.0 / self.per_second
 
     def came(self, made: Recommendation) -> None:
-        """A list came out."""
+        """Record a list; a constant pace ignores it."""
 
 
 class AdaptivePace(SteadyPace):
-    """Events a second, by what the lists of late took. `slowed` counts the steps downwards."""
+    """Events a second, adapted to the latency of recent lists. `slowed` counts the reductions."""
 
     def __init__(self, first: float = FIRST) -> None:
         super().__init__(first)

@@ -1,8 +1,8 @@
-"""`ouzel evaluate`: the ranking core on real events, offline, beside the methods that it has to beat.
+"""`ouzel evaluate`: the ranking core on real events, offline, compared with baselines.
 
-First the models are trained (`deploy.evaluation.trainings`), each time on what came before. Then every order of ties
-under every protocol is judged in a process of its own: the ranking core with the model and without, the models alone,
-and simple methods, all in one pass over the events.
+First the models are trained (`deploy.evaluation.trainings`), each time on earlier events only. Then each order of ties
+under each protocol is judged in a separate process: the ranking core with and without the model, the models alone, and
+baselines, all in one pass over the events.
 """
 
 import json as json_format
@@ -34,8 +34,9 @@ from streams.ranking.settings import Ranking
 class Options:
     """One evaluation.
 
-    `seeds`: orders of ties. `limit`: the first events only. `parts`: into how many parts the stream is cut by the
-    trainings. Without `model` there is no training, and `ouzel_without_model` is what is compared.
+    `seeds`: number of orders of ties. `limit`: use only the first events. `parts`: number of parts into which the
+    trainings cut the stream. Without `model` nothing is trained, and the baselines are compared with
+    `ouzel_without_model`.
     """
 
     seeds: int = 3
@@ -65,14 +66,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Train and judge, print the tables to `console`, write `json` and `html`, and return the report.
 
-    `learner` is needed where there are models to train. `progress` gets (label, done, total).
+    `learner` is required if there are models to train. `progress` gets (label, done, total).
     """
     begun = monotonic()
     streams = [dataset.stream(seed, options.limit) for seed in range(options.seeds)]
     learned: list[dict[Kind, Learned]] = [{} for _ in streams]
     cuts: list[int] = []
     if options.kinds:
-        assert learner is not None, "there are models to train, and nothing that trains them"
+        assert learner is not None, "models to train need a learner"
         learned, cuts = train(
             learner,
             options.kinds,
@@ -136,21 +137,21 @@ def _about(
 ) -> About:
     last_out = protocol == LEAVE_LAST_OUT
     notes = {
-        "ranking": f"as in a live worker, exploration off: {options.settings}",
-        "signals": "each signal of the blend alone, over the same candidates; where it is the same for all, no list",
-        "ms_a_list": "wall time in this process, beside whatever else ran. For the rankings of the core and for its "
-        "signals it is that of making all of them together. A model's own pass is not in it: its contexts are read "
-        "before; tokens_a_list says how long they are",
-        "intervals": "bootstrap over people, 95%, all tie seeds together; against: the difference on the same tests",
+        "ranking": f"as in a live worker, with exploration off: {options.settings}",
+        "signals": "each signal of the blend alone, over the same candidates; no list if all candidates have one value",
+        "ms_a_list": "wall time in this process, with other processes running. The rankings of the core and its "
+        "signals share one time, that of making all of them. It excludes the model's pass, which reads the contexts "
+        "in advance; tokens_a_list is their length",
+        "intervals": "bootstrap over users, 95%, all tie seeds together; against: the difference on the same tests",
     }
     if options.kinds:
         notes["training"] = (
-            "on every event but what each person did from the second of their test on, so that one training serves "
-            "all orders of ties; the blend learned what the model is worth from the models along the stream, each "
-            "trained on what came before"
+            "on all events except each user's from the second of their test on, so that one training serves all "
+            "orders of ties; the blend learned the model's weight from the models along the stream, each trained on "
+            "earlier events only"
             if last_out
-            else "on the past only, at the events of retrained_at, one training for all orders of ties; until the "
-            "first there is no model"
+            else "on earlier events only, at the events in retrained_at, one training for all orders of ties; before "
+            "the first training there is no model"
         )
         notes["unseen_items"] = "tests whose item was in no event that the scorer of that time was trained on"
     read = [found.tests if last_out and found.tests else found.along for one in learned for found in one.values()]

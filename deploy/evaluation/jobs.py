@@ -1,4 +1,4 @@
-"""One order of events under one protocol: every method judged on it, in one pass."""
+"""Judge all methods on one order of events under one protocol, in one pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ PROTOCOLS = (PREQUENTIAL, LEAVE_LAST_OUT)
 
 @dataclass(frozen=True)
 class Learned:
-    """What a model says on one stream: along it, and in leave-last-out on the tests."""
+    """A model's readings of one stream: along it, and for the tests of leave-last-out."""
 
     along: Readings
     tests: Readings | None = None
@@ -32,7 +32,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Job:
-    """One order of events under one protocol; a process does it."""
+    """One order of events under one protocol; runs in one process."""
 
     seed: int
     protocol: str
@@ -47,7 +47,7 @@ class Job:
 
 
 def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
-    """Every method on one order of events."""
+    """Judge all methods on one order of events."""
     cursor = Cursor()
     plan = planned(job.protocol, job.events, job.seed, job.settings.seen)
     ids = [item.id for item in job.items]

@@ -1,4 +1,4 @@
-"""The models that an evaluation trains, on the language model that is on this machine."""
+"""Create the learner that trains an evaluation's models on this machine's language model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,14 @@ PACES: dict[Part, Pace] = {
     "sasrec": Pace(first=40, fresh=2, again=12.0),
 }
 EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40}
-"""What knows items by ids alone begins from nothing, so it is given more passes; they are cheaper."""
+"""Models of item ids start without knowledge, so they get more epochs, which are cheaper."""
 
 
 def learner(items: Sequence[Item], work: Path, progress: Progress, processes: int = 1) -> Learner:
-    """What trains on these items, with the weights and the readings that serving has under `work`; `processes` of them
-    share the threads that settings allow. Raises `WeightsError`."""
+    """A learner for these items, with the weights and readings that serving stores under `work`.
+
+    `processes` learners share the threads that the settings allow. Raises `WeightsError`.
+    """
     settings = ModelSettings()
     repository = work / "models" / "repository"
     weights, kept = convert(weights_of(repository), settings, progress), readings_of(repository, settings)

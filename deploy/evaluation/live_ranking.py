@@ -1,8 +1,8 @@
-"""The ranking core without a broker: what an evaluation runs on a stream of events.
+"""The ranking core without a broker, for evaluations on a stream of events.
 
-The ranking is the live one: the same `Ranker` on the same contexts and item graph as in a worker, with both roles of
-the graph in one object. The differences: no broker, no delay, exploration off, and the model is a function that gives
-its affinity with every item, as a worker computes it from vectors.
+It uses the same `Ranker`, contexts and item graph as a worker, with both roles of the graph in one object. It differs
+in four points: no broker, no delay, exploration off, and the model is a function that returns its affinity with every
+item, as a worker computes it from vectors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,17 +29,17 @@ Floats = NDArray[np.float32]
 WITH, WITHOUT = "ouzel", "ouzel_without_model"
 SETTINGS = Ranking(exploration=0.0)
 LEARN_FROM = 1_000
-"""Lists are made, and the blend learns, from this event on."""
+"""The blend learns from lists from this event on."""
 
 
 @dataclass
 class Core:
-    """The ranking core as a method of the protocol: a user's list before each of their likes, then learning from it.
+    """The ranking core as a method of the protocol: ranks before each like of a user, then learns from the like.
 
-    `model(n)` gives the model's affinity of the user with every item, float32 [at most the catalogue] in the order of
-    `items`, as it was when `n` events had been learned; None while there is no model. Then there is a second ranking
-    beside the one without: it has candidates from the model and a separate blend, as a worker that asks for the
-    context's vector only (`rescored` = 0).
+    `model(n)` returns the model's affinity of the user with every item, float32 [at most the catalogue] in the order
+    of `items`, after `n` learned events; None while there is no model. With a model there is a second ranking, with
+    candidates from the model and a separate blend, like a worker that requests only the context's vector
+    (`rescored` = 0).
     """
 
     items: Sequence[Item]
@@ -60,8 +60,8 @@ class Core:
         self._made: tuple[Moment, dict[str, Shortlist]] | None = None
 
     def rank(self, moment: Moment, k: int) -> Mapping[str, Sequence[str] | Pool]:
-        """The list without the model and, if there is one, with it; each signal alone over the same candidates; and the
-        candidates themselves, under the names of the lists."""
+        """The lists without and, if there is one, with the model; each signal alone over the same candidates; and each
+        list's candidates."""
         made = self._shortlists(moment)
         self._made = (moment, made)
         found: dict[str, Sequence[str] | Pool] = {}
@@ -77,7 +77,7 @@ class Core:
         return found
 
     def learn(self, event: Event, liked: bool) -> None:
-        """Learn the blends from the user's list if this is a like, count the item graph, and fold the context."""
+        """Update the blends from the user's list if this is a like, then the item graph and the user's context."""
         if liked and event.item is not None and self.events >= LEARN_FROM:
             moment = Moment(event.user, event.scene, event.ts)
             made = self._made[1] if self._made and self._made[0] == moment else self._shortlists(moment)
@@ -91,7 +91,7 @@ class Core:
         self.events += 1
 
     def _shortlists(self, moment: Moment) -> dict[str, Shortlist]:
-        """The candidates in each blend's order, by the blend's name."""
+        """The shortlist of each blend, by the blend's name."""
         context = self.contexts.get(moment.user, EMPTY)
         prepared = self.ranker.prepare(context, moment.scene, now_ms=moment.ts)
         plain = self.ranker.shortlist(prepared, self.blends[WITHOUT])
@@ -109,7 +109,7 @@ class Core:
         scores = None if self.model is None else self.model(self.events)
         if scores is None:
             return None
-        every = np.zeros(len(prepared.moment.allowed), np.float32)  # events can name items that the catalogue has not
+        every = np.zeros(len(prepared.moment.allowed), np.float32)  # events can name items outside the catalogue
         every[: len(scores)] = scores
         return Affinities(every, np.arange(len(every)) < len(scores))
 

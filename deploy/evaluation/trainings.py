@@ -1,4 +1,4 @@
-"""The trainings of an evaluation: each model along the stream, and on all but the tests, each in a process of its own.
+"""The trainings of an evaluation: each model along the stream, and on all but the tests, in separate processes.
 
 One training serves all orders of ties (`inference.training.walk_forward`).
 """
@@ -22,12 +22,12 @@ from schemas.seen import SeenRules
 
 
 class Learner(Protocol):
-    """What trains the models that are judged. One training serves all streams, which differ in the order of ties."""
+    """Trains the models to judge. One training serves all streams, which differ only in the order of ties."""
 
     def walk(
         self, kind: Kind, streams: Sequence[Histories], cuts: Sequence[int], progress: Progress
     ) -> Sequence[Readings]:
-        """Train at each cut on the events before it, and read the contexts from there to the next cut."""
+        """Train at each cut on the events before it, then read the contexts up to the next cut."""
 
     def hold_out(
         self,
@@ -37,12 +37,12 @@ class Learner(Protocol):
         tests: Sequence[NDArray[np.int64]],
         progress: Progress,
     ) -> Sequence[Readings]:
-        """Train on `learned`, and read the contexts before the `tests`, which are places in each stream."""
+        """Train on `learned`, then read the contexts before the `tests`, which are indexes into each stream."""
 
 
 @dataclass(frozen=True)
 class Along:
-    """A training along the streams, at each of `cuts`."""
+    """A training along the streams, repeated at each of `cuts`."""
 
     learner: Learner
     kind: Kind
@@ -52,7 +52,7 @@ class Along:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A training on `learned`, which holds none of the `tests` of any stream."""
+    """A training on `learned`, which contains no test of any stream."""
 
     learner: Learner
     kind: Kind
@@ -73,10 +73,10 @@ def train(
     processes: int,
     progress: Progress,
 ) -> tuple[list[dict[Kind, Learned]], list[int]]:
-    """What each model says on each stream, and the events before which it was trained along the stream: at the ends of
-    all of its `parts` but the last.
+    """Each model's readings of each stream, and the cuts: the indexes of the events before which it was trained, which
+    are the ends of all `parts` but the last.
 
-    `last_out` (leave-last-out) needs the training along the stream too: the blend learns there what the model is worth.
+    `last_out` (leave-last-out) also trains along the stream, from which the blend learns the model's weight.
     """
     histories = [Histories.of(stream, items, feeling) for stream in streams]
     total = len(streams[0])

@@ -1,11 +1,11 @@
-"""Asking brokers on behalf of a command: every wait has a deadline, and whatever goes wrong becomes one sentence.
+"""Call brokers for a command: every wait has a deadline, and every failure becomes a one-line `DeployError`.
 
     async with asking(bootstrap, connection, seconds=30, rights={"ouzel.items": "Read"}) as deadline:
         ...                       # talk to the brokers
-        deadline.extend()         # something came: the wait begins again
+        deadline.extend()         # the brokers answered: restart the timeout
 
-A sentence names the address, the topic and the missing right where they matter, and the next step. The log lines of
-the Kafka client are kept back meanwhile; only the errors among them are remembered, for the sentence.
+The message names the address, the topic, the missing right and the next step, as far as they apply. Log lines of the
+Kafka client are suppressed in this block; errors in them are collected for the message.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from deploy.errors import DeployError, first_of
 from deploy.kafka.rights import check_topics, leaderless, not_allowed, user_of
 
 PLAIN: Mapping[str, Any] = {}
-"""No further options of an aiokafka client: neither encryption nor a login."""
+"""No further options of an aiokafka client: no encryption and no login."""
 
 TIMEOUT_SECONDS = 30.0
-"""How long a command waits for its brokers unless told otherwise."""
+"""Default time that a command waits for its brokers."""
 
 PROBE_SECONDS = 2.0
-"""How long is looked for what is wrong, by step, once something is."""
+"""Time limit of each diagnostic step after a failure."""
 
 END_SECONDS = 2.0
-"""For a Kafka client to say goodbye, where its brokers may be gone."""
+"""Time limit for closing a Kafka client, since its brokers may be gone."""
 
 _LOGIN = (
     kafka.AuthenticationFailedError,
@@ -45,18 +45,18 @@ _LOGIN = (
 
 
 class Deadline:
-    """The end of the wait of one command for its brokers."""
+    """The deadline of a command's wait for its brokers."""
 
     def __init__(self, limit: asyncio.Timeout, seconds: float) -> None:
         self._limit = limit
         self._seconds = seconds
 
     def extend(self, seconds: float | None = None) -> None:
-        """The brokers have answered: from now on, wait as long again, or for so many seconds."""
+        """Restart the timeout because the brokers answered; `seconds` replaces its length this once."""
         self._limit.reschedule(asyncio.get_running_loop().time() + (self._seconds if seconds is None else seconds))
 
     def lift(self) -> None:
-        """Wait for as long as it takes: something else bounds the wait from now on."""
+        """Remove the deadline: the caller bounds its waits itself from now on."""
         self._limit.reschedule(None)
 
 
@@ -64,12 +64,12 @@ class Deadline:
 async def asking(
     bootstrap: str, connection: Mapping[str, Any], *, seconds: float, rights: Mapping[str, str]
 ) -> AsyncIterator[Deadline]:
-    """Talk to the brokers in this block, at most `seconds` without an `extend`.
+    """Talk to the brokers in this block, which may take `seconds` without an `extend`.
 
-    `rights` says which right the block needs on which topic. Raises `DeployError` for whatever goes wrong between here
-    and the brokers; what else is raised goes through.
+    `rights` maps each topic to the right that the block needs. Raises `DeployError` for connection and broker errors;
+    other exceptions propagate.
     """
-    with _kept_back() as heard:
+    with _suppressed_log() as heard:
         try:
             async with asyncio.timeout(seconds) as limit:
                 yield Deadline(limit, seconds)
@@ -89,26 +89,24 @@ async def explained(  # noqa: PLR0911 - one cause a paragraph
     rights: Mapping[str, str],
     heard: Iterable[BaseException] = (),
 ) -> DeployError:
-    """The sentence for a failure: what the error says itself, else what a look at the brokers shows."""
+    """The message for a failure, from the error itself, else from a diagnosis of the brokers."""
     who = user_of(connection)
     if isinstance(error, kafka.TopicAuthorizationFailedError):
         named = {name for each in error.args for name in ([each] if isinstance(each, str) else each)}
         topics = [topic for topic in rights if topic in named] or list(rights)
         return not_allowed(bootstrap, who, {topic: rights[topic] for topic in topics})
     if isinstance(error, kafka.ClusterAuthorizationFailedError):
-        return DeployError(
-            f"not allowed to do that to the cluster at {bootstrap} as user {who}: grant it with kafka-acls."
-        )
+        return DeployError(f"user {who} lacks rights on the cluster at {bootstrap}: grant them with kafka-acls.")
     refused = next((each for each in (error, *heard) if isinstance(each, _LOGIN)), None)
     if refused is not None:
         return DeployError(
-            f"the brokers at {bootstrap} do not accept the login of user {who} ({type(refused).__name__}): check "
+            f"the brokers at {bootstrap} rejected the login of user {who} ({type(refused).__name__}): check "
             "OUZEL_SASL_USERNAME, OUZEL_SASL_PASSWORD and OUZEL_SASL_MECHANISM."
         )
     certificate = next((each for each in heard if isinstance(each, ssl.SSLError)), None)
     if certificate is not None:
         return DeployError(
-            f"no TLS with the brokers at {bootstrap} ({certificate.reason or certificate}): check OUZEL_SECURITY, "
+            f"TLS with the brokers at {bootstrap} failed ({certificate.reason or certificate}): check OUZEL_SECURITY, "
             "OUZEL_SSL_CA, OUZEL_SSL_CERT and OUZEL_SSL_KEY."
         )
     found = await _looked(bootstrap, connection, rights)
@@ -116,15 +114,17 @@ async def explained(  # noqa: PLR0911 - one cause a paragraph
         return found
     if isinstance(error, (TimeoutError, kafka.KafkaTimeoutError, kafka.RequestTimedOutError)):
         said = f"the brokers at {bootstrap} did not answer within {seconds:g} s"
-        return DeployError(f"{said}: see whether they are busy, or wait longer (--timeout).")
+        return DeployError(f"{said}: check whether they are overloaded, or wait longer (--timeout).")
     why = getattr(error, "description", "") or str(error) or type(error).__name__
-    return DeployError(f"the brokers at {bootstrap} refused ({type(error).__name__}): {' '.join(why.split())}")
+    return DeployError(
+        f"the brokers at {bootstrap} refused the request ({type(error).__name__}): {' '.join(why.split())}"
+    )
 
 
 async def ended(client: Any) -> None:
-    """Stop a Kafka client. One whose brokers are gone would wait for them: that is cut short."""
+    """Stop a Kafka client within `END_SECONDS`; without brokers it would wait for them."""
     stopping = asyncio.ensure_future(client.close() if hasattr(client, "close") else client.stop())
-    # In a separate task: an interrupted client may raise whatever its own tasks were cancelled with.
+    # In a separate task: an interrupted client may raise the CancelledError of its internal tasks.
     await asyncio.wait({stopping}, timeout=END_SECONDS)
     stopping.cancel()
     with suppress(asyncio.CancelledError, Exception):
@@ -132,13 +132,13 @@ async def ended(client: Any) -> None:
 
 
 async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping[str, str]) -> DeployError | None:
-    """What a look at the brokers shows: whether they can be reached, where they say that they are, and the topics."""
+    """Diagnose the brokers: are they reachable, are their advertised addresses reachable, do the topics exist."""
     hosts = [(host, port) for host, port, _ in collect_hosts(bootstrap)]
     refusals = await asyncio.gather(*(_refusal(host, port) for host, port in hosts))
     if all(refusals):
         return DeployError(
-            f"no broker answers at {bootstrap} ({refusals[0]}): check that it runs, and the address (--brokers or "
-            "OUZEL_BROKERS)."
+            f"no broker answers at {bootstrap} ({refusals[0]}): check that it runs, and check the address (--brokers "
+            "or OUZEL_BROKERS)."
         )
     client = AIOKafkaClient(**{**connection, "bootstrap_servers": bootstrap, "request_timeout_ms": 2_000})
     try:
@@ -149,23 +149,24 @@ async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping
             away = [f"{host}:{port} ({why})" for (host, port), why in zip(advertised, silent, strict=True) if why]
             if away:
                 return DeployError(
-                    f"the brokers at {bootstrap} give {', '.join(away)} as their address, and nothing answers there: "
-                    "set advertised.listeners of the brokers to what can be reached from here, or start that broker."
+                    f"the brokers at {bootstrap} advertise {', '.join(away)}, which cannot be reached: set "
+                    "advertised.listeners of the brokers to addresses reachable from here, or start that broker."
                 )
             if rights:
                 await check_topics(client, bootstrap, connection, rights)
                 idle = await leaderless(client, rights)
                 if idle:
                     return DeployError(
-                        f"no broker at {bootstrap} serves {', '.join(idle[:8])}: start the brokers that hold it."
+                        f"partitions without a leader at {bootstrap}: {', '.join(idle[:8])}. Start the brokers that "
+                        "hold them."
                     )
     except DeployError as found:
         return found
     except (kafka.KafkaError, TimeoutError, OSError):
         security = connection.get("security_protocol", "PLAINTEXT").lower()
         return DeployError(
-            f"something listens at {bootstrap} and does not answer as a Kafka broker with OUZEL_SECURITY={security} "
-            "does: check the address, OUZEL_SECURITY and the login."
+            f"{bootstrap} accepts connections but does not answer like a Kafka broker with OUZEL_SECURITY={security}: "
+            "check the address, OUZEL_SECURITY and the login."
         )
     finally:
         await ended(client)
@@ -173,7 +174,7 @@ async def _looked(bootstrap: str, connection: Mapping[str, Any], rights: Mapping
 
 
 async def _refusal(host: str, port: int) -> str:
-    """Why nothing can connect to this address; empty if it can be connected to."""
+    """The reason why this address cannot be connected to; empty if it can."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             _, writer = await asyncio.open_connection(host, port)
@@ -190,7 +191,7 @@ async def _refusal(host: str, port: int) -> str:
 
 
 class _Heard(logging.Handler):
-    """Remembers the errors that log lines hold, the last few."""
+    """Collects the exceptions in log lines; keeps the 8 latest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -203,8 +204,8 @@ class _Heard(logging.Handler):
 
 
 @contextmanager
-def _kept_back() -> Iterator[list[BaseException]]:
-    """Keep the Kafka client's log lines back while this lasts, and remember the errors in them."""
+def _suppressed_log() -> Iterator[list[BaseException]]:
+    """Suppress the Kafka client's log lines in this block, and collect the errors in them."""
     logger, heard = logging.getLogger("aiokafka"), _Heard()
     before = logger.propagate
     logger.addHandler(heard)

@@ -1,4 +1,4 @@
-"""`ouzel forget`: an erasure order to the workers, and the receipt that comes back."""
+"""`ouzel forget`: send an erasure order to the workers and wait for the receipt."""
 
 import time
 from collections.abc import Mapping
@@ -18,22 +18,23 @@ from streams.errors import CannotRead
 from streams.kafka.fetcher import Reader
 
 LEAST_SECONDS = 5.0
-"""For the order to be sent, however short the wait for its receipt."""
+"""Minimum time to send the order, however short the wait for its receipt."""
 
 
 async def order(
     bootstrap: str, erasure: ErasureOrder, *, timeout: float, connection: Mapping[str, Any] = PLAIN
 ) -> ErasureReceipt | None:
-    """Send the order and wait at most `timeout` seconds for its receipt; None if none comes, or 0 are to be waited.
+    """Send the order and wait up to `timeout` seconds for its receipt; None if no receipt came, or `timeout` is 0.
 
-    The order stands all the same, and sending it again with the same id does no harm. Raises `DeployError` where the
-    brokers do not take it within `timeout` seconds (5 at least) or answer no more, or its fields are out of bounds.
+    Without a receipt the order is still in force, and sending it again with the same id is safe. Raises `DeployError`
+    if the brokers do not accept it within `timeout` seconds (at least 5), stop answering, or its fields are out of
+    bounds.
     """
     value, key = encode(erasure), erasure.user.encode()
     try:
         decode_order(value, key=key)
     except Refused as refused:
-        raise DeployError(f"the order cannot be sent: {refused.detail}. Check the user's id.") from None
+        raise DeployError(f"the order is not valid: {refused.detail}. Check the user's id.") from None
     rights = {PRIVACY.name: "Write", PRIVACY_RECEIPTS.name: "Read"}
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-forget"}
     sent, until = False, time.monotonic() + timeout
@@ -62,7 +63,7 @@ async def order(
     except (DeployError, CannotRead) as failed:
         if not sent:
             raise
-        raise DeployError(f"order {erasure.id} is sent, and no receipt was read: {failed}") from failed
+        raise DeployError(f"order {erasure.id} was sent, but reading its receipt failed: {failed}") from failed
 
 
 async def _send(producer: Any, value: bytes, key: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`ouzel read`: what is on a topic, a line of JSON a record, for people and for `jq`."""
+"""`ouzel read`: print a topic's records, one line of JSON each."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -21,15 +21,15 @@ from streams.unreadable import Unreadable
 
 WAIT_MS = 500
 LOOK_SECONDS = 1.0
-"""Between two looks, while nothing comes, at whether the brokers still answer."""
+"""Interval of checks that the brokers still answer, while no records arrive."""
 
 
 def named(name: str) -> Topic:
-    """The topic of the contract called `name`, with or without "ouzel."; `DeployError` if there is none to read."""
+    """The readable topic `name`, with or without the "ouzel." prefix. Raises `DeployError` if there is none."""
     readable = {topic.name.removeprefix("ouzel."): topic for topic in ALL if topic.value is not None}
     topic = readable.get(name.removeprefix("ouzel."))
     if topic is None:
-        raise DeployError(f"there is no topic {name} to read. There are: {', '.join(readable)}.")
+        raise DeployError(f"there is no topic {name}. Readable topics: {', '.join(readable)}.")
     return topic
 
 
@@ -43,12 +43,12 @@ async def read(
     connection: Mapping[str, Any] = PLAIN,
     timeout: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Tell every record of `topic`, oldest first in each partition, as JSON with its key and value.
+    """Pass every record of `topic` to `tell` as a line of JSON, oldest first in each partition.
 
-    `connection` holds further options of an aiokafka client: encryption and a login. With `key`, only that one's. Ends
-    at the end of the topic, or with `follow` goes on until cancelled. What was not committed is left out. Bytes are
-    base64. Raises `DeployError` where no broker answers for `timeout` seconds, or the topic is missing or may not be
-    read."""
+    `connection` holds further options of an aiokafka client: encryption and a login. `key` selects records with this
+    key. Ends at the end of the topic; with `follow`, runs until cancelled. Uncommitted records are skipped. Bytes are
+    base64. Raises `DeployError` if no broker answers for `timeout` seconds, or the topic is missing or not readable.
+    """
     rights = {topic.name: "Read"}
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-read"}
     async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
@@ -69,12 +69,12 @@ async def read(
                         if key is None or record.key == key.encode():
                             tell(line(topic, record))
                 if not follow:
-                    # One more look behind the end: a broker may be late to say where that is. Others may go on writing.
+                    # Poll once more: a broker may report an old end offset. Do not wait longer: producers may go on.
                     if over:
                         return
                     over = await _at(consumer, ends)
                 elif not batches and asyncio.get_running_loop().time() - looked > LOOK_SECONDS:
-                    # No record says nothing of the brokers: a consumer waits for those that are gone without a word.
+                    # Without records, check the brokers: a consumer waits silently for brokers that are gone.
                     with suppress(KafkaError):
                         await check_topics(consumer, bootstrap, connection, rights)
                         deadline.extend()
@@ -84,12 +84,12 @@ async def read(
 
 
 async def _at(consumer: Any, ends: Mapping[TopicPartition, int]) -> bool:
-    """Whether everything before these offsets has been read."""
+    """Whether the consumer has reached these offsets."""
     return all([await consumer.position(partition) >= end for partition, end in ends.items()])
 
 
 def line(topic: Topic, record: Any) -> str:
-    """One record as a line of JSON; what is not of the contract, or cannot be read, says so."""
+    """One record as a line of JSON; an invalid or unreadable record has the reason in `refused`."""
     if isinstance(record, Unreadable):
         unread = {"partition": record.partition, "offset": record.first, "refused": record.detail}
         return msgspec.json.encode(unread).decode()

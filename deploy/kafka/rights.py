@@ -1,4 +1,4 @@
-"""Rights on topics: whether a command may do with its topics what it does, and what to say if not."""
+"""Check that topics exist and that the user has the rights on them that a command needs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _UNKNOWN_TOPIC, _NOT_ALLOWED = 3, 29
 
 
 def user_of(connection: Mapping[str, Any]) -> str:
-    """The name that rights are granted to: that of the login; which one a certificate stands for, the brokers know."""
+    """The user that rights are granted to: that of the login. Only the brokers know the user of a certificate."""
     of_certificate = connection.get("security_protocol") == "SSL"
     return str(
         connection.get("sasl_plain_username") or ("<that of the certificate>" if of_certificate else "ANONYMOUS")
@@ -20,7 +20,7 @@ def user_of(connection: Mapping[str, Any]) -> str:
 
 
 def not_allowed(bootstrap: str, who: str, rights: Mapping[str, str]) -> DeployError:
-    """What to say of rights on topics that are missing."""
+    """The error for missing rights on topics."""
     wanted = ", ".join(f"{right} {topic}" for topic, right in rights.items())
     topic, right = next(iter(rights.items()))
     return DeployError(
@@ -32,9 +32,9 @@ def not_allowed(bootstrap: str, who: str, rights: Mapping[str, str]) -> DeployEr
 async def check_topics(
     client: Any, bootstrap: str, connection: Mapping[str, Any], rights: Mapping[str, str]
 ) -> dict[str, int]:
-    """How many partitions each topic of `rights` has; `DeployError` where one is missing or may not be used.
+    """The number of partitions of each topic in `rights`. Raises `DeployError` if one is missing or not allowed.
 
-    Makes no topic, whatever the brokers' settings. `client` is a started aiokafka client of any kind.
+    Never creates a topic, whatever the brokers' settings. `client` is any started aiokafka client.
     """
     states = await topic_states(client, rights)
     denied = {topic: rights[topic] for topic, state in states.items() if state == -_NOT_ALLOWED}
@@ -43,14 +43,14 @@ async def check_topics(
     missing = [topic for topic, state in states.items() if state <= 0]
     if missing:
         are = "is no topic" if len(missing) == 1 else "are no topics"
-        raise DeployError(f"there {are} {', '.join(missing)} at {bootstrap}. `ouzel topics create` makes them.")
+        raise DeployError(f"there {are} {', '.join(missing)} at {bootstrap}. Run `ouzel topics create`.")
     return states
 
 
 async def topic_states(client: Any, names: Iterable[str]) -> dict[str, int]:
-    """For each topic its number of partitions; 0 if it does not exist, and -29 if it may not be described.
+    """The number of partitions of each topic; 0 if it does not exist, -29 if the user may not describe it.
 
-    Raises `KafkaError` where no broker answers.
+    Raises `KafkaError` if no broker answers.
     """
     wanted = list(names)
     states = dict.fromkeys(wanted, 0)
@@ -63,7 +63,7 @@ async def topic_states(client: Any, names: Iterable[str]) -> dict[str, int]:
 
 
 async def leaderless(client: Any, names: Iterable[str]) -> list[str]:
-    """The partitions of these topics that no broker serves, as topic/number. Raises as `topic_states` does."""
+    """The partitions of these topics without a leader, as topic/number. Raises as `topic_states` does."""
     return [
         f"{name}/{number}"
         for _, name, *_, partitions in await _described(client, list(names))
@@ -73,7 +73,7 @@ async def leaderless(client: Any, names: Iterable[str]) -> list[str]:
 
 
 async def _described(client: Any, names: list[str]) -> list[Any]:
-    """What the first broker that answers says of the topics; it makes none of them."""
+    """The topics' metadata from the first broker that answers; creates no topic."""
     inner = getattr(client, "client", None) or getattr(client, "_client", None) or client
     error: BaseException = kafka.NodeNotReadyError()
     for node in [broker.nodeId for broker in inner.cluster.brokers()] or ["bootstrap"]:

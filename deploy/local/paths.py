@@ -1,4 +1,4 @@
-"""Whether files can be read and folders written to, checked before any work starts."""
+"""Check that files are readable and folders writable, before any work starts."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def unreadable(path: Path) -> str | None:
-    """Why `path` cannot be read as a regular file, in a sentence with the next step; None if it can."""
+    """The reason why `path` cannot be read as a regular file, with the next step; None if it can."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
@@ -21,7 +21,7 @@ def unreadable(path: Path) -> str | None:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Why nothing can be written to `folder`, which may still be created; None if it can."""
+    """The reason why `folder`, which need not exist yet, is not writable; None if it is."""
     at = folder
     while not at.exists() and at != at.parent:
         at = at.parent

@@ -1,4 +1,4 @@
-"""Jobs in processes of their own, which end when the process that started them does, however that ends."""
+"""Run jobs in separate processes, which exit when their parent does, however it ends."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ Made = TypeVar("Made")
 def in_children(
     work: Callable[[Job, Progress], Made], jobs: Sequence[Job], *, processes: int, progress: Progress
 ) -> list[Made]:
-    """`work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
+    """Run `work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
 
-    `work`, the jobs and what is made of them must be picklable. The settings of workers are not in the environment
-    meanwhile.
+    `work`, the jobs and the results must be picklable. The settings of workers are removed from the environment during
+    the call.
     """
     if processes <= 1 or len(jobs) <= 1:
         return [work(job, progress) for job in jobs]

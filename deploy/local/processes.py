@@ -1,7 +1,7 @@
-"""Child processes that are started, waited for and ended, and that never outlive the process that started them.
+"""Start, await and stop child processes, which never outlive their parent.
 
-Each child leads a session of its own, so that Ctrl-C reaches the parent alone, which then ends its children in order.
-If the parent cannot do that any more, `deploy.local.watchdog` does.
+Each child leads a separate session, so that Ctrl-C reaches only the parent, which then stops its children in order. If
+the parent can no longer do that, `deploy.local.watchdog` does.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ TABLE = ("+-", "| ")
 POLL_SECONDS = 0.05
 
 Probe = Callable[[], bool]
-"""Whether something answers."""
+"""Returns whether a service answers."""
 
 
 class _Watch:
-    """This process's one watchdog, started with its first child."""
+    """This process's watchdog, started with its first child."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class _Watch:
         self._owner = 0
 
     def begin(self) -> None:
-        """Start it, if it does not run. Before a child, so that what lies between the two is one write."""
+        """Start it if it does not run. Call before starting a child, so that only one write separates the two."""
         with self._lock:
             self._begun()
 
@@ -68,13 +68,13 @@ class _Watch:
         return self._process
 
     def close(self) -> None:
-        """Let it end what is still on its list, and itself."""
+        """Let it kill the groups still on its list, and exit."""
         with self._lock:
             if self._process is None or self._owner != os.getpid():
                 return
             assert self._process.stdin is not None
             self._process.stdin.close()
-            # It ends at once unless a child was left; then it goes on after us, when that child is not ours to reap.
+            # It exits at once unless a child was left; then it continues after this process, which cannot reap it.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
             self._process = None
@@ -85,20 +85,20 @@ atexit.register(_watch.close)
 
 
 def guard(group: int) -> None:
-    """Have a process group, which this process started by other means than `Child`, ended if this process dies."""
+    """Have a process group, started by other means than `Child`, killed if this process dies."""
     _watch.tell(f"+{group}")
 
 
 def release(group: int) -> None:
-    """Stop watching a process group that has ended: its number may be reused by another program."""
+    """Stop watching a process group that has exited: its number may be reused."""
     _watch.tell(f"-{group}")
 
 
 class Child:
-    """One running child process; its output goes to the end of `log`.
+    """One running child process; its output is appended to `log`.
 
-    As a context manager it is stopped on the way out. `env` is what it has in its environment beside what
-    `deploy.local.environment` passes on. No other user reads what it writes, its log included.
+    As a context manager it is stopped on exit. `env` adds to the variables that `deploy.local.environment` passes on.
+    Its files, including the log, are readable by this user only.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Child:
             )
         except OSError as error:
             self._output.close()
-            raise StartFailed(f"{name} could not be started: {error}. Check that {command[0]} can be run.") from error
+            raise StartFailed(f"{name} could not be started: {error}. Check that {command[0]} can run.") from error
         self.pid = self._process.pid
         _watch.tell(f"+{self.pid}")
 
@@ -142,7 +142,7 @@ class Child:
         return self._process.poll() is None
 
     def wait_ready(self, probe: Probe, timeout: float) -> None:
-        """Return when `probe` is true; raise `StartFailed` when the child ends first or `timeout` seconds are over.
+        """Return when `probe` is true. Raises `StartFailed` if the child exits first or `timeout` seconds pass.
 
         A probe that raises OSError or HTTPException counts as not ready yet. The child is stopped before the error is
         raised.
@@ -166,20 +166,20 @@ class Child:
                     return True
             if time.monotonic() < deadline:
                 return False
-            why = f"was not ready within {timeout:g} s: it hangs, or this machine is too busy for it"
+            why = f"was not ready within {timeout:g} s: it hangs, or this machine is overloaded"
         said = self.tail()
         self.stop(grace=2.0)
         raise StartFailed(f"{self.name} {why}. The last lines of {self.log}:\n{said}")
 
     def wait(self, timeout: float) -> int:
-        """Wait for the child to end of itself; TimeoutError after `timeout` seconds."""
+        """Wait for the child to exit; return its status. Raises TimeoutError after `timeout` seconds."""
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"{self.name} still runs after {timeout:g} s; see {self.log}") from None
+            raise TimeoutError(f"{self.name} is still running after {timeout:g} s; see {self.log}") from None
 
     def stop(self, grace: float = 10.0) -> int:
-        """SIGTERM, then SIGKILL after `grace` seconds; what the child itself started and left goes too. Idempotent."""
+        """SIGTERM, then SIGKILL after `grace` seconds, also to processes that the child left behind. Idempotent."""
         if self.running():
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -187,7 +187,7 @@ class Child:
         return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL the child and everything in its group, as a crash would. Idempotent."""
+        """SIGKILL the child and its process group, like a crash. Idempotent."""
         if not self._output.closed:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -210,7 +210,7 @@ class Child:
 
 
 def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, for an error message: without tables, as tritonserver draws them, and cut to width."""
+    """The last lines of a log, for an error message: without tritonserver's tables, each cut at `MAX_LINE`."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -219,7 +219,7 @@ def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
     except OSError as error:
         return f"({log} cannot be read: {error.strerror})"
     told = [line[:MAX_LINE] for line in text if line.strip() and not line.startswith(TABLE)]
-    return "\n".join(told[-lines:]) or "(it wrote nothing)"
+    return "\n".join(told[-lines:]) or "(empty)"
 
 
 def how_it_ended(status: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Progress of long commands: bars in a terminal, elsewhere a plain line now and then."""
+"""Progress of long commands: bars in a terminal, elsewhere periodic plain lines."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ from deploy.local.terminal import Terminal
 from schemas.shown import shown_in_line
 
 TELL_SECONDS = 20.0
-"""Between two plain lines."""
+"""Interval of plain lines."""
 
 
 class Beat:
@@ -48,8 +48,7 @@ class Beat:
 
 
 class Bars(Progress):
-    """The bars of rich; without a terminal, a plain line per running task every `TELL_SECONDS`, and a last line when it
-    is done."""
+    """Rich progress bars; without a terminal, a plain line per running task every `TELL_SECONDS`, and one when done."""
 
     def __init__(self, *columns: str | ProgressColumn, console: Console, **options: Any) -> None:
         super().__init__(*columns, console=console, **options)
@@ -81,7 +80,7 @@ class Bars(Progress):
 
 
 def _line(task: Task) -> str:
-    """What is done, how much of how much, and the time so far: "training: 300 of 900, 1:20 so far"."""
+    """A plain line of progress: "training: 300 of 900, 1:20 so far"."""
     done = f"{task.completed:,.0f}"
     if task.total:
         done += f" of {task.total:,.0f}"

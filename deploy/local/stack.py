@@ -1,4 +1,4 @@
-"""Everything that the demo runs beside itself: a broker, a tritonserver, workers. None is left behind."""
+"""The processes of the demo: a broker, a tritonserver, workers. All are stopped at the end."""
 
 import asyncio
 import fcntl
@@ -34,18 +34,18 @@ POLL_SECONDS = 0.25
 
 CHILDREN = {
     "HF_HUB_OFFLINE": "1",
-    # A model's threads that wait leave the core to the other parts: spinning made a pass several times slower where
-    # the parts of the demo share two cores.
+    # Waiting threads of a model must yield their core: spinning made a pass several times slower where the demo's
+    # processes share two cores.
     "OMP_WAIT_POLICY": "PASSIVE",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""What every child has in its environment."""
+"""Environment variables of every child."""
 
 
 class Stage:
-    """The parts of one run. `folder` is this run's (logs, state, the broker's data); `models` outlives it.
+    """The parts of one run. `folder` is for this run (logs, state, the broker's data); later runs reuse `models`.
 
-    Parts may be started at the same time, workers after the topics. Leaving the context ends all, the workers first.
+    Parts may be started concurrently, but workers after the topics. Exiting the context stops all, workers first.
     """
 
     def __init__(self, folder: Path, models: Path, broker: Broker) -> None:
@@ -53,10 +53,10 @@ class Stage:
         self.broker = broker
         self.repository = models / "repository"
         self.without_triton = _why_no_triton()
-        """Why this machine has no tritonserver; empty if it has one."""
+        """The reason why this machine cannot run tritonserver; empty if it can."""
         grpc, self._metrics = free_ports(2)
         self.triton = "" if self.without_triton else f"127.0.0.1:{grpc}"
-        """Where workers ask tritonserver; empty if there is none."""
+        """The address of tritonserver for workers; empty if there is none."""
         self._children: list[Child] = []
         self._workers: dict[int, Child] = {}
         self._pages: list[Page] = []
@@ -65,14 +65,14 @@ class Stage:
         self.seen: dict[str, str] = {}
 
     async def start_broker(self, step: Step, partitions: int) -> None:
-        """Start the broker and make the topics."""
+        """Start the broker and create the topics."""
         await self.broker.start_async()
-        step.say("making the topics")
+        step.say("creating the topics")
         made = await topics.create(self.broker.bootstrap, events_partitions=partitions, items_partitions=partitions)
         step.say(f"{self.broker.name}, {len(made)} topics")
 
     async def build_model(self, step: Step, judged_from_ms: int) -> None:
-        """Build what is missing of the model. `judged_from_ms`: see `deploy.local.build_model`."""
+        """Build the missing parts of the model. `judged_from_ms`: see `deploy.local.build_model`."""
         command = [sys.executable, "-m", "deploy.local.build_model", str(self.repository), str(judged_from_ms)]
         builder = self._child("The build of the model", command, "build.log")
         seen = ""
@@ -80,7 +80,8 @@ class Stage:
         while builder.running():
             if time.monotonic() > deadline:
                 raise TooSlow(
-                    f"the model was not built in {BUILD_SECONDS / 60:g} min; it last said: {seen or 'nothing'}"
+                    f"the model was not built within {BUILD_SECONDS / 60:g} min; see {builder.log}. Last output: "
+                    f"{seen or 'none'}"
                 )
             last = builder.tail(1)
             if last != seen and (said := building.parse(last)) is not None:
@@ -97,17 +98,17 @@ class Stage:
             *(sys.executable, "-m", "deploy.cli", "triton", "serve"),
             *("--repository", str(self.repository)),
             *("--grpc-port", self.triton.rpartition(":")[2], "--metrics-port", str(self._metrics)),
-            "--no-restart",  # a demo names the part that has ended
+            "--no-restart",  # the demo reports a part that exited
             *("--log", str(self.folder / "tritonserver.log")),
         ]
-        step.say("tritonserver loads the model", None, None)
+        step.say("tritonserver is loading the model", None, None)
         self._triton = self._child("Triton", command, "triton.log")
-        # Its ports open when the model is loaded.
+        # Its ports open after the model is loaded.
         await self._triton.until_ready(lambda: pages.answers(self._metrics, "/metrics"), TRITON_SECONDS)
-        step.say("tritonserver answers")
+        step.say("tritonserver is ready")
 
     async def start_workers(self, step: Step, count: int) -> None:
-        """Start workers and wait until each is ready; those that score in-process wait for the model first."""
+        """Start workers and wait until each is ready. Workers that score in-process first wait for the model."""
         if self.without_triton:
             step.say("waiting for the model")
             await self._built.wait()
@@ -131,23 +132,23 @@ class Stage:
         step.say("ready")
 
     async def folded(self) -> int:
-        """How many events the workers have folded, and counted into the item graph, since they started."""
+        """Events that the workers have folded, and counted into the item graph, since they started."""
         read = await self._read()
         return min(sum(pages.number(page, of) for page in read) for of in ("ouzel_events", "ouzel_counted_events"))
 
     async def undescribed(self) -> int:
-        """How many items the model has not described yet to the worker that waits for most."""
+        """Items without a vector in the worker that lacks most."""
         return max(pages.number(page, "ouzel_undescribed_items") for page in await self._read())
 
     async def described(self) -> int:
-        """How many items of the catalogue the model has described to the worker that has fewest."""
+        """Items of the catalogue with a vector in the worker that has fewest."""
         return min(
             pages.number(page, "ouzel_catalogue_items") - pages.number(page, "ouzel_undescribed_items")
             for page in await self._read()
         )
 
     async def counted(self, metric: str) -> int:
-        """A counter or gauge, over all workers."""
+        """A counter or gauge, summed over all workers."""
         return sum(pages.number(page, metric) for page in await self._read())
 
     @property
@@ -155,14 +156,14 @@ class Stage:
         return [worker.pid for worker in self._workers.values()]
 
     async def judged(self) -> dict[str, int]:
-        """What the workers have judged since they started: `likes` of people with a list, and how many of these stood
-        on the `list`, on the list as it would be `without_model`, and among the `popular`."""
+        """The workers' counts since they started: `likes` of users with a list, and how many of these were on the
+        `list`, on the list `without_model`, and among the `popular` items."""
         read = await self._read()
         hits = {of: sum(pages.number(page, "ouzel_list_hits", of=of) for page in read) for of in HITS}
         return {"likes": sum(pages.number(page, "ouzel_judged_likes") for page in read), **hits}
 
     def ended(self) -> str | None:
-        """What to say of the broker or a worker that has ended by itself; None while all run."""
+        """The message for a broker or worker that exited by itself; None while all run."""
         if self.broker.ended:
             return _last_words(f"The {self.broker.name} broker", self.broker.ended, self.broker.log)
         for worker in self._workers.values():
@@ -171,18 +172,18 @@ class Stage:
         return None
 
     def check(self) -> None:
-        """Raise `StartFailed` if the broker or a worker has ended by itself."""
+        """Raise `StartFailed` if the broker or a worker exited by itself."""
         if (sentence := self.ended()) is not None:
             raise StartFailed(sentence)
 
     def triton_ended(self) -> str | None:
-        """What to say where tritonserver has ended by itself, with the tail of its log; None while it has not.
+        """The message, with the tail of the log, if tritonserver exited by itself; None while it runs.
 
-        Lists go on without it, so it is the caller's to say whether that is an error.
+        Lists continue without it, so the caller decides whether that is an error.
         """
         if self._triton is None or self._triton.running():
             return None
-        # `ouzel triton serve` ends when its server does, and says how that ended.
+        # `ouzel triton serve` exits when its server does, and prints how that exited.
         said = re.search(
             r"^ouzel: tritonserver ([^.\n]+)\.", self._triton.log.read_text(errors="replace"), re.MULTILINE
         )
@@ -191,7 +192,7 @@ class Stage:
         return _last_words("tritonserver", said[1], self.folder / "tritonserver.log")
 
     def close(self) -> None:
-        """End everything. Idempotent."""
+        """Stop everything. Idempotent."""
         for child in reversed(self._children):
             child.stop()
         self.broker.stop()
@@ -216,13 +217,13 @@ class Stage:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
-    """An empty folder for this run alone. Raises `DeployError` while another run has it."""
+    """An empty folder for this run, locked. Raises `DeployError` while another run has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / "demo.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DeployError(f"another demo runs in {folder.parent}. End it, or take another folder.") from None
+            raise DeployError(f"another demo is running in {folder.parent}. Stop it, or use another folder.") from None
         shutil.rmtree(folder)
         private_folder(folder)
         yield folder
@@ -237,4 +238,4 @@ def _why_no_triton() -> str:
 
 
 def _last_words(name: str, how: str, log: Path) -> str:
-    return f"{name} {how}. Start again; if it ends again, look at {log}, whose last lines are:\n{tail(log)}"
+    return f"{name} {how}. Start again; if it exits again, see {log}. Its last lines:\n{tail(log)}"

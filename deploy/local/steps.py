@@ -1,4 +1,4 @@
-"""Steps of a preparation, a line each: animated in a terminal, elsewhere plain lines, repeated during long steps."""
+"""Preparation steps, one line each: animated in a terminal, elsewhere plain lines, repeated during long steps."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ NAME_WIDTH = 20
 
 
 class Step:
-    """A running step. `say` shows what it does, and how far it is if known."""
+    """A running step. `say` shows its current activity, and its progress if known."""
 
     def __init__(self, say: Callable[[str, int | None, int | None], None]) -> None:
         self._say = say
@@ -26,7 +26,7 @@ class Step:
 
 
 class Steps:
-    """Steps, possibly concurrent, from entering this context to leaving it."""
+    """Shows steps, possibly concurrent, while this context is open."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -44,7 +44,7 @@ class Steps:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """A step from here to the end of the block; it counts as done unless the block raises."""
+        """A step that lasts as long as the block; it is done unless the block raises."""
         began = time.monotonic()
         if self._bars is None:
             self._console.print(f"{name} ...", highlight=False)
@@ -65,7 +65,7 @@ class Steps:
         task = bars.add_task(name, total=None, note="")
 
         def say(note: str, done: int | None, total: int | None) -> None:
-            # One more than there is: a step is done when its block ends.
+            # One more than the total: a step is done only when its block ends.
             bars.update(task, note=shown_in_line(note), completed=done, total=None if total is None else total + 1)
 
         try:

@@ -1,4 +1,4 @@
-"""What commands print. Whatever others wrote is shown, never obeyed: no control characters, no markup."""
+"""Printing of commands. Untrusted text is shown literally: no control characters, no markup."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from schemas.shown import shown, shown_json
 
 
 class Terminal(Console):
-    """A console of rich for which "[bold]" in a text is six letters, and which writes control characters out.
+    """A rich console that prints "[bold]" literally and escapes control characters.
 
-    That holds for strings. What goes into a `Text`, or into a bar, needs `shown` beforehand.
+    This applies to strings. A text for a `Text` or a progress bar must be passed through `shown` first.
     """
 
     def __init__(self, *, stderr: bool = False, **options: Any) -> None:
@@ -28,5 +28,5 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def say_json(json: str) -> None:
-    """Print a line of JSON, which is the same value as `json`."""
+    """Print a line of JSON with the same value as `json`, safe for a terminal."""
     click.echo(shown_json(json))

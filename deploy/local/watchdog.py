@@ -1,11 +1,11 @@
-"""Ends the children of a process that died without ending them itself.
+"""Stop the children of a process that died without stopping them.
 
-It runs as a program of its own and imports the standard library only. The parent holds the write end of its stdin and
-tells it `+PID` or `-PID`, one a line. However the parent goes (SIGKILL, a closed terminal, a crash), the kernel closes
-that end: the process groups that are still on the list get SIGTERM, and SIGKILL when `GRACE_SECONDS` are over.
+The watchdog is a separate program that imports only the standard library. The parent holds the write end of its stdin
+and writes `+PID` or `-PID`, one per line. However the parent dies (SIGKILL, a closed terminal, a crash), the kernel
+closes that end. The process groups still on the list then get SIGTERM, and SIGKILL after `GRACE_SECONDS`.
 
-This is used rather than Linux's PR_SET_PDEATHSIG because that signal reaches one process and not its children, follows
-the thread that started it rather than the process, and does not exist on macOS.
+Linux's PR_SET_PDEATHSIG is no alternative: it signals one process but not its children, depends on the thread that
+started it instead of the process, and does not exist on macOS.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ GRACE_SECONDS = 10.0
 
 
 def listed(lines: Iterable[str]) -> set[int]:
-    """The process groups on the list when `lines` end. Anything that is not `+PID` or `-PID` is skipped."""
+    """The process groups on the list after `lines`. Lines other than `+PID` or `-PID` are skipped."""
     groups: set[int] = set()
     for line in lines:
         sign, number = line[:1], line[1:].strip()
@@ -33,7 +33,7 @@ def listed(lines: Iterable[str]) -> set[int]:
 
 
 def alive(group: int) -> bool:
-    """Whether any process of the group is left."""
+    """Whether any process of the group is alive."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -44,7 +44,7 @@ def alive(group: int) -> bool:
 
 
 def end(groups: set[int]) -> None:
-    """SIGTERM each group, and SIGKILL what is left of it after the grace."""
+    """Send SIGTERM to each group, then SIGKILL to those alive after `GRACE_SECONDS`."""
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGTERM)

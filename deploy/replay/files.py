@@ -1,4 +1,4 @@
-"""`ouzel replay`: a catalogue and events from files to any brokers, with a progress bar."""
+"""`ouzel replay`: send a catalogue and events from files to any brokers, with a progress bar."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -29,10 +29,10 @@ from streams.settings import Settings
 
 @dataclass(frozen=True)
 class Files:
-    """What to replay, and how. `history` is the share of the events, from 0 to 1, that is sent at full speed as past.
+    """Files to replay, and options. `history` is the share of events, from 0 to 1, sent at full speed as the past.
 
-    The past ends `history_age_ms` ago, so that no event of it is young enough to be answered with a list; None for what
-    a worker takes for too old unless told otherwise. `seen`: as the workers have it, for judging.
+    The past ends `history_age_ms` ago, so that no event in it is recent enough to trigger a list; None: the workers'
+    default limit. `seen` must equal the workers' settings; judging uses it.
     """
 
     events: Path | None = None
@@ -48,7 +48,7 @@ class Files:
 
 @dataclass
 class Replayed:
-    """What was sent, and what became of the rows; with a watch, its figures."""
+    """Counts of sent records and of usable rows; `figures` of a watched replay."""
 
     items: int = 0
     history: int = 0
@@ -68,16 +68,16 @@ async def replay_files(
     seconds: float | None = None,
     timeout: float = TIMEOUT_SECONDS,
 ) -> Replayed:
-    """Send the items, then the events in time order, those of one time in the file's order. Both are read before.
+    """Send the items, then the events in time order; ties keep the file's order. Both files are read first.
 
-    `watched`, the live part is shown with the lists that come out, and judged; it ends after `seconds` or on Ctrl-C.
-    Rows that cannot be used are counted in what is returned. Raises `BadSource` for a file that cannot be read, or of
-    whose events none can be used, and `DeployError` where the brokers do not take a record.
+    With `watched`, the live part is shown and judged with the lists that arrive; it ends after `seconds` or on Ctrl-C.
+    The result counts unusable rows. Raises `BadSource` for an unreadable file or one without usable events, and
+    `DeployError` if the brokers do not accept a record.
     """
     if files.events is None and files.items is None:
-        raise BadSource("there is nothing to replay: name a file of events, of items, or both.")
+        raise BadSource("there is nothing to replay: name an events file, an items file, or both.")
     if not 0.0 <= files.history <= 1.0:
-        raise BadSource(f"the history is a share of the events from 0 to 1, not {files.history:g}.")
+        raise BadSource(f"--history is a share of the events, from 0 to 1, not {files.history:g}.")
     report = Replayed()
     with ExitStack() as opened:
         catalogue, events = _read(files, console, opened, report, watched=watched)
@@ -134,7 +134,7 @@ async def replay_files(
 def _read(
     files: Files, console: Console, opened: ExitStack, report: Replayed, *, watched: bool
 ) -> tuple[list[Item], EventFile | None]:
-    """Read both files and print what was guessed of them, before anything is sent. Raises `BadSource`."""
+    """Read both files and print how they were interpreted, before anything is sent. Raises `BadSource`."""
     events, catalogue, item_report = None, list[Item](), Report()
     tell = printed(console)
     if files.events is not None:

@@ -1,13 +1,13 @@
-"""Judging published lists on the very events that follow them, beside simple methods on the same events. Pure.
+"""Judge published lists on the events that follow them, and baselines on the same events. Pure.
 
-The rule, the same for every method: just before a live event is sent in which a person likes an item that they have not
-seen before (by the rule of the scene, as in lists), and if a list has been published for them, that is one test. A
-method has a hit if the item is among its first `JUDGED` for the person at that moment. Ouzel's are the first entries of
-the person's latest list then; the others rank with everything that happened up to then, the history included; the place
-among items of one score is drawn. Items that the person has seen are left out by all.
+The rule is the same for every method. A live event is a test if in it a user likes an item that they have not seen
+before (by the scene's rule, as in lists), and a list has been published for them; it is judged just before it is sent.
+A method has a hit if the item is among its first `JUDGED` for the user at that moment. Ouzel's are the first entries
+of the user's latest list; the baselines rank with all events up to then, including the history, and break ties at
+random. All methods leave out items that the user has seen.
 
-A published list lags behind the events by the time that it takes to make it, and the others do not: in this they are
-favoured.
+A published list lags behind the events by the time it takes to make it. The baselines have no such lag, which favours
+them.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ OUZEL = "ouzel"
 
 
 class Ranker(Protocol):
-    """A method that learns from each event as it happens. `order` ranks all items but those that are `hidden`."""
+    """A method that learns from each event as it happens. `order` ranks all items except the `hidden` ones."""
 
     def learn(self, user: str, item: str, liked: bool) -> None: ...
 
@@ -36,7 +36,7 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many tests there were, of how many each method had a hit, and how many likes were none: of `seen` items."""
+    """The number of tests, each method's hits, and the number of likes that were no tests (`seen` items)."""
 
     tests: int
     hits: Mapping[str, int]
@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass
 class Judge:
-    """Keeps the latest list of each person, and what each has met; `rankers` are judged beside Ouzel."""
+    """Keeps each user's latest list and seen items; judges `rankers` beside Ouzel."""
 
     rankers: Mapping[str, Ranker]
     rules: SeenRules = PLAIN
@@ -62,7 +62,7 @@ class Judge:
         self._met = Met(self.rules)
 
     def learn(self, event: Event) -> None:
-        """Take in an event without judging: the history. An event without an item says nothing."""
+        """Learn from an event without judging it (the history). An event without an item is ignored."""
         if event.item is None:
             return
         liked = sentiment(event.kind, event.value) > 0
@@ -71,11 +71,11 @@ class Judge:
             ranker.learn(event.user, event.item, liked)
 
     def published(self, made: Recommendation) -> None:
-        """A list came out: it is the person's latest."""
+        """Record a published list as the user's latest."""
         self._latest[made.user] = tuple(entry.item for entry in made.entries[:JUDGED])
 
     def about_to_send(self, event: Event) -> None:
-        """Judge all methods on a live event if it is a test, then take it in."""
+        """Judge all methods on a live event if it is a test, then learn from it."""
         latest = self._latest.get(event.user)
         liked = event.item is not None and sentiment(event.kind, event.value) > 0
         if liked and latest is not None and self._met.hides(event):

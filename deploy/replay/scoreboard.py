@@ -1,7 +1,7 @@
-"""What the demo has seen so far: counts, rates, times, and one person to follow. Pure: the time is passed in.
+"""State of the live view: counts, rates, latencies, and one followed user. Pure: time is passed in.
 
-Memory is bounded: of at most `PEOPLE_KEPT` people the last `LIKES_KEPT` likes and the latest list, and the last
-`RECENT_KEPT` lists of all.
+Memory is bounded: the last `MAX_LIKES` likes and the latest list of at most `MAX_USERS` users, and the last
+`MAX_RECENT` lists of all users.
 """
 
 import math
@@ -13,16 +13,16 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 
-LIKES_KEPT = 12
-PEOPLE_KEPT = 5_000
-RECENT_KEPT = 32
+MAX_LIKES = 12
+MAX_USERS = 5_000
+MAX_RECENT = 32
 RATE_SECONDS = 5
 FOLLOWED_SECONDS = 10.0
-"""A person is followed for so long at least, and then until somebody else does something."""
+"""A user is followed for at least this long, then until another user with a list acts."""
 
 
 class Times:
-    """Durations in milliseconds, counted in classes 2% wide: percentiles are within 1%, memory is constant."""
+    """A histogram of durations in milliseconds, with buckets 2% wide: percentiles are within 1%, memory is bounded."""
 
     WIDTH = math.log(1.02)
 
@@ -35,7 +35,7 @@ class Times:
         self.count += 1
 
     def percentile(self, percent: float) -> float | None:
-        """The least duration that `percent` of all do not exceed; None if there are none."""
+        """The lowest duration that `percent` of all do not exceed; None if there are none."""
         need = self.count * percent / 100.0
         for each in sorted(self._classes):
             need -= self._classes[each]
@@ -45,7 +45,7 @@ class Times:
 
 
 class Rate:
-    """How many a second, over the last `RATE_SECONDS` whole seconds."""
+    """Events a second, over the last `RATE_SECONDS` whole seconds."""
 
     def __init__(self) -> None:
         self._seconds: deque[tuple[int, int]] = deque(maxlen=RATE_SECONDS + 1)
@@ -70,7 +70,7 @@ class Rate:
 
 @dataclass
 class Liked:
-    """One thing a person liked; `place` is where it stood on their list then, from 1, or None."""
+    """One liked item; `place` is its rank on the user's list at that time, from 1, or None."""
 
     item: str
     value: float | None
@@ -78,10 +78,10 @@ class Liked:
 
 
 @dataclass
-class Person:
-    """One person as the view shows them."""
+class UserView:
+    """One user in the view."""
 
-    likes: deque[Liked] = field(default_factory=lambda: deque(maxlen=LIKES_KEPT))
+    likes: deque[Liked] = field(default_factory=lambda: deque(maxlen=MAX_LIKES))
     liked: int = 0
     latest: Recommendation | None = None
     last: Event | None = None
@@ -89,7 +89,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Answer:
-    """A list, and the last thing that the person had done when it came."""
+    """A list, and the user's last event when it arrived."""
 
     last: Event | None
     made: Recommendation
@@ -97,7 +97,7 @@ class Answer:
 
 @dataclass
 class Board:
-    """Everything the view shows. Feed it with what was sent and what came out."""
+    """Everything that the view shows. Feed it sent events, lists and dead letters."""
 
     events: int = 0
     lists: int = 0
@@ -106,20 +106,20 @@ class Board:
     event_to_list: Times = field(default_factory=Times)
     events_rate: Rate = field(default_factory=Rate)
     lists_rate: Rate = field(default_factory=Rate)
-    recent: deque[Answer] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
-    _people: OrderedDict[str, Person] = field(default_factory=OrderedDict)
+    recent: deque[Answer] = field(default_factory=lambda: deque(maxlen=MAX_RECENT))
+    _users: OrderedDict[str, UserView] = field(default_factory=OrderedDict)
     _followed: str | None = None
     _since: float = 0.0
 
     def history(self, event: Event) -> None:
-        """An event that was there before: it tells of the person and does not count."""
+        """Take an event of the history: it updates the user but is not counted."""
         self._remember(event)
 
     def sent(self, event: Event, now: float) -> None:
         self.events += 1
         self.events_rate.add(now)
         self._remember(event)
-        person = self._people[event.user]
+        person = self._users[event.user]
         free = self._followed is None or now - self._since >= FOLLOWED_SECONDS
         if free and event.user != self._followed and person.latest is not None and person.likes:
             self._followed, self._since = event.user, now
@@ -130,7 +130,7 @@ class Board:
         self.event_to_list.add(made.freshness_ms)
         if made.degraded is not None:
             self.degraded[made.degraded.value] += 1
-        person = self._person(made.user)
+        person = self._user(made.user)
         person.latest = made
         self.recent.append(Answer(person.last, made))
 
@@ -138,12 +138,12 @@ class Board:
         self.dead_letters[letter.code.value] += 1
 
     @property
-    def followed(self) -> Person | None:
-        """The person whose likes and list are shown."""
-        return self._people.get(self._followed) if self._followed is not None else None
+    def followed(self) -> UserView | None:
+        """The user whose likes and list are shown."""
+        return self._users.get(self._followed) if self._followed is not None else None
 
     def _remember(self, event: Event) -> None:
-        person = self._person(event.user)
+        person = self._user(event.user)
         person.last = event
         if event.item is None or sentiment(event.kind, event.value) <= 0:
             return
@@ -152,12 +152,12 @@ class Board:
         person.liked += 1
         person.likes.append(Liked(event.item, event.value, place))
 
-    def _person(self, user: str) -> Person:
-        person = self._people.get(user)
+    def _user(self, user: str) -> UserView:
+        person = self._users.get(user)
         if person is None:
-            if len(self._people) >= PEOPLE_KEPT:
-                self._people.popitem(last=False)
-            person = self._people[user] = Person()
+            if len(self._users) >= MAX_USERS:
+                self._users.popitem(last=False)
+            person = self._users[user] = UserView()
         else:
-            self._people.move_to_end(user)
+            self._users.move_to_end(user)
         return person

@@ -1,11 +1,11 @@
-"""Sending a catalogue and recorded events to brokers, at a settable speed.
+"""Send a catalogue and recorded events to brokers at a configurable speed.
 
 Items go first, then events in time order, keyed by user with Kafka's default partitioner (murmur2 of the key). The
-first part of the events may be **history**: sent as fast as the brokers take it, its times shifted so that it ends now
-with its gaps kept, so that workers fold it into the contexts and make no lists for what is long past. The rest is
-**live**: sent at the pace asked for, each event carrying the moment it is sent.
+first part of the events may be **history**: sent as fast as the brokers accept it, with its times shifted to end in
+the recent past and its gaps unchanged, so that workers fold it into contexts but make no lists for it. The rest is
+**live**: sent at the requested pace, each event stamped with the time at which it is sent.
 
-At most `MAX_IN_FLIGHT` records wait for the brokers; nothing else is held.
+At most `MAX_IN_FLIGHT` records wait for the brokers; nothing else is buffered.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from streams.clock import SYSTEM, Clock
 
 MAX_IN_FLIGHT = 2_000
 CATCH_UP_SECONDS = 1.0
-"""A live replay that fell behind further than this goes on from where it is and sends no burst."""
+"""A live replay that falls further behind than this skips the delay instead of sending a burst."""
 
 RIGHTS: Mapping[str, str] = {ITEMS.name: "Write", EVENTS.name: "Write"}
-"""What a replay does with which topic."""
+"""The rights that a replay needs."""
 
 Sleep = Callable[[float], Any]
 
 
 class Sink(Protocol):
-    """Where records go. `send` returns when the record is under way, `flush` when all that were sent have arrived."""
+    """A destination of records. `send` returns when the record is queued, `flush` when all records have arrived."""
 
     async def send(self, topic: Topic, key: str, message: msgspec.Struct) -> None: ...
 
@@ -47,7 +47,7 @@ class Sink(Protocol):
 
 
 class KafkaSink:
-    """Records to Kafka-protocol brokers, acknowledged by all replicas. Raises `KafkaError` when one was refused."""
+    """Sends records to Kafka brokers, acknowledged by all replicas. Raises `KafkaError` if one was refused."""
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
@@ -93,9 +93,9 @@ async def kafka_sink(
 ) -> AsyncIterator[KafkaSink]:
     """A sink on these brokers; everything has arrived when the block ends.
 
-    `connection` holds further options of an aiokafka client: encryption and a login. `rights` are the topics that the
-    block needs, and what it does with them. Raises `DeployError` if the brokers do not answer, or do not take a record,
-    for `timeout` seconds, or a topic is missing or may not be written to.
+    `connection` holds further options of an aiokafka client: encryption and a login. `rights` maps the topics that the
+    block needs to the right on each. Raises `DeployError` if the brokers do not answer or do not accept a record for
+    `timeout` seconds, or a topic is missing or not writable.
     """
     options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-replay"}
     async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
@@ -103,7 +103,7 @@ async def kafka_sink(
         try:
             await producer.start()
             await check_topics(producer, bootstrap, connection, rights)
-            deadline.lift()  # from here on, each record has its own
+            deadline.lift()  # from here on, each record has a deadline
             sink = KafkaSink(producer)
             yield sink
             await sink.flush()
@@ -112,27 +112,27 @@ async def kafka_sink(
 
 
 class Paced(Protocol):
-    """What says how fast live events go."""
+    """The speed of live events."""
 
     def gap(self, before_ms: int, after_ms: int) -> float:
-        """Seconds from sending one event to sending the next, which happened at these times."""
+        """Seconds between sending two consecutive events that happened at these times."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast live events go: `events_per_second`, or `factor` times as fast as they happened; neither: at once."""
+    """The speed of live events: `events_per_second`, or `factor` times the original speed; neither: no delays."""
 
     events_per_second: float | None = None
     factor: float | None = None
 
     def __post_init__(self) -> None:
         if self.events_per_second is not None and self.factor is not None:
-            raise ValueError("a pace is a number of events a second or a factor of the original time, not both")
+            raise ValueError("a pace has events_per_second or factor, not both")
         if any(speed is not None and speed <= 0 for speed in (self.events_per_second, self.factor)):
-            raise ValueError("a pace is above 0")
+            raise ValueError("a pace must be above 0")
 
     def gap(self, before_ms: int, after_ms: int) -> float:
-        """Seconds from sending one event to sending the next, which happened at these times."""
+        """Seconds between sending two consecutive events that happened at these times."""
         if self.events_per_second is not None:
             return 1.0 / self.events_per_second
         if self.factor is not None:
@@ -141,12 +141,12 @@ class Pace:
 
 
 def shifted(event: Event, by_ms: int) -> Event:
-    """The event `by_ms` milliseconds later, at the oldest time that workers accept at the earliest."""
+    """The event `by_ms` milliseconds later, but not before the oldest time that workers accept."""
     return msgspec.structs.replace(event, ts=max(OLDEST_EVENT_MS, event.ts + by_ms))
 
 
 async def send_items(sink: Sink, items: Iterable[Item], *, on_sent: Callable[[Item], None] | None = None) -> int:
-    """Send the catalogue and wait until it has arrived; returns how many items."""
+    """Send the catalogue and wait until it has arrived; return the number of items."""
     count = 0
     for item in items:
         await sink.send(ITEMS, item.id, item)
@@ -165,7 +165,7 @@ async def send_history(
     ends_ms: int,
     on_sent: Callable[[Event], None] | None = None,
 ) -> int:
-    """Send events at full speed, shifted so that time `last_ms` becomes `ends_ms`; wait until they have arrived."""
+    """Send events at full speed, with `last_ms` shifted to `ends_ms`; wait until they have arrived; return how many."""
     count = 0
     for event in events:
         moved = shifted(event, ends_ms - last_ms)
@@ -186,7 +186,7 @@ async def send_live(
     clock: Clock = SYSTEM,
     sleep: Sleep = asyncio.sleep,
 ) -> int:
-    """Send events at a pace, each with the time at which it is sent; `before` sees each just before it goes."""
+    """Send events at a pace, each stamped with its send time; call `before` with each just before; return how many."""
     count = 0
     due = clock.monotonic()
     last_ms: int | None = None

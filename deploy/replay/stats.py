@@ -14,11 +14,11 @@ from deploy.replay.scoreboard import Board
 from deploy.replay.terminal import METHODS, QUIET, milliseconds
 
 WITHOUT_MODEL = 0.02
-"""Of the lists: if more come out without the model, that is explained."""
+"""If a larger share of lists was made without the model, print why."""
 
 
 def summary(board: Board, verdict: Verdict, seconds: float) -> dict[str, Any]:
-    """The figures of a run of so many seconds as plain data; a ratio or time that was not measured is null."""
+    """The figures of a run of `seconds` as plain data; a ratio or time that was not measured is null."""
     percentiles = {f"p{p}": board.event_to_list.percentile(p) for p in (50, 95, 99)}
     return {
         "events": board.events,
@@ -49,7 +49,7 @@ def summary_table(figures: Mapping[str, Any]) -> RenderableType:
     table.add_row("dead letters", f"{figures['dead_letters']:,}")
     read = figures.get("films_read")
     if read:
-        table.add_row("films read at the beginning / end", f"{read['begin']:,} / {read['end']:,} of {read['of']:,}")
+        table.add_row("films read at the start / end", f"{read['begin']:,} / {read['end']:,} of {read['of']:,}")
     table.add_row("event to list, p50 / p95 / p99", " / ".join(milliseconds(times[p]) for p in ("p50", "p95", "p99")))
     table.add_section()
     table.add_row(f"next like among the first {JUDGED}", f"share of {figures['tests']:,} tests")
@@ -61,20 +61,21 @@ def summary_table(figures: Mapping[str, Any]) -> RenderableType:
     judged = figures.get("judged")
     if judged and judged["likes"]:
         table.add_section()
-        table.add_row("what the model adds", f"share of {judged['likes']:,} likes")
+        table.add_row("gain from the model", f"share of {judged['likes']:,} likes")
         for of, label in (("list", "lists as published"), ("without_model", "the same lists without the model")):
             table.add_row(f"  {label}", f"{judged[of] / judged['likes']:.3f}")
     return table
 
 
 def why_without_model(figures: Mapping[str, Any], deadline_ms: int, log: Path) -> str:
-    """Why more than a few lists came out without the model, and what to do; empty where they did not."""
+    """The main reason if more than `WITHOUT_MODEL` of the lists were made without the model, with the next step; else
+    empty."""
     if figures["degraded"] <= WITHOUT_MODEL * figures["lists"]:
         return ""
     reason = max(figures["degraded_by_reason"], key=figures["degraded_by_reason"].get)
     if reason in {"unavailable", "circuit_open", "invalid"}:
-        step = f"tritonserver did not answer: look at {log}."
+        step = f"tritonserver did not answer: see {log}."
     else:
-        step = f"the model was too slow for the deadline of {deadline_ms:,} ms: end other programs, or use more cores."
+        step = f"the model missed its deadline of {deadline_ms:,} ms: stop other programs, or use more cores."
     share = 100 * figures["degraded"] / figures["lists"]
-    return f"{share:.1f}% of the lists came out without the model; {step}"
+    return f"{share:.1f}% of the lists were made without the model; {step}"

@@ -1,6 +1,6 @@
-"""The demo in the terminal: live where there is a terminal, else a line now and then; a summary at the end.
+"""The view of a watched replay: a live picture in a terminal, else one line for logs.
 
-Everything here only reads the `Board` and the `Judge`'s verdict; nothing is counted here.
+This module only renders the `Board` and the `Judge`'s verdict; it counts nothing.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ LIST_SHOWN = 5
 
 @dataclass
 class Notes:
-    """What else to say now: how far the reading of the catalogue is, and what has gone wrong; empty for nothing."""
+    """Notes shown in the view: progress of reading the catalogue, and a warning. Empty: none."""
 
     reading: str = ""
     warning: str = ""
@@ -33,7 +33,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Show:
-    """What a picture is made of; `parts` says what runs ("embedded broker, Triton"), `until` the seconds it runs."""
+    """The data of a view; `parts` names what runs ("embedded broker, Triton"), `until` is its duration in seconds."""
 
     board: Board
     judge: Judge
@@ -63,7 +63,7 @@ class View:
 
     def _head(self, width: int) -> RenderableType:
         clock = _clock(self._elapsed) + (f" / {_clock(self._show.until)}" if self._show.until else "")
-        clock = f"Ctrl-C ends it   {clock}"
+        clock = f"Ctrl-C to stop   {clock}"
         line = Text(" Ouzel ", style="bold black on cyan", no_wrap=True, overflow="ellipsis")
         line.append(f"  {shown_in_line(self._show.parts)}", style=f"{QUIET} not bold on default")
         line.truncate(width - len(clock) - 2, overflow="ellipsis", pad=True)
@@ -90,7 +90,7 @@ class View:
     def _person(self, room: int) -> RenderableType:
         person = self._show.board.followed
         title = "one user, live"
-        inside: RenderableType = Text("waiting for the first person with a list ..." + "\n" * room, style=QUIET)
+        inside: RenderableType = Text("waiting for the first user with a list ..." + "\n" * room, style=QUIET)
         if person is not None and person.latest is not None:
             title += f", after {person.liked:,} likes"
             grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
@@ -164,12 +164,12 @@ class View:
 
 
 def ratios(verdict: Verdict) -> list[tuple[str, float | None]]:
-    """Every method's name and share of hits, in the order of `METHODS`."""
+    """Each method's name and hit ratio, in the order of `METHODS`."""
     return [(label, verdict.ratio(name)) for name, label in METHODS.items() if name in verdict.hits]
 
 
 def line(show: Show, elapsed: float, now: float) -> str:
-    """The same in one plain line, for logs."""
+    """The same figures in one plain line, for logs."""
     board = show.board
     p50, p95 = (board.event_to_list.percentile(p) for p in (50, 95))
     hits = "  ".join(
@@ -208,7 +208,7 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
     table = Table.grid(padding=(0, 1, 0, 0), expand=True)
     table.add_column(width=2, justify="right", no_wrap=True)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    # A reason has a line of its own where there is room, else a column.
+    # A reason has a separate line if there is room, else a column.
     own_line = room >= 2 * LIST_SHOWN
     if not own_line:
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
@@ -226,14 +226,14 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
 
 
 def _did(event: Event, titles: Mapping[str, str]) -> str:
-    """What somebody did, in a few words."""
+    """A short description of an event."""
     what = _named(event.item or "", titles)
     did = event.kind.value if event.value is None else f"rated {event.value:g}"
     return f"{did}: {what}"
 
 
 def _named(item: str, titles: Mapping[str, str]) -> str:
-    """An item as the terminal may show it."""
+    """An item's title, safe for the terminal."""
     return shown_in_line(titles.get(item, item))
 
 
@@ -243,7 +243,7 @@ def _bar(share: float, width: int) -> str:
 
 
 def _most(counts: Mapping[str, int]) -> str:
-    """The most frequent reason, and how many others there are."""
+    """The most frequent reason, and the number of others."""
     if not counts:
         return "none"
     first, *others = sorted(counts, key=lambda reason: -counts[reason])

@@ -1,4 +1,4 @@
-"""A live replay that is watched: events go out, lists come in and are judged, and the terminal shows both."""
+"""Watch a live replay: send events, receive and judge lists, and show both in the terminal."""
 
 import asyncio
 import contextlib
@@ -34,18 +34,18 @@ from streams.kafka.fetcher import Reader
 from streams.kafka.partitions import numbered
 
 RIGHTS = {RECOMMENDATIONS.name: "Read", DEAD_LETTERS.name: "Read"}
-"""What a watch does with which topic."""
+"""The rights that a watch needs."""
 
 FRAMES_PER_SECOND = 4
 LINE_SECONDS = 5.0
 LAST_LISTS_SECONDS = 1.5
-"""How long lists may still come in after the last event."""
+"""Time to wait for lists after the last event."""
 
 
 class Watch:
-    """One watched replay. Tell it of the catalogue (`item`) and of the past (`past`) before `run`.
+    """One watched replay. Pass it the catalogue (`item`) and the history (`past`) before `run`.
 
-    It keeps every person's last list and what they met: about 10 KiB a person.
+    It keeps every user's last list and seen items: about 10 KiB a user.
     """
 
     def __init__(
@@ -71,24 +71,24 @@ class Watch:
         self._over = asyncio.Event()
 
     def item(self, item: Item) -> None:
-        """Take in an item of the catalogue: its title, and that it can be recommended."""
+        """Add an item of the catalogue: its title, and as a candidate of the baselines."""
         self._titles[item.id] = item.title
         for method in self._methods.values():
             method.offer([item.id])
 
     def past(self, event: Event) -> None:
-        """Take in an event that was sent as past: nothing is judged on it."""
+        """Add an event that was sent as history; it is not judged."""
         self._judge.learn(event)
         self._board.history(event)
 
     def end(self) -> bool:
-        """End the live part now, with its summary; whether it was not over already."""
+        """End the live part now, with its summary; returns False if it was over already."""
         first = not self._over.is_set()
         self._over.set()
         return first
 
     def warn(self, sentence: str, more: str = "") -> None:
-        """Show a sentence from now on; `more`, where it is told at once, are lines about it."""
+        """Show a warning from now on; without a terminal, print it with the lines in `more`."""
         self.notes.warning = sentence
         if not self._console.is_terminal:
             self._console.print(shown(f"{sentence}\n{more}".rstrip()), highlight=False, markup=False, soft_wrap=True)
@@ -98,7 +98,7 @@ class Watch:
     ) -> dict[str, Any]:
         """Send the live events until `seconds` are over, none is left, or `end` is called; return the figures.
 
-        `on_list` is called with every list. Raises `DeployError` where the brokers do not answer.
+        Calls `on_list` with every list. Raises `DeployError` if the brokers do not answer.
         """
         show = Show(self._board, self._judge, self._titles, self._parts, self._seconds, self.notes)
         async with self._drawn(show), self._received(bootstrap, connection):
@@ -106,7 +106,7 @@ class Watch:
         return summary(self._board, self._judge.verdict(), seconds)
 
     async def _replay(self, sink: KafkaSink, live: Iterable[Event], pace: Paced) -> float:
-        """For how many seconds events went out."""
+        """Send the events; return for how many seconds."""
         began = time.monotonic()
         sending = asyncio.create_task(send_live(sink, live, pace, before=self._before))
         ending = asyncio.create_task(self._over.wait())
@@ -129,7 +129,7 @@ class Watch:
 
     @asynccontextmanager
     async def _received(self, bootstrap: str, connection: Mapping[str, Any]) -> AsyncIterator[None]:
-        """Lists and dead letters that are published from now on are taken in while this lasts."""
+        """Receive the lists and dead letters that are published while this block runs."""
         async with asking(bootstrap, connection, seconds=self._timeout, rights=RIGHTS) as deadline:
             consumer = Reader(**{**connection, "bootstrap_servers": bootstrap}, fetch_max_wait_ms=100)
             try:
@@ -148,7 +148,7 @@ class Watch:
 
     async def _take_in(self, consumer: Reader) -> None:
         async for record in consumer:
-            with contextlib.suppress(Refused):  # what cannot be read, or others wrote, is no list
+            with contextlib.suppress(Refused):  # skip unreadable and foreign records
                 self._take(record)
 
     def _take(self, record: Any) -> None:
@@ -162,7 +162,7 @@ class Watch:
 
     @asynccontextmanager
     async def _drawn(self, show: Show) -> AsyncIterator[None]:
-        """The live picture, or a line now and then, while this lasts."""
+        """Show the live picture, or a line every `LINE_SECONDS`, while this block runs."""
         began = time.monotonic()
 
         async def draw(live: Live) -> None:
@@ -187,7 +187,7 @@ class Watch:
 
 
 def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path | None) -> None:
-    """Print the figures, and write them as JSON where a file is named."""
+    """Print the figures, and write them as JSON to `json_file` if given."""
     console.print(summary_table(figures))
     if json_file is not None:
         json_file.write_text(json.dumps(figures, indent=2) + "\n")
@@ -196,7 +196,7 @@ def tell_summary(figures: Mapping[str, Any], console: Console, json_file: Path |
 
 @asynccontextmanager
 async def beside(work: Any) -> AsyncIterator[None]:
-    """Do `work` while the block runs; the block ends with it if it fails."""
+    """Run `work` beside the block; if it fails, the block ends with its error."""
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(work)
         try:
@@ -207,7 +207,7 @@ async def beside(work: Any) -> AsyncIterator[None]:
 
 @contextmanager
 def on_signals(interrupt: Callable[[], object]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `interrupt` while this lasts."""
+    """Call `interrupt` on SIGINT and SIGTERM while this block runs."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)

@@ -1,8 +1,8 @@
-"""What a tritonserver lets everybody ask, and the key to the rest: models, shared memory, logs, traces.
+"""Access control of tritonserver: its public calls, and the key to all others (models, shared memory, logs, traces).
 
-Everybody may ask whether it is ready, what its model takes, and for inference; over HTTP, for readiness alone. The rest
-takes a header with the key. Without model control there is no key: the header's name holds a line feed, which neither
-protocol can send, so that not even whoever reads the server's command line gets further.
+Readiness, model metadata and inference are public; over HTTP, only readiness. All other calls need a header with the
+key. Without model control there is no key: the header's name contains a line feed, which neither protocol can send, so
+that even a user who reads the server's command line gets no further.
 """
 
 import os
@@ -23,7 +23,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{20,200}")
 
 
 def server_options(model: str, key: str | None) -> list[str]:
-    """The options of a tritonserver that serves `model`, which clients with `key` may swap; nobody if that is None."""
+    """The options of a tritonserver that serves `model`. Clients with `key` may swap it; without a key, none may."""
     header, value = (UNSENDABLE, secrets.token_urlsafe()) if key is None else (HEADER, key)
     mode = ["--model-control-mode=none"] if key is None else ["--model-control-mode=explicit", f"--load-model={model}"]
     return [
@@ -34,19 +34,19 @@ def server_options(model: str, key: str | None) -> list[str]:
 
 
 def grpc_headers(key: str) -> dict[str, str]:
-    """What a gRPC client sends with its calls (`headers` of tritonclient's methods)."""
+    """The headers of a gRPC client (`headers` of tritonclient's methods)."""
     return {f"triton-grpc-protocol-{HEADER}": key}
 
 
 def http_headers(key: str) -> dict[str, str]:
-    """What an HTTP client sends with its requests."""
+    """The headers of an HTTP client."""
     return {HEADER: key}
 
 
 def find_key(file: Path, environ: Mapping[str, str]) -> str:
-    """The key in `environ`, else that in `file`, which is made with a new one if it is missing, for its owner alone.
+    """The key in `environ`, else in `file`, which is created with a new key, readable only by its owner, if missing.
 
-    Raises `SettingsError` for a key that could be guessed, or not be sent.
+    Raises `SettingsError` for a key that is easy to guess or cannot be sent.
     """
     if key := environ.get(VARIABLE):
         return _checked(key, VARIABLE)
@@ -62,5 +62,5 @@ def find_key(file: Path, environ: Mapping[str, str]) -> str:
 
 def _checked(key: str, source: str) -> str:
     if not _KEY.fullmatch(key):
-        raise SettingsError(f"{source} holds no key: it takes 20 to 200 letters, digits, - and _, chosen at random")
+        raise SettingsError(f"{source} has no valid key: use 20 to 200 random letters, digits, - and _")
     return key

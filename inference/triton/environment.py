@@ -1,12 +1,12 @@
-"""What of this process's environment a tritonserver and its models get: what tunes them, and nothing secret.
+"""The environment variables that a tritonserver and its models get: those that tune them, and no secrets.
 
-The environment of a process stays readable for its user for as long as it runs, and a model is code from elsewhere.
+A process's environment is readable for its user as long as it runs, and a model is third-party code.
 """
 
 from collections.abc import Mapping
 
 RESTARTS = "OUZEL_TRITON_RESTARTS"
-"""How often the server was started again, for its model to report (`inference.triton.metrics`)."""
+"""The number of restarts of the server, which its model reports (`inference.triton.metrics`)."""
 
 NAMES = frozenset(
     {
@@ -22,5 +22,5 @@ PREFIXES = (
 
 
 def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a server gets. docs/guide/triton.md names them."""
+    """The variables that a server gets; docs/guide/triton.md lists them."""
     return {name: value for name, value in environ.items() if name in NAMES or name.startswith(PREFIXES)}

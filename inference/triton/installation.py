@@ -1,4 +1,4 @@
-"""Where the tritonserver of the nvidia-pytriton package is, and whether it can run models on this Python."""
+"""Find the tritonserver of the nvidia-pytriton package, and check that it can run models on this Python."""
 
 import os
 import sys
@@ -15,26 +15,26 @@ INSTEAD = "or score in-process"
 
 @dataclass(frozen=True)
 class Installation:
-    """The parts of tritonserver: the program, its Python backend, and what its models run on."""
+    """The parts of tritonserver: the program, its Python backend, and the Python that its models run on."""
 
     program: Path
     backend: Path
     caches: Path
     stub: Path
-    """The program that a model runs in: one for each version of Python."""
+    """The program that a model runs in; there is one for each version of Python."""
     python: Path
-    """The folder of this environment's `python3`, whose packages the stub takes."""
+    """The folder of this environment's `python3`, whose packages the stub uses."""
     libraries: tuple[Path, ...]
-    """Folders of libpython, and of what the wheel brings beside its package."""
+    """Folders of libpython and of the shared libraries in the wheel."""
 
 
 def find_installation() -> Installation:
-    """Raises `TritonNotAvailable`, which says what is missing and what would change that."""
+    """Find tritonserver. Raises `TritonNotAvailable`, which names the missing part and the next step."""
     spec = find_spec("pytriton")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     if not folders:
         raise TritonNotAvailable(
-            "there is no tritonserver here: nvidia-pytriton is not installed (it exists for Linux on x86-64 only); "
+            "there is no tritonserver: nvidia-pytriton is not installed (it exists for Linux on x86-64 only); "
             f"run `pip install --no-deps nvidia-pytriton==0.7.0`, {INSTEAD}"
         )
     root = Path(folders[0]) / "tritonserver"
@@ -48,7 +48,7 @@ def find_installation() -> Installation:
     )
     for path in (found.program, found.backend):
         if not path.exists():
-            raise TritonNotAvailable(f"{path} is missing: install nvidia-pytriton again, {INSTEAD}")
+            raise TritonNotAvailable(f"{path} is missing: reinstall nvidia-pytriton, {INSTEAD}")
     return found
 
 
@@ -62,21 +62,21 @@ def _find_stub(stubs: Path) -> Path:
         return stub
     there = sorted(tuple(map(int, path.parent.name.split("."))) for path in stubs.glob(f"*/{stub.name}"))
     if not there:
-        raise TritonNotAvailable(f"{stub} is missing: install nvidia-pytriton again, {INSTEAD}")
+        raise TritonNotAvailable(f"{stub} is missing: reinstall nvidia-pytriton, {INSTEAD}")
     first, last = (".".join(map(str, version)) for version in (there[0], there[-1]))
     raise TritonNotAvailable(
-        f"this tritonserver runs models on Python {first} to {last} and this is Python {_version()}; "
-        f"to use it, make the environment with PYTHON=python{last}, {INSTEAD}"
+        f"this tritonserver runs models on Python {first} to {last}, but this is Python {_version()}; "
+        f"to use it, create the environment with PYTHON=python{last}, {INSTEAD}"
     )
 
 
 def _find_python() -> Path:
-    """The folder whose `python3` is this interpreter: the stub takes the first one on PATH."""
+    """The folder whose `python3` is this interpreter; the stub runs the first one on PATH."""
     python = Path(sys.executable)
     if not (python.parent / "python3").exists() or not (python.parent / "python3").samefile(python):
         raise TritonNotAvailable(
-            f"{python.parent / 'python3'} is not the Python that runs this ({python}), and tritonserver would run its "
-            f"models on it; use a virtual environment, {INSTEAD}"
+            f"tritonserver would run its models on {python.parent / 'python3'}, which is not this Python ({python}); "
+            f"use a virtual environment, {INSTEAD}"
         )
     return python.parent
 
@@ -88,8 +88,8 @@ def _find_library() -> Path:
         if (folder / name).exists():
             return folder
     raise TritonNotAvailable(
-        f"{name} is missing, which tritonserver runs models with: install it (Debian and Ubuntu: apt-get install "
-        f"libpython{_version()}), take a Python that has it (built with --enable-shared), {INSTEAD}"
+        f"{name} is missing, which tritonserver needs to run models: install it (Debian and Ubuntu: apt-get install "
+        f"libpython{_version()}), use a Python that has it (built with --enable-shared), {INSTEAD}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the model tells on tritonserver's metrics port beside the server's own. Imported inside Triton's stub only."""
+"""The model's metrics on tritonserver's metrics port. Imported inside Triton's stub only."""
 
 import os
 
@@ -10,19 +10,19 @@ from inference.triton.environment import RESTARTS
 
 
 class FormatMetrics:
-    """The number format that the model runs in, why, and what each format took where it was timed."""
+    """The model's number format, the reason for it, and the measured time of each format."""
 
     def __init__(self, model: str, version: str, chosen: Chosen) -> None:
         labels = {"model": model, "version": version}
         settings = chosen.settings
         self._format = pb_utils.MetricFamily(
             name="ouzel_model_number_format",
-            description="1 for the number format that the model runs in; the reason is timed, set or gpu",
+            description="1 for the model's number format; the reason is timed, set or gpu",
             kind=pb_utils.MetricFamily.GAUGE,
         )
         self._milliseconds = pb_utils.MetricFamily(
             name="ouzel_model_number_format_milliseconds",
-            description="What one layer's matrix products took in each number format when the model was loaded",
+            description="Time of one layer's matrix products in each number format when the model was loaded",
             kind=pb_utils.MetricFamily.GAUGE,
         )
         named = {"format": settings.dtype.value, "reason": chosen.reason, "threads": str(settings.threads)}
@@ -34,35 +34,35 @@ class FormatMetrics:
 
 
 class RefusedMetrics:
-    """Questions about items that were refused for want of room. For one thread."""
+    """Counts describe requests that were refused because the queue was full. For one thread."""
 
     def __init__(self, model: str, version: str) -> None:
         self._refused = pb_utils.MetricFamily(
             name="ouzel_describes_refused_total",
-            description="Questions about items that were refused because too many waited",
+            description="Describe requests that were refused because the queue was full",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._counter = self._refused.Metric(labels={"model": model, "version": version})
 
     def count(self, refused: int) -> None:
-        """Asks the server, which takes as long as to refuse several questions."""
+        """Add to the counter, with a call to the server that takes as long as refusing several requests."""
         if refused:
             self._counter.increment(refused)
 
 
 class ReadMetrics:
-    """Items read, by where their readings came from, and failures of the store. For one thread."""
+    """Counts items read, by the source of their readings, and failures of the store. For one thread."""
 
     def __init__(self, model: str, version: str) -> None:
         labels = {"model": model, "version": version}
         self._items = pb_utils.MetricFamily(
             name="ouzel_items_read_total",
-            description="Items whose readings came from the model, or from the store of what was read before",
+            description="Items whose readings came from the model or from the store of readings",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._failures = pb_utils.MetricFamily(
             name="ouzel_reading_store_failures_total",
-            description="Times that readings could not be looked up or kept on disk; the log says why",
+            description="Failures to look up or store readings on disk; the log gives the reason",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._counters = (
@@ -73,7 +73,7 @@ class ReadMetrics:
         self._told = Counts()
 
     def report(self, counts: Counts) -> None:
-        """Have the metrics stand at `counts`."""
+        """Set the metrics to `counts`."""
         for counter, now, before in zip(self._counters, counts, self._told, strict=True):
             if now > before:
                 counter.increment(now - before)
@@ -81,12 +81,12 @@ class ReadMetrics:
 
 
 class RestartMetric:
-    """How often `ouzel triton serve` has started the server again after it ended by itself; 0 under another one."""
+    """Restarts by `ouzel triton serve` after the server exited by itself; 0 under another supervisor."""
 
     def __init__(self, model: str, version: str) -> None:
         self._family = pb_utils.MetricFamily(
             name="ouzel_triton_restarts_total",
-            description="Times that the server ended by itself and was started again; the log says how it ended",
+            description="Restarts after the server exited by itself; the log gives its exit status",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._metric = self._family.Metric(labels={"model": model, "version": version})

@@ -1,7 +1,7 @@
-"""The Python model that Triton runs. Thin: bytes in, an engine, tensors out. Imported inside Triton's stub only.
+"""The Python model that Triton runs: bytes in, an engine, tensors out. Imported inside Triton's stub only.
 
-Lists are answered in `execute`. Items are described in the background by another thread, which gives way to lists:
-their answers are sent when they are ready, which may be long after `execute` has returned.
+`execute` answers score requests. Describe requests are answered by a background thread, which yields to score requests;
+their answers may be sent long after `execute` has returned.
 """
 
 import json
@@ -45,14 +45,14 @@ class TritonPythonModel:
         self._backlog: Backlog[tuple[Any, wire.DescribeRequest]] = Backlog(
             self._settings.max_describes, self._settings.describe_queue_bytes
         )
-        """What the describing thread does: response senders and questions."""
+        """Work of the describing thread: response senders and requests."""
         self._describing = threading.Thread(target=self._describe, name="describing", daemon=True)
         self._describing.start()
         pb_utils.Logger.log_info(f"{config['name']} serves {self._engine.version} in {engine.chosen}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request, in order, or None for one that is sent later. Errors are responses too: a raise here
-        would leak shared memory."""
+        """One response per request, in order; None for one that is sent later. Errors are responses too: an exception
+        here would leak shared memory."""
         responses: list[Any] = [None] * len(requests)
         decoded: list[ScoreRequest] = []
         places: list[int] = []
@@ -62,12 +62,12 @@ class TritonPythonModel:
             try:
                 payload = tensors.payload(request)
                 if payload.startswith(wire.DESCRIBE):
-                    self._backlog.check(len(payload))  # before it is read: a flood of them holds up lists
+                    self._backlog.check(len(payload))  # before decoding it: a flood would delay score requests
                 asked = wire.decode(payload)
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
                 elif isinstance(asked, wire.DescribeRequest):
-                    self._backlog.check(len(payload))  # again, since others may begin one otherwise
+                    self._backlog.check(len(payload))  # again: other encodings skip the check above
                     self._backlog.put((request.get_response_sender(), asked), len(payload))
                 else:
                     decoded.append(asked)
@@ -81,7 +81,7 @@ class TritonPythonModel:
         self._score(requests, decoded, places, responses)
         if self._engine.behind:
             self._backlog.tend()
-        # After the lists of the same batch, which may have read those people.
+        # After the score requests of the same batch, which may have read those users.
         for place, asked in forgotten:
             self._engine.forget(asked.sessions)
             responses[place] = tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._engine.version)
@@ -94,7 +94,7 @@ class TritonPythonModel:
         self._engine.clear()
 
     def _score(self, requests: list[Any], decoded: list[ScoreRequest], places: list[int], responses: list[Any]) -> None:
-        """Put the answers to the decoded requests in their places."""
+        """Store the answers to the decoded requests at their places in `responses`."""
         if not decoded:
             return
         try:
@@ -114,7 +114,7 @@ class TritonPythonModel:
                 )
 
     def _describe(self) -> None:
-        """Answer what waits until the model is unloaded."""
+        """Answer queued describe requests until the model is unloaded."""
         for asked in self._backlog:
             try:
                 if asked is not None:
@@ -125,8 +125,8 @@ class TritonPythonModel:
                 self._metrics.report(self._engine.counts)
             except Stopped:
                 pass
-            except Exception as error:  # the thread goes on: the next one may be answered
-                pb_utils.Logger.log_error(f"an answer could not be sent, or an item not read: {error}")
+            except Exception as error:  # continue: the next request may succeed
+                pb_utils.Logger.log_error(f"an answer could not be sent, or an item could not be read: {error}")
 
     def _described(self, items: Sequence[Candidate]) -> Any:
         try:
@@ -142,7 +142,7 @@ class TritonPythonModel:
 
 
 def _cancelled() -> Any:
-    error = pb_utils.TritonError("nobody waits for this any more", pb_utils.TritonError.CANCELLED)
+    error = pb_utils.TritonError("the client cancelled the request", pb_utils.TritonError.CANCELLED)
     return pb_utils.InferenceResponse(error=error)
 
 

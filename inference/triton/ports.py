@@ -1,12 +1,12 @@
-"""Ports for servers of a run that nobody has to reach by a known number."""
+"""Free ports for servers that need no fixed port."""
 
 import random
 import socket
 from contextlib import ExitStack
 
 NUMBERS = range(10_000, 32_768)
-"""Below what systems give to outgoing connections of themselves (Linux from 32,768, others from 49,152): a port that is
-free now then stays so until its server starts, unless somebody asks for just that number."""
+"""Below the ephemeral ports of outgoing connections (Linux from 32,768, others from 49,152): a free port stays free
+until its server starts, unless another program requests that very port."""
 
 ATTEMPTS = 1_000
 
@@ -14,11 +14,11 @@ _given: set[int] = set()
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` TCP ports of 127.0.0.1 that nothing listens on; none is given twice by one process.
+    """`count` free TCP ports of 127.0.0.1; a process never gets the same port twice.
 
-    Raises OSError where so many cannot be found.
+    Raises OSError if there are too few.
     """
-    pick = random.SystemRandom()  # processes that start at the same time must not find the same ones
+    pick = random.SystemRandom()  # processes that start at the same time must not pick the same ports
     found: list[int] = []
     with ExitStack() as held:
         for _ in range(ATTEMPTS):
@@ -33,4 +33,4 @@ def free_ports(count: int) -> list[int]:
                 continue
             found.append(port)
             _given.add(port)
-    raise OSError(f"{count} free ports of 127.0.0.1 could not be found in {ATTEMPTS} attempts.")
+    raise OSError(f"{count} free ports of 127.0.0.1 were not found in {ATTEMPTS} attempts. Stop other servers.")

@@ -1,8 +1,8 @@
-"""The memory in /dev/shm that tritonserver shares with its model's stub: whose it is, and when it goes.
+"""Ownership and removal of the memory in /dev/shm that tritonserver shares with its model's stub.
 
-The server makes a region for each model and does not remove it when it is killed. Its names get a prefix of this
-server's own, and a lock beside them says whether it lives: every process of it holds the lock, so that the next server
-that starts on this machine, in whatever container, removes what dead ones left and nothing else.
+The server creates a region for each model and leaves it behind when it is killed. The names of its regions get a unique
+prefix, and a lock file beside them shows whether the server is alive: all its processes hold the lock. The next server
+on this machine, in any container, removes the regions of dead servers and nothing else.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path("/dev/shm")  # noqa: S108 - where the backend puts them, not where we would
+FOLDER = Path("/dev/shm")  # noqa: S108 - the backend's choice
 MAPS = Path("/proc/self/maps")
 _LOCK = "lock"
 _PREFIX = re.compile(r"ouzel-[0-9a-f]{16}-")
@@ -22,7 +22,7 @@ _PREFIX = re.compile(r"ouzel-[0-9a-f]{16}-")
 
 @dataclass(frozen=True)
 class Regions:
-    """The names of one server's regions begin with `prefix`; `lock` is a file descriptor for its processes to hold."""
+    """One server's regions: their names begin with `prefix`; its processes hold the file descriptor `lock`."""
 
     prefix: str
     lock: int
@@ -34,7 +34,7 @@ class Regions:
 
 @contextmanager
 def claimed(folder: Path = FOLDER) -> Iterator[Regions]:
-    """Names for one server's regions, which are removed at the end; those of dead servers are removed before."""
+    """Names for one server's regions, which are removed at exit; removes those of dead servers first."""
     sweep(folder)
     prefix = f"ouzel-{secrets.token_hex(8)}-"
     lock = _claim(folder / f"{prefix}{_LOCK}")
@@ -46,28 +46,28 @@ def claimed(folder: Path = FOLDER) -> Iterator[Regions]:
 
 
 def sweep(folder: Path = FOLDER) -> None:
-    """Remove the regions of servers none of whose processes lives any more. What is somebody else's stays."""
+    """Remove the regions of servers without a living process. Other users' files stay."""
     for path in folder.glob(f"ouzel-*-{_LOCK}"):
-        # Anybody may make files here: a name of another form would have it remove what lives.
+        # Any user may create files here: a name of another form could match the files of a living server.
         if not _PREFIX.fullmatch(prefix := path.name.removesuffix(_LOCK)):
             continue
         try:
             lock = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
-            continue  # another user's, or gone by now
+            continue  # another user's, or already removed
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_uid == os.geteuid():
                 _remove(folder, prefix)
         except BlockingIOError:
-            pass  # it lives
+            pass  # the server is alive
         finally:
             os.close(lock)
 
 
 def protect(maps: Path = MAPS, folder: Path = FOLDER) -> None:
-    """Let nobody else read the regions that this process has mapped. For the model's stub, before its first request:
-    the backend makes them readable for all users of the machine, whatever the umask says."""
+    """Make the regions that this process has mapped readable for their owner only. For the model's stub, before its
+    first request: the backend makes them readable for all users, whatever the umask."""
     for line in maps.read_text().splitlines():
         _, slash, rest = line.partition("/")
         path = Path(slash + rest)
@@ -77,7 +77,7 @@ def protect(maps: Path = MAPS, folder: Path = FOLDER) -> None:
 
 
 def _claim(path: Path) -> int:
-    """A new file, locked. Until it is, a sweep may take it for a dead server's and remove it: then again."""
+    """Create and lock a file. A sweep may remove it before it is locked, as a dead server's; then retry."""
     while True:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,7 +88,7 @@ def _claim(path: Path) -> int:
 
 
 def _remove(folder: Path, prefix: str) -> None:
-    """The lock last: regions without one would be nobody's for good. What others put there stays."""
+    """Remove the lock last, since regions without one would never be removed. Other users' files stay."""
     lock = folder / f"{prefix}{_LOCK}"
     for path in [*(each for each in folder.glob(f"{prefix}*") if each != lock), lock]:
         with suppress(OSError):

@@ -1,10 +1,10 @@
-"""The Triton model repository: `scorer/config.pbtxt` from settings, and a version folder that holds all it needs.
+"""The Triton model repository: `scorer/config.pbtxt` from settings, and a self-contained version folder.
 
 TARGET/scorer/config.pbtxt
 TARGET/scorer/1/model.py         imports this package; the logic is in `inference.triton.model`
 TARGET/scorer/1/settings.json
 TARGET/scorer/1/weights/         safetensors, config, tokenizer, manifest
-TARGET/scorer/1/adapter/         of item tokens: what was trained, and its card
+TARGET/scorer/1/adapter/         for item tokens: the trained adapter and its card
 """
 
 import os
@@ -26,16 +26,16 @@ __all__ = ["TritonPythonModel"]
 
 
 def build(target: Path, settings: ModelSettings, progress: Progress = silent, *, version: int = 1) -> Path:
-    """Make the model repository `target`. Returns it.
+    """Build the model repository `target`. Returns it.
 
-    What is there and up to date is kept, so a second build takes no time. Raises `WeightsError`.
+    Reuses parts that are up to date, so a second build is instant. Raises `WeightsError`.
     """
     folder = target / MODEL / str(version)
     _place_adapter(folder / ADAPTER, settings)
     convert(folder / WEIGHTS, settings, progress)
     settings.write(folder / SETTINGS)
     (folder / "model.py").write_text(_MODEL_PY)
-    # Last, since a model without it is none: an interrupted build leaves nothing that could be served.
+    # Last: without it an interrupted build is not servable.
     aside = target / MODEL / f".config-{os.getpid()}"
     aside.write_text(config_pbtxt(settings))
     aside.rename(target / MODEL / "config.pbtxt")
@@ -43,7 +43,7 @@ def build(target: Path, settings: ModelSettings, progress: Progress = silent, *,
 
 
 def _place_adapter(target: Path, settings: ModelSettings) -> None:
-    """Have `target` hold the adapter that `settings` name, or nothing if they name none. Raises `WeightsError`."""
+    """Copy the adapter that `settings` name to `target`, or remove it if they need none. Raises `WeightsError`."""
     from inference.item_tokens.adapter import locate  # noqa: PLC0415  (imports torch)
 
     if settings.strategy is Strategy.FULL_TEXT:
@@ -66,7 +66,7 @@ def weights_of(repository: Path, version: int = 1) -> Path:
 
 
 def settings_of(repository: Path, version: int = 1) -> ModelSettings:
-    """The settings that a repository was built with. Raises `SettingsError`."""
+    """The settings of a built repository. Raises `SettingsError`."""
     return ModelSettings.read(repository / MODEL / str(version) / SETTINGS)
 
 
@@ -74,8 +74,8 @@ def config_pbtxt(settings: ModelSettings) -> str:
     """The model's configuration.
 
     Bytes are UINT8, see `inference.triton.tensors`. `allow_ragged_batch` lets requests of different lengths share a
-    batch; the Python backend hands each over by itself. `dynamic_batching` stays bare: any queue policy stalls requests
-    for half a second on tritonserver 2.51 (server #8870); admission control is the client's.
+    batch; the Python backend passes each separately. `dynamic_batching` has no options: any queue policy stalls
+    requests for half a second on tritonserver 2.51 (server #8870). Clients do the admission control.
     """
     return f"""name: "{MODEL}"
 backend: "python"

@@ -27,23 +27,22 @@ STOP_SECONDS = 8.0
 TAIL_LINES = 12
 _STUB_FAILED = b"error while loading shared libraries"
 _EXIT_SECONDS = 5
-"""How long tritonserver itself waits for running requests on SIGTERM."""
+"""Time that tritonserver waits for running requests on SIGTERM."""
 _MOST_BYTES = 65_536
-"""Of a log, from either end."""
+"""Bytes to read from each end of a log."""
 
 
 @dataclass(frozen=True)
 class ServerTls:
-    """Encryption of gRPC: files in PEM. With `client_ca`, clients must show a certificate of one of these
-    authorities."""
+    """Encryption of gRPC; PEM files. With `client_ca`, clients must have a certificate from one of its authorities."""
 
     cert: Path
     key: Path
     client_ca: Path | None = None
 
     def options(self) -> list[str]:
-        """The server's options. Raises `TritonFailed` where a file is missing, on which the server itself would go on
-        without encryption."""
+        """The server's options. Raises `TritonFailed` if a file is missing; the server itself would then start without
+        encryption."""
         for path in (self.cert, self.key, self.client_ca):
             if path is not None and not path.is_file():
                 raise TritonFailed(f"there is no file {path}; name a certificate and its key in PEM")
@@ -55,10 +54,10 @@ class ServerTls:
 
 @dataclass(eq=False)
 class TritonServer:
-    """A running tritonserver. Addresses are host:port; it ends with `stop`, and none of its processes outlives it.
+    """A running tritonserver. Addresses are host:port. `stop` ends it and all its processes.
 
-    `http` is empty where it was not asked for. `log` is written to from the byte `log_from` on. What it shares with its
-    model lies in /dev/shm under names that begin with `shared`.
+    `http` is empty if HTTP is off. Its output starts at byte `log_from` of `log`. The memory that it shares with its
+    model is in /dev/shm, under names that begin with `shared`.
     """
 
     grpc: str
@@ -80,8 +79,8 @@ class TritonServer:
         return self.process.poll() is None
 
     def ready(self) -> bool:
-        """Whether it serves the scorer: all its ports open once that is loaded, and metrics are asked since gRPC may
-        want a certificate, and HTTP be off."""
+        """Whether it serves the scorer. All its ports open after the model is loaded. This asks the metrics port, since
+        gRPC may require a certificate and HTTP may be off."""
         try:
             with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=2) as answer:
                 return f'model="{MODEL}"'.encode() in answer.read()
@@ -89,11 +88,11 @@ class TritonServer:
             return False
 
     def last_words(self) -> str:
-        """How it ended by itself, and the tail of its log."""
+        """How it exited, and the tail of its log."""
         return f"tritonserver {_how_it_ended(self)}. {_last_lines(self)}"
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM, then SIGKILL after `seconds`; then what is left of its group. Idempotent."""
+        """SIGTERM, then SIGKILL after `seconds`; then SIGKILL to the rest of its group. Idempotent."""
         if self._stopped:
             return
         self._stopped = True
@@ -103,7 +102,7 @@ class TritonServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        # The model's stub is a child of the server in the same group: it goes with the server, or here.
+        # The model's stub is a child of the server in the same group: it exits with the server, or is killed here.
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._resources.close()
@@ -126,24 +125,24 @@ def start(
 ) -> TritonServer:
     """Serve the scorer of `repository` on loopback, and wait until it answers.
 
-    gRPC and metrics get free ports where none is given; HTTP is off without one. Clients with `control_key` may swap
-    the model; without a key nobody may. The model runs on this Python and its packages, with little of this process's
-    environment (`inference.triton.environment`).
+    gRPC and metrics get free ports by default; HTTP is off by default. Clients with `control_key` may swap the model;
+    without a key, no client may. The model runs on this Python and its packages, with few of this process's
+    environment variables (`inference.triton.environment`).
 
-    The server writes to `log`, to its end if `restarts` is above 0: how often it was started again, which its metrics
-    say. `on_started` is told its process id, which is also its process group's, as soon as it runs, and `on_stopped`
-    when none of the group runs any more. Raises `TritonNotAvailable` where there is no tritonserver, and `TritonFailed`
-    where it does not get ready in time, or `stopping` is set before.
+    `restarts` is the number of restarts so far, which the metrics report; above 0, the server appends to `log` instead
+    of overwriting it. `on_started` gets the process id, which is also the process group's, as soon as it runs;
+    `on_stopped` gets it when no process of the group is left. Raises `TritonNotAvailable` if there is no tritonserver,
+    and `TritonFailed` if it is not ready in time, or `stopping` is set before.
     """
     installation = find_installation()
     if not (repository / MODEL / "config.pbtxt").exists():
-        raise TritonFailed(f"{repository} holds no model named {MODEL}; run `ouzel triton build`")
+        raise TritonFailed(f"{repository} has no model named {MODEL}; run `ouzel triton build`")
     resources = ExitStack()
     try:
         regions = resources.enter_context(region.claimed())
         backends = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="ouzel-triton-")))
         _lay_out_backend(installation, backends / "python")
-        output = resources.enter_context(_open_log(log, anew=restarts == 0))
+        output = resources.enter_context(_open_log(log, truncate=restarts == 0))
         log_from = output.tell()
         grpc, metrics = (given or free for given, free in zip((grpc_port, metrics_port), free_ports(2), strict=True))
         options = [
@@ -182,7 +181,7 @@ def running(
     tls: ServerTls | None = None,
     control_key: str | None = None,
 ) -> Iterator[TritonServer]:
-    """`start` as a context: stopped at its end, whatever happens inside."""
+    """`start` as a context manager, which stops the server on exit."""
     server = start(repository, log=log, http_port=http_port, tls=tls, control_key=control_key)
     try:
         yield server
@@ -191,7 +190,8 @@ def running(
 
 
 def _lay_out_backend(installation: Installation, target: Path) -> None:
-    """The Python backend with its stub beside it, as tritonserver looks for it, without touching the package."""
+    """Link the Python backend and copy its stub into `target`, where tritonserver expects both; the package stays
+    unchanged."""
     target.mkdir(parents=True)
     for path in installation.backend.iterdir():
         (target / path.name).symlink_to(path)
@@ -201,10 +201,10 @@ def _lay_out_backend(installation: Installation, target: Path) -> None:
     stub.chmod(0o755)
 
 
-def _open_log(log: Path, *, anew: bool) -> IO[bytes]:
-    """For its owner alone, also where the file is there with other rights."""
+def _open_log(log: Path, *, truncate: bool) -> IO[bytes]:
+    """Open the log, readable for its owner only, even if it exists with other permissions."""
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if anew else os.O_APPEND), 0o600), "wb")
+    output = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if truncate else os.O_APPEND), 0o600), "wb")
     if stat.S_ISREG(os.fstat(output.fileno()).st_mode):
         os.fchmod(output.fileno(), 0o600)
         output.seek(0, os.SEEK_END)
@@ -270,14 +270,13 @@ def _await_ready(server: TritonServer, seconds: float, stopping: threading.Event
             raise TritonFailed(f"tritonserver {_how_it_ended(server)}. {_last_error(server)}. {_last_lines(server)}")
         if server.ready():
             return
-        # The server itself waits for ever for a stub that cannot start.
+        # The server itself waits forever for a stub that cannot start.
         if _STUB_FAILED in _said(server):
             break
         if stopping.wait(0.1):
-            raise TritonFailed("stopped before the model was ready; start it again when it is wanted")
+            raise TritonFailed("stopped before the model was ready; start it again to serve the model")
     raise TritonFailed(
-        f"the model did not get ready (at most {seconds:.0f} s are waited): {_last_error(server)}. "
-        f"{_last_lines(server)}"
+        f"the model was not ready (the limit is {seconds:.0f} s): {_last_error(server)}. {_last_lines(server)}"
     )
 
 
@@ -287,7 +286,7 @@ def _how_it_ended(server: TritonServer) -> str:
 
 
 def _said(server: TritonServer) -> bytes:
-    """What it wrote since it was started, the first and the last of it if that is much."""
+    """Its output since it was started; only both ends if it is long."""
     try:
         with server.log.open("rb") as log:
             log.seek(server.log_from)
@@ -302,10 +301,10 @@ def _last_error(server: TritonServer) -> str:
     """The last error line that the server wrote."""
     lines = _said(server).decode(errors="replace").splitlines()
     errors = [line for line in lines if line.startswith("E") or "Error" in line or "error" in line]
-    return (errors or lines or ["it wrote nothing"])[-1].strip()
+    return (errors or lines or ["no output"])[-1].strip()
 
 
 def _last_lines(server: TritonServer, count: int = TAIL_LINES) -> str:
     lines = _said(server).decode(errors="replace").splitlines()
-    told = [line for line in lines if line.strip() and not line.startswith(("+-", "| "))]  # it draws tables of options
+    told = [line for line in lines if line.strip() and not line.startswith(("+-", "| "))]  # skip its tables of options
     return f"The last lines of {server.log}:\n" + "\n".join(told[-count:])

@@ -1,4 +1,4 @@
-"""Keep a tritonserver running: one that ends by itself is started again, after a pause that grows."""
+"""Keep a tritonserver running: restart it after it exits by itself, with exponential backoff."""
 
 import threading
 import time
@@ -10,13 +10,13 @@ from inference.errors import InferenceError, TritonFailed
 FIRST_SECONDS = 1.0
 MOST_SECONDS = 60.0
 STEADY_SECONDS = 300.0
-"""A server that was up so long ended for a reason of its own: the pause begins anew."""
+"""After this long a run counts as steady, and the backoff starts again at `FIRST_SECONDS`."""
 
 LOOK_SECONDS = 0.2
 
 
 class Server(Protocol):
-    """What is needed of a `TritonServer`."""
+    """The required interface of a `TritonServer`."""
 
     @property
     def running(self) -> bool: ...
@@ -30,7 +30,7 @@ S = TypeVar("S", bound=Server)
 
 
 def pause(before: float, up: float) -> float:
-    """Seconds until the next start, of a server that was up for `up` seconds and waited for `before` (0: not yet)."""
+    """Seconds until the next start of a server that was up for `up` seconds, after a pause of `before` (0: none)."""
     return FIRST_SECONDS if before == 0 or up >= STEADY_SECONDS else min(2 * before, MOST_SECONDS)
 
 
@@ -45,9 +45,9 @@ def serve(
 ) -> None:
     """Serve until `stopping` is set.
 
-    `start` is given how often the server was started again (0 at first) and returns it when it is ready; `on_end` is
-    told how it ended and what comes next. Raises what `start` raises at first, and once `stopping` is set, and
-    `TritonFailed` where a server ends without `restart`.
+    `start` gets the number of restarts (0 at first) and returns the server when it is ready. `on_end` gets a message
+    with how it exited and the next restart. Raises the errors of the first `start`, and of any `start` once `stopping`
+    is set, and `TritonFailed` if a server exits and `restart` is False.
     """
     restarts, wait = 0, 0.0
     while True:
@@ -67,13 +67,13 @@ def serve(
         up = 0.0 if began is None else clock() - began
         wait = pause(wait, up)
         restarts += 1
-        on_end(f"{ended}\nIt lasted {up:.0f} s and is started again in {wait:.0f} s, for the {restarts}. time")
+        on_end(f"{ended}\nIt was up for {up:.0f} s; restart {restarts} follows in {wait:.0f} s")
         if stopping.wait(wait):
             return
 
 
 def _ended(server: S, on_ready: Callable[[S], None], stopping: threading.Event) -> str | None:
-    """How the server ended by itself, or None once `stopping` is set; in either case it is stopped."""
+    """How the server exited by itself, or None once `stopping` is set; stops it in either case."""
     try:
         on_ready(server)
         while not stopping.wait(LOOK_SECONDS):

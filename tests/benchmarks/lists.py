@@ -33,7 +33,7 @@ def lists(
 ) -> list[Asked]:
     """`count` questions of different people at moments after `after_ms`, drawn from `seed`.
 
-    A question is asked before somebody likes a film that is new to them, after at least `shortest` things (`history`
+    A question is asked before a user likes a film that is new to them, after at least `shortest` things (`history`
     if it is not given), of which the last `history` are told; with `likes_only`, things are likes. The candidates are
     that film and others that the person never rated, drawn by how often all people had rated them by then: chance would
     put it in the middle. Ratings of one second come in a drawn order. Raises `MissingPart` without the data.
@@ -59,7 +59,7 @@ def lists(
     # Each person once, and then again until there are enough.
     chosen = [int(rng.choice(moments[people[n % len(people)]])) for n in range(count)] if people else []
     if len(chosen) < count:
-        raise ValueError(f"nobody did {least} things and liked a film after {after_ms}: ask for shorter histories")
+        raise ValueError(f"no user has {least} events and then a like after {after_ms}: use shorter histories")
     numbers = np.array([catalogue.index.number(str(event.item)) for event in events])
     asked = []
     for session, at in enumerate(chosen):

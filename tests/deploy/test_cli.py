@@ -58,7 +58,7 @@ def test_every_command_and_option_says_what_it_does(path: tuple[str, ...]) -> No
             assert option.help, f"{path}: {option.name} has no help"
 
 
-def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
+def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
     names = {path[0] for path in commands(cli)}
     assert names == {
         "demo",
@@ -78,13 +78,13 @@ def test_the_commands_of_the_contributing_page_and_the_help_agree() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("read", "nonsense"), "there is no topic nonsense to read"),
+        (("read", "nonsense"), "there is no topic nonsense. Readable topics: "),
         (("read", "events", "--brokers", "127.0.0.1:1"), "no broker answers at 127.0.0.1:1"),
         (("replay", "--brokers", "127.0.0.1:1"), "there is nothing to replay"),
         (("triton", "serve", "--repository", "nowhere"), "run `ouzel triton build`"),
     ],
 )
-def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], says: str) -> None:
+def test_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], says: str) -> None:
     if "triton" in arguments:
         need_triton()
     done = ouzel(*arguments)
@@ -96,7 +96,7 @@ def test_an_error_is_one_line_that_says_what_to_do(arguments: tuple[str, ...], s
 @pytest.mark.parametrize(
     "path", [path for path in commands(cli) if "--brokers" in CliRunner().invoke(cli, [*path, "-h"]).output]
 )
-def test_the_help_shows_the_brokers_that_would_be_asked(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_shows_the_default_brokers(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OUZEL_BROKERS", raising=False)
     assert "default: 127.0.0.1:9092]" in " ".join(CliRunner().invoke(cli, [*path, "-h"]).output.split())
     monkeypatch.setenv("OUZEL_BROKERS", "broker.example:9093")
@@ -105,7 +105,7 @@ def test_the_help_shows_the_brokers_that_would_be_asked(path: tuple[str, ...], m
     assert "127.0.0.1:9092" not in told
 
 
-def test_the_help_of_the_worker_names_its_settings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_of_the_worker_names_its_settings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUZEL_BROKERS", "broker.example:9093")
     monkeypatch.setenv("OUZEL_PSEUDONYM_KEY", "0123456789abcdefghij")
     told = " ".join(CliRunner().invoke(cli, ["worker", "-h"]).output.split())
@@ -119,14 +119,14 @@ def test_the_help_of_the_worker_names_its_settings_as_they_are(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("address", ["kafka://b:9092", "b:port", "b:0", "b:70000", ":9092", "b:1,,"])
-def test_an_address_that_is_none_is_refused_in_a_line(address: str) -> None:
+def test_invalid_address_is_refused_in_one_line(address: str) -> None:
     done = ouzel("topics", "list", "--brokers", address)
     assert done.returncode == 1
     assert "host:port" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_worker_with_a_bad_setting_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_with_a_bad_setting_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUZEL_LIST_DEADLINE_MS", "soon")
     done = ouzel("worker")
     assert done.returncode == 2

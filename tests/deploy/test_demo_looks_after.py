@@ -61,7 +61,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("live", [False, True])
-async def test_a_worker_that_ends_is_named_at_once_and_once(live: bool) -> None:
+async def test_worker_that_exits_is_named_at_once_and_once(live: bool) -> None:
     bench = Bench()
     bench.parts.dead = GONE
     bench.demo._live = live
@@ -71,7 +71,7 @@ async def test_a_worker_that_ends_is_named_at_once_and_once(live: bool) -> None:
     assert bench.out.getvalue() == f"ouzel: {GONE}\n"
 
 
-async def test_in_the_live_picture_it_is_named_there() -> None:
+async def test_live_picture_names_the_part_that_exited() -> None:
     bench = Bench(terminal=True)
     bench.parts.dead = GONE
     bench.demo._live = True
@@ -94,12 +94,12 @@ async def test_without_tritonserver_lists_go_on_and_the_view_says_so() -> None:
     bench.demo._live = True
     task = asyncio.create_task(bench.look_after())
     async with asyncio.timeout(PATIENCE):
-        while bench.parts.looks < 5:  # noqa: ASYNC110 - what is waited for has no event of its own
+        while bench.parts.looks < 5:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.01)
     assert not task.done()
     task.cancel()
     await asyncio.wait([task])
-    said = "tritonserver was killed by signal 9: lists go on without the model"
+    said = "tritonserver was killed by signal 9: lists continue without the model"
     assert bench.demo._watch.notes.warning == said
     assert bench.out.getvalue().count(said) == 1
     assert "I last words" in bench.out.getvalue()

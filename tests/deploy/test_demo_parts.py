@@ -24,12 +24,12 @@ from inference.item_tokens.residuals import Residuals
 from tests.support.patience import until
 
 
-def test_a_run_has_an_empty_folder_of_its_own(tmp_path: Path) -> None:
+def test_run_has_a_separate_empty_folder(tmp_path: Path) -> None:
     left = tmp_path / "demo" / "state"
     left.mkdir(parents=True)
     with claimed(tmp_path / "demo") as folder:
         assert list(folder.iterdir()) == []
-        with pytest.raises(DeployError, match="another demo runs"), claimed(tmp_path / "demo"):
+        with pytest.raises(DeployError, match="another demo is running"), claimed(tmp_path / "demo"):
             pass
     with claimed(tmp_path / "demo"):
         pass
@@ -49,7 +49,7 @@ def test_steps_are_plain_lines_without_a_terminal() -> None:
     assert lines[2:] == ["broker ..."], "a step that failed is not reported as done"
 
 
-def test_a_step_that_goes_on_says_so_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_step_repeats_its_line_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bars, "TELL_SECONDS", 0.01)
     out = io.StringIO()
     with Steps(Console(file=out)) as steps, steps.step("films read") as step:
@@ -96,14 +96,14 @@ class Broken(demo.Demo):
     ("part", "says"),
     [(None, "ouzel: The lamp was not found. Light it.\n"), ("Worker 1 was killed.", "ouzel: Worker 1 was killed.\n")],
 )
-def test_a_failure_is_told_before_the_parts_are_ended(
+def test_failure_is_printed_before_the_parts_are_stopped(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, part: str | None, says: str
 ) -> None:
     monkeypatch.setattr(Broken, "part", part)
     monkeypatch.setattr(demo, "Demo", Broken)
     out = io.StringIO()
     assert demo.run(demo.Options(work=tmp_path), Console(file=out)) == 1
-    assert out.getvalue() == says + "ending all parts ...\n"
+    assert out.getvalue() == says + "stopping all parts ...\n"
 
 
 def test_lists_begin_when_the_popular_films_are_read_or_after_a_while() -> None:
@@ -117,7 +117,7 @@ def test_lists_begin_when_the_popular_films_are_read_or_after_a_while() -> None:
     assert not Reading(20).enough(19, 0.0)
 
 
-def test_the_reading_says_how_far_it_is_and_how_long_it_takes() -> None:
+def test_reading_reports_progress_and_time_left() -> None:
     reading = Reading(1_682)
     assert reading.told(0, 0.0) == "0 of 1,682 films read, time left unknown"
     for second in range(1, 42):
@@ -125,7 +125,7 @@ def test_the_reading_says_how_far_it_is_and_how_long_it_takes() -> None:
     assert told == "412 of 1,682 films read, about 2 min left"
 
 
-async def test_the_reason_for_scoring_in_process_is_told_in_full(
+async def test_reason_for_scoring_in_process_is_printed_in_full(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """However narrow the terminal is, and whatever stands beside it."""

@@ -18,7 +18,7 @@ def test_needs_nothing():
 @pytest.mark.parametrize(
     ("required", "outcomes"), [("", {"passed": 1, "skipped": 1}), ("1", {"passed": 1, "failed": 1})]
 )
-def test_a_skip_is_a_failure_where_all_is_required(
+def test_skip_is_a_failure_if_everything_is_required(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, required: str, outcomes: dict[str, int]
 ) -> None:
     monkeypatch.setenv("OUZEL_REQUIRE_ALL", required)

@@ -47,7 +47,9 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 @pytest.mark.kafka
-async def test_a_workers_state_is_its_users_alone(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_worker_state_is_readable_by_its_user_only(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Of a worker that is started as an operator does, on folders that were open before."""
     with start_broker("embedded", tmp_path_factory) as broker, Pipeline(broker, tmp_path, triton="") as path:
         group = path.settings.state.dir / path.settings.kafka.app_id
@@ -97,7 +99,9 @@ def test_state_that_was_open_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("make", [EmbeddedBroker, KafkaBroker])
-def test_a_brokers_data_is_its_users_alone(make: type[EmbeddedBroker] | type[KafkaBroker], tmp_path: Path) -> None:
+def test_broker_data_is_readable_by_its_user_only(
+    make: type[EmbeddedBroker] | type[KafkaBroker], tmp_path: Path
+) -> None:
     if make is KafkaBroker:
         need_kafka()
     with make(tmp_path / "broker"):
@@ -106,7 +110,7 @@ def test_a_brokers_data_is_its_users_alone(make: type[EmbeddedBroker] | type[Kaf
     assert not open_to_others(tmp_path / "broker")
 
 
-def test_what_a_child_writes_is_its_users_alone(tmp_path: Path) -> None:
+def test_files_of_a_child_are_readable_by_its_user_only(tmp_path: Path) -> None:
     writes = "import os; os.mkdir('made'); open('made/file', 'w').close(); print('done', flush=True)"
     log = tmp_path / "logs" / "log"
     with Child("writer", [sys.executable, "-c", writes], log=log, cwd=tmp_path) as child:
@@ -120,23 +124,23 @@ def test_what_a_child_writes_is_its_users_alone(tmp_path: Path) -> None:
     assert log.read_text() == "done\nmore\n"
 
 
-def test_a_run_of_the_demo_has_a_folder_for_its_user_alone(tmp_path: Path) -> None:
+def test_demo_folder_is_readable_by_its_user_only(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir(mode=0o777)
     with claimed(tmp_path / "demo") as folder:
         assert not open_to_others(folder)
 
 
-def test_a_report_of_a_fault_is_its_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_report_is_readable_by_its_user_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = tmp_path / "fault.log"
     fault.touch(mode=0o666)
     monkeypatch.setattr(cli, "WORK", tmp_path)
     monkeypatch.setattr(cli, "FAULTS", fault)
-    cli._fault(ValueError("of somebody"))
-    assert "of somebody" in fault.read_text()
+    cli._fault(ValueError("user-4711"))
+    assert "user-4711" in fault.read_text()
     assert stat.S_IMODE(fault.stat().st_mode) == 0o600
 
 
-def test_a_folder_that_cannot_be_closed_is_named(
+def test_folder_that_cannot_be_closed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refused(*_: object) -> None:
@@ -158,7 +162,7 @@ def test_a_folder_that_cannot_be_closed_is_named(
         assert not caplog.text
 
 
-def test_a_device_is_left_as_it_is() -> None:
+def test_device_keeps_its_permissions() -> None:
     before = stat.S_IMODE(Path(os.devnull).stat().st_mode)
     with open(os.devnull, "ab", opener=private_file):
         pass

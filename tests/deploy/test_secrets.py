@@ -22,7 +22,7 @@ SECRETS = [each.name for each in all_settings() if each.kind is Secret]
 VALUE = "hunter2-hunter2-hunter2"
 
 
-def test_whatever_sounds_secret_is_one() -> None:
+def test_settings_that_sound_secret_are_secrets() -> None:
     sounding = {
         each.name
         for each in all_settings()
@@ -55,7 +55,7 @@ def test_help_does_not_show_it(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_an_error_does_not_show_it(name: str) -> None:
+def test_errors_do_not_show_secrets(name: str) -> None:
     with pytest.raises(BadSetting) as refused:
         read_settings({variable(name): VALUE, "OUZEL_HEARTBEAT_S": "300"})
     assert VALUE not in str(refused.value)
@@ -71,7 +71,7 @@ def test_an_error_does_not_show_it(name: str) -> None:
         assert VALUE not in done.stdout + done.stderr
 
 
-def test_the_brokers_clients_have_it_and_print_it_not() -> None:
+def test_broker_clients_get_the_secret_and_do_not_print_it() -> None:
     settings = Settings.make(
         security="sasl_plaintext", sasl_mechanism="PLAIN", sasl_username="u", sasl_password=Secret(VALUE)
     )

@@ -46,7 +46,7 @@ def check(text: str) -> None:
 
 
 @given(st.text())
-def test_nothing_is_left_that_acts_and_nothing_else_is_changed(text: str) -> None:
+def test_shown_text_has_no_control_characters_and_no_other_change(text: str) -> None:
     check(shown(text))
     check(shown_in_line(text))
     assert "\n" not in shown_in_line(text)
@@ -194,7 +194,7 @@ def hostile_show() -> Show:
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 60)])
-def test_the_live_view_shows_hostile_titles_as_text_and_keeps_its_shape(width: int, height: int) -> None:
+def test_live_view_shows_hostile_titles_as_text_and_keeps_its_shape(width: int, height: int) -> None:
     out = io.StringIO()
     Terminal(file=out, width=width, height=height, force_terminal=True).print(View(hostile_show(), 42.0, 10.0))
     picture = STYLES.sub("", out.getvalue())
@@ -206,7 +206,7 @@ def test_the_live_view_shows_hostile_titles_as_text_and_keeps_its_shape(width: i
     check(line(hostile_show(), 42.0, 10.0))
 
 
-def test_a_record_that_is_read_is_the_same_value_on_any_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_printed_record_has_the_same_value_on_any_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     published = made("u\u202e1", HOSTILE)
     say_json(line_of(RECOMMENDATIONS, SimpleNamespace(partition=0, offset=1, value=encode(published))))
     text = capfd.readouterr().out
@@ -236,9 +236,7 @@ def test_reports_bars_and_steps_show_text(capfd: pytest.CaptureFixture[str], tmp
     check("".join(capfd.readouterr()))
 
 
-def test_an_error_shows_what_it_is_about_as_text(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_shows_its_cause_as_text(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(**_: object) -> None:
         raise DeployError(f"the topic {HOSTILE} is missing")
 

@@ -117,7 +117,7 @@ def test_settings_survive_a_round_trip(tmp_path_factory: pytest.TempPathFactory)
     assert ModelSettings.read(path) == chosen
     assert chosen.dtype is DType.FP32
     path.write_bytes(msgspec.json.encode({"threads": "many"}))
-    with pytest.raises(SettingsError, match="build the model repository again"):
+    with pytest.raises(SettingsError, match="rebuild the model repository"):
         ModelSettings.read(path)
 
 

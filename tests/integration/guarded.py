@@ -1,4 +1,4 @@
-"""An Apache Kafka with four doors: for whoever knows it, for logins without rights, and one with a wrong name on it."""
+"""An Apache Kafka with several listeners: open, with logins and rights, and with a wrong advertised address."""
 
 import secrets
 import subprocess
@@ -22,7 +22,7 @@ super.users=User:ANONYMOUS
 
 
 class GuardedKafka(KafkaBroker):
-    """`bootstrap` lets all through; `login` asks for a name; `wrong` advertises `silent`, where nobody answers."""
+    """`bootstrap` is open; `login` needs a login; `wrong` advertises `silent`, an address that does not answer."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

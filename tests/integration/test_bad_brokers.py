@@ -183,28 +183,28 @@ def check(ended: dict[str, Ended], *says: str, within: float = TIMEOUT) -> None:
             assert part in one.line, f"`ouzel {name}`: {one.line}"
 
 
-def test_nobody_listens_at_the_address(folder: Path) -> None:
+def test_address_without_a_listener(folder: Path) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     check(all_of(folder, {"OUZEL_BROKERS": address}), f"no broker answers at {address}", "refused", "OUZEL_BROKERS")
 
 
-def test_what_listens_says_nothing(folder: Path) -> None:
+def test_silent_listener(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         check(all_of(folder, {"OUZEL_BROKERS": address}), address, "does not answer", "OUZEL_SECURITY")
 
 
 @pytest.mark.parametrize("address", ["kafka://127.0.0.1:9092", "127.0.0.1:port", "127.0.0.1:0,"])
-def test_the_address_is_none(folder: Path, address: str) -> None:
+def test_invalid_address(folder: Path, address: str) -> None:
     check(all_of(folder, {"OUZEL_BROKERS": address}, ("topics list",)), "host:port", "OUZEL_BROKERS")
 
 
-def test_the_broker_advertises_an_address_where_nobody_listens(bare: GuardedKafka, folder: Path) -> None:
+def test_broker_advertises_an_unreachable_address(bare: GuardedKafka, folder: Path) -> None:
     ended = all_of(folder, {"OUZEL_BROKERS": bare.wrong})
     check(ended, bare.wrong, bare.silent, "advertised.listeners")
 
 
-def test_the_topics_are_missing(bare: GuardedKafka, folder: Path) -> None:
+def test_missing_topics(bare: GuardedKafka, folder: Path) -> None:
     ended = all_of(folder, {"OUZEL_BROKERS": bare.bootstrap}, tuple(TOPICS))
     check(ended, bare.bootstrap, "`ouzel topics create`")
     for name, needed in TOPICS.items():
@@ -215,7 +215,7 @@ def test_the_topics_are_missing(bare: GuardedKafka, folder: Path) -> None:
     assert listed.out.count("missing: run `ouzel topics create`") == len(listed.out.splitlines())
 
 
-def test_nothing_is_allowed(guarded: GuardedKafka, folder: Path) -> None:
+def test_user_without_rights(guarded: GuardedKafka, folder: Path) -> None:
     ended = all_of(folder, guarded.as_user(STRANGER))
     check(ended, guarded.login, f"as user {STRANGER}", "not allowed to", "kafka-acls")
     for name, needed in TOPICS.items():
@@ -234,7 +234,7 @@ def test_topics_may_be_seen_and_neither_read_nor_written(guarded: GuardedKafka, 
     assert {one.code for one in allowed.values()} == {0}
 
 
-def test_the_login_is_wrong(guarded: GuardedKafka, folder: Path) -> None:
+def test_wrong_login(guarded: GuardedKafka, folder: Path) -> None:
     wrong = secrets.token_urlsafe(12)
     environment = guarded.as_user(STRANGER) | {"OUZEL_SASL_PASSWORD": wrong}
     ended = all_of(folder, environment)
@@ -242,7 +242,7 @@ def test_the_login_is_wrong(guarded: GuardedKafka, folder: Path) -> None:
     assert not any(wrong in one.line for one in ended.values())
 
 
-def test_the_broker_stands_still(guarded: GuardedKafka, folder: Path) -> None:
+def test_stopped_broker(guarded: GuardedKafka, folder: Path) -> None:
     os.kill(guarded.pid, signal.SIGSTOP)
     try:
         check(all_of(folder, {"OUZEL_BROKERS": guarded.bootstrap}), guarded.bootstrap, "does not answer")
@@ -250,7 +250,7 @@ def test_the_broker_stands_still(guarded: GuardedKafka, folder: Path) -> None:
         os.kill(guarded.pid, signal.SIGCONT)
 
 
-def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) -> None:
+def test_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) -> None:
     need_kafka()
     names = ("read --follow", "forget", "replay", "replay --watch")
 
@@ -273,7 +273,7 @@ def test_the_broker_dies_while_the_command_runs(tmp_path: Path, folder: Path) ->
         ended = asyncio.run(run(broker))
         patient = {"forget": ended.pop("forget")}
         check(ended, f"no broker answers at {broker.bootstrap}")
-        check(patient, f"no broker answers at {broker.bootstrap}", "is sent, and no receipt was read", within=40)
+        check(patient, f"no broker answers at {broker.bootstrap}", "but reading its receipt failed", within=40)
 
 
 def until_read(bootstrap: str, topic: str, enough: Callable[[list[dict[str, object]]], bool]) -> None:

@@ -64,9 +64,7 @@ def test_second_worker_joins_and_dies(strong_broker: Broker, tmp_path: Path) -> 
         plane.follow(CONTEXTS.name, 50)
         plane.start("b")
         plane.send(traffic(2, 1_000))
-        plane.wait(
-            lambda: "ready in" in (tmp_path / "b.log").read_text(), "partitions of its own for the second worker"
-        )
+        plane.wait(lambda: "ready in" in (tmp_path / "b.log").read_text(), "partitions for the second worker")
         plane.send(traffic(3, 1_000))
         check(plane)
         plane.send(traffic(4, 1_500))
@@ -91,7 +89,7 @@ def test_first_worker_leaves(strong_broker: Broker, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 @pytest.mark.parametrize("named", [True, False])
-def test_a_worker_with_a_name_of_its_own_restarts_without_stopping_the_other(
+def test_worker_with_a_static_name_restarts_without_stopping_the_other(
     own_broker: Broker, tmp_path: Path, named: bool
 ) -> None:
     """Static membership: it gets its partitions back, and the other serves its own throughout."""
@@ -131,8 +129,8 @@ def test_broker_killed(own_broker: Broker, tmp_path: Path) -> None:
         assert plane.stop() == 0, plane.log()
 
 
-def test_everybody_has_a_list_after_a_kill(strong_broker: Broker, tmp_path: Path) -> None:
-    """Whoever did something before a kill -9 gets the list that answers it after the restart, if not before."""
+def test_every_user_has_a_list_after_a_kill(strong_broker: Broker, tmp_path: Path) -> None:
+    """Every user with an event before a kill -9 gets a list for it after the restart, if not before."""
     with Plane(strong_broker, tmp_path, **SMALL, trigger_max_age_ms=600_000) as plane:
         newest: dict[str, str] = {}
         for round_ in range(2):

@@ -40,7 +40,7 @@ def test_files_are_understood_without_an_option() -> None:
 
 
 @pytest.mark.kafka
-async def test_the_producer_prints_a_list_with_reasons(own_broker: Broker, tmp_path: Path) -> None:
+async def test_producer_prints_a_list_with_reasons(own_broker: Broker, tmp_path: Path) -> None:
     with Pipeline(own_broker, tmp_path, triton="") as path:
         await path.prepare()
         path.start()
@@ -53,7 +53,7 @@ async def test_the_producer_prints_a_list_with_reasons(own_broker: Broker, tmp_p
 
 
 @pytest.mark.kafka
-async def test_the_files_make_lists(own_broker: Broker, tmp_path: Path) -> None:
+async def test_files_make_lists(own_broker: Broker, tmp_path: Path) -> None:
     send, read = (each for each in commands(EXAMPLES / "files" / "README.md") if "inspect-file" not in each)
     with Pipeline(own_broker, tmp_path, triton="") as path:
         await path.prepare()

@@ -1,5 +1,5 @@
-"""`ouzel forget` on a live pipeline: not a byte of the person is left in the state, on the compacted changelog, or in
-what comes out from then on; and they can come back as somebody new."""
+"""`ouzel forget` on a live pipeline: no byte of the user is left in the state, on the compacted changelog, or in later
+output; and they can come back as a new user."""
 
 import asyncio
 import subprocess
@@ -56,7 +56,7 @@ def holds(folder: Path, user: str) -> list[str]:
     return found
 
 
-async def test_a_person_is_forgotten_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
+async def test_user_is_erased_and_can_come_back(broker: Broker, tmp_path: Path) -> None:
     with Pipeline(broker, tmp_path) as pipeline:
         await pipeline.prepare(films())
         pipeline.start(SCRIPTED)
@@ -111,7 +111,7 @@ async def mentions(pipeline: Pipeline, topic: str) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own_broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
-async def test_the_compacted_changelog_holds_no_byte_of_a_forgotten_person(own_broker: Broker, tmp_path: Path) -> None:
+async def test_compacted_changelog_has_no_byte_of_an_erased_user(own_broker: Broker, tmp_path: Path) -> None:
     """With the contract's own settings it is the same, an hour and a day later; here they are milliseconds."""
     with Pipeline(own_broker, tmp_path) as pipeline:
         await pipeline.prepare(films())

@@ -36,7 +36,7 @@ async def described(worker: Worker, count: int, seconds: float) -> float:
     return time.monotonic() - began
 
 
-async def test_a_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_items(
+async def test_new_item_has_its_vector_in_seconds_and_lists_have_the_nearest_items(
     broker: Broker, tmp_path: Path, item_token_triton: TritonServer
 ) -> None:
     patient = {"list_deadline_ms": 20_000, "patience_ms": 20_000, "scoring_slots": 2}

@@ -26,7 +26,7 @@ def kcat(program: str, broker: Broker, *options: str, stdin: bytes = b"") -> byt
     return subprocess.run(command, input=stdin, check=True, capture_output=True, timeout=60).stdout
 
 
-async def test_json_events_of_a_new_person_make_a_list(broker: Broker, tmp_path: Path) -> None:
+async def test_json_events_of_a_new_user_make_a_list(broker: Broker, tmp_path: Path) -> None:
     program = need_kcat()
     with Pipeline(broker, tmp_path, triton="") as path:
         await path.prepare(films())
@@ -64,11 +64,11 @@ async def test_garbage_becomes_a_dead_letter_with_exactly_its_bytes(broker: Brok
         await path.prepare(films())
         path.start()
         before = time.time_ns() // 1_000_000
-        kcat(program, broker, "-P", "-t", EVENTS.name, "-k", "somebody", stdin=garbage)
+        kcat(program, broker, "-P", "-t", EVENTS.name, "-k", "user-4711", stdin=garbage)
         letters = await path.read(DEAD_LETTERS, DeadLetter, lambda out: any(letter.value == garbage for letter in out))
         letter = next(x for x in letters if x.value == garbage)
         assert letter.code is Refusal.MALFORMED
-        assert letter.key == b"somebody"
+        assert letter.key == b"user-4711"
         assert letter.topic == EVENTS.name
         assert letter.offset >= 0
         assert letter.ts >= before

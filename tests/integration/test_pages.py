@@ -81,7 +81,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.mark.parametrize(
     ("path", "source"), [("/metrics", "127.0.0.1"), ("/healthz", "127.0.0.1"), ("/metrics", "127.0.0.2")]
 )
-async def test_a_flood_of_requests_keeps_out_neither_probes_nor_scrapes_nor_lists(
+async def test_flood_of_requests_keeps_out_neither_probes_nor_scrapes_nor_lists(
     embedded: Broker, tmp_path: Path, path: str, source: str
 ) -> None:
     with Pipeline(embedded, tmp_path, triton="", web_token=Secret(TOKEN)) as worker:
@@ -103,7 +103,7 @@ async def test_a_flood_of_requests_keeps_out_neither_probes_nor_scrapes_nor_list
         await worker.read(RECOMMENDATIONS, Recommendation, lambda out: any(each.trigger == "u-4" for each in out))
 
 
-async def test_a_flood_of_connections_keeps_out_neither_probes_nor_scrapes(embedded: Broker, tmp_path: Path) -> None:
+async def test_flood_of_connections_keeps_out_neither_probes_nor_scrapes(embedded: Broker, tmp_path: Path) -> None:
     with Pipeline(embedded, tmp_path, triton="", web_token=Secret(TOKEN)) as worker:
         await worker.prepare(films())
         await asyncio.to_thread(worker.start)

@@ -63,7 +63,7 @@ async def test_state_and_feedback_hold_no_id(broker: Broker, tmp_path: Path) -> 
         assert set(held) == {ALIAS(BOB)}
         assert not holds(tmp_path / "state", on_disk)
 
-        # Another key would find nobody: it is not taken.
+        # Another key would match no user: it is refused.
         pipeline.stop()
         pipeline.change(pseudonym_key=Secret("another key of the test"))
         log = pipeline.begin(SCRIPTED).log

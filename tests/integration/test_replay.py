@@ -15,7 +15,7 @@ pytestmark = pytest.mark.kafka
 PEOPLE, EACH = 4, 9
 
 
-async def test_a_watched_replay_of_files_shows_and_judges_the_lists(own_broker: Broker, tmp_path: Path) -> None:
+async def test_watched_replay_of_files_shows_and_judges_the_lists(own_broker: Broker, tmp_path: Path) -> None:
     items = ["movieId,title,genres", *(f'{film.id},"{film.title}",{"|".join(film.attributes)}' for film in films())]
     (tmp_path / "items.csv").write_text("\n".join(items))
     rows = [f"p{n % PEOPLE},film-{(7 * n) % 40},{880_000_000 + n},5" for n in range(PEOPLE * EACH)]

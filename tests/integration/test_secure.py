@@ -75,7 +75,7 @@ def ouzel(pipeline: Pipeline, *arguments: str, text: str = "") -> subprocess.Com
 
 
 @pytest.mark.parametrize("way", ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN", "certificate"])
-async def test_the_whole_path_as_somebody_the_brokers_know(secure: SecureKafka, tmp_path: Path, way: str) -> None:
+async def test_whole_path_with_a_known_user(secure: SecureKafka, tmp_path: Path, way: str) -> None:
     with pipeline_of(secure, tmp_path, web_token=Secret(TOKEN)) as pipeline:
         pipeline.change(**login(secure, way))
         made = ouzel(pipeline, "topics", "create")
@@ -122,7 +122,7 @@ def check_page(pipeline: Pipeline) -> None:
     ],
     ids=["password", "authority", "no file", "plaintext"],
 )
-async def test_who_is_not_known_is_told_so_and_no_secret_is(
+async def test_unknown_user_is_refused_and_no_secret_is_printed(
     secure: SecureKafka, tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
     given = {**login(secure, "SCRAM-SHA-256"), **wrong}
@@ -140,7 +140,7 @@ async def test_who_is_not_known_is_told_so_and_no_secret_is(
 
 
 @pytest.mark.parametrize("right", [True, False])
-async def test_the_clients_log_at_its_most_talkative_says_no_password(
+async def test_client_log_at_debug_level_has_no_password(
     secure: SecureKafka, caplog: pytest.LogCaptureFixture, right: bool
 ) -> None:
     given = {**login(secure, "PLAIN"), **({} if right else {"sasl_password": Secret("not-the-password-of-anybody")})}
@@ -158,7 +158,7 @@ async def test_the_clients_log_at_its_most_talkative_says_no_password(
     assert settings.kafka.sasl_password.reveal() not in caplog.text + repr(vars(producer)) + repr(producer.client)
 
 
-async def test_a_worker_that_is_not_known_ends_or_waits_and_says_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
+async def test_worker_of_an_unknown_user_exits_or_waits_and_logs_no_secret(secure: SecureKafka, tmp_path: Path) -> None:
     with pipeline_of(secure, tmp_path) as pipeline:
         given = {**login(secure, "PLAIN"), "sasl_password": Secret("not-the-password-of-anybody")}
         pipeline.change(**given)

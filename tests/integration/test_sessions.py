@@ -1,5 +1,5 @@
-"""What the model keeps of people is dropped by `ouzel forget`, whoever made their lists: a worker that was killed
-since, one that lost its disk, or another one."""
+"""`ouzel forget` drops the model's cached contexts of the user, no matter which worker made their lists: one that was
+killed since, one that lost its disk, or another one."""
 
 import base64
 import subprocess
@@ -118,14 +118,14 @@ class Shop:
         return msgspec.json.decode(done.stdout, type=ErasureReceipt)
 
 
-def test_whoever_has_the_partition_has_the_model_drop_what_it_kept(strong_broker: Broker, tmp_path: Path) -> None:
+def test_owner_of_the_partition_makes_the_model_drop_its_cache(strong_broker: Broker, tmp_path: Path) -> None:
     first, restarted, lost, taken_over, plain, stays = people = neighbours(6)
     with Plane(strong_broker, tmp_path) as plane:
         shop = Shop(plane, tmp_path / "model")
         shop.start("a")
         sessions = {user: shop.visit(user) for user in people}
         assert shop.kept.sessions == set(sessions.values())
-        # Nobody knows what the model kept before the partition had a secret: it drops everything, once.
+        # The model's cache from before the partition had a secret is unknown: it drops everything, once.
         assert PREFIX not in shop.forget(first).remains
         assert shop.kept.sessions == set()
         others = people[1:]

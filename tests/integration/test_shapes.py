@@ -43,7 +43,7 @@ def shapes(now_ms: int) -> dict[str, tuple[bytes, Refusal, str]]:
     }
 
 
-async def test_what_others_send_is_a_list_or_says_what_was_found(broker: Broker, tmp_path: Path) -> None:
+async def test_events_of_other_producers_make_a_list_or_a_clear_dead_letter(broker: Broker, tmp_path: Path) -> None:
     now_ms = time.time_ns() // 1_000_000
     sent = shapes(now_ms)
     nulls = dict.fromkeys(("value", "text", "scene", "list", "target", "v"))

@@ -65,7 +65,7 @@ class Bench(Pipeline):
         asyncio.run(self.read(RECOMMENDATIONS, Recommendation, enough, SECONDS))
 
     def check_log(self, *words: str, most: int = 1) -> None:
-        """The log has a line with these words, at most so many, and no traceback."""
+        """The log has a line with these words, at most this many, and no traceback."""
         log = self.worker.log.read_text()
         lines = [line for line in log.splitlines() if all(word in line for word in words)]
         assert 1 <= len(lines) <= most, (words, lines, log[-4000:])
@@ -105,7 +105,7 @@ def test_added_partitions_are_served_once_the_contexts_have_them_too(kafka: Kafk
         assert bench.worker.metric("ouzel_events_total") == len(PEOPLE)
 
 
-def test_a_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
+def test_worker_that_starts_with_too_few_changelog_partitions_serves_the_others(
     kafka: KafkaBroker, tmp_path: Path
 ) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
@@ -184,7 +184,7 @@ def recreate(bench: Bench, *topics: str) -> None:
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["while it was away", "while it ran"])
-def test_a_recreated_topic_is_not_served_until_it_is_told_what_to_do(
+def test_recreated_topic_is_not_served_until_the_operator_decides(
     kafka: KafkaBroker, tmp_path: Path, running: bool
 ) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
@@ -216,7 +216,7 @@ def test_a_recreated_topic_is_not_served_until_it_is_told_what_to_do(
         assert bench.worker.metric("ouzel_events_total") == len(PEOPLE)
 
 
-def test_a_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroker, tmp_path: Path) -> None:
+def test_fresh_start_beside_a_recreated_topic_needs_no_restart(kafka: KafkaBroker, tmp_path: Path) -> None:
     with Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
         bench.start()
@@ -246,7 +246,7 @@ def test_other_topics_that_change_are_taken_as_they_are(kafka: KafkaBroker, tmp_
         bench.until_metric("ouzel_catalogue_items", 60)
 
 
-def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
+def test_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
     need_kafka()
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="") as bench:
         asyncio.run(bench.prepare())
@@ -266,7 +266,7 @@ def test_a_broker_is_found_again_under_another_address(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["serving", "starting", "frozen"])
-def test_a_worker_ends_in_time_without_brokers(tmp_path: Path, when: str) -> None:
+def test_worker_ends_in_time_without_brokers(tmp_path: Path, when: str) -> None:
     need_kafka()
     with KafkaBroker(tmp_path / "kafka") as kafka, Bench(kafka, tmp_path, triton="127.0.0.1:9") as bench:
         asyncio.run(bench.prepare())
@@ -330,7 +330,7 @@ EVERY_TOPIC = tuple(part for each in ALL for part in ("--topic", each.name))
 
 
 @pytest.mark.parametrize("topic", [EVENTS.name, CONTEXTS.name, RECOMMENDATIONS.name, ITEMS.name, DEAD_LETTERS.name, ""])
-def test_a_right_that_is_taken_away_and_given_back(guarded: AuthorizedKafka, tmp_path: Path, topic: str) -> None:
+def test_right_that_is_revoked_and_granted_again(guarded: AuthorizedKafka, tmp_path: Path, topic: str) -> None:
     with guarded_bench(guarded, tmp_path) as bench:
         group = ("--operation", "Read", "--group", bench.settings.kafka.app_id)
         taken = ("--operation", "Read", "--operation", "Write", "--topic", topic) if topic else group

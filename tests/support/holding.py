@@ -19,7 +19,7 @@ BOUND = TURN + UNIT + 1e-9
 
 
 class Hand:
-    """A clock that stands still until somebody works."""
+    """A clock that advances only with work."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

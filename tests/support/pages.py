@@ -36,7 +36,7 @@ class Pages:
         return Connection(*streams)
 
     async def ask(self, path: str, *headers: str, source: str = "127.0.0.1", method: str = "GET") -> Answer:
-        """The answer to one request over a connection of its own."""
+        """The answer to one request over a separate connection."""
         connection = await self.connect(source)
         try:
             connection.send(path, *headers, method=method)
@@ -95,7 +95,7 @@ async def serving(folder: Path, *, token: str = TOKEN, **settings: object) -> As
 
 
 async def flood(pages: Pages, requests: int, path: str, *headers: str, connections: int = 8) -> Counter[int]:
-    """Send so many requests, over some connections and as fast as they are answered; how often each status came."""
+    """Send the requests over some connections, as fast as they are answered; return the count of each status."""
     told: Counter[int] = Counter()
 
     async def one(count: int) -> None:

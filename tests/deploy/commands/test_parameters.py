@@ -45,16 +45,14 @@ def test_where_results_go_is_checked_first(command: tuple[str, ...], folder: boo
 
 
 @pytest.mark.parametrize("command", ["evaluate", "replay", "demo"])
-def test_a_folder_that_is_missing_is_named(command: str, tmp_path: Path) -> None:
+def test_missing_folder_is_named(command: str, tmp_path: Path) -> None:
     told = refused(command, "--json", "missing/folder/x.json")
     assert "the folder missing/folder does not exist; create it or name a file elsewhere" in told
     assert not (tmp_path / "missing").exists()
 
 
 @pytest.mark.parametrize("kind", [OutFile(), OutFolder(), OutFile(make_folder=True)])
-def test_what_may_not_be_written_to_is_refused(
-    kind: click.ParamType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_path_is_refused(kind: click.ParamType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(click.BadParameter, match="is not writable; change its permissions"):
         kind.convert(str(tmp_path / "x"), None, None)
@@ -63,7 +61,7 @@ def test_what_may_not_be_written_to_is_refused(
         kind.convert(str(tmp_path / "y"), None, None)
 
 
-def test_what_can_be_written_is_taken(tmp_path: Path) -> None:
+def test_writable_path_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("")
     for name in ("new.json", "old"):
         assert OutFile().convert(str(tmp_path / name), None, None) == tmp_path / name
@@ -97,9 +95,9 @@ def test_what_can_be_written_is_taken(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_number_that_makes_no_sense_is_refused_as_an_option(arguments: tuple[str, ...]) -> None:
+def test_number_out_of_range_is_refused_as_an_option(arguments: tuple[str, ...]) -> None:
     assert f"Invalid value for '{arguments[-2]}'" in refused(*arguments)
 
 
-def test_a_real_is_a_number_in_its_range() -> None:
+def test_real_is_a_number_in_its_range() -> None:
     assert Real(0, 1).convert("0.5", None, None) == 0.5

@@ -24,7 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return lambda *more: CliRunner().invoke(train_command.train, [*few, "--out", str(tmp_path / "mine"), *more])
 
 
-def test_it_says_how_the_adapter_did(run: Any, tmp_path: Path) -> None:
+def test_train_prints_the_quality_of_the_adapter(run: Any, tmp_path: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "HR@10" in result.output
@@ -32,7 +32,7 @@ def test_it_says_how_the_adapter_did(run: Any, tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "card.md").exists()
 
 
-def test_what_was_stopped_says_how_to_go_on(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_stopped_training_prints_how_to_resume(run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole, calls = Trainer.learn, []
 
     def stopped(self: Any, *given: Any, **named: Any) -> float:

@@ -37,7 +37,7 @@ HELD = "hunter2-hunter2-hunter2"
 
 @dataclass
 class Run:
-    """A demo that was started in a folder of its own, which is where its children are too."""
+    """A demo that was started in a separate folder, which its children share."""
 
     folder: Path
     process: subprocess.Popen[str]
@@ -127,12 +127,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         each.until(lambda each=each: not each.children(), PATIENCE)
 
 
-def test_the_demo_makes_lists_and_ends_with_its_summary_though_a_worker_stands_still_for_a_while(
+def test_demo_ends_with_its_summary_though_a_worker_was_stopped_for_a_while(
     start: Callable[..., Run],
 ) -> None:
     run = start("--seconds", "10", "--speed", "2", "--json", "summary.json")
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
-    run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
+    run.until(lambda: "model: tritonserver is ready" in run.log(), PATIENCE)
     running = " ".join(sorted(program(pid) for pid in run.children()))
     assert all(part in running for part in ("tansu", "tritonserver", "stub"))
     assert run.with_secret() == []
@@ -164,7 +164,7 @@ def test_ctrl_c_before_the_live_part_breaks_it_off(start: Callable[..., Run]) ->
 
 
 @pytest.mark.parametrize("death", [signal.SIGINT, signal.SIGKILL])
-def test_a_tritonserver_that_still_loads_is_ended(start: Callable[..., Run], death: signal.Signals) -> None:
+def test_loading_tritonserver_is_stopped(start: Callable[..., Run], death: signal.Signals) -> None:
     run = start()
     log = run.folder / ".ouzel" / "demo" / "tritonserver.log"
     run.until(lambda: log.exists() and log.stat().st_size > 0, PATIENCE)
@@ -173,7 +173,7 @@ def test_a_tritonserver_that_still_loads_is_ended(start: Callable[..., Run], dea
     run.until(lambda: not run.children(), PATIENCE)
 
 
-def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
+def test_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
     run = start("--speed", "2")
     run.until(lambda: "events 1" in run.log(), PATIENCE)
     run.process.kill()
@@ -181,12 +181,12 @@ def test_a_killed_demo_leaves_no_process(start: Callable[..., Run]) -> None:
     run.until(lambda: not run.children(), PATIENCE)
 
 
-def test_a_tritonserver_that_is_killed_before_the_lists_is_named_with_its_last_words(start: Callable[..., Run]) -> None:
+def test_tritonserver_killed_before_the_lists_is_named_with_its_log(start: Callable[..., Run]) -> None:
     run = start()
     run.until(lambda: "workers: ready" in run.log(), PATIENCE)
     worker = run.having(b"worker")
     os.kill(worker, signal.SIGSTOP)  # so that the reading lasts
-    run.until(lambda: "model: tritonserver answers" in run.log(), PATIENCE)
+    run.until(lambda: "model: tritonserver is ready" in run.log(), PATIENCE)
     os.kill(run.pid("tritonserver"), signal.SIGKILL)
     run.until(lambda: "tritonserver was killed by signal 9. Start again" in run.log(), NAMED_SECONDS)
     os.kill(worker, signal.SIGCONT)
@@ -196,11 +196,11 @@ def test_a_tritonserver_that_is_killed_before_the_lists_is_named_with_its_last_w
     assert run.children() == []
 
 
-def test_a_tritonserver_that_is_killed_amid_the_lists_is_named_and_lists_go_on(start: Callable[..., Run]) -> None:
+def test_tritonserver_killed_during_the_lists_is_named_and_lists_continue(start: Callable[..., Run]) -> None:
     run = start("--speed", "2", "--json", "summary.json")
     run.until(lambda: "events 1" in run.log(), PATIENCE)
     os.kill(run.pid("tritonserver"), signal.SIGKILL)
-    said = "tritonserver was killed by signal 9: lists go on without the model"
+    said = "tritonserver was killed by signal 9: lists continue without the model"
     run.until(lambda: said in run.log(), NAMED_SECONDS)
     before = run.log().count("lists ")
     run.until(lambda: run.log().count("lists ") > before + 1, PATIENCE)
@@ -208,12 +208,12 @@ def test_a_tritonserver_that_is_killed_amid_the_lists_is_named_and_lists_go_on(s
     assert run.process.wait(PATIENCE) == 0
     figures = json.loads((run.folder / "summary.json").read_text())
     assert figures["degraded_by_reason"]["unavailable"] > 0
-    assert "came out without the model; tritonserver did not answer" in run.log()
+    assert "were made without the model; tritonserver did not answer" in run.log()
     assert "Traceback" not in run.log()
 
 
 @pytest.mark.parametrize(("argument", "name"), [(b"--listener-url", "The embedded broker"), (b"worker", "Worker 1")])
-def test_a_broker_or_worker_that_is_killed_ends_the_demo_and_is_named(
+def test_killed_broker_or_worker_ends_the_demo_and_is_named(
     start: Callable[..., Run], argument: bytes, name: str
 ) -> None:
     run = start("--speed", "2")
@@ -225,7 +225,7 @@ def test_a_broker_or_worker_that_is_killed_ends_the_demo_and_is_named(
     assert run.children() == []
 
 
-def test_a_tritonserver_outlives_nobody_who_serves_it_and_ctrl_c_ends_the_live_part_with_a_summary(
+def test_tritonserver_exits_with_its_parent_and_ctrl_c_ends_the_live_part_with_a_summary(
     start: Callable[..., Run],
 ) -> None:
     run = start("--speed", "2", "--json", "summary.json")

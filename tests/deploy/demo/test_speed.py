@@ -15,7 +15,7 @@ def after(pace: AdaptivePace, count: int, ms: float, degraded: Degraded | None =
     return pace.per_second
 
 
-def test_it_speeds_up_to_what_lists_leave_time_for() -> None:
+def test_pace_rises_to_the_measured_capacity() -> None:
     pace = AdaptivePace()
     assert pace.gap(0, 0) == 1 / FIRST
     assert FIRST < after(pace, 10, 67.0) < SHARE / 0.067
@@ -27,7 +27,7 @@ def test_it_speeds_up_to_what_lists_leave_time_for() -> None:
 @pytest.mark.parametrize(
     ("ms", "degraded"), [(BEHIND_MS + 1, None), (10.0, Degraded.DEADLINE), (10.0, Degraded.OVERLOADED)]
 )
-def test_it_slows_down_while_lists_fall_behind_and_recovers(ms: float, degraded: Degraded | None) -> None:
+def test_pace_falls_while_lists_are_late_and_recovers(ms: float, degraded: Degraded | None) -> None:
     pace = AdaptivePace()
     fast = after(pace, 100, 40.0)
     assert after(pace, 5, ms, degraded) < fast
@@ -43,13 +43,13 @@ def test_one_late_list_among_many_changes_nothing() -> None:
     assert after(pace, 30, 40.0) == fast
 
 
-def test_what_time_cannot_mend_slows_nothing_down() -> None:
+def test_pace_ignores_failures_that_are_no_lack_of_time() -> None:
     pace = AdaptivePace()
     assert after(pace, 30, 40.0, Degraded.UNAVAILABLE) > FIRST
 
 
 @pytest.mark.parametrize("service_ms", [15.0, 60.0, 150.0])
-def test_a_server_that_takes_turns_is_never_overrun_for_long(service_ms: float) -> None:
+def test_serial_server_is_never_overloaded_for_long(service_ms: float) -> None:
     """One list at a time, and now and then the machine is busy with something else for a second."""
     pace, now, free = AdaptivePace(), 0.0, 0.0
     took: deque[float] = deque()
@@ -64,7 +64,7 @@ def test_a_server_that_takes_turns_is_never_overrun_for_long(service_ms: float) 
     assert len(took) > 300 * min(FASTEST, SHARE / service_ms * 1_000) * 0.4
 
 
-def test_a_speed_that_is_asked_for_is_kept() -> None:
+def test_requested_pace_is_constant() -> None:
     pace = SteadyPace(7.0)
     pace.came(made("ann", "i1", ms=5_000.0))
     assert pace.gap(0, 0) == pytest.approx(1 / 7)

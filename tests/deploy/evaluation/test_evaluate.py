@@ -60,7 +60,7 @@ def judged(shelf, tmp_path_factory):
     return report, folder, learner
 
 
-def test_the_films_and_ratings_are_all_there(movies):
+def test_films_and_ratings_are_complete(movies):
     names = {film.id: film for film in movies.items}
     assert (len(names), len(movies.events), len({event.user for event in movies.events})) == (1682, 100_000, 943)
     assert names["1"].title == "Toy Story (1995)"
@@ -70,7 +70,7 @@ def test_the_films_and_ratings_are_all_there(movies):
     assert movies.stream(1) == movielens.events(1)
 
 
-def test_a_seed_draws_the_order_of_ties_and_nothing_else(movies):
+def test_seed_changes_only_the_order_of_ties(movies):
     one, again, other = movies.stream(0), movies.stream(0), movies.stream(1)
     assert one == again
     assert one != other
@@ -113,7 +113,7 @@ def test_events_of_unknown_items_are_left_out_and_counted(tmp_path):
     assert {item.title for item in alone.items} == {event.item for event in alone.events}
 
 
-def test_the_report_has_its_shape_in_both_protocols(judged):
+def test_report_has_its_shape_in_both_protocols(judged):
     report, folder, _ = judged
     assert json.loads((folder / "r.json").read_text()) == report
     assert list(report["protocols"]) == ["prequential", "leave_last_out"]
@@ -142,7 +142,7 @@ def test_the_report_has_its_shape_in_both_protocols(judged):
         assert len(found["retrained_at"]) == (9 if name == "prequential" else 1)
 
 
-def test_what_can_be_learned_is_learned(judged):
+def test_models_learn_a_learnable_order(judged):
     """After a part of a series comes the next: all that count pairs know it, and popularity does not."""
     report, _, _ = judged
     for found in report["protocols"].values():
@@ -166,7 +166,7 @@ def test_models_are_trained_on_the_past_only_and_once_for_all_orders(judged, she
         assert [what for what, which, _ in learner.trained if which == kind].count("hold_out") == 1
 
 
-def test_the_screen_and_the_page_tell_the_same_figures(judged):
+def test_screen_and_page_have_the_same_figures(judged):
     report, folder, _ = judged
     screen = (folder / "screen.txt").read_text()
     assert max(map(len, screen.splitlines())) <= 100
@@ -199,7 +199,7 @@ class Checker(HTMLParser):
         self.open.pop()
 
 
-def test_the_page_stands_alone(judged):
+def test_page_is_self_contained(judged):
     _, folder, _ = judged
     shown = (folder / "r.html").read_text()
     checker = Checker()
@@ -219,7 +219,7 @@ def test_titles_and_names_cannot_change_the_page(judged):
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in shown
 
 
-def test_a_report_without_tests_or_models_can_still_be_shown(shelf):
+def test_report_without_tests_or_models_can_still_be_shown(shelf):
     report = evaluate(shelf, Options(seeds=1, model=False, sasrec=False, limit=300, protocols=("prequential",)))
     found = report["protocols"]["prequential"]
     assert "ouzel" not in found["methods"]
@@ -234,7 +234,7 @@ def test_a_report_without_tests_or_models_can_still_be_shown(shelf):
 
 @pytest.mark.slow
 def of_one_user(count: int) -> Dataset:
-    """Somebody goes through a shelf in the order in which it stands, and nobody else does anything."""
+    """Only one user acts, and likes the items of a shelf in order."""
     events = tuple(
         Event(id=f"e{n}", user="ann", item=f"i{n}", kind=EventKind.LIKE, ts=1_600_000_000_000 + 60_000 * n)
         for n in range(count)
@@ -323,7 +323,7 @@ def test_in_other_processes_the_figures_are_the_same(shelf, monkeypatch):
     assert one == two
 
 
-def test_the_core_sees_nothing_of_what_is_later(shelf):
+def test_core_sees_no_later_event(shelf):
     """The places of the tests before a point are the same whatever comes after it."""
     stream = shelf.stream(0)[:400]
     other = (*stream[:300], *reversed(stream[300:]))
@@ -337,7 +337,7 @@ def test_the_core_sees_nothing_of_what_is_later(shelf):
     assert rows[0] == rows[1]
 
 
-def test_the_command_takes_files_and_columns(tmp_path):
+def test_command_takes_files_and_columns(tmp_path):
     events, items = synthetic.write(tmp_path)
     told = tmp_path / "r.json"
     columns = "--user-column who --item-column what --time-column when --kind-column did"

@@ -1,4 +1,4 @@
-"""`ouzel read` ends where the topic ended, whoever goes on writing to it."""
+"""`ouzel read` ends at the topic's end, even if producers keep writing."""
 
 import asyncio
 from contextlib import suppress
@@ -15,7 +15,7 @@ from tests.schemas.examples import EXAMPLES
 from tests.support.patience import PATIENCE
 
 
-async def test_a_topic_that_is_written_to_all_the_time_is_read_to_its_end(broker: Broker) -> None:
+async def test_read_ends_though_producers_keep_writing(broker: Broker) -> None:
     await topics.create(broker.bootstrap)
     value = encode(EXAMPLES["recommendation.full"])
     lines: list[str] = []
@@ -39,7 +39,7 @@ async def test_a_topic_that_is_written_to_all_the_time_is_read_to_its_end(broker
 
 
 @pytest.mark.parametrize("broker", [pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
-async def test_what_was_not_committed_is_left_out(broker: Broker) -> None:
+async def test_uncommitted_records_are_skipped(broker: Broker) -> None:
     await topics.create(broker.bootstrap)
     value = encode(EXAMPLES["feedback.full"])
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, transactional_id="t") as producer:

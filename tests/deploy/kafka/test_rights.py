@@ -1,4 +1,4 @@
-"""What is said of topics that are missing, forbidden or served by nobody, from what a broker answers."""
+"""Messages for topics that are missing, forbidden or without a leader, from a broker's answers."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +42,7 @@ async def test_topics_are_there_missing_or_forbidden() -> None:
         await check_topics(client, "k:1", {"sasl_plain_username": "svc"}, {"b": "Read", "c": "Write"})
 
 
-async def test_brokers_that_are_all_away_are_an_error() -> None:
+async def test_unreachable_brokers_raise_an_error() -> None:
     client = Client()
     client.cluster.brokers = lambda: [SimpleNamespace(nodeId=1)]
     with pytest.raises(KafkaConnectionError):
@@ -62,7 +62,7 @@ def test_rights_are_granted_to_the_login(connection: dict[str, str], user: str) 
     assert f"--allow-principal User:{user} --operation Read --topic t" in str(not_allowed("k:1", user, {"t": "Read"}))
 
 
-async def test_a_topic_that_a_broker_names_is_the_one_that_is_told() -> None:
+async def test_denied_topic_is_named() -> None:
     rights = {"ouzel.privacy": "Write", "ouzel.privacy-receipts": "Read"}
     for error in (
         TopicAuthorizationFailedError("ouzel.privacy-receipts"),
@@ -74,7 +74,7 @@ async def test_a_topic_that_a_broker_names_is_the_one_that_is_told() -> None:
     assert "Write ouzel.privacy, Read ouzel.privacy-receipts" in str(said)
 
 
-async def test_brokers_that_are_away_are_named_with_the_cause() -> None:
+async def test_unreachable_brokers_are_named_with_the_cause() -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     said = await explained(TimeoutError(), address, {}, seconds=1, rights={})
     assert f"no broker answers at {address} (connection refused)" in str(said)

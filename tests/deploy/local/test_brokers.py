@@ -36,14 +36,14 @@ def test_topics_are_made_once_as_the_contract_says(broker: Broker) -> None:
     [
         (
             TopicState("ouzel.events", 3, "delete", False),
-            r"has 3 partitions and 4 were asked for\. .*--events-partitions 3",
+            r"has 3 partitions, but 4 were requested\. .*--events-partitions 3",
         ),
         (
             TopicState("ouzel.items", 5, "compact", False),
-            r"has 5 partitions and 4 were asked for\. .*--items-partitions 5",
+            r"has 5 partitions, but 4 were requested\. .*--items-partitions 5",
         ),
-        (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact and needs delete"),
-        (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete and needs compact"),
+        (TopicState("ouzel.events", 4, "compact", False), r"cleanup\.policy=compact but needs delete"),
+        (TopicState("ouzel.neighbours", 4, "delete", True), r"cleanup\.policy=delete but needs compact"),
     ],
 )
 def test_topics_that_differ_are_named_with_the_next_step(state: TopicState, complaint: str) -> None:
@@ -60,12 +60,12 @@ def test_topics_that_differ_are_named_with_the_next_step(state: TopicState, comp
         TopicState("ouzel.recommendations", 9, "delete", False),
     ],
 )
-def test_topics_that_do_are_used(state: TopicState) -> None:
+def test_topics_that_do_not_differ_are_used(state: TopicState) -> None:
     assert topics.differences([state], 4, 4) == []
 
 
-def test_the_advice_after_partitions_were_added_ends_where_it_says() -> None:
-    """Whoever does what is said comes to topics of which nothing is said."""
+def test_advice_after_added_partitions_leads_to_topics_without_advice() -> None:
+    """Following the advice leads to topics that need no advice."""
     counts = dict.fromkeys([topic.name for topic in ALL], 4) | {"ouzel.events": 6, "ouzel.covisits": 5}
     events = 4
     for _ in range(5):
@@ -82,7 +82,7 @@ def test_the_advice_after_partitions_were_added_ends_where_it_says() -> None:
     assert (said, events, counts["ouzel.contexts"], counts["ouzel.neighbours"]) == ([], 6, 6, 5)
 
 
-def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:
+def test_killed_broker_restarts_on_its_address(own_broker: Broker) -> None:
     address, pid = own_broker.bootstrap, own_broker.pid
     asyncio.run(topics.create(address))
     own_broker.kill()
@@ -94,7 +94,7 @@ def test_a_killed_broker_comes_back_on_its_address(own_broker: Broker) -> None:
     assert all(kept) if own_broker.keeps_data else not any(kept)
 
 
-def test_a_folder_without_kafka_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_without_kafka_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
     with pytest.raises(MissingPart, match=f"looked in {tmp_path}.*Set KAFKA_HOME"):
         find_kafka()

@@ -52,7 +52,7 @@ def descendants(pid: int) -> list[int]:
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("make", [EmbeddedBroker, KafkaBroker])
-def test_a_broker_has_no_secret(make: type[EmbeddedBroker] | type[KafkaBroker], tmp_path: Path) -> None:
+def test_broker_has_no_secret(make: type[EmbeddedBroker] | type[KafkaBroker], tmp_path: Path) -> None:
     if make is KafkaBroker:
         need_kafka()
     with make(tmp_path / "broker") as broker:
@@ -62,9 +62,7 @@ def test_a_broker_has_no_secret(make: type[EmbeddedBroker] | type[KafkaBroker], 
             assert held["PATH"]
 
 
-def test_of_the_parts_of_the_demo_a_worker_has_its_own_settings_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_of_the_demo_has_only_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "_why_no_triton", lambda: "")
     settings = throwaway("h:1", sasl_password=Secret("the worker's own"), state_dir=tmp_path)
     with Stage(tmp_path, tmp_path, EmbeddedBroker(tmp_path)) as made:
@@ -85,7 +83,7 @@ def started(*children: Child) -> None:
         until(lambda child=child: b"sleep" in Path(f"/proc/{child.pid}/cmdline").read_bytes())
 
 
-def test_the_watchdog_has_no_secret(tmp_path: Path) -> None:
+def test_watchdog_has_no_secret(tmp_path: Path) -> None:
     processes._watch.close()  # one that an earlier test began
     with Child("sleeper", SLEEPER, log=tmp_path / "log"):
         watchdog = processes._watch._process
@@ -94,7 +92,7 @@ def test_the_watchdog_has_no_secret(tmp_path: Path) -> None:
         assert VALUE not in environment_of(watchdog.pid).values()
 
 
-def test_a_child_has_what_programs_need_and_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_has_inherited_and_given_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = str(tmp_path)
     kept = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "HF_HOME": folder, "JAVA_HOME": folder}
     kept |= {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": folder, "LD_LIBRARY_PATH": folder}
@@ -110,7 +108,7 @@ def test_a_child_has_what_programs_need_and_what_it_is_given(tmp_path: Path, mon
     assert VALUE not in held.values()
 
 
-def test_jobs_in_processes_of_their_own_have_no_settings_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_in_separate_processes_have_no_settings_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))  # where they find `names`
     found = in_children(names, [1, 2], processes=2, progress=lambda *_: None)
     for each in found:

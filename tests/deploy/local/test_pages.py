@@ -36,18 +36,18 @@ class Scripted:
 @pytest.mark.parametrize(
     "failure", [TimeoutError("timed out"), ConnectionRefusedError(), ConnectionResetError(), IncompleteRead(b"")]
 )
-async def test_a_page_that_is_not_read_counts_as_it_was(failure: OSError | HTTPException) -> None:
+async def test_unreadable_page_keeps_its_last_content(failure: OSError | HTTPException) -> None:
     scripted = Scripted("1", failure, "2")
     assert [await scripted.page.read() for _ in range(3)] == ["1", "1", "2"]
 
 
-async def test_the_first_page_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_waits_for_the_first_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "AGAIN_SECONDS", 0.0)
     assert await Scripted(TimeoutError(), TimeoutError(), "1").page.read() == "1"
 
 
 @pytest.mark.parametrize("first", [("1",), ()])
-async def test_a_page_that_never_answers_ends_in_one_sentence(
+async def test_page_that_never_answers_is_a_one_line_error(
     monkeypatch: pytest.MonkeyPatch, first: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(pages, "AGAIN_SECONDS", 0.0)
@@ -62,7 +62,7 @@ async def test_a_page_that_never_answers_ends_in_one_sentence(
     assert PATIENCE_SECONDS < scripted.now < PATIENCE_SECONDS + 15
 
 
-async def test_a_server_that_takes_connections_and_says_nothing_is_no_traceback(
+async def test_silent_server_is_a_one_line_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pages, "READ_SECONDS", 0.05)

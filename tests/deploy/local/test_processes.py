@@ -20,7 +20,7 @@ STUBBORN = [
     "-c",
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)",
 ]
-# Writes its pid and that of a child of its own, then waits.
+# Prints its pid and that of its child, then waits.
 NESTED = [
     sys.executable,
     "-c",
@@ -47,34 +47,34 @@ def test_stop_ends_a_child_and_reports_its_signal(tmp_path: Path) -> None:
         assert child.stop() == -signal.SIGTERM, "stopping twice is harmless"
 
 
-def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with Child("stubborn", STUBBORN, log=tmp_path / "log") as child:
         child.wait_ready(lambda: "up" in child.tail(), timeout=PATIENCE)
         assert child.stop(grace=0.1) == -signal.SIGKILL
 
 
-def test_what_a_child_started_goes_with_it(tmp_path: Path) -> None:
+def test_stop_also_ends_a_childs_children(tmp_path: Path) -> None:
     with Child("nested", NESTED, log=tmp_path / "log") as child:
         child.wait_ready(lambda: len(child.tail().split()) == 2, timeout=PATIENCE)
         inner = int(child.tail().split()[1])
     until(lambda: gone(inner))
 
 
-def test_a_child_that_ends_early_is_reported_with_its_last_words(tmp_path: Path) -> None:
+def test_child_that_exits_early_is_reported_with_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('no such model'); raise SystemExit(3)"]
     child = Child("scorer", command, log=tmp_path / "log")
     with pytest.raises(StartFailed, match=r"(?s)scorer ended with status 3.*no such model"):
         child.wait_ready(lambda: False, timeout=PATIENCE)
 
 
-def test_a_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
+def test_child_that_is_not_ready_in_time_is_ended(tmp_path: Path) -> None:
     child = Child("sleeper", SLEEPER, log=tmp_path / "log")
     with pytest.raises(StartFailed, match=r"not ready within 0\.1 s"):
         child.wait_ready(lambda: False, timeout=0.1)
     assert not child.running()
 
 
-def test_a_probe_that_cannot_connect_yet_is_not_an_error(tmp_path: Path) -> None:
+def test_probe_that_cannot_connect_yet_is_not_an_error(tmp_path: Path) -> None:
     tries: Iterator[OSError | bool] = iter([ConnectionRefusedError(), ConnectionResetError(), True])
 
     def probe() -> bool:
@@ -87,7 +87,7 @@ def test_a_probe_that_cannot_connect_yet_is_not_an_error(tmp_path: Path) -> None
         child.wait_ready(probe, timeout=PATIENCE)
 
 
-def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match="/no/such/program"):
         Child("broker", ["/no/such/program"], log=tmp_path / "log")
 
@@ -109,7 +109,7 @@ def test_children_do_not_outlive_a_parent_that_dies(tmp_path: Path, death: signa
     until(lambda: gone(outer) and gone(inner))
 
 
-def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) -> None:
+def test_parent_that_does_not_stop_its_child_leaves_no_process(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = (
         "import pathlib\n"
@@ -121,16 +121,16 @@ def test_a_parent_that_forgets_its_child_still_leaves_nothing(tmp_path: Path) ->
     until(lambda: gone(int(out)))
 
 
-def test_the_watchdog_reads_its_list() -> None:
+def test_watchdog_reads_its_list() -> None:
     lines = ["+11\n", "+12\n", "-11\n", "x\n", "+\n", "+1\n", "+0\n", "-99\n", "+13"]
     assert watchdog.listed(lines) == {12, 13}
 
 
-def test_a_tail_has_no_tables_and_says_where_nothing_was_written(tmp_path: Path) -> None:
+def test_tail_has_no_tables_and_reports_an_empty_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert "cannot be read" in tail(log)
     log.write_text("")
-    assert tail(log) == "(it wrote nothing)"
+    assert tail(log) == "(empty)"
     log.write_text("first\n+-----+\n| x   |\n\n" + "y" * 9_000 + "\nlast\n")
     assert tail(log).splitlines()[0] == "first"
     assert tail(log).splitlines()[-1] == "last"
@@ -138,5 +138,5 @@ def test_a_tail_has_no_tables_and_says_where_nothing_was_written(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("status", "says"), [(-9, "was killed by signal 9"), (3, "ended with status 3")])
-def test_a_status_is_told_in_words(status: int, says: str) -> None:
+def test_status_is_put_into_words(status: int, says: str) -> None:
     assert how_it_ended(status) == says

@@ -1,4 +1,4 @@
-"""Work that takes long says how far it is, also where nobody watches a terminal."""
+"""Long work reports its progress, with or without a terminal."""
 
 import io
 import re
@@ -49,7 +49,7 @@ def test_one_bar_begins_again_with_the_next_task(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("soon")
-def test_what_is_done_has_one_last_line() -> None:
+def test_finished_task_has_one_last_line() -> None:
     out = io.StringIO()
     with Bars(console=Console(file=out, width=200)) as shown:
         shown.add_task("items", total=3, completed=3)
@@ -59,7 +59,7 @@ def test_what_is_done_has_one_last_line() -> None:
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_terminal_has_bars_and_no_lines() -> None:
+def test_terminal_has_bars_and_no_lines() -> None:
     out = io.StringIO()
     with Bars(console=Console(file=out, width=80, force_terminal=True)) as shown:
         shown.add_task("items", total=3, completed=3)
@@ -68,7 +68,7 @@ def test_a_terminal_has_bars_and_no_lines() -> None:
 
 
 @pytest.mark.usefixtures("soon")
-def test_a_block_that_says_nothing_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_silent_block_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with telling("reading people.csv"):
         until(lambda: "reading people.csv: 0:0" in capsys.readouterr().err)
 

@@ -55,7 +55,7 @@ def published(user: str, *items: str) -> Recommendation:
     )
 
 
-def test_a_like_is_judged_against_the_list_of_that_moment() -> None:
+def test_like_is_judged_against_the_list_of_that_moment() -> None:
     judge = Judge({"popularity": MostLiked()})
     judge.published(published("ann", "a", "b"))
     judge.about_to_send(rated("ann", "b"))
@@ -67,7 +67,7 @@ def test_a_like_is_judged_against_the_list_of_that_moment() -> None:
     assert (verdict.ratio(OUZEL), verdict.ratio("popularity")) == (0.5, 0.0)
 
 
-def test_only_likes_of_new_items_by_people_with_a_list_are_tests() -> None:
+def test_tests_are_likes_of_new_items_by_users_with_a_list() -> None:
     judge = Judge({"popularity": MostLiked()})
     judge.learn(rated("ann", "known"))
     judge.about_to_send(rated("ann", "a"))
@@ -80,7 +80,7 @@ def test_only_likes_of_new_items_by_people_with_a_list_are_tests() -> None:
     assert judge.verdict().ratio(OUZEL) is None
 
 
-def test_a_purchase_after_a_view_is_a_test_where_only_purchases_count() -> None:
+def test_purchase_after_a_view_is_a_test_where_only_purchases_count() -> None:
     def event(kind: EventKind, ts: int) -> Event:
         return Event(id=f"{kind}{ts}", user="ann", kind=kind, ts=ts, item="a", scene="shop")
 
@@ -108,7 +108,7 @@ def test_every_method_knows_all_before_the_event_and_nothing_of_it() -> None:
     assert judge.verdict().hits == {OUZEL: 0, "popularity": 1}
 
 
-def test_only_the_first_entries_count() -> None:
+def test_hits_count_the_first_entries_only() -> None:
     judge = Judge({})
     judge.published(published("ann", *[f"i{n}" for n in range(JUDGED + 1)]))
     judge.about_to_send(rated("ann", f"i{JUDGED - 1}"))

@@ -37,7 +37,7 @@ def event(number: int, ts: int, user: str = "u") -> Event:
 
 @dataclass
 class Recorder:
-    """A sink that remembers, and a clock that only moves when somebody sleeps."""
+    """A sink that records messages, and a clock that advances only during sleeps."""
 
     sent: list[Event] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
@@ -86,7 +86,7 @@ def test_history_ends_now_and_keeps_its_gaps(times: list[int], now: int) -> None
     assert [b - a for a, b in pairwise(moved)] == [b - a for a, b in pairwise(times)]
 
 
-def test_a_shift_stops_at_the_oldest_time_that_is_accepted() -> None:
+def test_shift_stops_at_the_oldest_accepted_time() -> None:
     assert shifted(event(1, OLDEST_EVENT_MS + 5), -10).ts == OLDEST_EVENT_MS
 
 
@@ -117,12 +117,12 @@ def sent_at(recorder: Recorder, stalls: list[float]) -> list[float]:
     return recorder.at
 
 
-def test_a_replay_that_fell_behind_a_little_catches_up() -> None:
+def test_replay_catches_up_after_a_short_delay() -> None:
     at = sent_at(Recorder(), [0.0, 0.25, 0.0, 0.0, 0.0])
     assert at == pytest.approx([1000.0, 1000.35, 1000.35, 1000.35, 1000.4])
 
 
-def test_a_replay_that_fell_behind_a_lot_sends_no_burst() -> None:
+def test_replay_sends_no_burst_after_a_long_delay() -> None:
     at = sent_at(Recorder(), [0.0, 50 * CATCH_UP_SECONDS, 0.0, 0.0])
     assert at == pytest.approx([1000.0, 1050.1, 1050.1, 1050.2])
 
@@ -130,7 +130,7 @@ def test_a_replay_that_fell_behind_a_lot_sends_no_burst() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"events_per_second": 0.0}, {"factor": -1.0}, {"events_per_second": 1.0, "factor": 1.0}]
 )
-def test_a_pace_is_one_positive_number(wrong: dict[str, float]) -> None:
+def test_pace_is_one_positive_number(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="pace"):
         Pace(**wrong)
 
@@ -145,7 +145,7 @@ def test_brokers_that_do_not_answer_are_named() -> None:
         asyncio.run(start(address))
 
 
-def test_the_options_of_the_connection_are_used(broker: Broker) -> None:
+def test_connection_options_are_used(broker: Broker) -> None:
     async def start() -> None:
         async with kafka_sink(broker.bootstrap, {"security_protocol": "NONSENSE"}):
             pass
@@ -239,6 +239,6 @@ def test_files_are_replayed_in_time_order_with_their_past(own_broker: Broker, tm
 @pytest.mark.parametrize(
     ("files", "complaint"), [(Files(), "nothing to replay"), (Files(items=Path("x.csv"), history=2.0), "from 0 to 1")]
 )
-def test_a_replay_of_nothing_or_too_much_is_refused(files: Files, complaint: str) -> None:
+def test_replay_of_no_file_or_a_bad_share_is_refused(files: Files, complaint: str) -> None:
     with pytest.raises(BadSource, match=complaint):
         asyncio.run(replay_files("127.0.0.1:1", files, Console(file=io.StringIO())))

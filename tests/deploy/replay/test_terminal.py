@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from deploy.replay.judge import Judge
-from deploy.replay.scoreboard import FOLLOWED_SECONDS, PEOPLE_KEPT, Board, Rate, Times
+from deploy.replay.scoreboard import FOLLOWED_SECONDS, MAX_USERS, Board, Rate, Times
 from deploy.replay.stats import summary, summary_table, why_without_model
 from deploy.replay.terminal import Show, View, line
 from schemas.dead_letters import DeadLetter
@@ -37,11 +37,11 @@ def busy() -> Show:
     board = Board()
     judge = Judge({"item_knn": MostLiked(), "markov": MostLiked(), "popularity": MostLiked()})
     for n in range(10):
-        event = rated("somebody", f"i{n}")
+        event = rated("user-4711", f"i{n}")
         judge.about_to_send(event)
         board.sent(event, float(n))
         answer = made(
-            "somebody", *[f"i{m}" for m in range(n + 1, n + 9)], degraded=Degraded.DEADLINE if n == 4 else None
+            "user-4711", *[f"i{m}" for m in range(n + 1, n + 9)], degraded=Degraded.DEADLINE if n == 4 else None
         )
         judge.published(answer)
         board.came(answer, n + 0.1)
@@ -59,14 +59,14 @@ def drawn(show: Show, width: int, height: int) -> list[str]:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (120, 40), (200, 60)])
 @pytest.mark.parametrize("show", [busy(), Show(Board(), Judge({}), {}, "embedded broker", None)], ids=["busy", "empty"])
-def test_the_picture_fits_the_terminal(show: Show, width: int, height: int) -> None:
+def test_picture_fits_the_terminal(show: Show, width: int, height: int) -> None:
     lines = drawn(show, width, height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
-def test_the_picture_says_what_it_must(width: int, height: int) -> None:
+def test_picture_shows_all_figures(width: int, height: int) -> None:
     text = "\n".join(drawn(busy(), width, height))
     for wanted in (
         "00:42 / 01:30",
@@ -82,34 +82,32 @@ def test_the_picture_says_what_it_must(width: int, height: int) -> None:
         "last-item transitions",
     ):
         assert wanted in text
-    assert "somebody" not in text, "no user id is shown"
+    assert "user-4711" not in text, "no user id is shown"
     assert ("rated 5: Film number 9" in text) == (height == 40), "the latest lists are shown where there is room"
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
 @pytest.mark.parametrize("show", [busy, lambda: Show(Board(), Judge({}), {}, "embedded broker", None)])
-def test_the_picture_says_how_far_the_reading_is_and_what_has_gone_wrong(
-    show: Callable[[], Show], width: int, height: int
-) -> None:
+def test_picture_shows_reading_progress_and_warnings(show: Callable[[], Show], width: int, height: int) -> None:
     shown = show()
     shown.notes.reading = "412 of 1,682 films read, about 2 min left"
     text = "\n".join(drawn(shown, width, height))
     assert "412 of 1,682 films read, about 2 min left" in text
     assert "412 of 1,682 films read, about 2 min left" in line(shown, 42.0, 10.0)
-    shown.notes.warning = "tritonserver was killed by signal 9: lists go on without the model"
+    shown.notes.warning = "tritonserver was killed by signal 9: lists continue without the model"
     lines = drawn(shown, width, height)
     assert any(shown.notes.warning in each for each in lines)
     assert len(lines) <= height
     assert shown.notes.warning in line(shown, 42.0, 10.0)
 
 
-def test_the_picture_is_all_there_in_the_smallest_terminal() -> None:
+def test_picture_is_complete_in_the_smallest_terminal() -> None:
     lines = drawn(busy(), 80, 24)
     assert len(lines) == 24
     assert lines[-2].startswith("│ popularity")
 
 
-def test_a_line_for_logs_has_the_same_figures() -> None:
+def test_line_for_logs_has_the_same_figures() -> None:
     text = line(busy(), 42.0, 10.0)
     assert "\n" not in text
     assert "events 10 (1.0/s)  lists 10 (1.0/s)  event to list p50 121 ms" in text
@@ -117,7 +115,7 @@ def test_a_line_for_logs_has_the_same_figures() -> None:
     assert "Ouzel 1.000" in text
 
 
-def test_the_summary_has_the_figures_that_were_measured() -> None:
+def test_summary_has_the_figures_that_were_measured() -> None:
     show = busy()
     figures = summary(show.board, show.judge.verdict(), 4.0)
     assert json.loads(json.dumps(figures)) == {
@@ -143,7 +141,7 @@ def test_the_summary_has_the_figures_that_were_measured() -> None:
     assert "300 / 1,682 of 1,682" in capture.get()
 
 
-def test_a_run_without_lists_has_a_summary() -> None:
+def test_run_without_lists_has_a_summary() -> None:
     figures = summary(Board(), Judge({"popularity": MostLiked()}).verdict(), 0.0)
     assert figures["event_to_list_ms"] == {"p50": None, "p95": None, "p99": None}
     assert figures["hit_ratio"] == {"ouzel": None, "popularity": None}
@@ -162,7 +160,7 @@ def test_percentiles_are_within_a_hundredth(values: list[float], percent: int) -
     assert times.percentile(percent) == pytest.approx(exact, rel=0.0101)
 
 
-def test_a_rate_is_over_the_last_whole_seconds() -> None:
+def test_rate_is_over_the_last_whole_seconds() -> None:
     rate = Rate()
     assert rate.at(5.0) == 0.0
     for n in range(100):
@@ -172,7 +170,7 @@ def test_a_rate_is_over_the_last_whole_seconds() -> None:
     assert rate.at(40.0) == 0.0
 
 
-def test_a_person_is_followed_for_a_while_and_then_the_next_who_does_something() -> None:
+def test_user_is_followed_for_a_while_then_the_next_active_one() -> None:
     board = Board()
     for user in ("ann", "bob"):
         for n in range(3):
@@ -190,11 +188,11 @@ def test_a_person_is_followed_for_a_while_and_then_the_next_who_does_something()
     assert board.followed.liked == 4, "a dislike is no like"
 
 
-def test_the_board_forgets_who_was_away_longest() -> None:
+def test_board_evicts_the_least_recently_active_user() -> None:
     board = Board()
-    for n in range(PEOPLE_KEPT + 10):
+    for n in range(MAX_USERS + 10):
         board.history(rated(f"u{n}", "i1"))
-    assert len(board._people) == PEOPLE_KEPT
+    assert len(board._users) == MAX_USERS
 
 
 @pytest.mark.parametrize(
@@ -202,11 +200,14 @@ def test_the_board_forgets_who_was_away_longest() -> None:
     [
         ({}, ""),
         ({"deadline": 2}, ""),
-        ({"deadline": 7, "unavailable": 1}, "8.0% of the lists came out without the model; the model was too slow"),
-        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: look at tritonserver.log."),
+        (
+            {"deadline": 7, "unavailable": 1},
+            "8.0% of the lists were made without the model; the model missed",
+        ),
+        ({"unavailable": 7, "deadline": 1}, "tritonserver did not answer: see tritonserver.log."),
     ],
 )
-def test_the_summary_says_why_lists_came_out_without_the_model(reasons: dict[str, int], says: str) -> None:
+def test_summary_explains_lists_without_the_model(reasons: dict[str, int], says: str) -> None:
     figures = {"lists": 100, "degraded": sum(reasons.values()), "degraded_by_reason": reasons}
     told = why_without_model(figures, 1_000, Path("tritonserver.log"))
     assert says in told

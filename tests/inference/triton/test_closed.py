@@ -1,4 +1,4 @@
-"""A running tritonserver as somebody finds it who may reach its ports, or has an account on its machine."""
+"""A running tritonserver, attacked by a client of its ports and by another user of its machine."""
 
 import json
 import os
@@ -33,7 +33,7 @@ WITHHELD = ("OUZEL_SASL_PASSWORD", "OUZEL_WEB_TOKEN", "OUZEL_PSEUDONYM_KEY", "AW
 SECRETS = {name: f"the {name.lower()} of this test" for name in WITHHELD}
 TUNING = {"ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}
 CONFIG = json.dumps({"backend": "python", "max_batch_size": 0, "input": [], "output": []})
-TITLE, STEER = "A-Title-To-Be-Forgotten", "a-sentence-that-somebody-wrote"
+TITLE, STEER = "A-Title-To-Be-Forgotten", "a-sentence-that-a-user-wrote"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ async def version(address: str) -> str:
         await scorer.close()
 
 
-async def test_a_page_that_somebody_visits_cannot_run_code(served: server.TritonServer, tmp_path: Path) -> None:
+async def test_web_page_in_a_browser_cannot_run_code(served: server.TritonServer, tmp_path: Path) -> None:
     """A POST as any page may send it, without asking: a model's files come with the order to load it."""
     parameters = {"config": CONFIG, "file:1/model.py": b64encode(code(tmp_path).encode()).decode()}
     foreign = {"Content-Type": "text/plain", "Host": "rebound.example", "Origin": "https://elsewhere.example"}
@@ -89,7 +89,7 @@ async def test_a_page_that_somebody_visits_cannot_run_code(served: server.Triton
     assert await version(served.grpc) == "scripted-1"
 
 
-async def test_a_client_of_grpc_cannot_run_code(served: server.TritonServer, tmp_path: Path) -> None:
+async def test_grpc_client_cannot_run_code(served: server.TritonServer, tmp_path: Path) -> None:
     files = {"file:1/model.py": code(tmp_path).encode()}
     with InferenceServerClient(served.grpc) as client, pytest.raises(InferenceServerException, match="restricted"):
         client.load_model(server.MODEL, config=CONFIG, files=files)
@@ -114,7 +114,7 @@ async def test_a_client_of_grpc_cannot_run_code(served: server.TritonServer, tmp
         (f"/v2/models/{server.MODEL}/generate", b"{}"),
     ],
 )
-def test_over_http_only_readiness_is_told(served: server.TritonServer, path: str, body: bytes | None) -> None:
+def test_http_answers_readiness_only(served: server.TritonServer, path: str, body: bytes | None) -> None:
     assert over_http(served.http, path, body) == 403
     assert over_http(served.http, f"/v2/models/{server.MODEL}/ready") == 200
 
@@ -133,14 +133,14 @@ CALLS: dict[str, Callable[[InferenceServerClient], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_over_grpc_only_the_model_is_asked(served: server.TritonServer, call: str) -> None:
+def test_grpc_answers_model_calls_only(served: server.TritonServer, call: str) -> None:
     with InferenceServerClient(served.grpc) as client:
         with pytest.raises(InferenceServerException, match="restricted"):
             CALLS[call](client)
         assert client.is_model_ready(server.MODEL)
 
 
-def test_the_command_line_gives_nobody_a_key(served: server.TritonServer) -> None:
+def test_command_line_reveals_no_key(served: server.TritonServer) -> None:
     """Every user of the machine can read it. What it names as header cannot be sent, in whatever way it is written."""
     arguments = Path(f"/proc/{served.pid}/cmdline").read_text().split("\0")
     [option] = [each for each in arguments if each.startswith("--grpc-restricted-protocol=")]
@@ -180,7 +180,7 @@ async def test_many_small_chunks_do_not_end_it(served: server.TritonServer, port
     assert served.running
 
 
-async def test_what_people_wrote_is_not_left_in_shared_memory(served: server.TritonServer) -> None:
+async def test_texts_of_users_are_not_left_in_shared_memory(served: server.TritonServer) -> None:
     scorer = TritonScorer(served.grpc)
     for session in range(20):
         asked = request([TITLE] * (5 + session), [f"{TITLE}-{at}" for at in range(20)], session=session, steer=(STEER,))
@@ -194,20 +194,20 @@ async def test_what_people_wrote_is_not_left_in_shared_memory(served: server.Tri
         assert (left.count(TITLE.encode()), left.count(STEER.encode())) == (0, 0)
 
 
-def test_its_shared_memory_is_its_owners(served: server.TritonServer) -> None:
+def test_shared_memory_is_readable_by_its_owner_only(served: server.TritonServer) -> None:
     assert {region.stat().st_mode & 0o777 for region in shared_memory(served.pid)} == {0o600}
 
 
-def test_its_processes_have_what_tunes_them_and_no_secret(served: server.TritonServer) -> None:
+def test_processes_have_tuning_variables_and_no_secret(served: server.TritonServer) -> None:
     found = of_group(served.pid)
-    assert len(found) > 1, "the model runs in a process of its own"
+    assert len(found) > 1, "the model runs in a separate process"
     for process in found:
         environment = (process / "environ").read_bytes()
         assert not [value for value in SECRETS.values() if value.encode() in environment]
         assert not [name for name in TUNING if name.encode() not in environment]
 
 
-def test_its_log_is_its_owners(served: server.TritonServer) -> None:
+def test_log_is_readable_by_its_owner_only(served: server.TritonServer) -> None:
     assert served.log.stat().st_mode & 0o777 == 0o600
     assert served.log.parent.stat().st_mode & 0o777 == 0o700
 
@@ -230,7 +230,7 @@ sys.stdin.read()
 """
 
 
-def test_its_shared_memory_goes_with_it_or_when_the_next_one_starts(tmp_path: Path) -> None:
+def test_shared_memory_is_removed_on_exit_or_at_the_next_start(tmp_path: Path) -> None:
     need_triton()
     repository = scripted(tmp_path / "repository")
     command = [sys.executable, "-c", STARTER, str(repository), str(tmp_path / "first.log")]
@@ -246,7 +246,7 @@ def test_its_shared_memory_goes_with_it_or_when_the_next_one_starts(tmp_path: Pa
         assert of_second
         assert [path for path in of_second if path.exists()] == []
         server.start(repository, log=tmp_path / "third.log").stop()
-        assert [path for path in of_first if not path.exists()] == [], "it runs, though whoever started it does not"
+        assert [path for path in of_first if not path.exists()] == [], "it is still running, though its parent is dead"
     finally:
         os.killpg(first, signal.SIGKILL)
     until(lambda: not of_group(first))

@@ -1,4 +1,4 @@
-"""Who may swap the model of a running tritonserver: whoever has the key, and nobody else."""
+"""Only a client with the key may swap the model of a running tritonserver."""
 
 import stat
 import subprocess
@@ -24,8 +24,8 @@ from tests.support.patience import PATIENCE, until
 from tests.support.scripted_repository import add_version, scripted
 from tests.support.tiny_model import request
 
-KEY = "a-key-that-nobody-guesses"
-OTHER = "a-key-of-somebody-elses-own"
+KEY = "a-key-that-is-hard-to-guess"
+OTHER = "a-key-of-another-server"
 
 
 @dataclass
@@ -109,7 +109,7 @@ def over_grpc(served: Served, key: str | None) -> bool:
 
 @pytest.mark.triton
 @pytest.mark.parametrize("load", [over_http, over_grpc])
-async def test_only_a_client_with_the_key_swaps_the_model(served: Served, load: Callable[..., bool]) -> None:
+async def test_model_is_swapped_only_with_the_key(served: Served, load: Callable[..., bool]) -> None:
     before = await served.version()
     added = served.add_version()
     for key in (None, "", OTHER, KEY[:-1], KEY + "a", KEY.upper()):
@@ -121,13 +121,13 @@ async def test_only_a_client_with_the_key_swaps_the_model(served: Served, load: 
 
 
 @pytest.mark.triton
-async def test_a_certificate_is_no_key(served: Served) -> None:
+async def test_certificate_is_no_key(served: Served) -> None:
     assert await served.version()
     assert not over_grpc(served, None)
 
 
 @pytest.mark.triton
-def test_the_command_makes_a_key_and_tells_it_nobody(tmp_path: Path) -> None:
+def test_command_creates_a_key_and_does_not_print_it(tmp_path: Path) -> None:
     need_triton()
     repository = scripted(tmp_path / "repository")
     grpc, metrics = free_ports(2)
@@ -155,7 +155,7 @@ def test_the_command_makes_a_key_and_tells_it_nobody(tmp_path: Path) -> None:
         assert serving.wait(PATIENCE) == 0
 
 
-def test_without_a_key_nobody_can_send_the_header() -> None:
+def test_without_a_key_the_header_cannot_be_sent() -> None:
     """`test_triton_closed` sends it past any client, which would refuse it, to a real server."""
     [_, restricted, _] = control.server_options("scorer", None)
     name, _, value = restricted.partition(":")[2].partition("=")
@@ -164,7 +164,7 @@ def test_without_a_key_nobody_can_send_the_header() -> None:
     assert value not in "".join(control.server_options("scorer", None))
 
 
-def test_the_key_is_made_once_for_its_owner(tmp_path: Path) -> None:
+def test_key_is_made_once_for_its_owner(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "key"
     made = control.find_key(file, {})
     assert len(made) > 40
@@ -174,7 +174,7 @@ def test_the_key_is_made_once_for_its_owner(tmp_path: Path) -> None:
     assert control.find_key(tmp_path / "other", {}) != made
 
 
-def test_a_key_of_the_environment_goes_before(tmp_path: Path) -> None:
+def test_key_in_the_environment_has_precedence(tmp_path: Path) -> None:
     assert control.find_key(tmp_path / "key", {control.VARIABLE: KEY}) == KEY
     assert not (tmp_path / "key").exists()
 
@@ -182,13 +182,13 @@ def test_a_key_of_the_environment_goes_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "key", ["short", "a" * 201, "a-key-with a space in it", "a-key-with=an-equals-sign", "a" * 30 + "\n"]
 )
-def test_a_key_that_could_be_guessed_or_not_be_sent_is_refused_without_being_told(tmp_path: Path, key: str) -> None:
+def test_weak_or_invalid_key_is_refused_and_not_printed(tmp_path: Path, key: str) -> None:
     with pytest.raises(SettingsError, match=control.VARIABLE) as refused:
         control.find_key(tmp_path / "key", {control.VARIABLE: key})
     assert key not in str(refused.value)
 
 
-def test_an_empty_file_is_no_key(tmp_path: Path) -> None:
+def test_empty_file_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "key").touch()
-    with pytest.raises(SettingsError, match="key holds no key"):
+    with pytest.raises(SettingsError, match="key has no valid key"):
         control.find_key(tmp_path / "key", {})

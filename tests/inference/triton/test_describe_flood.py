@@ -58,7 +58,7 @@ def refused(running: server.TritonServer) -> int:
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.triton
-async def test_those_beyond_its_room_are_refused_and_lists_are_answered(crowded: server.TritonServer) -> None:
+async def test_requests_beyond_the_queue_are_refused_and_lists_are_answered(crowded: server.TritonServer) -> None:
     before = refused(crowded)
     async with clients(crowded.grpc, 8) as scorers:
         out = [
@@ -83,7 +83,7 @@ async def test_those_beyond_its_room_are_refused_and_lists_are_answered(crowded:
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.triton
-async def test_a_flood_takes_the_room_of_no_list(crowded: server.TritonServer) -> None:
+async def test_flood_of_describe_requests_delays_no_list(crowded: server.TritonServer) -> None:
     """Clients that ask again at once, whatever they are told: every list is answered, and none is overloaded."""
 
     async def flood(scorer: TritonScorer, number: int) -> None:
@@ -108,7 +108,7 @@ async def test_a_flood_takes_the_room_of_no_list(crowded: server.TritonServer) -
         await asyncio.gather(*floods, return_exceptions=True)
 
 
-async def test_a_client_that_was_refused_rests_before_it_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_client_waits_before_it_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = TritonScorer("127.0.0.1:1")
     loop = asyncio.get_running_loop()
     sent: list[float] = []

@@ -13,10 +13,10 @@ from inference.triton.environment import passed_on
         *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PATH", ""),
     ],
 )
-def test_what_may_be_secret_or_mislead_is_left_out(name: str) -> None:
+def test_secret_or_misleading_variables_are_left_out(name: str) -> None:
     assert passed_on({name: "x"}) == {}
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "HOME", "LC_ALL"])
-def test_what_tunes_it_is_passed_on(name: str) -> None:
+def test_tuning_variables_are_passed_on(name: str) -> None:
     assert passed_on({name: "x"}) == {name: "x"}

@@ -41,20 +41,20 @@ def test_all_is_found(package: Path) -> None:
     assert found.libraries[0] == package / "lib"
 
 
-def test_a_platform_without_tritonserver_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_platform_without_tritonserver_has_a_separate_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "find_spec", lambda name: None)
     with pytest.raises(TritonNotAvailable, match=r"pip install --no-deps nvidia-pytriton.* score in-process"):
         find_installation()
 
 
-def test_a_python_without_a_stub_names_one_that_has_it(package: Path) -> None:
+def test_python_without_a_stub_names_one_that_has_it(package: Path) -> None:
     (package / "pytriton" / "tritonserver" / stub(HERE)).unlink()
     if HERE != "3.13":
-        with pytest.raises(TritonNotAvailable, match=rf"3\.8 to 3\.13 and this is Python {HERE}.* PYTHON=python3\.13,"):
+        with pytest.raises(TritonNotAvailable, match=rf"to 3\.13, but this is Python {HERE}.* PYTHON=python3\.13,"):
             find_installation()
 
 
-def test_a_python_without_its_library_names_the_package(package: Path) -> None:
+def test_python_without_its_library_names_the_package(package: Path) -> None:
     (package / "lib" / f"libpython{HERE}.so.1.0").unlink()
     with pytest.raises(TritonNotAvailable, match=rf"apt-get install libpython{HERE}\).* score in-process"):
         find_installation()
@@ -71,8 +71,8 @@ def test_another_python_beside_it_is_not_taken(package: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("part", ["bin/tritonserver", "python_backend_stubs"])
-def test_a_part_that_is_missing_is_named(package: Path, part: str) -> None:
+def test_part_that_is_missing_is_named(package: Path, part: str) -> None:
     path = package / "pytriton" / "tritonserver" / part
     path.rename(path.with_name("gone"))
-    with pytest.raises(TritonNotAvailable, match=rf"{path}.* is missing: install nvidia-pytriton again"):
+    with pytest.raises(TritonNotAvailable, match=rf"{path}.* is missing: reinstall nvidia-pytriton"):
         find_installation()

@@ -21,7 +21,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_a_dead_one_left_goes_and_what_lives_or_is_others_stays(tmp_path: Path) -> None:
+def test_sweep_removes_regions_of_dead_servers_only(tmp_path: Path) -> None:
     for name in ("triton_python_backend_shm_region_1", "ouzel-", "ouzel-*-lock", "else"):
         (tmp_path / name).touch()
     before = names(tmp_path)
@@ -39,7 +39,7 @@ def test_what_a_dead_one_left_goes_and_what_lives_or_is_others_stays(tmp_path: P
     assert names(tmp_path) == before
 
 
-def test_a_lock_that_somebody_makes_up_removes_nothing(tmp_path: Path) -> None:
+def test_forged_lock_removes_nothing(tmp_path: Path) -> None:
     with region.claimed(tmp_path) as ours:
         (tmp_path / f"{ours.prefix}c5ccc662-aa9e").touch()
         (tmp_path / f"{ours.prefix}c5ccc662-lock").touch()
@@ -50,7 +50,7 @@ def test_a_lock_that_somebody_makes_up_removes_nothing(tmp_path: Path) -> None:
         assert names(tmp_path) == before
 
 
-def test_it_lives_as_long_as_any_process_that_holds_its_lock(tmp_path: Path) -> None:
+def test_server_counts_as_alive_while_any_process_holds_its_lock(tmp_path: Path) -> None:
     with region.claimed(tmp_path) as ours:
         kept = os.dup(ours.lock)
         with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[ours.lock]) as child:
@@ -61,7 +61,7 @@ def test_it_lives_as_long_as_any_process_that_holds_its_lock(tmp_path: Path) -> 
     assert names(tmp_path) == set()
 
 
-def test_what_this_process_has_mapped_is_hidden_from_others(tmp_path: Path) -> None:
+def test_mapped_regions_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     mapped, apart, deep = tmp_path / "a", tmp_path / "b", tmp_path / "deep" / "c"
     deep.parent.mkdir()
     for path in (mapped, apart, deep):

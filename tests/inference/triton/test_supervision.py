@@ -1,4 +1,4 @@
-"""A server that ends is started again, after a pause that grows; and it is said."""
+"""A server that exits is restarted with exponential backoff, and each restart is reported."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from tests.support.processes import of_group, shared_memory
 from tests.support.scripted_repository import scripted
 
 
-def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_steady_run() -> None:
+def test_pauses_double_up_to_a_minute_and_reset_after_a_steady_run() -> None:
     waits = [0.0]
     for _ in range(9):
         waits.append(pause(waits[-1], up=1.0))
@@ -32,7 +32,7 @@ def test_pauses_double_up_to_a_minute_and_begin_anew_after_a_steady_run() -> Non
 
 
 class Clock(threading.Event):
-    """A clock, and the event of being told to stop, for whoever waits for that: waiting is what passes time."""
+    """A clock and a stop event; waiting for the event advances the clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,29 +103,29 @@ class Bench:
         return [wait for wait in self.clock.waits if wait != supervision.LOOK_SECONDS]
 
 
-def test_each_end_is_told_and_each_server_stopped() -> None:
+def test_each_exit_is_reported_and_each_server_stopped() -> None:
     steady = int(STEADY_SECONDS / supervision.LOOK_SECONDS) + 1
     servers: list[Fake | Exception] = [Fake(5), Fake(0), OSError(28, "disk full"), Fake(steady), Fake(0)]
     bench = Bench(list(servers))
     bench.serve()
     assert bench.starts == [0, 1, 2, 3, 4]
     assert [each.stops for each in servers if isinstance(each, Fake)] == [1, 1, 1, 1]
-    assert bench.pauses == [1, 2, 4, 1], "a steady run begins them anew, and after the last it was told to stop"
+    assert bench.pauses == [1, 2, 4, 1], "a steady run resets them, and it is stopped after the last"
     assert bench.told[0].splitlines() == [
         "tritonserver was killed by signal 9. The last lines of log:",
         "its last words",
-        "It lasted 1 s and is started again in 1 s, for the 1. time",
+        "It was up for 1 s; restart 1 follows in 1 s",
     ]
-    assert bench.told[2].splitlines()[-1] == "It lasted 0 s and is started again in 4 s, for the 3. time"
+    assert bench.told[2].splitlines()[-1] == "It was up for 0 s; restart 3 follows in 4 s"
     assert "disk full" in bench.told[2]
 
 
-def test_a_first_start_that_fails_is_an_error() -> None:
+def test_first_start_that_fails_is_an_error() -> None:
     with pytest.raises(TritonFailed, match="no port"):
         Bench([TritonFailed("no port")]).serve()
 
 
-def test_without_restarts_an_end_is_one_too_with_its_last_words() -> None:
+def test_exit_without_restarts_is_an_error_with_the_log() -> None:
     server = Fake(3)
     bench = Bench([server])
     with pytest.raises(TritonFailed, match=r"signal 9[^\0]*its last words"):
@@ -133,7 +133,7 @@ def test_without_restarts_an_end_is_one_too_with_its_last_words() -> None:
     assert (server.stops, bench.told) == (1, [])
 
 
-def test_told_to_stop_it_ends_quietly_and_stops_the_server() -> None:
+def test_stopping_ends_quietly_and_stops_the_server() -> None:
     server = Fake(10**6)
     bench = Bench([server])
     bench.ready = Stopping(bench.clock)
@@ -152,7 +152,7 @@ class Stopping(list[Fake]):
 
 
 @pytest.mark.triton
-def test_a_server_that_is_killed_is_served_again_and_counted(tmp_path: Path) -> None:
+def test_server_that_is_killed_is_served_again_and_counted(tmp_path: Path) -> None:
     need_triton()
     grpc, metrics = free_ports(2)
     repository = scripted(tmp_path / "repository")
@@ -171,7 +171,7 @@ def test_a_server_that_is_killed_is_served_again_and_counted(tmp_path: Path) -> 
         until(served(out, 2), "the second start")
         said = err.read_text().splitlines()
         assert said[0] == f"ouzel: tritonserver was killed by signal 9. The last lines of {log}:"
-        assert re.fullmatch(r"It lasted \d+ s and is started again in 1 s, for the 1\. time", said[-1])
+        assert re.fullmatch(r"It was up for \d+ s; restart 1 follows in 1 s", said[-1])
         assert restarts(metrics) == 1
         assert of_group(first) == []
         assert left

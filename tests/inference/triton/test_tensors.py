@@ -81,7 +81,7 @@ async def test_every_size_and_value_comes_back(echo: Echo, later: bool) -> None:
         await echo(*(drawn(rng, one) for one in size), later=later)
 
 
-async def test_the_largest_answer_comes_back(echo: Echo) -> None:
+async def test_largest_answer_comes_back(echo: Echo) -> None:
     rng = np.random.default_rng(2)
     await echo(drawn(rng, MAX_DESCRIBED), drawn(rng, MAX_DESCRIBED * MAX_WIDTH), later=True)
 
@@ -117,7 +117,7 @@ def resident(group: int) -> int:
     return total
 
 
-def test_a_numpy_that_does_not_exchange_tensors_is_refused(tmp_path: Path) -> None:
+def test_numpy_that_does_not_exchange_tensors_is_refused(tmp_path: Path) -> None:
     """The guard at load: what `as_numpy` makes of a tensor under numpy 2 does not pass it."""
     need_triton()
     model = tmp_path / "repository" / server.MODEL

@@ -20,7 +20,7 @@ ASKED = request(["Heat (1995)"], ["Fargo (1996)", "Toy Story (1995)"])
 
 @dataclass
 class Certificates:
-    """Files in PEM: of the authority, of the server, of a client, and of an authority that nobody trusts."""
+    """PEM files of the authority, the server, a client, and an untrusted authority."""
 
     ca: str
     stranger: str
@@ -67,7 +67,7 @@ def secured(
 
 @pytest.mark.triton
 @pytest.mark.slow
-async def test_only_who_is_trusted_on_both_sides_is_answered(
+async def test_clients_are_answered_only_with_trust_on_both_sides(
     secured: tuple[TritonServer, bool], certificates: Certificates
 ) -> None:
     running, mutual = secured
@@ -92,7 +92,7 @@ async def test_only_who_is_trusted_on_both_sides_is_answered(
         await scorer.close()
 
 
-async def test_a_certificate_that_is_not_there_is_said(certificates: Certificates, tmp_path: Path) -> None:
+async def test_missing_certificate_is_named(certificates: Certificates, tmp_path: Path) -> None:
     scorer = TritonScorer("127.0.0.1:1", tls=Tls(str(tmp_path / "none")))
     assert not await scorer.ready()
     with pytest.raises(Unavailable, match="certificate"):
