@@ -67,11 +67,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 """Between two tries to publish what an agent sends."""
 
-LINES_SECONDS = 10.0
-"""Between two checks for log lines that are due."""
-
-LEFTOVERS_SECONDS = 60.0
-"""Between two checks for orphaned state on disk."""
+LINES_SECONDS, LEFTOVERS_SECONDS = 10.0, 60.0
+"""Between two checks for log lines that are due, and for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
 """Share of the rebalance timeout that a lane may use to finish writes in flight."""
