@@ -222,6 +222,7 @@ class WorkerApp(faust.App):
                 rescored=self.settings.lists.rescored,
                 exploration=self.settings.lists.exploration,
                 seen=self.settings.lists.seen_rules(),
+                compared=self.settings.lists.compared_users,
                 sources=self._sources,
             ),
             catalogue=self.catalogue,

@@ -119,6 +119,7 @@ class Stage:
                 triton=self.triton,
                 model_repository=str(self.repository),
                 web_port=port,
+                compared_users=1,  # a run has too few users for a sample
                 **self.seen,
             )
             command = [sys.executable, "-m", "deploy.cli", "worker"]

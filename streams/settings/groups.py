@@ -221,6 +221,15 @@ class Lists(Group, frozen=True, kw_only=True):
             "modules are imported. All workers of a group must have the same."
         ),
     ] = ""
+    compared_users: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000,
+            description="The lists of one user in this many, drawn every day, are compared with the list without the "
+            "model and with the most popular items (`ouzel_list_hits_total`).",
+        ),
+    ] = 4
     exploration: Annotated[
         float, Meta(ge=0, le=1, description="Probability that a list's last place goes to a randomly drawn candidate.")
     ] = 0.02
