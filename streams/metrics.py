@@ -168,7 +168,7 @@ class Metrics:
         )
         self.judged = Counter(
             "ouzel_judged_likes",
-            "Likes by which lists are compared: of sampled users (OUZEL_COMPARED_USERS), all of whose open lists are held.",
+            "Likes that compare lists: of sampled users (OUZEL_COMPARED_USERS) all of whose open lists are held.",
             registry=reg,
         )
         self.hits = Counter(
