@@ -28,7 +28,7 @@ from schemas.limits import (
     MAX_RECORD_BYTES,
     OLDEST_EVENT_MS,
 )
-from schemas.models import ModelStatus
+from schemas.models import Comparison, ModelAck, ModelStatus
 from schemas.neighbours import Covisits, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.reader import UNREADABLE, M, Reader, plain_of
@@ -65,6 +65,8 @@ _READERS: dict[type[msgspec.Struct], Reader[Any]] = {
         Reader(Covisits, max_bytes=MAX_RECORD_BYTES),
         Reader(Neighbours, max_bytes=MAX_RECORD_BYTES),
         Reader(ModelStatus, max_bytes=MAX_RECORD_BYTES),
+        Reader(ModelAck, max_bytes=MAX_RECORD_BYTES),
+        Reader(Comparison, max_bytes=MAX_RECORD_BYTES),
         Reader(ErasureReceipt, max_bytes=MAX_RECORD_BYTES),
     )
 }

@@ -103,11 +103,16 @@ class Scorer(Protocol):
     def keeps_here(self) -> bool:
         """Whether cached sessions live in this process, where no other worker can drop them."""
 
-    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
-        """Score the candidates within `timeout` seconds, or raise a `ScoringError`."""
+    async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
+        """Score the candidates within `timeout` seconds, or raise a `ScoringError`.
 
-    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        `number` names the version of the model (`schemas.models.ModelStatus`); None: the only one. If that version is
+        not loaded, another one answers: `Scores.model_version` says which.
+        """
+
+    async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         """Return the vectors of at most `MAX_DESCRIBED` items within `timeout` seconds, or raise a `ScoringError`.
+        `number` is as for `score`.
 
         One call at a time. It takes no request slots from `score`, and its failures do not open the circuit breaker.
         """

@@ -8,7 +8,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.items import Item
-from schemas.models import ModelStatus
+from schemas.models import Comparison, ModelAck, ModelStatus
 from schemas.neighbours import Covisits, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.recommendations import Recommendation
@@ -39,7 +39,9 @@ DEAD_LETTERS = Topic("ouzel.dead-letters", partitions="one", key="key", value=De
 CONTEXTS = Topic("ouzel.contexts", compacted=True, internal=True)
 COVISITS = Topic("ouzel.covisits", partitions="items", internal=True, key="item", value=Covisits)
 NEIGHBOURS = Topic("ouzel.neighbours", compacted=True, partitions="items", internal=True, key="item", value=Neighbours)
-MODELS = Topic("ouzel.models", compacted=True, partitions="one", internal=True, key="model", value=ModelStatus)
+MODELS = Topic("ouzel.models", compacted=True, partitions="one", internal=True, key="version", value=ModelStatus)
+MODEL_ACKS = Topic("ouzel.model-acks", compacted=True, partitions="one", internal=True, key="worker", value=ModelAck)
+COMPARISONS = Topic("ouzel.comparisons", internal=True, key="list", value=Comparison)
 PRIVACY = Topic("ouzel.privacy", compacted=True, value=ErasureOrder)
 PRIVACY_RECEIPTS = Topic("ouzel.privacy-receipts", partitions="one", value=ErasureReceipt)
 
@@ -53,6 +55,8 @@ ALL = (
     COVISITS,
     NEIGHBOURS,
     MODELS,
+    MODEL_ACKS,
+    COMPARISONS,
     PRIVACY,
     PRIVACY_RECEIPTS,
 )

@@ -67,7 +67,7 @@ class InProcessScorer:
 
         return cls(load, max_in_flight=max_in_flight)
 
-    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+    async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
         self._check(timeout)
         self._out = [future for future in self._out if not future.done()]
         if len(self._out) >= self._max_in_flight:
@@ -76,7 +76,7 @@ class InProcessScorer:
         self._out.append(future)
         return await _within(future, timeout)
 
-    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+    async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         wire.check_count(items)
         self._check(timeout)
         if self._describing is not None and not self._describing.done():

@@ -88,7 +88,7 @@ class ScriptedScorer:
         self._released.set()
         self._released = asyncio.Event()
 
-    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+    async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
         if self._closed:
             raise Unavailable("this scorer is closed")
         if timeout <= 0:
@@ -109,7 +109,7 @@ class ScriptedScorer:
         answered = wire.Answered(tuple(scores), tuple(map(float, self.vector_of(request))))
         return wire.answer(answered, len(request.candidates), self.version)
 
-    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+    async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         wire.check_count(items)
         if self._closed:
             raise Unavailable("this scorer is closed")

@@ -85,7 +85,7 @@ class TritonScorer:
         self._client: InferenceServerClient | None = None
         self._closed = False
 
-    async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+    async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
         if self._closed:
             raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
@@ -110,7 +110,7 @@ class TritonScorer:
         self._breaker.succeeded()
         return scores
 
-    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+    async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         wire.check_count(items)
         if self._closed:
             raise Unavailable("this scorer is closed; create a new one")

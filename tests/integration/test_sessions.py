@@ -34,7 +34,7 @@ from inference.scorers.scripted import ScriptedScorer
 from streams.worker import run
 
 class Noting(ScriptedScorer):
-    async def score(self, request, *, timeout):
+    async def score(self, request, *, timeout, number=None):
         self.note(f"read {request.session}")
         return await super().score(request, timeout=timeout)
 

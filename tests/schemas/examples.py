@@ -7,7 +7,7 @@ from schemas.errors import Refusal
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
 from schemas.items import Item
-from schemas.models import ModelStatus, Role
+from schemas.models import Comparison, ModelAck, ModelStatus, Role
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
 from schemas.recommendations import Degraded, Entry, Reason, Recommendation, Source
@@ -175,6 +175,22 @@ EXAMPLES: dict[str, msgspec.Struct] = {
     ),
     "neighbours.minimal": Neighbours(item="alien", ts=NOW, likes=0.0),
     "model_status.full": ModelStatus(model="scorer", version="7", role=Role.SHADOW, ts=NOW),
+    "model_status.canary": ModelStatus(
+        model="scorer", version="7", role=Role.CANARY, ts=NOW, number=7, share=0.1, salt="s", reason="passed in shadow"
+    ),
+    "model_ack.minimal": ModelAck(worker="w-1", behind=0, ts=NOW),
+    "model_ack.full": ModelAck(worker="w-1", behind=9, ts=NOW, champion="v-6", challenger="v-7", lacking=3, shown=12),
+    "comparison.full": Comparison(
+        id="c-1",
+        list="l-1",
+        scene="default",
+        ts=NOW,
+        champion="v-6",
+        challenger="v-7",
+        champion_hit=True,
+        challenger_hit=False,
+        canary=True,
+    ),
     "erasure_order.full": ErasureOrder(id="o-1", user="ann", ts=NOW),
     "erasure_receipt.full": ErasureReceipt(
         order="o-1", user="ann", ts=NOW, cleared=("contexts",), model_versions=("7",)

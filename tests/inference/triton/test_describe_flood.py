@@ -65,7 +65,7 @@ async def test_requests_beyond_the_queue_are_refused_and_lists_are_answered(crow
             asyncio.create_task(scorer.describe(unread(number), timeout=PATIENT))
             for number, scorer in enumerate(scorers)
         ]
-        # One is under way, or two in turn, and `ROOM` wait.
+        # `ROOM` wait, besides one or two that the model had taken up before the others came.
         await asyncio.wait(out, return_when=asyncio.FIRST_COMPLETED)
         made = await scorers[0].score(ASKED, timeout=PATIENT)
         assert len(made.scores) == 2
@@ -74,7 +74,7 @@ async def test_requests_beyond_the_queue_are_refused_and_lists_are_answered(crow
     errors = [answer for answer in answers if isinstance(answer, Overloaded)]
     vectors = [answer for answer in answers if isinstance(answer, ItemVectors)]
     assert len(errors) + len(vectors) == len(answers), answers
-    assert len(vectors) >= ROOM + 1
+    assert len(vectors) >= ROOM
     assert errors
     assert "max_describes" in str(errors[0])
     assert refused(crowded) - before == len(errors)

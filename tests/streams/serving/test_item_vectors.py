@@ -33,7 +33,7 @@ class Counting(ScriptedScorer):
         self.sizes: list[int] = []
         self.poison = poison
 
-    async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+    async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         self.sizes.append(len(items))
         if self.poison in {item.item for item in items}:
             raise InvalidAnswer("not this one")
@@ -140,7 +140,9 @@ async def test_refused_item_does_not_block_others() -> None:
 
 async def test_scorer_that_raises_unexpectedly_is_retried(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Counting):
-        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        async def describe(
+            self, items: Sequence[Candidate], *, timeout: float, number: int | None = None
+        ) -> ItemVectors:
             if not self.sizes:
                 self.sizes.append(0)
                 raise RuntimeError("a secret")
@@ -223,7 +225,9 @@ async def test_batches_are_no_longer_than_a_second() -> None:
     clock = Clock(now_ms=lambda: 0, monotonic=lambda: now[0])
 
     class Slow(Counting):
-        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        async def describe(
+            self, items: Sequence[Candidate], *, timeout: float, number: int | None = None
+        ) -> ItemVectors:
             now[0] += 0.2 * len(items)
             return await super().describe(items, timeout=timeout)
 
@@ -248,7 +252,9 @@ async def test_full_model_is_retried_with_as_many_items_and_logged_once(
     class Crowded(Counting):
         """Has room every second time."""
 
-        async def describe(self, items: Sequence[Candidate], *, timeout: float) -> ItemVectors:
+        async def describe(
+            self, items: Sequence[Candidate], *, timeout: float, number: int | None = None
+        ) -> ItemVectors:
             self.script = Script.OVERLOADED if len(self.sizes) % 2 == 0 else Script.ANSWER
             return await super().describe(items, timeout=timeout)
 

@@ -128,7 +128,7 @@ async def test_deadline_counts_from_the_event_unless_it_is_already_too_old(age_m
     timeouts: list[float] = []
 
     class Noting(ScriptedScorer):
-        async def score(self, request: ScoreRequest, *, timeout: float) -> Scores:
+        async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
             timeouts.append(timeout)
             return await super().score(request, timeout=timeout)
 

@@ -1,0 +1,1 @@
+"""Which version of the model is served, and how that is decided."""

@@ -1,0 +1,199 @@
+"""The versions of the model on disk: one folder each, complete or absent, with all that was measured of it.
+
+ROOT/7/version.json        where it comes from, what it learned, what that cost
+ROOT/7/adapter/            the trained parameters, the vectors of items, and the card (`inference.item_tokens.adapter`)
+ROOT/7/gates.json          the results of the gates, once it was judged
+ROOT/7/verdicts.jsonl      what happened to it later, one line each
+
+Version 1 is the one that `ouzel triton build` made; it needs no folder here. A folder is written aside, synced and
+renamed. What is written later is replaced atomically, and never in Triton's model repository, where a changed file
+makes Triton load a version again.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from inference.errors import WeightsError
+
+RECORD = "version.json"
+GATES = "gates.json"
+VERDICTS = "verdicts.jsonl"
+TEMPORARY = ".tmp-"
+FIRST = 1
+"""The version that `ouzel triton build` made."""
+
+Kind = Literal["full", "items"]
+
+
+class Learned(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one partition of a topic that a version learned: from offset `first` to before `behind`."""
+
+    topic: str
+    partition: int
+    first: int
+    behind: int
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a version comes from. `name` is what it reports with scores (`Scores.model_version`).
+
+    `parent` is the number of the version that training started from. `kind` is "items" if only the rows of single items
+    were learned. `cut_ms` is the time of the newest event that it learned, `events` and `likes` count them. `tests` are
+    the likes that were held out. Cost: `seconds`, `cpu_seconds`, `peak_mib`.
+    """
+
+    number: Annotated[int, Meta(ge=1)]
+    name: str
+    parent: int
+    kind: Kind
+    made_ms: int
+    cut_ms: int
+    events: int
+    likes: int
+    tests: int
+    learned: tuple[Learned, ...] = ()
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mib: float = 0.0
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one gate: `figure`, its 95% interval if it has one, and the `threshold` that decided.
+
+    `text` is one sentence for operators: what was measured against what, and if it failed, what would change it.
+    """
+
+    name: str
+    figure: float
+    threshold: float
+    passed: bool
+    text: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a version: `event` is shadow, canary, promoted, rejected, withdrawn, rolled_back or retired.
+
+    For those decided by a comparison: the difference to the champion in hit ratio with its interval, after `pairs`
+    likes, and `lists` shown to users meanwhile.
+    """
+
+    ts: int
+    event: str
+    reason: str
+    champion: str = ""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    lists: int = 0
+
+
+class VersionStore:
+    """The versions under one root. One process writes at a time; any may read."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def numbers(self) -> list[int]:
+        """The numbers of complete versions, ascending."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            int(each.name) for each in self.root.iterdir() if each.name.isdecimal() and (each / RECORD).is_file()
+        )
+
+    def next_number(self) -> int:
+        return max(self.numbers(), default=FIRST) + 1
+
+    def folder(self, number: int) -> Path:
+        return self.root / str(number)
+
+    @contextmanager
+    def written(self, number: int) -> Iterator[Path]:
+        """A folder to write a version into, which becomes that version at the end of the block, unless it raises."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        aside = self.root / f"{TEMPORARY}{number}-{os.getpid()}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            yield aside
+            for each in [*aside.rglob("*"), aside]:
+                _sync(each)
+            aside.rename(self.folder(number))
+            _sync(self.root)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def clear_unfinished(self) -> int:
+        """Delete what a writer that died left; how many folders these were."""
+        left = list(self.root.glob(f"{TEMPORARY}*"))
+        for each in left:
+            shutil.rmtree(each, ignore_errors=True)
+        return len(left)
+
+    def record(self, number: int) -> Version:
+        """Raises `WeightsError`."""
+        found: Version = self._read(number, RECORD, Version)
+        return found
+
+    def gates(self, number: int) -> list[Gate]:
+        """The results of the gates; none if it was not judged. Raises `WeightsError`."""
+        found: list[Gate] = self._read(number, GATES, list[Gate]) if (self.folder(number) / GATES).exists() else []
+        return found
+
+    def set_gates(self, number: int, gates: list[Gate]) -> None:
+        replace(self.folder(number) / GATES, msgspec.json.format(msgspec.json.encode(gates), indent=2))
+
+    def verdicts(self, number: int) -> list[Verdict]:
+        """Oldest first. A line that was cut off by a crash is left out."""
+        path = self.folder(number) / VERDICTS
+        found = []
+        for line in path.read_bytes().splitlines() if path.exists() else []:
+            try:
+                found.append(msgspec.json.decode(line, type=Verdict))
+            except msgspec.DecodeError:
+                continue
+        return found
+
+    def add_verdict(self, number: int, verdict: Verdict) -> None:
+        folder = self.folder(number)
+        folder.mkdir(parents=True, exist_ok=True)  # version 1 has none
+        with (folder / VERDICTS).open("ab") as out:
+            out.write(msgspec.json.encode(verdict) + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
+
+    def _read(self, number: int, name: str, kind: Any) -> Any:
+        path = self.folder(number) / name
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError) as error:
+            raise WeightsError(f"{path}: {error}; delete version {number}, or copy its complete folder") from None
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Replace a file atomically and durably."""
+    aside = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    with aside.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    aside.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    at = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
