@@ -143,7 +143,7 @@ def _text(path: Path, text: str, form: Form, asked: Asked, *, whole: bool) -> Fo
     lines = lines[preamble:]
     delimiter = NAMED_DELIMITERS.get(asked.delimiter or "", asked.delimiter) or _delimiter(lines)
     quoted = delimiter in {",", ";"} or (len(delimiter) == 1 and _all_quoted(lines, delimiter))
-    escape = "\\" if quoted and '\\"' in text and '""' not in text.replace(f'{delimiter}""', "") else '"'
+    escape = _escape(lines, delimiter) if quoted and '\\"' in text else '"'
     table = [split(line, delimiter, quoted, escape) for line in lines]
     names = [name.strip() for name in split(lines[0].lstrip("\ufeff"), delimiter, quoted, escape)]
     header = _is_header(names) if asked.header is None else asked.header
@@ -216,6 +216,20 @@ def _all_quoted(lines: list[str], delimiter: str) -> bool:
     """Whether quotation marks enclose whole fields, rather than occur in titles."""
     fields = [field.strip() for line in lines for field in line.split(delimiter) if '"' in field]
     return bool(fields) and all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields)
+
+
+def _escape(lines: list[str], delimiter: str) -> str:
+    """The character before a quotation mark inside a field: a second mark, or a backslash where more lines are valid
+    with it. A field that ends with a backslash looks like an escaped mark."""
+    bare = f'[^"{re.escape(delimiter)}]*'
+    inside = {'"': '(?:[^"]|"")*', "\\": r'(?:[^"\\]|\\.)*'}
+
+    def valid(escape: str) -> int:
+        field = f'(?: *"{inside[escape]}" *|{bare})'
+        line = re.compile(f"{field}(?:{re.escape(delimiter)}{field})*")
+        return sum(line.fullmatch(each) is not None for each in lines)
+
+    return max(inside, key=valid)
 
 
 def split(line: str, delimiter: str, quoted: bool, escape: str = '"') -> list[str]:

@@ -26,6 +26,7 @@ QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], ma
 @QUIET
 @given(rows=TABLES, drop=st.booleans(), missing=st.booleans())
 @example(rows=[("u1", "i1", "5", "1600000000")] * 3, drop=True, missing=False)
+@example(rows=[("two\nlines", "\\", "u1", "\\")], drop=False, missing=False)
 def test_used_rejected_and_dropped_add_up_to_all_rows(
     tmp_path: Path, rows: list[tuple[str, ...]], drop: bool, missing: bool
 ) -> None:
