@@ -1,14 +1,20 @@
 """Latency of two versions on a scripted scorer with a scripted clock; and on a real tritonserver."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference.triton import server
+from inference.triton.server import MODEL
 from inference.versions.gates.judge import DEFAULT
 from inference.versions.gates.latency import WARM_UP, Contender, Timings, judged, latency, timings
 from schemas.scoring import DeadlineExceeded, ScoreRequest, Scores
+from tests.support import parts
 from tests.support import tiny_model as tiny
+from tests.support import two_versions as two
 
 ASKED = tiny.request(["a"], ["b", "c"])
 ONE, TWO = Contender(1, "v-1"), Contender(2, "v-2")
@@ -124,3 +130,28 @@ async def test_without_requests_nothing_is_measured() -> None:
     scorer = Clocked(lambda number: 1.0)
     found = await latency(scorer, ONE, TWO, [], DEFAULT, np.random.default_rng(0), clock=scorer)  # type: ignore[arg-type]
     assert not any(gate.passed for gate in found)
+
+
+@pytest.mark.triton
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.timeout(300)
+async def test_latency_in_triton_stops_what_is_twice_as_slow(source: Path, tmp_path: Path) -> None:
+    """And not what is equal. The challenger does the work of each request twice."""
+    parts.need_triton()
+    repository = two.tiny_repository(tmp_path / "models", source)
+    asked = two.requests(40)
+    with server.running(repository, log=tmp_path / "triton.log") as running:
+        for second, passes in ((MODEL, True), (two.SLOW, False)):
+            async with two.Numbered(running.grpc, second) as scorer:
+                found = await latency(
+                    scorer,  # type: ignore[arg-type]
+                    Contender(1),
+                    Contender(2),
+                    asked,
+                    DEFAULT,
+                    np.random.default_rng(0),
+                    clock=time.perf_counter,
+                )
+            print(*found, sep="\n")
+            assert all(gate.passed for gate in found) == passes, found
