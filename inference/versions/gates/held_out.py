@@ -9,10 +9,12 @@ from inference.training.histories import Histories, Ints
 from inference.training.impressions import NO_HISTORY
 from inference.versions.gates.trial import NO_DECISIONS, Bools, Decisions
 from schemas.feedback import Feedback, Outcome
-from schemas.scoring import Candidate
+from schemas.scoring import Candidate, Past, ScoreRequest
 
 MOST_TESTS = 1_000
 MOST_DECISIONS = 2_000
+MAX_EVENTS = 512
+"""Events of a request; an engine reads fewer if its settings say so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,27 @@ class HeldOut:
             return _NO_PLACES
         sequence = self.histories.sequences[history]
         return sequence[: np.searchsorted(sequence, place)]
+
+    def request(self, place: int, history: int, candidates: Sequence[int] = ()) -> ScoreRequest:
+        """The request for a list of a history before `place` in the stream."""
+        stream, events = self.histories, self.before(place, history)[-MAX_EVENTS:].tolist()
+        texts = [self.texts[stream.item[at]] for at in events]
+        return ScoreRequest(
+            session=history + 1,
+            scene="default",
+            history=tuple(
+                Past(
+                    text=text.text,
+                    kind="rate",
+                    item=text.item,
+                    about=text.about,
+                    feeling=int(stream.feeling[at]),
+                    ts=int(stream.ts[at]),
+                )
+                for at, text in zip(events, texts, strict=True)
+            ),
+            candidates=tuple(self.texts[item] for item in candidates),
+        )
 
     def likes_before(self) -> Ints:
         """The likes of each test's user before it, int64 [T]."""

@@ -18,13 +18,10 @@ from inference.versions.gates.held_out import HeldOut
 from inference.versions.gates.rounding import spearman
 from inference.versions.gates.trial import DEPTH, NONE, Floats, Measured, Trial
 from inference.wire import Answer, Answered
-from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, Past, ScoreRequest
+from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, ScoreRequest
 
 SHORTLIST = 50
 """Items that are scored again."""
-
-MAX_EVENTS = 512
-"""Events of a request; the engine reads fewer if its settings say so."""
 
 AGREEMENT_TESTS = 100
 AGREEMENT_DEPTH = 100
@@ -54,31 +51,10 @@ class Asked:
         self._vectors = np.concatenate([_matrix(engine.describe(part)) for part in parts])
         self._ties = np.random.default_rng(TIES_SEED)
 
-    def request(self, place: int, history: int, candidates: Sequence[int] = ()) -> ScoreRequest:
-        """The request for a list before `place` in the stream."""
-        told, texts = self._held.histories, self._held.texts
-        events = self._held.before(place, history)[-MAX_EVENTS:].tolist()
-        return ScoreRequest(
-            session=history + 1,
-            scene="default",
-            history=tuple(
-                Past(
-                    text=texts[told.item[at]].text,
-                    kind="rate",
-                    item=texts[told.item[at]].item,
-                    about=texts[told.item[at]].about,
-                    feeling=int(told.feeling[at]),
-                    ts=int(told.ts[at]),
-                )
-                for at in events
-            ),
-            candidates=tuple(texts[item] for item in candidates),
-        )
-
     def logits(self, places: Ints, histories: Ints) -> NDArray[np.float32]:
         """The retrieval logits before each place, [n, items]; -inf for items met."""
         asked = list(zip(places.tolist(), histories.tolist(), strict=True))
-        found = [_answered(one).vector for one in self._engine.score([self.request(*one) for one in asked])]
+        found = [_answered(one).vector for one in self._engine.score([self._held.request(*one) for one in asked])]
         scores: NDArray[np.float32] = np.array(found, np.float32) @ self._vectors.T
         for row, (place, history) in enumerate(asked):
             scores[row, self._held.histories.item[self._held.before(place, history)]] = -np.inf
@@ -95,7 +71,7 @@ class Asked:
             orders = [_order(row, self._ties) for row in logits]
             shortlists = [order[: self._shortlist] for order in orders]
             requests = [
-                self.request(*one) for one in zip(tests.tolist(), owners.tolist(), map(np.ndarray.tolist, shortlists),
+                held.request(*one) for one in zip(tests.tolist(), owners.tolist(), map(np.ndarray.tolist, shortlists),
                                                   strict=True)
             ]  # fmt: skip
             for row, answer in enumerate(self._engine.score(requests)):
