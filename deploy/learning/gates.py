@@ -21,9 +21,10 @@ from inference.versions.gates.held_out import HeldOut
 from inference.versions.gates.judge import DEFAULT, judge
 from inference.versions.gates.latency import Contender, latency
 from inference.versions.gates.loading import loads
-from inference.versions.gates.measuring import SHORTLIST, Asked, Engine, trial_of
+from inference.versions.gates.measuring import SHORTLIST, Asked, Engine, Vectors, trial_before, trial_of
 from inference.versions.gates.reliability_plot import reliability
 from inference.versions.gates.thresholds import Thresholds
+from inference.versions.gates.trial import Trial
 from inference.versions.store import Gate, VersionStore
 from schemas.scoring import Scorer
 
@@ -82,6 +83,8 @@ class VersionGates:
     thresholds: Thresholds = DEFAULT
     shortlist: int = SHORTLIST
     seed: int = 0
+    before: Callable[[int], tuple[Vectors, Vectors] | None] = field(default=lambda number: None)
+    """The champion's and the version's vectors of the tests from before the version learned them, if it has."""
     training: Callable[[int], Sequence[Section]] = field(default=lambda number: ())
     """Further sections of the card (`inference.training.card.sections`)."""
 
@@ -116,19 +119,31 @@ class VersionGates:
         if not gate.passed:
             self._write_card(number, [gate], {})
             return [gate]
-        trial = trial_of(
-            lambda: self.loader.engine(self._adapter(champion), exact=False),
-            lambda: self.loader.engine(folder, exact=False),
-            held,
-            lambda tests: self._exact(folder, held, tests),
-            shortlist=self.shortlist,
-        )
+        trial = self._trial(number, champion, folder, held)
         rng = np.random.default_rng((self.seed, number))
         found = [gate, *judge(trial, self.thresholds, rng)]
         title = f"Calibration of version {number}"
         drawn = reliability(bins(trial.challenger.predicted, trial.challenger.taken, rng), title)
         self._write_card(number, found, {RELIABILITY: drawn})
         return found
+
+    def _trial(self, number: int, champion: int, folder: Path, held: HeldOut) -> Trial:
+        def served() -> Engine:
+            return self.loader.engine(folder, exact=False)
+
+        def exact(tests: Ints) -> Any:
+            return self._exact(folder, held, tests)
+
+        before = self.before(number)
+        if before is not None:
+            return trial_before(*before, served, held, exact)
+        return trial_of(
+            lambda: self.loader.engine(self._adapter(champion), exact=False),
+            served,
+            held,
+            exact,
+            shortlist=self.shortlist,
+        )
 
     def _exact(self, folder: Path, held: HeldOut, tests: Ints) -> Any:
         asked = Asked(self.loader.engine(folder, exact=True), held, self.shortlist)

@@ -1,6 +1,7 @@
 """Real versions of a tiny model: what is measured of them, and which of the planted faults the gates stop."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from inference.training.validation import answers, new_likes, retrieved
 from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, newest
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.loading import VECTORS, loads
-from inference.versions.gates.measuring import Asked, exact_logits, trial_of
+from inference.versions.gates.measuring import Asked, exact_logits, trial_before, trial_of
 from inference.versions.gates.trial import Decisions
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
@@ -93,6 +94,50 @@ def test_figures_are_those_of_the_trained_network(champion: Path, held: HeldOut)
         seen = np.isfinite(one)
         assert np.array_equal(seen, np.isfinite(other))
         assert np.corrcoef(one[seen], other[seen])[0, 1] > 0.999
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """As the training knows them before its last pass."""
+
+    contexts: np.ndarray
+    vectors: np.ndarray
+
+
+def vectors(folder: Path, held: HeldOut) -> Vectors:
+    network = world.network(residuals=True, start=load(folder))
+    said = answers(network, held.histories.met(held.learned), held.histories, held.tests)
+    return Vectors(said.contexts[held.tests].astype(np.float32), said.vectors[-1])
+
+
+def test_version_that_learned_the_tests_is_judged_by_what_it_was_before(champion: Path, held: HeldOut) -> None:
+    before = vectors(champion, held)
+    reference = Asked(engine(champion)(), held)
+
+    def exact(tests):
+        return reference.logits(tests, held.histories.history[tests])
+
+    same = trial_before(before, before, engine(champion), held, exact)
+    served = reference.measured()
+    assert (same.challenger.places == served.places).mean() > 0.97
+    assert same.challenger.top.shape == served.top.shape
+    assert all(gate.passed for gate in judge(same, THRESHOLDS, np.random.default_rng(0)) if "calib" not in gate.name)
+    worse = Vectors(before.contexts[::-1], before.vectors)
+    bad = judge(trial_before(before, worse, engine(champion), held, exact), THRESHOLDS, np.random.default_rng(0))
+    stop = stopped_by(bad)
+    assert stop is not None
+    assert stop.name == "next item NDCG@10"
+    broken = Vectors(before.contexts * np.float32(np.nan), before.vectors)
+    stop = stopped_by(
+        judge(trial_before(before, broken, engine(champion), held, exact), THRESHOLDS, np.random.default_rng(0))
+    )
+    assert stop is not None
+    assert stop.name == "finite scores"
+
+
+def test_shortlist_shorter_than_a_list_is_refused(champion: Path, held: HeldOut) -> None:
+    with pytest.raises(ValueError, match="max_candidates"):
+        Asked(engine(champion)(), held, 9)
 
 
 FAULTS: dict[str, tuple[Callable[..., object], str]] = {
