@@ -3,7 +3,7 @@
 The champion is the shipped adapter, the tests are likes after its cut. Each row is a version, the first gate that
 stopped it, and all others that would have. Then A/A: how often gates stop a version of the same quality.
 
-Needs what `ouzel triton build` makes in `.ouzel/models`, and recbole. Takes some minutes on a machine of two idle cores.
+Needs what `ouzel triton build` makes in `.ouzel/models`, and recbole. Takes some minutes on two idle cores.
 """
 
 import asyncio

@@ -148,7 +148,7 @@ class _Found:
 
 
 def retrieved(version: Vectors, held: HeldOut) -> Measured:
-    """What a version does in all tests by its vectors alone. `held.lists` must be empty: there are no vectors of them."""
+    """What a version does in all tests by its vectors alone. `held.lists` must be empty."""
     found, ties = _Found(), np.random.default_rng(TIES_SEED)
     for row, test in enumerate(held.tests.tolist()):
         owner = int(held.histories.history[test])

@@ -47,7 +47,7 @@ def _gate(  # noqa: PLR0917
     passed = mean >= -margin and not surely_worse
     said = f"{ours.mean():.4f}, champion {theirs.mean():.4f}, on {trial.tests:,} held-out likes"
     if low is None:
-        said += "; no interval: all users are alike, or there is one"
+        said += "; no interval: all users have one difference, or there is one user"
     return Gate(
         name=name,
         figure=mean,

@@ -35,7 +35,9 @@ def rounding(trial: Trial, thresholds: Thresholds, rng: np.random.Generator) -> 
         high=high,
         threshold=thresholds.agreement,
         passed=passed,
-        text=f"{said}." if passed else f"{said}. Serve it in fp32 (`dtype`) or unquantized.",
+        text=f"{said}."
+        if passed
+        else f"{said}. Check that its tokens and vectors are its own, or serve it in fp32 (`dtype`).",
     )
 
 
