@@ -162,6 +162,11 @@ class ItemTokenEngine:
         return self._items.wanted or self._readings.unsaved
 
     @property
+    def slope(self) -> float:
+        """What logits were multiplied by when the adapter was calibrated; 1 if it was not."""
+        return float(self._heads.slope)
+
+    @property
     def counts(self) -> Counts:
         return self._readings.counts
 

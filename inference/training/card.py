@@ -1,14 +1,11 @@
-"""An adapter's model card: training data, results and limits. Pure."""
+"""What a model card says of a training: data, results, settings and limits. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from inference.training.schedule import SHORTLIST, OnLists, Trained, best_of
 from inference.training.validation import DEPTH, Figures
-
-LICENCES = {"smollm2-135m-instruct": "Apache-2.0"}
-"""Licences of known base models."""
+from inference.versions.card import LIMITS, USES, Result, Section, Subject, assembled, data_lines, day
 
 
 @dataclass(frozen=True)
@@ -30,18 +27,34 @@ class About:
 
 
 def card(about: About, trained: Trained) -> str:
-    """The card in Markdown."""
-    licence = LICENCES.get(about.base, "see its source")
+    """The card of an adapter that was trained alone, by `ouzel train`."""
+    intro = (
+        "Turns items and a user's events into tokens and vectors of a language model, and these into scores. It needs "
+        "its base model."
+    )
+    return assembled(
+        subject(about),
+        "Adapter for item tokens",
+        intro,
+        [
+            Section("Data", data(about, trained)),
+            *sections(about, trained),
+            Section("Intended use", USES),
+            Section("Limits", LIMITS),
+        ],
+        results(trained),
+    )
+
+
+def subject(about: About) -> Subject:
+    return Subject("adapter for item tokens", about.base, about.data, about.terms, about.data.split(";")[0])
+
+
+def data(about: About, trained: Trained) -> list[str]:
+    """The lines on the data."""
     lines = [
-        "# Adapter for item tokens",
-        "",
-        "Turns items and a user's events into tokens and vectors of a language model, and these into scores. It needs",
-        "its base model.",
-        "",
-        f"- Base model: {about.base} ({licence}), unchanged and not part of this folder.",
-        f"- Data: {about.data}",
-        f"- Terms of the data: {about.terms}",
-        f"- Window: {_day(about.first)} to {_day(about.cut_ts)}, the first {about.share:.0%} of the stream: "
+        *data_lines(subject(about)),
+        f"- Window: {day(about.first)} to {day(about.cut_ts)}, the first {about.share:.0%} of the stream: "
         f"{trained.cut:,} events, {about.users:,} users, {about.items:,} items. Later events were not used.",
         f"- Contents: no user data{' and no parameters of single items' if about.text_only else ''}. "
         + (
@@ -52,9 +65,33 @@ def card(about: About, trained: Trained) -> str:
     ]
     if about.started_from:
         lines.append(f"- Continues from the adapter {about.started_from}.")
-    lines += ["", "## Figures", "", *_figures(trained), "", "## Gates", ""]
-    lines += [f"- {'passed' if passed else '**not passed**'}: {name}" for name, passed in trained.gates.items()]
-    lines += ["", "## Calibration", "", *_calibration(trained), "", "## Training", ""]
+    return lines
+
+
+def sections(about: About, trained: Trained) -> list[Section]:
+    """The sections on the training: figures, gates of the training, calibration and settings."""
+    gates = [f"- {'passed' if passed else '**not passed**'}: {name}" for name, passed in trained.gates.items()]
+    return [
+        Section("Figures", _figures(trained)),
+        Section("Gates of the training", gates),
+        Section("Calibration of the training", _calibration(trained)),
+        Section("Training", _training(about, trained)),
+    ]
+
+
+def results(trained: Trained) -> list[Result]:
+    """The figures for the card's model-index."""
+    found = [
+        Result("hit_rate", f"HR@{DEPTH}", trained.validation.hr),
+        Result("ndcg", f"NDCG@{DEPTH}", trained.validation.ndcg),
+    ]
+    if trained.calibration is not None:
+        found.append(Result("expected_calibration_error", "expected calibration error", trained.calibration.after))
+    return found
+
+
+def _training(about: About, trained: Trained) -> list[str]:
+    lines = []
     if trained.done.tower:
         at = best_of(trained.done.tower)
         alone = trained.done.tower[at].validation
@@ -71,17 +108,7 @@ def card(about: About, trained: Trained) -> str:
     times = ", ".join(f"{name} {share:.0%}" for name, share in sorted(trained.shares.items(), key=lambda x: -x[1]))
     lines.append(f"- Time by phase: {times}.")
     lines += [f"- {name}: {value}" for name, value in about.settings.items()]
-    lines += [
-        "",
-        "![loss and validation](training.svg)",
-        "",
-        "## Limits",
-        "",
-        "- The figures are offline, on the data above. They do not apply to other catalogues, languages or users.",
-        "- It learns from choices, including the bias of what was available; it knows little of rarely chosen items.",
-        "- Evaluate it only on events after its window.",
-    ]
-    return "\n".join(lines) + "\n"
+    return [*lines, "", "![loss and validation](training.svg)"]
 
 
 def numbers(trained: Trained) -> dict[str, float]:
@@ -145,7 +172,3 @@ def _calibration(trained: Trained) -> list[str]:
     if found.isotonic is None:
         return [summary + "."]
     return [f"{summary}; isotonic regression, which is not used, {found.isotonic:.4f}."]
-
-
-def _day(ts: int) -> str:
-    return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -15,7 +15,7 @@ from deploy.local.brokers import find_kafka
 from inference.errors import TritonNotAvailable
 from inference.triton.installation import find_installation
 
-INFERENCE = {"accelerate", "gguf", "safetensors", "tokenizers", "torch", "transformers"}
+INFERENCE = {"accelerate", "gguf", "huggingface_hub", "safetensors", "tokenizers", "torch", "transformers", "yaml"}
 """The packages of the inference extra that nothing else needs."""
 
 WITHOUT_TORCH = "PyTorch is left out here (OUZEL_WITHOUT_TORCH), and it imports PyTorch or what comes with it."

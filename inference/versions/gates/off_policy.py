@@ -1,0 +1,119 @@
+"""Off-policy value: what the versions' choices would have earned, estimated from logged lists that explored. Pure.
+
+A list's last place is sometimes given to another candidate at random, with a known probability. Such a decision says
+what another policy would have earned at this place, if the reward of an item depends on the item, the context and the
+place, but not on the rest of the list: the item-position model of S. Li et al., "Offline evaluation of ranking policies
+with click models" (KDD 2018). Places that were certain say nothing of other policies and are left out.
+
+A version's policy is the softmax of its logits over the items that the user has not met and the list does not have
+elsewhere. Its value is estimated by self-normalized importance weights (A. Swaminathan and T. Joachims, "The
+self-normalized estimator for counterfactual learning", NIPS 2015), clipped (L. Bottou et al., "Counterfactual
+reasoning and learning systems", JMLR 2013); the effective sample is Kish's. The mean weight estimates which share of
+the version's choices the logging policy could make at all: below `support`, the estimate would be about other ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from inference.versions.gates.resampling import of_sums
+from inference.versions.gates.thresholds import Thresholds
+from inference.versions.gates.trial import Decisions, Floats, Trial
+from inference.versions.store import Gate
+
+NAME = "off-policy value"
+
+
+class Value(NamedTuple):
+    """The estimated mean reward of a decision: self-normalized (`snips`) and not (`ips`). `effective` is the effective
+    sample, `support` the mean weight before clipping, `clipped` the share of weights that were clipped."""
+
+    snips: float
+    ips: float
+    effective: float
+    support: float
+    clipped: float
+
+
+def value(chances: Floats, decisions: Decisions, clip: float) -> Value:
+    """The value of the policy that would have taken each decision with the probability `chances` [D]."""
+    raw = chances / decisions.propensities
+    weights = np.minimum(raw, clip)
+    total = float(weights.sum())
+    if not total > 0:
+        return Value(0.0, 0.0, 0.0, 0.0, 0.0)
+    earned = float(weights @ decisions.rewards)
+    return Value(
+        snips=earned / total,
+        ips=earned / len(weights),
+        effective=_effective(weights / weights.max()),
+        support=float(raw.mean()),
+        clipped=float((raw > clip).mean()),
+    )
+
+
+def off_policy(trial: Trial, thresholds: Thresholds, rng: np.random.Generator) -> Gate:
+    """Fails if the interval of the difference lies below 0. Passes undecided if the logs explored too little."""
+    decisions, clip = trial.decisions, thresholds.clip
+    both = trial.challenger.chances, trial.champion.chances
+    if not all(np.isfinite(chances).all() for chances in both) or not np.isfinite(decisions.rewards).all():
+        return Gate(
+            name=NAME, figure=0.0, threshold=0.0, passed=False, text="Some probabilities or rewards are not finite."
+        )
+    ours, theirs = (value(chances, decisions, clip) for chances in both)
+    effective, support = min(ours.effective, theirs.effective), min(ours.support, theirs.support)
+    rewarded = int((decisions.rewards != 0).sum())
+    if why := _undecided(effective, support, rewarded, thresholds):
+        return Gate(
+            name=NAME,
+            figure=0.0,
+            threshold=0.0,
+            passed=True,
+            text=f"Warning, not decided (effective sample {effective:.0f} of {len(decisions):,} decisions): {why}. "
+            "Raise the exploration of lists, or log longer.",
+        )
+    low, high = difference(*both, decisions, clip, rng)
+    figure = ours.snips - theirs.snips
+    passed = high is None or high >= 0
+    said = (
+        f"{ours.snips:.4f} a decision, champion {theirs.snips:.4f} (unnormalized {ours.ips:.4f} and {theirs.ips:.4f}); "
+        f"{len(decisions):,} decisions, effective sample {effective:.0f}, {rewarded:,} rewarded, "
+        f"support {support:.0%}, {ours.clipped:.1%} of weights clipped"
+    )
+    return Gate(
+        name=NAME,
+        figure=figure,
+        low=low,
+        high=high,
+        threshold=0.0,
+        passed=passed,
+        text=f"{said}." if passed else f"{said}. Train on feedback of lists as well (`--feedback`).",
+    )
+
+
+def difference(
+    ours: Floats, theirs: Floats, decisions: Decisions, clip: float, rng: np.random.Generator
+) -> tuple[float | None, float | None]:
+    """The bootstrap interval, over users, of the difference between two policies' self-normalized values."""
+    one, other = (np.minimum(chances / decisions.propensities, clip) for chances in (ours, theirs))
+    columns = np.stack((one * decisions.rewards, one, other * decisions.rewards, other), axis=1)
+
+    def values(sums: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3], np.float64)
+
+    return of_sums(columns, decisions.users, values, rng)
+
+
+def _effective(weights: Floats) -> float:
+    return float(weights.sum() ** 2 / (weights @ weights))
+
+
+def _undecided(effective: float, support: float, rewarded: int, thresholds: Thresholds) -> str:
+    if effective < thresholds.effective:
+        return f"at least {thresholds.effective} are needed"
+    if rewarded < thresholds.rewarded:
+        return f"{rewarded} decisions were rewarded, at least {thresholds.rewarded} are needed"
+    if support < thresholds.support:
+        return f"logged choices cover {support:.1%} of a version's choices, not {thresholds.support:.0%}"
+    return ""
