@@ -16,10 +16,10 @@ from rich.console import Console
 
 from deploy.datasets import movielens
 from deploy.demo.speed import AdaptivePace, SteadyPace
-from deploy.errors import StartFailed, TooSlow, expected
+from deploy.errors import StartFailed, expected
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
-from deploy.local.stack import Stage, claimed
-from deploy.local.steps import Step, Steps
+from deploy.local.stack import Stage, claimed, until_folded
+from deploy.local.steps import Steps
 from deploy.replay.catalogue_reading import Reading
 from deploy.replay.send import kafka_sink, send_history, send_items, shifted
 from deploy.replay.stats import why_without_model
@@ -39,9 +39,6 @@ LOOK_SECONDS = 0.5
 
 READING_SECONDS = 2.0
 """Interval at which the live part updates the reading progress."""
-
-STALLED_SECONDS = 300.0
-"""Workers that make no progress for this long fail the demo."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ async def _run(options: Options, console: Console) -> int:
         figures: dict[str, Any] | None = None
         status = 0
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
-            stage.seen = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
+            stage.settings = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
                 try:
@@ -202,7 +199,7 @@ class Demo:
             tasks.create_task(self._workers(steps))
             tasks.create_task(self._past(steps, history))
         with steps.step("contexts and counts") as step:
-            await self._folded(step, len(history))
+            await until_folded(self._stage, step, len(history))
 
     async def _workers(self, steps: Steps) -> None:
         with steps.step("workers") as step:
@@ -226,20 +223,6 @@ class Demo:
                     self._watch.past(shifted(event, ends_ms - history[-1].ts))
                 await asyncio.sleep(0)
             step.say(f"{len(history):,} ratings learned")
-
-    async def _folded(self, step: Step, wanted: int) -> None:
-        most, deadline = -1, 0.0
-        while (done := await self._stage.folded()) < wanted:
-            if done > most:
-                most, deadline = done, time.monotonic() + STALLED_SECONDS
-            elif time.monotonic() > deadline:
-                raise TooSlow(
-                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: a worker "
-                    f"hangs, or this machine is overloaded. See the logs in {self._stage.folder}, and try again."
-                )
-            step.say(f"{done:,} ratings folded and counted", done, wanted)
-            await asyncio.sleep(1 / FRAMES_PER_SECOND)
-        step.say(f"{wanted:,} ratings folded and counted")
 
     async def _read_enough(self, steps: Steps) -> int:
         """Wait until enough films are read for useful lists; return how many. The rest is read during the live part."""
