@@ -23,6 +23,7 @@ from deploy.local.steps import Steps
 from deploy.replay.catalogue_reading import Reading
 from deploy.replay.send import kafka_sink, send_history, send_items, shifted
 from deploy.replay.stats import why_without_model
+from deploy.replay.versions_watch import follow_versions
 from deploy.replay.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
 from schemas.seen import ALL, NEVER, seen_rules
@@ -146,12 +147,24 @@ class Demo:
                     tasks.create_task(self._event_plane(steps, history))
                 begun = await self._read_enough(steps)
             bootstrap = self._stage.broker.bootstrap
-            async with kafka_sink(bootstrap) as sink, beside(self._follow_reading()):
+            async with (
+                kafka_sink(bootstrap) as sink,
+                beside(self._follow_reading()),
+                beside(follow_versions(bootstrap, self._watch.versions)),
+            ):
                 self._live = True
                 figures = await self._watch.run(bootstrap, sink, live, self._pace)
             read = {"of": len(self._films), "begin": begun, "end": await self._stage.described()}
             judged = await self._stage.judged()
-        return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
+        versions = self._watch.versions.figures()
+        return {
+            **figures,
+            "versions": versions,
+            "slowed": self._pace.slowed,
+            "films_read": read,
+            "history": cut,
+            "judged": judged,
+        }
 
     def tell(self, sentence: str) -> None:
         """Print why the demo ends; only the first call prints."""

@@ -185,7 +185,15 @@ def fresh_repository(models: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     weights = weights_of(models / "repository")
     if weights.is_dir():
-        shutil.copytree(weights, weights_of(target), copy_function=os.link)
+        shutil.copytree(weights, weights_of(target), copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    """Link a file, or copy it where the file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 async def _look_after(stage: Stage) -> None:

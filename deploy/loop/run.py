@@ -244,8 +244,7 @@ def report(  # noqa: PLR0917
             "deadline_ms": lists.deadline_ms,
         },
         "notes": {
-            "lists": f"Exploration is off; a list is due after {lists.deadline_ms:,} ms, as by default. Lists that came "
-            "without the model count as they are",
+            "lists": f"Exploration is off; a list is due after {lists.deadline_ms:,} ms, as by default",
             "order": f"A user's next event is sent once the list for the one before came; at most {options.in_flight} "
             f"users wait at a time, and no event goes more than {options.window} events before its turn",
             "time": "Live events carry the time at which they are sent, so that workers take them as new: months pass "
