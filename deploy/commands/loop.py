@@ -32,7 +32,7 @@ from deploy.local.terminal import Terminal
     "--in-flight",
     metavar="N",
     type=click.IntRange(1, 1_000),
-    default=4,
+    default=6,
     show_default=True,
     help="Maximum users that wait for a list at a time.",
 )

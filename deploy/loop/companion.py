@@ -9,11 +9,15 @@ from deploy.local.steps import Step
 
 @dataclass(frozen=True)
 class Learned:
-    """What became of the versions that were made during a pass."""
+    """What became of the versions that were made during a pass. `withdrawn` are challengers that were not promoted;
+    `held_seconds` is how long the replay waited for the learner, and `given_up` how often in vain."""
 
     versions: int = 0
     promoted: int = 0
     rolled_back: int = 0
+    withdrawn: int = 0
+    held_seconds: float = 0.0
+    given_up: int = 0
 
 
 class Companion(Protocol):

@@ -15,7 +15,7 @@ from deploy.errors import StartFailed, TooSlow
 from deploy.local.brokers import Broker
 from deploy.local.stack import STALLED_SECONDS, Stage, until_folded
 from deploy.local.steps import Step, Steps
-from deploy.loop.companion import Companion
+from deploy.loop.companion import Companion, Learned
 from deploy.loop.drive import Drive
 from deploy.loop.judging import Account
 from deploy.loop.split import Split
@@ -72,9 +72,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     preparing_seconds: float
     seconds: float
     load: tuple[float, float]
-    versions: int = 0
-    promoted: int = 0
-    rolled_back: int = 0
+    learned: Learned = Learned()
 
 
 class Pass:
@@ -145,9 +143,7 @@ class Pass:
             preparing_seconds=round(ready - began, 1),
             seconds=round(seconds, 1),
             load=(round(load, 2), round(os.getloadavg()[0], 2)),
-            versions=learned.versions,
-            promoted=learned.promoted,
-            rolled_back=learned.rolled_back,
+            learned=learned,
         )
 
     async def _model(self, stage: Stage, models: Path, steps: Steps) -> None:

@@ -57,7 +57,7 @@ class Options:
     start: float = 1 / 3
     seed: int = 0
     limit: int | None = None
-    in_flight: int = 4
+    in_flight: int = 6
     window: int = 200
     workers: int = 1
     broker: str = "embedded"
@@ -130,7 +130,7 @@ class Loop:
             in_flight=options.in_flight,
             window=options.window,
             workers=options.workers,
-            settings={"exploration": 0.0},
+            settings={"exploration": 0.0, "compared_users": Settings().lists.compared_users},
         )
         passes: dict[str, Passed] = {}
         for number, one in enumerate(options.passes, start=1):
@@ -221,9 +221,9 @@ def report(  # noqa: PLR0917
         "last_third": last_third(split, every),
         "against": against(split, rows[of], {name: row for name, row in every.items() if name != of}),
         "along": along(split, every),
-        "versions": ours.versions,
-        "promoted": ours.promoted,
-        "rolled_back": ours.rolled_back,
+        "versions": ours.learned.versions,
+        "promoted": ours.learned.promoted,
+        "rolled_back": ours.learned.rolled_back,
         "lists_lost": ours.lost,
         "lists_late": ours.late,
         "passes": {
