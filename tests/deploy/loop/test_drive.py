@@ -31,6 +31,7 @@ class Pipeline:
         self._lists: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def send(self, topic: Topic, key: str, message: msgspec.Struct) -> None:
+        assert isinstance(message, Event)
         assert (topic, key) == (EVENTS, message.user)
         self.sent.append(message)
         for one in self._answers(message):

@@ -18,7 +18,7 @@ def row(place: int, **others: int) -> dict[str, int]:
     return {event.id: place for event in EVENTS[20:]} | others
 
 
-def test_only_the_last_third_counts() -> None:
+def test_last_third_alone_counts() -> None:
     [figures] = last_third(SPLIT, {"ours": row(-1, e20=0, e39=0, e40=0, e41=3, e42=10)}).values()
     assert figures["tests"] == 20
     assert figures["hr10"] == pytest.approx(2 / 20)

@@ -32,7 +32,7 @@ def test_like_is_judged_by_the_newest_list_before_it() -> None:
     assert ours.hits == 1
 
 
-def test_only_the_first_ten_entries_count() -> None:
+def test_first_ten_entries_count() -> None:
     ours = account(1, 2)
     ours.about_to_send(liked(0, "a", "i0"))
     ours.published(made(0, "a", *(f"i{n}" for n in range(12))))

@@ -1,4 +1,4 @@
-"""The order of a replay: each user in order, never more than so many at once, and never far before their turn."""
+"""The order of a replay: each user in order, few users at once, and never far before their turn."""
 
 from collections.abc import Sequence
 
