@@ -50,9 +50,8 @@ from deploy.local.terminal import Terminal
 @click.option(
     "--broker",
     type=click.Choice(["embedded", "kafka"]),
-    default="embedded",
-    show_default=True,
-    help="Broker to start: the embedded one, or Apache Kafka from KAFKA_HOME.",
+    show_default="kafka if KAFKA_HOME is set, else embedded",
+    help="Broker to start. The embedded one slows down as its topics grow.",
 )
 @click.option(
     "--seed",
@@ -83,7 +82,7 @@ def loop(
     in_flight: int,
     window: int,
     workers: int,
-    broker: str,
+    broker: str | None,
     seed: int,
     retrained: bool,
     processes: int,
@@ -111,7 +110,7 @@ def loop(
         in_flight=in_flight,
         window=window,
         workers=workers,
-        broker=broker,
+        broker=broker or ("kafka" if os.environ.get("KAFKA_HOME") else "embedded"),
         seed=seed,
         retrained=retrained,
         processes=processes,

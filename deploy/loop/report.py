@@ -79,10 +79,8 @@ def _passes(report: Mapping[str, Any]) -> Table:
     row("lists after their deadline", lambda one: f"{one['late']:,}")
     row("lists without the model", lambda one: _degraded(one["degraded"]))
     row("event to list, p50 / p99", lambda one: " / ".join(_ms(one["event_to_list_ms"][p]) for p in ("p50", "p99")))
-    row(
-        "versions made, promoted, rolled back",
-        lambda one: f"{one['versions']}, {one['promoted']}, {one['rolled_back']}",
-    )
+    counted = ("versions", "promoted", "rolled_back")
+    row("versions made, promoted, rolled back", lambda one: ", ".join(f"{one['learned'][of]:,}" for of in counted))
     row("seconds to prepare, to replay", lambda one: f"{one['preparing_seconds']:,.0f}, {one['seconds']:,.0f}")
     row("lists a second", lambda one: f"{one['lists'] / one['seconds']:.1f}" if one["seconds"] else "-")
     row("load of the machine, before and after", lambda one: f"{one['load'][0]:.1f}, {one['load'][1]:.1f}")
