@@ -12,7 +12,6 @@ from deploy.loop.run import Options, report
 from tests.deploy.loop.test_figures import EVENTS, SPLIT, row
 from tests.deploy.loop.test_split import ITEMS
 
-
 UNLEARNED = Learned()
 
 
