@@ -14,7 +14,7 @@ MARKED = (kafka or triton or browser or slow)
 NAMED := $(filter-out default file undefined,$(origin PYTHON))
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev interpreter demo train evaluate bench test unit unit-without-torch coverage faults check scan format docs lock build clean
+.PHONY: help install dev interpreter demo loop train evaluate bench test unit unit-without-torch coverage faults check scan format docs lock build clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ $(VENV)/.without-torch: pyproject.toml $(LOCKED) | $(BIN)/pip
 
 demo: install ## replay real film ratings through the whole path, live (ARGS="--seconds 90 --json FILE")
 	@$(BIN)/ouzel demo $(ARGS)
+
+loop: install ## measure what the model is worth on the whole stream, live (ARGS="--json FILE --limit 3000")
+	@$(BIN)/ouzel loop $(ARGS)
 
 train: install ## train the adapter that comes along again (ARGS="--out FOLDER")
 	@$(BIN)/ouzel train --finish $(ARGS)

@@ -16,13 +16,14 @@ from rich.console import Console
 
 from deploy.datasets import movielens
 from deploy.demo.speed import AdaptivePace, SteadyPace
-from deploy.errors import StartFailed, TooSlow, expected
+from deploy.errors import StartFailed, expected
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
-from deploy.local.stack import Stage, claimed
-from deploy.local.steps import Step, Steps
+from deploy.local.stack import Stage, claimed, until_folded
+from deploy.local.steps import Steps
 from deploy.replay.catalogue_reading import Reading
 from deploy.replay.send import kafka_sink, send_history, send_items, shifted
 from deploy.replay.stats import why_without_model
+from deploy.replay.versions_watch import follow_versions
 from deploy.replay.watch import Watch, beside, on_signals, tell_summary
 from schemas.events import Event
 from schemas.seen import ALL, NEVER, seen_rules
@@ -39,9 +40,6 @@ LOOK_SECONDS = 0.5
 
 READING_SECONDS = 2.0
 """Interval at which the live part updates the reading progress."""
-
-STALLED_SECONDS = 300.0
-"""Workers that make no progress for this long fail the demo."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ async def _run(options: Options, console: Console) -> int:
         figures: dict[str, Any] | None = None
         status = 0
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
-            stage.seen = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
+            stage.settings = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
                 try:
@@ -149,12 +147,24 @@ class Demo:
                     tasks.create_task(self._event_plane(steps, history))
                 begun = await self._read_enough(steps)
             bootstrap = self._stage.broker.bootstrap
-            async with kafka_sink(bootstrap) as sink, beside(self._follow_reading()):
+            async with (
+                kafka_sink(bootstrap) as sink,
+                beside(self._follow_reading()),
+                beside(follow_versions(bootstrap, self._watch.versions)),
+            ):
                 self._live = True
                 figures = await self._watch.run(bootstrap, sink, live, self._pace)
             read = {"of": len(self._films), "begin": begun, "end": await self._stage.described()}
             judged = await self._stage.judged()
-        return {**figures, "slowed": self._pace.slowed, "films_read": read, "history": cut, "judged": judged}
+        versions = self._watch.versions.figures()
+        return {
+            **figures,
+            "versions": versions,
+            "slowed": self._pace.slowed,
+            "films_read": read,
+            "history": cut,
+            "judged": judged,
+        }
 
     def tell(self, sentence: str) -> None:
         """Print why the demo ends; only the first call prints."""
@@ -202,7 +212,7 @@ class Demo:
             tasks.create_task(self._workers(steps))
             tasks.create_task(self._past(steps, history))
         with steps.step("contexts and counts") as step:
-            await self._folded(step, len(history))
+            await until_folded(self._stage, step, len(history))
 
     async def _workers(self, steps: Steps) -> None:
         with steps.step("workers") as step:
@@ -226,20 +236,6 @@ class Demo:
                     self._watch.past(shifted(event, ends_ms - history[-1].ts))
                 await asyncio.sleep(0)
             step.say(f"{len(history):,} ratings learned")
-
-    async def _folded(self, step: Step, wanted: int) -> None:
-        most, deadline = -1, 0.0
-        while (done := await self._stage.folded()) < wanted:
-            if done > most:
-                most, deadline = done, time.monotonic() + STALLED_SECONDS
-            elif time.monotonic() > deadline:
-                raise TooSlow(
-                    f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: a worker "
-                    f"hangs, or this machine is overloaded. See the logs in {self._stage.folder}, and try again."
-                )
-            step.say(f"{done:,} ratings folded and counted", done, wanted)
-            await asyncio.sleep(1 / FRAMES_PER_SECOND)
-        step.say(f"{wanted:,} ratings folded and counted")
 
     async def _read_enough(self, steps: Steps) -> int:
         """Wait until enough films are read for useful lists; return how many. The rest is read during the live part."""

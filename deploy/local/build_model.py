@@ -1,15 +1,18 @@
 """Build the model in a separate process, which can be stopped at any time: `python -m deploy.local.build_model`.
 
-Arguments: the folder of the model repository, and the time in milliseconds from which lists will be judged. A model
-trained on later events is refused. Prints one line per step: done, total, label.
+Arguments: the folder of the model repository, the time in milliseconds from which lists will be judged, and perhaps an
+adapter and a number format instead of the usual ones. A model trained on later events is refused. Prints one line per
+step: done, total, label.
 """
 
 import sys
 from pathlib import Path
 
+import msgspec
+
 from inference.errors import InferenceError, WeightsError
 from inference.item_tokens.adapter import Adapter, load, locate
-from inference.settings import ModelSettings, Strategy
+from inference.settings import DType, ModelSettings, Strategy
 from inference.triton.repository import build
 
 
@@ -26,9 +29,13 @@ def parse(line: str) -> tuple[str, int, int] | None:
     return label, int(done), int(total)
 
 
-def main(repository: str, judged_from_ms: str) -> int:
+def main(repository: str, judged_from_ms: str, adapter: str = "", dtype: str = "") -> int:
     settings = ModelSettings()
     try:
+        if adapter:
+            settings = msgspec.structs.replace(settings, adapter=adapter)
+        if dtype:
+            settings = msgspec.structs.replace(settings, dtype=DType(dtype))
         if settings.strategy is Strategy.ITEM_TOKENS:
             check_unseen(load(locate(settings.adapter)), int(judged_from_ms))
         build(Path(repository), settings, report)

@@ -6,11 +6,11 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deploy.errors import DeployError, StartFailed, TooSlow
 from deploy.kafka import topics
@@ -31,6 +31,9 @@ BUILD_SECONDS = 3_600.0
 TRITON_SECONDS = 720.0
 WORKER_SECONDS = 480.0
 POLL_SECONDS = 0.25
+
+STALLED_SECONDS = 300.0
+"""Workers that make no progress for this long fail the run."""
 
 CHILDREN = {
     "HF_HUB_OFFLINE": "1",
@@ -62,7 +65,11 @@ class Stage:
         self._pages: list[Page] = []
         self._triton: Child | None = None
         self._built = asyncio.Event()
-        self.seen: dict[str, str] = {}
+        self._required: list[Child] = []
+        self.model: tuple[str, ...] = ()
+        """The adapter and the number format of the model that is built; empty: the usual ones."""
+        self.settings: dict[str, Any] = {}
+        """Settings of the workers that differ from those of a short-lived worker."""
 
     async def start_broker(self, step: Step, partitions: int) -> None:
         """Start the broker and create the topics."""
@@ -73,7 +80,8 @@ class Stage:
 
     async def build_model(self, step: Step, judged_from_ms: int) -> None:
         """Build the missing parts of the model. `judged_from_ms`: see `deploy.local.build_model`."""
-        command = [sys.executable, "-m", "deploy.local.build_model", str(self.repository), str(judged_from_ms)]
+        given = [str(self.repository), str(judged_from_ms), *self.model]
+        command = [sys.executable, "-m", "deploy.local.build_model", *given]
         builder = self._child("The build of the model", command, "build.log")
         seen = ""
         deadline = time.monotonic() + BUILD_SECONDS
@@ -113,15 +121,14 @@ class Stage:
             step.say("waiting for the model")
             await self._built.wait()
         for number, port in enumerate(free_ports(count), start=1):
-            settings = throwaway(
-                self.broker.bootstrap,
-                state_dir=self.folder / f"state-{number}",
-                triton=self.triton,
-                model_repository=str(self.repository),
-                web_port=port,
-                compared_users=1,  # a run has too few users for a sample
-                **self.seen,
-            )
+            usual = {
+                "state_dir": self.folder / f"state-{number}",
+                "triton": self.triton,
+                "model_repository": str(self.repository),
+                "web_port": port,
+                "compared_users": 1,  # a run has too few users for a sample
+            }
+            settings = throwaway(self.broker.bootstrap, **{**usual, **self.settings})
             command = [sys.executable, "-m", "deploy.cli", "worker"]
             environment = to_environment(settings)
             worker = self._child(f"Worker {number}", command, f"worker-{number}.log", environment)
@@ -131,6 +138,15 @@ class Stage:
             step.say("joining the group and reading the state", done, count)
             await worker.until_ready(lambda port=port: pages.answers(port, "/readyz"), WORKER_SECONDS)  # type: ignore[misc]
         step.say("ready")
+
+    async def start(
+        self, name: str, command: Sequence[str], log: str, environment: dict[str, str] | None = None
+    ) -> Child:
+        """Start another part, which must run until the end: `ended` reports it. `command` follows the interpreter, as
+        in `-m deploy.cli learn`; `environment` adds to the variables of every child. Raises `StartFailed`."""
+        child = self._child(name, [sys.executable, *command], log, environment)
+        self._required.append(child)
+        return child
 
     async def folded(self) -> int:
         """Events that the workers have folded, and counted into the item graph, since they started."""
@@ -164,12 +180,12 @@ class Stage:
         return {"likes": sum(pages.number(page, "ouzel_judged_likes") for page in read), **hits}
 
     def ended(self) -> str | None:
-        """The message for a broker or worker that exited by itself; None while all run."""
+        """The message for a broker, worker or part of `start` that exited by itself; None while all run."""
         if self.broker.ended:
             return _last_words(f"The {self.broker.name} broker", self.broker.ended, self.broker.log)
-        for worker in self._workers.values():
-            if not worker.running():
-                return _last_words(worker.name, how_it_ended(worker.returncode), worker.log)
+        for child in (*self._workers.values(), *self._required):
+            if not child.running():
+                return _last_words(child.name, how_it_ended(child.returncode), child.log)
         return None
 
     def check(self) -> None:
@@ -216,15 +232,32 @@ class Stage:
         self.close()
 
 
+async def until_folded(stage: Stage, step: Step, wanted: int) -> None:
+    """Return when the workers have folded and counted this many events. Raises `TooSlow` if they stand still."""
+    most, deadline = -1, 0.0
+    while (done := await stage.folded()) < wanted:
+        if done > most:
+            most, deadline = done, time.monotonic() + STALLED_SECONDS
+        elif time.monotonic() > deadline:
+            raise TooSlow(
+                f"the workers folded {done:,} of {wanted:,} ratings, then none for {STALLED_SECONDS:g} s: a worker "
+                f"hangs, or this machine is overloaded. See the logs in {stage.folder}, and try again."
+            )
+        step.say(f"{done:,} ratings folded and counted", done, wanted)
+        await asyncio.sleep(POLL_SECONDS)
+    step.say(f"{wanted:,} ratings folded and counted")
+
+
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
     """An empty folder for this run, locked. Raises `DeployError` while another run has it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / "demo.lock").open("w") as lock:
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise DeployError(f"another demo is running in {folder.parent}. Stop it, or use another folder.") from None
+            what = f"another {folder.name} is running in {folder.parent}"
+            raise DeployError(f"{what}. Stop it, or use another folder.") from None
         shutil.rmtree(folder)
         private_folder(folder)
         yield folder

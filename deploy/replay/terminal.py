@@ -13,6 +13,7 @@ from rich.text import Text
 
 from deploy.replay.judge import JUDGED, Judge, Verdict
 from deploy.replay.scoreboard import Board, Liked
+from deploy.replay.versions import Versions, compared, last_verdict, live, tried
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.shown import shown_in_line
@@ -21,6 +22,7 @@ METHODS = {"ouzel": "Ouzel", "item_knn": "item-kNN", "markov": "last-item transi
 FRAME = "grey42"
 QUIET = "grey58"
 LIST_SHOWN = 5
+VERSION_LINES = 3
 
 
 @dataclass
@@ -33,7 +35,8 @@ class Notes:
 
 @dataclass(frozen=True)
 class Show:
-    """The data of a view; `parts` names what runs ("embedded broker, Triton"), `until` is its duration in seconds."""
+    """The data of a view; `parts` names what runs ("embedded broker, Triton"), `until` is its duration in seconds.
+    `versions` are shown once a record names one."""
 
     board: Board
     judge: Judge
@@ -41,6 +44,7 @@ class Show:
     parts: str
     until: float | None
     notes: Notes = field(default_factory=Notes)
+    versions: Versions = field(default_factory=Versions)
 
 
 class View:
@@ -55,8 +59,10 @@ class View:
         width, height = options.max_width, options.height or console.height
         # The head's line, the tiles' 4, the methods and their frame, and the person's frame with its heading.
         left = height - 1 - 4 - (len(self._rows()) + 2) - 3
+        versions = [_versions(self._show.versions)] if self._show.versions.known else []
+        left -= (VERSION_LINES + 2) * len(versions)
         room = max(LIST_SHOWN, min(2 * LIST_SHOWN, left))
-        parts = [self._head(width), self._tiles(), self._person(room), self._hits(width)]
+        parts = [self._head(width), self._tiles(), self._person(room), self._hits(width), *versions]
         if left - room >= 5:
             parts.append(self._recent(left - room - 2))
         yield Group(*parts)
@@ -180,8 +186,30 @@ def line(show: Show, elapsed: float, now: float) -> str:
         f"lists {board.lists:,} ({board.lists_rate.at(now):.1f}/s)  event to list "
         f"p50 {milliseconds(p50)} p95 {milliseconds(p95)}  "
         f"without model {board.degraded.total():,}  dead letters {board.dead_letters.total():,}  hits: {hits}"
+        + (f"  live: {live(show.versions)}, tried: {_in_line(show.versions)}" if show.versions.known else "")
         + "".join(f"  {shown_in_line(note)}" for note in (show.notes.reading, show.notes.warning) if note)
     )
+
+
+def _versions(versions: Versions) -> RenderableType:
+    """What serves, what is tried against it, and the last verdict: one line each, cut at the width."""
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    grid.add_column(no_wrap=True, style=QUIET)
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    difference = compared(versions)
+    better, worse = versions.bounds.low > 0, versions.bounds.high < 0
+    style = "bold green" if better else "bold red" if worse else "default"
+    trial = Text(tried(versions), no_wrap=True, overflow="ellipsis")
+    if difference:
+        trial.append("  " + difference, style=style)
+    grid.add_row("live", Text(live(versions), style="bold cyan", no_wrap=True, overflow="ellipsis"))
+    grid.add_row("tried", trial)
+    grid.add_row("last", Text(shown_in_line(last_verdict(versions)), no_wrap=True, overflow="ellipsis"))
+    return Panel(grid, title="learning", title_align="left", border_style=FRAME, padding=(0, 1))
+
+
+def _in_line(versions: Versions) -> str:
+    return " ".join(filter(None, (tried(versions), compared(versions))))
 
 
 def _tile(title: str, big: str, small: str, style: str = "cyan") -> Panel:

@@ -20,6 +20,7 @@ from deploy.replay.scoreboard import Board
 from deploy.replay.send import KafkaSink, Paced, send_live
 from deploy.replay.stats import summary, summary_table
 from deploy.replay.terminal import Notes, Show, View, line
+from deploy.replay.versions import Versions
 from inference.evaluation.baselines import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
@@ -59,6 +60,7 @@ class Watch:
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._timeout = timeout
+        self.versions = Versions()
         self.notes = Notes()
         self._console = console
         self._parts = parts
@@ -100,7 +102,7 @@ class Watch:
 
         Calls `on_list` with every list. Raises `DeployError` if the brokers do not answer.
         """
-        show = Show(self._board, self._judge, self._titles, self._parts, self._seconds, self.notes)
+        show = Show(self._board, self._judge, self._titles, self._parts, self._seconds, self.notes, self.versions)
         async with self._drawn(show), self._received(bootstrap, connection):
             seconds = await self._replay(sink, live, pace)
         return summary(self._board, self._judge.verdict(), seconds)

@@ -62,6 +62,7 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
     names = {path[0] for path in commands(cli)}
     assert names == {
         "demo",
+        "loop",
         "worker",
         "replay",
         "read",

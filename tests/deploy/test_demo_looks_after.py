@@ -10,6 +10,7 @@ from rich.console import Console
 
 from deploy.demo import demo
 from deploy.errors import StartFailed, TooSlow
+from deploy.local import stack
 from deploy.local.steps import Steps
 from tests.support.patience import PATIENCE
 
@@ -107,9 +108,9 @@ async def test_without_tritonserver_lists_go_on_and_the_view_says_so() -> None:
 
 
 async def test_workers_that_fold_nothing_more_end_it_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "STALLED_SECONDS", 0.1)
+    monkeypatch.setattr(stack, "STALLED_SECONDS", 0.1)
     bench = Bench()
     with Steps(Console(file=io.StringIO())) as steps, steps.step("contexts and counts") as step:
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(TooSlow, match=r"^the workers folded 12,000 of 80,000 ratings, .* logs.*\.$"):
-                await bench.demo._folded(step, 80_000)
+                await stack.until_folded(bench.parts, step, 80_000)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Reason, Recommendation, Source
 from tests.deploy.replay.test_judge import MostLiked, published, rated
+from tests.deploy.replay.test_versions import scripted
 
 TITLES = {f"i{n}": f"Film number {n}" for n in range(20)}
 # Times are counted in classes 2% wide: 120 ms is in the class of 121.
@@ -99,6 +101,26 @@ def test_picture_shows_reading_progress_and_warnings(show: Callable[[], Show], w
     assert any(shown.notes.warning in each for each in lines)
     assert len(lines) <= height
     assert shown.notes.warning in line(shown, 42.0, 10.0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (120, 40), (200, 60)])
+def test_picture_shows_the_versions_once_there_are_any(width: int, height: int) -> None:
+    show = busy()
+    assert "learning" not in "\n".join(drawn(show, width, height))
+    assert "version" not in line(show, 42.0, 10.0)
+    show = replace(show, versions=scripted())
+    lines = drawn(show, width, height)
+    text = "\n".join(lines)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert "version 2 (1 promoted, 1 withdrawn)" in text
+    assert "version 4, canary for 10%  +0.050" in text
+    assert " in 40 likes" in text
+    assert "version 3 withdrawn: -0.030 in 1,200 likes" in text
+    assert "popularity" in text
+    assert "live: version 2 (1 promoted, 1 withdrawn), tried: version 4, canary for 10% +0.050" in line(
+        show, 42.0, 10.0
+    )
 
 
 def test_picture_is_complete_in_the_smallest_terminal() -> None:

@@ -1,0 +1,119 @@
+"""The companion of a pass that learns: further processes, the brake that keeps the replay near them, and the counts.
+
+A replay at full speed passes months in minutes, in which a learner has no time to learn. So the replay waits while more
+than `ahead` likes were sent after the newest event that the newest version learned, and goes on when a newer version is
+in the store, whether or not it passed its gates. A learner that makes none for `patience` seconds is not waited for
+again until it does: that is counted.
+"""
+
+import asyncio
+import contextlib
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from deploy.local.stack import Stage
+from deploy.local.steps import Step
+from deploy.loop.companion import Learned
+from deploy.replay.versions import Versions
+from deploy.replay.versions_watch import follow_versions
+from inference.versions.store import FIRST, VersionStore
+from streams.clock import SYSTEM, Clock
+
+LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process beside the workers. `command` follows the interpreter; `environment` adds to every child's."""
+
+    name: str
+    command: Sequence[str]
+    log: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Ahead:
+    """How many likes were sent that no version has learned. Pure: times are in milliseconds and never go back."""
+
+    _sent: list[int] = field(default_factory=list)
+
+    def sent(self, ts: int) -> None:
+        self._sent.append(ts)
+
+    def of(self, cut_ms: int) -> int:
+        """The likes sent after `cut_ms`."""
+        return len(self._sent) - bisect_right(self._sent, cut_ms)
+
+
+class Learning:
+    """A `deploy.loop.companion.Companion` that starts `parts` and follows the versions in `store`."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        store: VersionStore,
+        *,
+        ahead: int,
+        patience: float = PATIENCE_SECONDS,
+        follow: Callable[[str, Versions], "asyncio.Future[None]"] | None = None,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._parts, self._store, self._most, self._patience = parts, store, ahead, patience
+        self._follow = follow or (lambda bootstrap, into: asyncio.ensure_future(follow_versions(bootstrap, into)))
+        self._clock = clock
+        self._ahead = Ahead()
+        self._waited_for = FIRST
+        """The newest version when the learner was given up on."""
+        self._following: asyncio.Future[None] | None = None
+        self.versions = Versions()
+        self.held_seconds = 0.0
+        self.given_up = 0
+
+    async def begin(self, stage: Stage, step: Step) -> None:
+        """Start the parts, which the stage stops at the end of the pass, and follow the topics of versions."""
+        for part in self._parts:
+            step.say(f"starting {part.name}")
+            await stage.start(part.name, part.command, part.log, dict(part.environment))
+        self._following = self._follow(stage.broker.bootstrap, self.versions)
+        step.say(f"{', '.join(part.name for part in self._parts)} started")
+
+    async def before_like(self, sent: int) -> None:
+        """Hold the replay while the learner is too far behind."""
+        began = time.monotonic()
+        while self._is_too_far():
+            if time.monotonic() - began > self._patience:
+                self.given_up += 1
+                self._waited_for = self._newest()
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+        self.held_seconds += time.monotonic() - began
+        self._ahead.sent(self._clock.now_ms())
+
+    async def end(self) -> Learned:
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        versions = self.versions
+        return Learned(
+            versions=sum(number > FIRST for number in self._store.numbers()),
+            promoted=versions.promoted,
+            rolled_back=versions.rolled_back,
+            withdrawn=versions.withdrawn,
+            held_seconds=round(self.held_seconds, 1),
+            given_up=self.given_up,
+        )
+
+    def _is_too_far(self) -> bool:
+        newest = self._newest()
+        if self.given_up and newest <= self._waited_for:
+            return False
+        cut = self._store.record(newest).cut_ms if newest > FIRST else 0
+        return self._ahead.of(cut) >= self._most
+
+    def _newest(self) -> int:
+        return max(self._store.numbers(), default=FIRST)

@@ -1,0 +1,122 @@
+"""The brake that keeps a replay near its learner, and what is counted of the versions."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+
+from deploy.local.steps import Step
+from deploy.loop.learning import Ahead, Learning, Part
+from deploy.replay.versions import Versions
+from inference.versions.store import RECORD, Version, VersionStore
+from schemas.models import Role
+from streams.clock import Clock
+from tests.deploy.replay.test_versions import status
+from tests.support.patience import PATIENCE
+
+PART = Part("Learner", ("-m", "deploy.cli", "learn"), "learn.log", {"A": "b"})
+
+
+def made(store: VersionStore, number: int, cut_ms: int) -> None:
+    """A version in the store, rejected or not."""
+    record = Version(
+        number=number,
+        name=f"v{number}",
+        parent=1,
+        kind="full",
+        made_ms=1,
+        cut_ms=cut_ms,
+        events=1,
+        likes=1,
+        tests=1,
+    )
+    with store.written(number) as folder:
+        (folder / RECORD).write_bytes(msgspec.json.encode(record))
+
+
+class Steady:
+    """A clock of which each look is a millisecond later."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def now_ms(self) -> int:
+        self.now += 1
+        return self.now
+
+
+def learning(store: VersionStore, *, ahead: int, patience: float = PATIENCE) -> Learning:
+    async def follow(_: str, into: Versions) -> None:
+        for one in (status(1, Role.CHAMPION), status(2, Role.SHADOW), status(2, Role.CHAMPION)):
+            into.take_status(one)
+        await asyncio.Event().wait()
+
+    clock = Clock(now_ms=Steady().now_ms, monotonic=lambda: 0.0)
+    return Learning(
+        (PART,),
+        store,
+        ahead=ahead,
+        patience=patience,
+        clock=clock,
+        follow=lambda bootstrap, into: asyncio.ensure_future(follow(bootstrap, into)),
+    )
+
+
+def test_likes_ahead_are_those_after_the_cut() -> None:
+    ahead = Ahead()
+    for ts in (10, 20, 20, 30):
+        ahead.sent(ts)
+    assert [ahead.of(cut) for cut in (0, 10, 19, 20, 30)] == [4, 3, 3, 1, 0]
+
+
+async def test_replay_waits_for_a_version_that_learned_enough(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    ours = learning(store, ahead=3)
+    async with asyncio.timeout(PATIENCE):
+        for sent in range(3):
+            await ours.before_like(sent)
+        held = asyncio.create_task(ours.before_like(3))
+        await asyncio.sleep(0.05)
+        assert not held.done()
+        made(store, 2, cut_ms=2)
+        await held
+        assert ours.held_seconds > 0
+        await ours.before_like(4)
+        held = asyncio.create_task(ours.before_like(5))
+        await asyncio.sleep(0.05)
+        assert not held.done(), "likes 3, 4 and 5 came after the version's last"
+        held.cancel()
+
+
+async def test_learner_that_makes_nothing_is_not_waited_for_again(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    ours = learning(store, ahead=1, patience=0.0)
+    async with asyncio.timeout(PATIENCE):
+        for sent in range(5):
+            await ours.before_like(sent)
+        assert ours.given_up == 1
+        made(store, 2, cut_ms=1)
+        await ours.before_like(5)
+        assert ours.given_up == 2, "it made a version, so it is waited for again"
+
+
+async def test_parts_are_started_and_versions_counted(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    made(store, 2, cut_ms=1)
+    made(store, 3, cut_ms=1)
+    started: list[tuple[Any, ...]] = []
+
+    async def start(*given: Any) -> None:
+        started.append(given)
+
+    stage: Any = SimpleNamespace(start=start, broker=SimpleNamespace(bootstrap="broker:1"))
+    ours = learning(store, ahead=1)
+    said: list[str] = []
+    await ours.begin(stage, Step(lambda note, done, total: said.append(note)))
+    await asyncio.sleep(0)
+    learned = await ours.end()
+    assert started == [("Learner", ("-m", "deploy.cli", "learn"), "learn.log", {"A": "b"})]
+    assert said[-1] == "Learner started"
+    assert (learned.versions, learned.promoted, learned.rolled_back, learned.withdrawn) == (2, 1, 0, 0)
