@@ -69,7 +69,7 @@ def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expect
     assert bench.says(judged) is held
     assert (bench.judged, bench.hits) == (1, expected)
     assert bench.likes == ([1, 0] if judged.position is not None else [0, 1])
-    assert bench.unremembered == [0, 0]
+    assert bench.unremembered == [0, 0, 0]
 
 
 def test_rankings_are_compared_over_the_same_open_lists() -> None:
@@ -85,13 +85,13 @@ def test_list_outside_the_sample_teaches_the_blend_but_is_not_compared() -> None
     bench = Bench()
     bench.judge.keep("l1", published(compared=None))
     assert bench.says(like("film-1", 0)) is not None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0, 0])
 
 
 def test_list_that_is_not_held_is_counted_not_guessed() -> None:
     bench = Bench()
     assert bench.says(like("film-1", 0)) is None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1, 0])
 
 
 def test_event_read_again_counts_once() -> None:
@@ -102,7 +102,7 @@ def test_event_read_again_counts_once() -> None:
     assert bench.judge.judge(1, like("film-1", 0), bench.offset) is not None, "another partition has other offsets"
     bench.judge.forget(0)
     assert bench.judge.judge(0, like("film-1", 0), bench.offset) is None
-    assert (bench.likes, bench.unremembered) == ([2, 0], [0, 0])
+    assert (bench.likes, bench.unremembered) == ([2, 0], [0, 0, 0])
 
 
 def test_lists_held_are_bounded_by_user_and_in_all() -> None:

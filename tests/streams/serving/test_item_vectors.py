@@ -13,7 +13,8 @@ from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
 from streams.clock import SYSTEM, Clock
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
-from streams.serving.item_vectors import FEW, Describing, ReadingProgress
+from streams.serving.item_vectors import FEW, Describing, ReadingProgress, _Batch
+from streams.serving.live_versions import LiveVersions
 from tests.support import listing
 from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
@@ -48,8 +49,10 @@ class Bench:
         self.metrics = Metrics()
         self.popularity = np.zeros(0)
         self.busy = False
+        self.live = LiveVersions(self.catalogue, self.metrics, clock)
         self.describing = Describing(
             catalogue=self.catalogue,
+            versions=self.live.described,
             popularity=lambda: self.popularity,
             scorer=scorer,
             batch=BATCH,
@@ -88,6 +91,12 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
+
+
+def next_batch(describing: Describing) -> _Batch:
+    batch = describing._next()
+    assert batch is not None
+    return batch
 
 
 async def test_every_item_is_described_in_batches() -> None:
@@ -184,6 +193,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     catalogue, graph = lists.lists._catalogue, lists.lists._ranker.graph
     describing = Describing(
         catalogue=catalogue,
+        versions=LiveVersions(catalogue, lists.metrics, SYSTEM).described,
         popularity=graph.events,
         scorer=scorer,
         batch=FEW,
@@ -201,7 +211,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     for number, times in ((30, 4), (20, 6), (10, 5), (35, 3)):
         updates = tuple(Covisit(offset=at, ts=1, scene="home", liked=True) for at in range(times))
         graph.learn(Covisits(item=f"film-{number}", partition=0, updates=updates))
-    assert await describing._describe(describing._next())
+    assert await describing._describe(next_batch(describing))
     assert read() == ["film-20", "film-10", "film-30", "film-35"]
 
     async with listing.running(lists):
@@ -212,10 +222,10 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     scored = [candidate.item for candidate in scorer.asked[0].candidates]
     unread = [item for item in scored if item not in read()]
     assert len(unread) >= FEW
-    assert await describing._describe(describing._next())
+    assert await describing._describe(next_batch(describing))
     assert read()[4:] == unread[:FEW]
-    while asked := describing._next():
-        assert await describing._describe(asked)
+    while batch := describing._next():
+        assert await describing._describe(batch)
     assert read().index("film-7") < 4 + len(unread) + 1, "the items of ann's events are read right after her candidates"
     assert len(read()) == len(set(read())) == 40
 
