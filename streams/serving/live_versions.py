@@ -32,7 +32,7 @@ SWITCH_SECONDS = 30.0
 """Maximum wait for the vectors of a new champion. The one before makes the lists meanwhile."""
 
 MOST_STATUSES = 64
-"""Maximum versions with a role: the oldest are dropped. A version without one needs no memory."""
+"""Maximum versions that are not retired: the oldest one that is not in use is dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +95,8 @@ class LiveVersions:
             self._statuses.pop(status.version, None)
             if role is not Role.RETIRED:
                 self._statuses[status.version] = status
-            while len(self._statuses) > MOST_STATUSES:
-                del self._statuses[next(iter(self._statuses))]
             self._read()
+            self._drop_oldest()
 
     def champion(self) -> LiveVersion:
         """The version that makes the lists of all users but a canary's."""
@@ -187,6 +186,12 @@ class LiveVersions:
         self._lineup = lineup
         self.look()
         self._tell()
+
+    def _drop_oldest(self) -> None:
+        """Drop a version that is neither champion nor challenger, and was not retired, if there are too many."""
+        if len(self._statuses) > MOST_STATUSES:
+            used = self._lineup.champion, self._lineup.challenger
+            del self._statuses[next(each for each, status in self._statuses.items() if status not in used)]
 
     def _approach(self, wanted: ModelStatus) -> None:
         """Make `wanted` the champion as soon as lists can be made with it."""
