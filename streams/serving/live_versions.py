@@ -74,6 +74,7 @@ class LiveVersions:
         self._second_of = ""
         self._complete = False
         self._waits_from: float | None = None
+        self._told: tuple[tuple[str, str], ...] = ()
 
     def apply(self, _partition: int, key: bytes, value: bytes | None) -> None:
         """Apply a record of `ouzel.models`. One that cannot be used changes nothing, and is counted."""
@@ -234,10 +235,14 @@ class LiveVersions:
 
     def _tell(self) -> None:
         champion, challenger = self.champion(), self.challenger()
-        used = [champion, *([] if challenger is None else [challenger])]
-        self._metrics.roles.clear()
-        for each in used:
-            if each.version:
-                self._metrics.roles.labels(each.version, each.role.value).set(1)
-        log.info("Versions in use: %s", ", ".join(f"{each.version or 'the only one'} ({each.role})" for each in used))
+        pair = (champion,) if challenger is None else (champion, challenger)
+        used = tuple((each.version, each.role.value) for each in pair)
+        if used != self._told:
+            self._told = used
+            self._metrics.roles.clear()
+            for version, role in used:
+                if version:
+                    self._metrics.roles.labels(version, role).set(1)
+            text = ", ".join(f"{version or 'the only one'} ({role})" for version, role in used)
+            log.info("Versions in use: %s", text)
         self._changed()
