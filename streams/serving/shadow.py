@@ -2,8 +2,8 @@
 
 A list is scored when no user waits for one, one list at a time. Lists wait for that in a bounded queue: the oldest is
 dropped when the queue is full, and each is dropped after `WAIT_SECONDS`. Both versions' orders are computed at the same
-moment, from the same candidates, blend and graph, without exploration. Memory: `MOST_WAITING` lists, each with about 30
-bytes per item of the catalogue.
+moment, from the same candidates, blend and graph, without exploration. Memory: `MOST_WAITING` lists of `ITEM_BYTES` per
+item of the catalogue each, at most `MOST_BYTES`, but room for `FEWEST` in any case.
 """
 
 import asyncio
@@ -29,8 +29,11 @@ from streams.turns import Turns
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 64
-"""Maximum lists that wait to be scored."""
+MOST_WAITING, FEWEST = 64, 4
+"""Maximum lists that wait to be scored; and in a large catalogue."""
+
+ITEM_BYTES, MOST_BYTES = 42, 64 * 2**20
+"""Bytes per item of the catalogue that a waiting list holds, measured, and bytes of all waiting lists."""
 
 WAIT_SECONDS = 5.0
 """Maximum age of a list that is scored: a like of it may come soon."""
@@ -43,6 +46,11 @@ def in_shadow(user: str, now_ms: int, share: float) -> bool:
     """Whether the lists of a user are scored by both versions on the day of `now_ms`: a `share` of the users is drawn
     every day. A draw of lists would rarely hold all open lists of a user, by which a like is judged."""
     return share >= 1.0 or drawn(user, share, f"shadow {now_ms // DAY_MS}")
+
+
+def room(items: int) -> int:
+    """How many lists over a catalogue of this many items may wait."""
+    return max(FEWEST, min(MOST_WAITING, MOST_BYTES // (ITEM_BYTES * max(items, 1))))
 
 
 class State(Protocol):
@@ -103,7 +111,7 @@ class Shadow:
 
     def offer(self, made: Made) -> None:
         """Queue a published list."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= room(len(made.plain.moment.allowed)):
             self._waiting.popleft()
             self._count(DROPPED)
         self._waiting.append(made)
@@ -155,20 +163,23 @@ class Shadow:
         scores = await self._asking.in_shadow(made.request, deadline=deadline, by=made.other)
         if scores is None or scores.model_version == made.scores.model_version:
             return False
-        await self._turns.next()
-        if not made.state.open:
-            return False
-        if self._judge.holds(made.name):  # else the user was erased meanwhile
+        orders: dict[str, tuple[str, ...]] = {}
+        for said, by in ((made.scores, made.by), (scores, made.other)):
+            await self._leisure(made)
+            orders[said.model_version] = self._order(made, said, by.vectors)
+        if made.state.open and self._judge.holds(made.name):  # else the user was erased meanwhile
             made.state.note_version(made.alias, scores.model_version)
-            orders = {
-                said.model_version: self._order(made, said, by.vectors)
-                for said, by in ((made.scores, made.by), (scores, made.other))
-            }
             first, second = (made.scores, scores) if made.by.is_champion else (scores, made.scores)
             champion, challenger = first.model_version, second.model_version
             pair = Pair(champion, challenger, orders[champion], orders[challenger], not made.by.is_champion)
             self._judge.pair(made.name, pair)
         return True
+
+    async def _leisure(self, made: Made) -> None:
+        """Return when no user waits for a list, and once the list is old in any case."""
+        await self._turns.next()
+        while self._busy() and self._clock.monotonic() - made.born < WAIT_SECONDS:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(IDLE_SECONDS)
 
     def _order(self, made: Made, scores: Scores, vectors: Vectors) -> tuple[str, ...]:
         chosen = self._ranker.rescore(made.plain, scores, made.blend, vectors)

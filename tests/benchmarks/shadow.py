@@ -1,4 +1,4 @@
-"""What a challenger in shadow costs the users: event-to-list p50 and p99 with one and without.
+"""What a challenger in shadow costs: event-to-list p50 and p99 with one and without, and processor time per list.
 
     python -m tests.benchmarks.shadow [--rate 20] [--lists 300] [--rounds 4] [--model-ms 5] [--busy]
 
@@ -106,6 +106,7 @@ async def measure(bench: Bench, rate: float, count: int, seed: int) -> list[floa
 async def run(args: argparse.Namespace) -> None:
     bench = await prepare(Model(args.model_ms / 1000, args.busy))
     found: dict[str, list[float]] = {"without": [], "with": []}
+    spent = dict.fromkeys(found, 0.0)
     async with running(bench):
         await measure(bench, args.rate, 50, 0)
         for round_ in range(args.rounds):
@@ -115,11 +116,17 @@ async def run(args: argparse.Namespace) -> None:
                     await describe(bench, bench.lists._shadow._asking._scorer)  # type: ignore[arg-type]
                 else:
                     bench.gives("retired", 2)
+                began = time.process_time()
                 found[which] += await measure(bench, args.rate, args.lists, round_)
+                spent[which] += time.process_time() - began
                 bench.sent.clear()
     rows = {which: np.percentile(values, (50, 99)) for which, values in found.items()}
     for which, (median, slowest) in rows.items():
-        print(f"{which} a challenger: p50 {median:.1f} ms, p99 {slowest:.1f} ms, {len(found[which])} lists")
+        cpu = spent[which] / len(found[which]) * 1000
+        print(
+            f"{which} a challenger: p50 {median:.1f} ms, p99 {slowest:.1f} ms, {cpu:.1f} ms of the processor a list, "
+            f"{len(found[which])} lists"
+        )
     ratio = rows["with"] / rows["without"]
     print(f"ratio: p50 {ratio[0]:.2f}, p99 {ratio[1]:.2f}")
     outcomes = {each: int(bench.count("ouzel_shadow_lists_total", outcome=each)) for each in OUTCOMES}

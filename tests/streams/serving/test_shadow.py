@@ -10,7 +10,7 @@ from inference.scorers.scripted import Script, ScriptedScorer
 from schemas.models import Comparison
 from schemas.recommendations import Recommendation
 from streams.serving.hit_rate import Pair
-from streams.serving.shadow import MOST_WAITING, in_shadow
+from streams.serving.shadow import MOST_WAITING, in_shadow, room
 from tests.support.listing import Bench, running
 from tests.support.roles import versions
 
@@ -196,6 +196,11 @@ async def test_lists_that_wait_to_be_scored_are_bounded() -> None:
         assert len(bench.lists._shadow._waiting) <= MOST_WAITING
         assert outcome(bench, "dropped") >= 3
         scorer.release()
+
+
+@pytest.mark.parametrize(("items", "lists"), [(0, MOST_WAITING), (1_700, MOST_WAITING), (100_000, 15), (5_000_000, 4)])
+def test_fewer_lists_wait_in_a_large_catalogue(items: int, lists: int) -> None:
+    assert room(items) == lists
 
 
 async def test_erased_user_is_in_no_comparison() -> None:
