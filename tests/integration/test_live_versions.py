@@ -33,6 +33,8 @@ from tests.support.roles import place, record, versions
 from tests.support.scripted_worker import COMMAND
 from tests.support.workers import Worker
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "exploration": 0.0,
     "counting_interval_s": 60.0,
