@@ -26,16 +26,16 @@ def _tls_of(settings: Settings) -> "Tls | None":
 
 def scorer_of(settings: Settings) -> Scorer | None:
     """The scorer that the settings name: Triton, in-process, or None."""
+    # One more than there are lists at a time: a list is scored in shadow while all slots may be in use.
+    requests = settings.lists.scoring_slots + 1
     if settings.model.triton:
         from inference.scorers.triton import TritonScorer  # noqa: PLC0415 - each needs its own extra
 
-        return TritonScorer(settings.model.triton, max_in_flight=settings.lists.scoring_slots, tls=_tls_of(settings))
+        return TritonScorer(settings.model.triton, max_in_flight=requests, tls=_tls_of(settings))
     if settings.model.model_repository:
         from inference.scorers.in_process import InProcessScorer  # noqa: PLC0415
         from inference.triton.repository import settings_of, weights_of  # noqa: PLC0415
 
         built = Path(settings.model.model_repository)
-        return InProcessScorer.from_weights(
-            weights_of(built), settings_of(built), max_in_flight=settings.lists.scoring_slots
-        )
+        return InProcessScorer.from_weights(weights_of(built), settings_of(built), max_in_flight=requests)
     return None

@@ -20,6 +20,7 @@ from streams.agents.covisits import Counting
 from streams.agents.events import Lane
 from streams.agents.faust_agents import add_agents
 from streams.agents.items import stock
+from streams.agents.model_versions import ModelVersions
 from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
@@ -41,7 +42,7 @@ from streams.kafka.fetcher import Reader
 from streams.kafka.lanes import Source
 from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
-from streams.kafka.replica import Apply, Refuse, Replica
+from streams.kafka.replica import Apply, Replica
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.privacy import sessions
@@ -131,6 +132,14 @@ class WorkerApp(faust.App):
             lost=self.lost,
         )
         self.neighbours = self._replica(NEIGHBOURS.name, self.owner.load, refuse=self.owner.refuse)
+        self.versions = ModelVersions(
+            self.catalogue,
+            replica=lambda topic, apply: self._replica(topic, apply, until_quiet=True),
+            publish=self.publish,
+            survey=lambda: self._survey,
+            metrics=self.metrics,
+            clock=clock,
+        )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
         self._plane: Plane | None = None
@@ -197,7 +206,7 @@ class WorkerApp(faust.App):
         if known_id and survey.id_of(COVISITS.name) not in (b"", known_id):
             for counting in self.counting.lanes.values():
                 counting.begin_again()
-        for replica in (self.items, self.neighbours):
+        for replica in (self.items, self.neighbours, self.versions.replica):
             facts, known = survey.topics.get(replica.topic), before.topics.get(replica.topic)
             if facts and known and known.partitions and (facts.id, facts.partitions) != (known.id, known.partitions):
                 log.warning("%s was recreated or has more partitions: reading it again from its start", replica.topic)
@@ -232,8 +241,11 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=self.clock,
             turns=Turns(self.settings.folding.turn_ms / 1000, self.clock.monotonic),
+            live=self.versions.live,
+            comparisons=self.versions.comparisons,
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
+            *self.versions.tasks(),
             self.items.run(),
             self._read_graph(),
             self.owner.run(),
@@ -245,6 +257,7 @@ class WorkerApp(faust.App):
         if self._scorer is not None:
             describing = Describing(
                 catalogue=self.catalogue,
+                versions=self.versions.live.described,
                 popularity=self.graph.events,
                 scorer=self._scorer,
                 batch=self.settings.model.describe_batch,
@@ -253,10 +266,16 @@ class WorkerApp(faust.App):
                 clock=self.clock,
                 busy=lists.busy,
             )
-            self.add_future(describing.run())
+            self.add_future(self._describe(describing))
         return lists
 
+    async def _describe(self, describing: Describing) -> None:
+        await self.versions.wait_known(self.settings.graph.warm_up_s)
+        await describing.run()
+
     async def on_stop(self) -> None:
+        if self._whole:
+            await self.versions.stop()
         await super().on_stop()
         self.rejections.flush(all_of_it=True)
         if self._scorer is not None:
@@ -269,6 +288,7 @@ class WorkerApp(faust.App):
             "the state of its partitions": self.lanes.ready(),
         }
         if self._whole:
+            waits["the model versions"] = self.versions.known()
             waits["the catalogue"] = self.items.caught_up.is_set()
             waits["the item graph"] = self.neighbours.caught_up.is_set() and self.counting.ready()
         return [what for what, done in waits.items() if not done]
@@ -290,6 +310,7 @@ class WorkerApp(faust.App):
             lanes=self.lanes,
             counting=self.counting,
             catalogue=self.catalogue,
+            lacking=self.versions.live.lacking,
             neighbours=self.neighbours.records,
         )
 
@@ -328,6 +349,7 @@ class WorkerApp(faust.App):
     async def _warm(self, marking: Marking) -> None:
         if not self._whole:
             return
+        await self.versions.wait_known(self.settings.graph.warm_up_s)
         try:
             async with asyncio.timeout(self.settings.graph.warm_up_s):
                 await self.items.caught_up.wait()
@@ -370,7 +392,7 @@ class WorkerApp(faust.App):
             )
         )
 
-    def _replica(self, topic: str, apply: Apply, **more: Refuse) -> Replica:
+    def _replica(self, topic: str, apply: Apply, **more: Any) -> Replica:
         return Replica(topic, apply, consumer=self._reader, clock=self.clock, turns=self.turns, **more)
 
     def _changelog(self, partition: int, store: Store) -> Changelog:

@@ -17,9 +17,11 @@ def set_gauges(
     lanes: BatchLanes[Lane],
     counting: BatchLanes[Counting],
     catalogue: Catalogue,
+    lacking: int,
     neighbours: int,
 ) -> None:
-    """Set them. `neighbours` is the number of records read of the item graph."""
+    """Set them. `lacking` is the number of items without a vector of the version beside the champion, `neighbours` that
+    of records read of the item graph."""
     metrics.ready.set(ready)
     metrics.unserved.clear()
     for (topic, cause), count in {**{("", cause): 0 for cause in CAUSES}, **board.counts()}.items():
@@ -39,5 +41,6 @@ def set_gauges(
     metrics.state_people.set(contexts)
     metrics.items.set(len(catalogue))
     metrics.undescribed.set(catalogue.vectors.waiting)
+    metrics.challenger_lacking.set(lacking)
     metrics.neighbours.set(neighbours)
     metrics.unknown.set(len(catalogue.index.unknown))

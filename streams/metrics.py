@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from schemas.errors import Refusal
 from schemas.events import EventKind
 from schemas.feedback import Outcome
+from schemas.models import Role
 from schemas.recommendations import Degraded
 from schemas.topics import ALL, COVISITS, EVENTS, ITEMS, PRIVACY
 from streams.health.conditions import CAUSES
@@ -25,8 +26,14 @@ HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
 OUTCOMES = HIT, MISS = "hit", "miss"
 """What a like says of a user's lists."""
 
-USES = BLEND, COMPARISON = "blend", "comparison"
-"""What needs a list that is held in memory."""
+USES = BLEND, COMPARISON, VERSIONS = "blend", "comparison", "versions"
+"""What needs a list that is held in memory. `versions`: the comparison of two model versions."""
+
+SHADOWED = ASKED, FAILED, DROPPED = "asked", "failed", "dropped"
+"""What became of a list that another version was to score too: it did, it did not answer, it was not asked."""
+
+PUBLISHED = SENT, LOST = "sent", "dropped"
+"""What became of a comparison of two model versions."""
 
 REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
 """Why a request to the pages was refused. `connections`: a connection was closed to make room for another."""
@@ -141,6 +148,39 @@ class Metrics:
             registry=reg,
         )
         self._model = ""
+        self.roles = Gauge(
+            "ouzel_model_roles",
+            "1 for each model version in use, with its role: the champion, and a challenger in shadow or as a canary.",
+            ["version", "role"],
+            registry=reg,
+        )
+        self.model_lists = Counter(
+            "ouzel_model_lists", "Lists made with the model, by the role of their version.", ["role"], registry=reg
+        )
+        self.canary_fallbacks = Counter(
+            "ouzel_canary_fallbacks",
+            "Lists of a canary's users made by the champion because the canary did not answer in time.",
+            registry=reg,
+        )
+        self.shadowed = Counter(
+            "ouzel_shadow_lists",
+            "Published lists that the other version was to score too: asked, failed (no answer), dropped (not asked).",
+            ["outcome"],
+            registry=reg,
+        )
+        self.comparisons = Counter(
+            "ouzel_comparisons", "Comparisons of two model versions: sent, or dropped.", ["outcome"], registry=reg
+        )
+        self.ignored_model_records = Counter(
+            "ouzel_ignored_model_records",
+            "Records of ouzel.models that changed nothing: unreadable, or with a role of a later version.",
+            registry=reg,
+        )
+        self.challenger_lacking = Gauge(
+            "ouzel_challenger_undescribed_items",
+            "Items without a vector of the challenger yet, or of a new champion.",
+            registry=reg,
+        )
         self.described = Counter("ouzel_described_items", "Items described by the model.", registry=reg)
         self.refused_describes = Counter(
             "ouzel_refused_describes",
@@ -224,14 +264,17 @@ class Metrics:
             self.unserved.labels("", cause)
         for topic in (EVENTS, COVISITS, ITEMS, PRIVACY):
             self.lost.labels(topic.name)
-        for of in HITS:
-            self.hits.labels(of)
-        for outcome_of_like in OUTCOMES:
-            self.likes.labels(outcome_of_like)
-        for use in USES:
-            self.unremembered.labels(use)
-        for why in REFUSALS:
-            self.refused_requests.labels(why)
+        for counter, values in (
+            (self.hits, HITS),
+            (self.likes, OUTCOMES),
+            (self.unremembered, USES),
+            (self.shadowed, SHADOWED),
+            (self.comparisons, PUBLISHED),
+            (self.model_lists, (Role.CHAMPION, Role.CANARY)),
+            (self.refused_requests, REFUSALS),
+        ):
+            for value in values:
+                counter.labels(value)
 
     def answered_by(self, version: str) -> None:
         """Note that the model answered as this version."""

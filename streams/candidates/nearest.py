@@ -45,7 +45,8 @@ class Nearest:
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
         """The like whose vector is nearest to the item's; else only that the model likes the item."""
-        like = moment.catalogue.vectors.nearest(number, moment.known.likes) if proposed else None
+        vectors = None if moment.affinities is None else moment.affinities.vectors
+        like = vectors.nearest(number, moment.known.likes) if proposed and vectors is not None else None
         if like is not None:
             return Words(f"close to {moment.catalogue.at(like).title}, which you liked", (like,))
         if proposed or shares.get(MODEL, 0.0) > 0:

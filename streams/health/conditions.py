@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.topics import (
+    COMPARISONS,
     CONTEXTS,
     COVISITS,
     DEAD_LETTERS,
     EVENTS,
     FEEDBACK,
     ITEMS,
+    MODEL_ACKS,
+    MODELS,
     NEIGHBOURS,
     PRIVACY,
     PRIVACY_RECEIPTS,
@@ -44,6 +47,9 @@ EVERYTHING: Mapping[str, frozenset[str]] = {
     COVISITS.name: frozenset({READ, WRITE}),
     NEIGHBOURS.name: frozenset({READ, WRITE}),
     RECOMMENDATIONS.name: frozenset({WRITE}),
+    MODELS.name: frozenset({READ}),
+    MODEL_ACKS.name: frozenset({WRITE}),
+    COMPARISONS.name: frozenset({WRITE}),
 }
 """The operations on each topic of a worker with all duties."""
 

@@ -19,19 +19,23 @@ from streams.fold.seen_marks import as_of, hidden
 from streams.items.index import ItemIndex
 from streams.items.mark_table import MarkTable
 from streams.items.text_similarity import Likeness
-from streams.items.vectors import Vectors
+from streams.items.vectors import Affinities, Vectors
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
 class Catalogue:
-    """The current state of `ouzel.items`."""
+    """The current state of `ouzel.items`.
+
+    `vectors` are those of the model version that makes the lists, `second` those of one other version, if any.
+    """
 
     def __init__(self, index: ItemIndex | None = None) -> None:
         self.index = ItemIndex() if index is None else index
         self.likeness = Likeness()
         self.vectors = Vectors()
+        self.second: Vectors | None = None
         self._items: dict[int, Item] = {}
         self._live = np.zeros(64, np.bool_)
         self._published = np.zeros(64, np.int64)
@@ -57,6 +61,8 @@ class Catalogue:
         self.likeness.put(number, item)
         if self.described(number) != before:
             self.vectors.want(number)
+            if self.second is not None:
+                self.second.want(number)
 
     def withdraw(self, item: str) -> None:
         """Remove an item and its text. It is no longer recommended."""
@@ -67,6 +73,30 @@ class Catalogue:
         self._live[number] = False
         self.likeness.put(number, None)
         self.vectors.drop(number)
+        if self.second is not None:
+            self.second.drop(number)
+
+    def open_second(self) -> Vectors:
+        """Replace the second set by one in which every item waits. One pass over the items."""
+        self.second = Vectors.of(list(self._items))
+        return self.second
+
+    def swap_vectors(self) -> None:
+        """Make the second set the first, and the first the second. A list in progress holds the set that it began
+        with."""
+        if self.second is not None:
+            self.vectors, self.second = self.second, self.vectors
+
+    def affinity(
+        self, vector: tuple[float, ...], version: str, count: int, asked: Vectors | None = None
+    ) -> Affinities | None:
+        """The affinity of a context with the first `count` items, by the vectors of the version that gave `vector`:
+        `asked`, or one of the two sets. None if none of them is of this version (`Vectors.affinity`)."""
+        for vectors in (asked, self.vectors, self.second):
+            found = None if vectors is None else vectors.affinity(vector, version, count)
+            if found is not None:
+                return found
+        return None
 
     def get(self, item: str) -> Item | None:
         number = self.index.find(item)

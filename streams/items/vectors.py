@@ -2,11 +2,12 @@
 
 The model plane computes the vectors, at the request of `streams.serving.item_vectors`; the dot product of a context's
 vector with an item's is the model's affinity of the two. Memory: 4 x width + 9 bytes per item number, up to twice that
-since the arrays grow by doubling: 2.3 KiB per item at a width of 577.
+since the arrays grow by doubling: 2.3 KiB per item at a width of 577. A catalogue has at most two sets, the second
+while two versions are compared, or until the one before is retired (`streams.serving.live_versions`).
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,11 @@ Bools = NDArray[np.bool_]
 
 class Affinities(NamedTuple):
     """A model's affinity of one context with every item: `scores`, float32 [n] by item number, 0 for items without a
-    vector; `known`, bool [n], says which items have one."""
+    vector; `known`, bool [n], says which items have one. `vectors` are those that it was computed with, if any."""
 
     scores: Floats
     known: Bools
+    vectors: "Vectors | None" = None
 
     def of(self, numbers: Ints) -> Floats:
         """The scores of some items, NaN for items without a vector."""
@@ -47,6 +49,17 @@ class Vectors:
         self._last_text = 0
         self._order = ReadingOrder()
         self._doubted = False
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> Self:
+        """A set without vectors, in which these items wait in this order. One pass over them."""
+        made = cls()
+        if numbers:
+            made._reserve(max(numbers))
+            made._texts[np.array(numbers)] = np.arange(1, len(numbers) + 1)
+            made._last_text = len(numbers)
+            made._order.restart(numbers)
+        return made
 
     def want(self, number: int) -> None:
         """Queue a new or changed item. It has no vector until it is described."""
@@ -127,7 +140,7 @@ class Vectors:
         known = self._known[:count]
         if not known.any():
             return None
-        return Affinities(self._values[:count] @ np.array(vector, np.float32), known.copy())
+        return Affinities(self._values[:count] @ np.array(vector, np.float32), known.copy(), self)
 
     def nearest(self, number: int, others: Ints) -> int | None:
         """The item of `others` with the largest cosine similarity to this item; None if none is positive."""

@@ -39,8 +39,10 @@ class Replica:
     """Follows `topic` and passes every record to `apply`, in order by partition; `run` works until cancelled.
 
     `caught_up` is set once everything that existed at the start is applied. It is a hint: some brokers state end
-    offsets a batch too low. To be sure, write a record and wait for it (`wait_for`). Records on which `apply` raises,
-    without a key or unreadable go to `refuse` and change nothing.
+    offsets a batch too low. To be sure, write a record and wait for it (`wait_for`), or set `until_quiet`: then it is
+    set only after a poll that brought no record, at most half a second later. Records on which `apply` raises, without
+    a key or unreadable go to `refuse` and change nothing. `behind` is the offset after the last record read of each
+    partition.
     """
 
     def __init__(
@@ -52,10 +54,13 @@ class Replica:
         clock: Clock,
         turns: Turns | None = None,
         refuse: Refuse = _reported_elsewhere,
+        until_quiet: bool = False,
     ) -> None:
         self.topic = topic
         self.caught_up = asyncio.Event()
         self.records = 0
+        self.behind: dict[int, int] = {}
+        self._until_quiet = until_quiet
         self._apply = apply
         self._refuse = refuse
         self._new_consumer = consumer
@@ -97,8 +102,9 @@ class Replica:
             await consumer.seek_to_beginning(*tps)
             behind = {tp for tp in tps if await consumer.position(tp) < ends[tp]}
             self._again = False
+            quiet = not self._until_quiet
             while not self._again:
-                if not behind and not self.caught_up.is_set():
+                if not behind and quiet and not self.caught_up.is_set():
                     self.caught_up.set()
                     seconds = self._clock.monotonic() - began
                     log.info("%s: %d records read in %.2f s", self.topic, self.records, seconds)
@@ -109,12 +115,14 @@ class Replica:
                         if self._turns.over():
                             await self._turns.next()
                         self._take(record)
+                quiet = quiet or not batches
                 # Not the last record's offset: the records before the end may be markers, or compacted away.
                 behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
         finally:
             await consumer.stop()
 
     def _take(self, record: Any) -> None:
+        self.behind[record.partition] = record.offset + 1
         if record.key is None:
             missing = Refused(Refusal.KEY_MISMATCH, "the record has no key")
             self._refuse(record, missing)

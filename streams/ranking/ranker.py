@@ -27,7 +27,7 @@ from streams.fold.context import Context
 from streams.fold.marking import UNKEYED, Marking
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
-from streams.items.vectors import Affinities
+from streams.items.vectors import Affinities, Vectors
 from streams.ranking.blend import Blend, Remembered, behavioural, fitted, weighed
 from streams.ranking.comparison import Compared, popular
 from streams.ranking.contributions import contributions, reason
@@ -99,15 +99,15 @@ class Ranker:
         """The numbers of the items that the model should have read for this list, most needed first."""
         return lacking(chosen, self.settings)
 
-    def rescore(self, asked: Shortlist, scores: Scores, blend: Blend) -> Shortlist:
+    def rescore(self, asked: Shortlist, scores: Scores, blend: Blend, vectors: Vectors | None = None) -> Shortlist:
         """The shortlist once the model has answered a `question` about `asked`.
 
-        If there is a context vector, and item vectors of the same version, candidates are measured again with the
-        model's affinities; the scores of those asked about then count by what they add to the affinity. Without spread
-        in that, `model` is 0. `logits` is None if the model could not score anything.
+        If there is a context vector, and item vectors of the same version (`vectors` or the catalogue's), candidates
+        are measured again with the model's affinities; the scores of those asked about then count by what they add to
+        the affinity. Without spread in that, `model` is 0. `logits` is None if the model could not score anything.
         """
         prepared = asked.prepared
-        affinities = self.catalogue.vectors.affinity(scores.vector, scores.model_version, len(prepared.moment.allowed))
+        affinities = self.catalogue.affinity(scores.vector, scores.model_version, len(prepared.moment.allowed), vectors)
         chosen = asked if affinities is None else self.shortlist(prepared, blend, affinities=affinities)
         numbers = asked.candidates.numbers[asked.order[: len(scores.scores)]]
         if not len(numbers):
@@ -182,11 +182,12 @@ class Ranker:
 
     def compare(self, plain: Shortlist, blend: Blend, *, count: int) -> Compared:
         """The first `count` items of a list's baselines. `plain`: the shortlist before the model answered."""
-        numbers = plain.candidates.numbers[self.arrange(plain, blend).places[:count]]
-        return Compared(
-            without_model=tuple(self.catalogue.index[number] for number in numbers.tolist()),
-            popular=popular(plain.moment, count),
-        )
+        return Compared(without_model=self.leading(plain, blend, count), popular=popular(plain.moment, count))
+
+    def leading(self, chosen: Shortlist, blend: Blend, count: int) -> tuple[str, ...]:
+        """The first `count` items of a list without exploration."""
+        numbers = chosen.candidates.numbers[self.arrange(chosen, blend).places[:count]]
+        return tuple(self.catalogue.index[number] for number in numbers.tolist())
 
     def _ordered(
         self, prepared: Prepared, moment: Moment, found: Candidates, signals: Floats, blend: Blend

@@ -8,13 +8,19 @@ shows the item: so all rankings are judged over the same lists.
 The comparison and the blend leave out likes of lists that are not held: evicted, or published before the worker had
 the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
 An event that is read again after the partition started over counts once.
+
+While there is a challenger, a list is held with the orders of both versions (`Pair`), once they are known. A like of
+which all open lists have the orders of the same two versions makes one `Comparison`.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
 from typing import NamedTuple
 
+from schemas.models import Comparison
 from streams.fold.attribution import MAX_OPEN, MAX_SHOWN, Judged
-from streams.metrics import BLEND, COMPARISON, HIT, LIST, MISS, POPULARITY, WITHOUT_MODEL, Metrics
+from streams.metrics import BLEND, COMPARISON, HIT, LIST, MISS, POPULARITY, VERSIONS, WITHOUT_MODEL, Metrics
 from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
 
@@ -25,9 +31,26 @@ JUDGED = MAX_SHOWN
 """How many items of another ranking are held; as many count as the list shows."""
 
 
+class Pair(NamedTuple):
+    """The first `JUDGED` items of a list as each of two versions orders it, without exploration. `canary`: whether the
+    challenger's order was shown."""
+
+    champion: str
+    challenger: str
+    of_champion: tuple[str, ...]
+    of_challenger: tuple[str, ...]
+    canary: bool
+
+    @property
+    def versions(self) -> tuple[str, str, bool]:
+        """What the pairs of one comparison have in common."""
+        return self.champion, self.challenger, self.canary
+
+
 class Published(NamedTuple):
     """The data held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
-    `JUDGED` items of other rankings; None if the user is not in the sample."""
+    `JUDGED` items of other rankings; None if the user is not in the sample. `pair`: the orders of two versions; None
+    without a challenger, or until both are known."""
 
     user: str
     partition: int
@@ -35,14 +58,27 @@ class Published(NamedTuple):
     shown: int
     remembered: Remembered
     compared: Compared | None = None
+    pair: Pair | None = None
 
 
 class Judge:
-    """Holds the newest `most` published lists, and counts in `metrics` what likes say of them."""
+    """Holds the newest `most` published lists, and counts in `metrics` what likes say of them.
 
-    def __init__(self, metrics: Metrics, most: int = MAX_REMEMBERED) -> None:
+    `tell` is called with each comparison of two versions and the user whose like it was; `now_ms` is its time.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        most: int = MAX_REMEMBERED,
+        *,
+        tell: Callable[[str, Comparison], object] = lambda _user, _comparison: None,
+        now_ms: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._metrics = metrics
         self._most = most
+        self._tell = tell
+        self._now_ms = now_ms
         self._lists: OrderedDict[str, Published] = OrderedDict()
         self._of: dict[str, list[str]] = {}
         self._judged_to: dict[int, int] = {}
@@ -58,6 +94,15 @@ class Judge:
             self._remove(names[0])
         if len(self._lists) > self._most:
             self._remove(next(iter(self._lists)))
+
+    def holds(self, name: str) -> bool:
+        return name in self._lists
+
+    def pair(self, name: str, pair: Pair) -> None:
+        """Hold the orders of two versions with a list, if that is held."""
+        published = self._lists.get(name)
+        if published is not None:
+            self._lists[name] = published._replace(pair=pair)
 
     def drop(self, user: str) -> bool:
         """Drop a user's lists; whether there were any."""
@@ -78,6 +123,7 @@ class Judge:
         self._judged_to[partition] = offset
         self._metrics.likes.labels(MISS if judged.position is None else HIT).inc()
         self._compare(judged)
+        self._compare_versions(partition, judged, offset)
         about = self._lists.get(judged.list)
         if about is None:
             self._metrics.unremembered.labels(BLEND).inc()
@@ -99,9 +145,38 @@ class Judge:
             if hit:
                 self._metrics.hits.labels(of).inc()
 
+    def _compare_versions(self, partition: int, judged: Judged, offset: int) -> None:
+        held = [self._lists.get(name) for name in judged.open]
+        paired = [(one, one.pair) for one in held if one is not None and one.pair is not None]
+        if not paired:
+            return
+        if len(paired) < len(held) or len({pair.versions for _, pair in paired}) > 1:
+            self._metrics.unremembered.labels(VERSIONS).inc()
+            return
+        newest, pair = paired[0]
+        self._tell(
+            newest.user,
+            Comparison(
+                id=comparison_id(judged.open[0], partition, offset),
+                list=judged.open[0],
+                scene=newest.scene,
+                ts=self._now_ms(),
+                champion=pair.champion,
+                challenger=pair.challenger,
+                champion_hit=any(judged.item in pair.of_champion[: one.shown] for one, pair in paired),
+                challenger_hit=any(judged.item in pair.of_challenger[: one.shown] for one, pair in paired),
+                canary=pair.canary,
+            ),
+        )
+
     def _remove(self, name: str) -> None:
         published = self._lists.pop(name)
         names = self._of[published.user]
         names.remove(name)
         if not names:
             del self._of[published.user]
+
+
+def comparison_id(name: str, partition: int, offset: int) -> str:
+    """The id of what the event at `offset` says of a list: the same each time that the event is read."""
+    return blake2b(f"{name}:{partition}:{offset}".encode(), digest_size=16).hexdigest()

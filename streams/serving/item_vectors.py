@@ -3,20 +3,25 @@
 It sends one batch at a time, in the order of `streams.items.reading_order`. Batches are small while users wait for
 lists and take about `BATCH_SECONDS` at most, so that items missing from a list are described soon. If the model fails,
 it pauses and retries; meanwhile lists are made without affinity for these items.
+
+The champion's items come first, then the challenger's. A failure of one version does not hold up the other's items.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.scoring import DeadlineExceeded, InvalidAnswer, Overloaded, Scorer, ScoringError
+from schemas.scoring import DeadlineExceeded, InvalidAnswer, ItemVectors, Overloaded, Scorer, ScoringError, Unavailable
 from streams.clock import Clock
 from streams.items.catalogue import Catalogue
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.retry import Pauses
+from streams.serving.live_versions import LiveVersion
 from streams.serving.outage import Outage
 from streams.serving.rate import Rate, spoken
 
@@ -41,8 +46,26 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds after a failure, doubled after each further failure."""
 
 
+@dataclass
+class _Pace:
+    """How fast the items of one version are described: at most `most` a batch, not before `due`."""
+
+    most: int
+    due: float = float("-inf")
+    ranked_at: float = 0.0
+    pauses: Pauses = field(default_factory=lambda: Pauses(FIRST_PAUSE, LONGEST_PAUSE))
+
+
+class _Batch(NamedTuple):
+    """Items to describe: the numbers and text versions that `Vectors.next` returned for a version."""
+
+    of: LiveVersion
+    pace: _Pace
+    asked: Mapping[int, int]
+
+
 class Describing:
-    """Keeps `catalogue.vectors` complete; `run` works until cancelled.
+    """Keeps the vectors of `versions()` complete, the first version first; `run` works until cancelled.
 
     `popularity` returns that of every item, float64 by number; `busy` says whether users wait for lists.
     """
@@ -51,6 +74,7 @@ class Describing:
         self,
         *,
         catalogue: Catalogue,
+        versions: Callable[[], Sequence[LiveVersion]],
         popularity: Callable[[], NDArray[np.float64]],
         scorer: Scorer,
         batch: int,
@@ -60,6 +84,7 @@ class Describing:
         busy: Callable[[], bool],
     ) -> None:
         self._catalogue = catalogue
+        self._versions = versions
         self._popularity = popularity
         self._scorer = scorer
         self._batch = batch
@@ -67,44 +92,62 @@ class Describing:
         self._metrics = metrics
         self._clock = clock
         self._busy = busy
-        self._most = min(FEW, batch)
-        self._ranked_at = 0.0
+        self._paces: dict[str, _Pace] = {}
         self._progress = ReadingProgress(metrics)
         self._refusals = RateLimitedLog(log, clock.monotonic)
         self._outage = Outage("items wait to be read", clock.monotonic)
 
     async def run(self) -> None:
-        pauses = Pauses(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
-            asked = self._next()
+            batch = self._next()
             self._progress.look(self._catalogue.vectors.waiting, len(self._catalogue), self._clock.monotonic())
-            if not asked:
+            if batch is None:
                 await self._clock.sleep(IDLE_SECONDS)
-            elif await self._describe(asked):
-                pauses.reset()
             else:
-                await self._clock.sleep(pauses.next())
+                await self._describe(batch)
 
-    def _next(self) -> dict[int, int]:
-        vectors, now = self._catalogue.vectors, self._clock.monotonic()
-        if vectors.waiting and (now - self._ranked_at > RANK_SECONDS or not vectors.ranked()):
-            vectors.rank(self._popularity())
-            self._ranked_at = now
-        return vectors.next(min(self._most, FEW) if self._busy() else self._most)
+    def _next(self) -> _Batch | None:
+        now, versions = self._clock.monotonic(), self._versions()
+        self._paces = {each.version: self._paces.get(each.version, _Pace(min(FEW, self._batch))) for each in versions}
+        for each in versions:
+            pace, vectors = self._paces[each.version], each.vectors
+            if now < pace.due:
+                continue
+            if vectors.waiting and (now - pace.ranked_at > RANK_SECONDS or not vectors.ranked()):
+                vectors.rank(self._popularity())
+                pace.ranked_at = now
+            asked = vectors.next(min(pace.most, FEW) if self._busy() else pace.most)
+            if asked:
+                return _Batch(each, pace, asked)
+        return None
 
-    async def _describe(self, asked: Mapping[int, int]) -> bool:
-        """Describe these items; whether it succeeded."""
-        items = [self._catalogue.described(number) for number in asked]
-        vectors = self._catalogue.vectors
+    async def _describe(self, batch: _Batch) -> bool:
+        """Describe these items; whether it succeeded. After a failure the version's items wait for a while."""
         began = self._clock.monotonic()
+        done = await self._try(batch)
+        if done:
+            batch.pace.pauses.reset()
+        else:
+            batch.pace.due = self._clock.monotonic() + batch.pace.pauses.next()
+            return False
+        asked, pace = batch.asked, batch.pace
+        if len(asked) >= pace.most:
+            each = (self._clock.monotonic() - began) / len(asked)
+            affordable = int(BATCH_SECONDS / each) if each > 0 else self._batch
+            pace.most = max(1, min(self._batch, 4 * pace.most, affordable))
+        return True
+
+    async def _try(self, batch: _Batch) -> bool:
+        of, pace, asked = batch
+        items = [self._catalogue.described(number) for number in asked]
         try:
-            answer = await self._scorer.describe(items, timeout=self._timeout)
-            vectors.put(asked, answer)
+            answer = await self._scorer.describe(items, timeout=self._timeout, number=of.number)
+            self._put(of, asked, answer)
         except InvalidAnswer as error:
             log.warning("%d items could not be described: %s", len(items), error)
             # One of them may be the cause: it must not hold up the others.
-            vectors.postpone(asked)
-            self._most = max(1, len(asked) // 2)
+            of.vectors.postpone(asked)
+            pace.most = max(1, len(asked) // 2)
             return False
         except Overloaded as error:
             # Other workers ask too. The model answers, so the size of the batch is not the cause.
@@ -112,20 +155,27 @@ class Describing:
             self._refusals.warning("refused", f"The model has no room for more items; they wait: {error}")
             return False
         except ScoringError as error:
-            self._outage.failed(error)
+            if of.is_champion:
+                self._outage.failed(error)
+            else:
+                self._refusals.warning(of.version, f"{of.version} does not describe items; they wait: {error}")
             if isinstance(error, DeadlineExceeded):
-                self._most = max(1, len(asked) // 2)
+                pace.most = max(1, len(asked) // 2)
             return False
         except Exception as error:
             log.error("The scorer failed unexpectedly (%s); items wait for it", type(error).__name__)
             return False
-        if len(asked) >= self._most:
-            each = (self._clock.monotonic() - began) / len(asked)
-            affordable = int(BATCH_SECONDS / each) if each > 0 else self._batch
-            self._most = max(1, min(self._batch, 4 * self._most, affordable))
-        self._outage.over()
+        if of.is_champion:
+            self._outage.over()
         self._progress.described(len(asked) if answer.width else 0)
         return True
+
+    def _put(self, of: LiveVersion, asked: Mapping[int, int], answer: ItemVectors) -> None:
+        """Store an answer. The champion's vectors become those of the version that answers; the challenger's are only
+        ever its own."""
+        if not of.is_champion and answer.model_version != of.version:
+            raise Unavailable(f"number {of.number} answers as {answer.model_version}: load {of.version} as this number")
+        of.vectors.put(asked, answer)
 
 
 class ReadingProgress:

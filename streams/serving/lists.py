@@ -1,4 +1,4 @@
-"""Making lists: answers triggers. The ranker builds a list; this module schedules, waits and publishes.
+"""Making lists: answers triggers. `streams.serving.list_maker` makes one list; this module schedules them.
 
 A few slots make lists at the same time, each for one user. A user whose turn does not come within the patience gets the
 behavioural list at once, marked `overloaded`; one whose scores do not arrive in time gets it marked with the reason. So
@@ -7,38 +7,28 @@ no list waits past its deadline for the model, and no user waits for another use
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from hashlib import blake2b
-from random import Random
-from typing import Protocol
+from collections.abc import Sequence
 
-import msgspec
-
-from schemas.codec import encode
-from schemas.recommendations import Degraded, Recommendation
-from schemas.scoring import Scorer, Scores
-from schemas.topics import FEEDBACK, RECOMMENDATIONS
+from schemas.models import Comparison
+from schemas.scoring import Scorer
 from streams.clock import Clock
 from streams.errors import PartitionLost
-from streams.fold.attribution import MAX_SHOWN, Exposure, Judged, expose
+from streams.fold.attribution import Judged
 from streams.fold.batch import Call
-from streams.fold.context import Context
-from streams.fold.marking import Marking
 from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
-from streams.kafka.publisher import Output
-from streams.log_limit import RateLimitedLog
-from streams.metrics import FULL, Metrics
-from streams.privacy.sessions import Sessions
-from streams.ranking.blend import Blend, learn
-from streams.ranking.comparison import is_drawn
+from streams.metrics import Metrics
+from streams.ranking.blend import learn
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
-from streams.ranking.shortlist import Shortlist
 from streams.serving.asking import Asking
-from streams.serving.hit_rate import JUDGED, Judge, Published
+from streams.serving.comparisons import Comparisons
+from streams.serving.hit_rate import Judge
+from streams.serving.list_maker import ListMaker, Publish, State
+from streams.serving.live_versions import LiveVersions
 from streams.serving.prefixes import Prefixes
+from streams.serving.shadow import Shadow
 from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger, Waiting
 from streams.settings import Settings
@@ -56,37 +46,11 @@ OVERDUE_SECONDS = 0.02
 """Interval between checks for users whose patience has ended."""
 
 
-class State(Protocol):
-    """The parts of a user's partition that the list path needs."""
-
-    partition: int
-    base: int
-    """The base of the topic's offsets (`streams.kafka.recreated_topics`)."""
-
-    marking: Marking
-    """How the contexts mark seen items."""
-
-    @property
-    def open(self) -> bool: ...
-    @property
-    def sessions(self) -> Sessions | None:
-        """None if no model is used."""
-
-    def context(self, user: str) -> Context: ...
-    def exposure(self, user: str) -> Exposure: ...
-    def blend(self, scene: str) -> Blend: ...
-    def set_exposure(self, user: str, exposure: Exposure) -> None: ...
-    def set_blend(self, scene: str, blend: Blend) -> None: ...
-    def note_version(self, user: str, name: str) -> None: ...
-    def note_alone(self) -> None: ...
-
-
-Publish = Callable[[Sequence[Output]], Awaitable[None]]
-"""Send records; return when the broker has them."""
-
-
 class Lists:
-    """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists."""
+    """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists.
+
+    `live` says which versions of the model make them; `comparisons` publishes how two versions compare.
+    """
 
     def __init__(
         self,
@@ -100,12 +64,12 @@ class Lists:
         metrics: Metrics,
         clock: Clock,
         turns: Turns | None = None,
+        live: LiveVersions | None = None,
+        comparisons: Comparisons | None = None,
     ) -> None:
         self._settings = settings
         self._ranker = Ranker(catalogue, graph, ranking)
         self._catalogue = catalogue
-        self._asking = Asking(scorer, catalogue, metrics, clock)
-        self._publish = publish
         self._metrics = metrics
         self._clock = clock
         self._turns = Turns() if turns is None else turns
@@ -115,11 +79,37 @@ class Lists:
         self._told_at = float("-inf")
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
-        self._judge = Judge(metrics)
+        self._comparisons = comparisons
+        self._judge = Judge(metrics, tell=self._compared, now_ms=clock.now_ms)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
-        self._failures = RateLimitedLog(log, clock.monotonic)
         self._wake = asyncio.Event()
+        live = LiveVersions(catalogue, metrics, clock) if live is None else live
+        asking = Asking(scorer, live, metrics, clock)
+        self._shadow = Shadow(
+            asking=asking,
+            ranker=self._ranker,
+            judge=self._judge,
+            busy=self.busy,
+            metrics=metrics,
+            clock=clock,
+            turns=self._turns,
+            timeout_s=settings.lists.deadline_ms / 1000,
+        )
+        self._maker = ListMaker(
+            ranker=self._ranker,
+            asking=asking,
+            live=live,
+            judge=self._judge,
+            shadow=self._shadow,
+            shadow_share=settings.lists.shadow_share,
+            steering=self._steering,
+            publish=publish,
+            is_void=self._void.__contains__,
+            metrics=metrics,
+            clock=clock,
+            turns=self._turns,
+        )
 
     # Called by the fold. Nothing here waits.
 
@@ -132,6 +122,7 @@ class Lists:
         self._states.pop(partition, None)
         self._waiting.forget(partition)
         self._judge.forget(partition)
+        self._shadow.forget(partition)
         self._prefixes.release()
 
     def observe(self, partition: int, judged: Judged, offset: int) -> None:
@@ -182,19 +173,22 @@ class Lists:
             "waiting-list@worker": self._waiting.drop(user),
             "last-list@worker": self._judge.drop(user),
             "list-in-the-making@worker": user in self._busy,
+            "list-in-shadow@worker": self._shadow.drop(user),
+            "comparison@worker": self._comparisons is not None and self._comparisons.drop(user),
         }
         if user in self._busy:
             self._void.setdefault(self._busy[user], asyncio.Event())
         return tuple(part for part, there in found.items() if there)
 
     async def settle(self, partition: int, users: Sequence[str]) -> tuple[str, ...]:
-        """Return when every list begun before these users were forgotten is finished, and the model has dropped what it
-        cached of them. Returns what it could not drop, as what@where: that stays until it is the least recently
-        used."""
+        """Return when every list begun before these users were forgotten is finished, in shadow too, and the model has
+        dropped what it cached of them. Returns what it could not drop, as what@where: that stays until it is the least
+        recently used."""
         for user in users:
             over = self._void.get(self._busy[user]) if user in self._busy else None
             if over is not None:
                 await over.wait()
+            await self._shadow.settle(user)
         state = self._states.get(partition)
         return () if state is None else await self._prefixes.drop(state, users)
 
@@ -210,6 +204,7 @@ class Lists:
             for _ in range(self._settings.lists.scoring_slots):
                 tasks.create_task(self._serve())
             tasks.create_task(self._serve_overdue())
+            tasks.create_task(self._shadow.run())
 
     async def _serve(self) -> None:
         while True:
@@ -255,6 +250,10 @@ class Lists:
             self._metrics.waiting.set(len(self._waiting) + len(self._busy))
             self._wake.set()
 
+    def _compared(self, user: str, comparison: Comparison) -> None:
+        if self._comparisons is not None:
+            self._comparisons.add(user, comparison)
+
     async def _requeue(self, trigger: Trigger) -> None:
         """Requeue a failed trigger after a delay, unless the partition is gone. It counts as unanswered until then, so
         its offset is not committed and the partition's next owner reads it again."""
@@ -265,123 +264,5 @@ class Lists:
     async def _make(self, trigger: Trigger, *, ask: bool) -> None:
         await self._turns.next()
         state = self._states.get(trigger.partition)
-        if state is None:
-            return
-        began = self._clock.monotonic()
-        context, blend = state.context(trigger.alias), self._blend(state, trigger.scene)
-        ranker, catalogue = self._ranker, self._catalogue
-        prepared = ranker.prepare(context, trigger.scene, now_ms=self._clock.now_ms(), marking=state.marking)
-        plain = chosen = ranker.shortlist(prepared, blend)
-        if self._asking.has_scorer and catalogue.vectors.waiting:
-            catalogue.vectors.lacked(ranker.lacking(plain))
-        scores: Scores | None = None
-        degraded: Degraded | None = Degraded.OVERLOADED
-        if ask:
-            scores, degraded = await self._score(trigger, plain, state.sessions)
-            await self._turns.next()
-        if not state.open:
-            raise PartitionLost(f"partition {trigger.partition} was revoked while one of its lists was made")
-        if trigger in self._void:
-            return
-        if scores is not None:
-            state.note_version(trigger.alias, scores.model_version)
-            chosen = ranker.rescore(plain, scores, blend)
-            if chosen.logits is None:  # nothing was scored, and no item is described yet
-                scores, degraded = None, Degraded.UNAVAILABLE
-        name = list_id(trigger)
-        # Random by the list's id: for exploration, not secrecy; the same list is drawn again on replay.
-        entries = ranker.assemble(chosen, blend, Random(name))  # noqa: S311
-        now = self._clock.now_ms()
-        made = Recommendation(
-            id=name,
-            user=trigger.user,
-            scene=trigger.scene,
-            ts=now,
-            trigger=trigger.event,
-            partition=trigger.partition,
-            offset=trigger.offset - state.base,
-            entries=entries,
-            model_version=scores.model_version if scores else None,
-            degraded=degraded,
-            freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
-            took_ms=(self._clock.monotonic() - began) * 1000,
-        )
-        exposure, closed = expose(state.exposure(trigger.alias), msgspec.structs.replace(made, user=trigger.alias))
-        state.set_exposure(trigger.alias, exposure)
-        await self._publish(
-            [
-                Output(RECOMMENDATIONS.name, trigger.user.encode(), encode(made)),
-                *(Output(FEEDBACK.name, trigger.alias.encode(), encode(feedback)) for feedback in closed),
-            ]
-        )
-        await self._turns.next()
-        if trigger in self._void:
-            return
-        self._keep(trigger, state, made, plain=plain, chosen=chosen, blend=blend)
-        self._count(made)
-
-    def _keep(
-        self,
-        trigger: Trigger,
-        state: State,
-        made: Recommendation,
-        *,
-        plain: Shortlist,
-        chosen: Shortlist,
-        blend: Blend,
-    ) -> None:
-        """Keep the data of a published list that judging and learning need."""
-        self._tell_failures(chosen.moment.failures)
-        compared = None
-        if is_drawn(trigger.alias, made.ts, self._ranker.settings.compared):
-            compared = self._ranker.compare(plain, blend, count=JUDGED)
-        if state.open:
-            shown = min(len(made.entries), MAX_SHOWN)
-            remembered = self._ranker.remember(chosen)
-            published = Published(trigger.user, trigger.partition, trigger.scene, shown, remembered, compared)
-            self._judge.keep(made.id, published)
-
-    def _blend(self, state: State, scene: str) -> Blend:
-        """The blend of a scene, with a weight for each of this worker's signals."""
-        stored = state.blend(scene)
-        blend = self._ranker.fit(stored)
-        if blend is not stored and stored.lists:
-            self._metrics.refitted_blends.inc()
-            new, gone = set(blend.names) - set(stored.names), set(stored.names) - set(blend.names)
-            log.warning(
-                "A scene's blend was learned with other signals; weights are matched by name. New, at priors: %s; "
-                "dropped: %s.%s",
-                ", ".join(sorted(new)) or "none",
-                len(gone),  # not their names: they may come from a damaged record
-                "" if blend.lists else " It was damaged, and starts over.",
-            )
-            state.set_blend(scene, blend)
-        return blend
-
-    def _tell_failures(self, failures: Mapping[str, str]) -> None:
-        for source, what in failures.items():
-            self._metrics.failed_sources.labels(source).inc()
-            line = f"The candidate source {source} failed ({what}): the list was made without it. Correct its code."
-            self._failures.warning(source, line)
-
-    async def _score(
-        self, trigger: Trigger, chosen: Shortlist, sessions: Sessions | None
-    ) -> tuple[Scores | None, Degraded | None]:
-        if not self._asking.has_scorer or sessions is None:
-            return None, Degraded.DISABLED
-        request = self._ranker.question(chosen, session=sessions.number(trigger.user))
-        scores, degraded = await self._asking.ask(request, deadline=trigger.deadline)
-        if scores is not None:
-            self._steering.answered(scores)
-        return scores, degraded
-
-    def _count(self, made: Recommendation) -> None:
-        self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()
-        self._metrics.event_to_list.observe(made.freshness_ms / 1000)
-        self._metrics.list_seconds.observe(made.took_ms / 1000)
-
-
-def list_id(trigger: Trigger) -> str:
-    """The id of the list that answers `trigger`: the same on every attempt."""
-    source = f"{trigger.partition}:{trigger.offset}:{trigger.event}"
-    return blake2b(source.encode(), digest_size=16).hexdigest()
+        if state is not None:
+            await self._maker.make(trigger, state, ask=ask)

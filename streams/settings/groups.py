@@ -230,6 +230,15 @@ class Lists(Group, frozen=True, kw_only=True):
             "model and with the most popular items (`ouzel_list_hits_total`).",
         ),
     ] = 4
+    shadow_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the users, drawn every day, whose lists are scored by the champion and the "
+            "challenger while there is a challenger. The second one is asked after the list is published.",
+        ),
+    ] = 1.0
     exploration: Annotated[
         float, Meta(ge=0, le=1, description="Probability that a list's last place goes to a randomly drawn candidate.")
     ] = 0.02

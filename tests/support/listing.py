@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from inference.scorers.scripted import ScriptedScorer
 from schemas.codec import decode
 from schemas.events import Event, EventKind
+from schemas.models import Comparison
 from schemas.recommendations import Recommendation
-from schemas.topics import RECOMMENDATIONS
+from schemas.topics import COMPARISONS, RECOMMENDATIONS
 from streams.clock import SYSTEM
 from streams.fold.attribution import NONE, Exposure, attribute
 from streams.fold.context import EMPTY, Context, fold
@@ -24,11 +25,14 @@ from streams.metrics import Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.ranking.settings import Ranking
+from streams.serving.comparisons import Comparisons
 from streams.serving.lists import Lists
+from streams.serving.live_versions import LiveVersions
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
+from tests.support.roles import record
 
 PLAIN = Ranking(exploration=0.0, compared=1)
 
@@ -92,6 +96,8 @@ class Bench:
         catalogue = Catalogue()
         for film in films():
             catalogue.add(film)
+        self.live = LiveVersions(catalogue, self.metrics, SYSTEM)
+        self.comparisons = Comparisons(self.publish, exists=lambda: True, metrics=self.metrics, clock=SYSTEM)
         self.lists = Lists(
             settings=Settings.make(**settings),
             ranking=ranking,
@@ -102,6 +108,8 @@ class Bench:
             metrics=self.metrics,
             clock=SYSTEM,
             turns=turns,
+            live=self.live,
+            comparisons=self.comparisons,
         )
         self.lists.assign(self.state)
 
@@ -121,6 +129,19 @@ class Bench:
             items = [self.lists._catalogue.described(number) for number in asked]
             vectors.put(asked, await scorer.describe(items, timeout=1.0))
 
+    async def read_by_all(self, scorer: ScriptedScorer) -> None:
+        """Have every item described by every version in use."""
+        catalogue = self.lists._catalogue
+        for each in self.live.described():
+            while asked := each.vectors.next(40):
+                items = [catalogue.described(number) for number in asked]
+                each.vectors.put(asked, await scorer.describe(items, timeout=1.0, number=each.number))
+        self.live.look()
+
+    def gives(self, role: str, number: int, *, share: float = 0.0, salt: str = "") -> None:
+        """Read a record that gives version `number` a role."""
+        self.live.apply(0, *record(role, number, share=share, salt=salt))
+
     def did(self, user: str, item: str, kind: EventKind = EventKind.LIKE, age_ms: int = 0) -> None:
         """Fold an event and tell the list path, as a lane does."""
         self.offset += 1
@@ -139,6 +160,9 @@ class Bench:
         made = [decode(Recommendation, out.value) for out in self.sent if out.topic == RECOMMENDATIONS.name]
         return [one for one in made if user is None or one.user == user]
 
+    def compared(self) -> list[Comparison]:
+        return [decode(Comparison, out.value) for out in self.sent if out.topic == COMPARISONS.name]
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not condition():
@@ -152,10 +176,11 @@ class Bench:
 
 @asynccontextmanager
 async def running(bench: Bench) -> AsyncIterator[Bench]:
-    task = asyncio.create_task(bench.lists.run())
+    tasks = [asyncio.create_task(bench.lists.run()), asyncio.create_task(bench.comparisons.run())]
     try:
         yield bench
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.models import Comparison
 from streams.fold.attribution import MAX_OPEN, Judged
 from streams.metrics import HITS, OUTCOMES, USES, Metrics
 from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
-from streams.serving.hit_rate import Judge, Published
+from streams.serving.hit_rate import Judge, Pair, Published, comparison_id
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
 
@@ -26,7 +27,8 @@ def like(item: str, position: int | None = None, *open_: str) -> Judged:
 class Bench:
     def __init__(self, most: int = 10) -> None:
         self.metrics = Metrics()
-        self.judge = Judge(self.metrics, most)
+        self.told: list[tuple[str, Comparison]] = []
+        self.judge = Judge(self.metrics, most, tell=lambda *told: self.told.append(told), now_ms=lambda: 7)
         self.offset = -1
 
     def says(self, judged: Judged, partition: int = 0) -> Published | None:
@@ -69,7 +71,7 @@ def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expect
     assert bench.says(judged) is held
     assert (bench.judged, bench.hits) == (1, expected)
     assert bench.likes == ([1, 0] if judged.position is not None else [0, 1])
-    assert bench.unremembered == [0, 0]
+    assert bench.unremembered == [0, 0, 0]
 
 
 def test_rankings_are_compared_over_the_same_open_lists() -> None:
@@ -85,13 +87,13 @@ def test_list_outside_the_sample_teaches_the_blend_but_is_not_compared() -> None
     bench = Bench()
     bench.judge.keep("l1", published(compared=None))
     assert bench.says(like("film-1", 0)) is not None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0, 0])
 
 
 def test_list_that_is_not_held_is_counted_not_guessed() -> None:
     bench = Bench()
     assert bench.says(like("film-1", 0)) is None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1, 0])
 
 
 def test_event_read_again_counts_once() -> None:
@@ -102,7 +104,7 @@ def test_event_read_again_counts_once() -> None:
     assert bench.judge.judge(1, like("film-1", 0), bench.offset) is not None, "another partition has other offsets"
     bench.judge.forget(0)
     assert bench.judge.judge(0, like("film-1", 0), bench.offset) is None
-    assert (bench.likes, bench.unremembered) == ([2, 0], [0, 0])
+    assert (bench.likes, bench.unremembered) == ([2, 0], [0, 0, 0])
 
 
 def test_lists_held_are_bounded_by_user_and_in_all() -> None:
@@ -133,3 +135,63 @@ def test_lists_of_a_lost_partition_are_dropped() -> None:
     bench.judge.keep("l2", published("bob", 1))
     bench.judge.forget(0)
     assert (bench.judge.drop("ann"), bench.judge.drop("bob")) == (False, True)
+
+
+PAIR = Pair("v1", "v2", ("film-1", "film-2", "beyond"), ("film-3",), canary=False)
+
+
+def test_versions_are_compared_by_all_open_lists_cut_to_what_was_shown() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(pair=PAIR))
+    bench.judge.keep("l2", published(pair=PAIR._replace(of_champion=("film-4",), of_challenger=("film-5",))))
+    for item in ("film-2", "film-5", "beyond"):
+        bench.says(like(item, None, "l2", "l1"))
+    assert [(user, each.champion_hit, each.challenger_hit) for user, each in bench.told] == [
+        ("ann", True, False),
+        ("ann", False, True),
+        ("ann", False, False),
+    ]
+    first = bench.told[0][1]
+    assert (first.list, first.scene, first.ts, first.canary) == ("l2", "home", 7, False)
+    assert first.id == comparison_id("l2", 0, 0)
+    assert len({each.id for _, each in bench.told}) == 3
+    assert "ann" not in str(first)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        None,
+        PAIR._replace(challenger="v3"),
+        PAIR._replace(champion="v0"),
+        PAIR._replace(canary=True),
+    ],
+)
+def test_versions_are_not_compared_by_lists_of_different_pairs(other: Pair | None) -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(pair=PAIR))
+    bench.judge.keep("l2", published(pair=other))
+    bench.says(like("film-1", None, "l2", "l1"))
+    assert bench.told == []
+    assert bench.unremembered == [0, 0, 1]
+
+
+def test_pair_of_a_list_that_is_not_held_is_dropped() -> None:
+    bench = Bench()
+    bench.judge.pair("l1", PAIR)
+    assert not bench.judge.holds("l1")
+    bench.judge.keep("l1", published())
+    bench.judge.pair("l1", PAIR)
+    bench.says(like("film-1", 0))
+    assert len(bench.told) == 1
+    bench.judge.drop("ann")
+    bench.says(like("film-1", 0))
+    assert len(bench.told) == 1
+
+
+def test_event_read_again_compares_versions_once() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(pair=PAIR))
+    bench.says(like("film-1", 0))
+    bench.judge.judge(0, like("film-1", 0), bench.offset)
+    assert len(bench.told) == 1

@@ -13,10 +13,12 @@ from schemas.scoring import Candidate, InvalidAnswer, ItemVectors, ScoreRequest
 from streams.clock import SYSTEM, Clock
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
-from streams.serving.item_vectors import FEW, Describing, ReadingProgress
+from streams.serving.item_vectors import FEW, Describing, ReadingProgress, _Batch
+from streams.serving.live_versions import LiveVersions
 from tests.support import listing
 from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
+from tests.support.roles import record, versions
 
 BATCH = 16
 
@@ -41,15 +43,17 @@ class Counting(ScriptedScorer):
 
 
 class Bench:
-    def __init__(self, scorer: Counting, *, timeout_s: float = 5.0, clock: Clock = SYSTEM) -> None:
+    def __init__(self, scorer: ScriptedScorer, *, timeout_s: float = 5.0, clock: Clock = SYSTEM) -> None:
         self.catalogue = Catalogue()
         for film in films():
             self.catalogue.add(film)
         self.metrics = Metrics()
         self.popularity = np.zeros(0)
         self.busy = False
+        self.live = LiveVersions(self.catalogue, self.metrics, clock)
         self.describing = Describing(
             catalogue=self.catalogue,
+            versions=self.live.described,
             popularity=lambda: self.popularity,
             scorer=scorer,
             batch=BATCH,
@@ -88,6 +92,12 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - no event comes
             await asyncio.sleep(0.01)
+
+
+def next_batch(describing: Describing) -> _Batch:
+    batch = describing._next()
+    assert batch is not None
+    return batch
 
 
 async def test_every_item_is_described_in_batches() -> None:
@@ -184,6 +194,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     catalogue, graph = lists.lists._catalogue, lists.lists._ranker.graph
     describing = Describing(
         catalogue=catalogue,
+        versions=LiveVersions(catalogue, lists.metrics, SYSTEM).described,
         popularity=graph.events,
         scorer=scorer,
         batch=FEW,
@@ -201,7 +212,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     for number, times in ((30, 4), (20, 6), (10, 5), (35, 3)):
         updates = tuple(Covisit(offset=at, ts=1, scene="home", liked=True) for at in range(times))
         graph.learn(Covisits(item=f"film-{number}", partition=0, updates=updates))
-    assert await describing._describe(describing._next())
+    assert await describing._describe(next_batch(describing))
     assert read() == ["film-20", "film-10", "film-30", "film-35"]
 
     async with listing.running(lists):
@@ -212,10 +223,10 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     scored = [candidate.item for candidate in scorer.asked[0].candidates]
     unread = [item for item in scored if item not in read()]
     assert len(unread) >= FEW
-    assert await describing._describe(describing._next())
+    assert await describing._describe(next_batch(describing))
     assert read()[4:] == unread[:FEW]
-    while asked := describing._next():
-        assert await describing._describe(asked)
+    while batch := describing._next():
+        assert await describing._describe(batch)
     assert read().index("film-7") < 4 + len(unread) + 1, "the items of ann's events are read right after her candidates"
     assert len(read()) == len(set(read())) == 40
 
@@ -302,3 +313,59 @@ async def test_outage_of_the_model_is_logged_at_its_beginning_and_end(
         "The model does not answer, items wait to be read: scripted: down",
         "The model answers again",
     ]
+
+
+async def of_two(scorer: ScriptedScorer) -> Bench:
+    """Items to describe by two versions: version 1 as champion, version 2 in shadow."""
+    bench = Bench(scorer)
+    for role, number in (("champion", 1), ("shadow", 2)):
+        bench.live.apply(0, *record(role, number))
+    return bench
+
+
+def second(bench: Bench) -> int:
+    """How many items the challenger lacks."""
+    return bench.live.ack("w", 0).lacking
+
+
+async def test_items_of_the_challenger_are_described_after_the_champions() -> None:
+    scorer = versions(1, 2)
+    async with running(await of_two(scorer)) as bench:
+        await until(lambda: bench.waiting + second(bench) == 0)
+    numbers = scorer.described_numbers
+    assert numbers == [1] * numbers.count(1) + [2] * numbers.count(2)
+    challenger = bench.live.challenger()
+    assert challenger is not None
+    assert (challenger.vectors.version, bench.catalogue.vectors.version) == ("v2", "v1")
+
+
+async def test_batches_for_the_challenger_are_small_while_users_wait() -> None:
+    scorer = versions(1, 2)
+    bench = await of_two(scorer)
+    bench.busy = True
+    async with running(bench):
+        await until(lambda: bench.waiting + second(bench) == 0)
+    assert scorer.described_numbers.count(2) == 40 // FEW
+
+
+@pytest.mark.parametrize("script", [Script.DOWN, Script.OVERLOADED, Script.NOT_FINITE])
+@pytest.mark.parametrize("broken", [1, 2])
+async def test_failing_version_does_not_hold_up_the_items_of_the_other(broken: int, script: Script) -> None:
+    scorer = versions(1, 2)
+    scorer.versions[broken].script = script
+    async with running(await of_two(scorer)) as bench:
+        await until(lambda: (second(bench) if broken == 1 else bench.waiting) == 0)
+        assert (bench.waiting if broken == 1 else second(bench)) == 40
+        scorer.versions[broken].script = Script.ANSWER
+        await until(lambda: bench.waiting + second(bench) == 0)
+
+
+async def test_challenger_gets_no_vectors_of_another_version(caplog: pytest.LogCaptureFixture) -> None:
+    scorer = versions(1, 2, 3)
+    del scorer.versions[2]  # version 3 answers for it
+    async with running(await of_two(scorer)) as bench:
+        await until(lambda: bench.waiting == 0 and 2 in scorer.described_numbers)
+        assert second(bench) == 40
+        assert "number 2 answers as v3: load v2 as this number" in caplog.text
+        scorer.versions[2] = versions(2).versions[2]
+        await until(lambda: second(bench) == 0)
