@@ -121,8 +121,8 @@ class Scorer(Protocol):
         """Drop the caches of at most `MAX_FORGOTTEN` sessions, or of all (None), within `timeout` seconds, or raise a
         `ScoringError`."""
 
-    async def ready(self) -> bool:
-        """Whether the next request is likely to be answered. Never raises."""
+    async def ready(self, number: int | None = None) -> bool:
+        """Whether the next request is likely to be answered, by version `number` if given. Never raises."""
 
     async def close(self) -> None:
         """Release connections and memory. Idempotent."""

@@ -88,7 +88,7 @@ class InProcessScorer:
         self._check(timeout)
         await _within(self._thread.submit(self._run_forget, sessions), timeout)
 
-    async def ready(self) -> bool:
+    async def ready(self, number: int | None = None) -> bool:
         if self._closed:
             return False
         try:

@@ -2,10 +2,12 @@
 
 scorer = ScriptedScorer(lambda request: [len(c.text) for c in request.candidates])
 scorer.script = Script.DOWN
+scorer = ScriptedScorer(versions={2: ScriptedVersion("better", vector_of=lambda item: (1.0, 2.0))})
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -49,8 +51,24 @@ def no_vector(_: ScoreRequest | Candidate) -> Sequence[float]:
     return ()
 
 
+@dataclass
+class ScriptedVersion:
+    """One version of the model: the version that its answers name, and how it answers. A `script` other than `ANSWER`
+    applies to requests that name this version, instead of the scorer's."""
+
+    name: str
+    function: Callable[[ScoreRequest], Sequence[float]] = by_position
+    vector_of: Callable[[ScoreRequest | Candidate], Sequence[float]] = no_vector
+    script: Script = Script.ANSWER
+
+
 class ScriptedScorer:
     """Answers with `function`, or misbehaves as `script` says. `asked` records every request, in order.
+
+    `versions` are those that requests may name by number, besides the unnamed one, which `function`, `vector_of` and
+    `version` make up; add and remove entries as versions are loaded and unloaded. A number without an entry gets the
+    unnamed version's answer. `numbers` records the number of each request in `asked`, `described_numbers` of each call
+    of `describe`.
 
     `vector_of` returns the vector of a context or item; by default there are none. `described` records every item
     passed to `describe`; `forgotten`, every session passed to `forget`, or `ALL_SESSIONS`. `describe` and `forget`
@@ -66,14 +84,18 @@ class ScriptedScorer:
         *,
         vector_of: Callable[[ScoreRequest | Candidate], Sequence[float]] = no_vector,
         version: str = "scripted-1",
+        versions: Mapping[int, ScriptedVersion] | None = None,
         max_in_flight: int = 32,
     ) -> None:
         self.function = function
         self.vector_of = vector_of
         self.version = version
+        self.versions = dict(versions or {})
         self.keeps_here = False
         self.script = Script.ANSWER
         self.asked: list[ScoreRequest] = []
+        self.numbers: list[int | None] = []
+        self.described_numbers: list[int | None] = []
         self.described: list[Candidate] = []
         self.forgotten: list[int] = []
         self._max_in_flight = max_in_flight
@@ -96,18 +118,20 @@ class ScriptedScorer:
         if self._in_flight >= self._max_in_flight:
             raise Overloaded("scripted: too many requests in flight")
         self.asked.append(request)
+        self.numbers.append(number)
         self._in_flight += 1
         try:
-            return await self._act(request, timeout)
+            return await self._act(request, timeout, number)
         finally:
             self._in_flight -= 1
 
-    async def _act(self, request: ScoreRequest, timeout: float) -> Scores:
-        script = self.script
+    async def _act(self, request: ScoreRequest, timeout: float, number: int | None) -> Scores:
+        script = self._script(number)
         await self._obey(script, timeout)
-        scores = _bent([float(s) for s in self.function(request)], script)
-        answered = wire.Answered(tuple(scores), tuple(map(float, self.vector_of(request))))
-        return wire.answer(answered, len(request.candidates), self.version)
+        version = self._version(number)
+        scores = _bent([float(s) for s in version.function(request)], script)
+        answered = wire.Answered(tuple(scores), tuple(map(float, version.vector_of(request))))
+        return wire.answer(answered, len(request.candidates), version.name)
 
     async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         wire.check_count(items)
@@ -118,16 +142,18 @@ class ScriptedScorer:
         if self._describing:
             raise Overloaded("scripted: a describe request is in flight")
         self.described += items
+        self.described_numbers.append(number)
         self._describing = True
-        script = self.script
+        script = self._script(number)
         try:
             await self._obey(script, timeout)
         finally:
             self._describing = False
-        rows = [self.vector_of(item) for item in items]
+        version = self._version(number)
+        rows = [version.vector_of(item) for item in items]
         values = _bent([float(value) for row in rows for value in row], script)
         vectors = ItemVectors(
-            width=len(rows[0]) if rows else 0, values=np.array(values, "<f4").tobytes(), model_version=self.version
+            width=len(rows[0]) if rows else 0, values=np.array(values, "<f4").tobytes(), model_version=version.name
         )
         return wire.described(vectors, len(items))
 
@@ -138,6 +164,15 @@ class ScriptedScorer:
             raise DeadlineExceeded("no time was left")
         await self._obey(self.script, timeout)
         self.forgotten += [ALL_SESSIONS] if sessions is None else sessions
+
+    def _version(self, number: int | None) -> ScriptedVersion:
+        """The version that answers a request for `number`."""
+        unnamed = ScriptedVersion(self.version, self.function, self.vector_of)
+        return unnamed if number is None else self.versions.get(number, unnamed)
+
+    def _script(self, number: int | None) -> Script:
+        named = None if number is None else self.versions.get(number)
+        return self.script if named is None or named.script is Script.ANSWER else named.script
 
     async def _obey(self, script: Script, timeout: float) -> None:
         """Wait or fail as the script says."""
@@ -150,8 +185,9 @@ class ScriptedScorer:
             except TimeoutError:
                 raise DeadlineExceeded("scripted: slow") from None
 
-    async def ready(self) -> bool:
-        return not self._closed and self.script not in _REFUSALS
+    async def ready(self, number: int | None = None) -> bool:
+        loaded = number is None or not self.versions or number in self.versions
+        return not self._closed and loaded and self._script(number) not in _REFUSALS
 
     async def close(self) -> None:
         self._closed = True

@@ -142,7 +142,7 @@ class TritonScorer:
             raise DeadlineExceeded("no time was left to call the model")
         await self._ask(wire.ForgetRequest(None if sessions is None else tuple(sessions)), timeout)
 
-    async def ready(self) -> bool:
+    async def ready(self, number: int | None = None) -> bool:
         if self._closed:
             return False
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inference.scorers.in_process import InProcessScorer
-from inference.scorers.scripted import Script, ScriptedScorer
+from inference.scorers.scripted import Script, ScriptedScorer, ScriptedVersion
 from inference.scorers.triton import TritonScorer
 from inference.shared import Counts
 from inference.wire import Answer
@@ -243,3 +243,20 @@ async def test_scripted_vectors_come_from_its_function_and_are_checked() -> None
     scorer.script = Script.DOWN
     with pytest.raises(Unavailable):
         await scorer.describe(ITEMS, timeout=PATIENT)
+
+
+async def test_scripted_versions_answer_by_number_and_others_as_unnamed() -> None:
+    second = ScriptedVersion("two", lambda request: [7.0] * len(request.candidates), lambda _: (3.0,))
+    scorer = ScriptedScorer(vector_of=lambda _: (1.0,), version="one", versions={2: second})
+    for number, name, vector in ((None, "one", 1.0), (2, "two", 3.0), (9, "one", 1.0)):
+        scores = await scorer.score(ASKED, timeout=PATIENT, number=number)
+        vectors = await scorer.describe(ITEMS, timeout=PATIENT, number=number)
+        assert (scores.model_version, scores.vector) == (name, (vector,))
+        assert np.frombuffer(vectors.values, "<f4").tolist() == [vector] * len(ITEMS)
+        assert vectors.model_version == name
+    assert scorer.numbers == scorer.described_numbers == [None, 2, 9]
+    assert [await scorer.ready(number) for number in (None, 2, 9)] == [True, True, False]
+    second.script = Script.DOWN
+    with pytest.raises(Unavailable):
+        await scorer.score(ASKED, timeout=PATIENT, number=2)
+    assert (await scorer.score(ASKED, timeout=PATIENT)).model_version == "one"
