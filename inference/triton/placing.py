@@ -16,7 +16,18 @@ from msgspec import structs
 
 from inference.errors import SettingsError, WeightsError
 from inference.settings import ADAPTER, SETTINGS, WEIGHTS, DType, ModelSettings
-from inference.triton.repository import MODEL_PY, beside, served, settings_of, sync, weights_of, write_model
+from inference.triton.repository import (
+    MODEL_PY,
+    beside,
+    read_config,
+    served,
+    settings_of,
+    sync,
+    weights_of,
+    with_policy,
+    write_config,
+    write_model,
+)
 from inference.triton.server import MODEL
 from inference.versions.store import FIRST
 
@@ -45,6 +56,8 @@ def place(repository: Path, number: int, adapter: Path, *, like: int = FIRST, dt
         if _is_from(target / ADAPTER, adapter):
             return target
         raise WeightsError(f"{target} is another version: use a number that was never used")
+    if not served(repository):  # else a server that is restarted would load the new version
+        write_config(repository, with_policy(read_config(repository), placed(repository)[-1:]))
     with _unfinished(repository) as aside:
         made = aside / str(number)
         made.mkdir()
@@ -69,7 +82,7 @@ def remove(repository: Path, number: int) -> None:
     target = repository / MODEL / str(number)
     if number == FIRST:
         raise WeightsError(f"version {FIRST} stays: in-process scoring and `ouzel triton build` use its folder")
-    if number in (served(repository) or placed(repository)[-1:]):
+    if number in served(repository):
         raise WeightsError(f"version {number} is served: load the others without it first")
     if target.exists():
         with _unfinished(repository) as aside:

@@ -48,7 +48,8 @@ def build(target: Path, settings: ModelSettings, progress: Progress = silent, *,
     """Build the model repository `target`. Returns it.
 
     Leaves parts that are up to date as they are, so a second build is instant and a running server need not load the
-    version again. The versions to serve stay the same, unless the weights are others. Raises `WeightsError`.
+    version again. The versions to serve stay the same, unless the weights are others: then it is this version alone.
+    Raises `WeightsError`.
     """
     folder = target / MODEL / str(version)
     _place_adapter(folder / ADAPTER, settings)
@@ -57,9 +58,9 @@ def build(target: Path, settings: ModelSettings, progress: Progress = silent, *,
     convert(folder / WEIGHTS, settings, progress)
     write_changed(folder / SETTINGS, settings.as_json())
     write_model(folder)
-    keep = served(target) if before in {None, _manifest(folder / WEIGHTS)} else ()
+    same = before is None or before == _manifest(folder / WEIGHTS)
     # Last: without it an interrupted build is not servable.
-    write_config(target, with_policy(config_pbtxt(settings), keep))
+    write_config(target, with_policy(config_pbtxt(settings), (same and served(target)) or (version,)))
     return target
 
 
@@ -138,6 +139,7 @@ def write_changed(path: Path, content: bytes) -> bool:
     with suppress(FileNotFoundError):
         if path.read_bytes() == content:
             return False
+        path.unlink()  # a hard link elsewhere keeps its content
     path.write_bytes(content)
     return True
 

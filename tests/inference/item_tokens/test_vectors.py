@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from inference.errors import WeightsError
 from inference.item_tokens.vectors import FILE, VERSION, read_vectors, write_vectors
+from inference.settings import DType
 from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
 from tests.support.tiny_repository import ITEMS, engine_of, tiny_adapter, tiny_repository, tiny_version
 
@@ -91,7 +92,7 @@ def test_engine_of_another_adapter_writes_nothing(repository: Path, tmp_path: Pa
 
 
 def test_file_of_another_number_format_is_refused_and_items_are_read(repository: Path, version: Path) -> None:
-    engine = engine_of(repository, version, dtype="bf16")
+    engine = engine_of(repository, version, dtype=DType.BF16)
     assert engine.shipped == 0
     assert "-fp32-" in engine.refused
     assert "-bf16-" in engine.refused

@@ -24,6 +24,7 @@ from inference.triton import server
 from inference.triton.model_control import ModelControl
 from inference.triton.placing import place, placed
 from inference.triton.ports import free_ports
+from inference.triton.recovery import start_others
 from inference.triton.repository import served
 from schemas.scoring import MAX_DESCRIBED, Past, ScoreRequest
 from tests.support.parts import need_triton
@@ -197,13 +198,20 @@ async def test_versions_are_swapped_under_traffic_and_none_is_restarted(
     assert going.errors == []
     assert set(going.answered) == {(number, names[number]) for number in (1, 2, 3)}
     assert going.scorer.unnamed_instead == 0
-    await control.load([1, 3])
-    before = at.stubs()
-    at.place(4)
-    await control.load([1, 3, 4])
-    assert {number: at.stubs()[number] for number in (1, 3)} == before, "two versions serve on beside a third"
     await control.load([1])
-    for number in (3, 4):
+    await control.retire(3)
+
+
+async def test_third_version_restarts_none_of_two(triton_of_versions: Served, control: ModelControl) -> None:
+    at = triton_of_versions
+    at.place(7)
+    await control.load([1, 7])
+    before = at.stubs()
+    at.place(8)
+    await control.load([1, 7, 8])
+    assert at.stubs().items() >= before.items()
+    await control.load([1])
+    for number in (7, 8):
         await control.retire(number)
 
 
@@ -352,6 +360,23 @@ async def test_server_that_is_killed_serves_the_same_versions_again(
     await control.load([1])
     for number in (40, 41):
         await control.retire(number)
+
+
+async def test_version_that_is_damaged_while_the_server_is_down_keeps_no_other_from_serving(
+    triton_of_versions: Served, control: ModelControl
+) -> None:
+    at = triton_of_versions
+    folder = at.place(50)
+    await control.load([1, 50])
+    at.running.stop()
+    shutil.rmtree(folder / "adapter")
+    told: list[str] = []
+    await asyncio.to_thread(start_others, at.start_again, at.repository, told.append)
+    assert await control.loaded() == [1]
+    assert len(told) == 1
+    assert "version 50 cannot be loaded" in told[0]
+    assert "place the version again" in told[0]
+    await control.retire(50)
 
 
 async def test_wrong_key_loads_nothing(triton_of_versions: Served) -> None:

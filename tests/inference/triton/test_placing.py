@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from inference.engines import load_engine
 from inference.errors import SettingsError, WeightsError
-from inference.settings import ModelSettings
+from inference.settings import DType, ModelSettings
 from inference.transformer.weights import read_manifest
 from inference.triton.placing import place, placed, remove
 from inference.triton.repository import (
@@ -40,7 +40,8 @@ def repository(tmp_path: Path) -> Path:
 def times(folder: Path) -> dict[str, tuple[int, int]]:
     """What Triton compares: modification and change times of all files, through links; change times of folders change
     when they are renamed, which happens before the first load."""
-    found = [folder, *folder.rglob("*"), *(folder / "weights").resolve().rglob("*")]
+    weights = (folder / "weights").resolve()
+    found = [folder, *folder.rglob("*"), *(weights.rglob("*") if weights.exists() else ())]
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in found}
 
 
@@ -72,10 +73,10 @@ def test_version_outlives_the_folder_of_version_1(repository: Path, tmp_path: Pa
 
 
 def test_number_format_is_pinned(repository: Path, tmp_path: Path) -> None:
-    settings = replace(settings_of(repository), dtype="auto")
+    settings = replace(settings_of(repository), dtype=DType.AUTO)
     (repository / MODEL / "1" / "settings.json").write_bytes(settings.as_json())
     adapter = tiny_adapter(tmp_path, 2)
-    place(repository, 2, adapter, dtype="bf16")
+    place(repository, 2, adapter, dtype=DType.BF16)
     place(repository, 3, adapter)
     assert settings_of(repository, 2).dtype == "bf16"
     assert settings_of(repository, 3).dtype in {"bf16", "fp32"}
@@ -84,14 +85,18 @@ def test_number_format_is_pinned(repository: Path, tmp_path: Path) -> None:
 def test_bytecode_is_valid_wherever_it_is_copied(repository: Path, tmp_path: Path) -> None:
     """Else Python would write its own at the first load, and Triton start the version again at the next."""
     folder = place(repository, 2, tiny_adapter(tmp_path, 2))
-    copy = Path(shutil.copytree(folder, tmp_path / "copy", symlinks=True))
+    copy = Path(shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("weights")))
     os.utime(copy / "model.py")
     before = times(copy)
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); sys.modules['inference.triton.loading'] = fake = type(sys)('x')"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from inference.triton import loading"
+    code += "; loading.load_class = int; import model; print(model.__cached__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(copy)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
     )
-    code += "; fake.load_class = int; import model; print(model.__cached__)"
-    ran = subprocess.run([sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True)
     assert Path(ran.stdout.strip()).parent == copy / "__pycache__"
     assert times(copy) == before
     assert importlib.util.cache_from_source("model.py").endswith(next((copy / "__pycache__").iterdir()).name)
@@ -125,7 +130,7 @@ def test_build_with_other_weights_serves_its_own_version(repository: Path, tmp_p
     """Placed versions belong to the weights that they were trained on."""
     place(repository, 2, tiny_adapter(tmp_path, 2))
     write_config(repository, with_policy(read_config(repository), [2]))
-    build(repository, replace(settings_of(repository), adapter=str(tmp_path / "adapter-1"), dtype="bf16"))
+    build(repository, replace(settings_of(repository), adapter=str(tmp_path / "adapter-1"), dtype=DType.BF16))
     assert served(repository) == (1,)
 
 
@@ -151,8 +156,6 @@ def test_engine_of_a_version_without_its_adapter_says_so(repository: Path, tmp_p
 def test_remove_deletes_only_what_is_not_served(repository: Path, tmp_path: Path) -> None:
     for number in (2, 3):
         place(repository, number, tiny_adapter(tmp_path, number))
-    with pytest.raises(WeightsError, match="served"):
-        remove(repository, 3)  # the newest, which a server without a policy loads
     write_config(repository, with_policy(read_config(repository), [1, 2]))
     with pytest.raises(WeightsError, match="served"):
         remove(repository, 2)
@@ -162,6 +165,14 @@ def test_remove_deletes_only_what_is_not_served(repository: Path, tmp_path: Path
     remove(repository, 3)
     assert placed(repository) == [1, 2]
     assert not list(beside(repository).glob("version-*"))
+
+
+def test_placed_version_is_not_served_until_it_is_loaded(repository: Path, tmp_path: Path) -> None:
+    """A server that is restarted in between must not take up a version that no gate has passed."""
+    assert served(repository) == (1,)
+    write_config(repository, with_policy(read_config(repository), ()))  # as an earlier release built it
+    place(repository, 2, tiny_adapter(tmp_path, 2))
+    assert served(repository) == (1,)
 
 
 def test_policy_is_written_and_read_back() -> None:
@@ -205,7 +216,7 @@ def test_killed_process_leaves_only_complete_versions(repository: Path, tmp_path
         )
         assert running.stdout is not None
         running.stdout.readline()
-        time.sleep(0.003 * strike)  # not a wait for anything: the moment of the kill
+        time.sleep(0.02 * strike)  # not a wait for anything: the moment of the kill
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         running.stdout.close()
@@ -219,6 +230,6 @@ def test_killed_process_leaves_only_complete_versions(repository: Path, tmp_path
                 assert read_manifest(folder / "weights")
                 assert (folder / "__pycache__").is_dir()
                 assert settings_of(repository, int(folder.name)).dtype == "fp32"
-    assert seen > 12
+    assert seen >= 12
     place(repository, 1_000, adapter)
     assert not list(beside(repository).glob("version-*")), "the next one clears what others left"
