@@ -9,7 +9,9 @@
     ├── CheckpointError         a training cannot be saved or resumed
     ├── NothingToLearn          too little data for training or evaluation
     ├── TritonNotAvailable      this platform or installation has no tritonserver
-    └── TritonFailed            tritonserver exited, or the model was not ready in time
+    ├── TritonFailed            tritonserver exited, or the model was not ready in time
+    ├── ControlRefused          tritonserver lets this client load no models
+    └── VersionRefused          a version cannot be loaded; the others keep serving
 
 Scoring calls raise `ScoringError` (`schemas.scoring`).
 """
@@ -52,4 +54,12 @@ class TritonNotAvailable(InferenceError):
 
 
 class TritonFailed(InferenceError):
+    pass
+
+
+class ControlRefused(InferenceError):
+    pass
+
+
+class VersionRefused(InferenceError):
     pass

@@ -134,7 +134,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise SettingsError(f"{path}: {error}; rebuild the model repository (`ouzel triton build`)") from None
 
     def write(self, path: Path) -> None:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2))
+        path.write_bytes(self.as_json())
+
+    def as_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
 
 
 def readings_of(repository: Path, settings: ModelSettings) -> Path | None:

@@ -169,7 +169,10 @@ def triton_serve(
     from deploy.local.processes import guard, release
     from inference.triton import server
     from inference.triton.control import VARIABLE, find_key
+    from inference.triton.placing import placed
     from inference.triton.ports import free_ports
+    from inference.triton.recovery import start_others
+    from inference.triton.repository import served
     from inference.triton.supervision import serve
 
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
@@ -182,32 +185,40 @@ def triton_serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
 
+    def warn(told: str) -> None:
+        say(f"ouzel: {told}", err=True)
+
     def start(restarts: int) -> server.TritonServer:
-        return server.start(
-            repository,
-            log=log,
-            grpc_port=grpc_port or grpc,
-            http_port=http_port,
-            metrics_port=metrics_port or metrics,
-            tls=tls,
-            control_key=key,
-            restarts=restarts,
-            on_started=guard,
-            on_stopped=release,
-            stopping=stopping,
-        )
+        def once() -> server.TritonServer:
+            return server.start(
+                repository,
+                log=log,
+                grpc_port=grpc_port or grpc,
+                http_port=http_port,
+                metrics_port=metrics_port or metrics,
+                tls=tls,
+                control_key=key,
+                restarts=restarts,
+                on_started=guard,
+                on_stopped=release,
+                stopping=stopping,
+            )
+
+        return once() if key is None else start_others(once, repository, warn)
 
     def tell(ready: server.TritonServer) -> None:
         http = f"  http {ready.http}" if ready.http else ""
         say(f"grpc {ready.grpc}{http}  metrics {ready.metrics}  log {log}")
         if key is not None:
             say(f"clients with the control key ({VARIABLE}, else {control_key}) can replace the model")
+            for number in sorted(set(served(repository)).difference(placed(repository))):
+                warn(f"version {number} is not in {repository} any more and is not served")
         say(f"ready: start workers with OUZEL_TRITON={ready.grpc}; stop with Ctrl-C")
 
     serve(
         start,
         on_ready=tell,
-        on_end=lambda told: say(f"ouzel: {told}", err=True),
+        on_end=warn,
         stopping=stopping,
         restart=restart,
     )

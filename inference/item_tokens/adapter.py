@@ -194,7 +194,7 @@ def load(folder: Path) -> Adapter:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
         items = msgspec.json.decode((folder / ITEMS).read_bytes(), type=list[str]) if (folder / ITEMS).exists() else []
         tensors = {name: tensor.float() for name, tensor in load_file(folder / TENSORS).items()}
-        version = _digest(folder)
+        version = digest_of(folder)
     except (OSError, msgspec.DecodeError, SafetensorError) as error:
         raise WeightsError(f"{folder} holds no readable adapter ({error}); {again}") from None
     if (manifest.reader, manifest.context) != (READER, CONTEXT):
@@ -244,7 +244,8 @@ def _check_finite(tensors: Mapping[str, Tensor], what_to_do: str) -> None:
             raise WeightsError(f"{name} of the adapter has non-finite numbers; {what_to_do}")
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """The version of the adapter in `folder`."""
     whole = hashlib.sha256()
     for name in (TENSORS, ITEMS):
         if (folder / name).exists():

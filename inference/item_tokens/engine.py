@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference.errors import RequestRefused
+from inference.errors import RequestRefused, WeightsError
 from inference.item_tokens import context
 from inference.item_tokens.adapter import Adapter, load
 from inference.item_tokens.cuda_graphs import BucketedTrunk, Ladder, UserInput, cuda_recorder
@@ -32,6 +32,7 @@ from inference.item_tokens.reading import Reader
 from inference.item_tokens.reading_store import ReadingStore
 from inference.item_tokens.readings import Readings
 from inference.item_tokens.trunk import adapted, states
+from inference.item_tokens.vectors import FILE, ItemRows, read_vectors
 from inference.settings import ModelSettings
 from inference.shared import Counts
 from inference.transformer.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
@@ -93,6 +94,9 @@ class ItemTokenEngine:
     equal versions are comparable, up to rounding. `chosen` explains the number format. `layers` are the layers used;
     `exact` names the parts of them that stay unquantized despite the settings. On a GPU, passes have a few fixed shapes
     (`inference.item_tokens.cuda_graphs`). The engine owns `decoder` and changes the layout of its layers for inference.
+
+    `shipped` is the number of items whose tokens and vectors came with the adapter (`inference.item_tokens.vectors`);
+    `refused` says why the file that came with it is not used, empty if it is used or there is none.
     """
 
     def __init__(
@@ -122,6 +126,8 @@ class ItemTokenEngine:
         self._residuals = adapter.residuals.to(self._device)
         self._tokens = tokens
         self._settings = settings
+        self._vectors: Path | None = None
+        self.shipped, self.refused = 0, ""
         self._bucketed: BucketedTrunk | None = None
         self._prefixes = PrefixCache(settings.prefix_cache_bytes)
         self._mask = lru_cache(_MASKS)(self._make_mask)
@@ -154,7 +160,23 @@ class ItemTokenEngine:
         decoder = load_model(weights, settings, IMPLEMENTATION).base_model
         found.check(decoder, name_of(manifest.source))
         version = manifest.version(settings.dtype)
-        return cls(decoder, FileTokens(weights), found, settings, version, chosen=chosen, readings=readings)
+        made = cls(decoder, FileTokens(weights), found, settings, version, chosen=chosen, readings=readings)
+        if (adapter / FILE).exists():
+            made.fill(adapter / FILE)
+        return made
+
+    def fill(self, vectors: Path) -> None:
+        """Cache the tokens and vectors in the file `vectors`, now and after `warm_up`. A file of another version is
+        refused; then items are read."""
+        self._vectors, self.shipped, self.refused = vectors, 0, ""
+        shape = self._heads.shape
+        try:
+            rows = read_vectors(vectors, self.version, shape.hidden, shape.vector)
+        except WeightsError as error:
+            self._vectors, self.refused = None, str(error)
+            return
+        self._items.fill(rows)
+        self.shipped = len(rows.keys)
 
     @property
     def behind(self) -> bool:
@@ -189,6 +211,8 @@ class ItemTokenEngine:
         past = Past("a", "like", feeling=1)
         self._try(ScoreRequest(session=0, scene="default", history=(past,), candidates=(Candidate("b"),)))
         self.clear()
+        if self._vectors is not None:
+            self.fill(self._vectors)
         if self._bucketed is not None:
             self._bucketed.prepare(self._settings.max_events, self._settings.max_candidates)
 
@@ -236,6 +260,11 @@ class ItemTokenEngine:
         vectors = self._items.have(items, pause)
         values = vectors.cpu().numpy().astype("<f4").tobytes()
         return ItemVectors(width=vectors.shape[1], values=values, model_version=self.version)
+
+    def rows(self, items: Sequence[Candidate]) -> ItemRows:
+        """The keys, tokens and vectors of `items`, each item once. Reads the new ones."""
+        torch.set_num_threads(self._threads)
+        return self._items.rows(items)
 
     def tend(self, pause: Pause = None) -> None:
         """Read the items that lists have lacked since the last call. `pause` is as for `describe`."""

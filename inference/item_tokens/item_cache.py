@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+KEY_BYTES = 20
+"""Length of a key (`inference.item_tokens.items.Items.key`)."""
+
 _FIRST = 1_024
 
 
@@ -54,6 +57,10 @@ class ItemCache:
         rows = torch.tensor([self._rows.get(key, 0) for key in keys], dtype=torch.int64)
         there = rows.to(self._tokens.device, non_blocking=True)
         return self._tokens[there], self._vectors[there], rows > 0
+
+    def reserve(self, count: int) -> None:
+        """Raise the bound, if necessary, so that `count` rows and some others fit."""
+        self.capacity = max(self.capacity, count + _FIRST)
 
     def clear(self) -> None:
         self._rows.clear()

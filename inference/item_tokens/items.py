@@ -13,6 +13,7 @@ from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.item_cache import ItemCache
 from inference.item_tokens.reading import compose, digest
 from inference.item_tokens.readings import Readings
+from inference.item_tokens.vectors import ItemRows
 from schemas.scoring import Candidate, Past
 
 _TOGETHER = 16
@@ -91,6 +92,22 @@ class Items:
             next(self.read(items, len(items), pause), None)
             self.tend(pause)
         return self._cache.take(keys)[1]
+
+    def rows(self, items: Sequence[Item]) -> ItemRows:
+        """The rows of `items`, each key once. Reads missing items, and raises the cache's bound if they would not
+        fit."""
+        keyed = {self.key(item): item for item in items}
+        self._cache.reserve(len(keyed))
+        self.have(list(keyed.values()))
+        tokens, vectors, _ = self._cache.take(list(keyed))
+        return ItemRows(list(keyed), tokens, vectors)
+
+    def fill(self, rows: ItemRows) -> None:
+        """Cache `rows`, and raise the cache's bound if they would not fit."""
+        self._cache.reserve(len(rows.keys))
+        new = self._cache.missing(rows.keys)
+        keys = [rows.keys[place] for place in new]
+        self._cache.put(keys, rows.tokens[new].to(self._device), rows.vectors[new].to(self._device))
 
     def tend(self, pause: Pause = None) -> None:
         """Read the queued items."""

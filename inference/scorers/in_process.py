@@ -13,6 +13,7 @@ from inference import wire
 from inference.errors import RequestRefused
 from inference.settings import ModelSettings
 from inference.shared import ScoringEngine, SharedEngine, Stopped
+from inference.versions.store import FIRST
 from schemas.scoring import (
     Candidate,
     DeadlineExceeded,
@@ -33,16 +34,19 @@ class InProcessScorer:
     """Scores in one thread, one request at a time, with at most `max_in_flight` queued or running. Describes in another
     thread, one request at a time, which gives way to lists.
 
+    It has one version of the model, `number`; a request that names another raises `Unavailable`.
+
     The first call of any kind runs `load`, in the first thread, to create the engine. A request whose deadline passes
     raises `DeadlineExceeded` at once; if it has not started it is dropped, otherwise it runs to its end.
     """
 
     keeps_here = True
 
-    def __init__(self, load: Callable[[], ScoringEngine], *, max_in_flight: int = 32) -> None:
+    def __init__(self, load: Callable[[], ScoringEngine], *, max_in_flight: int = 32, number: int = FIRST) -> None:
         if max_in_flight < 1:
             raise ValueError("max_in_flight must be at least 1")
         self._load = load
+        self._number = number
         self._engine: SharedEngine | None = None
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
@@ -53,7 +57,9 @@ class InProcessScorer:
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="describing")
 
     @classmethod
-    def from_weights(cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32) -> "InProcessScorer":
+    def from_weights(
+        cls, weights: Path, settings: ModelSettings, *, max_in_flight: int = 32, number: int = FIRST
+    ) -> "InProcessScorer":
         """Create a scorer for a built model (`inference.engines.load_engine`)."""
 
         def load() -> ScoringEngine:
@@ -65,10 +71,10 @@ class InProcessScorer:
             log.info("Scoring in-process with %s in %s", engine.version, engine.chosen)
             return engine
 
-        return cls(load, max_in_flight=max_in_flight)
+        return cls(load, max_in_flight=max_in_flight, number=number)
 
     async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
-        self._check(timeout)
+        self._check(timeout, number)
         self._out = [future for future in self._out if not future.done()]
         if len(self._out) >= self._max_in_flight:
             raise Overloaded(f"{len(self._out)} requests are in flight; raise max_in_flight, or send fewer requests")
@@ -78,7 +84,7 @@ class InProcessScorer:
 
     async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         wire.check_count(items)
-        self._check(timeout)
+        self._check(timeout, number)
         if self._describing is not None and not self._describing.done():
             raise Overloaded("a describe request is in flight; retry when it is answered")
         self._describing = self._beside.submit(self._run_describe, items)
@@ -89,7 +95,7 @@ class InProcessScorer:
         await _within(self._thread.submit(self._run_forget, sessions), timeout)
 
     async def ready(self, number: int | None = None) -> bool:
-        if self._closed:
+        if self._closed or number not in {None, self._number}:
             return False
         try:
             await asyncio.wrap_future(self._thread.submit(self._loaded))
@@ -106,9 +112,14 @@ class InProcessScorer:
         await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
         self._engine = None
 
-    def _check(self, timeout: float) -> None:
+    def _check(self, timeout: float, number: int | None = None) -> None:
         if self._closed:
             raise Unavailable("this scorer is closed; create a new one")
+        if number not in {None, self._number}:
+            raise Unavailable(
+                f"this process scores with version {self._number} alone, not {number}: serve versions with "
+                "`ouzel triton serve` and set OUZEL_TRITON"
+            )
         if timeout <= 0:
             raise DeadlineExceeded("no time was left to call the model")
 

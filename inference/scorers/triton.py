@@ -1,6 +1,7 @@
 """A `Scorer` that calls a Triton server over one long-lived gRPC channel."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ from schemas.scoring import (
 )
 
 MODEL = "scorer"
+_UNKNOWN = "Request for unknown model"
+"""In the message for a version that is not loaded (NOT_FOUND), or being or been unloaded (UNAVAILABLE)."""
+
+log = logging.getLogger(__name__)
+
 _OPTIONS = [
     ("grpc.max_send_message_length", 4 * 1024 * 1024),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
@@ -48,6 +54,26 @@ class Tls:
     key: str = ""
 
 
+def connect(address: str, tls: Tls | None) -> InferenceServerClient:
+    """A client with one channel, for the running event loop. Raises `Unavailable` for an unreadable certificate."""
+    given = tls or Tls()
+    try:
+        return InferenceServerClient(
+            address,
+            ssl=tls is not None,
+            root_certificates=given.ca or None,
+            private_key=given.key or None,
+            certificate_chain=given.cert or None,
+            channel_args=_OPTIONS,
+        )
+    except OSError as error:
+        raise Unavailable(f"a certificate for Triton cannot be read ({error}); correct its setting") from None
+
+
+class _NotLoaded(Unavailable):
+    """The version that a request named is not loaded."""
+
+
 class TritonScorer:
     """Calls the model named `model` at `address` (host:port of gRPC), encrypted with `tls`.
 
@@ -57,6 +83,9 @@ class TritonScorer:
 
     One `describe` may be in flight besides. The breaker ignores it: a describe may take longer than any list would
     wait. After one that the server had no room for, the next waits before it is sent (`inference.scorers.rest`).
+
+    A request whose version is not loaded, or being unloaded, is sent once more without a version, which the newest one
+    answers, within the same timeout. `unnamed_instead` counts them.
     """
 
     keeps_here = False
@@ -84,6 +113,11 @@ class TritonScorer:
         self._rest = Rest()
         self._client: InferenceServerClient | None = None
         self._closed = False
+        self.unnamed_instead = 0
+        self._named: set[int] = set()
+        """Versions that requests named and the server had: they may cache sessions."""
+        self._missed: set[int] = set()
+        """Versions that requests named and the server did not have, for the log."""
 
     async def score(self, request: ScoreRequest, *, timeout: float, number: int | None = None) -> Scores:
         if self._closed:
@@ -96,7 +130,7 @@ class TritonScorer:
             raise CircuitOpen(f"recent requests to {self._address} failed; check the Triton server")
         self._in_flight += 1
         try:
-            answered, version = await self._ask(request, timeout)
+            answered, version = await self._ask_version(request, timeout, number)
             scores = wire.answer(answered, len(request.candidates), version)
         except InvalidAnswer:
             # The server answers, so the fault is in the request or the model: opening the circuit would not help.
@@ -124,7 +158,8 @@ class TritonScorer:
             await asyncio.sleep(min(rest, timeout))
             if rest >= timeout:
                 raise Overloaded(f"{self._address} was overloaded a moment ago; retry later, or add servers")
-            answered, version = await self._ask(wire.DescribeRequest(tuple(items)), timeout - rest)
+            asked = wire.DescribeRequest(tuple(items))
+            answered, version = await self._ask_version(asked, timeout - rest, number)
             self._rest.answered()
         except Overloaded:
             self._rest.refused(self._clock())
@@ -140,13 +175,21 @@ class TritonScorer:
             raise Unavailable("this scorer is closed; create a new one")
         if timeout <= 0:
             raise DeadlineExceeded("no time was left to call the model")
-        await self._ask(wire.ForgetRequest(None if sessions is None else tuple(sessions)), timeout)
+        asked = wire.ForgetRequest(None if sessions is None else tuple(sessions))
+        deadline = self._clock() + timeout
+        for number in sorted(self._named):
+            try:
+                await self._ask(asked, self._left(deadline), number)
+            except _NotLoaded:
+                self._named.discard(number)
+        await self._ask(asked, self._left(deadline))
 
     async def ready(self, number: int | None = None) -> bool:
         if self._closed:
             return False
         try:
-            return bool(await self._connection().is_model_ready(self._model, client_timeout=1.0))
+            named = "" if number is None else str(number)
+            return bool(await self._connection().is_model_ready(self._model, named, client_timeout=1.0))
         except (InferenceServerException, OSError, Unavailable):
             return False
         except asyncio.CancelledError:
@@ -163,30 +206,56 @@ class TritonScorer:
     def _connection(self) -> InferenceServerClient:
         # Created on first use: a grpc.aio channel belongs to the event loop that it is created in.
         if self._client is None:
-            tls = self._tls or Tls()
-            try:
-                self._client = InferenceServerClient(
-                    self._address,
-                    ssl=self._tls is not None,
-                    root_certificates=tls.ca or None,
-                    private_key=tls.key or None,
-                    certificate_chain=tls.cert or None,
-                    channel_args=_OPTIONS,
-                )
-            except OSError as error:
-                raise Unavailable(f"a certificate for Triton cannot be read ({error}); correct its setting") from None
+            self._client = connect(self._address, self._tls)
         return self._client
 
-    async def _ask(self, request: wire.Question, timeout: float) -> tuple[wire.Answered, str]:
+    async def _ask_version(
+        self, request: wire.Question, timeout: float, number: int | None
+    ) -> tuple[wire.Answered, str]:
+        """Ask version `number`, or if it is not loaded, the newest one."""
+        if number is None:
+            return await self._ask(request, timeout)
+        deadline = self._clock() + timeout
+        try:
+            answer = await self._ask(request, timeout, number)
+        except _NotLoaded as error:
+            self.unnamed_instead += 1
+            self._named.discard(number)
+            if number not in self._missed:
+                self._missed.add(number)
+                log.warning("Version %d is not loaded, the newest one answers instead: %s", number, error)
+            return await self._ask(request, self._left(deadline))
+        self._named.add(number)
+        self._missed.discard(number)
+        return answer
+
+    def _left(self, deadline: float) -> float:
+        """Seconds until the deadline. Raises `DeadlineExceeded`."""
+        left = deadline - self._clock()
+        if left <= 0:
+            raise DeadlineExceeded("no time was left to call the model; send fewer candidates, or add servers")
+        return left
+
+    async def _ask(
+        self, request: wire.Question, timeout: float, number: int | None = None
+    ) -> tuple[wire.Answered, str]:
+        """Ask version `number`, or the newest one. Raises `_NotLoaded` if it is named and not loaded."""
         payload = np.frombuffer(wire.encode(request), np.uint8)[None]
         tensor = InferInput(wire.REQUEST, list(payload.shape), "UINT8")
         tensor.set_data_from_numpy(payload)
         outputs = [InferRequestedOutput(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION)]
         try:
             result = await self._connection().infer(
-                self._model, [tensor], outputs=outputs, client_timeout=timeout, timeout=int(timeout * 1e6)
+                self._model,
+                [tensor],
+                "" if number is None else str(number),
+                outputs=outputs,
+                client_timeout=timeout,
+                timeout=int(timeout * 1e6),
             )
         except InferenceServerException as error:
+            if number is not None and _UNKNOWN in str(error.message() or ""):
+                raise _NotLoaded(f"{self._address}: {error.message()}") from None
             raise _translate(error, self._address) from None
         except asyncio.CancelledError:
             # Closing the channel cancels requests in flight; that does not mean that our caller was cancelled.

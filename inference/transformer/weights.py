@@ -50,8 +50,9 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
     """Convert the weights that `settings` name into `target`, unless they are already there.
 
     They are stored in the number format of the settings, `auto` as bf16: a model that then runs in fp32 has bf16's
-    rounding. Raises `WeightsError`.
+    rounding. Where `target` is a symbolic link, they go to its target. Raises `WeightsError`.
     """
+    named, target = target, target.resolve() if target.is_symlink() else target
     place, gguf = _locate(settings.source)
     origin = _origin(settings.source, place, gguf)
     try:
@@ -61,7 +62,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
     else:
         if (found.source, found.origin, found.dtype) == (settings.source, origin, _stored(settings)):
             progress("weights", _STEPS, _STEPS)
-            return target
+            return named
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -81,7 +82,7 @@ def convert(target: Path, settings: ModelSettings, progress: Progress = silent) 
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     progress("weights", _STEPS, _STEPS)
-    return target
+    return named
 
 
 def load_model(folder: Path, settings: ModelSettings, attention: str) -> Any:

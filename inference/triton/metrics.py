@@ -4,6 +4,8 @@ import os
 
 import triton_python_backend_utils as pb_utils
 
+from inference.full_text.engine import Engine
+from inference.item_tokens.engine import ItemTokenEngine
 from inference.shared import Counts
 from inference.transformer.number_format import Chosen
 from inference.triton.environment import RESTARTS
@@ -78,6 +80,22 @@ class ReadMetrics:
             if now > before:
                 counter.increment(now - before)
         self._told = counts
+
+
+class ShippedMetric:
+    """Items whose tokens and vectors came with the version; the log says why a file of them was refused."""
+
+    def __init__(self, model: str, version: str, engine: Engine | ItemTokenEngine) -> None:
+        shipped, refused = (engine.shipped, engine.refused) if isinstance(engine, ItemTokenEngine) else (0, "")
+        self._family = pb_utils.MetricFamily(
+            name="ouzel_item_vectors_shipped",
+            description="Items whose vectors came with the version and were not read",
+            kind=pb_utils.MetricFamily.GAUGE,
+        )
+        self._metric = self._family.Metric(labels={"model": model, "version": version})
+        self._metric.set(shipped)
+        if refused:
+            pb_utils.Logger.log_warn(refused)
 
 
 class RestartMetric:

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import triton_python_backend_utils as pb_utils
 
 from inference import wire
 from inference.backlog import Backlog
 from inference.engines import load_engine
 from inference.errors import RequestRefused, TooManyWait
+from inference.full_text.engine import Engine
+from inference.item_tokens.engine import ItemTokenEngine
 from inference.settings import SETTINGS, WEIGHTS, ModelSettings
 from inference.shared import SharedEngine, Stopped
 from inference.triton import region, tensors
-from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric
+from inference.triton.loading import at_low_priority
+from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric, ShippedMetric
 from schemas.scoring import Candidate, ScoreRequest
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -35,8 +39,8 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         config = json.loads(args["model_config"])
         self._settings = ModelSettings.read(folder / SETTINGS)
-        engine = load_engine(folder / WEIGHTS, self._settings)
-        engine.warm_up()
+        engine = at_low_priority(lambda: _load(folder, self._settings))
+        torch.set_num_threads(engine.chosen.settings.threads)  # per thread in torch, and another thread loaded it
         self._engine = SharedEngine(engine)
         self._metrics = ReadMetrics(config["name"], args["model_version"])
         self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
@@ -48,6 +52,7 @@ class TritonPythonModel:
         """Work of the describing thread: response senders and requests."""
         self._describing = threading.Thread(target=self._describe, name="describing", daemon=True)
         self._describing.start()
+        self._shipped = ShippedMetric(config["name"], args["model_version"], engine)
         pb_utils.Logger.log_info(f"{config['name']} serves {self._engine.version} in {engine.chosen}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
@@ -139,6 +144,12 @@ class TritonPythonModel:
             return _failure(error)
         values = np.frombuffer(found.values, "<f4").astype(np.float32)
         return tensors.response(np.zeros(len(items), np.float32), values, found.model_version)
+
+
+def _load(folder: Path, settings: ModelSettings) -> Engine | ItemTokenEngine:
+    engine = load_engine(folder / WEIGHTS, settings)
+    engine.warm_up()
+    return engine
 
 
 def _cancelled() -> Any:

@@ -60,17 +60,6 @@ def item_token_triton(
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A folder in the Hugging Face layout with a tiny model and a byte tokenizer."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import BPE
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import PreTrainedTokenizerFast
+    from tests.support.tiny_repository import hugging_face
 
-    from tests.support import tiny_model as tiny
-
-    folder = tmp_path / "Tiny Model"
-    alphabet = {character: index for index, character in enumerate(sorted(ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(BPE(alphabet, []))
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    tiny.model().save_pretrained(folder)
-    return folder
+    return hugging_face(tmp_path / "Tiny Model")

@@ -260,3 +260,17 @@ async def test_scripted_versions_answer_by_number_and_others_as_unnamed() -> Non
     with pytest.raises(Unavailable):
         await scorer.score(ASKED, timeout=PATIENT, number=2)
     assert (await scorer.score(ASKED, timeout=PATIENT)).model_version == "one"
+
+
+async def test_in_process_scorer_has_one_version() -> None:
+    scorer = InProcessScorer(GatedEngine, number=3)
+    try:
+        assert (await scorer.score(ASKED, timeout=PATIENT, number=3)).model_version
+        assert await scorer.ready(3)
+        assert not await scorer.ready(4)
+        with pytest.raises(Unavailable, match="OUZEL_TRITON"):
+            await scorer.score(ASKED, timeout=PATIENT, number=4)
+        with pytest.raises(Unavailable, match="version 3 alone, not 4"):
+            await scorer.describe(ITEMS, timeout=PATIENT, number=4)
+    finally:
+        await scorer.close()

@@ -68,3 +68,65 @@ async def test_client_calls_only_inference_and_readiness(elsewhere: tuple[str, M
     await scorer.forget([1], timeout=30)
     await scorer.close()
     assert methods.called == {"ModelReady", "ModelInfer"}
+
+
+class OfVersions(Restricted):
+    """A server with version 1, which says of others what tritonserver 2.51 says."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.status, self.message = grpc.StatusCode.UNAVAILABLE, "is not at ready state"
+
+    async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
+        return service_pb2.ModelReadyResponse(ready=request.version in {"", "1"})
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.asked.append(request.model_version)
+        if request.model_version not in {"", "1"}:
+            await context.abort(
+                self.status, f"Request for unknown model: 'scorer' version {request.model_version} {self.message}"
+            )
+        return await super().ModelInfer(request, context)
+
+
+@pytest.fixture
+async def of_versions() -> AsyncIterator[tuple[TritonScorer, OfVersions]]:
+    serves = OfVersions()
+    running = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(serves, running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    await running.start()
+    scorer = TritonScorer(f"127.0.0.1:{port}")
+    yield scorer, serves
+    await scorer.close()
+    await running.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [(grpc.StatusCode.UNAVAILABLE, "is not at ready state"), (grpc.StatusCode.NOT_FOUND, "is not found")],
+)
+async def test_version_that_is_gone_is_asked_for_once_more_without_number(
+    of_versions: tuple[TritonScorer, OfVersions], status: grpc.StatusCode, message: str
+) -> None:
+    scorer, serves = of_versions
+    serves.status, serves.message = status, message
+    for _ in range(20):  # more than open the circuit
+        assert (await scorer.score(ASKED, timeout=30, number=2)).model_version == "one"
+    assert (await scorer.describe(ASKED.candidates, timeout=30, number=2)).model_version == "one"
+    assert serves.asked == ["2", ""] * 21
+    assert scorer.unnamed_instead == 21
+    assert (await scorer.score(ASKED, timeout=30, number=1)).model_version == "one"
+    assert scorer.unnamed_instead == 21
+    assert [await scorer.ready(number) for number in (None, 1, 2)] == [True, True, False]
+
+
+async def test_sessions_are_forgotten_by_versions_that_answered(
+    of_versions: tuple[TritonScorer, OfVersions],
+) -> None:
+    scorer, serves = of_versions
+    for number in (1, 2):
+        await scorer.score(ASKED, timeout=30, number=number)
+    serves.asked.clear()
+    await scorer.forget([1], timeout=30)
+    assert serves.asked == ["1", ""]
