@@ -22,7 +22,7 @@ from streams.clock import Clock
 from streams.errors import PartitionLost
 from streams.fold.attribution import MAX_SHOWN, Exposure, Judged, expose
 from streams.fold.batch import Call
-from streams.fold.context import Context
+from streams.fold.context import Context, digest_of
 from streams.fold.marking import Marking
 from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
@@ -305,6 +305,7 @@ class Lists:
             degraded=degraded,
             freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
             took_ms=(self._clock.monotonic() - began) * 1000,
+            context=digest_of(context),
         )
         exposure, closed = expose(state.exposure(trigger.alias), msgspec.structs.replace(made, user=trigger.alias))
         state.set_exposure(trigger.alias, exposure)
