@@ -41,9 +41,6 @@ async def _run(settings: Settings, *, once: bool, timeout: float) -> None:
     from streams.agents.training_log import TrainingLogger  # noqa: PLC0415 - needs pyarrow
     from streams.training_log.pages import Pages  # noqa: PLC0415
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await _check(settings, timeout)
     logger = TrainingLogger(settings)
     if once:
@@ -51,6 +48,9 @@ async def _run(settings: Settings, *, once: bool, timeout: float) -> None:
             rows = await logger.once(deadline.extend)
         say(f"logged {rows} rows")
         return
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port = settings.training_log.port
     pages = Pages(port, logger.metrics.registry) if port else None
     try:

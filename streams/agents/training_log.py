@@ -13,19 +13,18 @@ it, since aiokafka's fetch waits for a rebalance; records that were fetched acro
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-import pyarrow as pa
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from streams.agents.erasure_receipts import ErasureReceipts
+from streams.agents.log_files import FILE_ERRORS, OpenLogs, at_files, failed
 from streams.clock import SYSTEM, Clock
-from streams.errors import CannotRead, LogFailed, StreamsError
+from streams.errors import CannotRead, StreamsError
 from streams.health.failures import describe
 from streams.kafka.connection import client_options, paced
 from streams.kafka.fetcher import Reader
@@ -49,9 +48,6 @@ FETCHED_RECORDS = 2_000
 WAIT_MS = 200
 """Maximum wait for records while the lock is held."""
 
-TIDY_SECONDS = 30.0
-"""Between two searches for files to check, to merge and to delete."""
-
 HOLDS_SECONDS = 10.0
 """Maximum time to find the last logged record where the broker's end of a partition is before it."""
 
@@ -59,11 +55,7 @@ UNFINISHED_MS = 3_600_000
 """Age at which an unfinished file is certainly of a process that died."""
 
 PAUSES = 1.0, 30.0
-"""First and longest pause, in seconds, after brokers or files failed."""
-
-FILE_ERRORS = (OSError, pa.ArrowException)
-
-T = TypeVar("T")
+"""First and longest pause, in seconds, after brokers failed."""
 
 
 class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -80,14 +72,14 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._keyed = bool(settings.privacy.pseudonym_key)
         self._erasures = Erasures()
         self._rules = Rules(self._settings.rows, self._settings.flush_s, self._settings.days)
-        self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._open = OpenLogs(self._settings, self.metrics, clock)
         self._lock = asyncio.Lock()
         self._assignment = 0
         """Counts the rebalances."""
+        self._unopened: tuple[TopicPartition, ...] = ()
+        """Assigned partitions that could not be opened yet."""
         self._lines = RateLimitedLog(log, clock.monotonic)
-        self._pauses, self._reading = Pauses(*PAUSES), Pauses(*PAUSES)
-        self._blocked_until = float("-inf")
-        self._tidied = float("-inf")
+        self._reading = Pauses(*PAUSES)
         self._refused: Exception | None = None
         self._consumer: Any = None
         self._receipts: Any = None
@@ -100,18 +92,19 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         """
         group = self._settings.group or f"{self._kafka.app_id}-training-log"
         kafka = self._kafka
-        await self._begin(
-            group_id=group,
-            session_timeout_ms=int(kafka.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(kafka.heartbeat_s * 1000),
-            rebalance_timeout_ms=int(kafka.rebalance_timeout_s * 1000),
-        )
         try:
+            await self._begin(
+                group_id=group,
+                session_timeout_ms=int(kafka.session_timeout_s * 1000),
+                heartbeat_interval_ms=int(kafka.heartbeat_s * 1000),
+                rebalance_timeout_ms=int(kafka.rebalance_timeout_s * 1000),
+            )
             self._consumer.subscribe(list(LOGGED), listener=self)
             while not stop.is_set():
                 await self._turn()
             async with self._lock:
-                await self._last_flush()
+                await self._open.finish(tidy=False)
+                await self._commit()
         finally:
             await self._end()
 
@@ -120,13 +113,12 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
         Calls `progress` whenever brokers or files answered. Raises `TopicRecreated` and `LogFailed`.
         """
-        await self._begin(group_id=None)
         try:
+            await self._begin(group_id=None)
             partitions = [tp for topic in LOGGED for tp in await partitions_of(self._consumer, topic)]
             self._consumer.assign(partitions)
             ends = await self._consumer.end_offsets(partitions)
-            await self._open(partitions)
-            self._raise_refused()
+            await self._open_partitions(partitions)
             over = False
             while True:
                 if await self._turn():
@@ -136,47 +128,50 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     break
                 over = all([await self._consumer.position(tp) >= end for tp, end in ends.items()])
             async with self._lock:
-                await self._last_flush()
-                for each in self._logs.values():
-                    await self._at_files(each.erase)
-                    await self._at_files(each.tidy)
-                    progress()
+                await self._open.finish(tidy=True)
         except FILE_ERRORS as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         finally:
             await self._end()
-        return int(sum(self.metrics.rows.labels(topic)._value.get() for topic in LOGGED))
+        return self._open.rows
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Write the rows of partitions that may go to another process, which then continues behind them."""
         async with self._lock:
             self._assignment += 1
-            for tp in revoked:
-                partition_log = self._logs.pop(tp, None)
-                if partition_log is not None:
-                    try:
-                        await self._at_files(partition_log.flush)
-                    except FILE_ERRORS as error:
-                        self._say_failed(error)
+            await self._open.hand_over(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         async with self._lock:
             self._assignment += 1
-            self._logs.clear()
-            try:
-                await self._open(assigned)
-                log.info("Logging %d partitions", len(self._logs))
-            except Exception as error:  # aiokafka would log it and continue
-                self._refused = error
+            self._open.logs.clear()
+            self.metrics.lag.clear()
+            self._unopened = tuple(assigned)
+            await self._open_assigned()
+
+    async def _open_assigned(self) -> None:
+        """Open the assigned partitions; brokers and files that fail are tried again in the next turn."""
+        try:
+            await self._open_partitions(self._unopened)
+        except FILE_ERRORS as error:
+            self._open.say_failed(error)
+        except (KafkaError, CannotRead) as error:
+            why = "; ".join(describe(error))
+            self._lines.error(why, f"Partitions cannot be opened for the training log ({why}); retrying")
+        except Exception as error:  # in a rebalance, aiokafka would log it and continue
+            self._refused = error
+        else:
+            self._unopened = ()
+            log.info("Logging %d partitions", len(self._open.logs))
 
     async def _begin(self, **options: Any) -> None:
         unfinished_before = self._clock.now_ms() - UNFINISHED_MS
         try:
-            await self._at_files(self._files.prepare)
+            await at_files(self._files.prepare)
             for topic in LOGGED:
-                await self._at_files(partial(self._files.clear_unfinished, topic, unfinished_before))
+                await at_files(partial(self._files.clear_unfinished, topic, unfinished_before))
         except FILE_ERRORS as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         names, keyed = self._intake.names, self._keyed
         self._receipts = ErasureReceipts(
             self._reader(group_id=None), self._erasures, self.metrics, names=names, keyed=keyed
@@ -203,7 +198,7 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             if each is not None:
                 await each.stop()
 
-    async def _open(self, partitions: Iterable[TopicPartition]) -> None:
+    async def _open_partitions(self, partitions: Iterable[TopicPartition]) -> None:
         tps = list(partitions)
         firsts, ends = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
         for tp in tps:
@@ -211,13 +206,13 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 tp.topic, tp.partition, files=self._files, intake=self._intake, erasures=self._erasures,
                 rules=self._rules, metrics=self.metrics, clock=self._clock,
             )  # fmt: skip
-            logged, end = await self._at_files(opened.logged), ends[tp]
+            logged, end = await at_files(opened.logged), ends[tp]
             if end < logged and await self._holds(tp, logged - 1):
                 end = logged  # some brokers state the end a batch too low
-            at = await self._at_files(partial(opened.open, firsts[tp], end))
-            self._logs[tp] = opened
+            at = await at_files(partial(opened.open, firsts[tp], end))
+            self._open.logs[tp] = opened
             self._consumer.seek(tp, at)
-        self._tidied = float("-inf")
+        self._open.tidy_soon()
 
     async def _holds(self, tp: TopicPartition, offset: int) -> bool:
         """Whether the partition has a record at `offset` or behind it."""
@@ -234,10 +229,10 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         batches: Mapping[TopicPartition, list[Any]] = {}
         assignment, pause = self._assignment, 0.0
         try:
-            if not self._full():
+            if not self._open.full():
                 batches = await self._consumer.getmany(timeout_ms=WAIT_MS, max_records=FETCHED_RECORDS)
             if await self._receipts.poll():
-                self._tidied = float("-inf")
+                self._open.tidy_soon()
             self._reading.reset()
         except (KafkaError, CannotRead) as error:
             pause = self._reading.next()
@@ -247,11 +242,14 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             if assignment == self._assignment:
                 self._take(batches)
             else:  # the records may be of before or after the rebalance: fetch them again
-                for tp, each in self._logs.items():
+                for tp, each in self._open.logs.items():
                     self._consumer.seek(tp, each.behind)
-            await self._write_due()
+            if self._unopened and not self._open.blocked():
+                await self._open_assigned()
+            if await self._open.write_due():
+                await self._commit()
         self._raise_refused()
-        if self._full():
+        if self._open.full():
             pause = max(pause, WAIT_MS / 1000)  # until files can be written again
         if pause:
             await self._clock.sleep(pause)
@@ -259,78 +257,22 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     def _raise_refused(self) -> None:
         if self._refused is not None:
-            refused, self._refused = self._refused, None
-            raise _failed(refused) if isinstance(refused, FILE_ERRORS) else refused
-
-    def _full(self) -> bool:
-        return sum(each.buffered_bytes for each in self._logs.values()) >= self._settings.buffer_mb << 20
+            raise self._refused
 
     def _take(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
         for tp, records in batches.items():
-            if tp in self._logs:
-                self._logs[tp].take(records)
-        for tp, each in self._logs.items():
+            if tp in self._open.logs:
+                self._open.logs[tp].take(records)
+        for tp, each in self._open.logs.items():
             highwater = self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
             if highwater is not None:
                 self.metrics.lag.labels(tp.topic, tp.partition).set(max(0, highwater - each.behind))
 
-    async def _write_due(self) -> None:
-        now = self._clock.monotonic()
-        self.metrics.buffered.set(sum(each.buffered_bytes for each in self._logs.values()))
-        if now < self._blocked_until:
-            return
-        full = self._full()
-        due = [each for each in self._logs.values() if full or each.due()]
-        tidy = now - self._tidied >= TIDY_SECONDS
-        try:
-            if due:
-                rows = sum([await self._at_files(each.flush) for each in due])
-                await self._commit()
-                log.info("Logged %d rows of %d partitions", rows, len(due))
-            if tidy:
-                erased = sum([await self._at_files(each.erase) for each in self._logs.values()])
-                if erased:
-                    log.info("Removed %d rows for erasure orders", erased)
-                for each in self._logs.values():
-                    await self._at_files(each.tidy)
-                self._tidied = now
-            self._pauses.reset()
-        except FILE_ERRORS as error:
-            self._say_failed(error)
-
-    async def _last_flush(self) -> None:
-        try:
-            for each in self._logs.values():
-                await self._at_files(each.flush)
-        except FILE_ERRORS as error:
-            raise _failed(error) from error
-        await self._commit()
-
-    async def _at_files(self, work: Callable[[], T]) -> T:
-        """Work on files in a thread: heartbeats continue meanwhile."""
-        return await asyncio.to_thread(work)
-
     async def _commit(self) -> None:
-        if self._consumer._group_id is None or not self._logs:
+        if self._consumer._group_id is None or not self._open.logs:
             return
         try:
-            await self._consumer.commit({tp: each.written for tp, each in self._logs.items()})
+            await self._consumer.commit({tp: each.written for tp, each in self._open.logs.items()})
         except (KafkaError, StreamsError) as error:
             why = "; ".join(describe(error))
             self._lines.warning("commit", f"The group's offsets could not be committed ({why}); they are only shown")
-
-    def _say_failed(self, error: Exception) -> None:
-        pause = self._pauses.next()
-        self._blocked_until = self._clock.monotonic() + pause
-        self.metrics.failures.inc()
-        self._lines.error("files", f"{_failed(error)} Retrying in {pause:g} s; rows wait in memory")
-
-
-def _failed(error: Exception) -> LogFailed:
-    """The error for the operator: of an object store's answer only the code, which names no key."""
-    answered = re.search(r"AWS Error \w+", str(error))
-    told = answered[0] if answered else getattr(error, "strerror", None) or type(error).__name__
-    return LogFailed(
-        f"The training log cannot be written ({told}): check OUZEL_TRAINING_LOG, the space and the rights there, or "
-        "the access to the object store."
-    )

@@ -129,9 +129,10 @@ class PartitionLog:
         while self._buffers:
             buffer = self._buffers[0]
             if buffer.behind > buffer.first:
+                orders = len(self._erasures)
                 table = self._without_erased(buffer.table())
                 day = self._day if self._day > date.min else self._today()
-                size = self._write(buffer.file(day), table)
+                size = self._write(buffer.file(day), table, orders)
                 self._metrics.rows.labels(self.topic).inc(table.num_rows)
                 self._metrics.files.labels(self.topic).inc()
                 self._metrics.bytes.labels(self.topic).inc(size)
@@ -173,7 +174,8 @@ class PartitionLog:
             self._metrics.expired.labels(self.topic).inc()
             self._open_buffer().drop(row.offset)
             return
-        if self._buffers and self._buffers[-1].day not in (None, day):
+        last = self._buffers[-1] if self._buffers else None
+        if last is not None and (last.day not in (None, day) or last.rows >= self._rules.rows):
             self._begin_buffer()
         self._day = day
         self._open_buffer().add(row, day, size)
@@ -186,13 +188,13 @@ class PartitionLog:
         self._buffers.append(Buffer(self.topic, LOGGED[self.topic], self.partition, self.behind, since))
         return self._buffers[-1]
 
-    def _write(self, file: LogFile, table: pa.Table) -> int:
-        """Write a file whose rows were checked against all orders; its size."""
+    def _write(self, file: LogFile, table: pa.Table, orders: int) -> int:
+        """Write a file whose rows were checked against the first `orders` orders; its size."""
         self._files.write(file, table)
         stored = self._files.stored(file)
         if stored is None:
             return 0
-        self._checked[file] = (stored, len(self._erasures))
+        self._checked[file] = (stored, orders)
         return stored.size
 
     def _without_erased(self, table: pa.Table, since: int = 0) -> pa.Table:
@@ -201,7 +203,7 @@ class PartitionLog:
         return left
 
     def _erase(self, stored: Stored, since: int) -> int:
-        whole = Part(stored.file, stored.file.first)
+        whole, orders = Part(stored.file, stored.file.first), len(self._erasures)
         names = pa.array(self._erasures.names(since), pa.string())
         try:
             users = self._files.read(whole, ["user"])["user"]
@@ -211,9 +213,9 @@ class PartitionLog:
         if table is not None:
             left = self._without_erased(table, since)
             if left.num_rows < table.num_rows:
-                self._write(stored.file, left)
+                self._write(stored.file, left, orders)
                 return int(table.num_rows - left.num_rows)
-        self._checked[stored.file] = (stored, len(self._erasures))
+        self._checked[stored.file] = (stored, orders)
         return 0
 
     def _merge(self, files: list[LogFile]) -> None:
@@ -221,12 +223,13 @@ class PartitionLog:
             tables = [self._files.read(part) for part in select(files)]
         except FileNotFoundError:
             return  # another process did it
+        orders = len(self._erasures)
         table = self._without_erased(pa.concat_tables(tables, promote_options="default"))
         merged = LogFile(
             self.topic, self.partition, min(each.first for each in files), max(each.behind for each in files),
             files[0].day,
         )  # fmt: skip
-        self._write(merged, table)
+        self._write(merged, table, orders)
         for each in files:
             if each != merged:
                 self._files.delete(each)

@@ -62,7 +62,12 @@ def rows_of(message: type[M], table: pa.Table | pa.RecordBatch) -> Iterator[Row[
             f"{message.__struct_config__.tag}: upgrade Ouzel here."
         )
     for row in table.to_pylist():
-        yield Row(row["partition"], row["offset"], row["logged"], msgspec.convert(without_nulls(row), message))
+        present = {name: value for name, value in row.items() if value is not None}
+        try:
+            read = msgspec.convert(present, message)
+        except msgspec.ValidationError:  # nulls within lists: files of several versions were merged
+            read = msgspec.convert(without_nulls(present), message)
+        yield Row(row["partition"], row["offset"], row["logged"], read)
 
 
 def _column(kind: inspect.Type) -> pa.DataType:  # noqa: PLR0911 - one type a line

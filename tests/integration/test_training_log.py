@@ -22,7 +22,8 @@ from schemas.codec import decode, decode_event, encode
 from schemas.errors import Refused
 from schemas.events import Event, EventKind
 from schemas.feedback import Feedback, Outcome
-from schemas.topics import EVENTS, FEEDBACK, PRIVACY_RECEIPTS
+from schemas.recommendations import Recommendation
+from schemas.topics import EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
 from streams.secret import Secret
 from streams.settings import Settings, throwaway, to_environment
@@ -188,11 +189,11 @@ async def test_processes_share_the_partitions_and_take_over(broker: Broker, tmp_
 
 @pytest.mark.slow
 async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
-    broker: Broker, tmp_path: Path, stack: ExitStack
+    own_broker: Broker, tmp_path: Path, stack: ExitStack
 ) -> None:
+    broker = own_broker
     settings = settings_of(broker, tmp_path, pseudonym_key=Secret(KEY), training_log_flush_s=0.2)
     root = tmp_path / "log"
-    process = stack.enter_context(LogProcess(settings, tmp_path / "log.txt"))
 
     def users(topic: str) -> set[str]:
         """The users in any row of any file."""
@@ -205,12 +206,19 @@ async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
         return found
 
     with Pipeline(broker, tmp_path, pseudonym_key=Secret(KEY)) as pipeline:
-        await create(broker.bootstrap)
         await pipeline.prepare(films())
+        process = stack.enter_context(LogProcess(settings, tmp_path / "log.txt"))
         pipeline.start(SCRIPTED)
-        for number in range(8):
-            sent = [(user, encode(click(user, f"film-{number}", number))) for user in (ANN, BOB)]
-            await pipeline.send(EVENTS, sent)
+        await pipeline.send(EVENTS, [(user, encode(click(user, "film-1", 1))) for user in (ANN, BOB)])
+        lists = await pipeline.read(
+            RECOMMENDATIONS, Recommendation, lambda made: {ANN, BOB} <= {one.user for one in made}
+        )
+        likes = [
+            Event(id=f"like-{one.id}", user=one.user, kind=EventKind.LIKE, ts=one.ts + 1, item=one.entries[0].item,
+                  list=one.id)
+            for one in lists
+        ]  # fmt: skip
+        await pipeline.send(EVENTS, [(like.user, encode(like)) for like in likes])
         both = {ALIAS(ANN), ALIAS(BOB)}
         for topic in (EVENTS.name, FEEDBACK.name):
             await asyncio.to_thread(

@@ -92,6 +92,13 @@ def test_rows_go_to_a_file_by_age_number_and_day(world: World) -> None:
     ]  # fmt: skip
 
 
+def test_file_has_at_most_the_rows_of_the_setting(world: World) -> None:
+    world.rules = Rules(rows=4, seconds=60.0, days=30)
+    log = world.logged(numbered(0, 10))
+    assert [(each.first, each.behind) for each in files_of(world)] == [(0, 4), (4, 8), (8, 10)]
+    assert log.written == 10
+
+
 def test_days_of_a_partition_never_go_back_nor_beyond_today(world: World) -> None:
     world.logged([record(0, timestamp=NOW - DAY_MS), record(1), record(2, timestamp=NOW - 2 * DAY_MS)])
     log = world.log()

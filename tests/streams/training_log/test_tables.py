@@ -84,3 +84,18 @@ def test_type_without_a_column_is_refused() -> None:
 
     with pytest.raises(TypeError, match="no column type"):
         schema_of(Odd)
+
+
+def test_null_within_a_list_has_the_default_too() -> None:
+    class Inner(msgspec.Struct):
+        name: str
+        weight: float = 0.5
+
+    class Outer(msgspec.Struct, tag_field="v", tag=1):
+        inner: tuple[Inner, ...]
+
+    table = table_of(Outer, [Row(0, 0, 0, Outer((Inner("a", 1.0), Inner("b"))))])
+    without = pa.table({"inner": pa.array([[{"name": "c", "weight": None}]], table.schema.field("inner").type),
+                        **{name: [0] for name in ("partition", "offset", "logged")}})  # fmt: skip
+    assert [row.message for row in rows_of(Outer, table)] == [Outer((Inner("a", 1.0), Inner("b", 0.5)))]
+    assert [row.message for row in rows_of(Outer, without)] == [Outer((Inner("c", 0.5),))]
