@@ -22,7 +22,6 @@ RIGHTS = {topic.name: "Read" for topic in (EVENTS, FEEDBACK, PRIVACY_RECEIPTS)}
 
 def run(*, once: bool, timeout: float) -> int:
     """Log with the environment's settings; returns the exit status. Raises `DeployError` and `StreamsError`."""
-    os.umask(UMASK)
     if find_spec("pyarrow") is None:
         raise MissingPart("pyarrow, which writes Parquet files,", "Run: pip install 'ouzel[files]'.")
     settings = read_settings()
@@ -30,6 +29,7 @@ def run(*, once: bool, timeout: float) -> int:
         raise DeployError(
             "there is no place for the training log: set OUZEL_TRAINING_LOG to a folder, or to s3://BUCKET/PREFIX."
         )
+    os.umask(UMASK)
     from streams.worker import LOGGING  # noqa: PLC0415 - imports Faust
 
     logging.config.dictConfig(LOGGING)

@@ -157,7 +157,7 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._open.say_failed(error)
         except (KafkaError, CannotRead) as error:
             why = "; ".join(describe(error))
-            self._lines.error(why, f"Partitions cannot be opened for the training log ({why}); retrying")
+            self._lines.error(f"open: {why}", f"Partitions cannot be opened for the training log ({why}); retrying")
         except Exception as error:  # in a rebalance, aiokafka would log it and continue
             self._refused = error
         else:

@@ -1,7 +1,7 @@
 """Reading the training log: the messages of a topic, each offset once, oldest first.
 
     log = LogReader("s3://bucket/log")
-    reading = log.read(EVENTS.name, Event, days=Days.last(7, today))
+    reading = log.read(EVENTS.name, Event, days=Days.newest(7, today))
     for event in reading: ...
     reading.ranges          # what was read, by partition
 
