@@ -1,5 +1,6 @@
 """Readers get messages in order, without repeats, by day, and learn what they read."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.topics import EVENTS, FEEDBACK
 from streams.errors import LogFailed
-from streams.training_log.log_files import LogFile, Range, day_of
+from streams.training_log.log_files import LogFile, Part, Range, day_of
 from streams.training_log.reading import DAY_MS, Days, LogReader
 from streams.training_log.tables import Row, table_of
 from tests.streams.training_log.world import NOW, World, event, feedback_record, record
@@ -101,6 +102,27 @@ def test_file_merged_while_it_is_read_is_continued_at_the_same_offset(world: Wor
     for each in (first, second):
         world.files.delete(each)
     assert [each.id for each in rows] == [f"e-{at}" for at in range(1, 6)]
+    assert reading.ranges == (Range(EVENTS.name, 0, 0, 6),)
+
+
+def test_object_that_disappears_halfway_is_continued_at_the_same_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(world, 0, [(at, NOW, event(at)) for at in range(6)])
+    log = LogReader(str(world.root))
+    batches, opened = log._files.batches, []
+
+    def interrupted(part: Part) -> Iterator[Any]:
+        opened.append(part.begin)
+        (whole,) = batches(part)
+        yield whole.slice(0, 4) if len(opened) == 1 else whole
+        if len(opened) == 1:
+            raise FileNotFoundError
+
+    monkeypatch.setattr(log._files, "batches", interrupted)
+    reading = log.read(EVENTS.name, Event, repeats=True)
+    assert [each.id for each in reading] == [f"e-{at}" for at in range(6)]
+    assert opened == [0, 4]
     assert reading.ranges == (Range(EVENTS.name, 0, 0, 6),)
 
 
