@@ -10,6 +10,7 @@ from rich.text import Text
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.inspect_file import inspect_file
+from deploy.commands.log import log
 from deploy.commands.loop import loop
 from deploy.commands.options import WORK
 from deploy.commands.privacy import forget, pseudonym
@@ -23,7 +24,7 @@ from deploy.local.terminal import Terminal, say
 from schemas.shown import shown
 from streams.private import private_file
 
-COMMANDS = (demo, evaluate, forget, inspect_file, loop, pseudonym, read, replay, topics, train, triton, worker)
+COMMANDS = (demo, evaluate, forget, inspect_file, log, loop, pseudonym, read, replay, topics, train, triton, worker)
 
 FAULTS = WORK / "fault.log"
 """The traceback of the latest bug."""
@@ -38,8 +39,8 @@ def cli(context: click.Context) -> None:
     Try it: `ouzel demo`. To serve your own events, run `ouzel topics create`, `ouzel triton build`,
     `ouzel triton serve` and `ouzel worker`; then write to ouzel.events and read lists from ouzel.recommendations.
     """
-    if context.invoked_subcommand != "worker":
-        # Operators read a worker's log. Users of other commands get one sentence about what failed.
+    if context.invoked_subcommand not in ("worker", "log"):
+        # Operators read the log of a service. Users of other commands get one sentence about what failed.
         for name in ("aiokafka", "asyncio"):
             logging.getLogger(name).addHandler(logging.NullHandler())
             logging.getLogger(name).propagate = False

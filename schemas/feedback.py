@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.events import EventKind
-from schemas.limits import MAX_LIST_ENTRIES, Finite, Id, Millis, Position, Probability, Rating, Scene
+from schemas.limits import MAX_LIST_ENTRIES, Digest, Finite, Id, Millis, Position, Probability, Rating, Scene
 
 
 class Outcome(StrEnum):
@@ -39,7 +39,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
 
     `shown` holds the first 20 entries of the list in order. It is there once a list: with its first reaction, or with
     `not_taken`. Records written before `value` have none, nor `shown` with reactions: `inference.training.feedback`
-    derives the rating from the reward, which is exact from 1 upwards.
+    derives the rating from the reward, which is exact from 1 upwards. `context` is that of the list
+    (`Recommendation.context`).
     """
 
     id: Id
@@ -59,3 +60,4 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     closed: Closed | None = None
     shown: Annotated[tuple[Shown, ...], Meta(max_length=MAX_LIST_ENTRIES)] = ()
     value: Rating | None = None
+    context: Digest | None = None

@@ -50,6 +50,9 @@ MAX_CLEARED = 450
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 """A user, item, event or list identifier. Control characters are refused in input."""
 
+Digest = Annotated[str, Meta(min_length=16, max_length=16)]
+"""A 64-bit digest in hexadecimal."""
+
 Scene = Annotated[str, Meta(min_length=1, max_length=32)]
 """The place in a product where a list is shown: "home", "cart", "up-next"."""
 

@@ -10,6 +10,7 @@ from schemas.limits import (
     MAX_BECAUSE,
     MAX_LIST_ENTRIES,
     MAX_SOURCES,
+    Digest,
     Finite,
     Id,
     Millis,
@@ -77,7 +78,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
     the age of that event when the list was published; `took_ms`, the time from taking up the trigger to publishing.
-    `degraded` is set when the model had no part in the list, and says why.
+    `degraded` is set when the model had no part in the list, and says why. `context` is the digest of the newest events
+    that the list was made from: who rebuilds the user's context from a log can check that it is the same.
     """
 
     id: Id
@@ -92,3 +94,4 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     degraded: Degraded | None = None
     freshness_ms: Finite
     took_ms: Finite
+    context: Digest | None = None

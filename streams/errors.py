@@ -11,6 +11,8 @@
     ├── CannotRead      records cannot be read for now and are not skipped (retriable)
     │   ├── CodecMissing    they are compressed with a codec whose library is not installed
     │   └── LogDamaged      the broker cannot read its own log
+    ├── NewerLog        a later version of Ouzel wrote the training log; it is not read
+    ├── LogFailed       the training log cannot be written or read; what is not in it is read again (retriable)
     ├── AnotherKey      the state uses pseudonyms of another key; the partition is not served
     └── IndexFull       more items than a worker can number
 
@@ -87,6 +89,17 @@ class CodecMissing(CannotRead):
 
 class LogDamaged(CannotRead):
     """The broker cannot read its log at that offset."""
+
+
+class NewerLog(StreamsError):
+    """The training log has messages of a version that this one does not know."""
+
+
+class LogFailed(StreamsError):
+    """The files of the training log cannot be written or read. The message names the cause and the next step."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "disk"
 
 
 class AnotherKey(StreamsError):

@@ -19,6 +19,7 @@ MAY_IMPORT = {
 
 PURE_FOLDERS = ["fold", "privacy", "items", "graph", "candidates", "ranking"]
 PURE_MODULES = ["health/conditions", "kafka/recreated_topics", "serving/canary", "serving/triggers", "state/expiry"]
+PURE_MODULES += [f"training_log/{name}" for name in ("buffer", "erasures", "intake", "log_files", "tables")]
 """Of `streams`: folders and single modules that touch no network, clock or state of a module."""
 IMPURE_IMPORTS = {"faust", "mode", "asyncio", "aiokafka", "aiohttp", "socket", "threading", "time", "os", "subprocess"}
 IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}

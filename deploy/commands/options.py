@@ -110,7 +110,9 @@ def connection() -> dict[str, Any]:
 
 
 class WithSettings(click.Command):
-    """A command whose help ends with the worker's main settings and their current values."""
+    """A command whose help ends with its main settings and their current values."""
+
+    settings: tuple[str, ...] = MAIN_SETTINGS
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from streams.errors import BadSetting
@@ -123,7 +125,7 @@ class WithSettings(click.Command):
         settings = list(all_settings())
         rows = []
         for each in settings:
-            if each.name in MAIN_SETTINGS:
+            if each.name in self.settings:
                 meaning = each.doc.partition(". ")[0].rstrip(".")
                 rows.append((each.variable, f"{meaning}.  [{now[each.name]}]"))
         with formatter.section("Main settings (environment variables) and their current values"):

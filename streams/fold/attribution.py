@@ -39,7 +39,7 @@ _ITEM_KINDS = frozenset(ITEM_KINDS)
 
 class Exposed(msgspec.Struct, frozen=True, array_like=True):
     """One published list that waits for a reaction. `taken` says whether one arrived; `first` is the digest of its
-    event's id, 0 if none arrived or an older version did not note it."""
+    event's id, 0 if none arrived or an older version did not note it. `context` is that of the list."""
 
     list: str
     ts: int
@@ -49,6 +49,7 @@ class Exposed(msgspec.Struct, frozen=True, array_like=True):
     propensities: tuple[float, ...]
     taken: bool = False
     first: int = 0
+    context: str | None = None
 
 
 class Exposure(msgspec.Struct, frozen=True, array_like=True):
@@ -89,6 +90,7 @@ def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[F
         model_version=shown.model_version,
         items=tuple(entry.item for entry in shown.entries[:MAX_SHOWN]),
         propensities=tuple(entry.propensity for entry in shown.entries[:MAX_SHOWN]),
+        context=shown.context,
     )
     lists = (*exposure.lists, new)
     evicted, left = lists[:-MAX_OPEN], lists[-MAX_OPEN:]
@@ -150,6 +152,7 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
         delay_ms=float(event.ts - about.ts),
         model_version=about.model_version,
         shown=_entries(about) if first else (),
+        context=about.context,
     )
     if not about.taken:
         taken = msgspec.structs.replace(about, taken=True, first=mark)
@@ -179,6 +182,7 @@ def _not_taken(shown: Exposed, user: str, now_ms: int, closed: Closed) -> Feedba
         model_version=shown.model_version,
         closed=closed,
         shown=_entries(shown),
+        context=shown.context,
     )
 
 

@@ -9,6 +9,8 @@ Interest by attribute is not stored: it is derived from the likes and dislikes (
 forgotten event leaves no interest behind.
 """
 
+from struct import pack
+
 import msgspec
 import xxhash
 
@@ -87,6 +89,11 @@ EMPTY = Context()
 def digest(identifier: str) -> int:
     """The 64-bit digest under which an event's id is remembered. Items have another: see `streams.fold.marking`."""
     return xxhash.xxh3_64_intdigest(identifier.encode())
+
+
+def digest_of(context: Context) -> str:
+    """The digest of the last `MAX_IDS` events of a context, of every kind, in 16 hexadecimal digits."""
+    return xxhash.xxh3_64_hexdigest(pack(f"<{len(context.ids)}Q", *context.ids))
 
 
 def is_repeat(context: Context, event: Event, offset: int) -> bool:

@@ -20,7 +20,7 @@ from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.clock import Clock
 from streams.errors import PartitionLost
 from streams.fold.attribution import MAX_SHOWN, Exposure, expose
-from streams.fold.context import Context
+from streams.fold.context import Context, digest_of
 from streams.fold.marking import Marking
 from streams.kafka.publisher import Output
 from streams.log_limit import RateLimitedLog
@@ -153,6 +153,7 @@ class ListMaker:
             degraded=answer.degraded,
             freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
             took_ms=(self._clock.monotonic() - began) * 1000,
+            context=digest_of(context),
         )
         exposure, closed = expose(state.exposure(trigger.alias), msgspec.structs.replace(made, user=trigger.alias))
         state.set_exposure(trigger.alias, exposure)

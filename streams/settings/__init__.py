@@ -1,4 +1,7 @@
-"""The settings of a worker: read once at start, from environment variables, into one frozen object in groups."""
+"""The settings of a worker and of `ouzel log`.
+
+Read once at start, from environment variables, into one frozen object in groups.
+"""
 
 import os
 import tempfile
@@ -13,6 +16,7 @@ from streams.secret import Secret
 from streams.settings.group import PREFIX, Group, Setting, settings_of, variable
 from streams.settings.groups import ALL_DUTIES, Folding, Graph, Lists, Model, Privacy, State
 from streams.settings.kafka import Kafka
+from streams.settings.training_log import TrainingLog
 from streams.settings.web import Web
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "Privacy",
     "Settings",
     "State",
+    "TrainingLog",
     "Web",
     "all_settings",
     "read_settings",
@@ -48,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     lists: Lists = Lists()
     model: Model = Model()
     web: Web = Web()
+    training_log: TrainingLog = TrainingLog()
 
     @classmethod
     def make(cls, **values: Any) -> Self:
@@ -109,7 +115,7 @@ def settings_table() -> str:
         "that says why. This page is made from `streams/settings/`; a test keeps the two in step.\n"
     ]
     for name, group in _groups():
-        rows = [f"## {name.capitalize()}\n", f"{group.__doc__}\n"]
+        rows = [f"## {name.replace('_', ' ').capitalize()}\n", f"{group.__doc__}\n"]
         rows += ["| variable | default | takes | meaning |", "|---|---|---|---|"]
         for each in settings_of(group):
             default = f"`{each.default}`" if str(each.default) else ""

@@ -1,167 +1,136 @@
-"""The files of the training log: Parquet by topic and day, each named for the offsets that it holds.
+"""Where the training log is stored: a folder, or an object store (`s3://BUCKET/PREFIX`, as `pyarrow.fs` takes it).
 
-    ROOT/ouzel.events/day=2026-11-27/ouzel.events-3-00000000000000000120-00000000000000000450.parquet
-
-holds the records of partition 3 from offset 120 up to, but without, 450. The names alone say how far a partition is
-logged, so nothing else has to be kept in step with the files: a writer that died continues behind its last file, and
-each record is in the log once. A file appears whole or not at all: it is written under a temporary name, synced and
-renamed (an object store puts objects whole).
-
-Two writers of one partition, of which one was thought dead, may write ranges that overlap. `select` gives a reader each
-offset once all the same.
+A file appears whole or not at all. In a folder, it is written under a temporary name, synced and renamed, and the
+folder is synced. An object store puts objects whole; the bytes are complete before the upload begins, because closing
+an unfinished upload would publish what it has.
 """
 
 import os
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Self
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from streams.errors import BadSetting
+from streams.private import private_file, private_folder
+from streams.training_log.log_files import LogFile, Part, Stored
+
 TEMPORARY = ".tmp-"
 """How the names of unfinished files begin. Readers of Parquet folders skip names with a leading dot."""
 
-_NAME = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<first>\d{20})-(?P<behind>\d{20})\.parquet")
+BATCH = 2_000
+"""Rows that a reader decodes at once."""
 
-
-@dataclass(frozen=True, order=True)
-class LogFile:
-    """The records of one partition from offset `first` to before `behind`, logged on `day`."""
-
-    topic: str
-    partition: int
-    first: int
-    behind: int
-    day: date
-
-    @property
-    def path(self) -> str:
-        """Relative to the root of the log."""
-        name = f"{self.topic}-{self.partition}-{self.first:020d}-{self.behind:020d}.parquet"
-        return f"{self.topic}/day={self.day.isoformat()}/{name}"
-
-    @classmethod
-    def of(cls, path: str) -> Self | None:
-        """The file of this path, or None where the name is not one of the log's."""
-        folder, _, name = path.rpartition("/")
-        found = _NAME.fullmatch(name)
-        day = folder.rpartition("/")[2].removeprefix("day=")
-        if found is None:
-            return None
-        try:
-            return cls(found["topic"], int(found["partition"]), int(found["first"]), int(found["behind"]),
-                       date.fromisoformat(day))  # fmt: skip
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
-class Part:
-    """What to read of a file: the rows from offset `begin` on."""
-
-    file: LogFile
-    begin: int
-
-
-def day_of(ms: int) -> date:
-    """The day, in UTC, of a time in milliseconds since 1970."""
-    return datetime.fromtimestamp(ms / 1000, UTC).date()
-
-
-def covered(files: Iterable[LogFile]) -> dict[int, int]:
-    """The offset that each partition is logged up to, by partition."""
-    behind: dict[int, int] = {}
-    for file in files:
-        behind[file.partition] = max(behind.get(file.partition, 0), file.behind)
-    return behind
-
-
-def select(files: Iterable[LogFile]) -> Iterator[Part]:
-    """The files of one topic such that each offset is read once, in the order of the offsets of each partition."""
-    partition, behind = -1, 0
-    for file in sorted(files, key=lambda each: (each.partition, each.first, -each.behind)):
-        if file.partition != partition:
-            partition, behind = file.partition, 0
-        if file.behind > behind:
-            yield Part(file, max(file.first, behind))
-            behind = file.behind
+_COUNTING = ("partition", "offset", "logged", "ts")
+"""Columns whose values grow slowly: stored as differences."""
 
 
 class Files:
-    """The log under one root: a folder, or an object store (`s3://BUCKET/PREFIX`, as `pyarrow.fs` takes it)."""
+    """The log under one root."""
 
     def __init__(self, root: str) -> None:
-        """Raises `ValueError` or `OSError` where the root is no place for a log."""
-        if "://" in root:
-            self._system, self._root = fs.FileSystem.from_uri(root)
-        else:
+        """Raises `BadSetting` where the root is no place for a log."""
+        self._local = "://" not in root
+        if self._local:
             self._system, self._root = fs.LocalFileSystem(), os.path.abspath(root)
-        self._local = isinstance(self._system, fs.LocalFileSystem)
+            return
+        try:
+            self._system, self._root = fs.FileSystem.from_uri(root)
+        except (pa.ArrowInvalid, OSError, NotImplementedError) as error:
+            raise BadSetting(
+                f"OUZEL_TRAINING_LOG cannot be used as an object store ({type(error).__name__}): write "
+                "s3://BUCKET/PREFIX, with ?region= and ?endpoint_override=HOST:PORT where needed."
+            ) from None
 
-    def of_topic(self, topic: str) -> list[LogFile]:
-        """The files of a topic, sorted."""
-        return sorted(file for each in self._infos(topic) if (file := LogFile.of(each.path)) is not None)
+    def prepare(self) -> None:
+        """Make the folder, readable by this user alone, or ask the store for the bucket. Raises `OSError`."""
+        if self._local:
+            private_folder(Path(self._root))
+        else:
+            bucket = self._root.partition("/")[0]
+            if self._system.get_file_info(bucket).type != fs.FileType.Directory:
+                raise BadSetting(f"OUZEL_TRAINING_LOG names the bucket {bucket}, which does not exist: create it.")
+
+    def of_topic(self, topic: str) -> list[Stored]:
+        """The files of a topic, sorted. Raises `OSError`."""
+        named = ((LogFile.of(each.path), each) for each in self._infos(topic))
+        stored = [Stored(file, each.size, each.mtime_ns) for file, each in named if file is not None]
+        return sorted(stored, key=lambda each: each.file)
+
+    def stored(self, file: LogFile) -> Stored | None:
+        """A file as it is now; None if it does not exist. Raises `OSError`."""
+        info = self._system.get_file_info(self._full(file.path))
+        return Stored(file, info.size, info.mtime_ns) if info.type == fs.FileType.File else None
 
     def write(self, file: LogFile, table: pa.Table) -> None:
         """Write the whole file, replacing one of the same name. Raises `OSError`."""
-        path = self._full(file.path)
-        folder, _, name = path.rpartition("/")
-        self._system.create_dir(folder, recursive=True)
-        if not self._local:
-            with self._system.open_output_stream(path) as out:
-                pq.write_table(table, out, compression="zstd")
-            return
-        aside = f"{folder}/{TEMPORARY}{os.getpid()}-{name}"
-        with open(aside, "wb") as out:
-            pq.write_table(table, out, compression="zstd")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(aside, path)
-        _sync(folder)
+        data = parquet(table)
+        if self._local:
+            self._place(file, data)
+        else:
+            with self._system.open_output_stream(self._full(file.path)) as out:
+                out.write(data)
 
-    def read(self, part: Part) -> pa.Table:
+    def read(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a part, by offset. Raises `OSError` and `pa.ArrowInvalid`."""
         with self._system.open_input_file(self._full(part.file.path)) as given:
-            table = pq.read_table(given)
-        return table.filter(pc.field("offset") >= part.begin) if part.begin > part.file.first else table
+            table = pq.read_table(given, columns=columns)
+        return table if part.begin <= part.file.first else table.filter(pc.field("offset") >= part.begin)
 
-    def erase(self, file: LogFile, user: str, behind: int | None, to_ms: int) -> int:
-        """Rewrite a file without the rows of a user that an erasure covers; how many these were.
+    def batches(self, part: Part) -> Iterator[pa.RecordBatch]:
+        """The rows of a part in batches, by offset. Raises `OSError` and `pa.ArrowInvalid`."""
+        with self._system.open_input_file(self._full(part.file.path)) as given:
+            for batch in pq.ParquetFile(given).iter_batches(BATCH):
+                wanted = batch if part.begin <= part.file.first else _from(batch, part.begin)
+                if wanted.num_rows:
+                    yield wanted
 
-        Those are the rows before offset `behind`, or where it is None, up to the time `to_ms` of the message.
-        """
-        path = self._full(file.path)
-        with self._system.open_input_file(path) as given:
-            if not pc.any(pc.equal(pq.read_table(given, columns=["user"])["user"], user)).as_py():
-                return 0
-        table = self.read(Part(file, file.first))
-        covers = table["offset"] if behind is not None else table["ts"]
-        limit = pc.less(covers, behind) if behind is not None else pc.less_equal(covers, to_ms)
-        gone = pc.and_(pc.equal(table["user"], user), limit)
-        left = table.filter(pc.invert(gone))
-        if left.num_rows < table.num_rows:
-            self.write(file, left)
-        return int(table.num_rows - left.num_rows)
-
-    def expire(self, topic: str, today: date, days: int) -> int:
-        """Delete the files of days that ended more than `days` ago; how many these were."""
-        oldest = today - timedelta(days=days)
-        old = [file for file in self.of_topic(topic) if file.day < oldest]
-        for file in old:
+    def delete(self, file: LogFile) -> bool:
+        """Delete a file; whether it was there. Raises `OSError`."""
+        try:
             self._system.delete_file(self._full(file.path))
-        return len(old)
+        except FileNotFoundError:
+            return False
+        if self._local:
+            with suppress(OSError):  # it has other files of that day
+                os.rmdir(self._full(file.folder))
+        return True
 
-    def clear_unfinished(self, topic: str) -> int:
-        """Delete what writers that died left unfinished; how many files these were."""
-        left = [each.path for each in self._infos(topic) if each.base_name.startswith(TEMPORARY)]
+    def clear_unfinished(self, topic: str, before_ms: int) -> int:
+        """Delete unfinished files that were last written before a time; how many these were.
+
+        Their writers died: one that lives finishes a file within seconds.
+        """
+        left = [
+            each.path
+            for each in self._infos(topic)
+            if each.base_name.startswith(TEMPORARY) and each.mtime_ns < before_ms * 1_000_000
+        ]
         for path in left:
             self._system.delete_file(path)
         return len(left)
+
+    def _place(self, file: LogFile, data: Any) -> None:
+        folder = self._full(file.folder)
+        _make_synced(Path(folder))
+        aside = f"{folder}/{TEMPORARY}{secrets.token_hex(8)}"
+        try:
+            with open(aside, "wb", opener=private_file) as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(aside, self._full(file.path))
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+        _sync(folder)
 
     def _infos(self, topic: str) -> list[fs.FileInfo]:
         selector = fs.FileSelector(self._full(topic), allow_not_found=True, recursive=True)
@@ -169,6 +138,49 @@ class Files:
 
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+
+def parquet(table: pa.Table) -> pa.Buffer:
+    """The table as the bytes of a Parquet file."""
+    counting = [name for name in _COUNTING if name in table.column_names]
+    out = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        out,
+        compression="zstd",
+        use_dictionary=[name for name in _leaves(table.schema) if name not in counting],
+        column_encoding=dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
+    )
+    return out.getvalue()
+
+
+@cache
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The paths of the columns that Parquet stores."""
+    described = pq.ParquetFile(_empty(schema)).schema
+    return [described.column(at).path for at in range(len(described))]
+
+
+def _empty(schema: pa.Schema) -> pa.BufferReader:
+    out = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), out)
+    return pa.BufferReader(out.getvalue())
+
+
+def _from(batch: pa.RecordBatch, begin: int) -> pa.RecordBatch:
+    offsets = batch.column("offset").to_numpy()
+    return batch.slice(int(offsets.searchsorted(begin)))
+
+
+def _make_synced(folder: Path) -> None:
+    """Make a folder with its parents, each durable in the one above it."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+        _sync(str(each.parent))
 
 
 def _sync(folder: str) -> None:

@@ -65,6 +65,7 @@ COMMANDS: dict[str, list[str]] = {
     "worker": [],
     "topics create": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "topics list": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
+    "log": ["--timeout", "1"],
     "read": ["recommendations", "--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "pseudonym": ["u"],
     "forget": ["u", "--brokers", "127.0.0.1:1", "--timeout", "0"],

@@ -106,6 +106,19 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         freshness_ms=1.0,
         took_ms=1.0,
     ),
+    "recommendation.context": Recommendation(
+        id="l-5",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=0,
+        offset=3,
+        entries=(),
+        freshness_ms=1.0,
+        took_ms=1.0,
+        context="0123456789abcdef",
+    ),
     "recommendation.minimal": Recommendation(
         id="l-2",
         user="ann",
@@ -135,6 +148,16 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         model_version="7",
         closed=Closed.WINDOW,
         shown=(Shown(item="brazil", propensity=0.9),),
+    ),
+    "feedback.context": Feedback(
+        id="f-3",
+        list="l-5",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        outcome=Outcome.NOT_TAKEN,
+        reward=0.0,
+        context="0123456789abcdef",
     ),
     "feedback.minimal": Feedback(
         id="f-2", list="l-1", user="ann", scene="home", ts=NOW, outcome=Outcome.NOT_TAKEN, reward=0.0

@@ -125,6 +125,14 @@ def test_first_reaction_carries_the_list_also_when_it_is_read_again() -> None:
     assert attribute(later, did("b", 2), WINDOW)[1] == second
 
 
+def test_feedback_carries_the_context_of_its_list() -> None:
+    exposure = open_lists(msgspec.structs.replace(shown("one", 0), context="0123456789abcdef"), shown("two", 1, "xyz"))
+    _, reaction, _ = attribute(exposure, did("a", 2), WINDOW)
+    _, (first, second) = close(exposure, "u", 5_000, WINDOW)
+    assert reaction is not None
+    assert (reaction.context, first.context, second.context) == ("0123456789abcdef", "0123456789abcdef", None)
+
+
 def test_state_written_before_first_was_noted_is_read() -> None:
     old = msgspec.msgpack.encode([[["one", 0, "home", "m1", ["a", "b"], [0.5, 0.5], True]]])
     exposure = msgspec.msgpack.decode(old, type=Exposure)

@@ -94,6 +94,20 @@ def test_producers_repeat_moves_only_the_stamp() -> None:
     assert not ctx.is_repeat(first, event(2), 9)
 
 
+def test_digest_changes_with_each_event_and_follows_from_the_last_ones() -> None:
+    contexts = [EMPTY]
+    for number in range(ctx.MAX_IDS + 3):
+        contexts.append(fold(contexts[-1], event(number), number))
+    digests = [ctx.digest_of(each) for each in contexts]
+    assert len(set(digests)) == len(digests)
+    assert all(len(each) == 16 and int(each, 16) >= 0 for each in digests)
+    later = EMPTY
+    for number in range(3, ctx.MAX_IDS + 3):
+        later = fold(later, event(number), number)
+    assert ctx.digest_of(later) == digests[-1]
+    assert ctx.digest_of(fold(contexts[5], event(4), 99)) == digests[5]
+
+
 def test_last_opinion_on_an_item_counts() -> None:
     context = run([event(1), event(2, EventKind.DISLIKE), event(3, item="b")])
     scene = context.scenes["default"]

@@ -17,6 +17,7 @@ from schemas.scoring import Candidate, ScoreRequest, Scores
 from schemas.topics import FEEDBACK
 from streams.clock import SYSTEM
 from streams.fold.attribution import Judged
+from streams.fold.context import digest_of
 from streams.metrics import USES
 from streams.privacy.sessions import Sessions
 from tests.support.listing import PLAIN, Bench, running
@@ -34,6 +35,7 @@ async def test_list_answers_an_event_with_scores_of_the_model() -> None:
     assert "film-1" not in {entry.item for entry in made.entries}
     assert any(entry.model is not None for entry in made.entries)
     assert bench.state.exposure("u").lists[0].list == made.id
+    assert bench.state.exposure("u").lists[0].context == made.context == digest_of(bench.state.context("u"))
     assert "u" not in {str(scorer.asked[0].session), *(past.text for past in scorer.asked[0].history)}
 
 
