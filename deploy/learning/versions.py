@@ -130,12 +130,15 @@ def make_version(
     base: Base,
     complete: Completion,
     options: Options = FULL,
+    number: int | None = None,
     seed: int = 0,
     meters: Meters = THIS_PROCESS,
     progress: Progress = silent,
 ) -> Made:
-    """Train a version and write it as the next number of `store`. `evidence` is all that may be learned from; what is
-    new in it begins where the parent's cut is.
+    """Train a version and write it into `store` as `number`, or the next one.
+
+    `evidence` is all that may be learned from; what is new in it begins where the parent's cut is. Likes after the
+    `cut_ms` of the version are unlearned: gates may judge it by them.
 
     Run it in a process of its own: it lowers the process's priority, and sets torch's threads and random state. Raises
     `NothingToLearn` with the reason, `TrainingDiverged`, `WeightsError`.
@@ -191,7 +194,7 @@ def make_version(
     end = len(histories) if options.effort.finish else split
     # All learned events are before this time, and the next version learns those from it on.
     cut = Cut(ts=int(histories.ts[end - 1]) + 1, share=end / len(histories))
-    number = store.next_number()
+    number = store.next_number() if number is None else number
     with store.written(number) as folder:
         adapter = network.adapter(base.name, ids, updated.known, depths=base.depths, cut=cut, figures=_figures(updated))
         save(folder / ADAPTER, adapter, _card(parent, options, evidence, updated))

@@ -38,8 +38,8 @@ class Judged:
 class HeldOut:
     """Likes of items new to their users: places in the stream `histories`, int64 [n], as ranked by two models.
 
-    `champion` is the parent as it is live. `challenger` is the new version before it learned these likes too, so that
-    the comparison is fair; its settings were chosen on the likes marked `chosen_on`, bool [n], about half of them.
+    `champion` is the parent as it is live, `challenger` the new version; with `Effort.finish` it is as it was before it
+    learned these likes too. Its best round was chosen on the likes marked `chosen_on`, bool [n], about half of them.
     """
 
     histories: Histories

@@ -1,8 +1,8 @@
 """The training of a version from its parent: a few rounds over the newest events and a sample of older ones.
 
 A round is one pass of the text part and several of the tower, each trained separately (`trainer`). The newest events
-are held out: after each round they say how good it is, and the best round is kept. Finally they are learned too, in one
-short round.
+are held out: after each round they say how good it is, and the best round is kept. They stay unlearned, so that gates
+judge what goes live; the next version learns them.
 
     full     all trained parameters
     items    only the rows of items with new events; everything else stays, bit for bit
@@ -41,7 +41,8 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `rounds`: at most, each of one pass of the text part and `tower_passes` of the tower; after `patience` rounds that
     did not improve it ends. `replay`: the share of older pieces in each pass. `rate`: the factor of the full learning
     rate. `first_tower`: passes over all events for a tower that starts untrained. `list_epochs`: epochs on lists that
-    were shown. `finish`: learn the held-out events in the end. No round or pass begins after `seconds`.
+    were shown. `finish`: learn the held-out events too in the end, in one short round; no gate can judge the result by
+    them then. No round or pass begins after `seconds`.
     """
 
     rounds: Annotated[int, Meta(ge=1, le=100)] = 2
@@ -51,7 +52,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     patience: Annotated[int, Meta(ge=1, le=100)] = 1
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
     list_epochs: Annotated[int, Meta(ge=0, le=100)] = 0
-    finish: bool = True
+    finish: bool = False
     seconds: Annotated[float, Meta(gt=0, le=86_400)] = 900.0
 
 
@@ -69,11 +70,10 @@ class Task:
     calibration: tuple[float, float] = (1.0, 0.0)
     shown: Impressions = NO_IMPRESSIONS
 
-    @property
-    def fresh(self) -> Bools:
-        """The items with events from `since` on, bool [items]."""
+    def fresh(self, cut: int) -> Bools:
+        """The items with events from `since` up to `cut`, bool [items]."""
         found = np.zeros(len(self.histories.items), np.bool_)
-        named = self.histories.item[self.since :]
+        named = self.histories.item[self.since : cut]
         found[named[named != NO_ITEM]] = True
         return found
 
@@ -129,7 +129,7 @@ class Update:
         if kind == "items":
             if not task.parent_tower:
                 raise NothingToLearn("the parent has no parameters of single items; make a full version first")
-            self._parts = rows_of(network, task.fresh)
+            self._parts = rows_of(network, task.fresh(len(histories) if effort.finish else task.begin))
             self._recipes = tuple(msgspec.structs.replace(one, decay=0.0) for one in self._recipes)  # type: ignore[assignment]
 
     def run(self) -> Updated:
@@ -222,7 +222,7 @@ class Update:
     def _known(self, cut: int) -> Bools:
         """The items whose rows are learned from the first `cut` events."""
         if self._kind == "items":
-            return self._task.parent_known | (self._task.fresh & self._task.histories.met(cut))
+            return self._task.parent_known | self._task.fresh(cut)
         return self._task.parent_known | self._task.histories.met(cut)
 
     def _late(self, losses: list[float]) -> bool:

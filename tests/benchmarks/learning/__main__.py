@@ -10,24 +10,27 @@ import json
 import os
 import shutil
 import time
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that spin slow down those that work
 
+import msgspec
 import numpy as np
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from deploy.datasets.dataset import feeling, films
+from deploy.datasets.dataset import Dataset, feeling, films
 from deploy.learning.adapter import texts
 from deploy.learning.versions import FULL, ITEMS, lower_priority
 from inference.settings import ModelSettings, readings_of
 from inference.training.histories import Histories
 from inference.training.learner import Base
+from inference.training.walk_forward import Floats, Readings
 from inference.transformer.weights import convert
 from inference.triton.repository import weights_of
-from inference.versions.store import VersionStore
+from inference.versions.store import Version, VersionStore
 from tests.benchmarks.learning import baselines
 from tests.benchmarks.learning.judging import ALONE, figures, judge
 from tests.benchmarks.learning.simulation import Schedule, along, learn
@@ -51,12 +54,8 @@ def main() -> None:
     models = {}
     if chosen.retrained:
         models["retrained"] = baselines.retrained(base, readings, histories, kept, progress=told)
-    store = VersionStore(kept / f"versions-{os.getpid()}")
-    found, made = learn(
-        base, dataset, stream, readings, histories, start=start, cut=cut, schedule=schedule(chosen), store=store,
-        progress=told,
-    )  # fmt: skip
-    models |= {OURS: found, "frozen": along(base, [(cut, start)], readings, histories)}
+    models[OURS], made = learned(chosen, base, dataset, readings, histories, start, cut, kept)
+    models["frozen"] = along(base, [(cut, start)], readings, histories)
     outcome = judge(
         dataset, stream, models, blended=chosen.blend, progress=lambda done, total: told("judging", done, total)
     )
@@ -67,8 +66,33 @@ def main() -> None:
     show(report)
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if not chosen.keep:
+
+
+def learned(  # noqa: PLR0917
+    chosen: argparse.Namespace,
+    base: Base,
+    dataset: Dataset,
+    readings: Floats,
+    histories: Histories,
+    start: Path,
+    cut: int,
+    kept: Path,
+) -> tuple[Readings, list[Version]]:
+    """What the live versions say along the stream, and the versions; made once for these options."""
+    plan = schedule(chosen)
+    mark = blake2b(f"{len(histories)} {plan}".encode(), digest_size=6).hexdigest()
+    path, told_of = kept / f"learning-{mark}.npz", kept / f"learning-{mark}.json"
+    if not told_of.exists():
+        store = VersionStore(kept / f"versions-{mark}")
         shutil.rmtree(store.root, ignore_errors=True)
+        live, made = learn(
+            base, dataset, dataset.stream(0, chosen.limit), readings, histories, start=start, cut=cut, schedule=plan,
+            store=store, progress=told,
+        )  # fmt: skip
+        baselines.write(path, along(base, live, readings, histories))
+        told_of.write_bytes(msgspec.json.encode(made))
+        shutil.rmtree(store.root, ignore_errors=True)
+    return baselines.read(path), msgspec.json.decode(told_of.read_bytes(), type=list[Version])
 
 
 def options() -> argparse.Namespace:
@@ -84,10 +108,9 @@ def options() -> argparse.Namespace:
     add("--replay", type=float, default=effort.replay)
     add("--rate", type=float, default=effort.rate)
     add("--held-out", type=float, default=FULL.held_out)
-    add("--no-finish", dest="finish", action="store_false", help="do not learn what was held out")
+    add("--finish", action="store_true", help="learn what was held out too")
     add("--no-retrained", dest="retrained", action="store_false", help="do not compare with the evaluation's model")
     add("--no-blend", dest="blend", action="store_false", help="judge the models alone")
-    add("--keep", action="store_true", help="keep the versions")
     add("--threads", type=int, default=2)
     add("--nice", type=int, default=10)
     add("--json", type=Path)

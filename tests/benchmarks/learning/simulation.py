@@ -67,8 +67,8 @@ def learn(
     schedule: Schedule,
     store: VersionStore,
     progress: Progress,
-) -> tuple[Readings, list[Version]]:
-    """What the live versions say before each event from `cut` on, and the versions."""
+) -> tuple[list[tuple[int, Path]], list[Version]]:
+    """The adapters that are live, each from its place in the stream on, and the versions."""
     live = [(cut, Parent(1, start))]
     made: list[Version] = []
     for turn in schedule.turns(histories, cut):
@@ -90,9 +90,7 @@ def learn(
             turn.end,
             len(stream),
         )
-    return along(
-        base, [(at, one.adapter) for at, one in sorted(live, key=lambda one: one[0])], readings, histories
-    ), made
+    return [(at, one.adapter) for at, one in sorted(live, key=lambda one: one[0])], made
 
 
 def along(base: Base, live: Sequence[tuple[int, Path]], readings: Floats, histories: Histories) -> Readings:
