@@ -306,40 +306,57 @@ def test_erased_users_are_not_learned(tmp_path: Path) -> None:
 CHILD = """
 import sys
 from pathlib import Path
+from deploy.learning.versions import Parent, make_version
 from inference.versions.store import VersionStore
 from tests.deploy.learning import test_versions as t
 from tests.support import training_world as world
-store, parent = VersionStore(Path(sys.argv[1])), t.Parent(1, Path(sys.argv[2]))
-print("ready", flush=True)
+
+def complete(adapter, items):
+    print("half of the vectors", flush=True)
+    name = t.named(adapter, items)
+    print("all vectors", flush=True)
+    return name
+
 while True:
-    t.made(store, parent, t.evidence(world.events(30)), t.CHEAP)
+    make_version(
+        VersionStore(Path(sys.argv[1])), Parent(1, Path(sys.argv[2])), t.evidence(world.events(30)), base=world.Base(),
+        complete=complete, options=t.CHEAP, progress=lambda label, done, total: print(label, flush=True),
+    )
 """
 
 
 @pytest.mark.slow
 def test_kills_leave_complete_versions_only(tmp_path: Path) -> None:
-    """A process that makes one version after the other is killed at many moments of training and writing."""
+    """A process that makes one version after the other is killed in training, in writing, and right after."""
     parent, store = first(tmp_path), VersionStore(tmp_path / "store")
     unfinished = 0
-    for delay in (0.0, 0.1, 0.3, 0.6, 1.0, 1.5, 2.2, 3.0):
+    for label, delay in (
+        ("round 1, tower", 0.0),
+        ("round 1, text", 0.01),
+        ("half of the vectors", 0.0),
+        ("all vectors", 0.0),
+        ("all vectors", 0.005),
+        ("all vectors", 0.02),
+    ):
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, str(store.root), str(parent.adapter)],
-            stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": "."},
+            stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": "."}, text=True,
         )  # fmt: skip
         assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-        deadline = time.monotonic() + delay
-        while time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert any(line.startswith(label) for line in child.stdout), label
+        time.sleep(delay)  # the moment of the kill
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()
+        complete = store.numbers()
         unfinished += store.clear_unfinished()
-        for number in store.numbers():
-            assert store.record(number).number == number
+        assert store.numbers() == complete
+        for number in complete:
             assert load(store.folder(number) / "adapter").version in store.record(number).name
             assert (store.folder(number) / "adapter" / "vectors.safetensors").read_bytes() == b"vectors"
-    while not store.numbers():
-        made(store, parent, evidence(world.events(30)), CHEAP)
-    assert store.next_number() == store.numbers()[-1] + 1
+    assert unfinished > 0
+    before = len(store.numbers())
+    number = made(store, parent, evidence(world.events(30)), CHEAP).version.number
+    assert store.numbers()[-1] == number
+    assert len(store.numbers()) == before + 1
     assert all(path.name.isdecimal() for path in store.root.iterdir())
