@@ -140,7 +140,7 @@ def make_version(
     `evidence` is all that may be learned from; what is new in it begins where the parent's cut is. Likes after the
     `cut_ms` of the version are unlearned: gates may judge it by them.
 
-    Run it in a process of its own: it lowers the process's priority, and sets torch's threads and random state. Raises
+    Run it in a separate process: it lowers the process's priority, and sets torch's threads and random state. Raises
     `NothingToLearn` with the reason, `TrainingDiverged`, `WeightsError`.
     """
     began, cpu = meters.seconds(), meters.cpu_seconds()

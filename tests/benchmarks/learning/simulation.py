@@ -32,7 +32,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Versions of each kind are made every so many likes (0: never), and are live `lag` likes after their data ends:
+    """Versions of each kind are made at these distances in likes (0: never), and are live `lag` likes after their data ends:
     versions of single items after `items_lag`, since nothing but the gates stands before them."""
 
     full: Options
