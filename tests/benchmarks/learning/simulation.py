@@ -32,8 +32,8 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Versions of each kind are made at these distances in likes (0: never), and are live `lag` likes after their data ends:
-    versions of single items after `items_lag`, since nothing but the gates stands before them."""
+    """The likes between two versions of a kind (0: none are made), and the likes from the end of its data until
+    it is live: `lag`, or `items_lag` for those of single items, which only the gates delay."""
 
     full: Options
     items: Options
