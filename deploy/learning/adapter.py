@@ -17,6 +17,7 @@ from deploy.errors import BadSource
 from deploy.files.item_files import items as read_items
 from deploy.files.lines import chunks, lines
 from deploy.files.sources import ItemColumns, Tally
+from deploy.learning.evidence import Evidence
 from inference.errors import WeightsError
 from inference.evaluation.training_plot import curves
 from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
@@ -131,14 +132,14 @@ def train(
     since = _since(start, histories)
     if start is not None:
         options = replace(options, layers=start.shape.layers, rank=start.shape.rank)
-    readings = base.readings(_texts(dataset.items), options.variants, options.seed, progress)
+    readings = base.readings(texts(dataset.items), options.variants, options.seed, progress)
     torch.manual_seed(options.seed)
     network = base.network(
         readings,
         layers=options.layers,
         rank=options.rank,
         residuals=options.residuals,
-        tower=options.tower,
+        tower=options.tower if start is None else 0,
         forget=options.forget,
         dropout=options.dropout,
         start=start,
@@ -183,16 +184,6 @@ def train(
     return adapter, trained
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What users did with the lists that they were shown: events, their weights by event id, and the lists with entries
-    that were not taken. `dataset.note` counts each."""
-
-    dataset: Dataset
-    weights: Mapping[str, float]
-    untaken: Sequence[Untaken]
-
-
 def from_feedback(feedback: Path, items: Path, columns: ItemColumns, receipts: Path | None = None) -> Evidence:
     """Load users' reactions to their lists.
 
@@ -223,7 +214,7 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
     return (b"?" if line is None else line for line in lines(chunks(file)))
 
 
-def _texts(items: Sequence[Item]) -> list[Candidate]:
+def texts(items: Sequence[Item]) -> list[Candidate]:
     catalogue = Catalogue()
     for item in items:
         catalogue.add(item)

@@ -11,7 +11,7 @@ Records written before feedback carried the rating (`value`) have it derived fro
 least -1. That is exact from 1 upwards; a rating below 1 becomes 1, which says the same of the item: disliked much.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -101,12 +101,16 @@ def erased(lines: Iterable[bytes | str]) -> dict[str, int]:
 
     `lines` are receipts, each alone or as `ouzel read privacy-receipts` prints it; others are ignored.
     """
+    found = (_decoded(line, _ReceiptLine, ErasureReceipt) for line in lines if line.strip())
+    return erased_until(one for one in found if one is not None)
+
+
+def erased_until(receipts: Iterable[ErasureReceipt]) -> dict[str, int]:
+    """As `erased`, of decoded receipts."""
     since: dict[str, int] = {}
-    for line in lines:
-        found = _decoded(line, _ReceiptLine, ErasureReceipt) if line.strip() else None
-        if found is not None:
-            user = found.person or found.user
-            since[user] = max(since.get(user, 0), found.ts)
+    for found in receipts:
+        user = found.person or found.user
+        since[user] = max(since.get(user, 0), found.ts)
     return since
 
 
@@ -115,15 +119,28 @@ def read(lines: Iterable[bytes | str], since: Mapping[str, int] = MappingProxyTy
 
     Of users in `since`, only what is younger than that is used.
     """
+    refused = 0
+
+    def decoded() -> Iterator[Feedback]:
+        nonlocal refused
+        for line in lines:
+            found = _decoded(line, _Line, Feedback) if line.strip() else None
+            if found is not None:
+                yield found
+            else:
+                refused += bool(line.strip())
+
+    told = reactions(decoded(), since)
+    told.refused = refused
+    return told
+
+
+def reactions(feedback: Iterable[Feedback], since: Mapping[str, int] = MappingProxyType({})) -> Told:
+    """As `read`, of decoded feedback."""
     told = Told()
     lists: dict[str, _List] = {}
-    for line in lines:
-        if not line.strip():
-            continue
-        found = _decoded(line, _Line, Feedback)
-        if found is None:
-            told.refused += 1
-        elif found.ts <= since.get(found.user, -1):
+    for found in feedback:
+        if found.ts <= since.get(found.user, -1):
             told.erased += 1
         else:
             _note(lists, found)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -93,8 +94,8 @@ class Base:
         items: Sequence[str] = (),
     ) -> ItemTokenNetwork:
         """An untrained network, initialised from torch's random state, with a tower of width `tower` if it has
-        `residuals`. Or, with `start`, a network with its sizes and parameters, for the items with ids `items`. Raises
-        `WeightsError` if `start` does not fit."""
+        `residuals`. Or, with `start`, a network with its sizes and parameters, for the items with ids `items`; a tower
+        of width `tower` is added if `start` has none. Raises `WeightsError` if `start` does not fit."""
         decoder = load_model(self._weights, self._settings, "sdpa").base_model
         ids = torch.tensor(instruction(self.tokens), device=decoder.embed_tokens.weight.device)
         hidden = decoder.embed_tokens.weight.shape[1]
@@ -102,7 +103,7 @@ class Base:
         shape = Shape(hidden=hidden, reading=reading, layers=layers, rank=rank, tower=tower)
         if start is not None:
             start.check(decoder, self.name)
-            shape = start.shape
+            shape = msgspec.structs.replace(start.shape, tower=start.shape.tower or tower)
         return ItemTokenNetwork(
             shape,
             cut(decoder, shape.layers),

@@ -217,9 +217,9 @@ class ItemTokenNetwork:
         common = [(places[item], row) for row, item in enumerate(start.items, 1) if item in places]
         into, out = zip((0, 0), *common, strict=True)  # row 0 is the same in both
         here, there = self.residuals.state_dict(), start.residuals.state_dict()
-        for name in self.residuals.by_item():
+        for name in start.residuals.by_item():
             there[name] = here[name].index_copy(0, torch.tensor(into), there[name][list(out)])
-        self.residuals.load_state_dict(there)
+        self.residuals.load_state_dict({**here, **there})  # `start` may have no tower
 
     def _drawn(self) -> Tensor:
         """Each item's reading, [N, R]; in training, of a random variant."""

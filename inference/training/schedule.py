@@ -19,7 +19,7 @@ from torch import Tensor
 
 from inference.errors import NothingToLearn
 from inference.progress import Progress, silent
-from inference.training.calibration import Calibration, calibrate
+from inference.training.calibration import Calibration
 from inference.training.checkpoint import Checkpoints, State
 from inference.training.histories import Histories, Ints
 from inference.training.impressions import NO_IMPRESSIONS, Impressions
@@ -27,11 +27,11 @@ from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
 from inference.training.validation import (
-    DEPTH,
     Figures,
     answers,
     baselines,
     best,
+    calibrated,
     figures,
     new_likes,
     reranked,
@@ -285,14 +285,7 @@ class Course:
     def _calibrate(self) -> Calibration | None:
         """Calibrate the heads to log-odds, using the model's own top ten before each test."""
         said = answers(self._network, self._known, self._histories, self._tests)
-        lists = best(said, self._histories, self._tests, DEPTH)
-        scores = [
-            said.vectors[-1][some] @ said.contexts[place].astype(np.float32)
-            for place, some in zip(self._tests.tolist(), lists, strict=True)
-        ]
-        taken = [some == self._histories.item[place] for place, some in zip(self._tests.tolist(), lists, strict=True)]
-        half = np.repeat(self._histories.history[self._tests] % 2 == 0, [len(some) for some in lists])
-        found = calibrate(np.concatenate(scores).astype(np.float64), np.concatenate(taken), half)
+        found = calibrated(said, self._histories, self._tests)
         if found is not None:
             self._network.heads.calibrate(found.slope, found.offset)
         return found

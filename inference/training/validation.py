@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from inference.evaluation.baselines import ItemKnn, Popularity
+from inference.training.calibration import Calibration, calibrate
 from inference.training.histories import Histories, Ints
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.packed import gather
@@ -97,6 +98,19 @@ def best(readings: Readings, histories: Histories, asked: Ints, count: int) -> l
         for place, row, line in zip(places.tolist(), order, scores, strict=True):
             found[place] = row[np.isfinite(line[row])]
     return [found[place] for place in asked.tolist()]
+
+
+def calibrated(said: Readings, histories: Histories, asked: Ints) -> Calibration | None:
+    """The calibration of logits to log-odds by the model's own top ten before each asked event; None if there is
+    nothing to fit."""
+    lists = best(said, histories, asked, DEPTH)
+    scores = [
+        said.vectors[-1][some] @ said.contexts[place].astype(np.float32)
+        for place, some in zip(asked.tolist(), lists, strict=True)
+    ]
+    taken = [some == histories.item[place] for place, some in zip(asked.tolist(), lists, strict=True)]
+    half = np.repeat(histories.history[asked] % 2 == 0, [len(some) for some in lists])
+    return calibrate(np.concatenate(scores).astype(np.float64), np.concatenate(taken), half)
 
 
 @torch.inference_mode()

@@ -109,9 +109,12 @@ class Base:
         decoder.config._attn_implementation = "sdpa"
         if start is not None:
             start.check(decoder, self.name)
-        shape = Shape(hidden=32, reading=64, layers=layers, rank=rank, width=12, middle=24, tower=8 if residuals else 0)
+        tower = min(tower, 8) if residuals else 0
+        shape = Shape(hidden=32, reading=64, layers=layers, rank=rank, width=12, middle=24, tower=tower)
+        if start is not None:
+            shape = msgspec.structs.replace(start.shape, tower=start.shape.tower or tower)
         return ItemTokenNetwork(
-            shape if start is None else start.shape,
+            shape,
             cut(decoder, layers),
             decoder.embed_tokens(torch.tensor(instruction(tiny.ByteTokens()))),
             told,
