@@ -10,6 +10,8 @@ from rich.text import Text
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.inspect_file import inspect_file
+from deploy.commands.learn import learn
+from deploy.commands.models import models
 from deploy.commands.options import WORK
 from deploy.commands.privacy import forget, pseudonym
 from deploy.commands.read import read
@@ -22,7 +24,7 @@ from deploy.local.terminal import Terminal, say
 from schemas.shown import shown
 from streams.private import private_file
 
-COMMANDS = (demo, evaluate, forget, inspect_file, pseudonym, read, replay, topics, train, triton, worker)
+COMMANDS = (demo, evaluate, forget, inspect_file, learn, models, pseudonym, read, replay, topics, train, triton, worker)
 
 FAULTS = WORK / "fault.log"
 """The traceback of the latest bug."""

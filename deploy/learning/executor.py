@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from deploy.errors import DeployError, expected
 from deploy.learning.metrics import LearnerMetrics
-from deploy.learning.ports import Channel, Parts, VersionRefused
+from deploy.learning.ports import Channel, Makers, Server, VersionRefused
 from deploy.learning.store_facts import read_known
 from inference.versions.actions import (
     Action,
@@ -37,27 +37,35 @@ class Executor:
         self,
         store: VersionStore,
         channel: Channel,
-        parts: Parts,
+        server: Server,
         *,
+        makers: Makers | None = None,
         clock: Clock,
         tell: Callable[[str], None],
         metrics: LearnerMetrics,
         read: Callable[[State], Awaitable[None]] | None = None,
     ) -> None:
-        """`read` reads roles into a state; without it another task does (`Channel.follow`)."""
+        """Without `makers`, versions are neither made nor judged. `read` reads roles into a state; without it another
+        task does (`Channel.follow`)."""
         self._store = store
         self._channel = channel
-        self._parts = parts
+        self._server = server
+        self._makers = makers
         self._read = read
         self._clock = clock
         self._tell = tell
         self._metrics = metrics
         self._unread: set[str] = set()
 
+    @property
+    def _made(self) -> Makers:
+        assert self._makers is not None, "this learner only changes roles"
+        return self._makers
+
     async def refresh(self, state: State) -> None:
         """Read the store and the server again. Raises the server's errors."""
         self.read_store(state)
-        state.serving = await self._parts.server.serving()
+        state.serving = await self._server.serving()
 
     def read_store(self, state: State) -> None:
         state.versions, unread = read_known(self._store)
@@ -91,24 +99,24 @@ class Executor:
             case Train(kind, parent, number):
                 self._tell(f"version {number}: training ({kind}) from version {parent}")
                 began = self._clock.monotonic()
-                await self._parts.trainer.train(kind, parent, number)
+                await self._made.trainer.train(kind, parent, number)
                 seconds = self._clock.monotonic() - began
                 self._metrics.trained(kind, seconds)
                 self._tell(f"version {number}: trained in {seconds:,.0f} s")
             case Judge(number, champion):
-                await self._gates(number, [], await self._parts.gates.judge(number, champion))
+                await self._gates(number, [], await self._made.gates.judge(number, champion))
             case Measure(number, champion):
-                found = await self._parts.gates.measure(number, champion)
+                found = await self._made.gates.measure(number, champion)
                 await self._gates(number, self._store.gates(number), found)
                 if all(gate.passed for gate in found):
                     state.measured.add(number)
             case Place(number):
-                await self._parts.server.place(number)
+                await self._server.place(number)
             case Load(numbers):
-                await self._parts.server.load(numbers)
+                await self._server.load(numbers)
                 self._tell(f"the server has loaded {_listed(numbers)}")
             case Remove(number):
-                await self._parts.server.remove(number)
+                await self._server.remove(number)
             case Publish(status):
                 await self.publish(status, state)
             case AddVerdict(number, verdict):

@@ -75,10 +75,17 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True)
+class Makers:
+    """What makes and judges versions."""
+
+    trainer: Trainer
+    gates: Gates
+
+
+@dataclass(frozen=True)
 class Parts:
     """Everything that the loop works with, beside its store and its topics."""
 
     log: Log
-    trainer: Trainer
-    gates: Gates
+    makers: Makers
     server: Server

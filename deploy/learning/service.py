@@ -47,7 +47,9 @@ class Service:
         self._clock = clock
         self._tell = tell
         self._metrics = metrics if metrics is not None else LearnerMetrics()
-        self._executor = Executor(store, channel, parts, clock=clock, tell=tell, metrics=self._metrics)
+        self._executor = Executor(
+            store, channel, parts.server, makers=parts.makers, clock=clock, tell=tell, metrics=self._metrics
+        )
 
     async def run(self) -> None:
         if cleared := self._store.clear_unfinished():

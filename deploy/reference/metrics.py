@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md: every metric of a worker and of the model in Triton, from the code that defines them."""
+"""docs/reference/metrics.md: every metric of workers, learners and the model in Triton, from the code."""
 
 import ast
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from deploy.learning.metrics import LearnerMetrics
 from streams.metrics import Metrics
 
 HEAD = """\
@@ -19,6 +20,11 @@ WORKER = """\
 
 On `/metrics` of each worker ([settings](settings.md): `OUZEL_WEB_PORT`, `OUZEL_WEB_TOKEN`).
 """
+LEARNER = """\
+## Learner
+
+On `/metrics` of `ouzel learn --metrics-port PORT`, on 127.0.0.1.
+"""
 MODEL = """\
 ## Model
 
@@ -27,10 +33,10 @@ On tritonserver's metrics port, beside its own metrics. Each has the labels `mod
 
 
 def metrics_page(root: Path) -> str:
-    """The page, from a worker's `Metrics` and the metric families in the checkout at `root`."""
-    worker = sorted(_worker())
+    """The page, from the metrics of workers and learners, and the metric families in the checkout at `root`."""
+    worker, learner = sorted(_described(Metrics())), sorted(_described(LearnerMetrics()))
     model = sorted(_model(root / "inference"))
-    return "\n".join([HEAD, WORKER, _table(worker), "", MODEL, _table(model), ""])
+    return "\n".join([HEAD, WORKER, _table(worker), "", LEARNER, _table(learner), "", MODEL, _table(model), ""])
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -41,9 +47,9 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join([*head, *("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)])
 
 
-def _worker() -> Iterator[tuple[str, ...]]:
-    """Name, type, labels and help text of each metric of a worker."""
-    for value in vars(Metrics()).values():
+def _described(metrics: object) -> Iterator[tuple[str, ...]]:
+    """Name, type, labels and help text of each metric of a process."""
+    for value in vars(metrics).values():
         if isinstance(value, MetricWrapperBase):
             metric = next(iter(value.describe()))
             name = metric.name + ("_total" if metric.type == "counter" else "")

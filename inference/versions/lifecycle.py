@@ -208,10 +208,8 @@ def _judge(state: State, rules: Rules, now: int) -> Action | None:
     assert challenger is not None
     canary = role_of(challenger) is Role.CANARY
     end = "withdrawn" if canary else "rejected"
-    if refused := _refused(state, challenger.number):
-        return _verdict(state, end, refused, rules, now)
-    if now - challenger.ts > rules.stage_hours * 3_600_000:
-        return _verdict(state, end, f"undecided after {rules.stage_hours:g} hours", rules, now)
+    if reason := _refused(state, challenger.number) or _overdue(state, rules, now):
+        return _verdict(state, end, reason, rules, now)
     if state.stage_began() is None:
         live = state.live(rules, now)
         ready = live and state.followed(rules, now) and not any(ack.lacking for ack in live)
@@ -254,6 +252,16 @@ SETTLING: tuple[Step, ...] = (_first_champion, _serve, _unload, _retire, _remove
 
 DECIDING: tuple[Step, ...] = (_first_champion, _serve, _decide, _unload, _retire, _remove, _try)
 STEPS: tuple[Step, ...] = (*DECIDING, _train)
+
+
+def _overdue(state: State, rules: Rules, now: int) -> str:
+    """Why the challenger has to make room for a newer version; empty if it may go on."""
+    challenger = state.lineup.challenger
+    if challenger is not None and now - challenger.ts > rules.stage_hours * 3_600_000:
+        return f"undecided after {rules.stage_hours:g} hours"
+    if state.growth is not None and state.growth.likes > rules.stale_likes:
+        return f"undecided while {state.growth.likes:,} newer likes came in"
+    return ""
 
 
 def _verdict(state: State, event: str, reason: str, rules: Rules, now: int) -> AddVerdict:

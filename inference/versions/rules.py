@@ -34,8 +34,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     share: Annotated[float, _amount(0.001, 0.5, "Share of users who get a canary's lists.")] = 0.1
     canary_likes: Annotated[int, _likes("Likes on a canary's lists before it may be promoted.")] = 500
     canary_limit: Annotated[int, _likes("Likes on a canary's lists after which one that looks worse is given up.")] = (
-        5_000
+        2_000
     )
+    stale_likes: Annotated[
+        int, _likes("New likes after which an undecided challenger is given up, and a newer version is made.")
+    ] = 20_000
     stage_hours: Annotated[
         float, _amount(0.01, 10_000.0, "Time limit of each stage; then the challenger is given up.")
     ] = 48.0

@@ -3,7 +3,11 @@
 In shadow both versions order the same lists and the user's next like decides, so the test is of paired differences:
 hits of the challenger minus hits of the champion, each in [-1, 1]. In the canary stage users see the lists of one
 version only, so the test compares two arms of users. Both use `Confidence`, whose bounds hold at every moment, so
-stopping at the first clear result is sound.
+stopping at the first clear result is sound. Hit ratios drift with time and taste, hence its `latest` bounds: the others
+would hold an arm to what it was earlier.
+
+The two arms are different users. Their hit ratios differ by chance by about the spread among users divided by the root
+of the number of canary users, which no number of likes reduces: a canary needs hundreds of users.
 """
 
 from typing import Literal
@@ -68,7 +72,7 @@ class Paired(msgspec.Struct):
         self.differences.add(float(given.challenger_hit) - float(given.champion_hit))
 
     def judge(self, rules: Rules) -> Judgement:
-        low, high = self.differences.bounds
+        low, high = self.differences.latest
         mean, pairs = self.differences.mean if self.differences.count else 0.0, self.differences.count
         outcome: Outcome
         if high < 0.0:
@@ -107,7 +111,7 @@ class Arms(msgspec.Struct):
     @property
     def bounds(self) -> Bounds:
         """Of the canary's hit ratio minus the champion's."""
-        champion, canary = self.champion.bounds, self.canary.bounds
+        champion, canary = self.champion.latest, self.canary.latest
         return Bounds(canary.low - champion.high, canary.high - champion.low)
 
     def judge(self, rules: Rules) -> Judgement:

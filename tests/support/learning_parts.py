@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from deploy.learning.ports import Parts, TrainingFailed, VersionRefused
+from deploy.learning.ports import Makers, Parts, TrainingFailed, VersionRefused
 from inference.versions.rules import Rules
 from inference.versions.state import Serving, State
 from inference.versions.store import Gate, Kind, Learned, Version, VersionStore
@@ -182,8 +182,8 @@ class Workers:
                     lineups[each].take(status)
                 behind[each] = len(self.topics.models)
                 champion, challenger = lineups[each].champion, lineups[each].challenger
-                for status in (champion, challenger):
-                    assert status is None or status.number in self.server.loaded, "asks for what is not loaded"
+                for used in (champion, challenger):
+                    assert used is None or used.number in self.server.loaded, "asks for what is not loaded"
                 if champion is not None and challenger is not None:
                     shown[each] += sum(self._like(champion, challenger) for _ in range(5))
                 self.topics.acks.append(
@@ -224,7 +224,7 @@ class Bench:
 
     @property
     def parts(self) -> Parts:
-        return Parts(self.log, self.trainer, QualityGates(self.qualities), self.server)
+        return Parts(self.log, Makers(self.trainer, QualityGates(self.qualities)), self.server)
 
     def roles(self) -> Lineup:
         lineup = Lineup()

@@ -31,6 +31,9 @@ QUICK = Rules(
     least_likes=10, items_minutes=0.0, items_likes=1_000_000,
 )  # fmt: skip
 TICK_MS = 1_000
+LISTS_A_LIKE = 3
+"""Lists that a user is shown for each like."""
+AGREE = 0.69
 
 
 @dataclass(frozen=True)
@@ -254,17 +257,20 @@ class World:
             return
         for _ in range(self.likes_a_tick // len(self.workers)):
             canary = challenger.role == Role.CANARY and self.random.random() < challenger.share
-            worker.shown += canary
-            hits = [self._hit(champion.number, canary=False), self._hit(challenger.number, canary=canary)]
+            worker.shown += LISTS_A_LIKE * canary
+            hits = self._hits(champion.number, challenger.number, canary=canary)
             given = Comparison(
                 id=str(len(self.comparisons)), list="l", scene="s", ts=self.now, champion=champion.version,
                 challenger=challenger.version, champion_hit=hits[0], challenger_hit=hits[1], canary=canary,
             )  # fmt: skip
             self.comparisons += [(given, self.now)] * (2 if self.random.random() < 0.05 else 1)
 
-    def _hit(self, number: int, *, canary: bool) -> bool:
-        quality = self.quality(number)
-        return self.random.random() < (quality.live if canary else quality.shadow)
+    def _hits(self, champion: int, challenger: int, *, canary: bool) -> tuple[bool, bool]:
+        """Whether the two orders have the liked item. Two versions with a hit ratio of .26 disagree on 12% of likes."""
+        one = self.random.random()
+        other = one if self.random.random() < AGREE else self.random.random()
+        quality = self.quality(challenger)
+        return one < self.quality(champion).shadow, other < (quality.live if canary else quality.shadow)
 
     # What tests look at.
 

@@ -116,7 +116,7 @@ async def test_learner_killed_again_and_again_still_comes_to_its_verdict(store: 
     bench.trainer.hangs = False
     for event in ("shadow", "canary", "promoted"):
         async with learning(bench):
-            await happens(lambda event=event: event in events(bench, 2), bench)  # type: ignore[misc]
+            await happens(lambda event=event: event in events(bench, 2), bench)
     async with learning(bench):
         await happens(lambda: bench.server.loaded == {2}, bench)
     assert events(bench, 2).count("promoted") == 1
@@ -134,7 +134,7 @@ def test_store_has_one_learner(store: VersionStore) -> None:
 async def desk(bench: Bench) -> tuple[Desk, State]:
     channel, state = MemoryChannel(bench.topics), State()
     executor = Executor(
-        bench.store, channel, bench.parts, clock=bench.clock, tell=bench.told.append, metrics=LearnerMetrics(),
+        bench.store, channel, bench.server, clock=bench.clock, tell=bench.told.append, metrics=LearnerMetrics(),
         read=lambda state: channel.catch_up(state, bench.rules),
     )  # fmt: skip
     await channel.catch_up(state, bench.rules)

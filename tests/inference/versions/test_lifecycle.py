@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from inference.versions.actions import Load, Publish, Remove, Train
+from inference.versions.actions import AddVerdict, Load, Publish, Remove, Train
 from inference.versions.lifecycle import DECIDING, candidate, plan, stage
-from inference.versions.state import Known, State
+from inference.versions.state import Growth, Known, State
 from schemas.models import ModelAck, ModelStatus, Role
 from tests.support.loop_world import QUICK, Quality, Worker, World, named
 
@@ -83,10 +83,10 @@ def test_unloading_waits_for_a_live_worker_that_has_not_followed() -> None:
     world.loaded |= {1}
     world.placed |= {1}
     world.refresh(state)
-    slow = ModelAck(worker="c", behind=0, ts=world.now, champion=named(1))
+    slow = ModelAck(worker="c", behind=0, ts=world.now, champion=named(2))
     state.take_ack(slow)
-    assert not isinstance(plan(state, QUICK, world.now, DECIDING), Load)
-    state.take_ack(msgspec.structs.replace(slow, behind=state.end))
+    assert not isinstance(plan(state, QUICK, world.now, DECIDING), Load), "it may still come to use version 1"
+    state.take_ack(msgspec.structs.replace(slow, behind=state.end, champion=named(1)))
     assert not isinstance(plan(state, QUICK, world.now, DECIDING), Load), "it still uses version 1"
     later = world.now + 31_000
     assert plan(state, QUICK, later, DECIDING) == Load(frozenset({2})), "it has ended"
@@ -112,6 +112,47 @@ def test_undecided_challenger_is_given_up_in_time() -> None:
     world.run(20)
     assert world.roles().challenger is None
     assert world.settled() or world.loaded == {1}
+
+
+def challenged() -> tuple[World, State]:
+    """A world in which version 2 was just put in shadow."""
+    for ticks in range(1, 100):
+        world = World(qualities={2: GOOD}, workers=[Worker("a")])
+        world.run(ticks)
+        if world.roles().challenger is not None:
+            return world, world.learner()[0]
+    raise AssertionError("version 2 is never put in shadow")
+
+
+def test_comparison_begins_when_no_worker_lacks_vectors() -> None:
+    world, state = challenged()
+    ready = ModelAck(worker="a", behind=state.end, ts=world.now, champion=named(1), challenger=named(2))
+    state.take_ack(msgspec.structs.replace(ready, lacking=3))
+    assert plan(state, QUICK, world.now, DECIDING) is None
+    state.take_ack(msgspec.structs.replace(ready, behind=state.end - 1))
+    assert plan(state, QUICK, world.now, DECIDING) is None
+    state.take_ack(ready)
+    action = plan(state, QUICK, world.now, DECIDING)
+    assert isinstance(action, AddVerdict)
+    assert action.verdict.event == "shadow"
+
+
+def test_challenger_that_the_server_cannot_load_again_is_withdrawn() -> None:
+    world, state = challenged()
+    world.loaded = {1}
+    world.refresh(state)
+    state.take_failure("load 2", "a NaN in its adapter", world.now, final=True)
+    action = plan(state, QUICK, world.now, DECIDING)
+    assert isinstance(action, AddVerdict)
+    assert (action.verdict.event, action.verdict.reason) == ("rejected", "a NaN in its adapter")
+
+
+def test_undecided_challenger_makes_room_for_a_newer_version() -> None:
+    world, state = challenged()
+    state.growth = Growth(likes=QUICK.stale_likes + 1, full=0)
+    action = plan(state, QUICK, world.now, DECIDING)
+    assert isinstance(action, AddVerdict)
+    assert "newer likes" in action.verdict.reason
 
 
 def test_role_given_by_hand_is_followed() -> None:

@@ -97,12 +97,31 @@ def test_unfinished_test_can_be_stored_and_continued(kind: type[Paired | Arms]) 
     assert part == whole
 
 
+@pytest.mark.slow
 def test_equal_challengers_are_rarely_withdrawn() -> None:
     """A/A, 200 runs of each stage, with the default rules."""
     shadows = [judged_shadow(RULES, 0.0, np.random.default_rng(seed)) for seed in range(200)]
     assert sum(outcome == "worse" for outcome, _ in shadows) <= 10
     canaries = [judged_canary(RULES, 0.0, np.random.default_rng(seed)) for seed in range(200)]
     assert sum(outcome != "passed" for outcome, _ in canaries) <= 10
+
+
+@pytest.mark.slow
+def test_drift_of_both_versions_withdraws_no_canary() -> None:
+    """Users like less and less of what either version shows; the bounds of a fixed mean would blame the canary."""
+    rules, wrong, blamed = Rules(canary_likes=100_000, canary_limit=100_000), 0, 0
+    for seed in range(40):
+        random, test = np.random.default_rng(seed), Arms.of(rules)
+        ratios = np.linspace(0.6, 0.1, 12_000)
+        shown, hits = random.random(12_000) < 0.1, random.random(12_000) < ratios
+        found, fixed = False, False
+        for canary, hit in zip(shown.tolist(), hits.tolist(), strict=True):
+            (test.canary if canary else test.champion).add(float(hit))
+            found = found or test.judge(rules).outcome == "worse"
+            fixed = fixed or test.canary.bounds.high < test.champion.bounds.low
+        wrong, blamed = wrong + found, blamed + fixed
+    assert wrong <= 2
+    assert blamed > 20
 
 
 def test_loss_is_found_in_shadow() -> None:
