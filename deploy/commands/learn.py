@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -56,6 +55,7 @@ CONTROL_KEY = click.option(
     help="The key file of the server. OUZEL_TRITON_CONTROL_KEY overrides it.",
 )
 NICE = 10
+"""Lists come first."""
 
 
 def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,21 +129,22 @@ def learn(
     It can be killed and started again at any moment. Versions with a role stay as they are while it does not run.
     """
     from deploy.learning import running
-    from deploy.learning.parts import Places, makers_of, parts_of
+    from deploy.learning.parts import Places, parts_of
     from deploy.learning.store_facts import learning_alone
     from inference.versions.store import FIRST, VersionStore
     from streams.clock import SYSTEM
 
+    try:
+        chosen = Rules.make(**rules)
+    except msgspec.ValidationError as error:
+        raise click.UsageError(f"{error}.") from None
     store = VersionStore(versions)
     places = Places(log, store, repository, triton, control_key, device, threads)
-    if device == "cpu":
-        os.nice(NICE)  # lists come first
     with learning_alone(store):
         if once:
-            makers = makers_of(places)
             state = asyncio.run(running.facts(brokers, store, Rules(), connection=connection(), timeout=timeout))
             champion = state.lineup.champion.number if state.lineup.champion is not None else FIRST
-            passed = asyncio.run(running.once(store, makers, champion=champion, clock=SYSTEM, tell=say))
+            passed = asyncio.run(running.once(store, parts_of(places), champion=champion, clock=SYSTEM, tell=say))
             number = store.numbers()[-1]
             say(f"version {number} is in {store.folder(number)}; compare it with `ouzel models shadow {number}`")
             sys.exit(0 if passed else 1)
@@ -151,12 +152,13 @@ def learn(
             brokers,
             store,
             parts_of(places),
-            rules=Rules.make(**rules),
+            rules=chosen,
             connection=connection(),
             timeout=timeout,
             clock=SYSTEM,
             tell=say,
             metrics_port=metrics_port,
+            niceness=NICE if device == "cpu" else 0,
         )
         asyncio.run(until_signal(stopped))
     say("stopped; start it again to go on from here")

@@ -1,5 +1,7 @@
 """The real parts of the loop: the training log, the training, the gates, and Triton."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +26,23 @@ class Places:
     threads: int | None = None
 
 
-def parts_of(places: Places) -> Parts:
-    """All parts. Raises `MissingPart` where one is not installed."""
-    return Parts(log=log_of(places), makers=makers_of(places), server=server_of(places))
+@asynccontextmanager
+async def parts_of(places: Places) -> AsyncIterator[Parts]:
+    """All parts, closed at the end. Raises `MissingPart` where one is not installed."""
+    async with server_of(places) as server:
+        yield Parts(log=log_of(places), makers=makers_of(places, server), server=server)
+
+
+@asynccontextmanager
+async def server_of(places: Places) -> AsyncIterator[Server]:
+    """Triton's versions. It is asked only when a method is called."""
+    raise MissingPart("the control of Triton's versions", NOT_HERE)
+    yield  # a generator until the control is connected
 
 
 def log_of(places: Places) -> Log:
     raise MissingPart("the reader of the training log", NOT_HERE)
 
 
-def makers_of(places: Places) -> Makers:
+def makers_of(places: Places, server: Server) -> Makers:
     raise MissingPart("the training of versions", NOT_HERE)
-
-
-def server_of(places: Places) -> Server:
-    raise MissingPart("the control of Triton's versions", NOT_HERE)

@@ -1,6 +1,8 @@
 """Run `ouzel learn` and the steps of `ouzel models` with real brokers, until they end or are stopped."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from prometheus_client import start_http_server
@@ -9,7 +11,7 @@ from deploy.learning.by_hand import Desk
 from deploy.learning.executor import Executor
 from deploy.learning.kafka_channel import open_channel
 from deploy.learning.metrics import LearnerMetrics
-from deploy.learning.ports import Makers, Parts, Server
+from deploy.learning.ports import Parts, Server
 from deploy.learning.service import Service
 from deploy.learning.store_facts import AnotherLearner, learning_alone, read_known
 from inference.versions.rules import Rules
@@ -23,7 +25,7 @@ Tell = Callable[[str], None]
 async def serve(
     bootstrap: str,
     store: VersionStore,
-    parts: Parts,
+    parts: AbstractAsyncContextManager[Parts],
     *,
     rules: Rules,
     connection: Mapping[str, Any],
@@ -31,23 +33,33 @@ async def serve(
     clock: Clock,
     tell: Tell,
     metrics_port: int | None = None,
+    niceness: int = 0,
 ) -> None:
-    """The service, until cancelled. Metrics are served on 127.0.0.1 if a port is given."""
+    """The service, until cancelled. Metrics are served on 127.0.0.1 if a port is given.
+
+    Once the brokers answer, the process gets this niceness, and its children with it.
+    """
     metrics = LearnerMetrics()
     if metrics_port is not None:
         start_http_server(metrics_port, addr="127.0.0.1", registry=metrics.registry)
         tell(f"metrics on http://127.0.0.1:{metrics_port}/metrics")
-    async with open_channel(bootstrap, connection, timeout) as channel:
-        service = Service(store, channel, parts, rules=rules, clock=clock, tell=tell, metrics=metrics)
+    async with open_channel(bootstrap, connection, timeout) as channel, parts as connected:
+        os.nice(niceness)
+        service = Service(store, channel, connected, rules=rules, clock=clock, tell=tell, metrics=metrics)
         await service.run()
 
 
-async def once(store: VersionStore, makers: Makers, *, champion: int, clock: Clock, tell: Tell) -> bool:
+async def once(
+    store: VersionStore, parts: AbstractAsyncContextManager[Parts], *, champion: int, clock: Clock, tell: Tell
+) -> bool:
     """Make one version from version `champion` and judge it; whether it passed. Raises `DeployError`."""
     store.clear_unfinished()
-    number = store.next_number()
-    await makers.trainer.train("full", champion, number)
-    gates = await makers.gates.judge(number, champion)
+    async with parts as connected:
+        number = store.next_number()
+        began = clock.monotonic()
+        await connected.makers.trainer.train("full", champion, number)
+        tell(f"version {number}: trained in {clock.monotonic() - began:,.0f} s")
+        gates = await connected.makers.gates.judge(number, champion)
     store.set_gates(number, gates)
     for gate in gates:
         tell(f"{'passed' if gate.passed else 'FAILED'}: {gate.name}: {gate.text}")
@@ -72,7 +84,7 @@ async def facts(
 async def by_hand(
     bootstrap: str,
     store: VersionStore,
-    server: Server,
+    server: AbstractAsyncContextManager[Server],
     step: Callable[[Desk], Awaitable[object]],
     *,
     rules: Rules,
@@ -82,10 +94,10 @@ async def by_hand(
     tell: Tell,
 ) -> None:
     """Take a step, and wait until all live workers have followed. Raises `DeployError`."""
-    async with open_channel(bootstrap, connection, timeout) as channel:
+    async with open_channel(bootstrap, connection, timeout) as channel, server as connected:
         state = State()
         executor = Executor(
-            store, channel, server, clock=clock, tell=tell, metrics=LearnerMetrics(),
+            store, channel, connected, clock=clock, tell=tell, metrics=LearnerMetrics(),
             read=lambda state: channel.catch_up(state, rules),
         )  # fmt: skip
         await channel.catch_up(state, rules)

@@ -248,7 +248,7 @@ def _train(state: State, rules: Rules, now: int) -> Action | None:
 
 
 SETTLING: tuple[Step, ...] = (_first_champion, _serve, _unload, _retire, _remove)
-"""The steps that make the server follow the roles, whoever gave them."""
+"""The steps that make the server follow the roles, the learner's and an operator's."""
 
 DECIDING: tuple[Step, ...] = (_first_champion, _serve, _decide, _unload, _retire, _remove, _try)
 STEPS: tuple[Step, ...] = (*DECIDING, _train)

@@ -53,6 +53,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         float, _amount(1.0, 3600.0, "A worker is live if its last acknowledgement is at most this old.")
     ] = 30.0
 
+    def __post_init__(self) -> None:
+        for least, most in (("shadow_pairs", "shadow_limit"), ("canary_likes", "canary_limit")):
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(f"{least} is {getattr(self, least):,}, above {most}, {getattr(self, most):,}")
+
     @classmethod
     def make(cls, **chosen: float) -> "Rules":
         """Rules with these values and defaults. Raises `msgspec.ValidationError` for a value out of bounds."""

@@ -6,6 +6,7 @@ where users see it, and flips the users' taste. `tests.support` says what is sim
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from inference.versions.rules import Rules
+from inference.versions.state import Known
 from inference.versions.verdicts import Outcome
 from tests.support.loop_world import Quality, World
 from tests.support.taste_world import TasteWorld
@@ -22,6 +24,7 @@ from tests.support.verdict_draws import judged_canary, judged_shadow
 
 RULES = Rules()
 Judged = Callable[[Rules, float, np.random.Generator], tuple[Outcome, int]]
+ENDS = {"withdrawn", "promoted", "rejected"}
 PLANTED = Rules(full_likes=100, items_likes=1_000_000)
 
 
@@ -32,14 +35,18 @@ def power(judged: Judged, loss: float, seeds: int) -> dict[str, Any]:
     return {"outcomes": dict(Counter(outcome for outcome, _ in found)), "likes": likes.round().tolist()}
 
 
+def _ended(known: Known) -> bool:
+    return any(each.event in ENDS for each in known.verdicts)
+
+
 def planted(loss: float, seeds: int) -> dict[str, Any]:
     """The whole loop with a version that loses this much where users see its lists, and nothing elsewhere."""
     ends, lists, likes = Counter[str](), [], []
     for seed in range(seeds):
         world = World(seed=seed, rules=PLANTED, qualities={2: Quality(0.26, 0.26 - loss), 1: Quality(0.26, 0.26)})
-        while not {"withdrawn", "promoted", "rejected"}.intersection(world.events(2) if 2 in world.known else ()):
-            world.run(100)
-        last = next(each for each in world.known[2].verdicts if each.event in {"withdrawn", "promoted", "rejected"})
+        known = world.known
+        world.run(10_000, until=lambda known=known: 2 in known and _ended(known[2]))
+        last = next(each for each in known[2].verdicts if each.event in ENDS)
         ends[last.event] += 1
         if last.event == "withdrawn":
             lists.append(last.lists)
@@ -69,6 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     began = time.monotonic()
     report: dict[str, Any] = {"seeds": given.seeds}
     for name, judged, losses in (

@@ -72,6 +72,8 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
         "train",
         "evaluate",
         "inspect-file",
+        "learn",
+        "models",
     }
 
 

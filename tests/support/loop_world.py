@@ -5,7 +5,7 @@ thrown away at any moment, as by kill -9. Every action is checked against the pr
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from inference.versions.actions import (
@@ -121,10 +121,12 @@ class World:
             state.take_comparison(comparison, logged)
         return len(self.comparisons)
 
-    def run(self, ticks: int, *, kills: float = 0.0) -> None:
+    def run(self, ticks: int, *, kills: float = 0.0, until: Callable[[], bool] = lambda: False) -> None:
         """Let time pass; with this probability a learner dies just before or just after an action took effect."""
         state, read = self.learner()
         for _ in range(ticks):
+            if until():
+                return
             self.tick()
             self.refresh(state)
             read = self.compare(state, read)

@@ -107,6 +107,12 @@ def test_wrong_arguments_are_refused(given: list[str], said: str) -> None:
     assert said in result.output
 
 
+def test_rules_that_contradict_each_other_are_refused() -> None:
+    result = CliRunner().invoke(cli, ["learn", "--canary-likes", "5000"])
+    assert result.exit_code == 2
+    assert "above canary_limit, 2,000" in result.output
+
+
 def test_brokers_that_do_not_answer_are_named(tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     result = CliRunner().invoke(

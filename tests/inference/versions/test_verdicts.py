@@ -40,7 +40,7 @@ def test_shadow_passes_only_after_the_minimum() -> None:
 
 
 def test_shadow_that_stays_undecided_is_inconclusive() -> None:
-    rules = Rules(shadow_limit=50)
+    rules = Rules(shadow_pairs=10, shadow_limit=50)
     test = Paired.of(rules)
     for number in range(50):
         test.add(compared(number, champion=number % 2 == 0, challenger=number % 2 == 1))
@@ -140,3 +140,8 @@ def test_large_loss_of_a_canary_is_found() -> None:
 def test_rules_out_of_bounds_are_refused(field: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=field):
         Rules.make(**{field: 7.0})
+
+
+def test_limit_below_its_minimum_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError, match="canary_likes is 5,000, above canary_limit, 2,000"):
+        Rules.make(canary_likes=5_000)
