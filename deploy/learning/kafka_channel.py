@@ -77,6 +77,8 @@ class KafkaChannel:
                     self.refused += 1
                     continue
                 if record.value is None:
+                    if partition.topic == MODEL_ACKS.name and record.key is not None:
+                        state.take_end(record.key.decode(errors="replace"))
                     continue
                 try:
                     if partition.topic == MODELS.name:

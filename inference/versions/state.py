@@ -92,6 +92,13 @@ class State:
             self.ended_shown += last.shown  # the worker started again and counts from 0
         self.acks[ack.worker] = ack
 
+    def take_end(self, worker: str) -> None:
+        """A worker withdrew its acknowledgement: it has stopped. The lists that it showed still count."""
+        last = self.acks.pop(worker, None)
+        challenger = self.lineup.challenger
+        if last is not None and challenger is not None and last.challenger == challenger.version:
+            self.ended_shown += last.shown
+
     def take_comparison(self, given: Comparison, logged_ms: int) -> None:
         """A comparison, and the time of its record. Those of other versions or from before the stage are ignored."""
         champion, challenger = self.lineup.champion, self.lineup.challenger

@@ -56,6 +56,10 @@ async def test_learner_that_starts_again_has_the_same_roles_and_comparisons(own_
             assert (state.lineup.champion.version, state.lineup.challenger.version) == ("a", "b")  # type: ignore[union-attr]
             assert channel.refused == 1
             assert state.followed(RULES, SYSTEM.now_ms()) is (ack.behind >= state.end)
+            await producer.send_and_wait(MODEL_ACKS.name, encode(ack), key=b"gone")
+            await producer.send_and_wait(MODEL_ACKS.name, None, key=b"w")
+            await channel.catch_up(state, RULES)
+            assert state.acks == {}
             for number in range(5):  # before the stage began
                 await producer.send_and_wait(COMPARISONS.name, compared(number), key=b"l")
             await asyncio.sleep(0.01)  # the next millisecond

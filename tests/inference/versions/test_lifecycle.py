@@ -137,6 +137,20 @@ def test_comparison_begins_when_no_worker_lacks_vectors() -> None:
     assert action.verdict.event == "shadow"
 
 
+def test_worker_that_stopped_is_not_waited_for_and_its_lists_count() -> None:
+    _, state = challenged()
+    gone = ModelAck(worker="b", behind=0, ts=1_000_000_000, challenger=named(2), shown=7)
+    state.take_ack(gone)
+    state.take_ack(msgspec.structs.replace(gone, shown=3))  # it started again
+    assert state.shown() == 10
+    assert not state.followed(QUICK, gone.ts)
+    state.take_end("b")
+    assert state.shown() == 10
+    assert state.followed(QUICK, gone.ts)
+    state.take_end("b")
+    assert state.shown() == 10
+
+
 def test_challenger_that_the_server_cannot_load_again_is_withdrawn() -> None:
     world, state = challenged()
     world.loaded = {1}
