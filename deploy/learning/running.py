@@ -94,18 +94,19 @@ async def by_hand(
     tell: Tell,
 ) -> None:
     """Take a step, and wait until all live workers have followed. Raises `DeployError`."""
-    async with open_channel(bootstrap, connection, timeout) as channel, server as connected:
+    async with open_channel(bootstrap, connection, timeout) as channel:
         state = State()
-        executor = Executor(
-            store, channel, connected, clock=clock, tell=tell, metrics=LearnerMetrics(),
-            read=lambda state: channel.catch_up(state, rules),
-        )  # fmt: skip
         await channel.catch_up(state, rules)
-        await executor.refresh(state)
-        desk = Desk(executor, channel, state, rules, clock)
-        await step(desk)
-        try:
-            with learning_alone(store):
-                await desk.settle(timeout)
-        except AnotherLearner:
-            tell("a learner is running: it goes on from here")
+        async with server as connected:
+            executor = Executor(
+                store, channel, connected, clock=clock, tell=tell, metrics=LearnerMetrics(),
+                read=lambda state: channel.catch_up(state, rules),
+            )  # fmt: skip
+            await executor.refresh(state)
+            desk = Desk(executor, channel, state, rules, clock)
+            await step(desk)
+            try:
+                with learning_alone(store):
+                    await desk.settle(timeout)
+            except AnotherLearner:
+                tell("a learner is running: it goes on from here")

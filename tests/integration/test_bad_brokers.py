@@ -62,7 +62,6 @@ TOPICS = {
     "forget": {"ouzel.privacy": "Write", "ouzel.privacy-receipts": "Read"},
     "replay": {"ouzel.items": "Write", "ouzel.events": "Write"},
     "replay --watch": {"ouzel.items": "Write", "ouzel.events": "Write"},
-    "learn": ROLES,
     "models list": ROLES,
     "models promote": ROLES,
 }
