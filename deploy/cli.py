@@ -10,8 +10,10 @@ from rich.text import Text
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.inspect_file import inspect_file
+from deploy.commands.learn import learn
 from deploy.commands.log import log
 from deploy.commands.loop import loop
+from deploy.commands.models import models
 from deploy.commands.options import WORK
 from deploy.commands.privacy import forget, pseudonym
 from deploy.commands.read import read
@@ -24,7 +26,9 @@ from deploy.local.terminal import Terminal, say
 from schemas.shown import shown
 from streams.private import private_file
 
-COMMANDS = (demo, evaluate, forget, inspect_file, log, loop, pseudonym, read, replay, topics, train, triton, worker)
+COMMANDS = (
+    demo, evaluate, forget, inspect_file, learn, log, loop, models, pseudonym, read, replay, topics, train, triton, worker,
+)
 
 FAULTS = WORK / "fault.log"
 """The traceback of the latest bug."""

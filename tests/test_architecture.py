@@ -21,6 +21,8 @@ PURE_FOLDERS = ["fold", "privacy", "items", "graph", "candidates", "ranking"]
 PURE_MODULES = ["health/conditions", "kafka/recreated_topics", "serving/canary", "serving/triggers", "state/expiry"]
 PURE_MODULES += [f"training_log/{name}" for name in ("buffer", "erasures", "intake", "log_files", "tables")]
 """Of `streams`: folders and single modules that touch no network, clock or state of a module."""
+PURE_VERSIONS = ["actions", "confidence", "lifecycle", "rules", "state", "verdicts"]
+"""Of `inference.versions`: what decides about a version."""
 IMPURE_IMPORTS = {"faust", "mode", "asyncio", "aiokafka", "aiohttp", "socket", "threading", "time", "os", "subprocess"}
 IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}
 RANDOM_OBJECTS = {"Random", "Generator", "default_rng", "SeedSequence"}
@@ -96,6 +98,8 @@ def test_packages_import_only_what_they_may(package):
 def pure_modules() -> list[Path]:
     streams = ROOT / "streams"
     found = [path for folder in PURE_FOLDERS for path in modules(f"streams/{folder}")]
+    versions = ROOT / "inference" / "versions"
+    found += [versions / f"{name}.py" for name in PURE_VERSIONS]
     return [*found, *(streams / f"{name}.py" for name in PURE_MODULES)]
 
 

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md: every metric of workers, `ouzel log` and the model in Triton, from the code."""
+"""docs/reference/metrics.md: every metric of workers, the training log, learners and the model in Triton, from the code."""
 
 import ast
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
+from deploy.learning.metrics import LearnerMetrics
 from streams.metrics import Metrics
 from streams.training_log.metrics import LogMetrics
 
@@ -25,6 +26,11 @@ LOG = """\
 
 On `/metrics` of `ouzel log` ([settings](settings.md): `OUZEL_TRAINING_LOG_PORT`), on 127.0.0.1 only.
 """
+LEARNER = """\
+## Learner
+
+On `/metrics` of `ouzel learn --metrics-port PORT`, on 127.0.0.1.
+"""
 MODEL = """\
 ## Model
 
@@ -34,9 +40,10 @@ On tritonserver's metrics port, beside its own metrics. Each has the labels `mod
 
 def metrics_page(root: Path) -> str:
     """The page, from the `Metrics` of the processes and the metric families in the checkout at `root`."""
-    worker, log = sorted(_exported(Metrics())), sorted(_exported(LogMetrics()))
-    model = sorted(_model(root / "inference"))
-    return "\n".join([HEAD, WORKER, _table(worker), "", LOG, _table(log), "", MODEL, _table(model), ""])
+    processes = ((WORKER, Metrics()), (LOG, LogMetrics()), (LEARNER, LearnerMetrics()))
+    parts = [(head, sorted(_exported(metrics))) for head, metrics in processes]
+    parts.append((MODEL, sorted(_model(root / "inference"))))
+    return "\n".join([HEAD, *(text for head, rows in parts for text in (head, _table(rows), ""))])
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -47,7 +54,7 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join([*head, *("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)])
 
 
-def _exported(metrics: Metrics | LogMetrics) -> Iterator[tuple[str, ...]]:
+def _exported(metrics: object) -> Iterator[tuple[str, ...]]:
     """Name, type, labels and help text of each metric of a process."""
     for value in vars(metrics).values():
         if isinstance(value, MetricWrapperBase):

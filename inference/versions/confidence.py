@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
 class Confidence(msgspec.Struct):
     """The sequence of values between `least` and `most`, as far as it has come. It can be stored and continued.
 
-    `add` takes the next value; `bounds` are those of the mean, and never widen.
+    `add` takes the next value; `bounds` are those of the mean, and never widen; `latest` allow for a mean that drifts.
     """
 
     least: float
@@ -72,7 +72,17 @@ class Confidence(msgspec.Struct):
         return self._unscaled(self.total / self.count if self.count else 0.5)
 
     @property
+    def latest(self) -> Bounds:
+        """The bounds without those of earlier moments. They hold also where the mean drifts: for its average over the
+        values so far, weighted by the bets, which give early values more weight."""
+        if not self.count:
+            return Bounds(self.least, self.most)
+        center, radius = self.weighted / self.bets, (math.log(2 / self.alpha) + self.penalty) / self.bets
+        return Bounds(self._unscaled(max(0.0, center - radius)), self._unscaled(min(1.0, center + radius)))
+
+    @property
     def bounds(self) -> Bounds:
+        """The bounds of a mean that stays the same."""
         return Bounds(self._unscaled(self.low), self._unscaled(self.high))
 
     def _unscaled(self, value: float) -> float:

@@ -74,6 +74,8 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
         "evaluate",
         "inspect-file",
         "log",
+        "learn",
+        "models",
     }
 
 

@@ -76,6 +76,14 @@ COMMANDS: dict[str, list[str]] = {
     "triton build": ["--source", "nowhere", "--threads", "0"],
     "triton serve": ["--repository", "nowhere"],
     "demo": ["--seconds", "0"],
+    "learn": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models list": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models show": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models diff": ["2", "3", "--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models shadow": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models canary": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models promote": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
+    "models rollback": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
 }
 """Every command, and arguments with which it soon ends with an error."""
 

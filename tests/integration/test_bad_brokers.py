@@ -38,6 +38,14 @@ COMMANDS = {
     "forget": ["forget", "zoe-4711"],
     "replay": ["replay", "--items", "items.csv", "--events", "events.csv", "--speed", "5"],
     "replay --watch": ["replay", "--items", "items.csv", "--events", "events.csv", "--speed", "5", "--watch"],
+    "learn": ["learn"],
+    "models list": ["models", "list"],
+    "models show": ["models", "show", "2"],
+    "models diff": ["models", "diff", "2", "3"],
+    "models shadow": ["models", "shadow", "2"],
+    "models canary": ["models", "canary", "2"],
+    "models promote": ["models", "promote", "2"],
+    "models rollback": ["models", "rollback"],
 }
 """Every command that talks to brokers, in each way that it does."""
 
@@ -47,12 +55,15 @@ WITHOUT_BROKERS = {"inspect-file", "demo", "evaluate", "pseudonym", "train", "tr
 RUNS_ON = {"worker"}
 """A worker is a service: it waits for brokers, and its log and its pages say why."""
 
+ROLES = {"ouzel.models": "Read", "ouzel.model-acks": "Read", "ouzel.comparisons": "Read"}
 TOPICS = {
     "read": {"ouzel.recommendations": "Read"},
     "read --follow": {"ouzel.recommendations": "Read"},
     "forget": {"ouzel.privacy": "Write", "ouzel.privacy-receipts": "Read"},
     "replay": {"ouzel.items": "Write", "ouzel.events": "Write"},
     "replay --watch": {"ouzel.items": "Write", "ouzel.events": "Write"},
+    "models list": ROLES,
+    "models promote": ROLES,
 }
 """What each needs, and which right on it."""
 
