@@ -27,7 +27,21 @@ from schemas.shown import shown
 from streams.private import private_file
 
 COMMANDS = (
-    demo, evaluate, forget, inspect_file, learn, log, loop, models, pseudonym, read, replay, topics, train, triton, worker,
+    demo,
+    evaluate,
+    forget,
+    inspect_file,
+    learn,
+    log,
+    loop,
+    models,
+    pseudonym,
+    read,
+    replay,
+    topics,
+    train,
+    triton,
+    worker,
 )
 
 FAULTS = WORK / "fault.log"

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md: every metric of workers, the training log, learners and the model in Triton, from the code."""
+"""docs/reference/metrics.md: every metric of workers, the training log, learners and the model, from the code."""
 
 import ast
 from collections.abc import Iterator
