@@ -103,6 +103,20 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="CPU threads of a training.",
 )
 @click.option(
+    "--days",
+    metavar="N",
+    type=click.IntRange(1, 36_500),
+    default=30,
+    show_default=True,
+    help="Learn from the newest N days of the training log.",
+)
+@click.option(
+    "--group",
+    metavar="LABEL",
+    multiple=True,
+    help="Also judge the likes of items with this attribute separately. May be repeated.",
+)
+@click.option(
     "--metrics-port", metavar="PORT", type=click.IntRange(1, 65_535), help="Serve Prometheus metrics on 127.0.0.1."
 )
 @rule_options
@@ -117,6 +131,8 @@ def learn(
     brokers: str,
     device: str,
     threads: int | None,
+    days: int,
+    group: tuple[str, ...],
     metrics_port: int | None,
     timeout: float,
     **rules: float,
@@ -139,7 +155,19 @@ def learn(
     except msgspec.ValidationError as error:
         raise click.UsageError(f"{error}.") from None
     store = VersionStore(versions)
-    places = Places(log, store, repository, triton, control_key, device, threads)
+    places = Places(
+        log=log,
+        store=store,
+        repository=repository,
+        triton=triton,
+        control_key=control_key,
+        brokers=brokers,
+        timeout=timeout,
+        device=device,
+        threads=threads,
+        days=days,
+        groups=group,
+    )
     with learning_alone(store):
         if once:
             state = asyncio.run(running.facts(brokers, store, Rules(), connection=connection(), timeout=timeout))

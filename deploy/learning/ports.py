@@ -22,6 +22,10 @@ class TrainingFailed(DeployError):
     """The child process that trains ended without a version."""
 
 
+class JudgingFailed(DeployError):
+    """The child process that judges ended without a result; another try may succeed."""
+
+
 class Log(Protocol):
     async def likes(self, learned: Sequence[Learned]) -> int:
         """The number of likes in the training log outside these ranges of records."""
