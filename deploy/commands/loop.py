@@ -1,6 +1,7 @@
 """`ouzel loop`."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from deploy.local.terminal import Terminal
 @click.option(
     "--passes",
     metavar="NAMES",
-    default="frozen,without_model",
+    default="learning,frozen,without_model",
     show_default=True,
     help="Ways to serve the stream, comma-separated.",
 )
@@ -70,6 +71,20 @@ from deploy.local.terminal import Terminal
     show_default=True,
     help="Parallel processes of --retrained.",
 )
+@click.option(
+    "--ahead",
+    metavar="N",
+    type=click.IntRange(100, 1_000_000),
+    default=1_500,
+    show_default=True,
+    help="With learning: wait for a new version once the replay is N likes ahead of it.",
+)
+@click.option(
+    "--learner",
+    metavar="OPTIONS",
+    show_default="faster decisions, for a short stream with few users",
+    help="Options of `ouzel learn` for the learning pass, in one argument.",
+)
 @click.option("--reuse", is_flag=True, help="Take passes of an earlier run with the same options.")
 @click.option(
     "--work", metavar="FOLDER", type=OutFolder(), default=WORK, show_default=True, help="Folder for models and results."
@@ -86,6 +101,8 @@ def loop(
     seed: int,
     retrained: bool,
     processes: int,
+    ahead: int,
+    learner: str | None,
     reuse: bool,
     work: Path,
     json_file: Path | None,
@@ -98,7 +115,7 @@ def loop(
     # Set before numpy and torch are imported: threads that wait by spinning slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from deploy.loop.run import WITH_MODEL, Options, run
+    from deploy.loop.run import RULES, WITH_MODEL, Options, run
 
     named = tuple(name for name in WITH_MODEL if name in passes.split(","))
     if not named or set(passes.split(",")) - set(WITH_MODEL):
@@ -115,6 +132,8 @@ def loop(
         retrained=retrained,
         processes=processes,
         reuse=reuse,
+        ahead=ahead,
+        rules=RULES if learner is None else tuple(shlex.split(learner)),
         work=work,
         json=json_file,
     )

@@ -68,6 +68,8 @@ class Stage:
         self._required: list[Child] = []
         self.model: tuple[str, ...] = ()
         """The adapter and the number format of the model that is built; empty: the usual ones."""
+        self.control_key: Path | None = None
+        """The key file with which a learner may load versions in tritonserver; None: nobody may."""
         self.settings: dict[str, Any] = {}
         """Settings of the workers that differ from those of a short-lived worker."""
 
@@ -109,6 +111,8 @@ class Stage:
             "--no-restart",  # the demo reports a part that exited
             *("--log", str(self.folder / "tritonserver.log")),
         ]
+        if self.control_key is not None:
+            command += ["--model-control", "--control-key", str(self.control_key)]
         step.say("tritonserver is loading the model", None, None)
         self._triton = self._child("Triton", command, "triton.log")
         # Its ports open after the model is loaded.

@@ -1,16 +1,17 @@
 """The companion of a pass that learns: further processes, the brake that keeps the replay near them, and the counts.
 
 A replay at full speed passes months in minutes, in which a learner has no time to learn. So the replay waits while more
-than `ahead` likes were sent after the newest event that the newest version learned, and goes on when a newer version is
-in the store, whether or not it passed its gates. A learner that makes none for `patience` seconds is not waited for
-again until it does: that is counted.
+than `ahead` likes were sent after the newest event that the newest version learned. It does not wait while a version is
+tried, since a challenger needs likes to be compared by. It goes on when a version is tried, or a newer one is in the
+store, whether or not it passed its gates. A learner that makes none for `patience` seconds is not waited for again
+until it does: that is counted.
 """
 
 import asyncio
 import contextlib
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from deploy.local.stack import Stage
@@ -23,16 +24,6 @@ from streams.clock import SYSTEM, Clock
 
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 900.0
-
-
-@dataclass(frozen=True)
-class Part:
-    """A process beside the workers. `command` follows the interpreter; `environment` adds to every child's."""
-
-    name: str
-    command: Sequence[str]
-    log: str
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,11 +41,11 @@ class Ahead:
 
 
 class Learning:
-    """A `deploy.loop.companion.Companion` that starts `parts` and follows the versions in `store`."""
+    """A `deploy.loop.companion.Companion` that starts a learner with `start` and follows its `store`."""
 
     def __init__(
         self,
-        parts: Sequence[Part],
+        start: Callable[[Stage, Step], Awaitable[None]],
         store: VersionStore,
         *,
         ahead: int,
@@ -62,7 +53,7 @@ class Learning:
         follow: Callable[[str, Versions], "asyncio.Future[None]"] | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
-        self._parts, self._store, self._most, self._patience = parts, store, ahead, patience
+        self._start, self._store, self._most, self._patience = start, store, ahead, patience
         self._follow = follow or (lambda bootstrap, into: asyncio.ensure_future(follow_versions(bootstrap, into)))
         self._clock = clock
         self._ahead = Ahead()
@@ -74,12 +65,9 @@ class Learning:
         self.given_up = 0
 
     async def begin(self, stage: Stage, step: Step) -> None:
-        """Start the parts, which the stage stops at the end of the pass, and follow the topics of versions."""
-        for part in self._parts:
-            step.say(f"starting {part.name}")
-            await stage.start(part.name, part.command, part.log, dict(part.environment))
+        """Start the learner, which the stage stops at the end of the pass, and follow the topics of versions."""
+        await self._start(stage, step)
         self._following = self._follow(stage.broker.bootstrap, self.versions)
-        step.say(f"{', '.join(part.name for part in self._parts)} started")
 
     async def before_like(self, sent: int) -> None:
         """Hold the replay while the learner is too far behind."""
@@ -110,6 +98,8 @@ class Learning:
 
     def _is_too_far(self) -> bool:
         newest = self._newest()
+        if self.versions.lineup.challenger is not None:
+            return False
         if self.given_up and newest <= self._waited_for:
             return False
         cut = self._store.record(newest).cut_ms if newest > FIRST else 0

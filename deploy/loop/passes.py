@@ -13,6 +13,7 @@ import msgspec
 
 from deploy.errors import StartFailed, TooSlow
 from deploy.local.brokers import Broker
+from deploy.local.learner import with_moved_cut
 from deploy.local.stack import STALLED_SECONDS, Stage, until_folded
 from deploy.local.steps import Step, Steps
 from deploy.loop.companion import Companion, Learned
@@ -78,9 +79,14 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 class Pass:
     """One pass on a stage."""
 
-    def __init__(self, name: str, course: Course, companion: Companion, *, with_model: bool) -> None:
+    def __init__(
+        self, name: str, course: Course, companion: Companion, *, with_model: bool, learns: bool = False
+    ) -> None:
         self.name = name
-        self._course, self._companion, self._with_model = course, companion, with_model
+        self._course, self._companion = course, companion
+        self._with_model, self._learns = with_model, learns
+        # No event of the history is recent enough to trigger a list.
+        self._history_ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
         split = course.split
         self._account = Account(
             frozenset(split.events[at].id for at in split.tests), float(Settings().lists.deadline_ms)
@@ -91,13 +97,22 @@ class Pass:
         with Stage(folder, models, broker(folder / "broker")) as stage:
             stage.repository = models / REPOSITORY
             stage.settings = dict(self._course.settings)
-            if self._with_model:
+            if self._learns:
+                moved = with_moved_cut(Path(self._course.start), folder / "start-model", self._moved_ms)
+                stage.model = (str(moved), self._course.dtype)
+                stage.control_key = folder / "control.key"
+            elif self._with_model:
                 stage.model = (self._course.start, self._course.dtype)
             else:
                 stage.triton = ""
                 stage.settings |= {"triton": "", "model_repository": ""}
             async with beside(_look_after(stage)):
                 return await self._perform(stage, models, steps)
+
+    @property
+    def _moved_ms(self) -> int:
+        """By how much the times of the history are moved."""
+        return self._history_ends_ms - self._course.split.history[-1].ts
 
     async def _perform(self, stage: Stage, models: Path, steps: Steps) -> Passed:
         began = time.monotonic()
@@ -150,7 +165,8 @@ class Pass:
         with steps.step("model") as step:
             fresh_repository(models)
             # Its cut must lie before everything live, not only before what is judged.
-            await stage.build_model(step, self._course.split.live[0].ts)
+            moved = self._moved_ms if self._learns else 0
+            await stage.build_model(step, self._course.split.live[0].ts + moved)
             if stage.without_triton:
                 raise StartFailed(f"the loop needs tritonserver: {stage.without_triton}")
             await stage.start_triton(step)
@@ -164,14 +180,12 @@ class Pass:
             await self._history(stage, step, self._course.split.history)
 
     async def _history(self, stage: Stage, step: Step, history: tuple[Event, ...]) -> None:
-        # No event of the history is recent enough to trigger a list.
-        ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
         async with kafka_sink(stage.broker.bootstrap) as sink:
             await send_items(sink, self._course.items)
             for start in range(0, len(history), SENT_AT_ONCE):
                 step.say(f"{start:,} ratings sent", start, len(history))
                 part = history[start : start + SENT_AT_ONCE]
-                await send_history(sink, part, last_ms=history[-1].ts, ends_ms=ends_ms)
+                await send_history(sink, part, last_ms=history[-1].ts, ends_ms=self._history_ends_ms)
         await until_folded(stage, step, len(history))
 
 

@@ -24,17 +24,20 @@ from deploy.datasets.dataset import Dataset, films
 from deploy.errors import StartFailed, expected
 from deploy.local import build_model as building
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.learner import start_learner
 from deploy.local.processes import Child
 from deploy.local.progress import told_by_bars
-from deploy.local.stack import CHILDREN, claimed
-from deploy.local.steps import Steps
+from deploy.local.stack import CHILDREN, Stage, claimed
+from deploy.local.steps import Step, Steps
 from deploy.loop import offline, start_model
 from deploy.loop.companion import Alone, Companion
 from deploy.loop.figures import against, along, last_third
+from deploy.loop.learning import Learning
 from deploy.loop.passes import Course, Pass, Passed
 from deploy.loop.report import LIVE, tables
 from deploy.loop.split import Split, split
 from deploy.replay.watch import on_signals
+from inference.versions.store import VersionStore
 from schemas.shown import shown
 from streams.log_lines import LogLines
 from streams.settings import Settings
@@ -42,15 +45,24 @@ from streams.settings import Settings
 POLL_SECONDS = 0.25
 BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 
-WITH_MODEL = {"frozen": True, "without_model": False}
+WITH_MODEL = {"learning": True, "frozen": True, "without_model": False}
 """The passes that can be made, and whether a model serves them."""
+
+
+RULES = (
+    *("--full-likes", "1000", "--items-likes", "10000000", "--items-minutes", "0"),
+    *("--margin", "0.03", "--shadow-pairs", "200", "--canary-likes", "150", "--share", "0.3"),
+)
+"""Options of `ouzel learn` for a stream of months that passes in minutes, with few users: decide sooner, and show a
+canary to more users. See docs/guide/learning.md."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Options of a loop. `passes` are names of `WITH_MODEL`; `start` is the share of the stream that is history and
     trains the start model; `limit` uses only the first events. `in_flight` users at most wait for a list at a time, and
-    no event goes more than `window` events before its turn. `reuse` takes stored passes of the same course.
+    no event goes more than `window` events before its turn. `reuse` takes stored passes of the same course. In the
+    learning pass, the replay waits for a version once it is `ahead` likes ahead; `rules` are options of `ouzel learn`.
     """
 
     passes: tuple[str, ...] = tuple(WITH_MODEL)
@@ -64,6 +76,8 @@ class Options:
     retrained: bool = False
     processes: int = 2
     reuse: bool = False
+    ahead: int = 1_500
+    rules: tuple[str, ...] = RULES
     work: Path = Path(".ouzel")
     json: Path | None = None
 
@@ -159,8 +173,14 @@ class Loop:
         if self._options.reuse and (found := _read(stored)) is not None and found.course == mark:
             self._console.print(f"stored before: {stored}", highlight=False)
             return found
-        companion: Companion = Alone()
-        made = Pass(name, course, companion, with_model=WITH_MODEL[name])
+        learns = name == "learning"
+        store = VersionStore(self._folder / name / "versions")
+
+        async def start_learning(stage: Stage, step: Step) -> None:
+            await start_learner(stage, step, store, self._options.rules)
+
+        companion: Companion = Learning(start_learning, store, ahead=self._options.ahead) if learns else Alone()
+        made = Pass(name, course, companion, with_model=WITH_MODEL[name], learns=learns)
         models = self._options.work / "models"
         with Steps(self._console) as steps:
             passed = await made.perform(self._folder / name, models, BROKERS[self._options.broker], steps)
@@ -271,7 +291,17 @@ def _mark(name: str, course: Course, options: Options) -> str:
         whole.update(f"{event.id} ".encode())
     model = (Path(course.start).name, course.dtype) if WITH_MODEL[name] else ()
     settings = sorted(course.settings.items())
-    rest = (name, course.split.start, model, course.in_flight, course.window, course.workers, settings, options.broker)
+    rest: tuple[object, ...] = (
+        name,
+        course.split.start,
+        model,
+        course.in_flight,
+        course.window,
+        course.workers,
+        settings,
+        options.broker,
+    )
+    rest += (options.ahead, options.rules) if name == "learning" else ()
     whole.update(repr(rest).encode())
     return whole.hexdigest()
 

@@ -1,6 +1,7 @@
 """The brake that keeps a replay near its learner, and what is counted of the versions."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,15 +9,13 @@ from typing import Any
 import msgspec
 
 from deploy.local.steps import Step
-from deploy.loop.learning import Ahead, Learning, Part
+from deploy.loop.learning import Ahead, Learning
 from deploy.replay.versions import Versions
 from inference.versions.store import RECORD, Version, VersionStore
-from schemas.models import Role
+from schemas.models import ModelStatus, Role
 from streams.clock import Clock
 from tests.deploy.replay.test_versions import status
 from tests.support.patience import PATIENCE
-
-PART = Part("Learner", ("-m", "deploy.cli", "learn"), "learn.log", {"A": "b"})
 
 
 def made(store: VersionStore, number: int, cut_ms: int) -> None:
@@ -47,15 +46,26 @@ class Steady:
         return self.now
 
 
-def learning(store: VersionStore, *, ahead: int, patience: float = PATIENCE) -> Learning:
+async def idle(*_: Any) -> None:
+    """Start nothing."""
+
+
+def learning(
+    store: VersionStore,
+    *,
+    ahead: int,
+    patience: float = PATIENCE,
+    start: Callable[..., Awaitable[None]] = idle,
+    statuses: Sequence[ModelStatus] = (),
+) -> Learning:
     async def follow(_: str, into: Versions) -> None:
-        for one in (status(1, Role.CHAMPION), status(2, Role.SHADOW), status(2, Role.CHAMPION)):
+        for one in statuses:
             into.take_status(one)
         await asyncio.Event().wait()
 
     clock = Clock(now_ms=Steady().now_ms, monotonic=lambda: 0.0)
     return Learning(
-        (PART,),
+        start,
         store,
         ahead=ahead,
         patience=patience,
@@ -102,7 +112,20 @@ async def test_learner_that_makes_nothing_is_not_waited_for_again(tmp_path: Path
         assert ours.given_up == 2, "it made a version, so it is waited for again"
 
 
-async def test_parts_are_started_and_versions_counted(tmp_path: Path) -> None:
+async def test_replay_goes_on_while_a_version_is_tried(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    statuses = [status(1, Role.CHAMPION), status(2, Role.SHADOW)]
+    ours = learning(store, ahead=1, statuses=statuses)
+    stage: Any = SimpleNamespace(broker=SimpleNamespace(bootstrap="broker:1"))
+    async with asyncio.timeout(PATIENCE):
+        await ours.begin(stage, Step(lambda note, done, total: None))
+        await asyncio.sleep(0)
+        for sent in range(5):
+            await ours.before_like(sent)
+    assert (await ours.end()).held_seconds < PATIENCE
+
+
+async def test_learner_is_started_and_versions_counted(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
     made(store, 2, cut_ms=1)
     made(store, 3, cut_ms=1)
@@ -111,12 +134,11 @@ async def test_parts_are_started_and_versions_counted(tmp_path: Path) -> None:
     async def start(*given: Any) -> None:
         started.append(given)
 
-    stage: Any = SimpleNamespace(start=start, broker=SimpleNamespace(bootstrap="broker:1"))
-    ours = learning(store, ahead=1)
-    said: list[str] = []
-    await ours.begin(stage, Step(lambda note, done, total: said.append(note)))
+    stage: Any = SimpleNamespace(broker=SimpleNamespace(bootstrap="broker:1"))
+    statuses = [status(1, Role.CHAMPION), status(2, Role.SHADOW), status(2, Role.CHAMPION)]
+    ours = learning(store, ahead=1, start=start, statuses=statuses)
+    await ours.begin(stage, Step(lambda note, done, total: None))
     await asyncio.sleep(0)
     learned = await ours.end()
-    assert started == [("Learner", ("-m", "deploy.cli", "learn"), "learn.log", {"A": "b"})]
-    assert said[-1] == "Learner started"
+    assert [given[0] for given in started] == [stage]
     assert (learned.versions, learned.promoted, learned.rolled_back, learned.withdrawn) == (2, 1, 0, 0)

@@ -1,0 +1,55 @@
+"""The parts that learn, beside the others of a run: `ouzel log` and `ouzel learn`."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from deploy.local.stack import Stage
+from deploy.local.steps import Step
+from inference.item_tokens.adapter import MANIFEST, Cut, Manifest
+from inference.triton.ports import free_ports
+from inference.versions.store import VersionStore
+from streams.settings import throwaway, to_environment
+
+FLUSH_SECONDS = 2.0
+ALL_DAYS = 36_500
+"""A replayed stream is older than the days that a learner reads by default."""
+
+
+async def start_learner(stage: Stage, step: Step, store: VersionStore, options: Sequence[str]) -> None:
+    """Start `ouzel log`, and `ouzel learn` with these options and this store. Triton must be served with
+    `stage.control_key`."""
+    assert stage.control_key is not None
+    log = stage.folder / "training-log"
+    step.say("starting the training log and the learner")
+    (port,) = free_ports(1)
+    settings = throwaway(
+        stage.broker.bootstrap,
+        state_dir=stage.folder / "log-state",
+        training_log=str(log),
+        training_log_flush_s=FLUSH_SECONDS,
+        training_log_port=port,
+    )
+    await stage.start("The training log", ("-m", "deploy.cli", "log"), "training-log.log", to_environment(settings))
+    command = [
+        *("-m", "deploy.cli", "learn", "--brokers", stage.broker.bootstrap, "--triton", stage.triton),
+        *("--log", str(log), "--versions", str(store.root), "--repository", str(stage.repository)),
+        *("--control-key", str(stage.control_key), "--days", str(ALL_DAYS), *options),
+    ]
+    await stage.start("The learner", command, "learner.log")
+    step.say("the training log and the learner are started")
+
+
+def with_moved_cut(adapter: Path, target: Path, by_ms: int) -> Path:
+    """A copy of an adapter's folder for a stream whose times are moved by `by_ms`: so that a learner does not learn
+    again what the adapter has learned. What the adapter computes, and its version, stay the same."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(adapter, target)
+    path = target / MANIFEST
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    if manifest.cut is not None:
+        cut = Cut(ts=manifest.cut.ts + by_ms, share=manifest.cut.share)
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, cut=cut)))
+    return target
