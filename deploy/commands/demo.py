@@ -25,7 +25,7 @@ from deploy.local.terminal import Terminal
     "--history",
     metavar="SHARE",
     type=Real(0, 0.99),
-    default=0.8,
+    default=0.9,
     show_default=True,
     help="Share of the ratings, the oldest, to send as history.",
 )
@@ -47,6 +47,7 @@ from deploy.local.terminal import Terminal
     show_default=True,
     help="Seed for the order of ratings from the same second.",
 )
+@click.option("--learn/--no-learn", default=True, show_default=True, help="Make new versions of the model meanwhile.")
 @click.option("--json", "json_file", metavar="FILE", type=OutFile(), help="Also write a summary here.")
 @seen_options
 def demo(
@@ -56,6 +57,7 @@ def demo(
     workers: int,
     broker: str,
     seed: int,
+    learn: bool,
     json_file: Path | None,
     seen_again: str,
     seen_kinds: str,
@@ -73,6 +75,7 @@ def demo(
         workers=workers,
         broker=broker,
         seed=seed,
+        learn=learn,
         work=WORK,
         json=json_file,
         seen_again=seen_again,

@@ -111,6 +111,14 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Learn from the newest N days of the training log.",
 )
 @click.option(
+    "--newest",
+    metavar="N",
+    type=click.IntRange(1_000, 10_000_000),
+    default=200_000,
+    show_default=True,
+    help="Of these days, at most the newest N events: about 1 KiB of memory each.",
+)
+@click.option(
     "--group",
     metavar="LABEL",
     multiple=True,
@@ -132,6 +140,7 @@ def learn(
     device: str,
     threads: int | None,
     days: int,
+    newest: int,
     group: tuple[str, ...],
     metrics_port: int | None,
     timeout: float,
@@ -166,6 +175,7 @@ def learn(
         device=device,
         threads=threads,
         days=days,
+        most=newest,
         groups=group,
     )
     with learning_alone(store):

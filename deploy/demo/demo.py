@@ -18,6 +18,7 @@ from deploy.datasets import movielens
 from deploy.demo.speed import AdaptivePace, SteadyPace
 from deploy.errors import StartFailed, expected
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.learner import fresh_repository, start_learner, with_moved_cut
 from deploy.local.stack import Stage, claimed, until_folded
 from deploy.local.steps import Steps
 from deploy.replay.catalogue_reading import Reading
@@ -25,6 +26,9 @@ from deploy.replay.send import kafka_sink, send_history, send_items, shifted
 from deploy.replay.stats import why_without_model
 from deploy.replay.versions_watch import follow_versions
 from deploy.replay.watch import Watch, beside, on_signals, tell_summary
+from inference.item_tokens.adapter import locate
+from inference.settings import ModelSettings
+from inference.versions.store import VersionStore
 from schemas.events import Event
 from schemas.seen import ALL, NEVER, seen_rules
 from schemas.shown import shown
@@ -42,18 +46,30 @@ READING_SECONDS = 2.0
 """Interval at which the live part updates the reading progress."""
 
 
+REPOSITORY = "demo"
+"""The model repository of a demo that learns, beside the usual one."""
+
+RULES = (
+    *("--newest", "20000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
+    *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
+)
+"""Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the demo.
 
     `seconds`: duration of the live part; None: until the data ends or Ctrl-C. `events_per_second`: its speed; None:
     adapted to this machine. `history`: the share of ratings that are history when it begins. `seed` orders events of
-    the same second. `seen_again` and `seen_kinds` are as in the settings of a worker.
+    the same second. `seen_again` and `seen_kinds` are as in the settings of a worker. With `learn`, a learner makes
+    versions of the model while the demo runs.
     """
 
     seconds: float | None = None
     events_per_second: float | None = None
-    history: float = 0.8
+    history: float = 0.9
+    learn: bool = True
     seed: int = 0
     workers: int = 1
     broker: str = "embedded"
@@ -81,6 +97,8 @@ async def _run(options: Options, console: Console) -> int:
         figures: dict[str, Any] | None = None
         status = 0
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
+            if options.learn and not stage.without_triton:
+                stage.control_key = folder / "control.key"
             stage.settings = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
@@ -123,6 +141,8 @@ class Demo:
             on_list=self._pace.came,
         )
         self._reading = Reading(len(self._films))
+        # No event of the history is recent enough to trigger a list.
+        self._history_ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
         self._live = False
         self._told = False
         self._task = asyncio.current_task()
@@ -143,8 +163,11 @@ class Demo:
         async with beside(self._look_after()):
             with Steps(self._console) as steps:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._model(steps, live[0].ts if live else history[-1].ts))
+                    tasks.create_task(self._model(steps, history, live))
                     tasks.create_task(self._event_plane(steps, history))
+                if self._stage.control_key is not None:
+                    with steps.step("learner") as step:
+                        await start_learner(self._stage, step, VersionStore(self._stage.folder / "versions"), RULES)
                 begun = await self._read_enough(steps)
             bootstrap = self._stage.broker.bootstrap
             async with (
@@ -195,15 +218,22 @@ class Demo:
                 self._watch.warn(f"{how}: lists continue without the model", lines)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _model(self, steps: Steps, judged_from_ms: int) -> None:
+    async def _model(self, steps: Steps, history: Sequence[Event], live: Sequence[Event]) -> None:
+        stage, judged_from_ms = self._stage, live[0].ts if live else history[-1].ts
         with steps.step("model") as step:
-            await self._stage.build_model(step, judged_from_ms)
-            if self._stage.without_triton:
+            await stage.build_model(step, judged_from_ms)
+            if stage.without_triton:
                 # On a separate line: a note beside a bar is cut off at the terminal's width.
-                self._console.print(f"Scoring in-process: {self._stage.without_triton}", highlight=False)
+                self._console.print(f"Scoring in-process: {stage.without_triton}", highlight=False)
                 step.say("scoring in-process")
-            else:
-                await self._stage.start_triton(step)
+                return
+            if stage.control_key is not None:
+                moved = self._history_ends_ms - history[-1].ts
+                adapter = with_moved_cut(locate(ModelSettings().adapter), stage.folder / "adapter", moved)
+                stage.model = (str(adapter.resolve()),)
+                stage.repository = fresh_repository(stage.repository.parent, REPOSITORY)
+                await stage.build_model(step, judged_from_ms + moved)
+            await stage.start_triton(step)
 
     async def _event_plane(self, steps: Steps, history: Sequence[Event]) -> None:
         with steps.step("broker") as step:
@@ -219,8 +249,7 @@ class Demo:
             await self._stage.start_workers(step, self._options.workers)
 
     async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
-        # No event of the history is recent enough to trigger a list.
-        ends_ms = SYSTEM.now_ms() - Settings().lists.trigger_max_age_ms
+        ends_ms = self._history_ends_ms
         with steps.step("films and history") as step:
             async with kafka_sink(self._stage.broker.bootstrap) as sink:
                 await send_items(sink, self._films)

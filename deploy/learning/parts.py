@@ -11,7 +11,7 @@ import msgspec
 
 from deploy.errors import DeployError, MissingPart
 from deploy.learning.child import ChildGates, ChildTrainer
-from deploy.learning.job import MODULE, Job, variables
+from deploy.learning.job import MODULE, MOST_EVENTS, Job, variables
 from deploy.learning.ports import Log, Makers, Parts, Server
 from inference.versions.store import VersionStore
 
@@ -31,6 +31,7 @@ class Places:
     device: str = "cpu"
     threads: int | None = None
     days: int = 30
+    most: int = MOST_EVENTS
     groups: tuple[str, ...] = ()
 
     def job(self, **work: object) -> Job:
@@ -46,6 +47,7 @@ class Places:
                 "device": self.device,
                 "threads": self.threads or 0,
                 "days": self.days,
+                "most": self.most,
                 "groups": self.groups,
                 **work,
             },

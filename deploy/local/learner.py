@@ -1,5 +1,6 @@
 """The parts that learn, beside the others of a run: `ouzel log` and `ouzel learn`."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from deploy.local.stack import Stage
 from deploy.local.steps import Step
 from inference.item_tokens.adapter import MANIFEST, Cut, Manifest
 from inference.triton.ports import free_ports
+from inference.triton.repository import weights_of
 from inference.versions.store import VersionStore
 from streams.settings import throwaway, to_environment
 
@@ -53,3 +55,22 @@ def with_moved_cut(adapter: Path, target: Path, by_ms: int) -> Path:
         cut = Cut(ts=manifest.cut.ts + by_ms, share=manifest.cut.share)
         path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, cut=cut)))
     return target
+
+
+def fresh_repository(models: Path, name: str) -> Path:
+    """Clear the model repository `name` of a run that learns, except for the weights, which are links to those of the
+    usual one; returns it. The usual one never holds versions that a run has learned."""
+    target = models / name
+    shutil.rmtree(target, ignore_errors=True)
+    weights = weights_of(models / "repository")
+    if weights.is_dir():
+        shutil.copytree(weights, weights_of(target), copy_function=_link)
+    return target
+
+
+def _link(source: str, target: str) -> None:
+    """Link a file, or copy it where the file system cannot."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

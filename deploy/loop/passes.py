@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import msgspec
 
 from deploy.errors import StartFailed, TooSlow
 from deploy.local.brokers import Broker
-from deploy.local.learner import with_moved_cut
+from deploy.local.learner import fresh_repository, with_moved_cut
 from deploy.local.stack import STALLED_SECONDS, Stage, until_folded
 from deploy.local.steps import Step, Steps
 from deploy.loop.companion import Companion, Learned
@@ -22,7 +21,6 @@ from deploy.loop.judging import Account
 from deploy.loop.split import Split
 from deploy.replay.send import kafka_sink, send_history, send_items
 from deploy.replay.watch import beside
-from inference.triton.repository import weights_of
 from schemas.events import Event
 from schemas.items import Item
 from streams.clock import SYSTEM
@@ -163,7 +161,7 @@ class Pass:
 
     async def _model(self, stage: Stage, models: Path, steps: Steps) -> None:
         with steps.step("model") as step:
-            fresh_repository(models)
+            fresh_repository(models, REPOSITORY)
             # Its cut must lie before everything live, not only before what is judged.
             moved = self._moved_ms if self._learns else 0
             await stage.build_model(step, self._course.split.live[0].ts + moved)
@@ -187,23 +185,6 @@ class Pass:
                 part = history[start : start + SENT_AT_ONCE]
                 await send_history(sink, part, last_ms=history[-1].ts, ends_ms=self._history_ends_ms)
         await until_folded(stage, step, len(history))
-
-
-def fresh_repository(models: Path) -> None:
-    """Clear the repository of the passes, except for the weights, which are links to those of the usual one."""
-    target = models / REPOSITORY
-    shutil.rmtree(target, ignore_errors=True)
-    weights = weights_of(models / "repository")
-    if weights.is_dir():
-        shutil.copytree(weights, weights_of(target), copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    """Link a file, or copy it where the file system cannot."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 async def _look_after(stage: Stage) -> None:

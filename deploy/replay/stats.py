@@ -12,6 +12,7 @@ from rich.text import Text
 from deploy.replay.judge import JUDGED, Verdict
 from deploy.replay.scoreboard import Board
 from deploy.replay.terminal import METHODS, QUIET, milliseconds
+from schemas.shown import shown_in_line
 
 WITHOUT_MODEL = 0.02
 """If a larger share of lists was made without the model, print why."""
@@ -64,6 +65,14 @@ def summary_table(figures: Mapping[str, Any]) -> RenderableType:
         table.add_row("gain from the model", f"share of {judged['likes']:,} likes")
         for of, label in (("list", "lists as published"), ("without_model", "the same lists without the model")):
             table.add_row(f"  {label}", f"{judged[of] / judged['likes']:.3f}")
+    versions = figures.get("versions")
+    if versions and versions["live"] is not None:
+        table.add_section()
+        counts = f"{versions['promoted']:,} / {versions['withdrawn']:,} of {versions['made'] - 1:,}"
+        table.add_row("versions promoted / withdrawn", counts)
+        table.add_row("  live at the end", f"version {versions['live']}")
+        if versions["verdict"]:
+            table.add_row("  last verdict", shown_in_line(versions["verdict"]))
     return table
 
 

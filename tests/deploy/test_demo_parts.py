@@ -21,6 +21,7 @@ from inference.errors import TritonNotAvailable, WeightsError
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
 from inference.item_tokens.residuals import Residuals
+from schemas.events import Event, EventKind
 from tests.support.patience import until
 
 
@@ -137,12 +138,13 @@ async def test_reason_for_scoring_in_process_is_printed_in_full(
         pass
 
     out = io.StringIO()
+    rating = Event(id="e", user="u", kind=EventKind.RATE, ts=1, item="i", value=5.0)
     console = Console(file=out, force_terminal=True, width=60)
     monkeypatch.setattr("deploy.local.stack.find_installation", missing)
     monkeypatch.setattr(Stage, "build_model", built)
     broker = EmbeddedBroker(tmp_path / "broker")
     with Stage(tmp_path, tmp_path / "models", broker) as stage, Steps(console) as steps:
-        await demo.Demo(demo.Options(), console, stage)._model(steps, 0)
+        await demo.Demo(demo.Options(), console, stage)._model(steps, [rating], [])
     plain = Text.from_ansi(out.getvalue()).plain.replace("\n", " ")
     assert f"Scoring in-process: {stage.without_triton}" in " ".join(plain.split())
 
