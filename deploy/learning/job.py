@@ -17,11 +17,15 @@ MODULE = "deploy.learning.work"
 MOST_EVENTS = 200_000
 """Of the training log, the newest events that a training or a judgement looks at; about 1 KiB of memory each."""
 
+MOST_TESTS = 500
+"""Held-out likes, and decisions of logged lists, that a version is judged on: each is scored twice by three models."""
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """`work` on version `number`: train it as `kind` from version `other`, or judge or measure it against the champion
     `other`. `result` is the file for the results of gates. `days` of the training log are read. Each label in `groups`
-    is a group of items that the gates look at separately. `threads` of a training; 0: as many as cores, up to 8."""
+    is a group of items that the gates look at separately. At most `tests` likes and decisions are
+    judged. `threads` of a training; 0: as many as cores, up to 8."""
 
     work: Literal["train", "judge", "measure"]
     number: int
@@ -38,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=1)] = 30
     most: Annotated[int, Meta(ge=1_000)] = MOST_EVENTS
     groups: tuple[str, ...] = ()
+    tests: Annotated[int, Meta(ge=30)] = MOST_TESTS
     result: str = ""
 
 

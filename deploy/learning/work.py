@@ -147,7 +147,7 @@ class Work:
         ids = [item.id for item in evidence.dataset.items]
         histories = Histories.of(stream, ids, feeling)
         begin = int(np.searchsorted(histories.ts, record.cut_ms, side="right"))
-        tests = newest(new_likes(histories, begin, len(histories)))
+        tests = newest(new_likes(histories, begin, len(histories)), self.job.tests)
         labels = [set(item.attributes) for item in evidence.dataset.items]
         liked = histories.item[tests].tolist()
         groups = {label: np.array([label in labels[item] for item in liked], np.bool_) for label in self.job.groups}
@@ -159,7 +159,7 @@ class Work:
             texts=texts(evidence.dataset.items),
             tests=tests,
             learned=begin,
-            lists=logged(self.feedback, histories, owners(stream)),
+            lists=logged(self.feedback, histories, owners(stream), self.job.tests),
             groups={name: inside for name, inside in groups.items() if inside.sum() >= LEAST_GROUP},
         )
 
