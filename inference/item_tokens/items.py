@@ -102,6 +102,7 @@ class Items:
         tokens, vectors, _ = self._cache.take(list(keyed))
         return ItemRows(list(keyed), tokens, vectors)
 
+    @torch.inference_mode()
     def fill(self, rows: ItemRows) -> None:
         """Cache `rows`, and raise the cache's bound if they would not fit."""
         self._cache.reserve(len(rows.keys))

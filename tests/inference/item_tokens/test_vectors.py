@@ -47,7 +47,12 @@ def test_vectors_from_the_file_are_those_of_readings_to_the_bit(repository: Path
     assert (with_file.counts.model, without.counts.model) == (0, len(ITEMS))
 
 
-def test_items_of_the_file_are_not_read_even_after_the_warm_up(repository: Path, version: Path) -> None:
+@pytest.mark.parametrize("first", [1, 1_024])
+def test_items_of_the_file_are_not_read_even_after_the_warm_up(
+    repository: Path, version: Path, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not the cache has to grow for the items of the warm-up."""
+    monkeypatch.setattr("inference.item_tokens.item_cache._FIRST", first)
     engine = engine_of(repository, version, max_reads=100)
     engine.warm_up()
     described(engine, ITEMS)
