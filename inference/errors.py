@@ -11,7 +11,7 @@
     ├── TritonNotAvailable      this platform or installation has no tritonserver
     ├── TritonFailed            tritonserver exited, or the model was not ready in time
     ├── ControlRefused          tritonserver lets this client load no models
-    └── VersionRefused          a version cannot be loaded; the others keep serving
+    └── LoadRefused             a version cannot be loaded, or asked or removed as it is; the others serve on
 
 Scoring calls raise `ScoringError` (`schemas.scoring`).
 """
@@ -61,5 +61,5 @@ class ControlRefused(InferenceError):
     pass
 
 
-class VersionRefused(InferenceError):
+class LoadRefused(InferenceError):
     pass

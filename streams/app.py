@@ -142,6 +142,7 @@ class WorkerApp(faust.App):
         )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
+        self._unnamed = 0
         self._plane: Plane | None = None
         for lanes in self.transport.lanes:
             # Registered so that the group subscribes to it; no stream reads it, the lanes do.
@@ -302,7 +303,11 @@ class WorkerApp(faust.App):
         return [Output(DEAD_LETTERS.name, letter.key, encode(letter)) for letter in letters]
 
     def refresh(self) -> None:
-        """Set the gauges that are computed at each scrape."""
+        """Set what is computed at each scrape."""
+        # Of the scorers, only one that asks a server can have it. `streams` does not import them.
+        unnamed: int = getattr(self._scorer, "unnamed_instead", 0)
+        self.metrics.unnamed.inc(unnamed - self._unnamed)
+        self._unnamed = unnamed
         set_gauges(
             self.metrics,
             ready=not self.waits_for() and not self.unserved(),

@@ -162,6 +162,11 @@ class Metrics:
             "Lists of a canary's users made by the champion because the canary did not answer in time.",
             registry=reg,
         )
+        self.unnamed = Counter(
+            "ouzel_unloaded_version_requests",
+            "Requests answered by another version because the one that they name is not loaded.",
+            registry=reg,
+        )
         self.shadowed = Counter(
             "ouzel_shadow_lists",
             "Published lists that the other version was to score too: asked, failed (no answer), dropped (not asked).",

@@ -59,7 +59,13 @@ def strongest_broker() -> str:
     return "kafka"
 
 
-@pytest.fixture(params=[pytest.param(strongest_broker(), marks=pytest.mark.kafka)])
+STRONGEST = [pytest.param(strongest_broker(), marks=pytest.mark.kafka)]
+
+on_the_strongest_broker = pytest.mark.parametrize("broker", STRONGEST, indirect=True)
+"""For a long test that shares `broker` with its module: run it on the strongest broker only."""
+
+
+@pytest.fixture(params=STRONGEST)
 def strong_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running broker for one long test alone, without topics: Apache Kafka where found, else the embedded one."""
     with start_broker(request.param, tmp_path_factory) as running:

@@ -40,7 +40,7 @@ class TritonServer:
     async def load(self, numbers: frozenset[int]) -> None:
         try:
             await self._control.load(numbers)
-        except errors.VersionRefused as error:
+        except errors.LoadRefused as error:
             raise VersionRefused(str(error)) from None
 
     async def remove(self, number: int) -> None:

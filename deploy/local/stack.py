@@ -69,7 +69,7 @@ class Stage:
         self.model: tuple[str, ...] = ()
         """The adapter and the number format of the model that is built; empty: the usual ones."""
         self.control_key: Path | None = None
-        """The key file with which a learner may load versions in tritonserver; None: nobody may."""
+        """The key file with which a learner may load versions in tritonserver; None: no process may."""
         self.settings: dict[str, Any] = {}
         """Settings of the workers that differ from those of a short-lived worker."""
 

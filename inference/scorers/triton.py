@@ -78,11 +78,14 @@ class TritonScorer:
     """Calls the model named `model` at `address` (host:port of gRPC), encrypted with `tls`.
 
     At most `max_in_flight` requests are in flight; further ones raise `Overloaded` without being sent. After
-    consecutive failures (`breaker`), requests raise `CircuitOpen` until a trial succeeds. Each request carries its
-    remaining time, so that the server drops expired requests.
+    consecutive failures of requests that name one version, or of those that name none, they raise `CircuitOpen` until a
+    trial succeeds (`inference.scorers.breaker`); requests to other versions are sent meanwhile. Each request carries
+    its remaining time, so that the server drops expired requests.
 
-    One `describe` may be in flight besides. The breaker ignores it: a describe may take longer than any list would
+    One `describe` may be in flight besides. The breakers ignore it: a describe may take longer than any list would
     wait. After one that the server had no room for, the next waits before it is sent (`inference.scorers.rest`).
+
+    `forget` asks every version that the server has loaded, and every one that answered a request that named it.
 
     A request whose version is not loaded, or being unloaded, is sent once more without a version, which the newest one
     answers, within the same timeout. `unnamed_instead` counts them.
@@ -97,7 +100,6 @@ class TritonScorer:
         model: str = MODEL,
         max_in_flight: int = 32,
         tls: Tls | None = None,
-        breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if max_in_flight < 1:
@@ -106,7 +108,8 @@ class TritonScorer:
         self._model = model
         self._max_in_flight = max_in_flight
         self._tls = tls
-        self._breaker = breaker or Breaker()
+        self._breakers: dict[int | None, Breaker] = {}
+        """Of versions whose last request failed, by the number that was named."""
         self._clock = clock
         self._in_flight = 0
         self._describing = False
@@ -126,22 +129,24 @@ class TritonScorer:
             raise DeadlineExceeded("no time was left to call the model")
         if self._in_flight >= self._max_in_flight:
             raise Overloaded(f"{self._in_flight} requests are in flight; raise max_in_flight or add servers")
-        if not self._breaker.allow(self._clock()):
-            raise CircuitOpen(f"recent requests to {self._address} failed; check the Triton server")
+        breaker = self._breakers.get(number)
+        if breaker is not None and not breaker.allow(self._clock()):
+            named = "" if number is None else f"version {number} at "
+            raise CircuitOpen(f"recent requests to {named}{self._address} failed; check the Triton server")
         self._in_flight += 1
         try:
             answered, version = await self._ask_version(request, timeout, number)
             scores = wire.answer(answered, len(request.candidates), version)
         except InvalidAnswer:
             # The server answers, so the fault is in the request or the model: opening the circuit would not help.
-            self._breaker.succeeded()
+            self._breakers.pop(number, None)
             raise
         except ScoringError:
-            self._breaker.failed(self._clock())
+            self._breakers.setdefault(number, Breaker()).failed(self._clock())
             raise
         finally:
             self._in_flight -= 1
-        self._breaker.succeeded()
+        self._breakers.pop(number, None)
         return scores
 
     async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
@@ -177,12 +182,28 @@ class TritonScorer:
             raise DeadlineExceeded("no time was left to call the model")
         asked = wire.ForgetRequest(None if sessions is None else tuple(sessions))
         deadline = self._clock() + timeout
-        for number in sorted(self._named):
-            try:
-                await self._ask(asked, self._left(deadline), number)
-            except _NotLoaded:
-                self._named.discard(number)
-        await self._ask(asked, self._left(deadline))
+        numbers = self._named | await self._loaded(timeout)
+        left = self._left(deadline)
+        # All at once, so that a version that hangs does not keep the others from forgetting.
+        done = await asyncio.gather(*(self._forget(asked, left, each) for each in numbers), return_exceptions=True)
+        for failed in filter(None, done):
+            raise failed
+
+    async def _forget(self, asked: wire.ForgetRequest, timeout: float, number: int) -> None:
+        try:
+            await self._ask(asked, timeout, number)
+        except _NotLoaded:
+            self._named.discard(number)
+
+    async def _loaded(self, timeout: float) -> set[int]:
+        """The versions that are loaded: at least one. Raises `Unavailable`, among others."""
+        try:
+            known = await self._connection().get_model_metadata(self._model, client_timeout=timeout)
+        except InferenceServerException as error:
+            raise _translate(error, self._address) from None
+        except asyncio.CancelledError as error:
+            raise _ended_by(error) from None
+        return {int(each) for each in known.versions}
 
     async def ready(self, number: int | None = None) -> bool:
         if self._closed:
@@ -257,11 +278,8 @@ class TritonScorer:
             if number is not None and _UNKNOWN in str(error.message() or ""):
                 raise _NotLoaded(f"{self._address}: {error.message()}") from None
             raise _translate(error, self._address) from None
-        except asyncio.CancelledError:
-            # Closing the channel cancels requests in flight; that does not mean that our caller was cancelled.
-            if _is_cancelled():
-                raise
-            raise Unavailable("this scorer was closed during the request; create a new one") from None
+        except asyncio.CancelledError as error:
+            raise _ended_by(error) from None
         scores, vector, version = (result.as_numpy(name) for name in (wire.SCORES, wire.VECTOR, wire.VERSION))
         if scores is None or vector is None or version is None or version.dtype != np.uint8:
             raise InvalidAnswer(
@@ -269,6 +287,13 @@ class TritonScorer:
             )
         answered = wire.Answered(tuple(scores.reshape(-1).tolist()), tuple(vector.reshape(-1).tolist()))
         return answered, version.tobytes().decode(errors="replace")
+
+
+def _ended_by(cancelled: asyncio.CancelledError) -> BaseException:
+    """What a request raises that was cancelled: closing the channel cancels those in flight, not their caller."""
+    if _is_cancelled():
+        return cancelled
+    return Unavailable("this scorer was closed during the request; create a new one")
 
 
 def _is_cancelled() -> bool:

@@ -15,7 +15,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from inference.errors import ControlRefused, TritonFailed, VersionRefused
+from inference.errors import ControlRefused, LoadRefused, TritonFailed
 from inference.scorers.triton import Tls, TritonScorer, connect
 from inference.triton.control import grpc_headers
 from inference.triton.placing import placed, remove
@@ -53,7 +53,7 @@ class ModelControl:
         """Make exactly these versions serve: load the new ones, unload the others, leave the rest running. Returns when
         they answer.
 
-        A version that cannot be loaded raises `VersionRefused`, and those that served before serve on. Raises
+        A version that cannot be loaded raises `LoadRefused`, and those that served before serve on. Raises
         `ControlRefused` without the right key, and `TritonFailed` if the server does not answer in time.
         """
         if not numbers:
@@ -62,7 +62,7 @@ class ModelControl:
             before = await self.loaded()
             missing = set(numbers).difference(placed(self._repository))
             if missing:
-                raise VersionRefused(
+                raise LoadRefused(
                     f"{self._repository} has no version {_listed(missing)}: place it first; {_still(before)}"
                 )
             config = with_policy(read_config(self._repository), numbers)
@@ -70,11 +70,11 @@ class ModelControl:
                 await self._load(config, timeout)
                 lacking = set(numbers).difference(await self.loaded())
                 if lacking:
-                    raise VersionRefused(f"version {_listed(lacking)} was not loaded; see the server's log")
-            except VersionRefused as refused:
+                    raise LoadRefused(f"version {_listed(lacking)} was not loaded; see the server's log")
+            except LoadRefused as refused:
                 if before:
                     await self._load(with_policy(config, before), timeout)
-                raise VersionRefused(f"{refused}; {_still(before)}") from None
+                raise LoadRefused(f"{refused}; {_still(before)}") from None
             write_config(self._repository, config)
 
     async def loaded(self) -> list[int]:
@@ -86,25 +86,25 @@ class ModelControl:
         return await self._scorer.ready(number)
 
     async def version_name(self, number: int, *, timeout: float = CALL_SECONDS) -> str:
-        """What version `number` calls itself (`Scores.model_version`). Raises `VersionRefused` if it is not loaded, and
+        """What version `number` calls itself (`Scores.model_version`). Raises `LoadRefused` if it is not loaded, and
         `ScoringError` if it does not answer."""
         asked = ScoreRequest(session=0, scene="default", history=(), candidates=())
         before = self._scorer.unnamed_instead
         answer = await self._scorer.score(asked, timeout=timeout, number=number)
         if self._scorer.unnamed_instead != before:
-            raise VersionRefused(f"version {number} is not loaded: load it first")
+            raise LoadRefused(f"version {number} is not loaded: load it first")
         return answer.model_version
 
     async def retire(self, number: int, *, timeout: float = UNLOAD_SECONDS) -> None:
         """Delete the folder of a version that was unloaded; version 1's stays, for in-process scoring.
 
-        Waits for a version that is being unloaded. Raises `VersionRefused` if it is loaded.
+        Waits for a version that is being unloaded. Raises `LoadRefused` if it is loaded.
         """
         async with self._one_at_a_time:
             deadline = asyncio.get_running_loop().time() + timeout
             while (state := (await self._states()).get(number, "UNAVAILABLE")) != "UNAVAILABLE":
                 if state == _READY:
-                    raise VersionRefused(f"version {number} serves: load the others without it before you retire it")
+                    raise LoadRefused(f"version {number} serves: load the others without it before you retire it")
                 if asyncio.get_running_loop().time() > deadline:
                     raise TritonFailed(f"version {number} is still {state.lower()} after {timeout:g} s; retry later")
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -148,7 +148,7 @@ class ModelControl:
                 "--model-control`, and give this client the key of --control-key or OUZEL_TRITON_CONTROL_KEY"
             ) from None
         if status.endswith("INVALID_ARGUMENT"):
-            raise VersionRefused(_reasons(message)) from None
+            raise LoadRefused(_reasons(message)) from None
         raise TritonFailed(
             f"{self._address} gave no answer ({status}: {message}); check the server, then ask which versions it has "
             "loaded"

@@ -213,9 +213,9 @@ async def compared(workers: Workers) -> None:
 
 
 async def test_versions_change_roles_under_load_without_a_lost_or_degraded_list(
-    own_broker: Broker, tmp_path: Path
+    strong_broker: Broker, tmp_path: Path
 ) -> None:
-    with Pipeline(own_broker, tmp_path, **SETTINGS) as pipeline:
+    with Pipeline(strong_broker, tmp_path, **SETTINGS) as pipeline:
         workers = Workers(pipeline)
         await pipeline.prepare(films())
         await workers.gives("champion", 1)
@@ -279,12 +279,12 @@ async def ended(workers: Workers) -> None:
 
 
 async def test_cluster_without_the_topics_of_versions_is_served_by_the_only_model(
-    own_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    strong_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Pipeline(own_broker, tmp_path, **SETTINGS) as pipeline:
+    with Pipeline(strong_broker, tmp_path, **SETTINGS) as pipeline:
         with monkeypatch.context() as patch:
             patch.setattr("deploy.kafka.topics.ALL", tuple(set(ALL) - {MODELS, MODEL_ACKS, COMPARISONS}))
-            await create(own_broker.bootstrap)
+            await create(strong_broker.bootstrap)
         await pipeline.send(ITEMS, ((item.id, encode(item)) for item in films()))
         worker = pipeline.begin(COMMAND)
         click = done("ann", "film-1")
@@ -294,7 +294,7 @@ async def test_cluster_without_the_topics_of_versions_is_served_by_the_only_mode
         for topic in (MODELS, MODEL_ACKS, COMPARISONS):
             line = f"The topic {topic.name} does not exist: create the topics with `ouzel topics create`."
             await asyncio.to_thread(worker.until, lambda text=line: text in worker.page("/readyz"), line)
-        await create(own_broker.bootstrap)
+        await create(strong_broker.bootstrap)
         await asyncio.to_thread(worker.until, worker.ready, "ready")
         key, value = record("champion", 1)
         await pipeline.send(MODELS, [(key.decode(), value)])

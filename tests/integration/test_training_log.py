@@ -29,6 +29,7 @@ from streams.secret import Secret
 from streams.settings import Settings, throwaway, to_environment
 from streams.training_log.log_files import LogFile, Range
 from streams.training_log.reading import LogReader
+from tests.conftest import on_the_strongest_broker
 from tests.integration.test_forget import ANN, BOB, SCRIPTED, forget
 from tests.support.log_process import OUZEL_LOG, LogProcess, kill_while_writing
 from tests.support.object_store import object_store
@@ -125,6 +126,7 @@ def stack() -> Iterator[ExitStack]:
         yield held
 
 
+@on_the_strongest_broker
 @pytest.mark.slow
 async def test_each_record_is_logged_once_whatever_is_killed(broker: Broker, tmp_path: Path, stack: ExitStack) -> None:
     await topics_with_records(broker, 1)
@@ -157,6 +159,7 @@ async def test_each_record_is_logged_once_whatever_is_killed(broker: Broker, tmp
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
+@on_the_strongest_broker
 @pytest.mark.slow
 async def test_processes_share_the_partitions_and_take_over(broker: Broker, tmp_path: Path, stack: ExitStack) -> None:
     """One of two is frozen until the other has its partitions, then goes on unaware, and is stopped."""
@@ -189,9 +192,9 @@ async def test_processes_share_the_partitions_and_take_over(broker: Broker, tmp_
 
 @pytest.mark.slow
 async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
-    own_broker: Broker, tmp_path: Path, stack: ExitStack
+    strong_broker: Broker, tmp_path: Path, stack: ExitStack
 ) -> None:
-    broker = own_broker
+    broker = strong_broker
     settings = settings_of(broker, tmp_path, pseudonym_key=Secret(KEY), training_log_flush_s=0.2)
     root = tmp_path / "log"
 
@@ -265,6 +268,7 @@ async def test_once_logs_everything_and_continues_where_it_ended(broker: Broker,
     assert all(isinstance(each, Range) for each in reading.ranges)
 
 
+@on_the_strongest_broker
 async def test_once_to_an_object_store(broker: Broker, tmp_path: Path) -> None:
     await topics_with_records(broker, 5)
     keys = {"AWS_ACCESS_KEY_ID": "an-id", "AWS_SECRET_ACCESS_KEY": "sEcReT", "AWS_EC2_METADATA_DISABLED": "true"}
@@ -283,6 +287,7 @@ async def test_once_to_an_object_store(broker: Broker, tmp_path: Path) -> None:
         assert "Traceback" not in refused.stderr
 
 
+@on_the_strongest_broker
 async def test_days_that_are_over_are_deleted(broker: Broker, tmp_path: Path) -> None:
     await topics_with_records(broker, 6)
     settings = settings_of(broker, tmp_path, training_log_days=1)
@@ -295,6 +300,7 @@ async def test_days_that_are_over_are_deleted(broker: Broker, tmp_path: Path) ->
     assert (tmp_path / "log" / EVENTS.name).exists()
 
 
+@on_the_strongest_broker
 async def test_recreated_topic_is_refused_with_the_next_step(broker: Broker, tmp_path: Path) -> None:
     await topics_with_records(broker, 7)
     settings = settings_of(broker, tmp_path)

@@ -42,10 +42,10 @@ async def followed(channel: KafkaChannel, state: State, count: int) -> None:
                 return
 
 
-async def test_learner_that_starts_again_has_the_same_roles_and_comparisons(own_broker: Broker) -> None:
-    await topics.create(own_broker.bootstrap)
-    async with AIOKafkaProducer(bootstrap_servers=own_broker.bootstrap) as producer:
-        async with open_channel(own_broker.bootstrap) as channel:
+async def test_learner_that_starts_again_has_the_same_roles_and_comparisons(strong_broker: Broker) -> None:
+    await topics.create(strong_broker.bootstrap)
+    async with AIOKafkaProducer(bootstrap_servers=strong_broker.bootstrap) as producer:
+        async with open_channel(strong_broker.bootstrap) as channel:
             state = State()
             await channel.publish(status("a", Role.CHAMPION, 1))
             offset = await channel.publish(status("b", Role.SHADOW, 2))
@@ -70,7 +70,7 @@ async def test_learner_that_starts_again_has_the_same_roles_and_comparisons(own_
                 await producer.send_and_wait(COMPARISONS.name, compared(number), key=b"l")
             await followed(channel, state, 7)
         again = State()
-        async with open_channel(own_broker.bootstrap) as channel:
+        async with open_channel(strong_broker.bootstrap) as channel:
             await channel.catch_up(again, RULES)
             again.versions[2] = Known(verdicts=(shadow,))
             await channel.compared_since(again.stage_began())
@@ -80,14 +80,14 @@ async def test_learner_that_starts_again_has_the_same_roles_and_comparisons(own_
         assert msgspec.json.encode(again.acks) == msgspec.json.encode(state.acks)
 
 
-async def test_new_learner_reads_only_new_comparisons(own_broker: Broker) -> None:
-    await topics.create(own_broker.bootstrap)
+async def test_new_learner_reads_only_new_comparisons(strong_broker: Broker) -> None:
+    await topics.create(strong_broker.bootstrap)
     async with (
-        AIOKafkaProducer(bootstrap_servers=own_broker.bootstrap) as producer,
-        open_channel(own_broker.bootstrap) as before,
+        AIOKafkaProducer(bootstrap_servers=strong_broker.bootstrap) as producer,
+        open_channel(strong_broker.bootstrap) as before,
     ):
         await producer.send_and_wait(COMPARISONS.name, compared(1), key=b"l")
-        async with open_channel(own_broker.bootstrap) as channel:
+        async with open_channel(strong_broker.bootstrap) as channel:
             state, seen = State(), []
             await producer.send_and_wait(COMPARISONS.name, compared(2), key=b"l")
             with suppress(TimeoutError):

@@ -1,5 +1,6 @@
 """The client works with a Triton server that implements only the calls that it needs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from inference import wire
 from inference.scorers.triton import TritonScorer
-from schemas.scoring import Candidate, Past, ScoreRequest
+from schemas.scoring import Candidate, CircuitOpen, DeadlineExceeded, Past, ScoreRequest, Unavailable
 
 ASKED = ScoreRequest(
     session=1, scene="default", history=(Past("Heat", "like", feeling=1),), candidates=(Candidate("a"),)
@@ -18,7 +19,12 @@ ASKED = ScoreRequest(
 
 
 class Restricted(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Implements two methods; all others stay unimplemented, as in the generated class."""
+    """Implements three methods; all others stay unimplemented, as in the generated class."""
+
+    loaded: tuple[int, ...] = (1,)
+
+    async def ModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802
+        return service_pb2.ModelMetadataResponse(name=request.name, versions=[str(each) for each in self.loaded])
 
     async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
         return service_pb2.ModelReadyResponse(ready=request.name == "scorer")
@@ -59,7 +65,7 @@ async def elsewhere() -> AsyncIterator[tuple[str, Methods]]:
     await running.stop(None)
 
 
-async def test_client_calls_only_inference_and_readiness(elsewhere: tuple[str, Methods]) -> None:
+async def test_client_calls_only_inference_readiness_and_metadata(elsewhere: tuple[str, Methods]) -> None:
     address, methods = elsewhere
     scorer = TritonScorer(address)
     assert await scorer.ready()
@@ -67,22 +73,31 @@ async def test_client_calls_only_inference_and_readiness(elsewhere: tuple[str, M
     assert (await scorer.describe(ASKED.candidates, timeout=30)).width == 4
     await scorer.forget([1], timeout=30)
     await scorer.close()
-    assert methods.called == {"ModelReady", "ModelInfer"}
+    assert methods.called == {"ModelReady", "ModelInfer", "ModelMetadata"}
 
 
 class OfVersions(Restricted):
-    """A server with version 1, which says of others what tritonserver 2.51 says."""
+    """A server that has loaded `loaded`, and says of other versions what tritonserver 2.51 says. Requests to `broken`
+    fail, and those to `hanging` are not answered."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.broken, self.hanging = "", ""
         self.status, self.message = grpc.StatusCode.UNAVAILABLE, "is not at ready state"
 
     async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
-        return service_pb2.ModelReadyResponse(ready=request.version in {"", "1"})
+        return service_pb2.ModelReadyResponse(ready=self.has(request.version))
+
+    def has(self, version: str) -> bool:
+        return version in {"", *map(str, self.loaded)}
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.asked.append(request.model_version)
-        if request.model_version not in {"", "1"}:
+        if self.broken and request.model_version == self.broken:
+            await context.abort(grpc.StatusCode.INTERNAL, "a bug in this version")
+        if self.hanging and request.model_version == self.hanging:
+            await asyncio.Event().wait()
+        if not self.has(request.model_version):
             await context.abort(
                 self.status, f"Request for unknown model: 'scorer' version {request.model_version} {self.message}"
             )
@@ -121,12 +136,69 @@ async def test_version_that_is_gone_is_asked_for_once_more_without_number(
     assert [await scorer.ready(number) for number in (None, 1, 2)] == [True, True, False]
 
 
-async def test_sessions_are_forgotten_by_versions_that_answered(
+async def test_failing_version_opens_no_circuit_but_its_own(of_versions: tuple[TritonScorer, OfVersions]) -> None:
+    scorer, serves = of_versions
+    serves.loaded, serves.broken = (1, 2), "2"
+    for _ in range(5):
+        with pytest.raises(Unavailable, match="a bug in this version"):
+            await scorer.score(ASKED, timeout=30, number=2)
+        await scorer.score(ASKED, timeout=30, number=1)
+    asked = len(serves.asked)
+    with pytest.raises(CircuitOpen, match="version 2"):
+        await scorer.score(ASKED, timeout=30, number=2)
+    assert len(serves.asked) == asked, "a request was sent although the circuit is open"
+    for number in (1, None):
+        assert (await scorer.score(ASKED, timeout=30, number=number)).model_version == "one"
+
+
+async def test_version_that_recovers_closes_its_circuit() -> None:
+    serves, now = OfVersions(), [0.0]
+    running = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(serves, running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    await running.start()
+    scorer = TritonScorer(f"127.0.0.1:{port}", clock=lambda: now[0])
+    serves.loaded, serves.broken = (1, 2), "2"
+    try:
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await scorer.score(ASKED, timeout=30, number=2)
+        serves.broken = ""
+        with pytest.raises(CircuitOpen):
+            await scorer.score(ASKED, timeout=30, number=2)
+        now[0] = 1.0
+        for _ in range(2):
+            await scorer.score(ASKED, timeout=30, number=2)
+    finally:
+        await scorer.close()
+        await running.stop(None)
+
+
+async def test_sessions_are_forgotten_by_versions_that_are_loaded_and_by_those_that_answered(
     of_versions: tuple[TritonScorer, OfVersions],
 ) -> None:
     scorer, serves = of_versions
-    for number in (1, 2):
-        await scorer.score(ASKED, timeout=30, number=number)
+    serves.loaded = (1, 2)
+    await scorer.score(ASKED, timeout=30, number=2)
+    serves.loaded = (1, 4)  # 2 is unloaded, and 4 was never named
     serves.asked.clear()
     await scorer.forget([1], timeout=30)
-    assert serves.asked == ["1", ""]
+    assert sorted(serves.asked) == ["1", "2", "4"]
+    serves.asked.clear()
+    await scorer.forget([1], timeout=30)
+    assert sorted(serves.asked) == ["1", "4"]
+
+
+async def test_sessions_are_forgotten_by_every_version_that_answers_beside_one_that_fails(
+    of_versions: tuple[TritonScorer, OfVersions],
+) -> None:
+    scorer, serves = of_versions
+    serves.loaded, serves.broken = (1, 2, 3), "1"
+    with pytest.raises(Unavailable, match="a bug in this version"):
+        await scorer.forget([1], timeout=30)
+    assert sorted(serves.asked) == ["1", "2", "3"]
+    serves.asked.clear()
+    serves.broken, serves.hanging = "", "1"
+    with pytest.raises(DeadlineExceeded):
+        await scorer.forget([1], timeout=1)
+    assert sorted(serves.asked) == ["1", "2", "3"]
