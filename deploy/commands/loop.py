@@ -115,7 +115,7 @@ def loop(
     # Set before numpy and torch are imported: threads that wait by spinning slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from deploy.loop.run import RULES, WITH_MODEL, Options, run
+    from deploy.loop.options import RULES, WITH_MODEL, Options
 
     named = tuple(name for name in WITH_MODEL if name in passes.split(","))
     if not named or set(passes.split(",")) - set(WITH_MODEL):
@@ -137,4 +137,6 @@ def loop(
         work=work,
         json=json_file,
     )
+    from deploy.loop.run import run
+
     sys.exit(run(options, Terminal()))

@@ -12,7 +12,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from deploy.loop import offline, start_model
 from deploy.loop.companion import Alone, Companion
 from deploy.loop.figures import against, along, last_third
 from deploy.loop.learning import Learning
+from deploy.loop.options import WITH_MODEL, Options
 from deploy.loop.passes import Course, Pass, Passed
 from deploy.loop.report import LIVE, tables
 from deploy.loop.split import Split, split
@@ -44,42 +44,6 @@ from streams.settings import Settings
 
 POLL_SECONDS = 0.25
 BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
-
-WITH_MODEL = {"learning": True, "frozen": True, "without_model": False}
-"""The passes that can be made, and whether a model serves them."""
-
-
-RULES = (
-    *("--full-likes", "1000", "--items-likes", "10000000", "--items-minutes", "0"),
-    *("--margin", "0.03", "--shadow-pairs", "200", "--canary-likes", "150", "--share", "0.3"),
-)
-"""Options of `ouzel learn` for a stream of months that passes in minutes, with few users: decide sooner, and show a
-canary to more users. See docs/guide/learning.md."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of a loop. `passes` are names of `WITH_MODEL`; `start` is the share of the stream that is history and
-    trains the start model; `limit` uses only the first events. `in_flight` users at most wait for a list at a time, and
-    no event goes more than `window` events before its turn. `reuse` takes stored passes of the same course. In the
-    learning pass, the replay waits for a version once it is `ahead` likes ahead; `rules` are options of `ouzel learn`.
-    """
-
-    passes: tuple[str, ...] = tuple(WITH_MODEL)
-    start: float = 1 / 3
-    seed: int = 0
-    limit: int | None = None
-    in_flight: int = 6
-    window: int = 200
-    workers: int = 1
-    broker: str = "embedded"
-    retrained: bool = False
-    processes: int = 2
-    reuse: bool = False
-    ahead: int = 1_500
-    rules: tuple[str, ...] = RULES
-    work: Path = Path(".ouzel")
-    json: Path | None = None
 
 
 def run(options: Options, console: Console) -> int:

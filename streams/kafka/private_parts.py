@@ -10,6 +10,7 @@ Overridden:
 - Faust's web driver, and aiohttp's request handler and site (`streams.web`): the guard before the pages.
 - aiokafka's `Request.build` (`streams.health.broker_requests`): newer versions of two requests.
 - `faust.Worker` (`streams.worker`): it ends in time, and when it cannot start.
+- aiokafka's listener of rebalances (`agents.training_log`), a public interface.
 - aiokafka's `AIOKafkaClient._metadata_update` and `send`, replaced on each client (`connection`, `fetcher`).
 
 Called or read:
@@ -63,6 +64,10 @@ METHODS: Mapping[str, Mapping[str, str]] = {
     "faust:App": {"_new_web": "", "on_start": "", "on_stop": ""},
     "faust:Worker": {"_schedule_shutdown": "signal", "stop_and_shutdown": ""},
     "aiokafka:AIOKafkaConsumer": {"start": ""},
+    "aiokafka.abc:ConsumerRebalanceListener": {
+        "on_partitions_assigned": "assigned",
+        "on_partitions_revoked": "revoked",
+    },
     "aiokafka.client:AIOKafkaClient": {
         "_metadata_update": "cluster_metadata topics",
         "fetch_all_metadata": "",
@@ -100,7 +105,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "aiohttp.web:TCPSite": frozenset({"_host", "_port"}),
     "aiohttp.web:BaseSite": frozenset({"_server"}),
     "aiokafka:AIOKafkaConsumer": frozenset(
-        {"_client", "_coordinator", "_fetch_max_wait_ms", "_fetcher", "_isolation_level"}
+        {"_client", "_coordinator", "_fetch_max_wait_ms", "_fetcher", "_group_id", "_isolation_level"}
     ),
     "aiokafka:AIOKafkaProducer": frozenset({"client"}),
     "aiokafka.client:AIOKafkaClient": frozenset(

@@ -171,6 +171,13 @@ def _adjacent(files: Sequence[Stored]) -> list[list[Stored]]:
 
 
 def _fits(group: Sequence[Stored], most: Size) -> bool:
+    """Whether these files, in order, may become one: without a gap, which another file may enclose, and within the
+    bound."""
+    behind = group[0].file.first
+    for each in group:
+        if each.file.first > behind:
+            return False
+        behind = max(behind, each.file.behind)
     offsets = max(each.file.behind for each in group) - min(each.file.first for each in group)
     return sum(each.size for each in group) <= most.bytes and offsets <= most.offsets
 

@@ -66,6 +66,7 @@ COMMANDS: dict[str, list[str]] = {
     "topics create": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "topics list": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "log": ["--timeout", "1"],
+    "loop": ["--passes", "nowhere"],
     "read": ["recommendations", "--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "pseudonym": ["u"],
     "forget": ["u", "--brokers", "127.0.0.1:1", "--timeout", "0"],

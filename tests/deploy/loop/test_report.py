@@ -6,9 +6,10 @@ from rich.console import Console
 
 from deploy.datasets.dataset import Dataset
 from deploy.loop.companion import Learned
+from deploy.loop.options import Options
 from deploy.loop.passes import Passed
 from deploy.loop.report import tables
-from deploy.loop.run import Options, report
+from deploy.loop.run import report
 from tests.deploy.loop.test_figures import EVENTS, SPLIT, row
 from tests.deploy.loop.test_split import ITEMS
 

@@ -35,7 +35,7 @@ def overlapping(draw: st.DrawFn) -> list[LogFile]:
     for _ in range(draw(st.integers(0, 12))):
         first = draw(st.integers(0, 40))
         day = TODAY - timedelta(days=draw(st.integers(0, 1)))
-        made.append(file(first, first + draw(st.integers(0, 12)), draw(st.integers(0, 1)), day))
+        made.append(file(first, first + draw(st.integers(1, 12)), draw(st.integers(0, 1)), day))
     return made
 
 
