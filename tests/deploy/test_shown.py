@@ -77,7 +77,6 @@ COMMANDS: dict[str, list[str]] = {
     "triton build": ["--source", "nowhere", "--threads", "0"],
     "triton serve": ["--repository", "nowhere"],
     "demo": ["--seconds", "0"],
-    "loop": ["--limit", "1"],
     "learn": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
     "models list": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
     "models show": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
