@@ -76,8 +76,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """What one like says of the champion and the challenger, by the same lists of one user.
 
     `id` is made from the list and the event: a repeat after a crash has the same id. `list` is the newest list before
-    the like. A version has a hit if its order of one of the user's open lists shows the item. `canary` says whether the
-    challenger's order was shown. There is no user id.
+    the like. A version has a hit if its order of that list shows the item. `canary` says whether the challenger's order
+    was shown. There is no user id.
     """
 
     id: Id

@@ -9,8 +9,9 @@ The comparison and the blend leave out likes of lists that are not held: evicted
 the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
 An event that is read again after the partition started over counts once.
 
-While there is a challenger, a list is held with the orders of both versions (`Pair`), once they are known. A like of
-which all open lists have the orders of the same two versions makes one `Comparison`.
+While there is a challenger, a list is held with the orders of both versions (`Pair`), once they are known. A like makes
+one `Comparison`, by the newest list before it. The like may come before the list is scored a second time: then it waits
+for the orders, which depend on the moment of the list alone.
 """
 
 from collections import OrderedDict
@@ -41,11 +42,6 @@ class Pair(NamedTuple):
     of_challenger: tuple[str, ...]
     canary: bool
 
-    @property
-    def versions(self) -> tuple[str, str, bool]:
-        """What the pairs of one comparison have in common."""
-        return self.champion, self.challenger, self.canary
-
 
 class Published(NamedTuple):
     """The data held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
@@ -59,6 +55,18 @@ class Published(NamedTuple):
     remembered: Remembered
     compared: Compared | None = None
     pair: Pair | None = None
+
+
+class Like(NamedTuple):
+    """A like that waits for the orders of a list: its item and offset, and when it came (milliseconds since 1970)."""
+
+    item: str
+    offset: int
+    ts: int
+
+
+MAX_LIKES = 32
+"""Likes of one list that wait for its orders; further ones are counted as not remembered."""
 
 
 class Judge:
@@ -81,6 +89,10 @@ class Judge:
         self._now_ms = now_ms
         self._lists: OrderedDict[str, Published] = OrderedDict()
         self._of: dict[str, list[str]] = {}
+        self._awaited: dict[str, list[Like]] = {}
+        """Likes by the list whose orders they wait for; empty for a list without a like so far."""
+        self._unpaired: set[str] = set()
+        """Lists whose orders will not come."""
         self._judged_to: dict[int, int] = {}
 
     def keep(self, name: str, published: Published) -> None:
@@ -98,11 +110,24 @@ class Judge:
     def holds(self, name: str) -> bool:
         return name in self._lists
 
+    def expect(self, name: str) -> None:
+        """The orders of a list will come (`pair`), or not (`give_up`): likes of it wait until then."""
+        if name in self._lists:
+            self._awaited.setdefault(name, [])
+
     def pair(self, name: str, pair: Pair) -> None:
-        """Hold the orders of two versions with a list, if that is held."""
+        """Hold the orders of two versions with a list, if that is held, and compare by the likes that waited."""
         published = self._lists.get(name)
         if published is not None:
-            self._lists[name] = published._replace(pair=pair)
+            published = self._lists[name] = published._replace(pair=pair)
+            for like in self._awaited.pop(name, ()):
+                self._compare_versions(name, published, pair, like)
+
+    def give_up(self, name: str) -> None:
+        """No orders of this list will come; its likes, those that waited and later ones, are counted."""
+        if name in self._awaited and name in self._lists:
+            self._unpaired.add(name)
+        self._metrics.unremembered.labels(VERSIONS).inc(len(self._awaited.pop(name, ())))
 
     def drop(self, user: str) -> bool:
         """Drop a user's lists; whether there were any."""
@@ -123,7 +148,7 @@ class Judge:
         self._judged_to[partition] = offset
         self._metrics.likes.labels(MISS if judged.position is None else HIT).inc()
         self._compare(judged)
-        self._compare_versions(partition, judged, offset)
+        self._take_like(judged, offset)
         about = self._lists.get(judged.list)
         if about is None:
             self._metrics.unremembered.labels(BLEND).inc()
@@ -145,32 +170,40 @@ class Judge:
             if hit:
                 self._metrics.hits.labels(of).inc()
 
-    def _compare_versions(self, partition: int, judged: Judged, offset: int) -> None:
-        held = [self._lists.get(name) for name in judged.open]
-        paired = [(one, one.pair) for one in held if one is not None and one.pair is not None]
-        if not paired:
+    def _take_like(self, judged: Judged, offset: int) -> None:
+        """Compare two versions by a like, or have it wait for the orders of the newest list before it."""
+        name = judged.open[0] if judged.open else ""
+        published = self._lists.get(name)
+        if published is None:
             return
-        if len(paired) < len(held) or len({pair.versions for _, pair in paired}) > 1:
+        like = Like(judged.item, offset, self._now_ms())
+        if published.pair is not None:
+            self._compare_versions(name, published, published.pair, like)
+        elif len(self._awaited.get(name, ())) < MAX_LIKES and name in self._awaited:
+            self._awaited[name].append(like)
+        elif name in self._awaited or name in self._unpaired:
             self._metrics.unremembered.labels(VERSIONS).inc()
-            return
-        newest, pair = paired[0]
+
+    def _compare_versions(self, name: str, published: Published, pair: Pair, like: Like) -> None:
         self._tell(
-            newest.user,
+            published.user,
             Comparison(
-                id=comparison_id(judged.open[0], partition, offset),
-                list=judged.open[0],
-                scene=newest.scene,
-                ts=self._now_ms(),
+                id=comparison_id(name, published.partition, like.offset),
+                list=name,
+                scene=published.scene,
+                ts=like.ts,
                 champion=pair.champion,
                 challenger=pair.challenger,
-                champion_hit=any(judged.item in pair.of_champion[: one.shown] for one, pair in paired),
-                challenger_hit=any(judged.item in pair.of_challenger[: one.shown] for one, pair in paired),
+                champion_hit=like.item in pair.of_champion[: published.shown],
+                challenger_hit=like.item in pair.of_challenger[: published.shown],
                 canary=pair.canary,
             ),
         )
 
     def _remove(self, name: str) -> None:
         published = self._lists.pop(name)
+        self.give_up(name)
+        self._unpaired.discard(name)
         names = self._of[published.user]
         names.remove(name)
         if not names:

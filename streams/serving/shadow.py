@@ -36,7 +36,8 @@ ITEM_BYTES, MOST_BYTES = 42, 64 * 2**20
 """Bytes per item of the catalogue that a waiting list holds, measured, and bytes of all waiting lists."""
 
 WAIT_SECONDS = 5.0
-"""Maximum age of a list that is scored: a like of it may come soon."""
+"""Maximum age of a list that is scored. A like that comes earlier waits for it: the longer, the more likely is it in
+the item graph by then, for both orders."""
 
 IDLE_SECONDS = 0.005
 """Interval between checks whether users wait, while lists wait to be scored."""
@@ -112,8 +113,8 @@ class Shadow:
     def offer(self, made: Made) -> None:
         """Queue a published list."""
         if len(self._waiting) >= room(len(made.plain.moment.allowed)):
-            self._waiting.popleft()
-            self._count(DROPPED)
+            self._drop(self._waiting.popleft())
+        self._judge.expect(made.name)
         self._waiting.append(made)
         self._wake.set()
 
@@ -140,8 +141,7 @@ class Shadow:
                 self._wake.clear()
                 await self._wake.wait()
             elif self._clock.monotonic() - self._waiting[0].born > WAIT_SECONDS:
-                self._waiting.popleft()
-                self._count(DROPPED)
+                self._drop(self._waiting.popleft())
             elif self._busy():
                 await asyncio.sleep(IDLE_SECONDS)
             else:
@@ -155,6 +155,7 @@ class Shadow:
             log.error("A list could not be scored in shadow (%s)", type(error).__name__)
             self._count(FAILED)
         finally:
+            self._judge.give_up(made.name)  # likes that still wait, if it failed
             self._current = None
             self._over.set()
 
@@ -184,6 +185,10 @@ class Shadow:
     def _order(self, made: Made, scores: Scores, vectors: Vectors) -> tuple[str, ...]:
         chosen = self._ranker.rescore(made.plain, scores, made.blend, vectors)
         return self._ranker.leading(chosen, made.blend, JUDGED)
+
+    def _drop(self, made: Made) -> None:
+        self._judge.give_up(made.name)
+        self._count(DROPPED)
 
     def _count(self, outcome: str) -> None:
         self._metrics.shadowed.labels(outcome).inc()

@@ -10,7 +10,7 @@ from streams.fold.attribution import MAX_OPEN, Judged
 from streams.metrics import HITS, OUTCOMES, USES, Metrics
 from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
-from streams.serving.hit_rate import Judge, Pair, Published, comparison_id
+from streams.serving.hit_rate import MAX_LIKES, Judge, Pair, Published, comparison_id
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
 
@@ -140,40 +140,61 @@ def test_lists_of_a_lost_partition_are_dropped() -> None:
 PAIR = Pair("v1", "v2", ("film-1", "film-2", "beyond"), ("film-3",), canary=False)
 
 
-def test_versions_are_compared_by_all_open_lists_cut_to_what_was_shown() -> None:
+def test_versions_are_compared_by_the_newest_list_cut_to_what_was_shown() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(pair=PAIR))
-    bench.judge.keep("l2", published(pair=PAIR._replace(of_champion=("film-4",), of_challenger=("film-5",))))
-    for item in ("film-2", "film-5", "beyond"):
+    bench.judge.keep("l1", published(pair=PAIR._replace(of_champion=("film-4",), of_challenger=("film-5",))))
+    bench.judge.keep("l2", published(pair=PAIR))
+    for item in ("film-2", "film-3", "film-5", "beyond"):
         bench.says(like(item, None, "l2", "l1"))
     assert [(user, each.champion_hit, each.challenger_hit) for user, each in bench.told] == [
         ("ann", True, False),
         ("ann", False, True),
         ("ann", False, False),
+        ("ann", False, False),
     ]
     first = bench.told[0][1]
     assert (first.list, first.scene, first.ts, first.canary) == ("l2", "home", 7, False)
     assert first.id == comparison_id("l2", 0, 0)
-    assert len({each.id for _, each in bench.told}) == 3
+    assert len({each.id for _, each in bench.told}) == 4
     assert "ann" not in str(first)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        None,
-        PAIR._replace(challenger="v3"),
-        PAIR._replace(champion="v0"),
-        PAIR._replace(canary=True),
-    ],
-)
-def test_versions_are_not_compared_by_lists_of_different_pairs(other: Pair | None) -> None:
+def test_like_waits_for_the_orders_of_its_list() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(pair=PAIR))
-    bench.judge.keep("l2", published(pair=other))
-    bench.says(like("film-1", None, "l2", "l1"))
+    bench.judge.keep("l1", published())
+    bench.judge.expect("l1")
+    bench.says(like("film-2", None, "l1"))
     assert bench.told == []
-    assert bench.unremembered == [0, 0, 1]
+    bench.judge.pair("l1", PAIR)
+    bench.says(like("film-3", None, "l1"))
+    assert [(each.champion_hit, each.challenger_hit) for _, each in bench.told] == [(True, False), (False, True)]
+    assert [each.id for _, each in bench.told] == [comparison_id("l1", 0, 0), comparison_id("l1", 0, 1)]
+    assert bench.unremembered == [0, 0, 0]
+
+
+def test_likes_of_a_list_without_orders_are_counted() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published())
+    bench.says(like("film-2", None, "l1"))
+    assert bench.unremembered == [0, 0, 0], "nothing is compared without a challenger"
+    bench.judge.expect("l1")
+    bench.says(like("film-2", None, "l1"))
+    bench.judge.give_up("l1")
+    bench.says(like("film-3", None, "l1"))
+    assert (bench.told, bench.unremembered) == ([], [0, 0, 2])
+
+
+def test_likes_that_wait_are_bounded_and_dropped_with_their_list() -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published())
+    bench.judge.expect("l1")
+    for number in range(MAX_LIKES + 3):
+        bench.says(like(f"film-{number}", None, "l1"))
+    assert bench.unremembered == [0, 0, 3]
+    assert bench.judge.drop("ann")
+    assert bench.unremembered == [0, 0, MAX_LIKES + 3]
+    bench.judge.pair("l1", PAIR)
+    assert bench.told == []
 
 
 def test_pair_of_a_list_that_is_not_held_is_dropped() -> None:
