@@ -5,6 +5,9 @@ than `ahead` likes were sent after the newest event that the newest version lear
 tried, since a challenger needs likes to be compared by. It goes on when a version is tried, or a newer one is in the
 store, whether or not it passed its gates. A learner that makes none for `patience` seconds is not waited for again
 until it does: that is counted.
+
+While a version is tried, the replay pauses for a moment at each like, since lists are scored by the second version only
+when no user waits for one.
 """
 
 import asyncio
@@ -23,6 +26,9 @@ from inference.versions.store import FIRST, VersionStore
 from streams.clock import SYSTEM, Clock
 
 LOOK_SECONDS = 0.2
+SECOND_SCORE_SECONDS = 0.08
+"""The pause at a like while a version is tried."""
+
 PATIENCE_SECONDS = 900.0
 
 
@@ -78,6 +84,8 @@ class Learning:
                 self._waited_for = self._newest()
                 break
             await asyncio.sleep(LOOK_SECONDS)
+        if self.versions.lineup.challenger is not None:
+            await asyncio.sleep(SECOND_SCORE_SECONDS)
         self.held_seconds += time.monotonic() - began
         self._ahead.sent(self._clock.now_ms())
 
