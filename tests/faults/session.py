@@ -126,8 +126,8 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         verdict, differences = await _compare(stage, outages)
+        (stage.folder / "differences.txt").write_text(differences)
         if not verdict.broken() or time.monotonic() > deadline:
-            (stage.folder / "differences.txt").write_text(differences)
             return verdict
 
 

@@ -11,7 +11,7 @@ from schemas.codec import decode
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import RECOMMENDATIONS
 from tests.faults.load import PARTITIONS, Load
-from tests.faults.scripts import version_of
+from tests.faults.scripts import APART, version_of
 from tests.faults.verdict import Answer, Made, Place
 
 
@@ -106,8 +106,13 @@ class Watch:
         if made.model_version is not None and made.degraded is None:
             self.made.append(Made(made.model_version, self._load.accepted.get(place), at))
             self._newest[made.model_version] = max(self._newest.get(made.model_version, 0.0), came)
-            if any(version_of(e.model) != made.model_version for e in made.entries if e.model is not None):
+            if not versions_of(made) <= {made.model_version}:
                 self.mixed.append(made.model_version)
         fresh.any = max(fresh.any, came)
         if made.degraded is None:
             fresh.with_model = max(fresh.with_model, came)
+
+
+def versions_of(made: Recommendation) -> set[str]:
+    """The versions whose scores a list has. Entries that the model was not asked about have small numbers instead."""
+    return {version_of(entry.model) for entry in made.entries if entry.model is not None and entry.model <= -APART}
