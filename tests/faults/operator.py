@@ -167,6 +167,19 @@ class Operator:
                 found.update({f"{LOG}{match[0]}": None for match in re.finditer(sign, lines)})
         return list(found)
 
+    async def calm(self, kind: Kind, *, seconds: float) -> None:
+        """Wait until no alert for `kind` fires, so that an alert of before is no sign of the next fault. TimeoutError
+        after `seconds`."""
+        if self.monitor is None:
+            return
+        async with asyncio.timeout(seconds):
+            while True:
+                self._alerts.clear()
+                await self.look()
+                if not any(sign.startswith(ALERT) for sign in self.signs(kind)):
+                    return
+                await asyncio.sleep(SCRAPE_SECONDS)
+
     async def alarmed(self, kind: Kind, *, seconds: float) -> None:
         """Wait until an alert for `kind` fires. TimeoutError after `seconds`."""
         if self.monitor is None:

@@ -93,14 +93,14 @@ WEIGHTS = dict.fromkeys(Kind, 1) | {
 """Weights of the kinds, after each was drawn once."""
 
 HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
-    Kind.WORKER_FROZEN: (1.0, 10.0),
+    Kind.WORKER_FROZEN: (3.0, 10.0),
     Kind.SCORER_FROZEN: (6.5, 9.0),
     Kind.SCORER_SLOW: (6.5, 9.0),
     Kind.BROKER_KILLED: (0.0, 3.0),
     Kind.BROKER_STOPPED: (0.0, 3.0),
     Kind.BROKER_MOVED: (0.0, 8.0),
 }
-"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six."""
+"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six; a scrape waits for two."""
 
 MAX_BURST = 300
 MAX_DELAY = 1.5

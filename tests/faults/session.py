@@ -84,6 +84,7 @@ async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
 
 async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> bool:
     """Inject one fault; returns whether everything recovered in time."""
+    await stage.operator.calm(fault.kind, seconds=PATIENCE)
     stage.operator.mark()
     await stage.load.burst(fault.burst)
     await asyncio.sleep(fault.delay)
