@@ -100,7 +100,7 @@ HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
     Kind.BROKER_STOPPED: (0.0, 3.0),
     Kind.BROKER_MOVED: (0.0, 8.0),
 }
-"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six; a scrape waits for two."""
+"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six; a scrape waits two."""
 
 MAX_BURST = 300
 MAX_DELAY = 1.5
