@@ -54,6 +54,9 @@ HOLDS_SECONDS = 10.0
 UNFINISHED_MS = 3_600_000
 """Age at which an unfinished file is certainly of a process that died."""
 
+METADATA_MS = 30_000
+"""Maximum time until added partitions are found."""
+
 PAUSES = 1.0, 30.0
 """First and longest pause, in seconds, after brokers failed."""
 
@@ -188,6 +191,7 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=min(kafka.fetch_wait_ms, WAIT_MS),
+                metadata_max_age_ms=METADATA_MS,
                 max_partition_fetch_bytes=kafka.fetch_max_mb << 20,
                 **options,
             )

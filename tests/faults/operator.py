@@ -17,6 +17,8 @@ SCRAPE_SECONDS = 0.5
 DEGRADED = r'ouzel_lists_total\{degraded="(?:unavailable|circuit_open|deadline|overloaded|invalid)"\}'
 RECOVERED = "ouzel_recovery_seconds_count"
 NO_ANSWER = "/healthz does not answer"
+LOG_NAME = "training log"
+LOG_NO_ANSWER = f"{NO_ANSWER} ({LOG_NAME})"
 ALERT = "alert "
 STARTED_OVER = r"starting over from what is durable[^,]*"
 
@@ -70,12 +72,20 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
         "is not allowed to",
         f"{ALERT}OuzelUnserved permission",
     ),
-} | dict.fromkeys((kind for kind in NEED_TRITON if kind is not Kind.SCORER_SWAPPED), (DEGRADED,))
+    Kind.LOG_KILLED: (LOG_NO_ANSWER, r"Logging \d+ partitions"),
+    Kind.PLACING_KILLED: (),
+    Kind.VERSION_LOAD_KILLED: (DEGRADED,),
+    Kind.VERSION_SWITCHED: (NO_ANSWER, RECOVERED, r"Versions in use: [^\n]*", r"ouzel_model_lists_total\{.*\}"),
+} | dict.fromkeys(
+    (kind for kind in NEED_TRITON if kind.value.startswith("scorer_") and kind is not Kind.SCORER_SWAPPED), (DEGRADED,)
+)
 """The series and log lines (patterns) that reveal each kind of fault."""
 
 LOG = "log: "
 MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
     Kind.CODEC: (),  # these records are read like any others
+    Kind.PLACING_KILLED: (),  # nothing that serves has to do with it
+    Kind.VERSION_SWITCHED: ("log", "metric"),
     Kind.TRANSACTION: ("metric",),
     Kind.OVERSIZED: ("log", "metric"),
     Kind.RETENTION_GAP: ("log", "metric"),
@@ -97,7 +107,8 @@ def silent(kind: Kind, signs: Collection[str], *, alerts: bool) -> list[str]:
 
 
 class Operator:
-    """Scrapes the pages of the workers, reads their logs and asks `monitor` for alerts, between two marks."""
+    """Scrapes the pages of the workers and of `ouzel log`, reads their logs and asks `monitor` for alerts, between two
+    marks."""
 
     def __init__(self, monitor: Monitor | None = None) -> None:
         self.monitor = monitor
@@ -106,7 +117,7 @@ class Operator:
         self._logs: dict[Path, int] = {}
         self._last: dict[tuple[str, str], float] = {}
         self._rose: dict[str, float] = {}
-        self._silent = 0
+        self._silent: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def follow(self, name: str, port: int, log: Path) -> None:
@@ -135,7 +146,7 @@ class Operator:
         """Reset the signs."""
         self._alerts.clear()
         self._rose.clear()
-        self._silent = 0
+        self._silent.clear()
         self._logs = {log: log.stat().st_size if log.exists() else 0 for log in self._logs}
 
     def signs(self, kind: Kind) -> list[str]:
@@ -147,13 +158,27 @@ class Operator:
                 found.update(
                     {f"{ALERT}{name}": None for name in sorted(self._alerts) if re.fullmatch(sign, ALERT + name)}
                 )
-            elif sign == NO_ANSWER:
-                found.update({sign: None} if self._silent else {})
+            elif sign in {NO_ANSWER, LOG_NO_ANSWER}:
+                silent_ones = {LOG_NO_ANSWER if name == LOG_NAME else NO_ANSWER for name in self._silent}
+                found.update({sign: None} if sign in silent_ones else {})
             elif sign.startswith("ouzel_"):
                 found.update(dict.fromkeys(name for name in sorted(self._rose) if re.fullmatch(sign, name)))
             else:
                 found.update({f"{LOG}{match[0]}": None for match in re.finditer(sign, lines)})
         return list(found)
+
+    async def calm(self, kind: Kind, *, seconds: float) -> None:
+        """Wait until no alert for `kind` fires, so that an alert of before is no sign of the next fault. TimeoutError
+        after `seconds`."""
+        if self.monitor is None:
+            return
+        async with asyncio.timeout(seconds):
+            while True:
+                self._alerts.clear()
+                await self.look()
+                if not any(sign.startswith(ALERT) for sign in self.signs(kind)):
+                    return
+                await asyncio.sleep(SCRAPE_SECONDS)
 
     async def alarmed(self, kind: Kind, *, seconds: float) -> None:
         """Wait until an alert for `kind` fires. TimeoutError after `seconds`."""
@@ -193,7 +218,8 @@ class Operator:
             async with session.get(f"http://127.0.0.1:{port}/metrics") as reply:
                 text = await reply.text()
         except (aiohttp.ClientError, TimeoutError):
-            self._silent += name in self._pages
+            if name in self._pages:
+                self._silent.add(name)
             return
         for family in text_string_to_metric_families(text):
             if not family.name.startswith("ouzel"):

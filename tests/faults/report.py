@@ -18,6 +18,9 @@ def summary(sessions: Sequence[Session]) -> dict[str, Any]:
         "lost": verdict.lost,
         "folded_twice": verdict.folded_twice,
         "without_list": verdict.without_list,
+        "unlogged": verdict.unlogged,
+        "logged_twice": verdict.logged_twice,
+        "wrong_versions": verdict.wrong_versions,
         "recovery_seconds": quantiles(each.recovery_seconds for each in struck),
         "by_kind": {kind.value: _of_kind(these) for kind in Kind if (these := _only(struck, kind))},
     }
@@ -60,7 +63,9 @@ def page(sessions: Sequence[Session]) -> str:
         "",
         f"{figures['faults']} faults under {verdict.accepted} accepted events: {once} folded once, "
         f"{verdict.folded_twice} twice, {verdict.lost} never; {verdict.refused} refused, {verdict.wrong_letters} of "
-        f"their letters wrong; {verdict.without_list} users without a list in time; median recovery "
+        f"their letters wrong; {verdict.without_list} users without a list in time; "
+        f"{verdict.unlogged} records missing in the training log, {verdict.logged_twice} there twice, "
+        f"{verdict.wrong_rows} wrong; {verdict.wrong_versions} lists by a wrong version; median recovery "
         f"{figures['recovery_seconds']['p50']:.1f} s, at most {figures['recovery_seconds']['max']:.1f} s.",
     ]
     broken = [sentence for session in sessions for sentence in session.broken]

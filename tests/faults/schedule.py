@@ -36,6 +36,10 @@ class Kind(StrEnum):
     RETENTION_GAP = "retention_gap"
     BROKER_MOVED = "broker_moved"
     PERMISSION_REVOKED = "permission_revoked"
+    LOG_KILLED = "log_killed"
+    PLACING_KILLED = "placing_killed"
+    VERSION_LOAD_KILLED = "version_load_killed"
+    VERSION_SWITCHED = "version_switched"
 
 
 NEED_KAFKA = frozenset(
@@ -55,11 +59,22 @@ NEED_KAFKA = frozenset(
 )
 """Kinds that the embedded broker does not support: it keeps everything in memory, and has no ACLs or transactions."""
 
-NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_"))
+NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_")) | {
+    Kind.PLACING_KILLED,
+    Kind.VERSION_LOAD_KILLED,
+    Kind.VERSION_SWITCHED,
+}
 NEED_MOUNT = frozenset({Kind.DISK_FULL})
 """Kinds that need a separate file system, small enough to be filled."""
 
-KEEP_SERVING = NEED_TRITON | {Kind.POISON, Kind.FLOOD, Kind.CLOCK_STEPPED, Kind.CODEC, Kind.OVERSIZED}
+KEEP_SERVING = (NEED_TRITON - {Kind.VERSION_SWITCHED}) | {
+    Kind.POISON,
+    Kind.FLOOD,
+    Kind.CLOCK_STEPPED,
+    Kind.CODEC,
+    Kind.OVERSIZED,
+    Kind.LOG_KILLED,
+}
 """Faults that stop no worker: lists must meet their deadline throughout."""
 
 WEIGHTS = dict.fromkeys(Kind, 1) | {
@@ -70,18 +85,22 @@ WEIGHTS = dict.fromkeys(Kind, 1) | {
     Kind.BROKER_KILLED: 2,
     Kind.STATE_DAMAGED: 3,
     Kind.DISK_FULL: 2,
+    Kind.LOG_KILLED: 4,
+    Kind.PLACING_KILLED: 2,
+    Kind.VERSION_LOAD_KILLED: 3,
+    Kind.VERSION_SWITCHED: 4,
 }
 """Weights of the kinds, after each was drawn once."""
 
 HOLDS = dict.fromkeys(Kind, (1.0, 4.0)) | {
-    Kind.WORKER_FROZEN: (1.0, 10.0),
+    Kind.WORKER_FROZEN: (3.0, 10.0),
     Kind.SCORER_FROZEN: (6.5, 9.0),
     Kind.SCORER_SLOW: (6.5, 9.0),
     Kind.BROKER_KILLED: (0.0, 3.0),
     Kind.BROKER_STOPPED: (0.0, 3.0),
     Kind.BROKER_MOVED: (0.0, 8.0),
 }
-"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six."""
+"""Minimum and maximum seconds that a fault lasts. The group evicts a frozen worker after six; a scrape waits two."""
 
 MAX_BURST = 300
 MAX_DELAY = 1.5

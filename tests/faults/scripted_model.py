@@ -1,6 +1,7 @@
 """A model for a real tritonserver that answers correctly, slowly, with errors or with nonsense, as a file says.
 
-It runs in Triton's Python stub. Scores follow the order of the candidates, vectors the digest of the text.
+It runs in Triton's Python stub. Scores follow the order of the candidates, vectors the digest of the text,
+and both differ by version (`scripts.version_of`).
 """
 
 import time
@@ -14,7 +15,7 @@ import triton_python_backend_utils as pb_utils
 from inference import wire
 from inference.triton import region, tensors
 from inference.triton.metrics import RestartMetric
-from tests.faults.scripts import FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH
+from tests.faults.scripts import APART, FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH, version_name
 
 WIDTH = 8
 SLOW_SECONDS = 7.0
@@ -28,7 +29,8 @@ class TritonPythonModel:
         region.protect()
         self._restarts = RestartMetric("scorer", args["model_version"])
         self._script = Path(args["model_repository"]) / FILE
-        self._version = f"scripted-{args['model_version']}"
+        self._number = int(args["model_version"])
+        self._version = version_name(self._number)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         script = self._script.read_text().strip()
@@ -44,16 +46,19 @@ class TritonPythonModel:
             return tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._version)
         if isinstance(asked, wire.DescribeRequest):
             scores = np.zeros(len(asked.items), np.float32)
-            vectors = np.concatenate([vector_of(item.text) for item in asked.items])
+            vectors = np.concatenate([self._vector(item.text) for item in asked.items])
         else:
-            scores = -np.arange(len(asked.candidates), dtype=np.float32)
-            vectors = vector_of(asked.history[-1].text if asked.history else "")
+            scores = -np.arange(len(asked.candidates), dtype=np.float32) - APART * self._number
+            vectors = self._vector(asked.history[-1].text if asked.history else "")
         if script == NOT_FINITE:
             vectors[0] = np.nan
             scores[:1] = np.inf
         elif script == WRONG_LENGTH:
             vectors, scores = np.append(vectors, np.float32(1)), np.append(scores, np.float32(1))
         return tensors.response(scores, vectors, self._version)
+
+    def _vector(self, text: str) -> np.ndarray[Any, Any]:
+        return vector_of(f"{self._number} {text}")
 
 
 def vector_of(text: str) -> np.ndarray[Any, Any]:

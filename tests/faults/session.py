@@ -8,21 +8,25 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, NEIGHBOURS, Topic
+from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, FEEDBACK, NEIGHBOURS, Topic
 from streams.fold.context import Context
 from tests.faults.operator import silent
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
 from tests.faults.stage import Stage
 from tests.faults.strikes import STRIKES
+from tests.faults.training_log import belonging
 from tests.faults.verdict import (
     Accepted,
     Outage,
     Place,
+    Rows,
     Verdict,
     distinct_users,
     folds,
     miscounted,
+    rows_of,
     unanswered,
+    without_role,
     wrong_letters,
 )
 from tests.support.patience import PATIENCE
@@ -37,6 +41,7 @@ ANSWERED_AGE_MS = 60_000
 """Events younger than this on arrival must be answered with a list."""
 
 QUIET_MS = 1_500
+SIGNS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ async def play(stage: Stage, faults: Sequence[Fault], say: Say) -> Session:
 
 async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> bool:
     """Inject one fault; returns whether everything recovered in time."""
+    await stage.operator.calm(fault.kind, seconds=PATIENCE)
     stage.operator.mark()
     await stage.load.burst(fault.burst)
     await asyncio.sleep(fault.delay)
@@ -92,14 +98,26 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
         return False
     if fault.kind not in KEEP_SERVING:
         session.outages.append(Outage(began, restored))
-    await stage.operator.look()
-    signs = stage.operator.signs(fault.kind)
-    for how in silent(fault.kind, signs, alerts=stage.operator.monitor is not None):
+    signs, missing = await _signs(stage, fault)
+    for how in missing:
         session.broken.append(f"fault {fault.number} ({fault.kind.value}): no {how} revealed it")
     struck = Struck(fault, restored - lifted, tuple(signs))
     session.struck.append(struck)
     say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.signs)}")
     return True
+
+
+async def _signs(stage: Stage, fault: Fault) -> tuple[list[str], list[str]]:
+    """The signs of a fault, and those that are still missing after `SIGNS_SECONDS`: a service may recover before it
+    tells."""
+    deadline = time.monotonic() + SIGNS_SECONDS
+    while True:
+        await stage.operator.look()
+        signs = stage.operator.signs(fault.kind)
+        missing = silent(fault.kind, signs, alerts=stage.operator.monitor is not None)
+        if not missing or time.monotonic() > deadline:
+            return signs, missing
+        await asyncio.sleep(SIGNS_SECONDS / 10)
 
 
 async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
@@ -109,13 +127,14 @@ async def _judge(stage: Stage, outages: Sequence[Outage]) -> Verdict:
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         verdict, differences = await _compare(stage, outages)
+        (stage.folder / "differences.txt").write_text(differences)
         if not verdict.broken() or time.monotonic() > deadline:
-            (stage.folder / "differences.txt").write_text(differences)
             return verdict
 
 
 async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, str]:
-    events = _with_archived(stage, await _read(stage, EVENTS))
+    current = await _read(stage, EVENTS)
+    events = _with_archived(stage, current)
     contexts = await _read(stage, CONTEXTS)
     expected = Expected(events, markings_of(contexts))
     held = contexts_of(contexts)
@@ -128,6 +147,9 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
     missing = stage.load.accepted.keys() - stage.expired - read
     found = folds(expected.contexts, held)
     wrong = wrong_letters(expected.refused, given)
+    rows = await _log(stage, current)
+    spans = {} if stage.versions is None else stage.versions.spans
+    unled = without_role(stage.watch.made, spans)
     verdict = Verdict(
         accepted=len(expected.accepted),
         lost=found.lost + len(missing),
@@ -137,12 +159,19 @@ async def _compare(stage: Stage, outages: Sequence[Outage]) -> tuple[Verdict, st
         refused=len(expected.refused),
         wrong_letters=len(wrong),
         without_list=distinct_users(late),
+        unlogged=sum(len(each.missing) for each in rows),
+        logged_twice=sum(len(each.twice) for each in rows),
+        wrong_rows=sum(len(each.wrong) for each in rows),
+        wrong_versions=len(unled) + len(stage.watch.mixed),
     )
     odd = [
         f"letter at {place}: refused {repr(expected.refused.get(place, 'no'))[:80]}, "
         f"given {[repr(value)[:80] for at, value in given if at == place]}, load.bases {stage.load.bases}"
         for place in sorted(wrong)
     ]
+    odd += [f"training log: {each}" for each in rows if each != Rows(*3 * (frozenset(),))]
+    odd += [f"list of a version without a role: {each}; roles {spans}" for each in unled]
+    odd += [f"list of {each} with scores of another version" for each in stage.watch.mixed]
     return verdict, "\n".join([*odd, _differences(expected, held, counted, late)])
 
 
@@ -150,6 +179,15 @@ def _with_archived(stage: Stage, events: Sequence[Any]) -> list[Any]:
     """The records of a topic, plus expired ones, minus those that expired unread."""
     found = stage.archived | stage.placed(events)
     return [found[place] for place in sorted(found) if place not in stage.expired]
+
+
+async def _log(stage: Stage, events: Sequence[Any]) -> tuple[Rows, Rows]:
+    """Compare the training log with the events, deleted ones included, and with the feedback."""
+    accepted = belonging(stage.archived | stage.placed(events), EVENTS)
+    feedback = {(record.partition, record.offset): record for record in await _read(stage, FEEDBACK)}
+    logged = await asyncio.to_thread(stage.log.events, stage.load.bases)
+    reactions = await asyncio.to_thread(stage.log.feedback)
+    return rows_of(accepted, logged), rows_of(belonging(feedback, FEEDBACK), reactions)
 
 
 async def _read(stage: Stage, topic: Topic) -> list[Any]:

@@ -23,10 +23,12 @@ from tests.faults.cluster import FaultyKafka
 from tests.faults.load import ITEMS as FILMS
 from tests.faults.load import PARTITIONS, Load
 from tests.faults.monitor import Monitor
-from tests.faults.operator import Operator
+from tests.faults.operator import LOG_NAME, Operator
 from tests.faults.pulse import Pulse
 from tests.faults.scorer import Scorer
+from tests.faults.training_log import TrainingLog, belonging
 from tests.faults.verdict import Place
+from tests.faults.versions import Versions
 from tests.faults.watch import Watch
 from tests.faults.worker import VARIABLE
 from tests.support.pipeline import films
@@ -78,10 +80,12 @@ class Stage:
         self.workers: dict[str, Worker] = {}
         self.load = Load(broker.bootstrap, seed, rate)
         self.watch = Watch(broker.bootstrap, self.load)
+        self.log = TrainingLog(folder, self._brokers, APP)
+        self.versions = None if scorer is None else Versions(broker.bootstrap, scorer)
         self.operator = Operator(None if prometheus is None else Monitor(prometheus, folder / "prometheus"))
         self.pulse = Pulse()
         self.ended: list[str] = []
-        """Workers that exited unexpectedly, with their exit status."""
+        """Workers and logs that exited unexpectedly, with their exit status."""
         self.partitions = PARTITIONS
         """The number of partitions of `ouzel.events`."""
         self.archived: dict[Place, Any] = {}
@@ -109,7 +113,10 @@ class Stage:
             self.mounted = mount(self.states)
             if self.scorer is not None:
                 await asyncio.to_thread(self.scorer.start)
+            if self.versions is not None:
+                await self.versions.start()
             self.start(NAMES[0])
+            self.start_log()
             await self.load.start()
             await self.watch.start()
             self.operator.start()
@@ -129,6 +136,9 @@ class Stage:
         await self.watch.stop()
         for name in list(self.workers):
             await self.stop(name)
+        await self.log.stop()
+        if self.versions is not None:
+            await self.versions.stop()
         if self.scorer is not None:
             await asyncio.to_thread(self.scorer.stop)
         if self.mounted:
@@ -138,14 +148,11 @@ class Stage:
 
     def start(self, name: str, **more: Any) -> None:
         """Start a worker on the state of the last one with this name; `more` are settings for this start only."""
-        brokers: dict[str, Any] = (
-            self.broker.for_workers if isinstance(self.broker, FaultyKafka) else {"brokers": self.broker.bootstrap}
-        )
         settings = throwaway(
             state_dir=self.states / name,
             web_port=self._ports[name],
             triton=self.scorer.address if self.scorer else "",
-            **brokers,
+            **self._brokers,
             **(SETTINGS | more),
         )
         worker = Worker(
@@ -157,6 +164,22 @@ class Stage:
         )
         self.workers[name] = worker
         self.operator.follow(name, self._ports[name], worker.log)
+
+    @property
+    def _brokers(self) -> dict[str, Any]:
+        """The connection settings of workers and the training log."""
+        if isinstance(self.broker, FaultyKafka):
+            return self.broker.for_workers
+        return {"brokers": self.broker.bootstrap}
+
+    def start_log(self) -> None:
+        """Start `ouzel log` on the files of the last one."""
+        self.log.start()
+        self.operator.follow(LOG_NAME, self.log.port, self.log.output)
+
+    async def logged(self, records: Iterable[Any]) -> None:
+        """Wait until these events, which are about to be deleted, are in the training log."""
+        await self.log.has(belonging(self.placed(records), EVENTS), self.load.bases)
 
     def clock_of(self, name: str) -> Path:
         """The file with the seconds that a worker's clock is off by."""
@@ -195,9 +218,14 @@ class Stage:
         return next(name for name in NAMES if name not in self.workers)
 
     async def _supervise(self) -> None:
-        """Restart workers that exited unexpectedly, like a supervisor, and record it."""
+        """Restart workers and `ouzel log` where they exited unexpectedly, like a supervisor, and record it."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            log = self.log.process
+            if log is not None and not log.running():
+                self.ended.append(f"the training log ended with status {log.returncode}")
+                log.kill()
+                self.start_log()
             for name, worker in list(self.workers.items()):
                 if not worker.running() and self.workers.get(name) is worker:
                     self.ended.append(f"worker {name} ended with status {worker.returncode}")

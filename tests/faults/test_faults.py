@@ -28,8 +28,8 @@ async def hold(folder: Path, options: Options) -> None:
 
 
 async def test_pipeline_survives_faults_of_workers_and_disks(tmp_path: Path) -> None:
-    kinds = (Kind.WORKER_KILLED, Kind.STATE_DAMAGED, Kind.POISON)
-    await hold(tmp_path, Options(faults=3, brokers=["embedded"], kinds=kinds, seed=5))
+    kinds = (Kind.WORKER_KILLED, Kind.STATE_DAMAGED, Kind.POISON, Kind.LOG_KILLED)
+    await hold(tmp_path, Options(faults=4, brokers=["embedded"], kinds=kinds, seed=5))
 
 
 async def test_pipeline_survives_paused_brokers_and_workers(tmp_path: Path) -> None:
@@ -55,3 +55,10 @@ async def test_pipeline_survives_faults_of_the_scorer(tmp_path: Path) -> None:
     parts.need_triton()
     kinds = (Kind.SCORER_FROZEN, Kind.SCORER_NOT_FINITE)
     await hold(tmp_path, Options(faults=2, brokers=["embedded"], kinds=kinds, seed=5))
+
+
+@pytest.mark.triton
+async def test_pipeline_survives_kills_while_versions_are_placed_loaded_and_switched(tmp_path: Path) -> None:
+    parts.need_triton()
+    kinds = (Kind.PLACING_KILLED, Kind.VERSION_LOAD_KILLED, Kind.VERSION_SWITCHED)
+    await hold(tmp_path, Options(faults=3, brokers=["embedded"], kinds=kinds, seed=5))

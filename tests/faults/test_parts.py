@@ -8,12 +8,17 @@ import pytest
 
 from schemas.codec import decode_event
 from schemas.errors import Refused
+from schemas.recommendations import Entry, Reason, Recommendation
+from tests.faults import placing
 from tests.faults.load import now_ms, partitioner
 from tests.faults.monitor import RULES, accelerated
 from tests.faults.operator import ALERT, SIGNS, silent
 from tests.faults.schedule import Kind
+from tests.faults.scorer import Scorer
+from tests.faults.scripts import APART, version_name, version_of
 from tests.faults.strikes.disks import damage
 from tests.faults.strikes.inputs import poisonous
+from tests.faults.watch import versions_of
 from tests.faults.worker import stepping
 
 
@@ -73,3 +78,41 @@ def test_alerts_that_reveal_faults_are_among_the_rules() -> None:
     alerts = [sign.removeprefix(ALERT).split()[0] for signs in SIGNS.values() for sign in signs if ALERT in sign]
     assert alerts
     assert [alert for alert in alerts if f"alert: {alert}\n" not in rules] == []
+
+
+def test_score_tells_its_version() -> None:
+    for number in (1, 2, 17):
+        for place in (0, 1, 39, APART - 1):
+            assert version_of(float(-number * APART - place)) == version_name(number)
+
+
+def test_incomplete_version_in_the_repository_is_found(tmp_path: Path) -> None:
+    scorer = Scorer(tmp_path)
+    folder = scorer.repository / "scorer"
+    assert placing.incomplete(scorer.repository, scorer.adapter) == []
+    (folder / "2" / "adapter" / "adapter.safetensors").unlink()
+    (folder / "3").mkdir()
+    (scorer.repository / "version-4").mkdir()
+    found = placing.incomplete(scorer.repository, scorer.adapter)
+    assert set(found) == {
+        f"{folder / '2'} has another adapter",
+        f"{folder} has 3",
+        f"{scorer.repository} has version-4",
+    }
+
+
+def test_list_tells_the_versions_of_its_scores() -> None:
+    reason = Reason(code="fresh", text="")
+
+    def made(*models: float | None) -> Recommendation:
+        entries = tuple(
+            Entry(item=f"film-{n}", score=0, behavioural=0, propensity=1, sources=(), reason=reason, model=model)
+            for n, model in enumerate(models)
+        )
+        return Recommendation(
+            id="l", user="ann", scene="home", ts=1, trigger="e", partition=0, offset=0, entries=entries,
+            freshness_ms=0, took_ms=0,
+        )  # fmt: skip
+
+    assert versions_of(made(-1_000.0, -1_039.0, 0.3, -0.7, None)) == {"scripted-1"}
+    assert versions_of(made(-1_003.0, -2_001.0)) == {"scripted-1", "scripted-2"}

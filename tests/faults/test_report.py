@@ -27,6 +27,9 @@ def test_figures_have_these_keys_and_no_others() -> None:
         "lost": 0,
         "folded_twice": 0,
         "without_list": 0,
+        "unlogged": 0,
+        "logged_twice": 0,
+        "wrong_versions": 0,
         "recovery_seconds": {"p50": 4.0, "max": 6.0},
         "by_kind": {
             "worker_killed": {"count": 2, "recovery_seconds": {"p50": 6.0, "max": 6.0}, "told": {"a": 2, "b": 1}},

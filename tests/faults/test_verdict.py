@@ -13,14 +13,19 @@ from tests.faults.verdict import (
     Accepted,
     Answer,
     Folds,
+    Made,
     Outage,
+    Rows,
+    Span,
     Verdict,
     due,
     folds,
     miscounted,
     quantiles,
+    rows_of,
     together,
     unanswered,
+    without_role,
     wrong_letters,
 )
 
@@ -139,3 +144,26 @@ def test_figures_of_runs_are_summed() -> None:
     assert together([GOOD, replace(GOOD, lost=1)]) == replace(GOOD, accepted=18, refused=4, lost=1)
     assert quantiles([3.0, 1.0, 2.0]) == {"p50": 2.0, "max": 3.0}
     assert quantiles([]) == {"p50": 0.0, "max": 0.0}
+
+
+def test_rows_are_compared_with_the_records_by_place() -> None:
+    records = {(0, 1): "a", (0, 2): "b", (1, 1): "c"}
+    none: frozenset[tuple[int, int]] = frozenset()
+    assert rows_of(records, records.items()) == Rows(none, none, none)
+    missing, twice, foreign, changed = (0, 2), (1, 1), (3, 3), (0, 1)
+    rows = [(changed, "other"), (twice, "c"), (twice, "c"), (foreign, "d")]
+    assert rows_of(records, rows) == Rows(frozenset({missing}), frozenset({twice}), frozenset({foreign, changed}))
+
+
+def test_list_is_by_a_version_with_a_role_between_its_event_and_its_arrival() -> None:
+    spans = {"one": [Span(0.0, 10.0), Span(30.0)], "two": [Span(9.0, 31.0)]}
+    good = [Made("one", 5.0, 6.0), Made("one", 9.5, 25.0), Made("one", 40.0, 41.0), Made("two", 8.0, 9.5)]
+    assert without_role([*good, Made("two", None, 50.0)], spans) == []
+    bad = [Made("one", 15.0, 20.0), Made("two", 5.0, 8.0), Made("two", 35.0, 36.0), Made("three", 5.0, 6.0)]
+    assert without_role([*good, *bad], spans) == bad
+
+
+@pytest.mark.parametrize("count", ["unlogged", "logged_twice", "wrong_rows", "wrong_versions"])
+def test_log_and_versions_break_promises(count: str) -> None:
+    assert len(replace(GOOD, **{count: 1}).broken()) == 1
+    assert getattr(together([GOOD, replace(GOOD, **{count: 2}), replace(GOOD, **{count: 3})]), count) == 5

@@ -6,7 +6,8 @@ Times are seconds of one monotonic clock.
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 from schemas.limits import MAX_ORIGINAL_BYTES
 from streams.fold.context import EMPTY, Context
@@ -31,6 +32,23 @@ class Answer:
     user: str
     place: Place
     at: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """A list by a version of the model: when its event was accepted, None if unknown, and when a reader had it."""
+
+    version: str
+    accepted: float | None
+    at: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time in which lists may come from a version."""
+
+    began: float
+    ended: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,10 @@ class Verdict:
     refused: int
     wrong_letters: int
     without_list: int
+    unlogged: int = 0
+    logged_twice: int = 0
+    wrong_rows: int = 0
+    wrong_versions: int = 0
 
     def broken(self) -> tuple[str, ...]:
         """The broken promises in words; empty if all held."""
@@ -80,6 +102,10 @@ class Verdict:
             f"{self.miscounted} items were not counted once per event": self.miscounted,
             f"{self.wrong_letters} dead letters are missing, without their bytes, or without cause": self.wrong_letters,
             f"{self.without_list} users had no list in time": self.without_list,
+            f"{self.unlogged} records are not in the training log": self.unlogged,
+            f"{self.logged_twice} records are in the training log twice": self.logged_twice,
+            f"{self.wrong_rows} rows of the training log belong to no record or differ from it": self.wrong_rows,
+            f"{self.wrong_versions} lists came from a version without a role, or from two": self.wrong_versions,
         }
         return tuple(sentence for sentence, count in found.items() if count)
 
@@ -172,11 +198,47 @@ def _answered(firsts: Sequence[tuple[Place, float]], place: Place) -> float | No
 
 def together(verdicts: Iterable[Verdict]) -> Verdict:
     """The sum of several runs."""
-    rows = [
-        (v.accepted, v.lost, v.folded_twice, v.differing, v.miscounted, v.refused, v.wrong_letters, v.without_list)
-        for v in verdicts
-    ]
+    rows = [astuple(verdict) for verdict in verdicts]
     return Verdict(*(sum(column) for column in zip(*rows, strict=True))) if rows else Verdict(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The differences between the records of a topic and the rows of the training log: places in no row, in several,
+    and in a row without such a record or with another message."""
+
+    missing: frozenset[Place]
+    twice: frozenset[Place]
+    wrong: frozenset[Place]
+
+
+def rows_of(accepted: Mapping[Place, Any], logged: Iterable[tuple[Place, Any]]) -> Rows:
+    """Compare the messages of the records that belong in the log with its rows."""
+    seen: set[Place] = set()
+    twice, wrong = set(), set()
+    for place, message in logged:
+        if place in seen:
+            twice.add(place)
+        seen.add(place)
+        if place not in accepted or accepted[place] != message:
+            wrong.add(place)
+    return Rows(frozenset(accepted.keys() - seen), frozenset(twice), frozenset(wrong))
+
+
+SLACK_SECONDS = 1.0
+"""How much later than the broker the harness may know of an accepted event."""
+
+
+def without_role(made: Iterable[Made], spans: Mapping[str, Sequence[Span]]) -> list[Made]:
+    """The lists by versions that had no role at any time between the event and the arrival of the list."""
+    return [
+        each
+        for each in made
+        if not any(
+            span.began <= each.at and (each.accepted is None or each.accepted - SLACK_SECONDS <= span.ended)
+            for span in spans.get(each.version, ())
+        )
+    ]
 
 
 def quantiles(seconds: Iterable[float]) -> dict[str, float]:

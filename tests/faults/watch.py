@@ -11,7 +11,8 @@ from schemas.codec import decode
 from schemas.recommendations import Degraded, Recommendation
 from schemas.topics import RECOMMENDATIONS
 from tests.faults.load import PARTITIONS, Load
-from tests.faults.verdict import Answer, Place
+from tests.faults.scripts import APART, version_of
+from tests.faults.verdict import Answer, Made, Place
 
 
 @dataclass
@@ -28,7 +29,12 @@ class Watch:
     def __init__(self, bootstrap: str, load: Load) -> None:
         self.answers: list[Answer] = []
         self.degraded: dict[Degraded | None, int] = {}
-        self.versions: set[str] = set()
+        self.made: list[Made] = []
+        """The lists that a version of the model made."""
+        self.mixed: list[str] = []
+        """The versions of lists with scores of another one."""
+        self._newest: dict[str, float] = {}
+        """By version, when the newest event that it answered was accepted."""
         self._bootstrap = bootstrap
         self._load = load
         self._fresh = {partition: Fresh() for partition in range(PARTITIONS)}
@@ -69,10 +75,11 @@ class Watch:
         model = not with_model or any(each.with_model > since for each in fresh)
         return model and all(each.any > since for each in fresh)
 
-    async def version(self, name: str, *, seconds: float) -> None:
-        """Wait until a list comes from this version of the model. TimeoutError after `seconds`."""
+    async def version(self, name: str, since: float, *, seconds: float) -> None:
+        """Wait until this version of the model answers an event accepted after `since`. TimeoutError after
+        `seconds`."""
         async with asyncio.timeout(seconds):
-            while name not in self.versions:
+            while self._newest.get(name, 0.0) <= since:
                 self._news.clear()
                 await self._news.wait()
 
@@ -95,9 +102,17 @@ class Watch:
         place = self._load.place(made)
         self.answers.append(Answer(made.user, place, at))
         self.degraded[made.degraded] = self.degraded.get(made.degraded, 0) + 1
-        if made.model_version is not None:
-            self.versions.add(made.model_version)
         came, fresh = self._load.accepted.get(place, 0.0), self._fresh.setdefault(made.partition, Fresh())
+        if made.model_version is not None and made.degraded is None:
+            self.made.append(Made(made.model_version, self._load.accepted.get(place), at))
+            self._newest[made.model_version] = max(self._newest.get(made.model_version, 0.0), came)
+            if not versions_of(made) <= {made.model_version}:
+                self.mixed.append(made.model_version)
         fresh.any = max(fresh.any, came)
         if made.degraded is None:
             fresh.with_model = max(fresh.with_model, came)
+
+
+def versions_of(made: Recommendation) -> set[str]:
+    """The versions whose scores a list has. Entries that the model was not asked about have small numbers instead."""
+    return {version_of(entry.model) for entry in made.entries if entry.model is not None and entry.model <= -APART}

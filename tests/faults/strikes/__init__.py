@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.faults.schedule import Fault, Kind
 from tests.faults.stage import Stage
-from tests.faults.strikes import brokers, cluster, disks, inputs, records, scorers, workers
+from tests.faults.strikes import brokers, cluster, disks, inputs, learning, records, scorers, workers
 
 Strike = Callable[[Stage, Fault], Awaitable[float]]
 
@@ -36,4 +36,8 @@ STRIKES: Mapping[Kind, Strike] = {
     Kind.RETENTION_GAP: records.retention_gap,
     Kind.BROKER_MOVED: cluster.moved,
     Kind.PERMISSION_REVOKED: cluster.revoked,
+    Kind.LOG_KILLED: learning.log_killed,
+    Kind.PLACING_KILLED: learning.placing_killed,
+    Kind.VERSION_LOAD_KILLED: learning.load_killed,
+    Kind.VERSION_SWITCHED: learning.switched,
 }

@@ -61,7 +61,10 @@ async def partitions_added(stage: Stage, fault: Fault) -> float:
 
 
 async def topic_recreated(stage: Stage, fault: Fault) -> float:
-    """Recreate `ouzel.events` under the worker; after an alert, restart the worker to read the new topic."""
+    """Recreate `ouzel.events` under the worker; after an alert, restart the worker to read the new topic.
+
+    `ouzel log` refuses a recreated topic, so it is stopped before, and its files of the old topic are moved away.
+    """
     (name,) = stage.workers
     await stage.load.pause()
     await _mark_ends(stage, fault)
@@ -69,6 +72,7 @@ async def topic_recreated(stage: Stage, fault: Fault) -> float:
     async with admin(stage.broker.bootstrap) as client:
         await client.delete_topics([EVENTS.name])
     await _created(stage)
+    stage.start_log()
     stage.load.resume()
     await stage.operator.alarmed(fault.kind, seconds=PATIENCE)
     status = await stage.stop(name)
@@ -89,6 +93,11 @@ async def _mark_ends(stage: Stage, fault: Fault) -> None:
 
 async def _archive(stage: Stage) -> None:
     records, ends, _ = await everything(stage)
+    await stage.logged(records)
+    status = await stage.log.stop()
+    if status:
+        stage.ended.append(f"the training log ended with status {status} after SIGTERM")
+    stage.log.move(stage.load.bases)
     stage.archive(records, ())
     letters = await read_all(stage.broker.bootstrap, DEAD_LETTERS.name)
     stage.letters.update(stage.letters_of(letters))

@@ -97,6 +97,7 @@ async def retention_gap(stage: Stage, fault: Fault) -> float:
         stage.ended.append(f"worker {name} ended with status {status} after SIGTERM")
     await stage.load.send_apart(likes(f"expired-{fault.number}", 40, 20, Random(fault.seed)))
     records, ends, committed = await everything(stage)
+    await stage.logged(records)
     folded = await _folded(stage)
     lost: set[Place] = {
         place

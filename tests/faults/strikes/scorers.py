@@ -3,10 +3,13 @@
 import asyncio
 import time
 
+from schemas.models import Role
 from tests.faults import scripts
 from tests.faults.schedule import Fault, Kind
 from tests.faults.scorer import Scorer
+from tests.faults.scripts import version_name
 from tests.faults.stage import Stage
+from tests.faults.strikes.learning import ANSWER_SECONDS, parts, promoted
 
 SCRIPTS = {
     Kind.SCORER_SLOW: scripts.SLOW,
@@ -50,9 +53,15 @@ async def scripted(stage: Stage, fault: Fault) -> float:
 
 
 async def swapped(stage: Stage, fault: Fault) -> float:
-    """Load another version under load, and wait until lists use it."""
-    scorer = _scorer(stage)
-    version = await asyncio.to_thread(scorer.swap)
+    """Load another version in place of all others under load, so that it answers instead of the one that workers name;
+    then make it the champion."""
+    scorer, versions = parts(stage)
+    old, new = versions.champion, await asyncio.to_thread(scorer.add_version)
+    versions.allow(new)
+    await versions.load([new])
     at = time.monotonic()
-    await stage.watch.version(version, seconds=60.0)
+    await stage.watch.version(version_name(new), at, seconds=ANSWER_SECONDS)
+    behind = await versions.give(Role.CHAMPION, new)
+    await versions.acked(behind, champion=new, challenger=None, workers=len(stage.workers), since=at)
+    await promoted(stage, old, new)
     return at
