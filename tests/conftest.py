@@ -72,16 +72,23 @@ def strong_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         yield running
 
 
-def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
-    """Group tests that share a broker or tritonserver, so that one process of `pytest --dist loadgroup` runs them."""
-    for item in items:
-        if MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
-            group = "model"
-        else:
-            params = getattr(getattr(item, "callspec", None), "params", {})
-            broker = next((params[name] for name in ("broker", "own_broker", "strong_broker") if name in params), "")
-            group = f"{item.path.stem}-{broker}"
-        item.add_marker(pytest.mark.xdist_group(group))
+def group_of(item: pytest.Item) -> str:
+    """Tests that share a broker or tritonserver have the same group."""
+    if MODEL_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        return "model"
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    broker = next((params[name] for name in ("broker", "own_broker", "strong_broker") if name in params), "")
+    return f"{item.path.stem}-{broker}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Let one process of `pytest --dist loadgroup` run the tests of a group.
+
+    pytest-xdist 3.8 would read the marker `xdist_group` and append the group to `_nodeid`, which pytest 9.2 ignores.
+    """
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            item._id = type(item._id).parse(f"{item.nodeid}@{group_of(item)}")
 
 
 def pytest_report_header() -> str:

@@ -98,7 +98,7 @@ def over_grpc(served: Served, key: str | None) -> bool:
     ) as client:
         try:
             client.load_model(
-                server.MODEL, headers=None if key is None else control.grpc_headers(key), client_timeout=60
+                server.MODEL, headers=None if key is None else control.grpc_headers(key), client_timeout=PATIENCE
             )
         except InferenceServerException as error:
             if "restricted" not in str(error):
