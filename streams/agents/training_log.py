@@ -19,7 +19,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from streams.agents.erasure_receipts import ErasureReceipts
 from streams.agents.log_files import FILE_ERRORS, OpenLogs, at_files, failed
@@ -114,7 +114,8 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def once(self, progress: Callable[[], None] = lambda: None) -> int:
         """Log everything up to the present ends of the topics, without joining the group; how many rows it wrote.
 
-        Calls `progress` whenever brokers or files answered. Raises `TopicRecreated` and `LogFailed`.
+        Calls `progress` whenever brokers or files answered. Raises `TopicRecreated` and `LogFailed`, and
+        `TopicAuthorizationFailedError` if a topic may not be read.
         """
         try:
             await self._begin(group_id=None)
@@ -124,7 +125,7 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             await self._open_partitions(partitions)
             over = False
             while True:
-                if await self._turn():
+                if await self._turn(refuse=TopicAuthorizationFailedError):
                     progress()
                 # One more turn behind the ends: some brokers state them a batch too low.
                 if over:
@@ -228,8 +229,9 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 return bool(records[0].offset >= offset)
         return False
 
-    async def _turn(self) -> bool:
-        """Take records and receipts, and do what is due with the files; whether there were records."""
+    async def _turn(self, *, refuse: type[KafkaError] | None = None) -> bool:
+        """Take records and receipts, and do what is due with the files; whether there were records. Raises errors of
+        type `refuse`; others are logged, and the next turn tries again."""
         batches: Mapping[TopicPartition, list[Any]] = {}
         assignment, pause = self._assignment, 0.0
         try:
@@ -239,6 +241,8 @@ class TrainingLogger(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 self._open.tidy_soon()
             self._reading.reset()
         except (KafkaError, CannotRead) as error:
+            if refuse is not None and isinstance(error, refuse):
+                raise
             pause = self._reading.next()
             why = "; ".join(describe(error))
             self._lines.error(why, f"Records cannot be read for the training log ({why}); retrying in {pause:g} s")
