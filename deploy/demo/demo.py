@@ -50,7 +50,7 @@ REPOSITORY = "demo"
 """The model repository of a demo that learns, beside the usual one."""
 
 RULES = (
-    *("--newest", "20000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
+    *("--newest", "8000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
     *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
 )
 """Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""
@@ -68,7 +68,7 @@ class Options:
 
     seconds: float | None = None
     events_per_second: float | None = None
-    history: float = 0.9
+    history: float = 0.85
     learn: bool = True
     seed: int = 0
     workers: int = 1
