@@ -25,7 +25,7 @@ from deploy.local.terminal import Terminal
     "--history",
     metavar="SHARE",
     type=Real(0, 0.99),
-    default=0.85,
+    default=0.9,
     show_default=True,
     help="Share of the ratings, the oldest, to send as history.",
 )

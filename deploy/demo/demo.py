@@ -50,7 +50,7 @@ REPOSITORY = "demo"
 """The model repository of a demo that learns, beside the usual one."""
 
 RULES = (
-    *("--newest", "8000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
+    *("--newest", "20000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
     *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
 )
 """Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""
@@ -68,7 +68,7 @@ class Options:
 
     seconds: float | None = None
     events_per_second: float | None = None
-    history: float = 0.85
+    history: float = 0.9
     learn: bool = True
     seed: int = 0
     workers: int = 1
@@ -165,9 +165,6 @@ class Demo:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._model(steps, history, live))
                     tasks.create_task(self._event_plane(steps, history))
-                if self._stage.control_key is not None:
-                    with steps.step("learner") as step:
-                        await start_learner(self._stage, step, VersionStore(self._stage.folder / "versions"), RULES)
                 begun = await self._read_enough(steps)
             bootstrap = self._stage.broker.bootstrap
             async with (
@@ -241,6 +238,10 @@ class Demo:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._workers(steps))
             tasks.create_task(self._past(steps, history))
+        if self._stage.control_key is not None:
+            # It begins once tritonserver answers.
+            with steps.step("learner") as step:
+                await start_learner(self._stage, step, VersionStore(self._stage.folder / "versions"), RULES)
         with steps.step("contexts and counts") as step:
             await until_folded(self._stage, step, len(history))
 
