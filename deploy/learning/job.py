@@ -9,8 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from deploy.learning.ports import VersionRefused
-from deploy.local.environment import OURS
-from deploy.local.stack import CHILDREN
+from deploy.local.environment import CHILDREN, OURS
 from inference.versions.store import Gate, Kind
 
 MODULE = "deploy.learning.work"

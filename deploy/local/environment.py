@@ -24,6 +24,15 @@ KEPT = re.compile(
 
 OURS = "OUZEL_"
 
+CHILDREN = {
+    "HF_HUB_OFFLINE": "1",
+    # Waiting threads of a model must yield their core: spinning made a pass several times slower where the demo's
+    # processes share two cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""Environment variables of every child."""
+
 
 def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child: inherited variables and the `given` ones."""

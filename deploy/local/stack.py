@@ -17,6 +17,7 @@ from deploy.kafka import topics
 from deploy.local import build_model as building
 from deploy.local import pages
 from deploy.local.brokers import Broker
+from deploy.local.environment import CHILDREN
 from deploy.local.pages import Page
 from deploy.local.processes import Child, how_it_ended, tail
 from deploy.local.steps import Step
@@ -34,15 +35,6 @@ POLL_SECONDS = 0.25
 
 STALLED_SECONDS = 300.0
 """Workers that make no progress for this long fail the run."""
-
-CHILDREN = {
-    "HF_HUB_OFFLINE": "1",
-    # Waiting threads of a model must yield their core: spinning made a pass several times slower where the demo's
-    # processes share two cores.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""Environment variables of every child."""
 
 
 class Stage:

@@ -23,10 +23,11 @@ from deploy.datasets.dataset import Dataset, films
 from deploy.errors import StartFailed, expected
 from deploy.local import build_model as building
 from deploy.local.brokers import EmbeddedBroker, KafkaBroker
+from deploy.local.environment import CHILDREN
 from deploy.local.learner import start_learner
 from deploy.local.processes import Child
 from deploy.local.progress import told_by_bars
-from deploy.local.stack import CHILDREN, Stage, claimed
+from deploy.local.stack import Stage, claimed
 from deploy.local.steps import Step, Steps
 from deploy.loop import offline, start_model
 from deploy.loop.companion import Alone, Companion
