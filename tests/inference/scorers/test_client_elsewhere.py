@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from inference import wire
 from inference.scorers.triton import TritonScorer
 from schemas.scoring import Candidate, CircuitOpen, DeadlineExceeded, Past, ScoreRequest, Unavailable
+from tests.support.patience import PATIENCE
 
 ASKED = ScoreRequest(
     session=1, scene="default", history=(Past("Heat", "like", feeling=1),), candidates=(Candidate("a"),)
@@ -69,9 +70,9 @@ async def test_client_calls_only_inference_readiness_and_metadata(elsewhere: tup
     address, methods = elsewhere
     scorer = TritonScorer(address)
     assert await scorer.ready()
-    assert (await scorer.score(ASKED, timeout=30)).model_version == "one"
-    assert (await scorer.describe(ASKED.candidates, timeout=30)).width == 4
-    await scorer.forget([1], timeout=30)
+    assert (await scorer.score(ASKED, timeout=PATIENCE)).model_version == "one"
+    assert (await scorer.describe(ASKED.candidates, timeout=PATIENCE)).width == 4
+    await scorer.forget([1], timeout=PATIENCE)
     await scorer.close()
     assert methods.called == {"ModelReady", "ModelInfer", "ModelMetadata"}
 
@@ -127,11 +128,11 @@ async def test_version_that_is_gone_is_asked_for_once_more_without_number(
     scorer, serves = of_versions
     serves.status, serves.message = status, message
     for _ in range(20):  # more than open the circuit
-        assert (await scorer.score(ASKED, timeout=30, number=2)).model_version == "one"
-    assert (await scorer.describe(ASKED.candidates, timeout=30, number=2)).model_version == "one"
+        assert (await scorer.score(ASKED, timeout=PATIENCE, number=2)).model_version == "one"
+    assert (await scorer.describe(ASKED.candidates, timeout=PATIENCE, number=2)).model_version == "one"
     assert serves.asked == ["2", ""] * 21
     assert scorer.unnamed_instead == 21
-    assert (await scorer.score(ASKED, timeout=30, number=1)).model_version == "one"
+    assert (await scorer.score(ASKED, timeout=PATIENCE, number=1)).model_version == "one"
     assert scorer.unnamed_instead == 21
     assert [await scorer.ready(number) for number in (None, 1, 2)] == [True, True, False]
 
@@ -141,14 +142,14 @@ async def test_failing_version_opens_no_circuit_but_its_own(of_versions: tuple[T
     serves.loaded, serves.broken = (1, 2), "2"
     for _ in range(5):
         with pytest.raises(Unavailable, match="a bug in this version"):
-            await scorer.score(ASKED, timeout=30, number=2)
-        await scorer.score(ASKED, timeout=30, number=1)
+            await scorer.score(ASKED, timeout=PATIENCE, number=2)
+        await scorer.score(ASKED, timeout=PATIENCE, number=1)
     asked = len(serves.asked)
     with pytest.raises(CircuitOpen, match="version 2"):
-        await scorer.score(ASKED, timeout=30, number=2)
+        await scorer.score(ASKED, timeout=PATIENCE, number=2)
     assert len(serves.asked) == asked, "a request was sent although the circuit is open"
     for number in (1, None):
-        assert (await scorer.score(ASKED, timeout=30, number=number)).model_version == "one"
+        assert (await scorer.score(ASKED, timeout=PATIENCE, number=number)).model_version == "one"
 
 
 async def test_version_that_recovers_closes_its_circuit() -> None:
@@ -162,13 +163,13 @@ async def test_version_that_recovers_closes_its_circuit() -> None:
     try:
         for _ in range(5):
             with pytest.raises(Unavailable):
-                await scorer.score(ASKED, timeout=30, number=2)
+                await scorer.score(ASKED, timeout=PATIENCE, number=2)
         serves.broken = ""
         with pytest.raises(CircuitOpen):
-            await scorer.score(ASKED, timeout=30, number=2)
+            await scorer.score(ASKED, timeout=PATIENCE, number=2)
         now[0] = 1.0
         for _ in range(2):
-            await scorer.score(ASKED, timeout=30, number=2)
+            await scorer.score(ASKED, timeout=PATIENCE, number=2)
     finally:
         await scorer.close()
         await running.stop(None)
@@ -179,13 +180,13 @@ async def test_sessions_are_forgotten_by_versions_that_are_loaded_and_by_those_t
 ) -> None:
     scorer, serves = of_versions
     serves.loaded = (1, 2)
-    await scorer.score(ASKED, timeout=30, number=2)
+    await scorer.score(ASKED, timeout=PATIENCE, number=2)
     serves.loaded = (1, 4)  # 2 is unloaded, and 4 was never named
     serves.asked.clear()
-    await scorer.forget([1], timeout=30)
+    await scorer.forget([1], timeout=PATIENCE)
     assert sorted(serves.asked) == ["1", "2", "4"]
     serves.asked.clear()
-    await scorer.forget([1], timeout=30)
+    await scorer.forget([1], timeout=PATIENCE)
     assert sorted(serves.asked) == ["1", "4"]
 
 
@@ -195,7 +196,7 @@ async def test_sessions_are_forgotten_by_every_version_that_answers_beside_one_t
     scorer, serves = of_versions
     serves.loaded, serves.broken = (1, 2, 3), "1"
     with pytest.raises(Unavailable, match="a bug in this version"):
-        await scorer.forget([1], timeout=30)
+        await scorer.forget([1], timeout=PATIENCE)
     assert sorted(serves.asked) == ["1", "2", "3"]
     serves.asked.clear()
     serves.broken, serves.hanging = "", "1"
