@@ -192,14 +192,22 @@ def _act_on_verdict(state: State, rules: Rules, now: int) -> Action | None:
     events = state.since(challenger)
     last = events[-1] if events else None
     if last is not None and last.event in ENDED:
-        return Publish(with_role(challenger, Role.RETIRED, now, last.reason))
+        return Publish(with_role(challenger, Role.RETIRED, now, _told(last)))
     canary = role_of(challenger) is Role.CANARY
     if state.serving is not None and challenger.number in state.serving.loaded and last is not None:
         if last.event == "promoted":
-            return Publish(with_role(challenger, Role.CHAMPION, now, last.reason))
+            return Publish(with_role(challenger, Role.CHAMPION, now, _told(last)))
         if last.event == "canary" and not canary:
-            return Publish(_as_canary(challenger, rules, now, last.reason))
+            return Publish(_as_canary(challenger, rules, now, _told(last)))
     return None
+
+
+def _told(verdict: Verdict) -> str:
+    """The reason with its figures, for those who follow the topic alone."""
+    if verdict.difference is None or verdict.low is None or verdict.high is None:
+        return verdict.reason
+    figures = f"{verdict.difference:+.3f} ({verdict.low:+.3f} to {verdict.high:+.3f})"
+    return f"{verdict.reason}; hit ratio {figures}"
 
 
 def _judge(state: State, rules: Rules, now: int) -> Action | None:

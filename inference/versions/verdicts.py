@@ -122,7 +122,8 @@ class Arms(msgspec.Struct):
         if high < 0.0:
             outcome, reason = "worse", f"the hit ratio of its lists is lower by {-high:.3f} or more"
         elif pairs >= rules.canary_likes and self.champion.count and difference >= -rules.margin:
-            outcome, reason = "passed", f"its lists did no worse than the champion's in {pairs:,} likes"
+            outcome = "passed"
+            reason = f"no loss of hit ratio above {rules.margin:g} was seen in {pairs:,} likes on its lists"
         elif pairs >= rules.canary_limit:
             outcome, reason = "inconclusive", f"its lists still look worse after {pairs:,} likes"
         else:

@@ -58,6 +58,16 @@ def test_versions_follow_each_other(seed: int) -> None:
     assert [action.parent for action in trained] == [1, 2, 2]
 
 
+def test_record_of_a_promotion_tells_the_difference_with_its_interval() -> None:
+    world = World(qualities={2: GOOD})
+    world.run(900)
+    last, champion = world.known[2].verdicts[-1], world.roles().champion
+    assert champion is not None
+    assert last.difference is not None
+    assert champion.reason.startswith("no loss of hit ratio above ")
+    assert champion.reason.endswith(f"; hit ratio {last.difference:+.3f} ({last.low:+.3f} to {last.high:+.3f})")
+
+
 def test_withdrawn_canary_reports_its_lists() -> None:
     world = World(qualities={2: BAD_LIVE})
     world.run(900)
