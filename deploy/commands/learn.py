@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from deploy.commands.options import BROKERS, TIMEOUT, WORK, connection
 from deploy.commands.parameters import OutFile, OutFolder, Real
+from deploy.local.priority import NICENESS
 from deploy.local.terminal import say
 from inference.versions.rules import Rules
 
@@ -54,7 +55,6 @@ CONTROL_KEY = click.option(
     show_default=True,
     help="The key file of the server. OUZEL_TRITON_CONTROL_KEY overrides it.",
 )
-NICE = 10
 """Lists come first."""
 
 
@@ -196,7 +196,7 @@ def learn(
             clock=SYSTEM,
             tell=say,
             metrics_port=metrics_port,
-            niceness=NICE if device == "cpu" else 0,
+            niceness=NICENESS if device == "cpu" else 0,
         )
         asyncio.run(until_signal(stopped))
     say("stopped; start it again to go on from here")

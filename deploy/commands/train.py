@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from deploy.commands.columns import chosen, column_options
 from deploy.commands.options import WORK
 from deploy.commands.parameters import InFile, OutFolder, Real
+from deploy.local.priority import NICENESS, lower_priority
 from deploy.local.progress import telling, told_by_bars
 from deploy.local.terminal import Terminal, say
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from inference.training.feedback import Untaken
 
 FILE = InFile()
-NICE = 10
 
 
 @click.command()
@@ -204,7 +203,7 @@ def train(
         lists=ListRecipe(count=lists),
     )
     if device == "cpu":
-        os.nice(NICE)
+        lower_priority(NICENESS)
     settings = ModelSettings.make(device=device, threads=threads or 0)
     terms = MOVIELENS_TERMS if events is None and feedback is None else OWN_TERMS
     try:

@@ -1,6 +1,5 @@
 """Run `ouzel learn` and the steps of `ouzel models` with real brokers, until they end or are stopped."""
 
-import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -14,6 +13,7 @@ from deploy.learning.metrics import LearnerMetrics
 from deploy.learning.ports import Parts, Server
 from deploy.learning.service import Service
 from deploy.learning.store_facts import AnotherLearner, learning_alone, read_known
+from deploy.local.priority import lower_priority
 from inference.versions.rules import Rules
 from inference.versions.state import State
 from inference.versions.store import VersionStore
@@ -44,7 +44,7 @@ async def serve(
         start_http_server(metrics_port, addr="127.0.0.1", registry=metrics.registry)
         tell(f"metrics on http://127.0.0.1:{metrics_port}/metrics")
     async with open_channel(bootstrap, connection, timeout) as channel, parts as connected:
-        os.nice(niceness)
+        lower_priority(niceness)
         service = Service(store, channel, connected, rules=rules, clock=clock, tell=tell, metrics=metrics)
         await service.run()
 

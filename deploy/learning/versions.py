@@ -4,7 +4,6 @@ The store has the version complete or not at all. A training that is killed leav
 which `VersionStore.clear_unfinished` deletes; the next one starts over, since it takes seconds to minutes.
 """
 
-import os
 import resource
 import sys
 import time
@@ -21,6 +20,7 @@ from msgspec import Meta
 from deploy.datasets.dataset import feeling, likes
 from deploy.learning.adapter import Base, texts
 from deploy.learning.evidence import Evidence
+from deploy.local.priority import NICENESS, lower_priority
 from inference.errors import NothingToLearn
 from inference.item_tokens.adapter import Adapter, Cut, load, save
 from inference.progress import Progress, silent
@@ -64,7 +64,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     variants: Annotated[int, Meta(ge=1, le=64)] = 1
     forget: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.2
-    niceness: Annotated[int, Meta(ge=0, le=19)] = 10
+    niceness: Annotated[int, Meta(ge=0, le=19)] = NICENESS
 
 
 FULL = Options()
@@ -217,12 +217,6 @@ def make_version(
         )
         (folder / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(version), indent=2) + b"\n")
     return Made(version, updated.held_out, updated.losses)
-
-
-def lower_priority(niceness: int) -> None:
-    """Let other processes go first; never raises the priority."""
-    if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def _window(start: Adapter, histories: Histories, options: Options) -> tuple[int, int]:

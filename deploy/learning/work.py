@@ -26,6 +26,7 @@ from deploy.learning.evidence import Evidence, evidence_of
 from deploy.learning.gates import VersionGates, WeightsLoader
 from deploy.learning.job import Job, Judged
 from deploy.learning.versions import FULL, ITEMS, Parent, make_version
+from deploy.local.priority import NICENESS, lower_priority
 from inference.errors import WeightsError
 from inference.item_tokens.vectors import write_vectors
 from inference.scorers.triton import TritonScorer
@@ -198,6 +199,8 @@ def told(label: str, done: int, total: int) -> None:
 
 def main(text: str) -> int:
     job = msgspec.json.decode(text, type=Job)
+    if job.device == "cpu":
+        lower_priority(NICENESS)
     work = Work(job)
     try:
         if job.work == "train":

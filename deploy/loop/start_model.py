@@ -8,7 +8,6 @@ The training is that of `ouzel train --residuals --finish`, with one text for ea
 are read once, which serving needs anyway, and vectors are what lists of a large catalogue come from.
 """
 
-import os
 import sys
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 from deploy.datasets.dataset import Dataset, films
 from deploy.learning.adapter import MOVIELENS_TERMS, Options, train
 from deploy.local.build_model import report
+from deploy.local.priority import NICENESS, lower_priority
 from inference.errors import InferenceError
 from inference.settings import ModelSettings, readings_of
 from inference.training.learner import Base
@@ -26,7 +26,6 @@ from inference.training.schedule import Plan
 from inference.transformer.weights import convert
 from inference.triton.repository import weights_of
 
-NICE = 5
 RECORD = "start.json"
 VARIANTS = 1
 PLAN = Plan(list_epochs=0, finish=True)
@@ -61,7 +60,7 @@ def read(folder: Path) -> Start | None:
 
 
 def main(folder: str, work: str, seed: str, limit: str, share: str) -> int:
-    os.nice(NICE)
+    lower_priority(NICENESS)
     out, began = Path(folder), monotonic()
     settings, repository = ModelSettings(), Path(work) / "models" / "repository"
     options = Options(

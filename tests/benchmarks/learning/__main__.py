@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 from deploy.datasets.dataset import Dataset, feeling, films
 from deploy.learning.adapter import texts
-from deploy.learning.versions import FULL, ITEMS, lower_priority
+from deploy.learning.versions import FULL, ITEMS
+from deploy.local.priority import lower_priority
 from inference.settings import ModelSettings, readings_of
 from inference.training.histories import Histories
 from inference.training.learner import Base

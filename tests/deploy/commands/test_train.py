@@ -16,7 +16,7 @@ from tests.support import training_world as world
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The command on the tiny model and its people, at this process's own priority."""
-    monkeypatch.setattr("os.nice", lambda by: by)
+    monkeypatch.setattr(train_command, "lower_priority", lambda niceness: None)
     monkeypatch.setattr("inference.transformer.weights.convert", lambda target, settings, progress: target)
     monkeypatch.setattr("inference.training.learner.Base", lambda *given: world.Base())
     monkeypatch.setattr(datasets, "films", dataset)
