@@ -180,7 +180,9 @@ def learn(
     )
     with learning_alone(store):
         if once:
-            state = asyncio.run(running.facts(brokers, store, Rules(), connection=connection(), timeout=timeout))
+            state = asyncio.run(
+                running.facts(brokers, store, Rules(), connection=connection(), timeout=timeout, tell=say)
+            )
             champion = state.lineup.champion.number if state.lineup.champion is not None else FIRST
             passed = asyncio.run(running.once(store, parts_of(places), champion=champion, clock=SYSTEM, tell=say))
             number = store.numbers()[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,7 +159,8 @@ def _facts(versions: Path, brokers: str, timeout: float) -> State:
     from inference.versions.rules import Rules
     from inference.versions.store import VersionStore
 
-    return asyncio.run(facts(brokers, VersionStore(versions), Rules(), connection=connection(), timeout=timeout))
+    store, tell = VersionStore(versions), partial(say, err=True)
+    return asyncio.run(facts(brokers, store, Rules(), connection=connection(), timeout=timeout, tell=tell))
 
 
 def _check(state: State, number: int) -> None:

@@ -67,13 +67,15 @@ async def once(
 
 
 async def facts(
-    bootstrap: str, store: VersionStore, rules: Rules, *, connection: Mapping[str, Any], timeout: float
+    bootstrap: str, store: VersionStore, rules: Rules, *, connection: Mapping[str, Any], timeout: float, tell: Tell
 ) -> State:
-    """What the store and the topics say now."""
+    """What the store and the topics say now. `tell` gets a line about whatever in the store cannot be read."""
     async with open_channel(bootstrap, connection, timeout) as channel:
         state = State()
         await channel.catch_up(state, rules)
-        state.versions, _ = read_known(store)
+        state.versions, unread = read_known(store)
+        for text in unread:
+            tell(text)
         began = state.stage_began()
         if began is not None:
             await channel.compared_since(began)

@@ -17,9 +17,9 @@ class AnotherLearner(DeployError):
 
 
 def read_known(store: VersionStore) -> tuple[dict[int, Known], list[str]]:
-    """All versions by number, and a sentence about each that cannot be read; such a version is left out."""
+    """All versions by number, and a sentence about whatever cannot be read: a version, or a verdict, is left out."""
     found: dict[int, Known] = {FIRST: Known(verdicts=tuple(store.verdicts(FIRST)))}
-    unread = []
+    unread = store.unread(FIRST)
     for number in store.numbers():
         try:
             found[number] = Known(
@@ -27,6 +27,7 @@ def read_known(store: VersionStore) -> tuple[dict[int, Known], list[str]]:
                 gates=tuple(store.gates(number)),
                 verdicts=tuple(store.verdicts(number)),
             )
+            unread += store.unread(number)
         except WeightsError as error:
             unread.append(str(error))
     return found, unread

@@ -154,23 +154,37 @@ class VersionStore:
         replace(self.folder(number) / GATES, msgspec.json.format(msgspec.json.encode(gates), indent=2))
 
     def verdicts(self, number: int) -> list[Verdict]:
-        """Oldest first. A line that was cut off by a crash is left out."""
-        path = self.folder(number) / VERDICTS
-        found = []
-        for line in path.read_bytes().splitlines() if path.exists() else []:
-            try:
-                found.append(msgspec.json.decode(line, type=Verdict))
-            except msgspec.DecodeError:
-                continue
-        return found
+        """Oldest first. Lines that cannot be read are left out: `unread` has a sentence about each."""
+        return [found for found in self._lines(number) if isinstance(found, Verdict)]
+
+    def unread(self, number: int) -> list[str]:
+        """What is wrong with each line of the verdicts that cannot be read, and the next step."""
+        return [found for found in self._lines(number) if isinstance(found, str)]
 
     def add_verdict(self, number: int, verdict: Verdict) -> None:
+        """Append durably. A line that a crash cut off is ended first, so that the verdict has its own line."""
         folder = self.folder(number)
         folder.mkdir(parents=True, exist_ok=True)  # version 1 has none
-        with (folder / VERDICTS).open("ab") as out:
-            out.write(msgspec.json.encode(verdict) + b"\n")
+        path = folder / VERDICTS
+        before = path.read_bytes() if path.exists() else b""
+        with path.open("ab") as out:
+            out.write((b"" if before.endswith(b"\n") or not before else b"\n") + msgspec.json.encode(verdict) + b"\n")
             out.flush()
             os.fsync(out.fileno())
+        _sync(folder)
+
+    def _lines(self, number: int) -> Iterator[Verdict | str]:
+        """Each line of the verdicts, or what is wrong with it."""
+        path = self.folder(number) / VERDICTS
+        for place, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
+            if line:
+                try:
+                    yield msgspec.json.decode(line, type=Verdict)
+                except msgspec.DecodeError as error:
+                    yield (
+                        f"{path}, line {place}: {error}. This verdict was cut off by a crash and does not count; delete "
+                        "the line once you have read it."
+                    )
 
     def _read(self, number: int, name: str, kind: Any) -> Any:
         path = self.folder(number) / name

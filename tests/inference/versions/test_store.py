@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deploy.learning.store_facts import read_known
 from inference.errors import WeightsError
-from inference.versions.store import RECORD, Gate, Verdict, Version, VersionStore
+from inference.versions.store import RECORD, VERDICTS, Gate, Verdict, Version, VersionStore
 
 MADE = Version(number=2, name="v-2", parent=1, kind="full", made_ms=9, cut_ms=8, events=7, likes=6, tests=5)
 
@@ -44,9 +45,43 @@ def test_gates_and_verdicts_are_read_as_written(tmp_path: Path) -> None:
     verdicts = [Verdict(ts=1, event="shadow", reason="gates passed"), Verdict(ts=2, event="promoted", reason="x")]
     for each in verdicts:
         store.add_verdict(2, each)
-    with (tmp_path / "2" / "verdicts.jsonl").open("ab") as out:
-        out.write(b'{"ts": 3, "ev')
-    assert (store.gates(2), store.verdicts(2)) == (gates, verdicts)
+    assert (store.gates(2), store.verdicts(2), store.unread(2)) == (gates, verdicts, [])
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_verdict_after_a_torn_line_has_its_own(tmp_path: Path, number: int) -> None:
+    first, torn, last = (Verdict(ts=ts, event="shadow", reason=f"reason {ts}") for ts in (1, 2, 3))
+    whole = msgspec.json.encode(torn)
+    for cut in range(1, len(whole)):
+        store = VersionStore(tmp_path / str(cut))
+        store.add_verdict(number, first)
+        with (store.folder(number) / VERDICTS).open("ab") as out:
+            out.write(whole[:cut])
+        store.add_verdict(number, last)
+        assert store.verdicts(number) == [first, last]
+        (told,) = store.unread(number)
+        assert told.startswith(f"{store.folder(number) / VERDICTS}, line 2: ")
+        (known, unread) = read_known(store)
+        assert known[1].verdicts == ((first, last) if number == 1 else ())
+        assert unread == ([told] if number == 1 else [])  # version 2 has no record
+
+
+def test_whole_verdict_without_its_line_end_counts(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    verdicts = [Verdict(ts=ts, event="shadow", reason="x") for ts in (1, 2)]
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / VERDICTS).write_bytes(msgspec.json.encode(verdicts[0]))
+    store.add_verdict(2, verdicts[1])
+    assert (store.verdicts(2), store.unread(2)) == (verdicts, [])
+
+
+def test_torn_verdict_of_a_version_is_reported_with_it(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    write(store, 2)
+    (tmp_path / "2" / VERDICTS).write_bytes(b'{"ts": 3, "ev')
+    known, unread = read_known(store)
+    assert known[2].verdicts == ()
+    assert unread == store.unread(2) != []
 
 
 def test_damaged_record_is_an_error_with_a_next_step(tmp_path: Path) -> None:
