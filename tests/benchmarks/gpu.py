@@ -41,7 +41,8 @@ from inference.wire import Answered
 from schemas.scoring import ScoreRequest
 from tests.benchmarks.lists import lists
 from tests.benchmarks.machine import matrix_rate, timed
-from tests.benchmarks.scoring import KEPT, adapter_folder, padded, token_cost
+from tests.benchmarks.scoring import KEPT, adapter_folder, token_cost
+from tests.benchmarks.text_methods import padded
 
 NO_GPU = 3
 

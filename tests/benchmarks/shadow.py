@@ -21,7 +21,8 @@ from inference.scorers.scripted import ScriptedScorer, ScriptedVersion
 from schemas.scoring import Candidate, ItemVectors, ScoreRequest, Scores
 from streams.fold.context import fold
 from streams.items.catalogue import Catalogue
-from tests.support.listing import Bench, running
+from tests.support.background import running
+from tests.support.listing import Bench
 from tests.support.roles import name
 
 WIDTH, USERS = 128, 200

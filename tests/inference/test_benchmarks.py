@@ -12,7 +12,7 @@ from inference.item_tokens.reading import Reader
 from inference.settings import ModelSettings
 from inference.transformer.packing import Prompt
 from inference.wire import Answered
-from tests.benchmarks import gpu, reading, scoring
+from tests.benchmarks import gpu, reading, text_methods
 from tests.benchmarks.quantization import best, spearman
 from tests.support import tiny_model as tiny
 
@@ -55,8 +55,8 @@ def test_naive_padded_and_packed_scores_are_equal() -> None:
         prompt: Prompt = writer.write(asked)
         (packed,) = tiny.engine().score([asked])
         assert isinstance(packed, Answered)
-        assert scoring.naive(plain(), prompt, 2) == pytest.approx(packed.scores, abs=1e-4)
-        assert scoring.padded(plain(), prompt, 2) == pytest.approx(packed.scores, abs=1e-4)
+        assert text_methods.naive(plain(), prompt, 2) == pytest.approx(packed.scores, abs=1e-4)
+        assert text_methods.padded(plain(), prompt, 2) == pytest.approx(packed.scores, abs=1e-4)
 
 
 def test_spearman_is_the_correlation_of_ranks() -> None:

@@ -1,9 +1,10 @@
 """The list path with everything around it in memory: a partition's state, a catalogue, what is published."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiokafka.errors import NotLeaderForPartitionError
 from msgspec.structs import replace
@@ -163,6 +164,9 @@ class Bench:
     def compared(self) -> list[Comparison]:
         return [decode(Comparison, out.value) for out in self.sent if out.topic == COMPARISONS.name]
 
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self.lists.run(), self.comparisons.run()]
+
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not condition():
@@ -172,15 +176,3 @@ class Bench:
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-@asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Bench]:
-    tasks = [asyncio.create_task(bench.lists.run()), asyncio.create_task(bench.comparisons.run())]
-    try:
-        yield bench
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task

@@ -16,8 +16,9 @@ from streams.candidates.source import Signal, Words
 from streams.errors import BadSetting
 from streams.ranking.blend import Blend, learn
 from streams.serving.custom_sources import load_sources
+from tests.support.background import running
 from tests.support.listing import PLAIN as LISTED
-from tests.support.listing import Bench, running
+from tests.support.listing import Bench
 from tests.support.ranking_world import PLAIN, World, done, item
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -1,8 +1,8 @@
 """Acknowledgements go out after each change and as a heartbeat, and a clean stop withdraws them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from aiokafka.errors import NotLeaderForPartitionError
 
@@ -12,6 +12,7 @@ from schemas.topics import MODEL_ACKS
 from streams.clock import Clock
 from streams.kafka.publisher import Output
 from streams.serving.acks import HEARTBEAT_SECONDS, Acks
+from tests.support.background import running
 from tests.support.patience import PATIENCE
 
 
@@ -25,6 +26,9 @@ class Bench:
         self.state = ModelAck(worker="w", behind=0, ts=0)
         clock = Clock(now_ms=lambda: 0, monotonic=lambda: self.now)
         self.acks = Acks("w", self._ack, self._publish, exists=lambda: self.exists, clock=clock)
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self.acks.run()]
 
     def _ack(self) -> ModelAck:
         self.looks += 1
@@ -50,17 +54,6 @@ class Bench:
             while not condition():
                 self.acks.changed()
                 await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Bench]:
-    task = asyncio.create_task(bench.acks.run())
-    try:
-        yield bench
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_changes_are_acknowledged_once_and_then_by_a_heartbeat() -> None:

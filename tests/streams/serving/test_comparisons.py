@@ -1,8 +1,8 @@
 """Comparisons are published in the background, retried, bounded, and counted when they are dropped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import pytest
 from aiokafka.errors import NotLeaderForPartitionError
@@ -15,6 +15,7 @@ from streams.kafka.publisher import Output
 from streams.metrics import Metrics
 from streams.serving import comparisons
 from streams.serving.comparisons import Comparisons
+from tests.support.background import running
 from tests.support.patience import PATIENCE
 
 
@@ -25,6 +26,9 @@ class Bench:
         self.exists = True
         self.metrics = Metrics()
         self.comparisons = Comparisons(self._publish, exists=lambda: self.exists, metrics=self.metrics, clock=SYSTEM)
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self.comparisons.run()]
 
     async def _publish(self, outputs: Sequence[Output]) -> None:
         await asyncio.sleep(0)
@@ -59,17 +63,6 @@ class Bench:
         async with asyncio.timeout(PATIENCE):
             while len(self.sent) < count:  # noqa: ASYNC110 - no event comes
                 await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Bench]:
-    task = asyncio.create_task(bench.comparisons.run())
-    try:
-        yield bench
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_comparisons_are_published_in_order_under_their_list() -> None:

@@ -1,8 +1,8 @@
 """Items get their vectors in the background, whatever the model does, and never in the way of lists."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from streams.metrics import Metrics
 from streams.serving.item_vectors import FEW, Describing, ReadingProgress, _Batch
 from streams.serving.live_versions import LiveVersions
 from tests.support import listing
+from tests.support.background import running
 from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
 from tests.support.roles import record, versions
@@ -63,6 +64,9 @@ class Bench:
             busy=lambda: self.busy,
         )
 
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self.describing.run()]
+
     @property
     def waiting(self) -> int:
         return self.catalogue.vectors.waiting
@@ -75,17 +79,6 @@ class Bench:
         numbers = np.flatnonzero(found.known).tolist()
         assert all(found.scores[number] == float(index[number].removeprefix("film-")) for number in numbers)
         return {index[number] for number in numbers}
-
-
-@asynccontextmanager
-async def running(bench: Bench) -> AsyncIterator[Bench]:
-    task = asyncio.create_task(bench.describing.run())
-    try:
-        yield bench
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -215,7 +208,7 @@ async def test_candidates_of_waiting_users_are_described_before_popular_items() 
     assert await describing._describe(next_batch(describing))
     assert read() == ["film-20", "film-10", "film-30", "film-35"]
 
-    async with listing.running(lists):
+    async with running(lists):
         lists.did("ann", "film-7")
         await lists.until(lambda: len(lists.made("ann")) == 1)
     (made,) = lists.made("ann")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from inference.scorers.scripted import ScriptedScorer
 from schemas.recommendations import Recommendation
 from schemas.scoring import ScoreRequest, Scores
-from tests.support.listing import Bench, running
+from tests.support.background import running
+from tests.support.listing import Bench
 from tests.support.roles import place, versions
 
 NUMBERS = (1, 2, 3)

@@ -11,7 +11,8 @@ from schemas.models import Comparison
 from schemas.recommendations import Recommendation
 from streams.serving.hit_rate import Pair
 from streams.serving.shadow import MOST_WAITING, in_shadow, room
-from tests.support.listing import Bench, running
+from tests.support.background import running
+from tests.support.listing import Bench
 from tests.support.roles import versions
 
 
