@@ -16,6 +16,7 @@ from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.scoring import Scorer
 from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from streams.agents.broker_changes import BrokerChanges, keep_up
 from streams.agents.covisits import Counting
 from streams.agents.events import Lane
 from streams.agents.faust_agents import add_agents
@@ -28,19 +29,18 @@ from streams.dead_letters import dead_letter
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
 from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
-from streams.health.board import SURVEY, Board
-from streams.health.conditions import EVERYTHING, FOLDING, Survey, assess
+from streams.health.board import Board
+from streams.health.conditions import EVERYTHING, FOLDING, Survey
 from streams.health.losses import report
 from streams.health.survey import Surveyor
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
-from streams.kafka.connection import addresses, client_options, paced, user_of
+from streams.kafka.connection import addresses, client_options, paced
 from streams.kafka.faust_settings import faust_settings
 from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
 from streams.kafka.lanes import Source
-from streams.kafka.partitions import learn
 from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Replica
 from streams.log_limit import RateLimitedLog
@@ -56,9 +56,9 @@ from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
-from streams.state.orphans import set_aside
+from streams.state.orphans import clear
 from streams.state.records import check_entry
-from streams.state.store import Store, folder_of
+from streams.state.store import Store
 from streams.turns import Turns, watch
 from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages
@@ -67,9 +67,6 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 """Between two tries to publish what an agent sends."""
-
-LINES_SECONDS, LEFTOVERS_SECONDS = 10.0, 60.0
-"""Between two checks for log lines that are due, and for orphaned state on disk."""
 
 DRAIN_SHARE = 0.4
 """Share of the rebalance timeout that a lane may use to finish writes in flight."""
@@ -104,12 +101,19 @@ class WorkerApp(faust.App):
             unreached=lambda conditions: self.board.found("reach", conditions),
             failed=self.metrics.failed_looks.inc,
         )
-        self._survey = Survey()
         self.catalogue = Catalogue(ItemIndex(unknown_limit=settings.graph.unknown_items))
         self.graph = ItemGraph(self.catalogue.index)
         drain_s = settings.kafka.rebalance_timeout_s * DRAIN_SHARE
         self.lanes = BatchLanes(EVENTS.name, self._lane, drain_s)
         self.counting = BatchLanes(COVISITS.name, self._counting, drain_s)
+        self.changes = BrokerChanges(
+            self.board,
+            self.needs,
+            settings,
+            lanes=self.lanes,
+            counting=self.counting,
+            replicas=lambda: (self.items, self.neighbours, self.versions.replica),
+        )
         self.rejections = Rejections(self.metrics)
         self._lines = RateLimitedLog(log, clock.monotonic)
         self.publish = Publisher(self._client, lambda topic: self.metrics.oversized.labels(topic).inc())
@@ -136,7 +140,7 @@ class WorkerApp(faust.App):
             self.catalogue,
             replica=lambda topic, apply: self._replica(topic, apply, until_quiet=True),
             publish=self.publish,
-            survey=lambda: self._survey,
+            survey=lambda: self.changes.survey,
             metrics=self.metrics,
             clock=clock,
         )
@@ -181,7 +185,7 @@ class WorkerApp(faust.App):
             board=self.board,
         )
         self.add_future(self.surveyor.run())
-        self.add_future(self._flush_lines())
+        self.add_future(self.rejections.run(self.clock))
         self.add_future(watch(self.metrics.loop_lag.observe, self.clock.monotonic))
 
     def _lane(self, partition: int, source: Source) -> Lane:
@@ -199,28 +203,8 @@ class WorkerApp(faust.App):
 
     def _surveyed(self, survey: Survey) -> None:
         """Take in a new survey of the brokers."""
-        before, self._survey = self._survey, survey
-        self.board.found(SURVEY, assess(survey, self.needs, self.settings.kafka.app_id, user_of(self.settings.kafka)))
-        for lane in self.lanes.lanes.values():
-            lane.look(survey.id_of(EVENTS.name))
-        known_id = before.id_of(COVISITS.name)
-        if known_id and survey.id_of(COVISITS.name) not in (b"", known_id):
-            for counting in self.counting.lanes.values():
-                counting.begin_again()
-        for replica in (self.items, self.neighbours, self.versions.replica):
-            facts, known = survey.topics.get(replica.topic), before.topics.get(replica.topic)
-            if facts and known and known.partitions and (facts.id, facts.partitions) != (known.id, known.partitions):
-                log.warning("%s was recreated or has more partitions: reading it again from its start", replica.topic)
-                replica.again()
-        self.add_future(self._keep_up({name: facts.partitions for name, facts in survey.topics.items()}))
-
-    async def _keep_up(self, partitions: dict[str, int]) -> None:
-        try:
-            learn(self._client().client, partitions)
-            consumer = cast(BatchConsumer, self.consumer)
-            await consumer.keep_up(partitions)
-        except Exception as error:  # it is not started yet, or just ending
-            log.debug("The clients could not apply the survey: %s", type(error).__name__)
+        partitions = self.changes.take(survey)
+        self.add_future(keep_up(partitions, self._client, lambda: cast(BatchConsumer, self.consumer)))
 
     def _start_lists(self) -> Lists:
         """Start everything other than the fold: the catalogue, the item graph, lists and the description of items."""
@@ -250,7 +234,7 @@ class WorkerApp(faust.App):
             self.items.run(),
             self._read_graph(),
             self.owner.run(),
-            self._clear_leftovers(),
+            clear(self.lanes.held, self.settings, self.clock),
             lists.run(),
         )
         for each in beside:
@@ -329,11 +313,6 @@ class WorkerApp(faust.App):
                 failed=logged(self._lines, f"{what} could not be published"),
             )
 
-    async def _flush_lines(self) -> None:
-        while True:
-            await asyncio.sleep(LINES_SECONDS)
-            self.rejections.flush()
-
     async def _refuse_state(self, partition: int, record: Any, error: Exception) -> None:
         """Write a dead letter for a changelog record, without its bytes: they hold a user's context."""
         letter = dead_letter(CONTEXTS.name, partition, record, self.clock.now_ms(), error)
@@ -342,14 +321,6 @@ class WorkerApp(faust.App):
     def _too_large_for_changelog(self, size: int) -> None:
         self.metrics.oversized.labels(CONTEXTS.name).inc()
         self.rejections.too_large(CONTEXTS.name, size)
-
-    async def _clear_leftovers(self) -> None:
-        """Remove the state of partitions that moved to other workers, once it is too old to be used."""
-        while True:
-            held = {folder_of(self.settings, partition) for partition in self.lanes.held()}
-            for folder in set_aside(held, self.settings, self.clock.now_ms()):
-                await asyncio.to_thread(Store.remove, folder)
-            await asyncio.sleep(LEFTOVERS_SECONDS)
 
     async def _warm(self, marking: Marking) -> None:
         if not self._whole:

@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.topics import DEAD_LETTERS
+from streams.clock import Clock
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+LINES_SECONDS = 10.0
+"""Between two checks for log lines that are due."""
 
 
 class Rejections:
@@ -47,6 +51,12 @@ class Rejections:
             f"A value of {size} bytes was not written to {topic}, which accepts none of that size: it exists "
             f"only on this disk. Raise max.message.bytes of {topic}",
         )
+
+    async def run(self, clock: Clock) -> None:
+        """Log the held-back lines that are due, until cancelled."""
+        while True:
+            await clock.sleep(LINES_SECONDS)
+            self.flush()
 
     def flush(self, *, all_of_it: bool = False) -> None:
         """Log the held-back lines that are due, or all of them at the end."""

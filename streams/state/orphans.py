@@ -4,17 +4,31 @@ It speeds up a return of the partition, but erasures do not reach it: only the p
 is removed once it is older than `OUZEL_STATE_MAX_AGE_S`, when it would be rebuilt anyway.
 """
 
+import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from schemas.topics import CONTEXTS
+from streams.clock import Clock
 from streams.settings import Settings
+from streams.state.store import Store, folder_of
 
 log = logging.getLogger(__name__)
 
 ASIDE = "gone-"
 """Prefix of a folder that is about to be removed."""
+
+LOOK_SECONDS = 60.0
+
+
+async def clear(held: Callable[[], Iterable[int]], settings: Settings, clock: Clock) -> None:
+    """Remove the state of partitions that are not `held`, once it is too old to be used. Until cancelled."""
+    while True:
+        here = {folder_of(settings, partition) for partition in held()}
+        for folder in set_aside(here, settings, clock.now_ms()):
+            await asyncio.to_thread(Store.remove, folder)
+        await clock.sleep(LOOK_SECONDS)
 
 
 def set_aside(held: Collection[Path], settings: Settings, now_ms: int) -> list[Path]:
