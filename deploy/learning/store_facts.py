@@ -17,19 +17,23 @@ class AnotherLearner(DeployError):
 
 
 def read_known(store: VersionStore) -> tuple[dict[int, Known], list[str]]:
-    """All versions by number, and a sentence about whatever cannot be read: a version, or a verdict, is left out."""
-    found: dict[int, Known] = {FIRST: Known(verdicts=tuple(store.verdicts(FIRST)))}
-    unread = store.unread(FIRST)
-    for number in store.numbers():
-        try:
-            found[number] = Known(
-                record=store.record(number),
-                gates=tuple(store.gates(number)),
-                verdicts=tuple(store.verdicts(number)),
-            )
-            unread += store.unread(number)
-        except WeightsError as error:
-            unread.append(str(error))
+    """All versions by number, and a sentence about whatever cannot be read.
+
+    A version whose record is damaged or gone is there with its verdicts alone, like the first: else a verdict on it,
+    while it has a role, would be given again and again.
+    """
+    found: dict[int, Known] = {}
+    unread: list[str] = []
+    complete = store.numbers()
+    for number in sorted({FIRST, *store.judged(), *complete}):
+        verdicts = tuple(store.verdicts(number))
+        unread += store.unread(number)
+        found[number] = Known(verdicts=verdicts)
+        if number in complete:
+            try:
+                found[number] = Known(record=store.record(number), gates=tuple(store.gates(number)), verdicts=verdicts)
+            except WeightsError as error:
+                unread.append(str(error))
     return found, unread
 
 

@@ -111,8 +111,12 @@ class VersionStore:
             int(each.name) for each in self.root.iterdir() if each.name.isdecimal() and (each / RECORD).is_file()
         )
 
+    def judged(self) -> list[int]:
+        """The numbers with verdicts, ascending, also of versions that are not here: the first, and deleted ones."""
+        return sorted(int(each.parent.name) for each in self.root.glob(f"*/{VERDICTS}") if each.parent.name.isdecimal())
+
     def next_number(self) -> int:
-        return max(self.numbers(), default=FIRST) + 1
+        return max([*self.numbers(), *self.judged()], default=FIRST) + 1
 
     def folder(self, number: int) -> Path:
         return self.root / str(number)
@@ -181,10 +185,8 @@ class VersionStore:
                 try:
                     yield msgspec.json.decode(line, type=Verdict)
                 except msgspec.DecodeError as error:
-                    yield (
-                        f"{path}, line {place}: {error}. This verdict was cut off by a crash and does not count; delete "
-                        "the line once you have read it."
-                    )
+                    why = "A crash cut this verdict off, and it does not count: delete the line when you have read it."
+                    yield f"{path}, line {place}: {error}. {why}"
 
     def _read(self, number: int, name: str, kind: Any) -> Any:
         path = self.folder(number) / name

@@ -1,10 +1,8 @@
 """`ouzel learn --group LABEL`: the likes of items with a label are judged separately, if there are enough."""
 
-import json
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from deploy.datasets.dataset import Dataset
 from deploy.learning.evidence import Evidence

@@ -16,6 +16,7 @@ from deploy.learning.service import Service
 from deploy.learning.store_facts import AnotherLearner, learning_alone
 from inference.versions.state import State
 from inference.versions.store import VersionStore
+from schemas.models import ModelStatus
 from tests.support.learning_parts import Bench, MemoryChannel, write_version
 from tests.support.loop_world import Quality, named
 from tests.support.patience import PATIENCE
@@ -70,6 +71,19 @@ async def test_good_version_becomes_champion_without_help(store: VersionStore) -
     assert 'ouzel_learn_versions_total{kind="full"}' in text
     assert 'ouzel_learn_verdicts_total{event="promoted"} 1.0' in text
     assert "version 2 is canary for 50% of users" in bench.told
+
+
+async def test_champion_that_is_not_in_the_store_is_retired_once(store: VersionStore) -> None:
+    """Its verdict is stored all the same, and a learner that does not find it would give it without end."""
+    bench = Bench(store, {3: GOOD})
+    bench.topics.models.append(ModelStatus(model="scorer", version=named(2), role="champion", ts=1, number=2))
+    bench.server.loaded, bench.server.placed = {2}, {2}
+    async with learning(bench):
+        await happens(lambda: "promoted" in events(bench, 3), bench)
+        await happens(lambda: 2 not in bench.server.placed, bench)
+        await happens(lambda: bench.topics.models[-1].role == "retired", bench)
+    assert events(bench, 2) == ["retired"]
+    assert sum(status.number == 2 and status.role == "retired" for status in bench.topics.models) == 1
 
 
 async def test_version_that_is_worse_live_is_withdrawn_with_its_cost(store: VersionStore) -> None:

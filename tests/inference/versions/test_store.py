@@ -62,8 +62,7 @@ def test_verdict_after_a_torn_line_has_its_own(tmp_path: Path, number: int) -> N
         (told,) = store.unread(number)
         assert told.startswith(f"{store.folder(number) / VERDICTS}, line 2: ")
         (known, unread) = read_known(store)
-        assert known[1].verdicts == ((first, last) if number == 1 else ())
-        assert unread == ([told] if number == 1 else [])  # version 2 has no record
+        assert (known[number].record, known[number].verdicts, unread) == (None, (first, last), [told])
 
 
 def test_whole_verdict_without_its_line_end_counts(tmp_path: Path) -> None:
@@ -82,6 +81,22 @@ def test_torn_verdict_of_a_version_is_reported_with_it(tmp_path: Path) -> None:
     known, unread = read_known(store)
     assert known[2].verdicts == ()
     assert unread == store.unread(2) != []
+
+
+def test_deleted_and_damaged_versions_keep_their_verdicts_and_numbers(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    verdict = Verdict(ts=1, event="retired", reason="replaced")
+    for number in (1, 2, 3, 5):
+        store.add_verdict(number, verdict)
+    write(store, 4)
+    (tmp_path / "3" / RECORD).write_bytes(b"{")
+    assert (store.numbers(), store.judged(), store.next_number()) == ([3, 4], [1, 2, 3, 5], 6)
+    known, unread = read_known(store)
+    assert {number: (each.record, each.verdicts) for number, each in known.items()} == {
+        **dict.fromkeys((1, 2, 3, 5), (None, (verdict,))),
+        4: (msgspec.structs.replace(MADE, number=4), ()),
+    }
+    assert ["delete version 3" in text for text in unread] == [True]
 
 
 def test_damaged_record_is_an_error_with_a_next_step(tmp_path: Path) -> None:
