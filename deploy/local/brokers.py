@@ -178,13 +178,15 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=400
 log.cleaner.backoff.ms=500
+log.cleaner.dedupe.buffer.size=16777216
 """
 
 
 class KafkaBroker(Broker):
     """One node of Apache Kafka (KRaft, broker and controller in one) with separate ports and data folder.
 
-    The data survives `stop`, `kill` and `restart`. The heap is at most 256 MB.
+    The data survives `stop`, `kill` and `restart`. The heap is at most 256 MB, so the log cleaner gets 16 MB: by
+    default it takes 128 MB at a start, for which a restart with data had no room.
     """
 
     name = "kafka"
