@@ -22,6 +22,7 @@ from inference.versions.gates.judge import DEFAULT, judge
 from inference.versions.gates.latency import Contender, latency
 from inference.versions.gates.loading import loads
 from inference.versions.gates.measuring import SHORTLIST, Asked, Engine, Vectors, trial_before, trial_of
+from inference.versions.gates.off_policy import too_few
 from inference.versions.gates.reliability_plot import reliability
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import Trial
@@ -143,6 +144,7 @@ class VersionGates:
             held,
             exact,
             shortlist=self.shortlist,
+            decide=not too_few(held.lists.decisions, self.thresholds),
         )
 
     def _exact(self, folder: Path, held: HeldOut, tests: Ints) -> Any:

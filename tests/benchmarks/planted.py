@@ -55,7 +55,7 @@ def main(out: Path | None = None) -> None:
     held = evidence()
     print(f"{len(held.tests):,} held-out likes, {len(held.texts):,} items; load average {load_average()}")
     rows: dict[str, list[Gate]] = {}
-    champion = Asked(loaded(GOOD, SERVED), held).measured()
+    champion, _ = Asked(loaded(GOOD, SERVED), held).measured()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         for name, (where, wrap) in versions(target, held).items():

@@ -38,6 +38,9 @@ class Shuffled:
     def describe(self, items: Sequence[Candidate]) -> ItemVectors:
         return self._engine.describe(items)
 
+    def save(self) -> None:
+        self._engine.save()
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[Answer]:
         return self._engine.score(
             [

@@ -75,7 +75,7 @@ def _check_vectors(path: Path, adapter: "Adapter") -> None:
 
 def finite(trial: Trial) -> Gate:
     """Fails if any score of the challenger was not finite. `figure` is the share of tests and decisions that were."""
-    asked = trial.tests + len(trial.decisions)
+    asked = trial.tests + len(trial.challenger.chances)
     broken = trial.challenger.broken
     return Gate(
         name=FINITE,

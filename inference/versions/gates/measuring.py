@@ -45,6 +45,9 @@ class Engine(Protocol):
     def slope(self) -> float:
         """What logits were multiplied by when the version was calibrated."""
 
+    def save(self) -> None:
+        """Store what was read of items, so that the next version's judgement need not read it again."""
+
 
 class Asked:
     """A loaded version's answers about `held`."""
@@ -53,6 +56,7 @@ class Asked:
         self._engine, self._held, self._shortlist = engine, held, shortlist
         parts = [held.texts[at : at + MAX_DESCRIBED] for at in range(0, len(held.texts), MAX_DESCRIBED)]
         self._vectors = np.concatenate([_matrix(engine.describe(part)) for part in parts])
+        engine.save()
         if shortlist < DEPTH:
             raise ValueError(f"the shortlist must have at least {DEPTH} items, not {shortlist}; raise max_candidates")
 
@@ -65,13 +69,16 @@ class Asked:
             scores[row, self._held.histories.item[self._held.before(place, history)]] = -np.inf
         return scores
 
-    def measured(self) -> Measured:
-        """What the version does in all tests and decisions. Items without finite scores are ranked last."""
+    def measured(self, *, decide: bool = True) -> tuple[Measured, NDArray[np.float32]]:
+        """What the version does in all tests, and unless `decide` is false in all decisions; and the logits before each
+        of `sample`, [A, items]. Items without finite scores are ranked last."""
         held, found, ties = self._held, _Found(), np.random.default_rng(TIES_SEED)
+        sampled = [np.zeros((0, len(held.texts)), np.float32)]
         for begin in range(0, len(held.tests), _CHUNK):
             tests = held.tests[begin : begin + _CHUNK]
             owners = held.histories.history[tests]
             logits = self.logits(tests, owners)
+            sampled.append(logits[np.isin(tests, sample(held))])
             orders = [_order(row, ties) for row in logits]
             requests = [
                 held.request(test, owner, order[: self._shortlist].tolist())
@@ -83,7 +90,8 @@ class Asked:
                 order = np.concatenate((first[again], orders[row][self._shortlist :]))
                 fine = bool(np.isfinite(scores).all() and (logits[row] < np.inf).all())
                 found.add(int(held.histories.item[tests[row]]), int(owners[row]), order, scores[again], fine)
-        return found.measured(*self.chances())
+        chances, wrong = self.chances() if decide else (np.zeros(0), 0)
+        return found.measured(chances, wrong), np.concatenate(sampled)
 
     def chances(self) -> tuple[Floats, int]:
         """The probability of each logged decision under the softmax that the version was trained with, [D], and how
@@ -166,6 +174,7 @@ def trial_of(
     exact: Callable[[Ints], NDArray[np.float32]],
     *,
     shortlist: int = SHORTLIST,
+    decide: bool = True,
 ) -> Trial:
     """Run both versions, one after the other; each is loaded by its callable and dropped afterwards. Neither may have
     learned the tests.
@@ -174,7 +183,8 @@ def trial_of(
     (`exact_logits`), or those of the version served in fp32, which leaves out the rounding of the tensors. At most
     `max_candidates` of the settings may be on the `shortlist`.
     """
-    return compared(Asked(champion(), held, shortlist).measured(), challenger, held, exact, shortlist=shortlist)
+    theirs, _ = Asked(champion(), held, shortlist).measured(decide=decide)
+    return compared(theirs, challenger, held, exact, shortlist=shortlist, decide=decide)
 
 
 def compared(
@@ -184,13 +194,11 @@ def compared(
     exact: Callable[[Ints], NDArray[np.float32]],
     *,
     shortlist: int = SHORTLIST,
+    decide: bool = True,
 ) -> Trial:
     """`trial_of` for a champion that was measured before, on the same `held`."""
-    asked = Asked(challenger(), held, shortlist)
-    sample, served = _sampled(asked, held)
-    theirs = asked.measured()
-    del asked  # before the next version is loaded
-    return _trial(champion, theirs, held, agreement(exact(sample), served))
+    ours, served = Asked(challenger(), held, shortlist).measured(decide=decide)
+    return _trial(champion, ours, held, agreement(exact(sample(held)), served))
 
 
 def trial_before(
@@ -202,16 +210,17 @@ def trial_before(
 ) -> Trial:
     """The trial of a challenger that has learned the tests since, by the vectors of both versions before. Only rank
     agreement is that of the challenger as it is `served`, beside `exact` as for `trial_of`."""
-    sample, logits = _sampled(Asked(served(), held), held)
-    alone = replace(held, lists=NO_LISTS)
-    return _trial(retrieved(champion, alone), retrieved(challenger, alone), alone, agreement(exact(sample), logits))
-
-
-def _sampled(asked: Asked, held: HeldOut) -> tuple[Ints, NDArray[np.float32]]:
-    """Some of the tests, and the logits before each."""
-    sample = held.tests[:: max(1, -(-len(held.tests) // AGREEMENT_TESTS))]
+    tests, asked = sample(held), Asked(served(), held)
     none = np.zeros((0, len(held.texts)), np.float32)
-    return sample, asked.logits(sample, held.histories.history[sample]) if len(sample) else none
+    logits = asked.logits(tests, held.histories.history[tests]) if len(tests) else none
+    del asked  # before the next version is loaded
+    alone = replace(held, lists=NO_LISTS)
+    return _trial(retrieved(champion, alone), retrieved(challenger, alone), alone, agreement(exact(tests), logits))
+
+
+def sample(held: HeldOut) -> Ints:
+    """The tests on which ranks are compared with those of the trained network."""
+    return held.tests[:: max(1, -(-len(held.tests) // AGREEMENT_TESTS))]
 
 
 def _trial(champion: Measured, challenger: Measured, held: HeldOut, agreed: Floats) -> Trial:

@@ -60,18 +60,13 @@ def off_policy(trial: Trial, thresholds: Thresholds, rng: np.random.Generator) -
         return Gate(
             name=NAME, figure=0.0, threshold=0.0, passed=False, text="Some probabilities or rewards are not finite."
         )
+    if why := too_few(decisions, thresholds):
+        return _not_decided(f"{len(decisions):,} decisions", why)
     ours, theirs = (value(chances, decisions, clip) for chances in both)
     effective, support = min(ours.effective, theirs.effective), min(ours.support, theirs.support)
     rewarded = int((decisions.rewards != 0).sum())
-    if why := _undecided(effective, support, rewarded, thresholds):
-        return Gate(
-            name=NAME,
-            figure=0.0,
-            threshold=0.0,
-            passed=True,
-            text=f"Warning, not decided (effective sample {effective:.0f} of {len(decisions):,} decisions): {why}. "
-            "Raise the exploration of lists, or log longer.",
-        )
+    if why := _undecided(effective, support, thresholds):
+        return _not_decided(f"effective sample {effective:.0f} of {len(decisions):,} decisions", why)
     low, high = difference(*both, decisions, clip, rng)
     figure = ours.snips - theirs.snips
     passed = high is None or high >= 0
@@ -109,11 +104,30 @@ def _effective(weights: Floats) -> float:
     return float(weights.sum() ** 2 / (weights @ weights))
 
 
-def _undecided(effective: float, support: float, rewarded: int, thresholds: Thresholds) -> str:
-    if effective < thresholds.effective:
+def too_few(decisions: Decisions, thresholds: Thresholds) -> str:
+    """Why these decisions cannot decide, whatever versions would have chosen; empty if they may. Then the versions need
+    not be asked: the effective sample is never above the number of decisions."""
+    if len(decisions) < thresholds.effective:
         return f"at least {thresholds.effective} are needed"
+    rewarded = int((decisions.rewards != 0).sum())
     if rewarded < thresholds.rewarded:
         return f"{rewarded} decisions were rewarded, at least {thresholds.rewarded} are needed"
+    return ""
+
+
+def _not_decided(of: str, why: str) -> Gate:
+    return Gate(
+        name=NAME,
+        figure=0.0,
+        threshold=0.0,
+        passed=True,
+        text=f"Warning, not decided ({of}): {why}. Raise the exploration of lists, or log longer.",
+    )
+
+
+def _undecided(effective: float, support: float, thresholds: Thresholds) -> str:
+    if effective < thresholds.effective:
+        return f"at least {thresholds.effective} are needed"
     if support < thresholds.support:
         return f"logged choices cover {support:.1%} of a version's choices, not {thresholds.support:.0%}"
     return ""

@@ -21,7 +21,8 @@ class Measured:
     `places` int64 [T]: the liked item's position among all items that its user had not met, from 0; `NONE` if it was
     not listed. `top` int64 [T, 10]: the best items, padded with `NONE`. `predicted` float64 and `taken` bool [P]: the
     probability of each item that the version put on top, and whether it was the next like; `shown_to` int64 [P]: its
-    user. `chances` float64 [D]: the probability with which the version would have taken each logged decision.
+    user. `chances` float64 [D]: the probability with which the version would have taken each logged decision; none if
+    these are too few to decide by (`inference.versions.gates.off_policy.too_few`).
     `broken`: tests and decisions with scores that are not finite.
     """
 
@@ -90,7 +91,7 @@ class Trial:
         lengths = [len(self.likes), *map(len, self.groups.values())]
         for version in (self.champion, self.challenger):
             lengths += [len(version.places), len(version.top)]
-            if len(version.chances) != len(self.decisions):
+            if len(version.chances) not in {0, len(self.decisions)}:
                 raise ValueError(f"{len(version.chances)} chances for {len(self.decisions)} decisions")
             if not len(version.predicted) == len(version.taken) == len(version.shown_to):
                 raise ValueError("predicted, taken and shown_to must have one length")

@@ -20,7 +20,7 @@ from inference.training.validation import answers, new_likes, retrieved
 from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, newest
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.loading import VECTORS, loads
-from inference.versions.gates.measuring import Asked, exact_logits, trial_before, trial_of
+from inference.versions.gates.measuring import Asked, exact_logits, sample, trial_before, trial_of
 from inference.versions.gates.trial import Decisions
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
@@ -85,7 +85,10 @@ def test_figures_are_those_of_the_trained_network(champion: Path, held: HeldOut)
     known = held.histories.met(held.learned)
     places = retrieved(answers(network, known, held.histories, held.tests), held.histories, held.tests)
     asked = Asked(engine(champion)(), held)
-    found = asked.measured()
+    found, sampled = asked.measured()
+    again = asked.logits(sample(held), held.histories.history[sample(held)])
+    assert np.array_equal(np.isfinite(sampled), np.isfinite(again))
+    assert sampled[np.isfinite(sampled)] == pytest.approx(again[np.isfinite(again)], rel=1e-4, abs=1e-4)
     assert (found.places == places).mean() > 0.97
     assert found.broken == 0
     exact = exact_logits(network, held)(held.tests[:20])
@@ -118,7 +121,7 @@ def test_version_that_learned_the_tests_is_judged_by_what_it_was_before(champion
         return reference.logits(tests, held.histories.history[tests])
 
     same = trial_before(before, before, engine(champion), held, exact)
-    served = reference.measured()
+    served, _ = reference.measured()
     assert (same.challenger.places == served.places).mean() > 0.97
     assert same.challenger.top.shape == served.top.shape
     assert all(gate.passed for gate in judge(same, THRESHOLDS, np.random.default_rng(0)) if "calib" not in gate.name)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.versions.gates.judge import DEFAULT
-from inference.versions.gates.off_policy import difference, off_policy, value
+from inference.versions.gates.off_policy import difference, off_policy, too_few, value
 from inference.versions.gates.trial import NO_DECISIONS, Decisions, Floats
 from tests.support import trials
 
@@ -77,18 +77,36 @@ def test_worse_policy_fails_and_the_better_one_passes() -> None:
     assert gate.high < 0
 
 
+def unlikely(count: int) -> Decisions:
+    """One of the choices was so unlikely that it alone has weight."""
+    propensities = np.full(count, 1.0)
+    propensities[0] = 1e-6
+    return Decisions(np.arange(count), np.ones(count), propensities)
+
+
+def test_decisions_that_are_too_few_need_no_probabilities() -> None:
+    trial = trials.same(0, decisions=50)
+    none = replace(trial.champion, chances=np.zeros(0))
+    assert off_policy(replace(trial, champion=none, challenger=none), DEFAULT, rng()) == off_policy(
+        trial, DEFAULT, rng()
+    )
+    assert too_few(trial.decisions, DEFAULT)
+    assert too_few(trials.same(0).decisions, DEFAULT) == ""
+
+
 @pytest.mark.parametrize(
     ("why", "trial"),
     [
-        ("effective sample 0 of 0", trials.same(0, decisions=0)),
-        ("effective sample", trials.same(0, decisions=50)),
+        ("(0 decisions): at least 100", trials.same(0, decisions=0)),
+        ("(50 decisions): at least 100", trials.same(0, decisions=50)),
+        ("effective sample", replace(trials.same(0, decisions=120), decisions=unlikely(120))),
         (
             "were rewarded",
             replace(trials.same(0), decisions=replace(trials.same(0).decisions, rewards=np.zeros(2_000))),
         ),
         ("logged choices cover", trials.same(0)),
     ],
-    ids=["none", "few", "no-reward", "no-overlap"],
+    ids=["none", "few", "unlikely", "no-reward", "no-overlap"],
 )
 def test_logs_that_cannot_decide_pass_with_a_warning(why: str, trial) -> None:
     if why == "logged choices cover":
