@@ -17,8 +17,9 @@ SCRAPE_SECONDS = 0.5
 DEGRADED = r'ouzel_lists_total\{degraded="(?:unavailable|circuit_open|deadline|overloaded|invalid)"\}'
 RECOVERED = "ouzel_recovery_seconds_count"
 NO_ANSWER = "/healthz does not answer"
-LOG_NAME = "training log"
-LOG_NO_ANSWER = f"{NO_ANSWER} ({LOG_NAME})"
+LOG_NAME, LEARNER_NAME = "training log", "learner"
+LOG_NO_ANSWER, LEARNER_NO_ANSWER = f"{NO_ANSWER} ({LOG_NAME})", f"{NO_ANSWER} ({LEARNER_NAME})"
+VERSIONS_IN_USE = r"Versions in use: [^\n]*"
 ALERT = "alert "
 STARTED_OVER = r"starting over from what is durable[^,]*"
 
@@ -75,7 +76,13 @@ SIGNS: Mapping[Kind, tuple[str, ...]] = {
     Kind.LOG_KILLED: (LOG_NO_ANSWER, r"Logging \d+ partitions"),
     Kind.PLACING_KILLED: (),
     Kind.VERSION_LOAD_KILLED: (DEGRADED,),
-    Kind.VERSION_SWITCHED: (NO_ANSWER, RECOVERED, r"Versions in use: [^\n]*", r"ouzel_model_lists_total\{.*\}"),
+    Kind.VERSION_SWITCHED: (NO_ANSWER, RECOVERED, VERSIONS_IN_USE, r"ouzel_model_lists_total\{.*\}"),
+    Kind.LEARNER_KILLED: (
+        LEARNER_NO_ANSWER,
+        r"deleted \d+ unfinished versions",
+        VERSIONS_IN_USE,
+        r"ouzel_learn_verdicts_total\{.*\}",
+    ),
 } | dict.fromkeys(
     (kind for kind in NEED_TRITON if kind.value.startswith("scorer_") and kind is not Kind.SCORER_SWAPPED), (DEGRADED,)
 )
@@ -86,6 +93,7 @@ MUST_TELL: Mapping[Kind, tuple[str, ...]] = {
     Kind.CODEC: (),  # these records are read like any others
     Kind.PLACING_KILLED: (),  # nothing that serves has to do with it
     Kind.VERSION_SWITCHED: ("log", "metric"),
+    Kind.LEARNER_KILLED: ("log",),
     Kind.TRANSACTION: ("metric",),
     Kind.OVERSIZED: ("log", "metric"),
     Kind.RETENTION_GAP: ("log", "metric"),
@@ -158,8 +166,9 @@ class Operator:
                 found.update(
                     {f"{ALERT}{name}": None for name in sorted(self._alerts) if re.fullmatch(sign, ALERT + name)}
                 )
-            elif sign in {NO_ANSWER, LOG_NO_ANSWER}:
-                silent_ones = {LOG_NO_ANSWER if name == LOG_NAME else NO_ANSWER for name in self._silent}
+            elif sign.startswith(NO_ANSWER):
+                others = {LOG_NAME: LOG_NO_ANSWER, LEARNER_NAME: LEARNER_NO_ANSWER}
+                silent_ones = {others.get(name, NO_ANSWER) for name in self._silent}
                 found.update({sign: None} if sign in silent_ones else {})
             elif sign.startswith("ouzel_"):
                 found.update(dict.fromkeys(name for name in sorted(self._rose) if re.fullmatch(sign, name)))

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     PLACING_KILLED = "placing_killed"
     VERSION_LOAD_KILLED = "version_load_killed"
     VERSION_SWITCHED = "version_switched"
+    LEARNER_KILLED = "learner_killed"
 
 
 NEED_KAFKA = frozenset(
@@ -63,6 +64,7 @@ NEED_TRITON = frozenset(kind for kind in Kind if kind.value.startswith("scorer_"
     Kind.PLACING_KILLED,
     Kind.VERSION_LOAD_KILLED,
     Kind.VERSION_SWITCHED,
+    Kind.LEARNER_KILLED,
 }
 NEED_MOUNT = frozenset({Kind.DISK_FULL})
 """Kinds that need a separate file system, small enough to be filled."""
@@ -89,6 +91,7 @@ WEIGHTS = dict.fromkeys(Kind, 1) | {
     Kind.PLACING_KILLED: 2,
     Kind.VERSION_LOAD_KILLED: 3,
     Kind.VERSION_SWITCHED: 4,
+    Kind.LEARNER_KILLED: 3,
 }
 """Weights of the kinds, after each was drawn once."""
 

@@ -57,6 +57,11 @@ class Scorer:
         self.tell(scripts.ANSWER)
 
     @property
+    def key(self) -> str:
+        """With it versions may be loaded."""
+        return self._key
+
+    @property
     def address(self) -> str:
         return f"127.0.0.1:{self._grpc}"
 
@@ -102,6 +107,10 @@ class Scorer:
         """A number that no version had."""
         self._newest += 1
         return self._newest
+
+    def taken(self, number: int) -> None:
+        """A learner has used this number."""
+        self._newest = max(self._newest, number)
 
     def add_version(self) -> int:
         """Put one more version into the repository, all at once; its number."""

@@ -62,3 +62,10 @@ async def test_pipeline_survives_kills_while_versions_are_placed_loaded_and_swit
     parts.need_triton()
     kinds = (Kind.PLACING_KILLED, Kind.VERSION_LOAD_KILLED, Kind.VERSION_SWITCHED)
     await hold(tmp_path, Options(faults=3, brokers=["embedded"], kinds=kinds, seed=5))
+
+
+@pytest.mark.triton
+async def test_pipeline_survives_kills_of_the_learner(tmp_path: Path) -> None:
+    """The seed strikes while it trains, while it writes a version, and between a verdict and its record."""
+    parts.need_triton()
+    await hold(tmp_path, Options(faults=1, brokers=["embedded"], kinds=(Kind.LEARNER_KILLED,), seed=15))

@@ -6,10 +6,12 @@ from random import Random
 
 import pytest
 
+from inference.versions.store import VersionStore
 from schemas.codec import decode_event
 from schemas.errors import Refused
 from schemas.recommendations import Entry, Reason, Recommendation
 from tests.faults import placing
+from tests.faults.learner import partial, wrong_outcome
 from tests.faults.load import now_ms, partitioner
 from tests.faults.monitor import RULES, accelerated
 from tests.faults.operator import ALERT, SIGNS, silent
@@ -20,6 +22,10 @@ from tests.faults.strikes.disks import damage
 from tests.faults.strikes.inputs import poisonous
 from tests.faults.watch import versions_of
 from tests.faults.worker import stepping
+from tests.support.learning_parts import write_version
+
+PROMOTED = [(3, "shadow"), (3, "canary"), (3, "champion"), (1, "retired")]
+"""The records of a version that takes the place of version 1."""
 
 
 def test_poisonous_records_are_all_refused() -> None:
@@ -99,6 +105,49 @@ def test_incomplete_version_in_the_repository_is_found(tmp_path: Path) -> None:
         f"{folder} has 3",
         f"{scorer.repository} has version-4",
     }
+
+
+def test_learner_whose_records_are_those_of_its_verdicts_is_right() -> None:
+    assert wrong_outcome(3, 1, {3: ["shadow", "canary", "promoted"], 1: ["retired"]}, PROMOTED) == []
+    assert wrong_outcome(3, 1, {3: ["shadow", "rejected"]}, [(3, "shadow"), (3, "retired")]) == []
+    assert wrong_outcome(3, 1, {3: ["rejected"]}, [(3, "shadow"), (3, "retired")]) == []
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "records", "why"),
+    [
+        ({3: ["shadow", "canary", "canary", "promoted"], 1: ["retired"]}, PROMOTED, "a verdict twice"),
+        ({3: ["shadow", "canary", "promoted"], 1: ["retired"]}, PROMOTED[:1] + PROMOTED, "the roles were"),
+        ({3: ["shadow", "canary", "promoted"], 1: ["retired"]}, PROMOTED[:-1], "the roles were"),
+        ({3: ["shadow", "promoted"], 1: ["retired"]}, PROMOTED, "the roles were"),
+        ({3: ["shadow", "canary", "promoted"]}, PROMOTED, "the champion before"),
+        ({3: ["shadow", "rejected"], 1: ["retired"]}, [(3, "shadow"), (3, "retired")], "the champion before"),
+        ({3: ["shadow", "canary"]}, PROMOTED[:2], "no outcome"),
+        ({3: ["shadow", "canary", "promoted"], 1: ["retired"], 4: ["rejected"]}, PROMOTED, "which was not made"),
+    ],
+)
+def test_learner_whose_records_differ_from_its_verdicts_is_found(
+    verdicts: dict[int, list[str]], records: list[tuple[int, str]], why: str
+) -> None:
+    assert why in "; ".join(wrong_outcome(3, 1, verdicts, records))
+
+
+def test_version_that_is_there_in_part_is_found(tmp_path: Path) -> None:
+    store, trained = VersionStore(tmp_path / "versions"), tmp_path / "trained"
+    trained.mkdir()
+    (trained / "adapter.json").write_bytes(b"{}")
+    for number in (2, 3):
+        with store.written(number) as folder:
+            write_version(folder, number)
+            (folder / "adapter").mkdir()
+            (folder / "adapter" / "adapter.json").write_bytes(b"{}")
+    assert partial(store, trained) == []
+    (store.folder(2) / "adapter" / "adapter.json").write_bytes(b"{")
+    (store.folder(3) / "gates.json").write_bytes(b"[{")
+    found = partial(store, trained)
+    assert len(found) == 2
+    assert found[0] == f"version 2 of {store.root} is not whole"
+    assert "gates.json" in found[1]
 
 
 def test_list_tells_the_versions_of_its_scores() -> None:

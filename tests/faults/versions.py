@@ -59,8 +59,17 @@ class Versions:
 
     def deny(self, number: int) -> None:
         """No event accepted from now on may be answered by this version."""
-        spans = self.spans[version_name(number)]
-        spans[-1] = Span(spans[-1].began, time.monotonic())
+        spans = self.spans.get(version_name(number), [])
+        spans[-1:] = [Span(each.began, time.monotonic()) for each in spans[-1:]]
+
+    def learned(self, given: Sequence[tuple[ModelStatus, int]]) -> None:
+        """Lists may come from these versions since a learner gave them roles: records with their times, in ms."""
+        ago = time.time() - time.monotonic()
+        for status, ms in given:
+            if status.role in {Role.CANARY, Role.CHAMPION}:
+                spans = self.spans.setdefault(status.version, [])
+                if not spans or spans[-1].ended < float("inf"):
+                    spans.append(Span(ms / 1000 - ago))
 
     async def give(self, role: Role, number: int, *, share: float = 0.0) -> int:
         """Publish the role of a version; the offset behind the record."""

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from tests.faults.schedule import Fault, Kind
 from tests.faults.stage import Stage
-from tests.faults.strikes import brokers, cluster, disks, inputs, learning, records, scorers, workers
+from tests.faults.strikes import brokers, cluster, disks, inputs, learner, learning, records, scorers, workers
 
 Strike = Callable[[Stage, Fault], Awaitable[float]]
 
@@ -40,4 +40,5 @@ STRIKES: Mapping[Kind, Strike] = {
     Kind.PLACING_KILLED: learning.placing_killed,
     Kind.VERSION_LOAD_KILLED: learning.load_killed,
     Kind.VERSION_SWITCHED: learning.switched,
+    Kind.LEARNER_KILLED: learner.killed,
 }
