@@ -20,12 +20,9 @@ ALL_DAYS = 36_500
 """A replayed stream is older than the days that a learner reads by default."""
 
 
-async def start_learner(stage: Stage, step: Step, store: VersionStore, options: Sequence[str]) -> None:
-    """Start `ouzel log`, and `ouzel learn` with these options and this store. Triton must be served with
-    `stage.control_key`."""
-    assert stage.control_key is not None
+async def start_log(stage: Stage) -> Path:
+    """Start `ouzel log`; the folder of the training log."""
     log = stage.folder / "training-log"
-    step.say("starting the training log and the learner")
     (port,) = free_ports(1)
     settings = throwaway(
         stage.broker.bootstrap,
@@ -35,12 +32,24 @@ async def start_learner(stage: Stage, step: Step, store: VersionStore, options: 
         training_log_port=port,
     )
     await stage.start("The training log", ("-m", "deploy.cli", "log"), "training-log.log", to_environment(settings))
-    command = [
+    return log
+
+
+def learn_command(stage: Stage, log: Path, store: VersionStore, options: Sequence[str]) -> list[str]:
+    """`ouzel learn` on this stage, after the interpreter. Triton must be served with `stage.control_key`."""
+    assert stage.control_key is not None
+    return [
         *("-m", "deploy.cli", "learn", "--brokers", stage.broker.bootstrap, "--triton", stage.triton),
         *("--log", str(log), "--versions", str(store.root), "--repository", str(stage.repository)),
         *("--control-key", str(stage.control_key), "--days", str(ALL_DAYS), *options),
     ]
-    await stage.start("The learner", command, "learner.log")
+
+
+async def start_learner(stage: Stage, step: Step, store: VersionStore, options: Sequence[str]) -> None:
+    """Start `ouzel log`, and `ouzel learn` with these options and this store."""
+    step.say("starting the training log and the learner")
+    log = await start_log(stage)
+    await stage.start("The learner", learn_command(stage, log, store, options), "learner.log")
     step.say("the training log and the learner are started")
 
 

@@ -47,8 +47,8 @@ def learn() -> None:
 
     layout._MODEL = MODEL_PY
     triton_server.format_in = lambda name, repository: None  # scripted versions have no number format
-    parts.MODULE = "tests.faults.scripted_learner"
-    KafkaChannel.publish = _late(KafkaChannel.publish)  # type: ignore[method-assign]
+    vars(parts)["MODULE"] = "tests.faults.scripted_learner"
+    KafkaChannel.publish = _late(KafkaChannel.publish)  # type: ignore[assignment, method-assign]
     sys.argv[1:1] = ["learn"]
     cli.main()
 

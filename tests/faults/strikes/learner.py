@@ -14,7 +14,7 @@ from schemas.codec import decode
 from schemas.models import ModelStatus, Role
 from schemas.topics import MODELS
 from tests.faults import placing
-from tests.faults.learner import SECONDS, Learner, Moment, is_over, partial, verdicts_of, wrong_outcome
+from tests.faults.learner import RULES, SECONDS, Learner, Moment, is_over, partial, verdicts_of, wrong_outcome
 from tests.faults.operator import LEARNER_NAME
 from tests.faults.schedule import Fault
 from tests.faults.scripts import version_name
@@ -34,7 +34,7 @@ async def killed(stage: Stage, fault: Fault) -> float:
     await stage.log.works()
     store = VersionStore(stage.folder / f"versions-{fault.number}")
     old, before = versions.champion, len(await _roles(stage))
-    kind = draw.choice(("items", "full"))
+    kind = draw.choice(list(RULES))
     output, (port,) = stage.folder / "learner.log", free_ports(1)
     moments = sorted(draw.sample(list(Moment), fault.again + 1), key=list(Moment).index)
     learner: Child | None = None
