@@ -100,6 +100,7 @@ def pure_modules() -> list[Path]:
     found = [path for folder in PURE_FOLDERS for path in modules(f"streams/{folder}")]
     versions = ROOT / "inference" / "versions"
     found += [versions / f"{name}.py" for name in PURE_VERSIONS]
+    found += modules("inference/off_policy")
     return [*found, *(streams / f"{name}.py" for name in PURE_MODULES)]
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inference.versions.gates.trial import DEPTH, Decisions, Floats, Ints, Measured, Trial
+from inference.off_policy.decisions import Decisions
+from inference.versions.gates.trial import DEPTH, Floats, Ints, Measured, Trial
 
 ITEMS, POOL = 400, 20
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference.versions.gates.resampling import Ends, ends, of_sums, redrawn
+from inference.evaluation.resampling import Ends, ends, of_sums, redrawn
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import Bools, Floats, Ints, Trial
 from inference.versions.store import Gate

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inference.evaluation.resampling import Ends, of_sums
 from inference.training.calibration import BINS, expected_error
-from inference.versions.gates.resampling import Ends, of_sums
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import Bools, Floats, Ints, Trial
 from inference.versions.store import Gate

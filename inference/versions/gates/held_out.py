@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from inference.off_policy.decisions import NO_DECISIONS, Decisions
+from inference.off_policy.logs import joined
 from inference.training.histories import Histories, Ints
 from inference.training.impressions import NO_HISTORY
-from inference.versions.gates.trial import NO_DECISIONS, Bools, Decisions
-from schemas.feedback import Feedback, Outcome
+from inference.versions.gates.trial import Bools
+from schemas.feedback import Feedback
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 MOST_TESTS = 1_000
@@ -23,13 +25,13 @@ class LoggedLists:
 
     `history` int64 [D]: the user's history in the scene, `NO_HISTORY` if there is none. `place` int64 [D]: the number
     of events in the stream before the list was published; those of the history are its context. `item` int64 [D]: the
-    item that was chosen. `beside`: the other items of each list, which could not be chosen.
+    item that was chosen. `above`: the items above it in its list, which could not be chosen again.
     """
 
     history: Ints
     place: Ints
     item: Ints
-    beside: tuple[Ints, ...]
+    above: tuple[Ints, ...]
     decisions: Decisions
 
 
@@ -111,40 +113,30 @@ def logged(
     """The newest decisions in `feedback`, in any order: entries of lists that were shown with a propensity below 1.
 
     `owners` numbers the histories, by user and scene. The reward of an entry is that of the newest reaction to it, 0 if
-    there is none. Items that the histories do not have are left out, and so are lists without `shown`.
+    there is none. Left out: items that the histories do not have, and lists without `shown` or with impossible entries.
     """
     places = {item: place for place, item in enumerate(histories.items)}
-    lists: dict[str, Feedback] = {}
-    rewards: dict[tuple[str, str], tuple[int, float]] = {}
-    published: dict[str, int] = {}
-    for one in feedback:
-        if one.shown:
-            lists[one.list] = one
-        at = one.ts - int(one.delay_ms or 0.0)
-        published[one.list] = min(at, published.get(one.list, at))
-        if one.item is not None and one.outcome is not Outcome.NOT_TAKEN:
-            key = (one.list, one.item)
-            rewards[key] = max(rewards.get(key, (-1, 0.0)), (one.ts, one.reward))
     people: dict[str, int] = {}
     rows = []
-    for name, one in sorted(lists.items(), key=lambda pair: published[pair[0]]):
-        known = [places[entry.item] for entry in one.shown if entry.item in places]
-        for entry in one.shown:
-            if 0.0 < entry.propensity < 1.0 and entry.item in places:
-                item = places[entry.item]
-                beside = np.array([other for other in known if other != item], np.int64)
-                owner = owners.get((one.user, one.scene), NO_HISTORY)
+    for one in joined(feedback).lists:
+        owner = owners.get((one.user, one.scene), NO_HISTORY)
+        above: list[int] = []
+        for entry, reward in zip(one.entries, one.rewards, strict=True):
+            item = places.get(entry.item)
+            if item is None:
+                continue
+            if entry.propensity < 1.0:
                 user = people.setdefault(one.user, len(people))
-                reward = rewards.get((name, entry.item), (0, 0.0))[1]
-                rows.append((owner, published[name], item, beside, user, reward, entry.propensity))
+                rows.append((owner, one.published, item, np.array(above, np.int64), user, reward, entry.propensity))
+            above.append(item)
     rows = rows[-most:]
     if not rows:
         return NO_LISTS
-    owner_of, times, items, besides, users, earned, chances = zip(*rows, strict=True)
+    owner_of, times, items, aboves, users, earned, chances = zip(*rows, strict=True)
     return LoggedLists(
         history=np.array(owner_of, np.int64),
         place=np.searchsorted(histories.ts, np.array(times, np.int64)).astype(np.int64),
         item=np.array(items, np.int64),
-        beside=tuple(besides),
+        above=tuple(aboves),
         decisions=Decisions(np.array(users, np.int64), np.array(earned), np.array(chances)),
     )

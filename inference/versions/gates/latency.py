@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from inference.versions.gates.resampling import DRAWS, ends
+from inference.evaluation.resampling import DRAWS, ends
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import Floats
 from inference.versions.store import Gate

@@ -102,7 +102,7 @@ class Asked:
             here = slice(begin, begin + _CHUNK)
             scores = self.logits(lists.place[here], lists.history[here]).astype(np.float64) / self._engine.slope
             for row, at in enumerate(range(begin, begin + len(scores))):
-                scores[row, lists.beside[at]] = -np.inf
+                scores[row, lists.above[at]] = -np.inf
                 most = scores[row].max()
                 if most > -np.inf or np.isnan(most):  # else the user has met every item
                     shifted = np.exp(scores[row] - most)

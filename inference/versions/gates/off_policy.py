@@ -1,24 +1,27 @@
 """Off-policy value: what the versions' choices would have earned, estimated from logged lists that explored. Pure.
 
-A list's last place is sometimes given to another candidate at random, with a known probability. Such a decision says
-what another policy would have earned at this place, if the reward of an item depends on the item, the context and the
-place, but not on the rest of the list: the item-position model of S. Li et al., "Offline evaluation of ranking policies
-with click models" (KDD 2018). Places that were certain say nothing of other policies and are left out.
+A place of a list that was filled at random, with a known probability given the items above it, says what another policy
+would have earned at this place if those above stayed. Places that were certain say nothing of other policies and are
+left out.
 
 A version's policy is the softmax of its logits over the items that the user has not met and the list does not have
-elsewhere. Its value is estimated by self-normalized importance weights (A. Swaminathan and T. Joachims, "The
-self-normalized estimator for counterfactual learning", NIPS 2015), clipped (L. Bottou et al., "Counterfactual
-reasoning and learning systems", JMLR 2013); the effective sample is Kish's. The mean weight estimates which share of
-the version's choices the logging policy could make at all: below `support`, the estimate would be about other ones.
+above. Its value is estimated by self-normalized importance weights, clipped (`inference.off_policy.decisions`). The
+mean weight estimates which share of the version's choices the logging policy could make at all: below `support`, the
+estimate would be about other ones.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from inference.versions.gates.resampling import of_sums
+from inference.off_policy.decisions import Decisions, ips, snips
+from inference.off_policy.diagnosis import Overlap
+from inference.off_policy.intervals import bootstrap
+from inference.off_policy.terms import Floats
+from inference.off_policy.weights import ratios
 from inference.versions.gates.thresholds import Thresholds
-from inference.versions.gates.trial import Decisions, Floats, Trial
+from inference.versions.gates.trial import Trial
 from inference.versions.store import Gate
 
 NAME = "off-policy value"
@@ -37,18 +40,16 @@ class Value(NamedTuple):
 
 def value(chances: Floats, decisions: Decisions, clip: float) -> Value:
     """The value of the policy that would have taken each decision with the probability `chances` [D]."""
-    raw = chances / decisions.propensities
-    weights = np.minimum(raw, clip)
-    total = float(weights.sum())
-    if not total > 0:
+    overlap = Overlap.of(ratios(chances, decisions.propensities), decisions.rewards, clip)
+    normalized = snips(decisions, chances, clip).value
+    if math.isnan(normalized):
         return Value(0.0, 0.0, 0.0, 0.0, 0.0)
-    earned = float(weights @ decisions.rewards)
     return Value(
-        snips=earned / total,
-        ips=earned / len(weights),
-        effective=_effective(weights / weights.max()),
-        support=float(raw.mean()),
-        clipped=float((raw > clip).mean()),
+        snips=normalized,
+        ips=ips(decisions, chances, clip).value,
+        effective=overlap.effective,
+        support=overlap.support,
+        clipped=overlap.clipped,
     )
 
 
@@ -90,18 +91,8 @@ def difference(
     ours: Floats, theirs: Floats, decisions: Decisions, clip: float, rng: np.random.Generator
 ) -> tuple[float | None, float | None]:
     """The bootstrap interval, over users, of the difference between two policies' self-normalized values."""
-    one, other = (np.minimum(chances / decisions.propensities, clip) for chances in (ours, theirs))
-    columns = np.stack((one * decisions.rewards, one, other * decisions.rewards, other), axis=1)
-
-    def values(sums: Floats) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3], np.float64)
-
-    return of_sums(columns, decisions.users, values, rng)
-
-
-def _effective(weights: Floats) -> float:
-    return float(weights.sum() ** 2 / (weights @ weights))
+    terms = [snips(decisions, chances, clip) for chances in (theirs, ours)]
+    return bootstrap(terms, decisions.users, rng).differences[1]
 
 
 def too_few(decisions: Decisions, thresholds: Thresholds) -> str:

@@ -5,7 +5,7 @@ The same likes are ranked by both, so the differences are paired; the interval i
 
 import numpy as np
 
-from inference.versions.gates.resampling import of_mean
+from inference.evaluation.resampling import of_mean
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import DEPTH, Floats, Trial
 from inference.versions.store import Gate

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from inference.versions.gates.resampling import of_mean
+from inference.evaluation.resampling import of_mean
 from inference.versions.gates.thresholds import Thresholds
 from inference.versions.gates.trial import Floats, Trial
 from inference.versions.store import Gate

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.off_policy.decisions import NO_DECISIONS, Decisions
+
 DEPTH = 10
 NONE = -1
 
@@ -43,28 +45,6 @@ class Measured:
     def gains(self) -> Floats:
         """1 / log2(position + 2) in the top ten, else 0: the NDCG@10 of each test. [T]."""
         return np.asarray(self.hits / np.log2(np.maximum(self.places, 0) + 2.0), np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Decisions:
-    """D logged decisions: items that took their place in a list at random. Each `users` int64 [D], `rewards` float64
-    [D], -1 to 1, and `propensities` float64 [D], above 0: the probability of that choice when it was made."""
-
-    users: Ints
-    rewards: Floats
-    propensities: Floats
-
-    def __post_init__(self) -> None:
-        if not len(self.users) == len(self.rewards) == len(self.propensities):
-            raise ValueError("users, rewards and propensities of decisions must have one length")
-        if len(self.propensities) and not ((self.propensities > 0) & (self.propensities <= 1)).all():
-            raise ValueError("propensities must be above 0 and at most 1: a choice was made with some probability")
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-
-NO_DECISIONS = Decisions(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)

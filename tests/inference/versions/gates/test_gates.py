@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from inference.evaluation.resampling import Ends, of_mean, redrawn
 from inference.versions.gates.breadth import breadth, covered, tail
 from inference.versions.gates.calibration import bins, calibration, chance_error
 from inference.versions.gates.groups import by_history, judged, worst_group
@@ -16,7 +17,6 @@ from inference.versions.gates.judge import DEFAULT
 from inference.versions.gates.loading import finite
 from inference.versions.gates.measuring import agreement
 from inference.versions.gates.quality import quality
-from inference.versions.gates.resampling import Ends, of_mean, redrawn
 from inference.versions.gates.rounding import rounding, spearman
 from inference.versions.gates.trial import DEPTH, NONE, Measured, Trial, by_attribute
 from tests.support import trials

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from inference.off_policy.decisions import NO_DECISIONS
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.thresholds import Thresholds
-from inference.versions.gates.trial import DEPTH, NO_DECISIONS, Measured, Trial, by_attribute
+from inference.versions.gates.trial import DEPTH, Measured, Trial, by_attribute
 from inference.versions.store import Gate
 from tests.support import trials
 

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from deploy.datasets.dataset import Dataset
 from deploy.learning.adapter import Options, train
 from inference.item_tokens.adapter import load
+from inference.off_policy.decisions import Decisions
 from inference.training.histories import owners
 from inference.training.schedule import Plan
 from inference.training.trainer import Recipe
@@ -21,7 +22,6 @@ from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, newe
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.loading import VECTORS, loads
 from inference.versions.gates.measuring import Asked, exact_logits, sample, trial_before, trial_of
-from inference.versions.gates.trial import Decisions
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
 from schemas.items import Item
@@ -217,14 +217,14 @@ def test_item_vectors_that_do_not_fit_are_stopped(changes, why: str, champion: P
 
 
 def lists(held: HeldOut, history: int, place: int) -> LoggedLists:
-    """One decision for each item that could be chosen, beside two others."""
+    """One decision for each item that could be chosen, below two others."""
     count = len(held.texts)
-    beside = np.array([0, 1])
+    above = np.array([0, 1])
     return LoggedLists(
         history=np.full(count, history),
         place=np.full(count, place),
         item=np.arange(count),
-        beside=tuple(beside[beside != item] for item in range(count)),
+        above=tuple(above[above != item] for item in range(count)),
         decisions=Decisions(np.zeros(count, np.int64), np.zeros(count), np.ones(count)),
     )
 
@@ -271,7 +271,7 @@ def test_decisions_are_the_uncertain_entries_of_logged_lists() -> None:
     assert found.decisions.rewards.tolist() == [1.0, 0.0]  # list a was published first
     assert found.history.tolist() == [histories.history[10], -1]
     assert found.place.tolist() == [10, 10]
-    assert [some.tolist() for some in found.beside] == [[histories.items.index("war-0")]] * 2
+    assert [some.tolist() for some in found.above] == [[histories.items.index("war-0")]] * 2
     assert len(logged(told, histories, owners(stream), most=1).item) == 1
     assert len(logged([], histories, owners(stream)).item) == 0
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.off_policy.decisions import NO_DECISIONS, Decisions
+from inference.off_policy.terms import Floats
 from inference.versions.gates.judge import DEFAULT
 from inference.versions.gates.off_policy import difference, off_policy, too_few, value
-from inference.versions.gates.trial import NO_DECISIONS, Decisions, Floats
 from tests.support import trials
 
 TASTE = 20.0

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.evaluation.intervals import SHARE
-from inference.versions.gates.trial import Floats, Ints
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 DRAWS = 1_000
 FEWER_DRAWS = 200
@@ -33,22 +36,29 @@ def ends(draws: Floats) -> Ends:
     return Ends(float(low), float(high))
 
 
-def of_sums(
-    columns: Floats, users: Ints, statistic: Callable[[Floats], Floats], rng: np.random.Generator, draws: int = DRAWS
-) -> Ends:
-    """The interval of a statistic of sums: `columns` [n, k] are summed over the rows of the drawn users, and
-    `statistic` turns sums [m, k] into values [m]. Takes at most about 32 MB."""
+def resampled(columns: Floats, users: Ints, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """The sums of `columns` [n, k] over the rows of the drawn users, [draws, k]; [0, k] for a single user. Takes at
+    most about 32 MB beside the result."""
     _, of = np.unique(users, return_inverse=True)
     count = int(of.max(initial=-1)) + 1
     if count < 2:
-        return Ends(None, None)
+        return np.zeros((0, columns.shape[1]))
     sums = np.stack([np.bincount(of, column, minlength=count) for column in columns.T], axis=1)
     found = []
     for begin in range(0, draws, step := max(1, _CELLS // count)):
         size = min(step, draws - begin)
         times = rng.multinomial(count, np.full(count, 1 / count), size=size).astype(np.float64)
-        found.append(statistic(times @ sums))
-    return ends(np.concatenate(found))
+        found.append(times @ sums)
+    return np.concatenate(found)
+
+
+def of_sums(
+    columns: Floats, users: Ints, statistic: Callable[[Floats], Floats], rng: np.random.Generator, draws: int = DRAWS
+) -> Ends:
+    """The interval of a statistic of sums: `columns` [n, k] are summed over the rows of the drawn users, and
+    `statistic` turns sums [m, k] into values [m]."""
+    sums = resampled(columns, users, rng, draws)
+    return ends(statistic(sums)) if len(sums) else Ends(None, None)
 
 
 def of_mean(values: Floats, users: Ints, rng: np.random.Generator, draws: int = DRAWS) -> Ends:
