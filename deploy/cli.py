@@ -14,6 +14,7 @@ from deploy.commands.learn import learn
 from deploy.commands.log import log
 from deploy.commands.loop import loop
 from deploy.commands.models import models
+from deploy.commands.ope import ope
 from deploy.commands.options import WORK
 from deploy.commands.privacy import forget, pseudonym
 from deploy.commands.read import read
@@ -35,6 +36,7 @@ COMMANDS = (
     log,
     loop,
     models,
+    ope,
     pseudonym,
     read,
     replay,

@@ -15,8 +15,9 @@ NO_ITEM = -1
 
 
 class LoggedList(NamedTuple):
-    """One list: who saw it, when it was published (milliseconds), its entries in order, and what each earned."""
+    """One list: its id, who saw it, when it was published (in ms), its entries in order, and what each earned."""
 
+    name: str
     user: str
     scene: str
     published: int
@@ -75,7 +76,7 @@ def joined(feedback: Iterable[Feedback], since: Mapping[str, int] = MappingProxy
         if not (once and possible):
             found.broken += 1
             continue
-        found.lists.append(LoggedList(of.shown.user, of.shown.scene, of.published, entries, rewards))
+        found.lists.append(LoggedList(of.shown.list, of.shown.user, of.shown.scene, of.published, entries, rewards))
     found.lists.sort(key=lambda one: one.published)
     return found
 

@@ -9,7 +9,7 @@ from streams.fold.context import Context, digest
 from streams.settings import throwaway, to_environment
 from streams.state.records import decode_value
 from streams.state.store import CONTEXT
-from tests.benchmarks.fold import environments
+from tests.benchmarks import environments
 from tests.benchmarks.fold.job import decode_state
 from tests.support.workers import WITHOUT_MODEL
 

@@ -1,0 +1,1 @@
+"""Off-policy evaluation of logs: `ouzel ope`."""
