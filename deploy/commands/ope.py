@@ -102,7 +102,14 @@ def _columns(context: click.Context, option: click.Parameter, given: tuple[str, 
     show_default=True,
     help="With --log: how long a reaction counts, as OUZEL_ATTRIBUTION_WINDOW_MS. Newer lists are left out.",
 )
-@click.option("--seed", metavar="N", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the resampling and of the parts of the reward model.",
+)
 @click.option("--json", "json_file", metavar="FILE", type=OutFile(), help="Also write the report as JSON.")
 @VERSIONS
 @REPOSITORY
@@ -132,7 +139,7 @@ def ope(
     seen_again: str,
     seen_kinds: str,
 ) -> None:
-    """Estimate from logs what another policy would have earned, without showing it to anybody.
+    """Estimate from logs what another policy would have earned, without showing it to anyone.
 
     Needs logs with exploration: each entry with the probability with which it was chosen. Says what the log cannot
     tell. See docs/guide/off-policy-evaluation.md.
@@ -162,11 +169,11 @@ def ope(
     asked = parsed(targets, temperature, of_file=decisions is not None)
     options = Options(clip, Needs(effective=effective), anytime)
     if decisions is not None:
-        with telling(f"reading {decisions}"):
+        with telling(f"evaluating on {decisions}"):
             found, read = compare_file(decisions, asked, options, seed, columns=columns, places=places)
     else:
         assert log is not None
-        with telling(f"reading {log}"):
+        with telling(f"evaluating on {log}"):
             known = (
                 catalogue_of(items)
                 if items is not None

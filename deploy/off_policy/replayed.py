@@ -3,7 +3,7 @@ the ranking core of a worker (`deploy.evaluation.live_ranking`).
 
 A list is scored with what had happened when it was published. "no-model" draws from the candidates and scores of the
 blend without the model, "popularity" from all items that may be shown, by the logarithm of 1 plus their likes. Neither
-diversifies. They need not be exactly what a worker would have shown: they are policies of their own, and their
+diversifies. They need not be exactly what a worker would have shown: they are separate policies, and their
 probabilities are exact.
 """
 

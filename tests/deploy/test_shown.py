@@ -68,6 +68,7 @@ COMMANDS: dict[str, list[str]] = {
     "log": ["--timeout", "1"],
     "loop": ["--passes", "nowhere"],
     "read": ["recommendations", "--brokers", "127.0.0.1:1", "--timeout", "0.3"],
+    "ope": ["--decisions", "nowhere.csv"],
     "pseudonym": ["u"],
     "forget": ["u", "--brokers", "127.0.0.1:1", "--timeout", "0"],
     "replay": ["--events", "nowhere.csv"],

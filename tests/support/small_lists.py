@@ -1,6 +1,6 @@
 """Worlds so small that every list can be enumerated: contexts, a few items, and lists of three of them.
 
-`logged` and `target` are Plackett-Luce policies of their own scores. The reward at a place is 1 with a probability that
+`logged` and `target` are Plackett-Luce policies of separate scores. The reward at a place is 1 with a probability that
 depends on the context, the item and the place, and, with `interaction`, on the item above.
 """
 

@@ -4,10 +4,11 @@
     python -m tests.benchmarks.ope own --log ROOT --items FILE --day 2026-11-27
                                                          the check on a real log of lists that explored
 
-`obp`: the estimates of both libraries on the Open Bandit logs must be equal to 1e-6. sb-obp gets an environment of its
-own under --peers; with --peer, the interpreter of one that has it is used. `coverage`: 95% intervals must contain the
-true value in 93% to 97% of the logs. `own`: the estimated values of "no-model" and "popularity" must have the replayed
-value in their intervals; it is known only where users do not depend on what they are shown, as in `ouzel loop`.
+`obp`: the estimates of both libraries on the Open Bandit logs must be equal to 1e-6. sb-obp gets a separate
+environment under --peers; with --peer, the interpreter of one that has it is used. `coverage`: 95% intervals must
+contain the true value in 93% to 97% of the logs. `own`: the estimated values of "no-model" and "popularity" must have
+the replayed value in their intervals; it is known only where users do not depend on what they are shown, as in
+`ouzel loop`.
 
 Exits with 1 if anything disagrees.
 """
@@ -45,7 +46,7 @@ def main() -> int:
     parser.add_argument("--window", type=float, default=1_800.0, help="With --log: the attribution window in seconds.")
     parser.add_argument("--places", type=int, default=2)
     parser.add_argument("--temperature", type=float, default=1.0)
-    parser.add_argument("--newest", type=int, default=20_000, help="At most so many lists.")
+    parser.add_argument("--newest", type=int, default=20_000, help="At most this many of the newest lists.")
     parser.add_argument("--users", type=int, default=1_500, help="Of the simulated training log.")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

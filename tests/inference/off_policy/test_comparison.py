@@ -40,7 +40,7 @@ def test_all_estimates_agree_with_the_truth(places: int) -> None:
     assert found.verdicts[0].estimator == (DR if places == 1 else CASCADE)
 
 
-def test_a_better_and_a_worse_policy_are_told_apart() -> None:
+def test_better_and_worse_policies_are_told_apart() -> None:
     world = SmallWorld(places=1)
     rng = np.random.default_rng(0)
     drawn = world.draw(4_000, rng)
@@ -70,7 +70,7 @@ def verdict(lists: Lists, chances: Floats, **options: object) -> tuple[str, str]
     return found.verdicts[0].says, "; ".join(found.verdicts[0].why)
 
 
-def test_what_the_log_cannot_tell_is_said() -> None:
+def test_logs_that_cannot_tell_are_doubted() -> None:
     rng = np.random.default_rng(0)
     count = 1_000
     rewards, half = (rng.random((count, 1)) < 0.5).astype(np.float64), np.full((count, 1), 0.5)
@@ -88,7 +88,7 @@ def test_what_the_log_cannot_tell_is_said() -> None:
     assert "no interval" in verdict(alone, half)[1]
 
 
-def test_nothing_is_doubted_in_good_logs() -> None:
+def test_good_logs_are_not_doubted() -> None:
     assert doubts(Overlap.of(np.ones(500), np.ones(500), 10.0), 0.5, Needs()) == []
 
 

@@ -32,7 +32,7 @@ def test_expectations_over_all_actions_are_the_target_s_value(rows: list[tuple[f
 
 
 @given(ROWS)
-def test_the_logged_policy_has_the_mean_reward(rows: Rows) -> None:
+def test_logged_policy_has_the_mean_reward(rows: Rows) -> None:
     decisions, said = of(rows)
     mean = pytest.approx(float(decisions.rewards.mean()), abs=1e-9)
     assert ips(decisions, decisions.propensities).value == mean
@@ -58,13 +58,13 @@ def test_snips_is_within_the_rewards_and_moves_with_them(rows: Rows, more: float
     assert snips(moved, chances).value == pytest.approx(found + more, abs=1e-9)
 
 
-def test_a_target_that_was_never_logged_has_no_normalized_value() -> None:
+def test_target_that_was_never_logged_has_no_normalized_value() -> None:
     decisions, _ = of([(0.5, 0.5, 1.0)])
     assert np.isnan(snips(decisions, np.zeros(1)).value)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
-def test_the_effective_sample_is_at_most_the_sample(weights: list[float]) -> None:
+def test_effective_sample_is_at_most_the_sample(weights: list[float]) -> None:
     assert 0 <= effective_sample(np.array(weights)) <= len(weights) * (1 + 1e-9)
     assert effective_sample(np.full(7, 3.0)) == pytest.approx(7)
 

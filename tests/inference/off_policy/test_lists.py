@@ -69,7 +69,7 @@ def test_marginal_weights_are_unbiased_if_rewards_depend_on_item_and_place_alone
 
 
 @given(st.integers(0, 1_000), st.integers(2, 40))
-def test_the_logged_policy_has_the_mean_reward(seed: int, count: int) -> None:
+def test_logged_policy_has_the_mean_reward(seed: int, count: int) -> None:
     drawn = SmallWorld(seed=seed).draw(count, np.random.default_rng(seed))
     lists = drawn.logged
     own, value = lists.propensities, pytest.approx(float(lists.earned.mean()))
@@ -112,7 +112,7 @@ def test_places_that_are_not_filled_earn_nothing() -> None:
         assert estimate(padded, more).value == pytest.approx(estimate(lists, chances).value)
 
 
-def test_what_is_expected_below_comes_from_the_other_lists() -> None:
+def test_expected_rewards_below_come_from_the_other_lists() -> None:
     taken, expected = np.zeros((2, 2)), np.array([[0.0, 1.0], [0.0, 3.0]])
     added, mean_ = from_here_down(taken, expected)
     assert added.tolist() == [[3.0, 0.0], [1.0, 0.0]]

@@ -13,14 +13,14 @@ SCORES = st.lists(st.floats(-30, 30), min_size=1, max_size=5)
 
 
 @given(SCORES)
-def test_the_chances_of_all_lists_sum_to_1(scores: list[float]) -> None:
+def test_chances_of_all_lists_sum_to_1(scores: list[float]) -> None:
     whole = np.array(scores)
     every = [walk(whole, np.array(each), whole).chances.prod() for each in permutations(range(len(scores)))]
     assert sum(every) == pytest.approx(1.0)
 
 
 @given(SCORES, st.data())
-def test_a_walk_is_the_softmax_over_what_is_left(scores: list[float], data: st.DataObject) -> None:
+def test_walk_is_the_softmax_over_what_is_left(scores: list[float], data: st.DataObject) -> None:
     whole = np.array(scores)
     values = np.linspace(-1, 2, len(scores))
     places = np.array(data.draw(st.permutations(range(len(scores)))))[: data.draw(st.integers(1, len(scores)))]
@@ -39,7 +39,7 @@ def test_scores_far_apart_lose_no_precision() -> None:
     assert found.expected[2] == 4.0
 
 
-def test_what_cannot_be_chosen_has_no_chance() -> None:
+def test_impossible_choices_have_no_chance() -> None:
     found = walk(np.array([0.0, -np.inf]), np.array([OUTSIDE, 1, 0]), np.ones(2))
     assert found.chances.tolist() == [0.0, 0.0, 1.0]
     assert found.expected.tolist() == [1.0, 1.0, 1.0]
