@@ -58,6 +58,15 @@ class Verdict(NamedTuple):
     anytime: tuple[float, float] | None
 
 
+class _Estimated(NamedTuple):
+    """An estimate before it has an interval; `weights` [L] are not clipped, None if it has none."""
+
+    estimator: str
+    terms: Terms
+    weights: Floats | None
+    clip: float = math.inf
+
+
 class Comparison(NamedTuple):
     """The estimates of all policies, the logged one first, and a verdict on each target."""
 
@@ -88,25 +97,23 @@ def compare(
 ) -> Comparison:
     """Every estimate of every target, with paired intervals over users. `items` int64 [L, K]; below 0 where a place is
     not filled. Lists of one place are decisions."""
-    named: list[tuple[str, str, Terms, Floats | None]] = [(LOGGED, "mean", mean_of(lists.earned), None)]
+    named = [(LOGGED, _Estimated("mean", mean_of(lists.earned), None))]
     for name, target in targets.items():
         of = _decisions if items.shape[1] == 1 else _lists
-        named += [(name, *each) for each in of(lists, items, target, model, options.clip)]
-    found = bootstrap([terms for _, _, terms, _ in named], lists.users, rng)
-    logged = named[0][2].value
+        named += [(name, each) for each in of(lists, items, target, model, options.clip)]
+    found = bootstrap([each.terms for _, each in named], lists.users, rng)
+    logged = named[0][1].terms.value
     estimates = tuple(
         Estimate(
             name,
-            estimator,
-            terms.value,
+            each.estimator,
+            each.terms.value,
             *ends,
-            terms.value - logged,
+            each.terms.value - logged,
             *differences,
-            None if weights is None else Overlap.of(weights, lists.earned, options.clip),
+            None if each.weights is None else Overlap.of(each.weights, lists.earned, each.clip),
         )
-        for (name, estimator, terms, weights), ends, differences in zip(
-            named, found.values, found.differences, strict=True
-        )
+        for (name, each), ends, differences in zip(named, found.values, found.differences, strict=True)
     )
     filled = lists.propensities[lists.filled]
     certain = float((filled == 1).mean()) if len(filled) else 1.0
@@ -116,39 +123,35 @@ def compare(
     return Comparison(estimates, verdicts, certain)
 
 
-def _decisions(
-    lists: Lists, items: Ints, target: Target, model: RewardModel, clip: float
-) -> list[tuple[str, Terms, Floats | None]]:
+def _decisions(lists: Lists, items: Ints, target: Target, model: RewardModel, clip: float) -> list[_Estimated]:
     of, chances = Decisions(lists.users, lists.rewards[:, 0], lists.propensities[:, 0]), target.chances[:, 0]
     weights = ratios(chances, of.propensities)
-    found: list[tuple[str, Terms, Floats | None]] = [
-        ("IPS", ips(of, chances), weights),
-        (f"IPS, clipped at {clip:g}", ips(of, chances, clip), np.minimum(weights, clip)),
-        (SNIPS, snips(of, chances), weights),
+    found = [
+        _Estimated("IPS", ips(of, chances), weights),
+        _Estimated(f"IPS, clipped at {clip:g}", ips(of, chances, clip), weights, clip),
+        _Estimated(SNIPS, snips(of, chances), weights),
     ]
     if target.added is not None:
         modeled = Modeled(model.taken(items)[:, 0], model.expected(target.added, items)[:, 0])
-        found.append(("direct method", direct_method(modeled), None))
-        found.append((DR, doubly_robust(of, chances, modeled), weights))
+        found.append(_Estimated("direct method", direct_method(modeled), None))
+        found.append(_Estimated(DR, doubly_robust(of, chances, modeled), weights))
     return found
 
 
-def _lists(
-    lists: Lists, items: Ints, target: Target, model: RewardModel, clip: float
-) -> list[tuple[str, Terms, Floats | None]]:
+def _lists(lists: Lists, items: Ints, target: Target, model: RewardModel, clip: float) -> list[_Estimated]:
     chances = target.chances
     each = ratios(chances, lists.propensities)
     down = products(each)[:, -1]
-    found: list[tuple[str, Terms, Floats | None]] = [
-        ("standard IPS", standard(lists, chances), down),
-        ("reward-interaction IPS", reward_interaction(lists, chances), down),
-        (f"the same, clipped at {clip:g}", reward_interaction(lists, chances, clip), np.minimum(down, clip)),
-        (NORMALIZED, reward_interaction(lists, chances, normalized=True), down),
-        ("one place at a time, SNIPS", independent(lists, chances, normalized=True), _least(each)),
+    found = [
+        _Estimated("standard IPS", standard(lists, chances), down),
+        _Estimated("reward-interaction IPS", reward_interaction(lists, chances), down),
+        _Estimated(f"the same, clipped at {clip:g}", reward_interaction(lists, chances, clip), down, clip),
+        _Estimated(NORMALIZED, reward_interaction(lists, chances, normalized=True), down),
+        _Estimated("one place at a time, SNIPS", independent(lists, chances, normalized=True), _least(each)),
     ]
     if target.added is not None:
         taken, expected = from_here_down(model.taken(items), model.expected(target.added, items))
-        found.append((CASCADE, cascade_doubly_robust(lists, chances, taken, expected), down))
+        found.append(_Estimated(CASCADE, cascade_doubly_robust(lists, chances, taken, expected), down))
     return found
 
 

@@ -124,3 +124,12 @@ def test_bounds_at_every_moment_are_in_the_verdict() -> None:
     bounds = compared(world, anytime=True).verdicts[0].anytime
     assert bounds is not None
     assert 0 <= bounds[0] <= world.truth <= bounds[1] <= 2
+
+
+def test_clipped_weights_have_a_larger_effective_sample() -> None:
+    found = {each.estimator: each.overlap for each in compared(SmallWorld(places=1, apart=2.0), clip=2.0).estimates}
+    plain, clipped = found["IPS"], found["IPS, clipped at 2"]
+    assert plain is not None
+    assert clipped is not None
+    assert plain.clipped == 0 < clipped.clipped
+    assert plain.effective < clipped.effective
