@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--places", type=int, default=2)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--newest", type=int, default=20_000, help="At most this many of the newest lists.")
-    parser.add_argument("--users", type=int, default=1_500, help="Of the simulated training log.")
+    parser.add_argument("--users", type=int, default=300, help="Of the simulated training log.")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     parts = given.parts or list(PARTS)
