@@ -31,6 +31,7 @@ class Source(StrEnum):
     ALIKE = "alike"
     NEAREST = "nearest"
     EXPLORED = "explored"
+    NEW = "new"
 
 
 class Degraded(StrEnum):
@@ -47,7 +48,8 @@ class Degraded(StrEnum):
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an entry is on the list, from evidence only.
 
-    `code` is the candidate source whose evidence it is; `because` are the items of the user's history that count most.
+    `code` is the candidate source whose evidence it is, or `new` for a new item on a place for new items; `because` are
+    the items of the user's history that count most.
     """
 
     code: SourceName
@@ -56,9 +58,11 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One place on a list. `score` orders the list; `behavioural` and `model` are the parts that it blends.
+    """One place on a list. `score` orders the list: it is that of the item when it was chosen, and at most that of the
+    entry above, which may be less likely. `behavioural` and `model` are the parts that it blends.
 
-    `propensity` is the probability with which the policy puts this item in this place, given the candidates.
+    `propensity` is the probability with which the policy puts this item in this place, given the candidates and the
+    entries above. The product of the propensities of a list is the probability of the list.
     `contributions` are what the evidence of each candidate source adds to the blended score, before diversity; one that
     is absent adds 0.
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from schemas.actions import ITEM_KINDS
 from schemas.events import EventKind
+from schemas.scenes import by_scene
 
 DAY_MS = 86_400_000
 MAX_DAYS = 36_500
@@ -80,7 +81,7 @@ def seen_rules(again: str, kinds: str) -> SeenRules:
     `again`: never, always, or days ("never, music=always, news=7"). `kinds`: all, or names joined by plus signs
     ("all, shop=purchase+dislike"). Raises `ValueError` with the accepted values.
     """
-    days, known = _by_scene(again, NEVER), _by_scene(kinds, ALL)
+    days, known = by_scene(again, NEVER), by_scene(kinds, ALL)
     scenes = (days.keys() | known.keys()) - {""}
     return SeenRules(
         SeenRule(_kinds(known[""]), _days(days[""])),
@@ -89,19 +90,6 @@ def seen_rules(again: str, kinds: str) -> SeenRules:
             for scene in sorted(scenes)
         },
     )
-
-
-def _by_scene(text: str, default: str) -> dict[str, str]:
-    """The values of a setting by scene, and under "" the value for all others."""
-    found = {"": default}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        scene, equals, value = (each.strip() for each in part.rpartition("="))
-        if bool(equals) != bool(scene):
-            raise ValueError(f"{part!r} names no scene before =; use scene=value, or a value for every scene")
-        if scene and scene in found:
-            raise ValueError(f"the scene {scene} is named twice")
-        found[scene] = value
-    return found
 
 
 def _days(text: str) -> int | None:

@@ -48,12 +48,11 @@ from streams.metrics import Metrics
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
-from streams.ranking.settings import Ranking
 from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
-from streams.serving.custom_sources import load_sources
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
+from streams.serving.ranking_of import ranking_of
 from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear
@@ -87,7 +86,7 @@ class WorkerApp(faust.App):
         super().__init__(settings.kafka.app_id, **faust_settings(settings))
         self.settings = settings
         self.clock = clock
-        self._sources = load_sources(settings.lists.sources)
+        self._ranking = ranking_of(settings.lists)
         self.metrics = Metrics()
         self.turns = Turns(settings.folding.turn_ms / 1000, clock.monotonic)
         self.board = Board(clock.monotonic)
@@ -211,14 +210,7 @@ class WorkerApp(faust.App):
         self._scorer = self._make_scorer() if self._make_scorer is not None else None
         lists = Lists(
             settings=self.settings,
-            ranking=Ranking(
-                length=self.settings.lists.length,
-                rescored=self.settings.lists.rescored,
-                exploration=self.settings.lists.exploration,
-                seen=self.settings.lists.seen_rules(),
-                compared=self.settings.lists.compared_users,
-                sources=self._sources,
-            ),
+            ranking=self._ranking,
             catalogue=self.catalogue,
             graph=self.graph,
             scorer=self._scorer,

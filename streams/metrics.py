@@ -15,6 +15,9 @@ from schemas.topics import ALL, COVISITS, EVENTS, ITEMS, PRIVACY
 from streams.health.conditions import CAUSES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
+AGES = (1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000)
+"""Seconds, to 30 days."""
+
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 FULL = "none"
@@ -218,8 +221,15 @@ class Metrics:
         )
         self.hits = Counter(
             "ouzel_list_hits",
-            "Judged likes found on an open list: as published, without the model, of the most popular items.",
+            "Judged likes found on an open list, all without exploration: the list, without the model, of the most "
+            "popular items.",
             ["of"],
+            registry=reg,
+        )
+        self.new_item_seconds = Histogram(
+            "ouzel_new_item_seconds",
+            "Time from an item's publication to its first showing by this worker, of items published since its start.",
+            buckets=AGES,
             registry=reg,
         )
         self.unremembered = Counter(

@@ -20,6 +20,7 @@ from streams.graph.item_graph import Counting, ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Affinities
 from streams.ranking.blend import Blend, learn
+from streams.ranking.exploration import NO_EXPLORATION
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist, best_first
@@ -27,7 +28,7 @@ from streams.ranking.shortlist import Prepared, Shortlist, best_first
 Floats = NDArray[np.float32]
 
 WITH, WITHOUT = "ouzel", "ouzel_without_model"
-SETTINGS = Ranking(exploration=0.0)
+SETTINGS = Ranking(exploration=NO_EXPLORATION)
 LEARN_FROM = 1_000
 """The blend learns from lists from this event on."""
 

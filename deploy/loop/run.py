@@ -109,7 +109,7 @@ class Loop:
             in_flight=options.in_flight,
             window=options.window,
             workers=options.workers,
-            settings={"exploration": 0.0, "compared_users": Settings().lists.compared_users},
+            settings={"exploration": "0", "new_item_share": "0", "compared_users": Settings().lists.compared_users},
         )
         passes: dict[str, Passed] = {}
         for number, one in enumerate(options.passes, start=1):
@@ -229,7 +229,8 @@ def report(  # noqa: PLR0917
             "deadline_ms": lists.deadline_ms,
         },
         "notes": {
-            "lists": f"Exploration is off; a list is due after {lists.deadline_ms:,} ms, as by default",
+            "lists": "Exploration is off, and so are places for new items; a list is due after "
+            f"{lists.deadline_ms:,} ms, as by default",
             "order": f"A user's next event is sent once the list for the one before came; at most {options.in_flight} "
             f"users wait at a time, and no event goes more than {options.window} events before its turn",
             "time": "Live events carry the time at which they are sent, so that workers take them as new: months pass "

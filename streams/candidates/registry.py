@@ -24,6 +24,7 @@ from streams.candidates.explored import Explored
 from streams.candidates.fresh import Fresh
 from streams.candidates.moment import Ints, Moment
 from streams.candidates.nearest import MODEL, MODEL_SOURCE, Nearest
+from streams.candidates.new import New
 from streams.candidates.source import Signal, Source, Words
 from streams.candidates.trending import Trending
 
@@ -38,7 +39,7 @@ MAX_SIGNALS = 32
 MAX_WEIGHT = 4.0
 """The greatest absolute weight of the blend, and so of a prior."""
 
-BUILT_IN: tuple[Source, ...] = (Covisited(), Trending(), Alike(), Fresh(), Nearest(), Explored())
+BUILT_IN: tuple[Source, ...] = (Covisited(), Trending(), Alike(), Fresh(), New(), Nearest(), Explored())
 
 MAX_VALUE = 1e30
 """The greatest absolute value of a custom signal; beyond it the source fails."""
@@ -70,7 +71,7 @@ class Columns:
 class Sources:
     """All sources of a worker: the built-in ones, then `custom` ones. Raises `ValueError` for one that cannot be used.
 
-    `built_in` are the six of this folder, perhaps with other sizes; the last is the filler.
+    `built_in` are the seven of this folder, perhaps with other fields; the last is the filler.
     """
 
     custom: tuple[Source, ...] = ()
@@ -94,11 +95,18 @@ class Sources:
 
     def sized(self, **sizes: int) -> "Sources":
         """The same with other sizes of built-in sources, by name."""
-        resized = tuple(
-            replace(one, size=sizes[one.name]) if one.name in sizes else one  # type: ignore[type-var]
+        found = self
+        for name, size in sizes.items():
+            found = found.changed(name, size=size)
+        return found
+
+    def changed(self, name: str, **fields: Any) -> "Sources":
+        """The same with other fields of one built-in source."""
+        built_in = tuple(
+            replace(one, **fields) if one.name == name else one  # type: ignore[type-var]
             for one in self.built_in
         )
-        return replace(self, built_in=resized)
+        return replace(self, built_in=built_in)
 
     @cached_property
     def all(self) -> tuple[Source, ...]:

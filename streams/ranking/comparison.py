@@ -1,6 +1,7 @@
-"""The baselines of a list: the list without the model, and the popular items. Pure.
+"""The rankings that are compared: the list, the list without the model, and the popular items, all without exploration.
+Pure.
 
-Both are only counted, so they are made for a sample, and the other lists do not pay for them. A like is judged by all
+They are only counted, so they are made for a sample, and the other lists do not pay for them. A like is judged by all
 open lists of its user, so the sample consists of users, drawn every day by a digest: the draw is independent of what
 users do, their items and the model, so hit ratios over the sample are unbiased.
 """
@@ -16,8 +17,9 @@ from streams.ranking.shortlist import best_first
 
 
 class Compared(NamedTuple):
-    """The first items of the list without the model, and of the popular items."""
+    """The first items of the list, of the list without the model, and of the popular items; none explores."""
 
+    listed: tuple[str, ...]
     without_model: tuple[str, ...]
     popular: tuple[str, ...]
 

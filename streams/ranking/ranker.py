@@ -3,7 +3,7 @@
     prepared = ranker.prepare(context, scene, now_ms=now_ms)          evidence, and candidates without the model
     chosen = ranker.shortlist(prepared, blend)                        measured and ordered
     chosen = ranker.rescore(chosen, scores, blend)                    once the model has answered `ranker.question`
-    entries = ranker.assemble(chosen, blend, rng)                     blended, diversified, explored, with reasons
+    entries = ranker.assemble(chosen, blend, Noise(id))               blended, diversified, explored, with reasons
 
 `prepare` looks at each item of the catalogue, and so does `rescore` if the model gives vectors. The rest looks only at
 the candidates.
@@ -11,17 +11,17 @@ the candidates.
 
 from dataclasses import replace
 from itertools import islice
-from random import Random
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.recommendations import Entry, Source
+from schemas.recommendations import Entry, Reason, Source
 from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule
 from streams.candidates.evidence import evidence
 from streams.candidates.moment import Floats, Ints, Moment
+from streams.candidates.new import WOULD_LIKE_TO_KNOW
 from streams.candidates.registry import Candidates
 from streams.fold.context import Context
 from streams.fold.marking import UNKEYED, Marking
@@ -31,7 +31,8 @@ from streams.items.vectors import Affinities, Vectors
 from streams.ranking.blend import Blend, Remembered, behavioural, fitted, weighed
 from streams.ranking.comparison import Compared, popular
 from streams.ranking.contributions import contributions, reason
-from streams.ranking.diversity import diversify
+from streams.ranking.diversity import Marginals, diversify
+from streams.ranking.drawing import Drawing, Drawn, Noise, draw
 from streams.ranking.question import lacking, score_request
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist, best_first
@@ -39,15 +40,10 @@ from streams.ranking.standardization import standardize
 
 
 class Arranged(NamedTuple):
-    """A list without exploration.
-
-    `places` in the shortlist, best first; `values`, the score of each when it was chosen, never increasing; `others`,
-    the places of the next candidates, which may be explored; `blended`, the score of every candidate before diversity.
-    """
+    """A list without exploration: `places` in the shortlist, best first, and the score of every candidate before
+    diversity (`blended`)."""
 
     places: Ints
-    values: Floats
-    others: Ints
     blended: Floats
 
 
@@ -122,51 +118,65 @@ class Ranker:
     def arrange(self, chosen: Shortlist, blend: Blend, *, length: int | None = None) -> Arranged:
         """Blend and diversify. Items withdrawn since the shortlist was made are left out."""
         length = self.settings.length if length is None else length
-        blended = (
-            chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
-        )
-        numbers, explored = chosen.candidates.numbers, self.settings.explored
-        held = (at for at in best_first(blended, chosen.marks).tolist() if self.catalogue.holds(int(numbers[at])))
-        pool = np.array(list(islice(held, length + max(explored, length))), np.int64)
-        vectors = self.catalogue.likeness.vectors()[numbers[pool]]
-        picked, values = diversify(blended[pool], vectors, length, self.settings.diversity)
-        left = np.ones(len(pool), np.bool_)
-        left[picked] = False
-        return Arranged(pool[picked], values, pool[left][:explored], blended)
+        blended = self._blended(chosen, blend)
+        pool = self._pool(chosen, blended, length)
+        picked, _ = diversify(blended[pool], self._vectors(chosen, pool), length, self.settings.diversity)
+        return Arranged(pool[picked], blended)
 
-    def assemble(self, chosen: Shortlist, blend: Blend, rng: Random) -> tuple[Entry, ...]:
+    def drawing(self, chosen: Shortlist, blend: Blend) -> tuple[Ints, Drawing]:
+        """The probabilities of all lists that could be drawn. The drawing's candidates are these places in the
+        shortlist: the pool, then the new items outside it that the user has not met."""
+        settings, exploration = self.settings, self.settings.exploration.of(chosen.moment.scene)
+        blended, numbers = self._blended(chosen, blend), chosen.candidates.numbers
+        pool = self._pool(chosen, blended, settings.length)
+        is_new = (chosen.candidates.sources & self.sources.bits[Source.NEW] > 0) & ~chosen.prepared.met[numbers]
+        if exploration.new_share <= 0:
+            is_new[:] = False
+        beside = is_new.copy()
+        beside[pool] = False
+        others = [at for at in np.flatnonzero(beside).tolist() if self.catalogue.holds(int(numbers[at]))]
+        places = np.concatenate((pool, np.array(others, np.int64)))
+        drawing = Drawing(
+            Marginals(blended[places], self._vectors(chosen, places), settings.diversity),
+            usual=np.arange(len(places)) < len(pool),
+            new=is_new[places],
+            length=settings.length,
+            exploration=exploration,
+        )
+        return places, drawing
+
+    def drawn(self, chosen: Shortlist, blend: Blend, noise: Noise) -> tuple[Ints, Drawn]:
+        """A list, by its places in the shortlist, and how it was drawn."""
+        places, drawing = self.drawing(chosen, blend)
+        drawn = draw(drawing, noise, self.settings.exploration.of(chosen.moment.scene))
+        return places[drawn.chosen], drawn
+
+    def assemble(self, chosen: Shortlist, blend: Blend, noise: Noise) -> tuple[Entry, ...]:
         """The list: blended, diversified, explored with its exact propensities, each entry with its reason.
 
-        Items withdrawn since the shortlist was made are left out.
+        Items withdrawn since the shortlist was made are left out. The same noise draws the same list.
         """
-        places, values, others, blended = self.arrange(chosen, blend)
-        exploration = self.settings.exploration
-        propensity = np.ones(len(places))
-        explored = -1
-        if len(places) and len(others) and exploration > 0:
-            propensity[-1] = 1.0 - exploration
-            if rng.random() < exploration:
-                explored = places[-1] = rng.choice(others.tolist())
-                values[-1] = min(values[-1], blended[explored])
-                propensity[-1] = exploration / len(others)
+        places, drawn = self.drawn(chosen, blend, noise)
         plain = behavioural(blend, chosen.signals, self.sources.columns)
         found = contributions(chosen, places, blend=blend, sources=self.sources)
         entries = []
-        for row, (at, value, chance) in enumerate(
-            zip(places.tolist(), values.tolist(), propensity.tolist(), strict=True)
-        ):
+        for row, at in enumerate(places.tolist()):
             sources = self.sources.named(int(chosen.candidates.sources[at]))
             total = found.by_source(row)
             entries.append(
                 Entry(
                     item=self.catalogue.index[int(chosen.candidates.numbers[at])],
-                    score=value,
+                    score=float(drawn.values[row]),
                     behavioural=float(plain[at]),
                     model=None if chosen.logits is None or np.isnan(chosen.logits[at]) else float(chosen.logits[at]),
-                    propensity=chance,
-                    sources=tuple(dict.fromkeys((*sources, Source.EXPLORED))) if at == explored else sources,
+                    propensity=float(drawn.propensities[row]),
+                    sources=tuple(dict.fromkeys((*sources, Source.EXPLORED))) if drawn.explored[row] else sources,
                     contributions=total,
-                    reason=reason(chosen, at, row, found, total),
+                    reason=(
+                        Reason(code=Source.NEW, text=WOULD_LIKE_TO_KNOW.text)
+                        if drawn.new[row]
+                        else reason(chosen, at, row, found, total)
+                    ),
                 )
             )
         return tuple(entries)
@@ -180,14 +190,30 @@ class Ranker:
         """A stored blend with a weight for each signal of this ranker; the same object if it has them."""
         return fitted(blend, self.sources.columns)
 
-    def compare(self, plain: Shortlist, blend: Blend, *, count: int) -> Compared:
-        """The first `count` items of a list's baselines. `plain`: the shortlist before the model answered."""
-        return Compared(without_model=self.leading(plain, blend, count), popular=popular(plain.moment, count))
+    def compare(self, plain: Shortlist, chosen: Shortlist, blend: Blend, *, count: int) -> Compared:
+        """The first `count` items of the rankings that are compared. `plain`: the shortlist before the model answered,
+        `chosen`: afterwards."""
+        without_model = self.leading(plain, blend, count)
+        listed = without_model if chosen is plain else self.leading(chosen, blend, count)
+        return Compared(listed, without_model, popular(plain.moment, count))
 
     def leading(self, chosen: Shortlist, blend: Blend, count: int) -> tuple[str, ...]:
         """The first `count` items of a list without exploration."""
         numbers = chosen.candidates.numbers[self.arrange(chosen, blend).places[:count]]
         return tuple(self.catalogue.index[number] for number in numbers.tolist())
+
+    def _blended(self, chosen: Shortlist, blend: Blend) -> Floats:
+        return chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
+
+    def _pool(self, chosen: Shortlist, blended: Floats, length: int) -> Ints:
+        """The places of the candidates that can be on a list by their scores, best first, without withdrawn items."""
+        numbers = chosen.candidates.numbers
+        held = (at for at in best_first(blended, chosen.marks).tolist() if self.catalogue.holds(int(numbers[at])))
+        return np.array(list(islice(held, length + max(self.settings.explored, length))), np.int64)
+
+    def _vectors(self, chosen: Shortlist, places: Ints) -> Floats:
+        """The text vectors of candidates, for diversity."""
+        return self.catalogue.likeness.vectors()[chosen.candidates.numbers[places]]
 
     def _ordered(
         self, prepared: Prepared, moment: Moment, found: Candidates, signals: Floats, blend: Blend

@@ -1,9 +1,9 @@
 """What likes say of published lists: the hit ratio, a comparison with other rankings, and training of the blend.
 
 `streams.fold.attribution` decides which list a like is about, and whether it is a hit. This module holds, in memory
-only, the data behind each list: the signals of its candidates, for the blend, and the items that two other rankings
-would have shown, for the comparison. A ranking has a hit if one of the open lists, as that ranking would have made it,
-shows the item: so all rankings are judged over the same lists.
+only, the data behind each list: the signals of its candidates, for the blend, and the items that three rankings would
+have shown without exploration, for the comparison. A ranking has a hit if one of the open lists, as that ranking would
+have made it, shows the item: so all rankings are judged over the same lists, and none pays for exploration.
 
 The comparison and the blend leave out likes of lists that are not held: evicted, or published before the worker had
 the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
@@ -45,8 +45,8 @@ class Pair(NamedTuple):
 
 class Published(NamedTuple):
     """The data held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
-    `JUDGED` items of other rankings; None if the user is not in the sample. `pair`: the orders of two versions; None
-    without a challenger, or until both are known."""
+    `JUDGED` items of the rankings compared; None if the user is not in the sample. `pair`: the orders of two versions;
+    None without a challenger, or until both are known."""
 
     user: str
     partition: int
@@ -155,7 +155,7 @@ class Judge:
         return about
 
     def _compare(self, judged: Judged) -> None:
-        hits = {LIST: judged.position is not None, WITHOUT_MODEL: False, POPULARITY: False}
+        hits = {LIST: False, WITHOUT_MODEL: False, POPULARITY: False}
         for name in judged.open:
             held = self._lists.get(name)
             if held is None:
@@ -163,6 +163,7 @@ class Judge:
                 return
             if held.compared is None:
                 return
+            hits[LIST] |= judged.item in held.compared.listed[: held.shown]
             hits[WITHOUT_MODEL] |= judged.item in held.compared.without_model[: held.shown]
             hits[POPULARITY] |= judged.item in held.compared.popular[: held.shown]
         self._metrics.judged.inc()

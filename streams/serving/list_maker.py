@@ -7,7 +7,6 @@ published.
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
-from random import Random
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -28,9 +27,11 @@ from streams.metrics import FULL, Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.ranking.comparison import is_drawn
+from streams.ranking.drawing import Noise
 from streams.ranking.ranker import Ranker
 from streams.ranking.shortlist import Shortlist
 from streams.serving.asking import Asking
+from streams.serving.first_showings import FirstShowings
 from streams.serving.hit_rate import JUDGED, Judge, Published
 from streams.serving.live_versions import LiveVersion, LiveVersions
 from streams.serving.shadow import Made, Shadow, in_shadow
@@ -93,6 +94,7 @@ class ListMaker:
         shadow_share: float,
         steering: Steering,
         publish: Publish,
+        first_showings: FirstShowings,
         is_void: Callable[[Trigger], bool],
         metrics: Metrics,
         clock: Clock,
@@ -106,6 +108,7 @@ class ListMaker:
         self._shadow_share = shadow_share
         self._steering = steering
         self._publish = publish
+        self._first_showings = first_showings
         self._is_void = is_void
         self._metrics = metrics
         self._clock = clock
@@ -138,8 +141,7 @@ class ListMaker:
             if chosen.logits is None:  # nothing was scored, and no item is described yet
                 answer = Answer(answer.by, degraded=Degraded.UNAVAILABLE)
         name = list_id(trigger)
-        # Random by the list's id: for exploration, not secrecy; the same list is drawn again on replay.
-        entries = ranker.assemble(chosen, blend, Random(name))  # noqa: S311
+        entries = ranker.assemble(chosen, blend, Noise(name))  # the same list is drawn again on replay
         made = Recommendation(
             id=name,
             user=trigger.user,
@@ -170,6 +172,7 @@ class ListMaker:
         if state.open:
             self._compare(trigger, state, made, answer, plain=plain, blend=blend)
         self._count(made, answer)
+        self._first_showings.note((entry.item for entry in made.entries), made.ts)
 
     async def _score(self, trigger: Trigger, plain: Shortlist, sessions: Sessions | None, by: LiveVersion) -> Answer:
         if not self._asking.has_scorer or sessions is None:
@@ -194,7 +197,7 @@ class ListMaker:
         self._tell_failures(chosen.moment.failures)
         compared = None
         if is_drawn(trigger.alias, made.ts, self._ranker.settings.compared):
-            compared = self._ranker.compare(plain, blend, count=JUDGED)
+            compared = self._ranker.compare(plain, chosen, blend, count=JUDGED)
         if state.open:
             shown = min(len(made.entries), MAX_SHOWN)
             remembered = self._ranker.remember(chosen)

@@ -24,6 +24,7 @@ from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.serving.asking import Asking
 from streams.serving.comparisons import Comparisons
+from streams.serving.first_showings import FirstShowings
 from streams.serving.hit_rate import Judge
 from streams.serving.list_maker import ListMaker, Publish, State
 from streams.serving.live_versions import LiveVersions
@@ -105,6 +106,7 @@ class Lists:
             shadow_share=settings.lists.shadow_share,
             steering=self._steering,
             publish=publish,
+            first_showings=FirstShowings(catalogue, metrics.new_item_seconds.observe, since_ms=clock.now_ms()),
             is_void=self._void.__contains__,
             metrics=metrics,
             clock=clock,

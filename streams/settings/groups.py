@@ -1,5 +1,6 @@
 """What a worker does with events, where it keeps state, and how it makes lists."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -7,11 +8,20 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from schemas.scoring import MAX_DESCRIBED
-from schemas.seen import ALL, NEVER, SeenRules, seen_rules
+from schemas.seen import ALL, DAY_MS, NEVER, SeenRules, seen_rules
+from streams.candidates.new import New
 from streams.errors import BadSetting
 from streams.privacy.pseudonyms import MAX_KEY_BYTES, MIN_KEY_LENGTH
+from streams.ranking.exploration import (
+    MAX_NEW_PLACES,
+    Exploration,
+    Explorations,
+    explorations,
+    shares,
+    temperatures,
+)
 from streams.secret import NO_SECRET, Secret
-from streams.settings.group import Group, check_pair, variable
+from streams.settings.group import REMEDY, Group, check_pair, variable
 
 ALL_DUTIES: Final = "all"
 STATE_DIR = Path(".ouzel/state")
@@ -240,8 +250,41 @@ class Lists(Group, frozen=True, kw_only=True):
         ),
     ] = 1.0
     exploration: Annotated[
-        float, Meta(ge=0, le=1, description="Probability that a list's last place goes to a randomly drawn candidate.")
-    ] = 0.02
+        str,
+        Meta(
+            description="Share of the lists that explore, 0 to 1: each of their places is drawn at random, the better "
+            "the likelier. First for every scene, then, separated by commas, for single scenes: `0.05, home=0.1, "
+            "checkout=0`."
+        ),
+    ] = f"{Exploration.share:g}"
+    exploration_temperature: Annotated[
+        str,
+        Meta(
+            description="How far such lists go, 0.01 to 10, in units of score: a candidate whose score is lower by "
+            "this much is drawn e times less often. For every scene, then for single scenes."
+        ),
+    ] = f"{Exploration.temperature:g}"
+    new_item_share: Annotated[
+        str,
+        Meta(
+            description="Share of the lists whose last places go to new items, 0 to 1: 0.02 is one list in 50. For "
+            "every scene, then for single scenes."
+        ),
+    ] = f"{Exploration.new_share:g}"
+    new_item_places: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=MAX_NEW_PLACES,
+            description="How many places of such a list go to new items, at most the whole list.",
+        ),
+    ] = Exploration.new_places
+    new_item_days: Annotated[
+        float, Meta(ge=0.001, le=3_650, description="Days from an item's publication during which it is new.")
+    ] = New.max_age_ms / DAY_MS
+    new_item_events: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="With this many events of all users, an item is no longer new.")
+    ] = New.max_events
 
     def check(self) -> None:
         if self.patience_ms > self.deadline_ms:
@@ -250,6 +293,7 @@ class Lists(Group, frozen=True, kw_only=True):
                 f"{variable('list_deadline_ms')}={self.deadline_ms}."
             )
         self.seen_rules()
+        self.explorations()
 
     def seen_rules(self) -> SeenRules:
         """What counts as seen in each scene."""
@@ -257,6 +301,21 @@ class Lists(Group, frozen=True, kw_only=True):
             return seen_rules(self.seen_again, self.seen_kinds)
         except ValueError as error:
             raise BadSetting(f"{variable('seen_again')} and {variable('seen_kinds')}: {error}.") from None
+
+    def explorations(self) -> Explorations:
+        """How the lists of each scene explore."""
+        return explorations(
+            self._by_scene("exploration", shares, Exploration.share),
+            self._by_scene("exploration_temperature", temperatures, Exploration.temperature),
+            self._by_scene("new_item_share", shares, Exploration.new_share),
+            self.new_item_places,
+        )
+
+    def _by_scene(self, name: str, parse: Callable[[str, float], dict[str, float]], default: float) -> dict[str, float]:
+        try:
+            return parse(getattr(self, name), default)
+        except ValueError as error:
+            raise BadSetting(f"{variable(name)}: {error}. {REMEDY}") from None
 
 
 class Model(Group, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """How long one list takes, and what a record of the item graph costs: `python -m tests.benchmarks.ranking`."""
 
-from random import Random
 from time import perf_counter
 
 import numpy as np
@@ -14,6 +13,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.ranking.blend import Blend
+from streams.ranking.drawing import Noise
 from streams.ranking.ranker import Ranker
 
 EVENTS, USERS, ROUNDS = 40_000, 200, 5
@@ -57,9 +57,9 @@ def one_list(ranker: Ranker, context: Context, now_ms: int) -> tuple[float, ...]
     begun = perf_counter()
     chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), blend)
     shortlisted = perf_counter()
-    ranker.assemble(chosen, blend, Random(1))
+    ranker.assemble(chosen, blend, Noise("1"))
     assembled = perf_counter()
-    ranker.compare(chosen, blend, count=10)
+    ranker.compare(chosen, chosen, blend, count=10)
     return shortlisted - begun, assembled - shortlisted, perf_counter() - assembled
 
 

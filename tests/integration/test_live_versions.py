@@ -24,6 +24,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Vectors
 from streams.ranking.blend import Blend
+from streams.ranking.exploration import NO_EXPLORATION
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.settings import Settings, values_of
@@ -36,7 +37,7 @@ from tests.support.workers import Worker
 pytestmark = pytest.mark.slow
 
 SETTINGS = {
-    "exploration": 0.0,
+    "exploration": "0",
     "counting_interval_s": 60.0,
     "list_deadline_ms": 60_000,
     "patience_ms": 60_000,
@@ -169,7 +170,7 @@ async def orders(event: Event) -> dict[int, tuple[str, ...]]:
     for film in films():
         catalogue.add(film)
     ranker, scorer, blend = (
-        Ranker(catalogue, ItemGraph(catalogue.index), Ranking(exploration=0.0)),
+        Ranker(catalogue, ItemGraph(catalogue.index), Ranking(exploration=NO_EXPLORATION)),
         versions(1, 2),
         Blend(),
     )

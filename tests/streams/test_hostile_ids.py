@@ -35,7 +35,7 @@ def lists(plane: Plane) -> dict[str, set[str]]:
 
 def test_user_who_saw_a_forged_item_is_shown_its_rival(strong_broker: Broker, tmp_path: Path) -> None:
     """Also after the worker has lost its disk and another has joined."""
-    with Plane(strong_broker, tmp_path, trigger_max_age_ms=600_000, exploration=0.0) as plane:
+    with Plane(strong_broker, tmp_path, trigger_max_age_ms=600_000, exploration="0") as plane:
         plane.send(published(RIVAL, FORGED, "other"), ITEMS.name)
         plane.start()
         plane.wait(lambda: plane.series("ouzel_catalogue_items") == [3.0], "the catalogue")

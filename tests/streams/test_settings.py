@@ -137,7 +137,7 @@ def test_oldest_event_is_a_day_in_utc() -> None:
 
 
 def test_environment_of_a_child_gives_the_same_settings() -> None:
-    settings = throwaway("h:1", sasl_password=Secret("hunter2"), exploration=0.25)
+    settings = throwaway("h:1", sasl_password=Secret("hunter2"), exploration="0.25")
     assert read_settings(to_environment(settings)) == settings
     assert Settings.make(**values_of(settings)) == settings
 

@@ -15,7 +15,7 @@ from schemas.events import Event, EventKind
 from schemas.models import Comparison
 from schemas.recommendations import Recommendation
 from schemas.topics import COMPARISONS, RECOMMENDATIONS
-from streams.clock import SYSTEM
+from streams.clock import SYSTEM, Clock
 from streams.fold.attribution import NONE, Exposure, attribute
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.marking import UNKEYED, Marking
@@ -25,6 +25,7 @@ from streams.kafka.publisher import Output
 from streams.metrics import Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
+from streams.ranking.exploration import NO_EXPLORATION
 from streams.ranking.settings import Ranking
 from streams.serving.comparisons import Comparisons
 from streams.serving.lists import Lists
@@ -35,7 +36,7 @@ from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
 from tests.support.roles import record
 
-PLAIN = Ranking(exploration=0.0, compared=1)
+PLAIN = Ranking(exploration=NO_EXPLORATION, compared=1)
 
 
 @dataclass
@@ -84,8 +85,10 @@ class Bench:
         *,
         ranking: Ranking = PLAIN,
         turns: Turns | None = None,
+        clock: Clock = SYSTEM,
         **settings: object,
     ) -> None:
+        self.clock = clock
         self.sent: list[Output] = []
         self.metrics = Metrics()
         self.state = MemoryState()
@@ -97,8 +100,8 @@ class Bench:
         catalogue = Catalogue()
         for film in films():
             catalogue.add(film)
-        self.live = LiveVersions(catalogue, self.metrics, SYSTEM)
-        self.comparisons = Comparisons(self.publish, exists=lambda: True, metrics=self.metrics, clock=SYSTEM)
+        self.live = LiveVersions(catalogue, self.metrics, clock)
+        self.comparisons = Comparisons(self.publish, exists=lambda: True, metrics=self.metrics, clock=clock)
         self.lists = Lists(
             settings=Settings.make(**settings),
             ranking=ranking,
@@ -107,7 +110,7 @@ class Bench:
             scorer=scorer,
             publish=self.publish,
             metrics=self.metrics,
-            clock=SYSTEM,
+            clock=clock,
             turns=turns,
             live=self.live,
             comparisons=self.comparisons,
@@ -146,7 +149,7 @@ class Bench:
     def did(self, user: str, item: str, kind: EventKind = EventKind.LIKE, age_ms: int = 0) -> None:
         """Fold an event and tell the list path, as a lane does."""
         self.offset += 1
-        event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=SYSTEM.now_ms() - age_ms, item=item)
+        event = Event(id=f"e{self.offset}", user=user, kind=kind, ts=self.clock.now_ms() - age_ms, item=item)
         self.state.contexts[user] = fold(self.state.context(user), event, self.offset, self.state.marking)
         before = self.state.exposure(user)
         exposure, _, judged = attribute(before, event, Settings().folding.attribution_window_ms)
@@ -155,7 +158,7 @@ class Bench:
         if judged is not None:
             self.lists.observe(0, judged, self.offset)
         if age_ms <= self.max_age_ms:
-            self.lists.trigger(0, user, (event, self.offset, age_ms), SYSTEM.monotonic())
+            self.lists.trigger(0, user, (event, self.offset, age_ms), self.clock.monotonic())
 
     def made(self, user: str | None = None) -> list[Recommendation]:
         made = [decode(Recommendation, out.value) for out in self.sent if out.topic == RECOMMENDATIONS.name]

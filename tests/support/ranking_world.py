@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from random import Random
 
 from schemas.events import Event, EventKind
 from schemas.items import Item
@@ -12,12 +11,14 @@ from streams.fold.covisits import covisits, messages
 from streams.graph.item_graph import Counting, ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.ranking.blend import Blend
+from streams.ranking.drawing import Noise
+from streams.ranking.exploration import NO_EXPLORATION
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist
 
 NOW = 1_700_000_000_000
-PLAIN = Ranking(diversity=0.0, exploration=0.0)
+PLAIN = Ranking(diversity=0.0, exploration=NO_EXPLORATION)
 
 
 def item(name: str, title: str = "", attributes: Sequence[str] = (), published: int | None = None) -> Item:
@@ -91,7 +92,7 @@ class World:
     ) -> tuple[Entry, ...]:
         """The user's list without a model."""
         chosen = self.shortlist(user, scene, blend=blend, settings=settings, now_ms=now_ms)
-        return self.ranker(settings).assemble(chosen, blend or Blend(), Random(seed))
+        return self.ranker(settings).assemble(chosen, blend or Blend(), Noise(str(seed)))
 
     def ids(self, chosen: Shortlist) -> list[str]:
         """The candidates, best first."""

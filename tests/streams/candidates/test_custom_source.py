@@ -15,6 +15,7 @@ from streams.candidates.registry import MAX_SIGNALS, Candidates, Sources
 from streams.candidates.source import Signal, Words
 from streams.errors import BadSetting
 from streams.ranking.blend import Blend, learn
+from streams.ranking.drawing import Noise
 from streams.serving.custom_sources import load_sources
 from tests.support.background import running
 from tests.support.listing import PLAIN as LISTED
@@ -122,7 +123,7 @@ def test_blend_learns_the_weight_of_a_custom_signal(world):
 def test_failing_source_is_left_out_and_reported(world, failing, why):
     settings = replace(PLAIN, sources=Sources((failing,)))
     chosen = world.shortlist("nobody", settings=settings)
-    entries = world.ranker(settings).assemble(chosen, world.ranker(settings).fit(Blend()), np.random)
+    entries = world.ranker(settings).assemble(chosen, world.ranker(settings).fit(Blend()), Noise("1"))
     assert len(entries) == 10
     assert why in chosen.moment.failures["picks"]
     assert "ann" not in chosen.moment.failures["picks"]

@@ -53,7 +53,7 @@ def test_covisits_of_one_like_are_candidates(world):
 def test_new_user_gets_the_trend_of_the_scene_and_new_items(world):
     found = sources(world, "nobody")
     assert found["crime-0"] == (Source.TRENDING,)
-    assert found["new"] == (Source.FRESH,)
+    assert found["new"] == (Source.FRESH, Source.NEW)
     assert world.ids(world.shortlist("nobody"))[0].startswith("crime")
     world.tell(*(done(f"r{n}", "film-19", at=2000 + n, scene="cart") for n in range(3)))
     assert world.ids(world.shortlist("nobody", "cart"))[0] == "film-19"

@@ -1,7 +1,6 @@
 """Item vectors: the order of description, model versions, and the effect on lists."""
 
 from dataclasses import replace
-from random import Random
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from streams.candidates.registry import BUILT_IN_COLUMNS, Sources
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Vectors
 from streams.ranking.blend import Blend, behavioural, learn
+from streams.ranking.drawing import Noise
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
 from tests.support.ranking_world import PLAIN, World, done, item
@@ -253,7 +253,7 @@ def test_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
     asked = world.shortlist("ann", settings=settings)
     first = asked.candidates.numbers[asked.order[:2]]
     chosen = heard(world, told(1.0, 0.0, scores=(90.0, 91.0)), settings)
-    entries = world.ranker(settings).assemble(chosen, Blend(), Random(1))
+    entries = world.ranker(settings).assemble(chosen, Blend(), Noise("1"))
     by_item = {entry.item: entry for entry in entries}
     assert [by_item[world.catalogue.index[int(n)]].model for n in first] == [90.0, 91.0]
     assert by_item["f050"].model == 50.0
@@ -266,7 +266,7 @@ def test_entry_carries_the_model_s_logit_and_the_like_that_is_closest(world):
 def test_user_without_likes_gets_the_model_as_reason(world):
     chosen = world.ranker().rescore(world.shortlist("nobody"), told(1.0, 0.0), Blend())
     settings = replace(PLAIN, length=60)
-    entries = world.ranker(settings).assemble(chosen, Blend(), Random(1))
+    entries = world.ranker(settings).assemble(chosen, Blend(), Noise("1"))
     (found,) = [entry for entry in entries if entry.item == "f056"]
     assert found.reason.code == Source.NEAREST
     assert "the model reads" in found.reason.text

@@ -1,7 +1,7 @@
 """The path of one list: the model's request and effect, exploration, reasons, and the data kept for learning."""
 
+import math
 from dataclasses import replace
-from random import Random
 from typing import Any
 
 import msgspec
@@ -11,15 +11,18 @@ import pytest
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
+from schemas.seen import SeenRule, SeenRules
 from streams.fold.context import SceneContext, Steer, fold
 from streams.ranking.blend import Blend, learn
 from streams.ranking.comparison import popular
+from streams.ranking.drawing import Noise
+from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
 from streams.ranking.question import history
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
 from tests.support.ranking_world import NOW, PLAIN, World, done, item
 
-SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=0.0, explored=3)
+SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=NO_EXPLORATION, explored=3)
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def listed(
     **settings: Any,
 ) -> tuple[Entry, ...]:
     made = chosen if scores is None else heard(world, chosen, scores, blend)
-    return world.ranker(replace(SETTINGS, **settings)).assemble(made, blend or Blend(), Random(seed))
+    return world.ranker(replace(SETTINGS, **settings)).assemble(made, blend or Blend(), Noise(str(seed)))
 
 
 def heard(world: World, chosen: Shortlist, scores: Scores, blend: Blend | None = None) -> Shortlist:
@@ -110,28 +113,113 @@ def test_model_with_equal_scores_changes_nothing(world):
     assert [(entry.item, entry.score) for entry in flat] == [(e.item, e.score) for e in listed(world, chosen)]
 
 
-def test_propensities_are_exactly_how_often_an_item_gets_its_place(world):
+def exploring(**of: Any) -> Explorations:
+    return Explorations(Exploration(**({"share": 0.0, "new_share": 0.0} | of)))
+
+
+def test_lists_are_drawn_as_often_as_the_product_of_their_propensities_says(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
+    of: dict[str, Any] = {"length": 2, "explored": 2, "exploration": exploring(share=0.4, temperature=0.3)}
     draws = 4000
-    last: dict[str, list[Entry]] = {}
+    found: dict[tuple[str, ...], list[tuple[Entry, ...]]] = {}
     for seed in range(draws):
-        entries = listed(world, chosen, exploration=0.4, seed=seed)
-        assert [entry.propensity for entry in entries[:-1]] == [1.0] * 4
+        entries = listed(world, chosen, seed=seed, **of)
         assert [entry.score for entry in entries] == sorted((entry.score for entry in entries), reverse=True)
-        last.setdefault(entries[-1].item, []).append(entries[-1])
-    assert set(last) == set(world.ids(chosen)[4:8])
-    assert sum(entries[0].propensity for entries in last.values()) == pytest.approx(1.0)
-    for name, found in last.items():
-        chance = found[0].propensity
-        assert len(found) / draws == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / draws))
-        assert (Source.EXPLORED in found[0].sources) == (name != world.ids(chosen)[4])
+        found.setdefault(tuple(entry.item for entry in entries), []).append(entries)
+    assert len(found) == 12, "each of four candidates, then each of the others"
+    likely = {items: math.prod(entry.propensity for entry in same[0]) for items, same in found.items()}
+    assert sum(likely.values()) == pytest.approx(1.0)
+    for items, same in found.items():
+        chance = likely[items]
+        assert len(same) / draws == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / draws))
+        assert len({tuple(entry.propensity for entry in entries) for entries in same}) == 1
+    usual = tuple(world.ids(chosen)[:2])
+    assert likely[usual] > 0.6
+    for (first, second), same in found.items():
+        left = [name for name in world.ids(chosen) if name != first]
+        marked = [Source.EXPLORED in entry.sources for entry in same[0]]
+        assert marked == [first != usual[0], second != left[0]]
 
 
-def test_propensity_is_1_without_candidates_to_explore(world):
+def test_same_list_id_draws_the_same_list(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
-    entries = listed(world, chosen, exploration=1.0, length=100)
+    of = exploring(share=1.0, temperature=2.0)
+    lists = [listed(world, chosen, seed=seed, exploration=of) for seed in (1, 1, 2)]
+    assert lists[0] == lists[1] != lists[2]
+
+
+def test_last_place_is_certain_without_further_candidates(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    entries = listed(world, chosen, exploration=exploring(share=1.0), length=100)
     assert len(entries) == len(chosen.order)
-    assert all(entry.propensity == 1.0 for entry in entries)
+    assert entries[-1].propensity == 1.0
+    assert all(0.0 < entry.propensity <= 1.0 for entry in entries)
+
+
+def test_scenes_explore_by_their_own_settings(world):
+    of = Explorations(Exploration(share=0.0, new_share=0.0), {"cart": Exploration(share=1.0, temperature=5.0)})
+    for scene, certain in (("home", True), ("cart", False)):
+        chosen = world.shortlist("ann", scene, settings=SETTINGS)
+        entries = listed(world, chosen, exploration=of)
+        assert (max(entry.propensity for entry in entries) == 1.0) == certain
+
+
+class TestNewItems:
+    """Places for new items: `n0` is often met, `n1` and `n2` are not, `old` is not new."""
+
+    NAMES = ("n0", "n1", "n2")
+
+    @pytest.fixture
+    def world(self) -> World:
+        made = World([item(f"f{n:02}", f"Film {n}") for n in range(12)])
+        for n, name in enumerate(self.NAMES):
+            made.catalogue.add(item(name, published=NOW - 1_000 * n))
+        made.catalogue.add(item("old", published=NOW - 400 * 86_400_000))
+        for n in range(12):
+            made.tell(*(done(f"p{n}", f"f{(n + k) % 12:02}", at=100 * n + k) for k in range(6)))
+        made.tell(*(done(f"x{n}", "n0", at=3000 + n) for n in range(30)), done("ann", "f03", at=5000))
+        return made
+
+    def listed(self, world: World, seed: int = 1, **of: Any) -> tuple[Entry, ...]:
+        settings = replace(SETTINGS, exploration=exploring(**of))
+        return world.listed("ann", settings=settings, now_ms=NOW + 9999, seed=seed)
+
+    def test_last_places_go_to_items_that_are_new_and_little_known_each_as_likely(self, world):
+        first: dict[str, int] = {}
+        for seed in range(1000):
+            entries = self.listed(world, seed, new_share=1.0)
+            assert {entry.item for entry in entries[3:]} == {"n1", "n2"}
+            assert [entry.propensity for entry in entries] == pytest.approx([1.0, 1.0, 1.0, 0.5, 1.0])
+            assert {(entry.reason.code, entry.reason.text) for entry in entries[3:]} == {
+                (Source.NEW, "new: we would like to know")
+            }
+            assert all(Source.NEW in entry.sources for entry in entries[3:])
+            assert all(entry.reason.code != Source.NEW for entry in entries[:3])
+            first[entries[3].item] = first.get(entries[3].item, 0) + 1
+        assert first["n1"] / 1000 == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 1000))
+
+    def test_share_of_the_lists_has_them(self, world):
+        kinds = [
+            any(e.reason.code == Source.NEW for e in self.listed(world, seed, new_share=0.2)) for seed in range(2000)
+        ]
+        assert sum(kinds) / 2000 == pytest.approx(0.2, abs=4 * np.sqrt(0.16 / 2000))
+        assert not any(entry.reason.code == Source.NEW for entry in self.listed(world, new_share=0.0))
+
+    def test_fewer_new_items_than_places_take_fewer_places(self, world):
+        world.catalogue.withdraw("n1")
+        entries = self.listed(world, new_share=1.0)
+        assert [entry.reason.code == Source.NEW for entry in entries] == [False] * 4 + [True]
+
+    def test_new_item_that_the_user_met_has_no_such_place(self, world):
+        settings = replace(SETTINGS, exploration=exploring(new_share=1.0), seen=SeenRules(SeenRule(days=0)), length=5)
+        world.tell(done("ann", "n1", EventKind.VIEW, at=6000))
+        entries = world.listed("ann", settings=settings, now_ms=NOW + 9999)
+        assert [entry.item for entry in entries if entry.reason.code == Source.NEW] == ["n2"]
+
+    def test_item_is_new_for_a_time(self, world):
+        settings = replace(SETTINGS, exploration=exploring(new_share=1.0))
+        later = world.listed("ann", settings=settings, now_ms=NOW + 15 * 86_400_000)
+        assert not [entry for entry in later if entry.reason.code == Source.NEW]
 
 
 def test_item_withdrawn_during_scoring_is_left_out(world):

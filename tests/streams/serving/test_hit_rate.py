@@ -16,7 +16,10 @@ REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), No
 
 
 def published(user: str = "ann", partition: int = 0, **more: Any) -> Published:
-    given: dict[str, Any] = {"compared": Compared(("film-2", "film-3", "beyond"), ("film-9",)), "shown": 2}
+    given: dict[str, Any] = {
+        "compared": Compared(("film-1", "film-2", "beyond"), ("film-2", "film-3", "beyond"), ("film-9",)),
+        "shown": 2,
+    }
     return Published(user, partition, "home", remembered=REMEMBERED, **(given | more))
 
 
@@ -76,7 +79,7 @@ def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expect
 
 def test_rankings_are_compared_over_the_same_open_lists() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(compared=Compared(("film-7",), ("film-9",))))
+    bench.judge.keep("l1", published(compared=Compared(("film-3",), ("film-7",), ("film-9",))))
     bench.judge.keep("l2", published())
     bench.says(like("film-7", None, "l2", "l1"))
     bench.says(like("film-3", 0, "l1", "l2"))

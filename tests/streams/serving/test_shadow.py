@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from inference.scorers.scripted import Script, ScriptedScorer
 from schemas.models import Comparison
 from schemas.recommendations import Recommendation
+from streams.ranking.exploration import Exploration, Explorations
 from streams.serving.hit_rate import Pair
 from streams.serving.shadow import MOST_WAITING, in_shadow, room
 from tests.support.background import running
@@ -70,14 +72,15 @@ async def test_both_orders_are_those_that_each_version_would_have_shown(role: st
 async def test_orders_are_without_exploration() -> None:
     scorer = versions(1, 2)
     bench = await comparing(scorer)
-    bench.lists._ranker.settings = type(bench.lists._ranker.settings)(exploration=1.0)
+    exploring = Explorations(Exploration(share=1.0, temperature=1.0))
+    bench.lists._ranker.settings = replace(bench.lists._ranker.settings, exploration=exploring)
     async with running(bench):
         bench.did("u", "film-1")
         await bench.until(lambda: outcome(bench, "asked") == 1)
     held, shown = pair(bench, bench.made()[0]), items(bench.made()[0])
     assert held is not None
-    assert held.of_champion[:-1] == shown[:-1]
-    assert held.of_champion[-1] != shown[-1]
+    assert (held.of_champion, held.of_challenger) == (await orders(1), await orders(2))
+    assert shown not in (held.of_champion, held.of_challenger)
 
 
 async def likes(role: str, *, champion: bool, challenger: bool) -> tuple[Comparison, Recommendation]:
