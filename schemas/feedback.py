@@ -37,10 +37,10 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     like, below for a rejection; between the two, a rating may have either. For `not_taken`, `reward` is 0, `closed`
     says what ended the wait, and `delay_ms` how long it was.
 
-    `shown` holds the first 20 entries of the list in order. It is there once a list: with its first reaction, or with
-    `not_taken`. Records written before `value` have none, nor `shown` with reactions: `inference.training.feedback`
-    derives the rating from the reward, which is exact from 1 upwards. `context` is that of the list
-    (`Recommendation.context`).
+    `shown` holds the first 20 entries of the list in order, each with its probability given those above. It is there
+    once a list: with its first reaction, or with `not_taken`. Records written before `value` have none, nor `shown`
+    with reactions: `inference.training.feedback` derives the rating from the reward, which is exact from 1 upwards.
+    `context` is that of the list (`Recommendation.context`).
     """
 
     id: Id

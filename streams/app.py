@@ -52,7 +52,7 @@ from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
-from streams.serving.ranking_of import ranking_of
+from streams.serving.ranking_settings import ranking_of
 from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear

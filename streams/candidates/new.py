@@ -11,14 +11,14 @@ from streams.candidates.source import Signal, Words
 WOULD_LIKE_TO_KNOW = Words("new: we would like to know")
 """Why an item has a place for new items."""
 
-NOBODY = 0.5
-"""Events count less as they age: with less than this, nobody met the item."""
+UNMET = 0.5
+"""Events count less as they age: with less than this, no user has met the item."""
 
 
 @dataclass(frozen=True)
 class New:
     """Items published in the last `max_age_ms` with fewer than `max_events` events. Of more than `size`, those that
-    nobody met come first, then the newest. Items without a time of publication are never new."""
+    no user met come first, then the newest. Items without a time of publication are never new."""
 
     name: str = "new"
     size: int = 40
@@ -31,7 +31,7 @@ class New:
         count = len(moment.allowed)
         published, events = moment.catalogue.published()[:count], moment.graph.events()[:count]
         new = (published > max(0, moment.now_ms - self.max_age_ms)) & (events < self.max_events)
-        return moment.best(published + np.where(events < NOBODY, 2.0**52, 0.0), self.size, new)
+        return moment.best(published + np.where(events < UNMET, 2.0**52, 0.0), self.size, new)
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
         return None

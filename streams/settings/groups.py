@@ -8,8 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from schemas.scoring import MAX_DESCRIBED
-from schemas.seen import ALL, DAY_MS, NEVER, SeenRules, seen_rules
-from streams.candidates.new import New
+from schemas.seen import ALL, NEVER, SeenRules, seen_rules
 from streams.errors import BadSetting
 from streams.privacy.pseudonyms import MAX_KEY_BYTES, MIN_KEY_LENGTH
 from streams.ranking.exploration import (
@@ -281,10 +280,10 @@ class Lists(Group, frozen=True, kw_only=True):
     ] = Exploration.new_places
     new_item_days: Annotated[
         float, Meta(ge=0.001, le=3_650, description="Days from an item's publication during which it is new.")
-    ] = New.max_age_ms / DAY_MS
+    ] = 14.0
     new_item_events: Annotated[
         int, Meta(ge=1, le=1_000_000, description="With this many events of all users, an item is no longer new.")
-    ] = New.max_events
+    ] = 20
 
     def check(self) -> None:
         if self.patience_ms > self.deadline_ms:

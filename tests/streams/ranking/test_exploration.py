@@ -4,7 +4,8 @@ import pytest
 
 from streams.errors import BadSetting
 from streams.ranking.exploration import Exploration, Explorations
-from streams.serving.ranking_of import ranking_of
+from streams.ranking.settings import Ranking
+from streams.serving.ranking_settings import ranking_of
 from streams.settings import Settings, read_settings
 
 
@@ -27,6 +28,7 @@ def test_settings_give_each_scene_its_exploration() -> None:
 
 def test_defaults_are_those_of_the_ranking() -> None:
     assert Settings().lists.explorations() == Explorations()
+    assert ranking_of(Settings().lists) == Ranking()
 
 
 @pytest.mark.parametrize(
