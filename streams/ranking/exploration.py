@@ -19,7 +19,7 @@ class Exploration:
     """
 
     share: float = 0.05
-    temperature: float = 0.5
+    temperature: float = 0.3
     new_share: float = 0.02
     new_places: int = 2
 
