@@ -169,7 +169,8 @@ def test_drawn_list_is_possible_and_the_same_for_the_same_noise(
     catalogue: Catalogue, of: Exploration, length: int, name: str
 ) -> None:
     drawn, again = (draw(catalogue.drawing(of, length), Noise(name), of) for _ in range(2))
-    assert all(np.array_equal(one, other) for one, other in zip(drawn, again, strict=True))
+    for one, other in zip(drawn, again, strict=True):
+        np.testing.assert_array_equal(one, other)
     assert len(set(drawn.chosen.tolist())) == min(length, catalogue.usual.sum())
     assert ((drawn.propensities > 0) & (drawn.propensities <= 1)).all()
     assert (np.diff(drawn.values) <= 0).all()
