@@ -11,6 +11,7 @@ from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.inspect_file import inspect_file
 from deploy.commands.learn import learn
+from deploy.commands.lineage import lineage
 from deploy.commands.log import log
 from deploy.commands.loop import loop
 from deploy.commands.models import models
@@ -33,6 +34,7 @@ COMMANDS = (
     forget,
     inspect_file,
     learn,
+    lineage,
     log,
     loop,
     models,

@@ -55,7 +55,15 @@ CONTROL_KEY = click.option(
     show_default=True,
     help="The key file of the server. OUZEL_TRITON_CONTROL_KEY overrides it.",
 )
-"""Lists come first."""
+LOG = click.option(
+    "--log",
+    metavar="ROOT",
+    envvar="OUZEL_TRAINING_LOG",
+    show_envvar=True,
+    default=str(WORK / "training-log"),
+    show_default=True,
+    help="The training log: a folder, or s3://BUCKET/PREFIX.",
+)
 
 
 def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,14 +89,14 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--once", is_flag=True, help="Make and judge one version now, and end.")
 @click.option(
-    "--log",
-    metavar="ROOT",
-    envvar="OUZEL_TRAINING_LOG",
-    show_envvar=True,
-    default=str(WORK / "training-log"),
-    show_default=True,
-    help="The training log: a folder, or s3://BUCKET/PREFIX.",
+    "--from",
+    "parent",
+    metavar="VERSION",
+    type=click.IntRange(1, 2**31 - 1),
+    show_default="the champion",
+    help="With --once: the version that training starts from.",
 )
+@LOG
 @VERSIONS
 @REPOSITORY
 @TRITON
@@ -131,6 +139,7 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @TIMEOUT
 def learn(
     once: bool,
+    parent: int | None,
     log: str,
     versions: Path,
     repository: Path,
@@ -153,6 +162,7 @@ def learn(
 
     It can be killed and started again at any moment. Versions with a role stay as they are while it does not run.
     """
+    from deploy.errors import DeployError
     from deploy.learning import running
     from deploy.learning.parts import Places, parts_of
     from deploy.learning.store_facts import learning_alone
@@ -163,7 +173,11 @@ def learn(
         chosen = Rules.make(**rules)
     except msgspec.ValidationError as error:
         raise click.UsageError(f"{error}.") from None
+    if parent is not None and not once:
+        raise click.UsageError("--from needs --once: without it, each version is trained from the champion")
     store = VersionStore(versions)
+    if parent is not None and parent not in {FIRST, *store.numbers()}:
+        raise DeployError(f"there is no version {parent} in {versions}. `ouzel models list` shows which there are.")
     places = Places(
         log=log,
         store=store,
@@ -184,7 +198,11 @@ def learn(
                 running.facts(brokers, store, Rules(), connection=connection(), timeout=timeout, tell=say)
             )
             champion = state.lineup.champion.number if state.lineup.champion is not None else FIRST
-            passed = asyncio.run(running.once(store, parts_of(places), champion=champion, clock=SYSTEM, tell=say))
+            passed = asyncio.run(
+                running.once(
+                    store, parts_of(places), champion=champion, parent=parent or champion, clock=SYSTEM, tell=say
+                )
+            )
             number = store.numbers()[-1]
             say(f"version {number} is in {store.folder(number)}; compare it with `ouzel models shadow {number}`")
             sys.exit(0 if passed else 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deploy.commands.learn import CONTROL_KEY, REPOSITORY, TRITON, VERSIONS
+from deploy.commands.learn import CONTROL_KEY, LOG, REPOSITORY, TRITON, VERSIONS
 from deploy.commands.options import BROKERS, TIMEOUT, connection
 from deploy.commands.parameters import Real
 from deploy.local.terminal import Terminal, say
@@ -62,13 +62,17 @@ def models_list(versions: Path, brokers: str, timeout: float) -> None:
 @click.option(
     "--topic", metavar="TOPIC", default="ouzel.events", show_default=True, help="With --event: the record's topic."
 )
+@LOG
 @VERSIONS
 @BROKERS
 @TIMEOUT
 def models_show(
-    number: int | None, event: str | None, topic: str, versions: Path, brokers: str, timeout: float
+    number: int | None, event: str | None, topic: str, log: str, versions: Path, brokers: str, timeout: float
 ) -> None:
-    """Show one version: what it learned, the results of its gates, and what happened to it."""
+    """Show one version: what it learned, the results of its gates, what happened to it, and how many lists it made.
+
+    The lists are those that the training log has feedback on.
+    """
     from deploy.learning.tables import details, learned_by
     from inference.versions.rules import Rules
     from streams.clock import SYSTEM
@@ -85,7 +89,7 @@ def models_show(
         return
     assert number is not None
     _check(state, number)
-    Terminal().print(details(state, number, Rules(), SYSTEM.now_ms()))
+    Terminal().print(details(state, number, Rules(), SYSTEM.now_ms(), _lists(state, number, log)))
 
 
 @models.command("diff")
@@ -161,6 +165,25 @@ def _facts(versions: Path, brokers: str, timeout: float) -> State:
 
     store, tell = VersionStore(versions), partial(say, err=True)
     return asyncio.run(facts(brokers, store, Rules(), connection=connection(), timeout=timeout, tell=tell))
+
+
+def _lists(state: State, number: int, log: str) -> str:
+    """How many lists a version made, or why that is not known."""
+    from deploy.commands.lineage import opened
+    from deploy.errors import expected
+    from schemas.topics import FEEDBACK
+
+    try:
+        search = opened(log)
+        if search is None:
+            return f"Its lists are not counted: there is no training log in {log} (--log, OUZEL_TRAINING_LOG)."
+        count = sum(search.lists_of(FEEDBACK.name, name) for name in state.names_of(number))
+    except Exception as error:  # the rest can be shown
+        reason = expected(error)
+        if reason is None:
+            raise
+        return f"Its lists are not counted: {reason}"
+    return f"Made {count:,} lists: those in the training log, whose attribution is over or that were reacted to."
 
 
 def _check(state: State, number: int) -> None:

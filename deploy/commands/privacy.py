@@ -2,9 +2,12 @@
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
+from deploy.commands.learn import LOG, VERSIONS
 from deploy.commands.options import BROKERS, connection
 from deploy.commands.parameters import Id, Real
 from deploy.local.terminal import say, say_json
@@ -48,11 +51,24 @@ def pseudonym(context: click.Context, user: str) -> None:
     show_default=True,
     help="Wait this long for the receipt.",
 )
+@LOG
+@VERSIONS
 @click.pass_context
-def forget(context: click.Context, user: str, brokers: str, order_id: str | None, timeout: float) -> None:
+def forget(
+    context: click.Context,
+    user: str,
+    brokers: str,
+    order_id: str | None,
+    timeout: float,
+    log: str,
+    versions: Path,
+) -> None:
     """Erase everything about a user and print the receipt.
 
     USER is the id used in the events. With "-", it is read from standard input, which keeps it out of process lists.
+
+    To the receipt it adds learned_by, the versions of the model that learned from what the training log has of the
+    user, and retrain, the command that trains a version without it. Both need the training log and the store.
 
     Exits with 1 if no receipt arrives in time. The order stays valid: its receipt will arrive on
     ouzel.privacy-receipts.
@@ -67,6 +83,7 @@ def forget(context: click.Context, user: str, brokers: str, order_id: str | None
 
     if user == "-":
         user = next(ID.read(context), "")
+    learned = _learned(user, log, versions)
     erasure = ErasureOrder(id=order_id or uuid.uuid4().hex, user=user, ts=SYSTEM.now_ms())
     receipt = asyncio.run(order(brokers, erasure, timeout=timeout, connection=connection()))
     if receipt is None:
@@ -75,4 +92,39 @@ def forget(context: click.Context, user: str, brokers: str, order_id: str | None
             err=True,
         )
         sys.exit(1)
-    say_json(msgspec.json.encode(receipt).decode())
+    say_json(msgspec.json.encode({**msgspec.to_builtins(receipt), **learned}).decode())
+    if "retrain" in learned:
+        say(
+            f"{len(learned['learned_by'])} versions learned from this user. To train one without the user: "
+            f"{learned['retrain']}\nA training that runs now may have read the user's events too: when it has ended, "
+            f"ask again with `ouzel lineage --order {erasure.id}`.",
+            err=True,
+        )
+
+
+def _learned(user: str, log: str, versions: Path) -> dict[str, Any]:
+    """What the receipt says of versions, from before the log is rewritten; if it cannot be said, why not is printed."""
+    from deploy.commands.lineage import names_of, opened
+    from deploy.errors import expected
+
+    try:
+        search = opened(log)
+        if search is None:
+            say(
+                f"there is no training log in {log} (--log, OUZEL_TRAINING_LOG), so the receipt does not say which "
+                "versions learned from the user",
+                err=True,
+            )
+            return {}
+        from deploy.learning.lineage import of_user, retraining
+        from inference.versions.store import VersionStore
+
+        found = of_user(VersionStore(versions), search, names_of(user))
+    except Exception as error:  # the order matters more
+        reason = expected(error)
+        if reason is None:
+            raise
+        say(f"the receipt does not say which versions learned from the user: {reason}", err=True)
+        return {}
+    command = retraining(found)
+    return {"learned_by": [each.number for each in found.learned]} | ({"retrain": command} if command else {})

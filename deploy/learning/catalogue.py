@@ -1,20 +1,17 @@
-"""The catalogue as a learner needs it: every item on `ouzel.items` now."""
+"""What a learner reads of Kafka as a whole: the catalogue, and the receipts of erasure orders."""
 
-import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any
 
-from deploy.kafka.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
-from deploy.kafka.rights import check_topics
-from schemas.codec import decode_item
+from deploy.kafka.asking import PLAIN, TIMEOUT_SECONDS
+from deploy.kafka.whole_topic import whole_topic
+from schemas.codec import decode, decode_item
 from schemas.errors import Refused
 from schemas.items import Item
-from schemas.topics import ITEMS
-from streams.kafka.fetcher import Reader
-from streams.kafka.partitions import numbered
+from schemas.privacy import ErasureReceipt
+from schemas.topics import ITEMS, PRIVACY_RECEIPTS
 from streams.unreadable import Unreadable
-
-WAIT_MS = 200
 
 
 async def read_catalogue(
@@ -22,29 +19,34 @@ async def read_catalogue(
 ) -> tuple[Item, ...]:
     """The items that are not withdrawn, in the order of their ids. Records that workers refuse are left out.
 
-    Raises `DeployError` if no broker answers for `timeout` seconds, or the topic is missing or not readable.
+    Raises `DeployError` as `whole_topic`.
     """
-    rights = {ITEMS.name: "Read"}
-    options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-learn"}
     found: dict[bytes, Item] = {}
-    async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
-        consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
-        try:
-            await consumer.start()
-            count = (await check_topics(consumer, bootstrap, connection, rights))[ITEMS.name]
-            partitions = numbered(ITEMS.name, count)
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            ends = await consumer.end_offsets(partitions)
-            while not all([await consumer.position(each) >= end for each, end in ends.items()]):
-                for records in (await consumer.getmany(timeout_ms=WAIT_MS)).values():
-                    deadline.extend()
-                    for record in records:
-                        _take(found, record)
-                await asyncio.sleep(0)
-        finally:
-            await ended(consumer)
+    async with aclosing(whole_topic(ITEMS.name, bootstrap, connection, timeout)) as records:
+        async for record in records:
+            _take(found, record)
     return tuple(sorted(found.values(), key=lambda item: item.id))
+
+
+async def read_receipts(
+    bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
+) -> tuple[tuple[ErasureReceipt, ...], int]:
+    """The receipts on the topic, and how many cannot be read: of these the user is not known. The training log may
+    still have rows that their orders cover.
+
+    Raises `DeployError` as `whole_topic`.
+    """
+    found, unread = [], 0
+    async with aclosing(whole_topic(PRIVACY_RECEIPTS.name, bootstrap, connection, timeout)) as records:
+        async for record in records:
+            try:
+                if isinstance(record, Unreadable):
+                    unread += record.offset - record.first + 1
+                else:
+                    found.append(decode(ErasureReceipt, record.value))
+            except Refused:
+                unread += 1
+    return tuple(found), unread
 
 
 def _take(found: dict[bytes, Item], record: Any) -> None:

@@ -50,14 +50,21 @@ async def serve(
 
 
 async def once(
-    store: VersionStore, parts: AbstractAsyncContextManager[Parts], *, champion: int, clock: Clock, tell: Tell
+    store: VersionStore,
+    parts: AbstractAsyncContextManager[Parts],
+    *,
+    champion: int,
+    parent: int,
+    clock: Clock,
+    tell: Tell,
 ) -> bool:
-    """Make one version from version `champion` and judge it; whether it passed. Raises `DeployError`."""
+    """Make one version from version `parent` and judge it against the champion; whether it passed. Raises
+    `DeployError`."""
     store.clear_unfinished()
     async with parts as connected:
         number = store.next_number()
         began = clock.monotonic()
-        await connected.makers.trainer.train("full", champion, number)
+        await connected.makers.trainer.train("full", parent, number)
         tell(f"version {number}: trained in {clock.monotonic() - began:,.0f} s")
         gates = await connected.makers.gates.judge(number, champion)
     store.set_gates(number, gates)

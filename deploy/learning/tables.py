@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inference.versions.lifecycle import stage
+from inference.versions.lineage import Dated, Place, chain, learned_from
 from inference.versions.rules import Rules
 from inference.versions.state import Known, State
 from inference.versions.store import Gate, Learned, Verdict, Version
@@ -38,10 +39,12 @@ def listing(state: State, rules: Rules, now: int) -> RenderableType:
     return Group(*(Text(line) for line in _serving(state, rules, now)), Text(), table)
 
 
-def details(state: State, number: int, rules: Rules, now: int) -> RenderableType:
-    """One version: where it comes from, its gates, what happened to it, and what it learned."""
+def details(state: State, number: int, rules: Rules, now: int, lists: str = "") -> RenderableType:
+    """One version: where it comes from, its gates, what happened to it, and what it learned. `lists` is a sentence on
+    the lists that it made."""
     known = state.versions.get(number, Known())
     parts: list[RenderableType] = [Text(line) for line in _facts(state, known, number, now)]
+    parts += [Text(shown(lists))] if lists else []
     if known.gates:
         gates = _table("gate", "figure", "95% interval", "threshold", "", "what it says")
         for gate in known.gates:
@@ -103,18 +106,12 @@ def lineage(learned: Sequence[Learned]) -> Iterator[str]:
 
 def learned_by(state: State, topic: str, partition: int, offset: int) -> list[int]:
     """The versions that learned a record, and those trained from them, ascending."""
-    found: set[int] = set()
-    for number in sorted(state.versions):
-        record = state.versions[number].record
-        if record is None:
-            continue
-        direct = any(
-            each.topic == topic and each.partition == partition and each.first <= offset < each.behind
-            for each in record.learned
-        )
-        if direct or record.parent in found:
-            found.add(number)
-    return sorted(found)
+    return [each.number for each in learned_from(records(state), [Dated(Place(topic, partition, offset))])]
+
+
+def records(state: State) -> dict[int, Version]:
+    """The versions in the store, without the one that was built."""
+    return {number: known.record for number, known in state.versions.items() if known.record is not None}
 
 
 def ago(ms: int) -> str:
@@ -170,12 +167,14 @@ def _facts(state: State, known: Known, number: int, now: int) -> Iterator[str]:
     yield f"Name {shown(record.name)}"
     what = "all parameters" if record.kind == "full" else "the rows of single items"
     yield f"Trained from version {record.parent} ({what}) {ago(now - record.made_ms)}, {moment(record.made_ms)} UTC"
+    yield f"Parents {' < '.join(map(str, chain(records(state), number)))}"
+    begin = f"from {moment(record.since_ms)} " if record.since_ms else ""
     yield (
-        f"Learned {record.events:,} events with {record.likes:,} likes, up to {moment(record.cut_ms)} UTC; "
-        f"{record.tests:,} likes were held out"
+        f"Learned {record.events:,} new events with {record.likes:,} likes, {begin}up to {moment(record.cut_ms)} UTC; "
+        f"{record.tests:,} newer likes were held out"
     )
     for line in lineage(record.learned):
-        yield f"  records {line}"
+        yield f"  read {line}"
     yield (
         f"Cost {record.seconds:,.0f} s, {record.cpu_seconds:,.0f} s of CPU time, {record.peak_mib:,.0f} MiB of memory"
     )

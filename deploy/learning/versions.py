@@ -206,6 +206,7 @@ def make_version(
             parent=parent.number,
             kind=options.kind,
             made_ms=meters.now_ms(),
+            since_ms=int(histories.ts[since]),
             cut_ms=cut.ts - 1,
             events=end - since,
             likes=sum(map(likes, stream[since:end])),

@@ -20,7 +20,7 @@ from deploy.commands.options import connection
 from deploy.datasets.dataset import feeling
 from deploy.errors import expected
 from deploy.learning.adapter import OWN_TERMS, texts
-from deploy.learning.catalogue import read_catalogue
+from deploy.learning.catalogue import read_catalogue, read_receipts
 from deploy.learning.completion import EngineCompletion
 from deploy.learning.evidence import Evidence, evidence_of
 from deploy.learning.gates import VersionGates, WeightsLoader
@@ -45,6 +45,7 @@ from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.items import Item
 from schemas.topics import EVENTS, FEEDBACK
+from streams.training_log.log_files import Range
 from streams.training_log.reading import Days, LogReader
 
 LEAST_GROUP = 30
@@ -66,9 +67,10 @@ def served_settings(repository: Path, names: list[str]) -> ModelSettings:
 
 @dataclass
 class Work:
-    """What a job works with; each part is read when it is needed."""
+    """What a job works with; each part is read when it is needed. `read` are the ranges of the log that were read."""
 
     job: Job
+    read: tuple[Range, ...] = ()
 
     @cached_property
     def store(self) -> VersionStore:
@@ -93,7 +95,10 @@ class Work:
 
     @cached_property
     def feedback(self) -> list[Feedback]:
-        return list(LogReader(self.job.log).read(FEEDBACK.name, Feedback, days=self.days))
+        reading = LogReader(self.job.log).read(FEEDBACK.name, Feedback, days=self.days)
+        found = list(reading)
+        self.read += reading.ranges
+        return found
 
     @property
     def days(self) -> Days:
@@ -103,11 +108,16 @@ class Work:
     def evidence(self) -> Evidence:
         reading = LogReader(self.job.log).read(EVENTS.name, Event, days=self.days)
         events = list(reading)
+        self.read += reading.ranges
+        feedback = self.feedback  # it repeats reactions whose events may be logged later
         learned = tuple(
             Learned(topic=each.topic, partition=each.partition, first=each.first, behind=each.behind)
-            for each in reading.ranges
+            for each in self.read
         )
-        return evidence_of(events, self.feedback, self.items, learned=learned, most=self.job.most)
+        receipts, unread = asyncio.run(read_receipts(self.job.brokers, connection(), self.job.timeout))
+        if unread:
+            told(f"{unread} receipts of erasure orders cannot be read: their users are not left out", 0, 0)
+        return evidence_of(events, feedback, self.items, receipts, learned=learned, most=self.job.most)
 
     def adapter_of(self, number: int) -> Path:
         """The adapter's folder of a version; of one that is not in the store, that in Triton's repository."""

@@ -109,8 +109,8 @@ def erased_until(receipts: Iterable[ErasureReceipt]) -> dict[str, int]:
     """As `erased`, of decoded receipts."""
     since: dict[str, int] = {}
     for found in receipts:
-        user = found.person or found.user
-        since[user] = max(since.get(user, 0), found.ts)
+        for user in {found.user, found.person or found.user}:
+            since[user] = max(since.get(user, 0), found.ts)
     return since
 
 

@@ -45,8 +45,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     """Where a version comes from. `name` is what it reports with scores (`Scores.model_version`).
 
     `parent` is the number of the version that training started from. `kind` is "items" if only the rows of single items
-    were learned. `cut_ms` is the time of the newest event that it learned, `events` and `likes` count them. `tests` are
-    the likes that were held out. Cost: `seconds`, `cpu_seconds`, `peak_mib`.
+    were learned. The events that were new to it are from `since_ms` (0 in older records) to `cut_ms`; `events` and
+    `likes` count them. `tests` are the likes after them that were held out. `learned` are the records that it read,
+    with older and held-out ones. Cost: `seconds`, `cpu_seconds`, `peak_mib`.
     """
 
     number: Annotated[int, Meta(ge=1)]
@@ -58,6 +59,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     likes: int
     tests: int
+    since_ms: int = 0
     learned: tuple[Learned, ...] = ()
     seconds: float = 0.0
     cpu_seconds: float = 0.0

@@ -14,15 +14,18 @@ import pyarrow.compute as pc
 
 from schemas.privacy import ErasureReceipt
 from schemas.topics import EVENTS
+from streams.training_log.erased import Note, mark_of, noted
 
 
 class Order(NamedTuple):
-    """An executed order: the names that the user has in the log, where it took effect, and its time in milliseconds."""
+    """An executed order: the names that the user has in the log, where it took effect, its time in milliseconds, and
+    the mark of its id."""
 
     names: frozenset[str]
     partition: int | None
     offset: int | None
     ts: int
+    mark: str = ""
 
 
 class Erasures:
@@ -51,6 +54,7 @@ class Erasures:
 
     def without(self, table: pa.Table, topic: str, since: int = 0) -> pa.Table:
         """The table without the rows that the orders from number `since` on cover; the same object if there are none.
+        Its metadata note which order removed which offsets.
 
         `table` has rows of one partition of `topic`.
         """
@@ -60,22 +64,24 @@ class Erasures:
         if not named.num_rows:
             return table
         columns = (named[name].to_pylist() for name in ("offset", "user", "partition", "ts", "logged"))
-        gone = [
-            offset
-            for offset, user, partition, ts, logged in zip(*columns, strict=True)
-            if any(
-                number >= since and _covers(self._orders[number], topic, (partition, offset), min(ts, logged))
-                for number in self._by_name[user]
-            )
-        ]
-        return table.filter(pc.invert(pc.is_in(table["offset"], pa.array(gone, pa.int64())))) if gone else table
+        gone: Note = {}
+        for offset, user, partition, ts, logged in zip(*columns, strict=True):
+            for number in self._by_name[user]:
+                order = self._orders[number]
+                if number >= since and _covers(order, topic, (partition, offset), min(ts, logged)):
+                    gone.setdefault(order.mark, set()).add(offset)
+        if not gone:
+            return table
+        offsets = pa.array(sorted(set().union(*gone.values())), pa.int64())
+        return noted(table.filter(pc.invert(pc.is_in(table["offset"], offsets))), gone)
 
 
 def order_of(receipt: ErasureReceipt, names: frozenset[str], recorded_ms: int) -> Order:
     """The order of a receipt. `names` are those of its user in the log, `recorded_ms` the time of the receipt's
     record."""
     person = {receipt.person} if receipt.person else frozenset()
-    return Order(names | person, receipt.partition, receipt.offset, max(receipt.ts, recorded_ms))
+    ts, mark = max(receipt.ts, recorded_ms), mark_of(receipt.order)
+    return Order(names | person, receipt.partition, receipt.offset, ts, mark)
 
 
 def _covers(order: Order, topic: str, place: tuple[int, int], ts: int) -> bool:

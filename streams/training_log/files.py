@@ -20,6 +20,7 @@ from pyarrow import fs
 
 from streams.errors import BadSetting
 from streams.private import private_file, private_folder
+from streams.training_log.erased import Note, note_of
 from streams.training_log.log_files import LogFile, Part, Stored
 
 TEMPORARY = ".tmp-"
@@ -37,6 +38,10 @@ class Files:
 
     def __init__(self, root: str) -> None:
         """Raises `BadSetting` where the root is no place for a log."""
+        try:
+            root.encode()
+        except UnicodeEncodeError:
+            raise BadSetting("OUZEL_TRAINING_LOG is not valid UTF-8: name a folder, or s3://BUCKET/PREFIX.") from None
         self._local = "://" not in root
         if self._local:
             self._system, self._root = fs.LocalFileSystem(), os.path.abspath(root)
@@ -78,11 +83,16 @@ class Files:
             with self._system.open_output_stream(self._full(file.path)) as out:
                 out.write(data)
 
-    def read(self, part: Part, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a part, by offset. Raises `OSError` and `pa.ArrowInvalid`."""
+    def read(self, part: Part, columns: Sequence[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """The rows of a part, by offset; only those `where` this holds. Raises `OSError` and `pa.ArrowInvalid`."""
         with self._system.open_input_file(self._full(part.file.path)) as given:
-            table = pq.read_table(given, columns=columns)
+            table = pq.read_table(given, columns=columns, filters=where)
         return table if part.begin <= part.file.first else table.filter(pc.field("offset") >= part.begin)
+
+    def note(self, file: LogFile) -> Note:
+        """What a file says of erased rows. Raises `OSError` and `pa.ArrowInvalid`."""
+        with self._system.open_input_file(self._full(file.path)) as given:
+            return note_of(pq.read_schema(given).metadata)
 
     def batches(self, part: Part) -> Iterator[pa.RecordBatch]:
         """The rows of a part in batches, by offset. Raises `OSError` and `pa.ArrowInvalid`."""

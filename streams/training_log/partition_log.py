@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from streams.clock import Clock
 from streams.errors import TopicRecreated
 from streams.training_log.buffer import Buffer
+from streams.training_log.erased import joined_notes, noted
 from streams.training_log.erasures import Erasures
 from streams.training_log.files import Files
 from streams.training_log.intake import ORDER, Intake
@@ -224,7 +225,8 @@ class PartitionLog:
         except FileNotFoundError:
             return  # another process did it
         orders = len(self._erasures)
-        table = self._without_erased(pa.concat_tables(tables, promote_options="default"))
+        whole = noted(pa.concat_tables(tables, promote_options="default"), joined_notes(tables))
+        table = self._without_erased(whole)
         merged = LogFile(
             self.topic, self.partition, min(each.first for each in files), max(each.behind for each in files),
             files[0].day,

@@ -2,6 +2,7 @@
 output; and they can come back as a new user."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -37,10 +38,18 @@ ANN, BOB = "3f9c-ANN-wants-to-be-forgotten", "77aa-BOB-stays"
 
 def forget(pipeline: Pipeline, user: str, *more: str) -> ErasureReceipt:
     """The receipt that the command prints."""
+    return msgspec.json.decode(forgotten(pipeline, user, *more), type=ErasureReceipt)
+
+
+def forgotten(pipeline: Pipeline, user: str, *more: str, **environment: str) -> str:
+    """What the command prints."""
     command = [sys.executable, "-m", "deploy.cli", "forget", "-", "--brokers", pipeline.broker.bootstrap, *more]
-    done = subprocess.run(command, input=user + "\n", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = subprocess.run(
+        command, input=user + "\n", capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr + pipeline.log()
-    return msgspec.json.decode(done.stdout, type=ErasureReceipt)
+    return done.stdout
 
 
 def holds(folder: Path, user: str) -> list[str]:

@@ -12,16 +12,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from deploy.kafka.topics import create
+from deploy.learning.catalogue import read_receipts
+from deploy.learning.lineage import of_order
 from deploy.local.brokers import Broker
 from inference.triton.ports import free_ports
+from inference.versions.store import Learned, Version, VersionStore
 from schemas.codec import decode, decode_event, encode
 from schemas.errors import Refused
 from schemas.events import Event, EventKind
 from schemas.feedback import Feedback, Outcome
+from schemas.privacy import ErasureReceipt
 from schemas.recommendations import Recommendation
 from schemas.topics import EVENTS, FEEDBACK, PRIVACY_RECEIPTS, RECOMMENDATIONS
 from streams.privacy.pseudonyms import alias_with
@@ -29,8 +34,9 @@ from streams.secret import Secret
 from streams.settings import Settings, throwaway, to_environment
 from streams.training_log.log_files import LogFile, Range
 from streams.training_log.reading import LogReader
+from streams.training_log.searching import LogSearch
 from tests.conftest import on_the_strongest_broker
-from tests.integration.test_forget import ANN, BOB, SCRIPTED, forget
+from tests.integration.test_forget import ANN, BOB, SCRIPTED, forgotten
 from tests.support.log_process import OUZEL_LOG, LogProcess, kill_while_writing
 from tests.support.object_store import object_store
 from tests.support.patience import PATIENCE, until
@@ -228,15 +234,30 @@ async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
                 until, lambda topic=topic: users(topic) >= both, f"both users in the log of {topic}"
             )
         assert not (users(EVENTS.name) | users(FEEDBACK.name)) & {ANN, BOB}
-        receipt = await asyncio.to_thread(forget, pipeline, ANN)
+        store = VersionStore(tmp_path / "versions")
+        read = tuple(Learned(topic=EVENTS.name, partition=at, first=0, behind=9) for at in range(64))
+        version = Version(number=2, name="v2", parent=1, kind="full", made_ms=1, cut_ms=2**50, events=9, likes=9,
+                          tests=9, learned=read)  # fmt: skip
+        with store.written(2) as folder:
+            (folder / "version.json").write_bytes(msgspec.json.encode(version))
+        more = ("--order", "order-1", "--log", str(root), "--versions", str(store.root))
+        secret = {"OUZEL_PSEUDONYM_KEY": KEY}
+        printed = msgspec.json.decode(await asyncio.to_thread(forgotten, pipeline, ANN, *more, **secret))
+        assert (printed["learned_by"], printed["retrain"]) == ([2], "ouzel learn --once --from 1")
+        receipt = msgspec.convert(printed, ErasureReceipt)
         process.kill()  # before, while or after it rewrites
         assert receipt.person == ALIAS(ANN)
+        assert await read_receipts(broker.bootstrap) == ((receipt,), 0)
         process = stack.enter_context(LogProcess(settings, tmp_path / "log.txt"))
         gone = {ANN, ALIAS(ANN)}
         for topic in (EVENTS.name, FEEDBACK.name):
             await asyncio.to_thread(
                 until, lambda topic=topic: not users(topic) & gone, f"no row of the user in {topic}"
             )
+
+        of_order_1 = await asyncio.to_thread(of_order, store, LogSearch(str(root)), "order-1")
+        assert [each.number for each in of_order_1.learned] == [2]
+        assert {each.place.topic for each in of_order_1.records} == {EVENTS.name, FEEDBACK.name}
 
         # The user comes back as a new one, and the log starts again from its files.
         await pipeline.send(EVENTS, [(ANN, encode(click(ANN, "film-9", 99)))])

@@ -53,7 +53,7 @@ def test_list_before_the_first_role_says_so() -> None:
 
 def test_details_show_lineage_gates_and_verdicts_with_intervals(state: State) -> None:
     text = printed(details(state, 3, RULES, NOW))
-    assert "records 3,312 to 6,623 of partition 3 of ouzel.events" in text
+    assert "read 3,312 to 6,623 of partition 3 of ouzel.events" in text
     assert "Trained from version 2 (all parameters) 1 d ago" in text
     assert "FAILED" in row(text, "next item")
     text = printed(details(state, 5, RULES, NOW))

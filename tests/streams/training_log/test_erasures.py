@@ -6,6 +6,7 @@ from schemas.events import Event
 from schemas.feedback import Feedback
 from schemas.privacy import ErasureReceipt
 from schemas.topics import EVENTS, FEEDBACK
+from streams.training_log.erased import mark_of
 from streams.training_log.erasures import Erasures, Order, order_of
 from streams.training_log.tables import Row, table_of
 from tests.schemas.examples import EXAMPLES
@@ -63,6 +64,6 @@ def test_orders_before_a_number_can_be_left_out() -> None:
 
 def test_receipt_gives_every_name_and_the_later_time() -> None:
     receipt = ErasureReceipt(order="o", user="ann", ts=5, cleared=(), partition=2, offset=4, person="alias")
-    assert order_of(receipt, frozenset({"ann"}), 9) == Order(ANN, 2, 4, 9)
+    assert order_of(receipt, frozenset({"ann"}), 9) == Order(ANN, 2, 4, 9, mark_of(receipt.order))
     bare = ErasureReceipt(order="o", user="ann", ts=5, cleared=())
-    assert order_of(bare, frozenset({"ann"}), -1) == Order(frozenset({"ann"}), None, None, 5)
+    assert order_of(bare, frozenset({"ann"}), -1) == Order(frozenset({"ann"}), None, None, 5, mark_of(bare.order))
