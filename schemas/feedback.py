@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.events import EventKind
-from schemas.limits import MAX_LIST_ENTRIES, Digest, Finite, Id, Millis, Position, Probability, Rating, Scene
+from schemas.limits import MAX_LIST_ENTRIES, Digest, Finite, Id, Length, Millis, Position, Probability, Rating, Scene
 
 
 class Outcome(StrEnum):
@@ -41,6 +41,9 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     once a list: with its first reaction, or with `not_taken`. Records written before `value` have none, nor `shown`
     with reactions: `inference.training.feedback` derives the rating from the reward, which is exact from 1 upwards.
     `context` is that of the list (`Recommendation.context`).
+
+    With `shown` come what the model said of the list when it was made: `chance`, its probability that the next like is
+    in these entries (absent without a model), and `history`, of how many of the user's newest events it was made.
     """
 
     id: Id
@@ -61,3 +64,5 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ta
     shown: Annotated[tuple[Shown, ...], Meta(max_length=MAX_LIST_ENTRIES)] = ()
     value: Rating | None = None
     context: Digest | None = None
+    chance: Probability | None = None
+    history: Length | None = None

@@ -74,6 +74,9 @@ Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]
 Position = Annotated[int, Meta(ge=0, lt=MAX_LIST_ENTRIES)]
 """A position in a list, from 0."""
 
+Length = Annotated[int, Meta(ge=0, le=2**20)]
+"""How many events a history has."""
+
 Vector = Annotated[tuple[Finite, ...], Meta(max_length=MAX_VECTOR)]
 
 TopicName = Annotated[str, Meta(min_length=1, max_length=249)]

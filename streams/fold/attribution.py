@@ -22,24 +22,31 @@ result, with the same ids.
 `MAX_EXPOSURE_BYTES` is the maximum size of one user's open lists, with every identifier at its greatest length.
 """
 
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
 import msgspec
 
 from schemas.actions import ITEM_KINDS, reward, sentiment
 from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
-from schemas.recommendations import Recommendation
+from schemas.recommendations import Entry, Recommendation
 from streams.fold.context import digest
 
 MAX_OPEN = 4
 MAX_SHOWN = 20
 MAX_EXPOSURE_BYTES = 50_000
 
+N = TypeVar("N", int, float)
+
 _ITEM_KINDS = frozenset(ITEM_KINDS)
 
 
 class Exposed(msgspec.Struct, frozen=True, array_like=True):
     """One published list that waits for a reaction. `taken` says whether one arrived; `first` is the digest of its
-    event's id, 0 if none arrived or an older version did not note it. `context` is that of the list."""
+    event's id, 0 if none arrived or an older version did not note it. `context` is that of the list, `chance` and
+    `history` are as in its feedback; -1 if they are not known."""
 
     list: str
     ts: int
@@ -50,6 +57,8 @@ class Exposed(msgspec.Struct, frozen=True, array_like=True):
     taken: bool = False
     first: int = 0
     context: str | None = None
+    chance: float = -1.0
+    history: int = -1
 
 
 class Exposure(msgspec.Struct, frozen=True, array_like=True):
@@ -79,8 +88,9 @@ Attributed = tuple[Exposure, Feedback | None, Judged | None]
 """The open lists after an event, the reaction if it is one, and the judgement of the lists if it is a like."""
 
 
-def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[Feedback, ...]]:
-    """Open a published list; evicts the oldest. The same list again changes nothing."""
+def expose(exposure: Exposure, shown: Recommendation, history: int = -1) -> tuple[Exposure, tuple[Feedback, ...]]:
+    """Open a published list that was made of `history` events; evicts the oldest. The same list again changes
+    nothing."""
     if any(open_.list == shown.id for open_ in exposure.lists):
         return exposure, ()
     new = Exposed(
@@ -91,6 +101,8 @@ def expose(exposure: Exposure, shown: Recommendation) -> tuple[Exposure, tuple[F
         items=tuple(entry.item for entry in shown.entries[:MAX_SHOWN]),
         propensities=tuple(entry.propensity for entry in shown.entries[:MAX_SHOWN]),
         context=shown.context,
+        chance=chance_of(shown.entries[:MAX_SHOWN]),
+        history=history,
     )
     lists = (*exposure.lists, new)
     evicted, left = lists[:-MAX_OPEN], lists[-MAX_OPEN:]
@@ -153,6 +165,8 @@ def attribute(exposure: Exposure, event: Event, window_ms: int) -> Attributed:
         model_version=about.model_version,
         shown=_entries(about) if first else (),
         context=about.context,
+        chance=_known(about.chance) if first else None,
+        history=_known(about.history) if first else None,
     )
     if not about.taken:
         taken = msgspec.structs.replace(about, taken=True, first=mark)
@@ -183,7 +197,20 @@ def _not_taken(shown: Exposed, user: str, now_ms: int, closed: Closed) -> Feedba
         closed=closed,
         shown=_entries(shown),
         context=shown.context,
+        chance=_known(shown.chance),
+        history=_known(shown.history),
     )
+
+
+def chance_of(entries: Sequence[Entry]) -> float:
+    """The model's probability that the next like is one of the entries: the sum of theirs, since one like has one item.
+    The model's score of an item is its log-odds. -1 if the model scored none."""
+    chances = [1.0 / (1.0 + math.exp(-max(-700.0, entry.model))) for entry in entries if entry.model is not None]
+    return min(1.0, sum(chances)) if chances else -1.0
+
+
+def _known(value: N) -> N | None:
+    return value if value >= 0 else None
 
 
 def _entries(of: Exposed) -> tuple[Shown, ...]:

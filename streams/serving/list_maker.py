@@ -157,7 +157,8 @@ class ListMaker:
             took_ms=(self._clock.monotonic() - began) * 1000,
             context=digest_of(context),
         )
-        exposure, closed = expose(state.exposure(trigger.alias), msgspec.structs.replace(made, user=trigger.alias))
+        exposed = msgspec.structs.replace(made, user=trigger.alias)
+        exposure, closed = expose(state.exposure(trigger.alias), exposed, len(context.ids))
         state.set_exposure(trigger.alias, exposure)
         await self._publish(
             [

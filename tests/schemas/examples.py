@@ -159,6 +159,18 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         reward=0.0,
         context="0123456789abcdef",
     ),
+    "feedback.chance": Feedback(
+        id="f-4",
+        list="l-6",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        outcome=Outcome.NOT_TAKEN,
+        reward=0.0,
+        shown=(Shown(item="brazil", propensity=0.9),),
+        chance=0.25,
+        history=12,
+    ),
     "feedback.minimal": Feedback(
         id="f-2", list="l-1", user="ann", scene="home", ts=NOW, outcome=Outcome.NOT_TAKEN, reward=0.0
     ),

@@ -1,6 +1,7 @@
 """Lists are joined with the reactions that belong to them, and each list is closed once."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from schemas.events import Event, EventKind
 from schemas.feedback import Closed, Feedback, Outcome
 from schemas.recommendations import Entry, Reason, Recommendation, Source
 from streams.fold import attribution
-from streams.fold.attribution import MAX_OPEN, NONE, Exposure, Judged, attribute, close, expose
+from streams.fold.attribution import MAX_OPEN, NONE, Exposure, Judged, attribute, chance_of, close, expose
 
 WINDOW = 1_000
 
@@ -197,3 +198,37 @@ def test_largest_exposure_fits_its_stated_bound() -> None:
         exposure, _ = expose(exposure, one)
     size = len(msgspec.msgpack.encode(exposure))
     assert attribution.MAX_EXPOSURE_BYTES * 0.8 < size <= attribution.MAX_EXPOSURE_BYTES
+
+
+def test_first_feedback_of_a_list_says_what_the_model_expected_of_it() -> None:
+    made = shown("one", 0)
+    entries = tuple(
+        msgspec.structs.replace(entry, model=logit)
+        for entry, logit in zip(made.entries, (0.0, -1.0986123, None), strict=True)
+    )
+    exposure, _ = expose(NONE, msgspec.structs.replace(made, entries=entries), 7)
+    closed, (gone,) = close(exposure, "u", WINDOW + 1, WINDOW)
+    assert closed == NONE
+    assert gone.chance == pytest.approx(0.75)
+    assert gone.history == 7
+    exposure, first, _ = attribute(exposure, did("a", 10), WINDOW)
+    _, second, _ = attribute(exposure, did("b", 20), WINDOW)
+    assert first is not None
+    assert second is not None
+    assert (first.chance, first.history) == (gone.chance, 7)
+    assert (second.chance, second.history) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("logits", "chance"),
+    [((None, None), -1.0), ((2.0, 2.0), 1.0), ((-1e30, None), 0.0), ((1e30, -1e30), 1.0), ((), -1.0)],
+)
+def test_chance_of_a_list_is_a_probability_or_unknown(logits: tuple[float | None, ...], chance: float) -> None:
+    entry = shown("one", 0).entries[0]
+    found = chance_of([msgspec.structs.replace(entry, model=logit) for logit in logits])
+    assert found == pytest.approx(chance, abs=1e-12)
+
+
+def test_list_without_a_model_has_no_chance() -> None:
+    _, (gone,) = close(open_lists(shown("one", 0)), "u", WINDOW + 1, WINDOW)
+    assert (gone.chance, gone.history) == (None, None)
