@@ -1,9 +1,10 @@
 """The learner's metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from inference.versions.drift import Finding
 from inference.versions.rules import Rules
 from inference.versions.state import State
 from schemas.models import Role
@@ -53,9 +54,31 @@ class LearnerMetrics:
             registry=registry,
         )
 
+        self.drift = Gauge(
+            "ouzel_learn_drift", "1 if the champion drifts in this measure, else 0.", ["measure"], registry=registry
+        )
+        self.drift_figure = Gauge(
+            "ouzel_learn_drift_figure",
+            "Change of hit ratio or calibration since the champion began: mean, low and high bound. Of the other "
+            "measures, the population stability index: mean.",
+            ["measure", "bound"],
+            registry=registry,
+        )
+        self.drift_lists = Gauge(
+            "ouzel_learn_drift_lists", "Lists of the champion that its drift rests on.", registry=registry
+        )
+
     def trained(self, kind: str, seconds: float) -> None:
         self.made.labels(kind).inc()
         self.training_seconds.labels(kind).inc(seconds)
+
+    def show_drift(self, lists: int, found: Iterable[Finding]) -> None:
+        self.drift_lists.set(lists)
+        for each in found:
+            self.drift.labels(each.measure).set(each.drifted)
+            for bound, value in (("mean", each.figure), ("low", each.low), ("high", each.high)):
+                if value is not None:
+                    self.drift_figure.labels(each.measure, bound).set(value)
 
     def show(self, state: State, rules: Rules, now: int) -> None:
         for role, number in _numbers(state):

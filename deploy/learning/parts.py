@@ -12,7 +12,8 @@ import msgspec
 from deploy.errors import DeployError, MissingPart
 from deploy.learning.child import ChildGates, ChildTrainer
 from deploy.learning.job import MODULE, MOST_EVENTS, Job, variables
-from deploy.learning.ports import Log, Makers, Parts, Server
+from deploy.learning.ports import Log, Makers, Parts, Server, Watch
+from deploy.local.terminal import say
 from inference.versions.store import VersionStore
 
 
@@ -59,7 +60,7 @@ class Places:
 async def parts_of(places: Places) -> AsyncIterator[Parts]:
     """All parts, closed at the end. Raises `MissingPart` where one is not installed."""
     async with server_of(places) as server:
-        yield Parts(log=log_of(places), makers=makers_of(places), server=server)
+        yield Parts(log=log_of(places), makers=makers_of(places), server=server, watch=watch_of(places))
 
 
 @asynccontextmanager
@@ -87,6 +88,15 @@ def log_of(places: Places) -> Log:
     if not places.log:
         raise DeployError("there is no training log: name its folder or URL with --log (OUZEL_TRAINING_LOG).")
     return LogGrowth(places.log)
+
+
+def watch_of(places: Places) -> Watch:
+    """Call it after `log_of`, which says what is missing."""
+    from deploy.commands.options import connection  # noqa: PLC0415
+    from deploy.learning.catalogue import read_catalogue  # noqa: PLC0415
+    from deploy.learning.drift import LogDrift  # noqa: PLC0415 - imports pyarrow
+
+    return LogDrift(places.log, lambda: read_catalogue(places.brokers, connection(), places.timeout), say)
 
 
 def makers_of(places: Places) -> Makers:

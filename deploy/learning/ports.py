@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploy.errors import DeployError
+from inference.versions.drift import Drift
 from inference.versions.rules import Rules
 from inference.versions.state import Serving, State
 from inference.versions.store import Gate, Kind, Learned
@@ -29,6 +30,11 @@ class JudgingFailed(DeployError):
 class Log(Protocol):
     async def likes(self, learned: Sequence[Learned]) -> int:
         """The number of likes in the training log outside these ranges of records."""
+
+
+class Watch(Protocol):
+    async def drift(self, champion: ModelStatus, rules: Rules) -> Drift:
+        """What the lists of the champion say now."""
 
 
 class Trainer(Protocol):
@@ -88,8 +94,9 @@ class Makers:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything that the loop works with, beside its store and its topics."""
+    """Everything that the loop works with, beside its store and its topics. Without `watch`, drift is not measured."""
 
     log: Log
     makers: Makers
     server: Server
+    watch: Watch | None = None

@@ -77,6 +77,7 @@ class Service:
                     asked_server = now
                 if now - asked_log >= GROWTH_SECONDS:
                     self.state.growth = await self._growth()
+                    await self._watch_champion()
                     asked_log = now
                 told = ""
             except Exception as error:
@@ -96,6 +97,19 @@ class Service:
             await self._executor.carry_out(action, self.state)
             asked_server = self._clock.monotonic()
             asked_log = -float("inf")
+
+    async def _watch_champion(self) -> None:
+        """Measure the champion's drift; tells when a measure begins to drift, and when it no longer does."""
+        champion, before = self.state.lineup.champion, {each.measure for each in self.state.drift if each.drifted}
+        if self._parts.watch is None or champion is None:
+            return
+        drift = await self._parts.watch.drift(champion, self._rules)
+        self.state.drift = tuple(drift.findings(self._rules))
+        self._metrics.show_drift(drift.lists, self.state.drift)
+        for each in self.state.drift:
+            if each.drifted != (each.measure in before):
+                state = "drifts" if each.drifted else "no longer drifts"
+                self._tell(f"version {champion.number} {state}: {each.measure.replace('_', ' ')}: {each.text}")
 
     async def _growth(self) -> Growth:
         return Growth(

@@ -234,7 +234,7 @@ def _judge(state: State, rules: Rules, now: int) -> Action | None:
 
 
 def _train(state: State, rules: Rules, now: int) -> Action | None:
-    """Train when enough was learned about users, and no version is being tried."""
+    """Train when enough was learned about users, or the champion drifts, and no version is being tried."""
     champion, growth, serving = state.lineup.champion, state.growth, state.serving
     if champion is None or growth is None or serving is None or state.lineup.challenger is not None:
         return None
@@ -246,9 +246,10 @@ def _train(state: State, rules: Rules, now: int) -> Action | None:
     since = now - newest.made_ms if newest is not None else now
     if since < rules.items_minutes * 60_000:
         return None
-    if growth.full >= rules.full_likes or (
-        growth.full >= rules.least_likes and since_full >= rules.full_minutes * 60_000 and full is not None
-    ):
+    # Each training makes a version, or waits as any failed action: a drift that stays cannot start one after another.
+    drifted = any(each.drifted for each in state.drift) and since >= rules.drift_minutes * 60_000
+    late = since_full >= rules.full_minutes * 60_000 and full is not None
+    if growth.full >= rules.full_likes or (growth.full >= rules.least_likes and (late or drifted)):
         return Train("full", champion.number, max(numbers) + 1)
     if growth.likes >= rules.items_likes:
         return Train("items", champion.number, max(numbers) + 1)

@@ -49,6 +49,19 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     items_likes: Annotated[int, _likes("New likes that start the training of the rows of items alone.")] = 400
     items_minutes: Annotated[float, _amount(0.0, 1e6, "Minimum minutes between versions.")] = 5.0
     least_likes: Annotated[int, _likes("Minimum new likes for any training.")] = 100
+    drift_lists: Annotated[
+        int, _likes("Lists of the champion that make its reference, and of each block that is compared with it.")
+    ] = 5_000
+    drift_risk: Annotated[
+        float, _amount(0.0001, 0.4, "Chance that hit ratio or calibration are said to drift when nothing changed.")
+    ] = 0.05
+    drift_margin: Annotated[float, _amount(0.0, 1.0, "Change of hit ratio or calibration that does not matter.")] = 0.02
+    drift_psi: Annotated[
+        float, _amount(0.01, 100.0, "Population stability index from which history, hours or attributes drift.")
+    ] = 0.25
+    drift_minutes: Annotated[
+        float, _amount(1.0, 1e6, "Minimum minutes after the newest version before drift starts a training.")
+    ] = 60.0
     live_seconds: Annotated[
         float, _amount(1.0, 3600.0, "A worker is live if its last acknowledgement is at most this old.")
     ] = 30.0

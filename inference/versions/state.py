@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from inference.versions.drift import Finding
 from inference.versions.rules import Rules
 from inference.versions.store import Gate, Kind, Verdict, Version
 from inference.versions.verdicts import Arms, Paired
@@ -72,6 +73,7 @@ class State:
     serving: Serving | None = None
     measured: set[int] = field(default_factory=set)
     growth: Growth | None = None
+    drift: tuple[Finding, ...] = ()
     test: Paired | Arms | None = None
     ignored: int = 0
     failures: dict[str, Failure] = field(default_factory=dict)

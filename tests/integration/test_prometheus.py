@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deploy.learning.metrics import LearnerMetrics
 from deploy.local.brokers import Broker
 from deploy.local.processes import Child
 from inference.triton.ports import free_ports
@@ -27,13 +28,17 @@ RULES_TEST = Path(__file__).with_name("alerts.yml")
 
 
 def exported() -> set[str]:
-    """The names of every series that a worker exports, before anything has happened."""
-    return {sample.name for family in Metrics().registry.collect() for sample in family.samples}
+    """The names of every series that a worker or a learner exports, before anything has happened."""
+    return {sample.name for family in families() for sample in family.samples}
 
 
 def labelled() -> set[str]:
-    """Those of metrics that have no series yet, because their label is a partition."""
-    return {family.name for family in Metrics().registry.collect() if not family.samples}
+    """Those of metrics that have no series yet, because their label is a partition or a measure."""
+    return {family.name for family in families() if not family.samples}
+
+
+def families() -> list[Any]:
+    return [*Metrics().registry.collect(), *LearnerMetrics().registry.collect()]
 
 
 def test_every_series_in_a_rule_is_one_we_export() -> None:
@@ -57,14 +62,15 @@ def test_every_label_in_a_rule_is_one_of_its_metric() -> None:
         r"\((?:increase\()?(ouzel_[a-z_]+?)(?:_total|_bucket)?(?![a-z_])[^)]*\)+ by \(([^)]*)\)",
         "\n".join(expressions()),
     )
-    assert {name for name, _ in summed} >= {"ouzel_unserved", "ouzel_restarted_partitions"}
+    assert {name for name, _ in summed} >= {"ouzel_unserved", "ouzel_restarted_partitions", "ouzel_learn_drift"}
     for name, by in summed:
         assert set(by.split(", ")) <= labels[name] | {"le", "instance"}, name
 
 
 def metrics_with_labels() -> list[tuple[Any, Any]]:
     """Each metric with what it is as a family."""
-    return [(each, each.describe()[0]) for each in vars(Metrics()).values() if hasattr(each, "_labelnames")]
+    both = (*vars(Metrics()).values(), *vars(LearnerMetrics()).values())
+    return [(each, each.describe()[0]) for each in both if hasattr(each, "_labelnames")]
 
 
 def test_each_fault_that_lasts_has_an_alert_that_fires(tmp_path: Path) -> None:

@@ -18,7 +18,10 @@ import pytest
 
 from deploy.kafka.topics import create
 from deploy.learning.catalogue import read_receipts
+from deploy.learning.evidence import Evidence
+from deploy.learning.job import Job
 from deploy.learning.lineage import of_order
+from deploy.learning.work import Work
 from deploy.local.brokers import Broker
 from inference.triton.ports import free_ports
 from inference.versions.store import Learned, Version, VersionStore
@@ -196,6 +199,23 @@ async def test_processes_share_the_partitions_and_take_over(broker: Broker, tmp_
     await check(broker, tmp_path / "log", second)
 
 
+def store_of_a_version_that_read_all(root: Path) -> VersionStore:
+    store = VersionStore(root)
+    read = tuple(Learned(topic=EVENTS.name, partition=at, first=0, behind=9) for at in range(64))
+    version = Version(number=2, name="v2", parent=1, kind="full", made_ms=1, cut_ms=2**50, events=9, likes=9, tests=9,
+                      learned=read)  # fmt: skip
+    with store.written(2) as folder:
+        (folder / "version.json").write_bytes(msgspec.json.encode(version))
+    return store
+
+
+def evidence_now(broker: Broker, root: Path, store: VersionStore) -> Evidence:
+    """What a training that begins now would learn from."""
+    job = Job(work="train", number=3, other=2, log=str(root), versions=str(store.root), repository="", triton="",
+              brokers=broker.bootstrap)  # fmt: skip
+    return Work(job).evidence
+
+
 @pytest.mark.slow
 async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
     strong_broker: Broker, tmp_path: Path, stack: ExitStack
@@ -234,18 +254,16 @@ async def test_order_removes_a_user_with_a_pseudonym_whatever_is_killed(
                 until, lambda topic=topic: users(topic) >= both, f"both users in the log of {topic}"
             )
         assert not (users(EVENTS.name) | users(FEEDBACK.name)) & {ANN, BOB}
-        store = VersionStore(tmp_path / "versions")
-        read = tuple(Learned(topic=EVENTS.name, partition=at, first=0, behind=9) for at in range(64))
-        version = Version(number=2, name="v2", parent=1, kind="full", made_ms=1, cut_ms=2**50, events=9, likes=9,
-                          tests=9, learned=read)  # fmt: skip
-        with store.written(2) as folder:
-            (folder / "version.json").write_bytes(msgspec.json.encode(version))
+        store = store_of_a_version_that_read_all(tmp_path / "versions")
         more = ("--order", "order-1", "--log", str(root), "--versions", str(store.root))
         secret = {"OUZEL_PSEUDONYM_KEY": KEY}
         printed = msgspec.json.decode(await asyncio.to_thread(forgotten, pipeline, ANN, *more, **secret))
         assert (printed["learned_by"], printed["retrain"]) == ([2], "ouzel learn --once --from 1")
         receipt = msgspec.convert(printed, ErasureReceipt)
         process.kill()  # before, while or after it rewrites
+        evidence = await asyncio.to_thread(evidence_now, broker, root, store)
+        assert {each.user for each in evidence.dataset.events} == {ALIAS(BOB)}
+        assert {each.topic for each in evidence.learned} == {EVENTS.name, FEEDBACK.name}
         assert receipt.person == ALIAS(ANN)
         assert await read_receipts(broker.bootstrap) == ((receipt,), 0)
         process = stack.enter_context(LogProcess(settings, tmp_path / "log.txt"))

@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from deploy.learning.ports import Makers, Parts, TrainingFailed, VersionRefused
+from deploy.learning.ports import Makers, Parts, TrainingFailed, VersionRefused, Watch
 from inference.versions.rules import Rules
 from inference.versions.state import Serving, State
 from inference.versions.store import Gate, Kind, Learned, Version, VersionStore
@@ -213,6 +213,7 @@ class Bench:
     store: VersionStore
     qualities: Mapping[int, Quality] = field(default_factory=dict)
     rules: Rules = QUICK
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         self.clock = FastClock().clock
@@ -224,7 +225,7 @@ class Bench:
 
     @property
     def parts(self) -> Parts:
-        return Parts(self.log, Makers(self.trainer, QualityGates(self.qualities)), self.server)
+        return Parts(self.log, Makers(self.trainer, QualityGates(self.qualities)), self.server, self.watch)
 
     def roles(self) -> Lineup:
         lineup = Lineup()

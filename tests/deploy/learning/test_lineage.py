@@ -25,7 +25,6 @@ from streams.training_log.erasures import Order
 from streams.training_log.searching import LogSearch
 from tests.streams.training_log.world import NOW, Record, World, record
 from tests.support.learning_parts import FastClock, MemoryLog, MemoryServer, QualityGates, StoreTrainer
-from tests.support.loop_world import named
 from tests.support.object_store import object_store
 
 KEY = "a key of enough letters"
@@ -189,7 +188,7 @@ async def test_learning_once_starts_from_the_version_that_is_named(tmp_path: Pat
     store, clock = VersionStore(tmp_path / "versions"), FastClock().clock
     saved(store, 2, 1, 5)
     trainer = StoreTrainer(store, MemoryLog(100), clock)
-    parts = Parts(MemoryLog(), Makers(trainer, QualityGates({})), MemoryServer({}, named(1)))
+    parts = Parts(MemoryLog(), Makers(trainer, QualityGates({})), MemoryServer({}))
     passed = await once(store, nullcontext(parts), champion=2, parent=1, clock=clock, tell=lambda _: None)
     assert passed
     assert store.record(3).parent == 1

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import generate_latest
 
@@ -14,11 +15,13 @@ from deploy.learning.executor import Executor
 from deploy.learning.metrics import LearnerMetrics
 from deploy.learning.service import Service
 from deploy.learning.store_facts import AnotherLearner, learning_alone
+from inference.versions.drift import Drift, Observed
+from inference.versions.rules import Rules
 from inference.versions.state import State
 from inference.versions.store import VersionStore
 from schemas.models import ModelStatus
 from tests.support.learning_parts import Bench, MemoryChannel, write_version
-from tests.support.loop_world import Quality, named
+from tests.support.loop_world import QUICK, Quality, named
 from tests.support.patience import PATIENCE
 
 GOOD, BAD_LIVE = Quality(0.5, 0.5), Quality(0.3, 0.02)
@@ -134,6 +137,32 @@ async def test_learner_killed_again_and_again_still_comes_to_its_verdict(store: 
     async with learning(bench):
         await happens(lambda: bench.server.loaded == {2}, bench)
     assert events(bench, 2).count("promoted") == 1
+
+
+class FallingHits:
+    """The hit ratio of version 1 falls; that of any other version stays."""
+
+    async def drift(self, champion: ModelStatus, rules: Rules) -> Drift:
+        drift, falls = Drift.of(champion.version, rules), champion.number == 1
+        for number in range(3 * rules.drift_lists):
+            taken = number % 2 == 0 and not (falls and number > rules.drift_lists)
+            drift.add(Observed(taken, 1_000 * number), rules)
+        return drift
+
+
+async def test_drift_is_said_exported_and_starts_a_training(store: VersionStore) -> None:
+    rules = msgspec.structs.replace(QUICK, full_likes=10_000_000, drift_lists=400, drift_minutes=1.0)
+    bench, metrics = Bench(store, {2: GOOD}, rules, FallingHits()), LearnerMetrics()
+    async with learning(bench, metrics):
+        await happens(lambda: "version 1 drifts: hit ratio: " in "\n".join(bench.told), bench)
+        assert 'ouzel_learn_drift{measure="hit_ratio"} 1.0' in generate_latest(metrics.registry).decode()
+        await happens(lambda: "promoted" in events(bench, 2), bench)
+        await happens(lambda: "version 2 no longer drifts: hit ratio: " in "\n".join(bench.told), bench)
+    text = generate_latest(metrics.registry).decode()
+    assert 'ouzel_learn_drift{measure="hit_ratio"} 0.0' in text
+    assert 'ouzel_learn_drift_figure{bound="high",measure="hit_ratio"}' in text
+    assert "ouzel_learn_drift_lists 1200.0" in text
+    assert store.numbers() == [2]
 
 
 def test_store_has_one_learner(store: VersionStore) -> None:

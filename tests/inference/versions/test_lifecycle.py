@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from inference.versions.actions import AddVerdict, Load, Publish, Remove, Train
+from inference.versions.drift import Finding
 from inference.versions.lifecycle import DECIDING, candidate, plan, stage
 from inference.versions.state import Growth, Known, State
 from schemas.models import ModelAck, ModelStatus, Role
@@ -208,6 +209,34 @@ def test_failed_action_waits_longer_each_time() -> None:
     assert waits[:3] == [5_000, 10_000, 20_000]
     assert max(waits) == 600_000
     assert plan(state, QUICK, world.now + 600_000) == action
+
+
+def drifting(world: World, *, likes: int = 10, drifts: bool = True) -> State:
+    state, _ = world.learner()
+    state.growth = Growth(likes=likes, full=likes)
+    state.drift = (Finding("hit_ratio", -0.1, -0.2, -0.05, drifts, "fell"),)
+    return state
+
+
+def test_drift_starts_a_training_with_enough_likes() -> None:
+    world = World(most_versions=0)
+    world.run(20)
+    rules = msgspec.structs.replace(QUICK, drift_minutes=1.0)
+    assert plan(drifting(world), rules, world.now) == Train("full", 1, 2)
+    assert plan(drifting(world, drifts=False), rules, world.now) is None
+    assert plan(drifting(world, likes=9), rules, world.now) is None
+
+
+def test_drift_that_stays_starts_one_training_in_its_interval() -> None:
+    rules = msgspec.structs.replace(QUICK, drift_minutes=30.0)
+    world = World(qualities={2: BAD}, rules=rules)
+    world.run(900)
+    assert world.events(2)[-1] == "rejected"
+    record = world.known[2].record
+    assert record is not None
+    state = drifting(world)
+    assert plan(state, rules, record.made_ms + 30 * 60_000 - 1) is None
+    assert plan(state, rules, record.made_ms + 30 * 60_000) == Train("full", 1, 3)
 
 
 def test_first_record_names_what_is_served_before_anything_is_loaded() -> None:
