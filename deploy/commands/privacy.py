@@ -83,7 +83,7 @@ def forget(
 
     if user == "-":
         user = next(ID.read(context), "")
-    learned = _learned(user, log, versions)
+    learned, why_not = _learned(user, log, versions)
     erasure = ErasureOrder(id=order_id or uuid.uuid4().hex, user=user, ts=SYSTEM.now_ms())
     receipt = asyncio.run(order(brokers, erasure, timeout=timeout, connection=connection()))
     if receipt is None:
@@ -93,6 +93,8 @@ def forget(
         )
         sys.exit(1)
     say_json(msgspec.json.encode({**msgspec.to_builtins(receipt), **learned}).decode())
+    if why_not:
+        say(why_not, err=True)
     if "retrain" in learned:
         say(
             f"{len(learned['learned_by'])} versions learned from this user. To train one without the user: "
@@ -102,20 +104,18 @@ def forget(
         )
 
 
-def _learned(user: str, log: str, versions: Path) -> dict[str, Any]:
-    """What the receipt says of versions, from before the log is rewritten; if it cannot be said, why not is printed."""
+def _learned(user: str, log: str, versions: Path) -> tuple[dict[str, Any], str]:
+    """What the receipt says of versions, from before the log is rewritten, or why it cannot say so."""
     from deploy.commands.lineage import names_of, opened
     from deploy.errors import expected
 
     try:
         search = opened(log)
         if search is None:
-            say(
+            return {}, (
                 f"there is no training log in {log} (--log, OUZEL_TRAINING_LOG), so the receipt does not say which "
-                "versions learned from the user",
-                err=True,
+                "versions learned from the user"
             )
-            return {}
         from deploy.learning.lineage import of_user, retraining
         from inference.versions.store import VersionStore
 
@@ -124,7 +124,6 @@ def _learned(user: str, log: str, versions: Path) -> dict[str, Any]:
         reason = expected(error)
         if reason is None:
             raise
-        say(f"the receipt does not say which versions learned from the user: {reason}", err=True)
-        return {}
+        return {}, f"the receipt does not say which versions learned from the user: {reason}"
     command = retraining(found)
-    return {"learned_by": [each.number for each in found.learned]} | ({"retrain": command} if command else {})
+    return {"learned_by": [each.number for each in found.learned]} | ({"retrain": command} if command else {}), ""

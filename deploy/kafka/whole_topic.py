@@ -10,6 +10,8 @@ from streams.kafka.fetcher import Reader
 from streams.kafka.partitions import numbered
 
 WAIT_MS = 200
+EMPTY_MS = 1_000
+"""How long an empty topic is read all the same: only a fetch tells that reading is not allowed."""
 
 
 async def whole_topic(
@@ -30,6 +32,8 @@ async def whole_topic(
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
             ends = await consumer.end_offsets(partitions)
+            if not any([await consumer.position(each) < end for each, end in ends.items()]):
+                await consumer.getmany(timeout_ms=EMPTY_MS)
             while not all([await consumer.position(each) >= end for each, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=WAIT_MS)).values():
                     deadline.extend()

@@ -40,6 +40,7 @@ COMMANDS = {
     "replay --watch": ["replay", "--items", "items.csv", "--events", "events.csv", "--speed", "5", "--watch"],
     "log --once": ["log", "--once"],
     "learn": ["learn"],
+    "ope": ["ope", "--log", "training-log"],
     "models list": ["models", "list"],
     "models show": ["models", "show", "2"],
     "models diff": ["models", "diff", "2", "3"],
@@ -55,7 +56,10 @@ ALIKE = {"models show", "models diff", "models shadow", "models canary", "models
 
 DIFFERENT = tuple(name for name in COMMANDS if name not in ALIKE)
 
-WITHOUT_BROKERS = {"inspect-file", "demo", "evaluate", "loop", "pseudonym", "train", "triton build", "triton serve"}
+WITHOUT_BROKERS = {
+    *("inspect-file", "demo", "evaluate", "lineage", "loop", "pseudonym", "train", "triton build"),
+    "triton serve",
+}
 """These talk to none, or start their own."""
 
 RUNS_ON = {"worker"}
@@ -70,6 +74,7 @@ TOPICS = {
     "replay --watch": {"ouzel.items": "Write", "ouzel.events": "Write"},
     "log --once": {"ouzel.events": "Read", "ouzel.feedback": "Read", "ouzel.privacy-receipts": "Read"},
     "learn": ROLES,
+    "ope": {"ouzel.items": "Read"},
     "models list": ROLES,
     "models promote": ROLES,
 }
