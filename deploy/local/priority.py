@@ -1,8 +1,11 @@
 """Let other processes on this machine go first."""
 
+import logging
 import os
 import time
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 NICENESS = 10
 """Of work that must not slow workers."""
@@ -26,7 +29,7 @@ def lower_priority(niceness: int) -> None:
 
 
 def session_niceness() -> int | None:
-    """The niceness of this session among others; None where the kernel does not tell."""
+    """The niceness of the process's session (setsid(2)), -20 to 19; None if the kernel has none."""
     try:
         return int(AUTOGROUP.read_text(encoding="ascii").split()[-1])
     except (OSError, ValueError, IndexError):
@@ -42,7 +45,9 @@ def _lower_session(niceness: int) -> None:
             AUTOGROUP.write_text(str(niceness), encoding="ascii")
         except BlockingIOError:
             time.sleep(PAUSE_SECONDS)
-        except OSError:
-            return  # not allowed: the niceness of the process has to do
+        except OSError as error:
+            log.warning("This work may slow others: the niceness of its session could not be raised (%s)", error)
+            return
         else:
             return
+    log.warning("This work may slow others: the kernel was too busy to raise the niceness of its session")
