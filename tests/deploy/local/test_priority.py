@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from deploy.local import priority
 from deploy.local.priority import session_niceness
 
 LOWER = (
@@ -32,9 +34,47 @@ def test_process_gets_the_niceness_and_never_a_higher_priority(leads: bool) -> N
     assert int(lowered(18, 3, leads=leads)[0]) == max(18, OURS)
 
 
-@pytest.mark.skipif(session_niceness() is None, reason="this kernel does not group processes by session")
 def test_session_follows_the_process_that_leads_it() -> None:
     before = session_niceness()
-    assert lowered(17, leads=True)[1] == "17"
-    assert lowered(18, 3, leads=True)[1] == "18"
+    # A kernel that does not group processes by session has no niceness of a session, before and after.
+    assert lowered(17, leads=True)[1] == ("None" if before is None else "17")
+    assert lowered(18, 3, leads=True)[1] == ("None" if before is None else "18")
     assert lowered(17, leads=False)[1] == str(before), "the session of another process is not ours to change"
+
+
+def in_a_session(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file like the kernel's, with a session of niceness 3, and this process as its leader."""
+    group = folder / "autogroup"
+    group.write_text(f"/autogroup-{name} nice 3\n", encoding="ascii")
+    monkeypatch.setattr(priority, "AUTOGROUP", group)
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
+    monkeypatch.setattr(os, "setpriority", lambda *_: None)  # the other tests of this process go on
+    return group
+
+
+def test_session_gets_the_niceness_and_never_a_higher_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = in_a_session("12", tmp_path, monkeypatch)
+    priority.lower_priority(0)
+    assert session_niceness() == 3
+    priority.lower_priority(5)
+    # The kernel's file takes a number and reads as a line that ends with it.
+    assert group.read_text(encoding="ascii") == "5"
+    priority.lower_priority(0)
+    assert session_niceness() == 5
+    assert not caplog.records
+
+
+def test_session_that_refuses_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_a_session("13", tmp_path, monkeypatch)
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    priority.lower_priority(5)
+    assert "may slow others" in caplog.text
+    assert "Operation not permitted" in caplog.text
