@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from deploy.commands.options import BROKERS, TIMEOUT, WORK, connection
 from deploy.commands.parameters import OutFile, OutFolder, Real
+from deploy.learning.job import MOST_TESTS, TRAINING_SECONDS
 from deploy.local.priority import NICENESS
 from deploy.local.terminal import say
 from inference.versions.rules import Rules
@@ -111,6 +112,14 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="CPU threads of a training.",
 )
 @click.option(
+    "--train-minutes",
+    metavar="X",
+    type=Real(0.1, 1_440),
+    default=TRAINING_SECONDS / 60,
+    show_default=True,
+    help="No pass of a training begins after this: a slow machine trains less, not longer.",
+)
+@click.option(
     "--days",
     metavar="N",
     type=click.IntRange(1, 36_500),
@@ -125,6 +134,14 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     default=200_000,
     show_default=True,
     help="Of these days, at most the newest N events: about 1 KiB of memory each.",
+)
+@click.option(
+    "--judged",
+    metavar="N",
+    type=click.IntRange(30, 100_000),
+    default=MOST_TESTS,
+    show_default=True,
+    help="At most this many held-out likes, and as many logged decisions, judge a version.",
 )
 @click.option(
     "--group",
@@ -148,8 +165,10 @@ def learn(
     brokers: str,
     device: str,
     threads: int | None,
+    train_minutes: float,
     days: int,
     newest: int,
+    judged: int,
     group: tuple[str, ...],
     metrics_port: int | None,
     timeout: float,
@@ -188,8 +207,10 @@ def learn(
         timeout=timeout,
         device=device,
         threads=threads,
+        seconds=train_minutes * 60,
         days=days,
         most=newest,
+        tests=judged,
         groups=group,
     )
     with learning_alone(store):

@@ -16,6 +16,9 @@ MODULE = "deploy.learning.work"
 MOST_EVENTS = 200_000
 """Of the training log, the newest events that a training or a judgement looks at; about 1 KiB of memory each."""
 
+TRAINING_SECONDS = 900.0
+"""No pass of a training begins after this."""
+
 MOST_TESTS = 500
 """Held-out likes, and decisions of logged lists, that a version is judged on: each is scored twice by three models."""
 
@@ -24,7 +27,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """`work` on version `number`: train it as `kind` from version `other`, or judge or measure it against the champion
     `other`. `result` is the file for the results of gates. `days` of the training log are read. Each label in `groups`
     is a group of items that the gates look at separately. At most `tests` likes and decisions are
-    judged. `threads` of a training; 0: as many as cores, up to 8."""
+    judged. `threads` of a training; 0: as many as cores, up to 8. No pass of a training begins after `seconds`."""
 
     work: Literal["train", "judge", "measure"]
     number: int
@@ -38,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     device: str = "cpu"
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
+    seconds: Annotated[float, Meta(gt=0, le=86_400)] = TRAINING_SECONDS
     days: Annotated[int, Meta(ge=1)] = 30
     most: Annotated[int, Meta(ge=1_000)] = MOST_EVENTS
     groups: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import msgspec
 
 from deploy.errors import DeployError, MissingPart
 from deploy.learning.child import ChildGates, ChildTrainer
-from deploy.learning.job import MODULE, MOST_EVENTS, Job, variables
+from deploy.learning.job import MODULE, MOST_EVENTS, MOST_TESTS, TRAINING_SECONDS, Job, variables
 from deploy.learning.ports import Log, Makers, Parts, Server, Watch
 from deploy.local.terminal import say
 from inference.versions.store import VersionStore
@@ -20,7 +20,7 @@ from inference.versions.store import VersionStore
 @dataclass(frozen=True)
 class Places:
     """Where everything is: the root of the training log (a folder or a URL), the store, Triton's model repository, its
-    gRPC address and control key, the brokers, and how to train."""
+    gRPC address and control key, the brokers, and how to train and judge."""
 
     log: str
     store: VersionStore
@@ -31,9 +31,11 @@ class Places:
     timeout: float = 30.0
     device: str = "cpu"
     threads: int | None = None
+    seconds: float = TRAINING_SECONDS
     days: int = 30
     most: int = MOST_EVENTS
     groups: tuple[str, ...] = ()
+    tests: int = MOST_TESTS
 
     def job(self, **work: object) -> Job:
         """A job of a child process with these places."""
@@ -47,9 +49,11 @@ class Places:
                 "timeout": self.timeout,
                 "device": self.device,
                 "threads": self.threads or 0,
+                "seconds": self.seconds,
                 "days": self.days,
                 "most": self.most,
                 "groups": self.groups,
+                "tests": self.tests,
                 **work,
             },
             Job,

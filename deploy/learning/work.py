@@ -25,7 +25,7 @@ from deploy.learning.completion import EngineCompletion
 from deploy.learning.evidence import Evidence, evidence_of
 from deploy.learning.gates import VersionGates, WeightsLoader
 from deploy.learning.job import Job, Judged
-from deploy.learning.versions import FULL, ITEMS, Parent, make_version
+from deploy.learning.versions import FULL, ITEMS, Options, Parent, make_version
 from deploy.local.priority import NICENESS, lower_priority
 from inference.errors import WeightsError
 from inference.item_tokens.vectors import write_vectors
@@ -38,7 +38,7 @@ from inference.transformer.number_format import choose
 from inference.transformer.weights import read_manifest
 from inference.triton.repository import settings_of, weights_of
 from inference.triton.server import MODEL
-from inference.versions.gates.held_out import HeldOut, logged, newest
+from inference.versions.gates.held_out import HeldOut, logged, sampled
 from inference.versions.gates.measuring import SHORTLIST
 from inference.versions.store import FIRST, Learned, VersionStore
 from schemas.events import Event
@@ -124,6 +124,13 @@ class Work:
         folder = self.store.folder(number) / ADAPTER
         return folder if folder.is_dir() else self.repository / MODEL / str(number) / ADAPTER
 
+    @property
+    def options(self) -> Options:
+        options = ITEMS if self.job.kind == "items" else FULL
+        return msgspec.structs.replace(
+            options, effort=msgspec.structs.replace(options.effort, seconds=self.job.seconds)
+        )
+
     def train(self) -> None:
         job, settings = self.job, self.settings
         weights, readings = weights_of(self.repository), readings_of(self.repository, settings)
@@ -133,7 +140,7 @@ class Work:
             self.evidence,
             base=Base(weights, readings, msgspec.structs.replace(settings, device=job.device)),
             complete=EngineCompletion(weights, settings, readings, write_vectors),
-            options=ITEMS if job.kind == "items" else FULL,
+            options=self.options,
             number=job.number,
             progress=told,
         )
@@ -158,7 +165,7 @@ class Work:
         ids = [item.id for item in evidence.dataset.items]
         histories = Histories.of(stream, ids, feeling)
         begin = int(np.searchsorted(histories.ts, record.cut_ms, side="right"))
-        tests = newest(new_likes(histories, begin, len(histories)), self.job.tests)
+        tests = sampled(new_likes(histories, begin, len(histories)), self.job.tests)
         labels = [set(item.attributes) for item in evidence.dataset.items]
         liked = histories.item[tests].tolist()
         groups = {label: np.array([label in labels[item] for item in liked], np.bool_) for label in self.job.groups}

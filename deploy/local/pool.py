@@ -23,7 +23,8 @@ def in_children(
 ) -> list[Made]:
     """Run `work` on every job, at most `processes` at once; in this process if that is 1 or there is one job.
 
-    `work`, the jobs and the results must be picklable. The settings of workers are removed from the environment during
+    Whatever `work` or `progress` raises ends all children, and is raised. `work`, the jobs and the results must be
+    picklable. The settings of workers are removed from the environment during
     the call.
     """
     if processes <= 1 or len(jobs) <= 1:
@@ -32,20 +33,34 @@ def in_children(
     spawn = get_context("spawn")
     manager = SyncManager(ctx=spawn)
     manager.start(_end_with_parent)
-    with (
-        manager,
-        ProcessPoolExecutor(min(processes, len(jobs)), mp_context=spawn, initializer=_end_with_parent) as pool,
-    ):
-        told = manager.Queue()
-        running = [pool.submit(_work, work, job, told) for job in jobs]
-        while not all(one.done() for one in running) or not told.empty():
-            with suppress(Empty):
-                progress(*told.get(timeout=0.2))
-        return [one.result() for one in running]
+    with manager:
+        told, stop = manager.Queue(), manager.Event()
+        size = min(processes, len(jobs))
+        with ProcessPoolExecutor(size, mp_context=spawn, initializer=_end_with_job, initargs=(stop,)) as pool:
+            try:
+                running = [pool.submit(_work, work, job, told) for job in jobs]
+                while not all(one.done() for one in running) or not told.empty():
+                    with suppress(Empty):
+                        progress(*told.get(timeout=0.2))
+                return [one.result() for one in running]
+            except BaseException:
+                stop.set()  # otherwise the pool would wait for the jobs that run
+                raise
 
 
 def _work(work: Callable[[Job, Progress], Made], job: Job, told: Any) -> Made:
     return work(job, lambda label, done, total: told.put((label, done, total)))
+
+
+def _end_with_job(stop: Any) -> None:
+    _end_with_parent()
+
+    def wait() -> None:
+        with suppress(EOFError, OSError):  # its manager has ended
+            stop.wait()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _end_with_parent() -> None:

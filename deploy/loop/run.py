@@ -11,9 +11,11 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -38,12 +40,17 @@ from deploy.loop.passes import Course, Pass, Passed
 from deploy.loop.report import LIVE, tables
 from deploy.loop.split import Split, split
 from deploy.replay.watch import on_signals
+from inference.progress import Progress
 from inference.versions.store import VersionStore
+from schemas.items import Item
 from schemas.shown import shown
 from streams.log_lines import LogLines
 from streams.settings import Settings
 
 POLL_SECONDS = 0.25
+Offline = Callable[[Split, tuple[Item, ...], int, Progress], dict[str, dict[str, int]]]
+"""Judges methods on the tests of a split of these items: the places by method and test. The number is a seed."""
+
 BROKERS = {"embedded": EmbeddedBroker, "kafka": KafkaBroker}
 
 
@@ -116,21 +123,26 @@ class Loop:
             self._console.print(f"Pass {number} of {len(options.passes)}: {one}", style="bold")
             passes[one] = await self._pass(one, course, start)
         rows = {one: passed.places for one, passed in passes.items()}
-        with told_by_bars() as progress:
-            offline_rows = await asyncio.to_thread(
-                offline.baselines, self._split, self._dataset.items, options.seed, progress
-            )
-            if options.retrained:
-                offline_rows |= await asyncio.to_thread(
-                    offline.retrained,
-                    self._split,
-                    self._dataset.items,
-                    options.seed,
-                    progress,
-                    work=options.work,
-                    processes=options.processes,
-                )
+        offline_rows = await self._offline(offline.baselines)
+        if options.retrained:
+            judged = partial(offline.retrained, work=options.work, processes=options.processes)
+            offline_rows |= await self._offline(judged)
         return report(options, self._dataset, self._split, passes, rows, offline_rows, start, time.monotonic() - began)
+
+    async def _offline(self, judge: Offline) -> dict[str, dict[str, int]]:
+        """The places of the tests under other methods. Ends within moments if the run is cancelled."""
+        stopped = Event()
+        with told_by_bars() as progress:
+
+            def told(label: str, done: int, total: int) -> None:
+                if stopped.is_set():
+                    raise asyncio.CancelledError
+                progress(label, done, total)
+
+            try:
+                return await asyncio.to_thread(judge, self._split, self._dataset.items, self._options.seed, told)
+            finally:
+                stopped.set()
 
     async def _pass(self, name: str, course: Course, start: start_model.Start | None) -> Passed:
         mark = _mark(name, course, self._options)

@@ -30,7 +30,7 @@ from inference.transformer.weights import load_model, name_of, read_manifest
 from inference.triton import server
 from inference.triton.repository import build, weights_of
 from inference.triton.server import MODEL
-from inference.versions.gates.held_out import HeldOut, newest
+from inference.versions.gates.held_out import HeldOut, sampled
 from inference.versions.gates.judge import DEFAULT, judge, stopped_by
 from inference.versions.gates.latency import Contender, latency
 from inference.versions.gates.loading import loads
@@ -87,7 +87,7 @@ def evidence() -> HeldOut:
     cut = load(GOOD).cut
     assert cut is not None
     learned = int(np.searchsorted(histories.ts, cut.ts))
-    tests = newest(new_likes(histories, learned, len(histories)), TESTS)
+    tests = sampled(new_likes(histories, learned, len(histories)), TESTS)
     genres = by_attribute("genre", [data.items[at].attributes for at in histories.item[tests].tolist()])
     return HeldOut(histories, texts, tests, learned, groups=genres)
 

@@ -10,9 +10,10 @@ from aiokafka.errors import KafkaError
 
 from schemas.topics import CONTEXTS, DEAD_LETTERS, EVENTS, FEEDBACK, NEIGHBOURS, Topic
 from streams.fold.context import Context
+from tests.faults.group import Group
 from tests.faults.operator import silent
 from tests.faults.schedule import KEEP_SERVING, NEED_TRITON, Fault
-from tests.faults.stage import Stage
+from tests.faults.stage import APP, Stage
 from tests.faults.strikes import STRIKES
 from tests.faults.training_log import belonging
 from tests.faults.verdict import (
@@ -91,7 +92,7 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     began = time.monotonic()
     try:
         lifted = await STRIKES[fault.kind](stage, fault)
-        restored = await stage.watch.restored(lifted, with_model=fault.kind in NEED_TRITON, seconds=RECOVERY_SECONDS)
+        restored = await _restored(stage, lifted, with_model=fault.kind in NEED_TRITON)
     except Exception as error:
         session.broken.append(f"fault {fault.number} ({fault.kind.value}): {type(error).__name__} {error}".strip())
         session.outages.append(Outage(began, time.monotonic()))
@@ -105,6 +106,21 @@ async def _strike(stage: Stage, fault: Fault, session: Session, say: Say) -> boo
     session.struck.append(struck)
     say(f"{fault.number:4d}  {fault.kind.value:<24} {struck.recovery_seconds:7.2f} s  {'; '.join(struck.signs)}")
     return True
+
+
+async def _restored(stage: Stage, since: float, *, with_model: bool) -> float:
+    """Wait until every partition is served again, by a group that no longer changes; returns the time.
+
+    Lists alone do not tell: a worker that is killed while it joins leaves the others serving, until the rebalance that
+    it began stops them for as long as its session lasts.
+    """
+    async with asyncio.timeout(RECOVERY_SECONDS), Group(stage.broker.bootstrap, APP) as group:
+        while True:
+            restored = await stage.watch.restored(since, with_model=with_model, seconds=RECOVERY_SECONDS)
+            if await group.stable(len(stage.workers)):
+                return restored
+            await group.until_stable(len(stage.workers))
+            since = time.monotonic()
 
 
 async def _signs(stage: Stage, fault: Fault) -> tuple[list[str], list[str]]:

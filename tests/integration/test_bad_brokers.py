@@ -170,8 +170,10 @@ async def end_of(process: asyncio.subprocess.Process, began: float, name: str) -
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate()
     except TimeoutError:
-        process.kill()
         raise AssertionError(f"`ouzel {name}` had not ended after {PATIENCE:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
     told = err.decode()
     assert "Traceback" not in told + out.decode(), told + out.decode()
     # Python's development mode logs slow steps of the event loop, of which a busy machine has many.

@@ -99,7 +99,7 @@ class HeldOut:
         return np.array([int((self.histories.feeling[some] > 0).sum()) for some in befores], np.int64)
 
 
-def newest(tests: Ints, most: int = MOST_TESTS, seed: int = 0) -> Ints:
+def sampled(tests: Ints, most: int = MOST_TESTS, seed: int = 0) -> Ints:
     """At most `most` of the tests, drawn at random, ascending."""
     return np.sort(np.random.default_rng(seed).permutation(tests)[:most])
 

@@ -18,7 +18,7 @@ from inference.training.histories import owners
 from inference.training.schedule import Plan
 from inference.training.trainer import Recipe
 from inference.training.validation import answers, new_likes, retrieved
-from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, newest
+from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, sampled
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.loading import VECTORS, loads
 from inference.versions.gates.measuring import Asked, exact_logits, sample, trial_before, trial_of
@@ -277,10 +277,10 @@ def test_decisions_are_the_uncertain_entries_of_logged_lists() -> None:
 
 
 def test_tests_are_drawn_and_ascending() -> None:
-    drawn = newest(np.arange(100), 10)
+    drawn = sampled(np.arange(100), 10)
     assert len(set(drawn.tolist())) == 10
     assert (np.diff(drawn) > 0).all()
-    assert np.array_equal(newest(np.arange(5), 10), np.arange(5))
+    assert np.array_equal(sampled(np.arange(5), 10), np.arange(5))
 
 
 def test_unsorted_tests_and_missing_texts_are_refused(held: HeldOut) -> None:

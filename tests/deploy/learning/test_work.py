@@ -1,16 +1,17 @@
-"""`ouzel learn --group LABEL`: the likes of items with a label are judged separately, if there are enough."""
+"""What `ouzel learn` trains and judges a version on: its options, how many likes, and groups of likes."""
 
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from deploy.datasets.dataset import Dataset
 from deploy.learning.evidence import Evidence
-from deploy.learning.job import Job
+from deploy.learning.job import MOST_TESTS, Job
 from deploy.learning.parts import Places
 from deploy.learning.work import LEAST_GROUP, Work
 from inference.versions.gates.held_out import HeldOut
-from inference.versions.store import RECORD, Version, VersionStore
+from inference.versions.store import RECORD, Kind, Version, VersionStore
 from schemas.events import Event, EventKind
 from schemas.items import Item
 
@@ -44,7 +45,9 @@ def events(scenes: tuple[str, ...]) -> tuple[Event, ...]:
     return (*before, *after)
 
 
-def judged_on(folder: Path, groups: tuple[str, ...], scenes: tuple[str, ...] = ("home",)) -> tuple[Work, HeldOut]:
+def judged_on(
+    folder: Path, groups: tuple[str, ...], scenes: tuple[str, ...] = ("home",), tests: int = MOST_TESTS
+) -> tuple[Work, HeldOut]:
     """What version 2, which learned up to the cut, is judged on."""
     store = VersionStore(folder / "versions")
     record = Version(
@@ -53,12 +56,33 @@ def judged_on(folder: Path, groups: tuple[str, ...], scenes: tuple[str, ...] = (
     with store.written(2) as made:
         (made / RECORD).write_bytes(msgspec.json.encode(record))
     places = Places(
-        log=str(folder), store=store, repository=folder, triton="", control_key=folder / "key", groups=groups
+        log=str(folder),
+        store=store,
+        repository=folder,
+        triton="",
+        control_key=folder / "key",
+        groups=groups,
+        tests=tests,
     )
     work = Work(msgspec.json.decode(msgspec.json.encode(places.job(work="judge", number=2, other=1)), type=Job))
     work.evidence = Evidence(Dataset(items(), events(scenes), "made up"), {}, ())
     work.feedback = []
     return work, work.evidence_of(2)
+
+
+@pytest.mark.parametrize("kind", ["full", "items"])
+def test_training_ends_in_time(tmp_path: Path, kind: Kind) -> None:
+    places = Places(
+        log="", store=VersionStore(tmp_path), repository=tmp_path, triton="", control_key=tmp_path, seconds=12.0
+    )
+    assert Work(places.job(work="train", kind=kind, number=2, other=1)).options.effort.seconds == 12.0
+
+
+def test_sample_of_the_likes_judges_where_there_are_many(tmp_path: Path) -> None:
+    _, every = judged_on(tmp_path / "every", ())
+    _, some = judged_on(tmp_path / "some", (), tests=40)
+    assert len(every.tests) > len(some.tests) == 40
+    assert set(some.tests.tolist()) < set(every.tests.tolist())
 
 
 def test_likes_are_grouped_by_the_labels_that_were_asked_for(tmp_path: Path) -> None:
