@@ -67,7 +67,8 @@ def learned_from(versions: Mapping[int, Version], records: Sequence[Dated]) -> l
     """The versions that used one of the records, ascending, each with the strongest of its uses."""
     own: dict[int, Use] = {}
     for number, version in versions.items():
-        uses = {use for record in records if (use := _use(version, record)) is not None}
+        since = _since(versions, version)
+        uses = {use for record in records if (use := _use(version, record, since)) is not None}
         if uses:
             own[number] = min(uses, key=USES.index)
     return list(_with_heirs(versions, own))
@@ -89,12 +90,20 @@ def covers(version: Version, places: Collection[Place]) -> bool:
     )
 
 
-def _use(version: Version, record: Dated) -> Use | None:
+def _since(versions: Mapping[int, Version], version: Version) -> int:
+    """When the events that were new to a version began, in milliseconds since 1970. An older record does not say; they
+    began after those that its parent learned."""
+    if version.since_ms or version.parent not in versions:
+        return version.since_ms
+    return versions[version.parent].cut_ms + 1
+
+
+def _use(version: Version, record: Dated, since: int) -> Use | None:
     if not covers(version, [record.place]):
         return None
     if record.ts is not None and record.ts > version.cut_ms:
         return Use.HELD_OUT
-    if record.ts is not None and record.ts < version.since_ms:
+    if record.ts is not None and record.ts < since:
         return Use.REPLAYED
     return Use.TRAINED
 

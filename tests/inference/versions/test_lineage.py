@@ -50,6 +50,12 @@ def test_time_says_how_a_record_was_used(ts: int | None, use: Use) -> None:
     assert learned_from({2: version(2, 1, 0, 10, since=100, cut=200)}, [at(0, ts)]) == [Learning(2, use, 2)]
 
 
+def test_older_record_of_a_version_begins_where_its_parent_ended() -> None:
+    versions = {2: version(2, 1, 0, 10, since=0, cut=200), 3: version(3, 2, 0, 10, since=0, cut=300)}
+    used = {ts: [each.use for each in learned_from(versions, [at(0, ts)])] for ts in (200, 201)}
+    assert used == {200: [Use.TRAINED, Use.REPLAYED], 201: [Use.HELD_OUT, Use.TRAINED]}
+
+
 def test_of_several_records_the_strongest_use_counts() -> None:
     versions = {2: version(2, 1, 0, 10, since=100, cut=200)}
     assert learned_from(versions, [at(0, 300), at(1, 50), at(2, 150)]) == [Learning(2, Use.TRAINED, 2)]
