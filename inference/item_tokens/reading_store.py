@@ -43,8 +43,9 @@ _LOOK_UP_SECONDS, _WRITE_SECONDS = 0.05, 5.0
 _QUERY_SIZE = 500
 """Digests per query."""
 
-_WRITE_SIZE = 256
-"""Texts that training reads between writes: the most that an interrupted run loses."""
+_WRITE_SIZE = 64
+"""Texts that training reads between looks and writes: the most that an interrupted run loses, or reads beside another
+process."""
 
 _SET_UP = (
     "PRAGMA auto_vacuum=INCREMENTAL",
@@ -207,16 +208,18 @@ def read_through(
     progress: Count = uncounted,
 ) -> Tensor:
     """Readings of `texts` like `Reader.read`, float32 [texts, depths, hidden]. Reads texts that are missing in `store`
-    and stores them as it goes."""
+    and stores them as it goes; those that another process stores meanwhile it takes from there."""
     keys = [digest(text) for text in texts]
     unique = dict(zip(keys, texts, strict=True))
     kept = {} if store is None else store.get(list(unique))
     missing = [key for key in unique if key not in kept]
     for begin in range(0, len(missing), _WRITE_SIZE):
         some = missing[begin : begin + _WRITE_SIZE]
-        partial = _from(progress, begin, len(missing))
-        fresh = dict(zip(some, reader.read([unique[key] for key in some], partial), strict=True))
-        kept |= fresh
+        found = store.get(some) if store is not None and begin else {}
+        unread = [key for key in some if key not in found]
+        partial = _from(progress, begin + len(found), len(missing))
+        fresh = dict(zip(unread, reader.read([unique[key] for key in unread], partial), strict=True))
+        kept |= found | fresh
         if store is not None:
             store.put(fresh)
     progress(len(texts), len(texts))

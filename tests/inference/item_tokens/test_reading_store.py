@@ -205,6 +205,25 @@ def test_texts_already_read_are_not_read_again(tmp_path: Path, monkeypatch: pyte
     assert other.asked == 1
 
 
+def test_texts_that_another_process_reads_meanwhile_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_store, "_WRITE_SIZE", 2)
+    made, server = Counting(), Counting()
+    texts = ["Heat", "Alien", "Jaws", "Fargo", "Big"]
+    steps: list[tuple[int, int]] = []
+
+    def told(done: int, total: int) -> None:
+        steps.append((done, total))
+        if len(steps) == 1:
+            read_through(ReadingStore.of(tmp_path, server, MIB), server, ["Jaws", "Big"])
+
+    found = read_through(ReadingStore.of(tmp_path, made, MIB), made, texts, told)
+    assert made.asked == 3
+    assert steps == [(2, 5), (4, 5), (5, 5)]
+    assert torch.allclose(found, Counting().read(texts), atol=1e-4)
+
+
 def test_reading_works_without_a_store(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Counting()
     assert ReadingStore.of(None, made, MIB) is None
