@@ -7,6 +7,7 @@ from typing import Literal
 from deploy.datasets.dataset import likes
 from deploy.evaluation.live_ranking import Core
 from inference.evaluation.baselines import DecayedPopularity, ItemKnn, Markov, Popularity
+from inference.evaluation.beyond_accuracy import ListProperties
 from inference.evaluation.protocol import Plan, Rule, leave_last_out, prequential
 from inference.evaluation.retrieval import Readings, Retrieval, among_unseen, at
 from inference.evaluation.runner import Cursor, Method, Named, Outcome, run
@@ -64,6 +65,7 @@ def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
         floor.offer(ids)
     methods: list[Method] = [core, *(Retrieval(kind, scores, ids) for kind, scores in readings.items())]
     methods += [Named(name, floor) for name, floor in floors.items()]
+    measured = ListProperties(job.items, core.catalogue.likeness.vectors()[: len(ids)], job.events, plan.steps, likes)
     outcome = run(
         job.events,
         plan.steps,
@@ -73,6 +75,7 @@ def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
         seed=job.seed,
         seen=job.settings.seen,
         cursor=cursor,
+        measured=measured,
         progress=progress,
     )
     outcome.likes, outcome.left_out = plan.likes, dict(plan.left_out)

@@ -44,7 +44,7 @@ class _Baseline:
         scores = self._scores(user, ts).copy()
         out = self._met.get(user, []) if hidden is None else [self._numbers[item] for item in hidden]
         scores[out] = -np.inf
-        return Scored(scores, self._numbers.get)
+        return Scored(scores, self._numbers.get, self._items)
 
     def _number(self, item: str) -> int:
         number = self._numbers.setdefault(item, len(self._items))

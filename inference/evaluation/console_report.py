@@ -12,12 +12,34 @@ from inference.evaluation.protocol import DEPTH, WHY_LEFT_OUT
 from inference.evaluation.runner import BUCKETS
 
 METRICS = (("hr10", f"HR@{DEPTH}"), ("ndcg10", f"NDCG@{DEPTH}"))
+LISTS = (
+    ("precision10", "precision", f"P@{DEPTH}"),
+    ("recall10", "recall", f"R@{DEPTH}"),
+    ("f1_10", "F1", f"F1@{DEPTH}"),
+    ("coverage", "coverage", "cover"),
+    ("diversity", "diversity", "diver."),
+    ("novelty", "novelty", "novel"),
+    ("long_tail", "long tail", "tail"),
+    ("miscalibration", "miscalibration", "miscal"),
+)
+"""Properties of whole lists: key, name, and a head that leaves room for figures at 80 columns."""
+LISTS_MEAN = (
+    "Precision, recall and F1 over all that the user likes from the test on and that the list may show, not over the "
+    "test's item alone. Coverage: share of the catalogue in any list. Diversity: mean distance of the items' words "
+    "within a list. Novelty: bits, more for items that few users have met. Long tail: share outside the most met items "
+    "with 80% of all meetings. Miscalibration: divergence of a list's attributes from those of the user's likes, in "
+    "nats, the less the better."
+)
 
 
 def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
     """The whole report, in display order."""
     for name, found in report["protocols"].items():
         yield _methods(name, found)
+        if any("coverage" in figures for figures in found["methods"].values()):
+            yield _lists(found)
+            yield Text(LISTS_MEAN, style="dim")
+            yield from (Text(sentence, style="bold") for sentence in undefined(found))
         yield _by_history(found)
         if found["unseen_items"]["tests"]:
             yield _unseen(found)
@@ -49,6 +71,32 @@ def _methods(name: str, found: Mapping[str, Any]) -> Table:
         tokens = f"{figures['tokens_a_list']:.0f}" if "tokens_a_list" in figures else ""
         shown.add_row(method, *cells, Text(difference), tokens, f"{figures['ms_a_list']:.2f}")
     return shown
+
+
+def _lists(found: Mapping[str, Any]) -> Table:
+    shown = _table(f"The first {DEPTH} items of the lists", "method", *(head for _, _, head in LISTS))
+    for method, figures in found["methods"].items():
+        shown.add_row(method, *(list_figure(figures, metric, 3) for metric, _, _ in LISTS))
+    return shown
+
+
+def list_figure(figures: Mapping[str, Any], metric: str, digits: int) -> str:
+    """A property of a method's lists; a dash where it is undefined for all lists."""
+    mean = figures[metric]["mean"] if metric in figures else None
+    return "-" if mean is None else f"{mean:.2f}" if metric == "novelty" else f"{mean:.{digits}f}"
+
+
+def undefined(found: Mapping[str, Any]) -> Iterator[str]:
+    """For how many lists a property is undefined, where it is."""
+    for metric, title, _ in LISTS:
+        counts = {
+            name: sum(found["tests"]) - figures[metric]["lists"]
+            for name, figures in found["methods"].items()
+            if "lists" in figures.get(metric, {})
+        }
+        told = ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)
+        if told:
+            yield f"{title[0].upper()}{title[1:]}: without {told}, for which it is undefined."
 
 
 def between(figures: Mapping[str, Any]) -> str:

@@ -4,9 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from inference.evaluation.console_report import duplicates, left_out, without_interval
+from inference.evaluation.console_report import (
+    LISTS,
+    LISTS_MEAN,
+    duplicates,
+    left_out,
+    list_figure,
+    undefined,
+    without_interval,
+)
 from inference.evaluation.metrics import UNSEEN
 from inference.evaluation.plots import Bar, bars, differences, lines
+from inference.evaluation.protocol import DEPTH
 from inference.evaluation.runner import BUCKETS
 
 STYLE = """
@@ -24,8 +33,8 @@ svg { width:100%; max-width:760px; min-width:560px; height:auto; font-size:13px;
 svg text { fill:var(--ink); } svg .strong { font-weight:700; } .whisker { stroke:var(--ink); fill:none; }
 .grid { stroke:var(--rule); } .axis { stroke:var(--dim); } .mark { stroke:var(--dim); stroke-dasharray:2 4; }
 table { border-collapse:collapse; font-variant-numeric:tabular-nums; font-size:.9rem; }
-th, td { padding:.2rem .7rem; text-align:right; border-bottom:1px solid var(--rule); white-space:nowrap; }
-th:first-child, td:first-child { text-align:left; }
+th, td { padding:.2rem .55rem; text-align:right; border-bottom:1px solid var(--rule); white-space:nowrap; }
+th:first-child, td:first-child { text-align:left; } td { vertical-align:top; } small { color:var(--dim); }
 """
 
 
@@ -51,7 +60,9 @@ def _protocol(name: str, found: Mapping[str, Any]) -> Iterable[str]:
     yield f"<p>{found['seeds']} tie seeds, {min(tests):,} to {max(tests):,} tests each.</p>"
     yield f"<p>{escape(left_out(found))}</p>"
     yield from (f"<p><b>{escape(sentence)}</b></p>" for sentence in without_interval(found))
-    yield from (_methods(found), _bars(found), _against(found), _by_history(found))
+    yield from (_methods(found), _bars(found), _against(found))
+    yield from _lists(found)
+    yield _by_history(found)
     if name == "prequential":
         yield _along(found)
     yield from (_recall(found), _unseen(found), _signals(found))
@@ -95,6 +106,30 @@ def _against(found: Mapping[str, Any]) -> str:
         drawn.append(f"<h3>{title}: difference between ours and each method, on the same tests</h3>")
         drawn.append(_drawing(differences(rows, f"{title}, differences with intervals")))
     return "".join(drawn)
+
+
+def _lists(found: Mapping[str, Any]) -> Iterable[str]:
+    """Properties of whole lists: the mean, and below it the interval."""
+    if not any("coverage" in figures for figures in found["methods"].values()):
+        return
+    rows = [
+        (
+            name,
+            *(f"{list_figure(figures, metric, 3)}\n{_ends(figures.get(metric, {}), metric)}" for metric, _, _ in LISTS),
+        )
+        for name, figures in found["methods"].items()
+    ]
+    heads = ("method", *(title for _, title, _ in LISTS))
+    yield f"<h3>The first {DEPTH} items of the lists, with 95% intervals over users</h3>{_table(heads, rows)}"
+    yield f"<p class='dim'>{escape(LISTS_MEAN)} Coverage is one figure for all lists, without an interval.</p>"
+    yield from (f"<p class='dim'>{escape(sentence)}</p>" for sentence in undefined(found))
+
+
+def _ends(figures: Mapping[str, Any], metric: str) -> str:
+    if figures.get("low") is None:
+        return ""
+    digits = 2 if metric == "novelty" else 3
+    return f"{figures['low']:.{digits}f}-{figures['high']:.{digits}f}"
 
 
 def _by_history(found: Mapping[str, Any]) -> str:
@@ -157,8 +192,14 @@ def _signals(found: Mapping[str, Any]) -> str:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _cell(content: str) -> str:
+    """The first line, and the others small below it."""
+    first, *others = (escape(line) for line in content.split("\n"))
+    return first + "".join(f"<br><small>{line}</small>" for line in others if line)
 
 
 def _drawing(svg: str) -> str:

@@ -21,6 +21,10 @@ class Met:
         """Whether the user has met anything."""
         return user in self._met
 
+    def knows(self, user: str, item: str) -> bool:
+        """Whether the user has met the item."""
+        return item in self._met.get(user, {})
+
     def hides(self, event: Event) -> bool:
         """Whether the event's item is hidden from its user in its scene just before the event."""
         kinds = self._met.get(event.user, {}).get(event.item or "", {})

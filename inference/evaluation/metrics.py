@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.beyond_accuracy import PROPERTIES
 from inference.evaluation.intervals import interval
 from inference.evaluation.protocol import DEPTH
-from inference.evaluation.runner import BUCKETS, Outcome
+from inference.evaluation.runner import BUCKETS, SIGNAL, Outcome
 
 RECALL_AT = (10, 50, 100, 200)
 PARTS = 10
 """Number of parts of the stream in figures along the stream."""
-
-SIGNAL = "signal:"
-"""Name prefix of rankings that are reported separately, as signals."""
 
 Floats = NDArray[np.float64]
 Figures = dict[str, Any]
@@ -109,8 +107,17 @@ class _Table:
             )
         return self._places[name]
 
+    def measured(self, name: str) -> bool:
+        """Whether the properties of the method's lists were measured."""
+        return any(name in outcome.lists.values for outcome in self.outcomes)
+
     def values(self, name: str, metric: str) -> Floats:
-        """The value of each test, 0 to 1; NaN if the method was not asked."""
+        """The value of each test; NaN if the method was not asked, or the metric is undefined for its list."""
+        if metric in PROPERTIES:
+            column = PROPERTIES.index(metric)
+            nothing = [np.full((len(outcome.tests), len(PROPERTIES)), np.nan) for outcome in self.outcomes]
+            rows = [one.lists.values.get(name, none) for one, none in zip(self.outcomes, nothing, strict=True)]
+            return np.concatenate([of[:, column] for of in rows]).astype(np.float64)
         places = self.places(name)
         gain = np.ones_like(places) if metric == "hr10" else 1.0 / np.log2(places + 2.0)
         return np.asarray(np.where(np.isnan(places), np.nan, np.where(places < DEPTH, gain, 0.0)))
@@ -118,9 +125,20 @@ class _Table:
     def by_seed(self, name: str, metric: str) -> Figures:
         values = self.values(name, metric)
         asked = ~np.isnan(values)
-        means = [_mean(values[asked & (self.seed == seed)]) for seed in range(len(self.outcomes))]
+        means = [_mean(values[asked & (self.seed == seed)]) for seed in np.unique(self.seed[asked])] or [0.0]
         low, high, _, missing = interval(values[asked], self.people[asked])
         return {"mean": _mean(means), "spread": max(means) - min(means), "low": low, "high": high, **_missing(missing)}
+
+    def property(self, name: str, metric: str) -> Figures:
+        """As `by_seed`, with the number of lists that it is the mean of; the mean of none is None."""
+        lists = int((~np.isnan(self.values(name, metric))).sum())
+        found = self.by_seed(name, metric)
+        return {**found, **({} if lists else {"mean": None, "spread": None}), "lists": lists}
+
+    def coverage(self, name: str) -> Figures:
+        """The share of the catalogue that is in any list of an order of ties."""
+        shares = [_mean(one.lists.shown[name]) for one in self.outcomes if name in one.lists.shown]
+        return {"mean": _mean(shares), "spread": max(shares) - min(shares)}
 
     def among(self, name: str, which: NDArray[np.bool_]) -> dict[str, float]:
         """The figures over a subset of the tests of all seeds."""
@@ -141,6 +159,9 @@ def _method(table: _Table, name: str, about: About) -> Figures:
     asked = int((~np.isnan(table.places(name))).sum())
     found: Figures = {metric: table.by_seed(name, metric) for metric in METRICS}
     found["ms_a_list"] = 1000.0 * seconds / asked if asked else 0.0
+    if table.measured(name):
+        found |= {metric: table.property(name, metric) for metric in PROPERTIES}
+        found["coverage"] = table.coverage(name)
     if name in about.tokens:
         found["tokens_a_list"] = about.tokens[name]
     found["by_history"] = {bucket: table.among(name, table.bucket == number) for number, bucket in enumerate(BUCKETS)}
@@ -149,11 +170,16 @@ def _method(table: _Table, name: str, about: About) -> Figures:
 
 def _against(table: _Table, ours: str, other: str) -> Figures:
     found: Figures = {}
-    for metric in METRICS:
+    for metric in METRICS + (PROPERTIES if table.measured(ours) and table.measured(other) else ()):
         difference = table.values(ours, metric) - table.values(other, metric)
         both = ~np.isnan(difference)
         low, high, mean, missing = interval(difference[both], table.people[both])
-        found[metric] = {"low": low, "high": high, "mean": mean, **_missing(missing)}
+        found[metric] = {
+            "low": low,
+            "high": high,
+            "mean": mean if both.any() or metric in METRICS else None,
+            **_missing(missing),
+        }
     return {**found["hr10"], **found}
 
 

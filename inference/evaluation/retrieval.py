@@ -34,6 +34,7 @@ class Retrieval:
     def __init__(self, name: str, scores: Callable[[], Floats | None], items: Sequence[str]) -> None:
         self._name = name
         self._scores = scores
+        self._items = items
         self._numbers = {item: number for number, item in enumerate(items)}
         self._met: dict[str, list[int]] = {}
 
@@ -45,7 +46,7 @@ class Retrieval:
         hidden = moment.hidden
         met = self._met.get(moment.user, [])
         kept[met if hidden is None else [self._numbers[one] for one in hidden if one in self._numbers]] = -np.inf
-        return {self._name: Scored(kept, self._numbers.get)}
+        return {self._name: Scored(kept, self._numbers.get, self._items)}
 
     def learn(self, event: Event, liked: bool) -> None:
         number = None if event.item is None else self._numbers.get(event.item)

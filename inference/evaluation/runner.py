@@ -1,7 +1,7 @@
 """Execute a protocol's plan over one order of events, and the interface of evaluated methods."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -9,11 +9,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.evaluation.beyond_accuracy import ListProperties, Lists
 from inference.evaluation.draws import TIES_KEY, drawn
 from inference.evaluation.met import Met
 from inference.evaluation.protocol import DEPTH, Likes, Step
 from schemas.events import Event
 from schemas.seen import PLAIN, SeenRules
+
+SIGNAL = "signal:"
+"""Name prefix of rankings that are reported separately, as signals."""
 
 BUCKETS = {"0-2": 2, "3-9": 9, "10-30": 30, "31+": None}
 """Buckets of users by their number of likes before the test: name -> maximum."""
@@ -38,10 +42,13 @@ class Ranked(Protocol):
     def place(self, item: str, draw: float) -> int:
         """The number of items ranked before this one; -1 if not listed. `draw`, 0 to below 1, breaks ties."""
 
+    def best(self, count: int, item: str, draw: float) -> Sequence[str]:
+        """The first `count` items, with `item` at its `place`; `draw` breaks the other ties too."""
+
 
 @dataclass(frozen=True)
 class Scored:
-    """A ranking by score: `scores` [items], indexed by `find`, -inf for items left out.
+    """A ranking by score: `scores` [items], indexed by `find`, -inf for items left out; `items` has their ids.
 
     Ties are broken at random. Breaking them by index would rank items that arrive later below others and so leak the
     future.
@@ -49,6 +56,7 @@ class Scored:
 
     scores: NDArray[np.floating]
     find: Callable[[str], int | None]
+    items: Sequence[str]
 
     def place(self, item: str, draw: float) -> int:
         number = self.find(item)
@@ -56,6 +64,19 @@ class Scored:
             return -1
         own = self.scores[number]
         return int((self.scores > own).sum()) + int(draw * int((self.scores == own).sum()))
+
+    def best(self, count: int, item: str, draw: float) -> list[str]:
+        count = min(count, int(np.isfinite(self.scores).sum()))
+        if not count:
+            return []
+        last = np.partition(self.scores, -count)[-count]
+        above = np.flatnonzero(self.scores > last)
+        tied = np.random.default_rng(int(draw * 2**53)).permutation(np.flatnonzero(self.scores == last))
+        own = self.find(item)
+        if own is not None and own in tied:
+            tied = np.insert(tied[tied != own], int(draw * len(tied)), own)
+        order = np.concatenate((above[np.argsort(-self.scores[above], kind="stable")], tied))[:count]
+        return [self.items[number] for number in order.tolist()]
 
 
 @dataclass(frozen=True)
@@ -126,7 +147,8 @@ class Outcome:
     `found`, by candidate set: whether each test's item is in it; `sizes`: the total number of candidates.
     `seconds`, by method: the time of `rank`, for all rankings that it returns. `unseen`: whether each test's item had
     no event in the training data of the model of that time; empty without a model. `among_unseen`, by model: see
-    `inference.evaluation.retrieval.among_unseen`. `events`: the length of the whole order.
+    `inference.evaluation.retrieval.among_unseen`. `lists`: the properties of each method's lists, if they were
+    measured. `events`: the length of the whole order.
     """
 
     tests: list[Asked] = field(default_factory=list)
@@ -136,6 +158,7 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
     unseen: list[bool] = field(default_factory=list)
     among_unseen: dict[str, list[float]] = field(default_factory=dict)
+    lists: Lists = field(default_factory=Lists)
     events: int = 0
     likes: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
@@ -162,6 +185,7 @@ def run(
     seed: int = 0,
     seen: SeenRules = PLAIN,
     cursor: Cursor | None = None,
+    measured: ListProperties | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     clock: Callable[[], float] = perf_counter,
 ) -> Outcome:
@@ -169,6 +193,7 @@ def run(
     items lists leave out. `progress` is called with (done, total) steps.
 
     Tests that are not learned in their step (leave-last-out) are ranked as of the last event. `cursor` is updated.
+    `measured` measures every list but those of single signals.
     """
     outcome = Outcome(events=len(events))
     cursor = cursor or Cursor()
@@ -185,12 +210,19 @@ def run(
             outcome.tests.append(Asked(step.at, event.user, liked_by.get(event.user, 0), items - len(hidden)))
             moment = Moment(event.user, event.scene, now, None if seen.plain else hidden)
             draw = drawn(event, TIES_KEY + seed)
+            if measured is not None:
+                measured.ask(step.at, event.user, hidden)
             for method in methods:
                 begun = clock()
                 ranked = method.rank(moment, DEPTH)
                 _judge(ranked, event.item, draw, clock() - begun, outcome)
+                if measured is not None:
+                    for name, listed in _lists(ranked, event.item, draw):
+                        measured.judge(name, listed)
         if step.learn:
             liked = likes(event)
+            if measured is not None:
+                measured.learn(event, liked, not met.knows(event.user, event.item))
             met.learn(event)
             liked_by[event.user] = liked_by.get(event.user, 0) + liked
             for method in methods:
@@ -198,7 +230,18 @@ def run(
         if done % 500 == 0:
             progress(done, len(steps))
     progress(len(steps), len(steps))
+    if measured is not None:
+        outcome.lists = measured.found
     return outcome
+
+
+def _lists(
+    ranked: Mapping[str, Ranked | Pool | Sequence[str]], item: str, draw: float
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """The lists of methods, without candidate sets and single signals."""
+    for name, one in ranked.items():
+        if not isinstance(one, Pool) and not name.startswith(SIGNAL):
+            yield name, one[:DEPTH] if isinstance(one, Sequence) else one.best(DEPTH, item, draw)
 
 
 def _judge(

@@ -29,6 +29,7 @@ class MostLiked:
         return Scored(
             np.array([float(self.likes[item]) for item in items]),
             lambda item: items.index(item) if item in items else None,
+            items,
         )
 
 

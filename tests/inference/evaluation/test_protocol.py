@@ -270,7 +270,7 @@ def test_users_are_grouped_by_their_likes(likes, bucket):
 @given(st.lists(st.sampled_from([-math.inf, 0.0, 1.0, 2.0]), max_size=8))
 def test_rank_by_score_is_random_among_ties(scores):
     array = np.array(scores, np.float32)
-    ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None)
+    ranked = Scored(array, lambda item: int(item) if item.isdecimal() else None, [str(at) for at in range(len(scores))])
     for number, score in enumerate(scores):
         better, level = sum(other > score for other in scores), scores.count(score)
         expected = list(range(better, better + level)) if np.isfinite(score) else [-1] * level
