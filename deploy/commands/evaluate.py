@@ -35,7 +35,7 @@ FILE = InFile()
     metavar="NAMES",
     default="prequential,leave_last_out",
     show_default=True,
-    help="Evaluation protocols, comma-separated.",
+    help="Evaluation protocols, comma-separated; like_dislike is one more.",
 )
 @click.option(
     "--limit",
@@ -77,13 +77,15 @@ def evaluate(
     from deploy.datasets.dataset import films, from_files
     from deploy.evaluation.evaluate import Options
     from deploy.evaluation.evaluate import evaluate as measure
-    from deploy.evaluation.jobs import PROTOCOLS
+    from deploy.evaluation.jobs import LISTS
+    from deploy.evaluation.like_dislike import LIKE_DISLIKE
     from deploy.evaluation.live_ranking import SETTINGS
     from deploy.files.report import printed
 
-    named = tuple(protocol for protocol in PROTOCOLS if protocol in protocols.split(","))
-    if not named or set(protocols.split(",")) - set(PROTOCOLS):
-        raise click.UsageError(f"--protocols takes one or more of {', '.join(PROTOCOLS)}")
+    every = (*LISTS, LIKE_DISLIKE)
+    named = tuple(protocol for protocol in every if protocol in protocols.split(","))
+    if not named or set(protocols.split(",")) - set(every):
+        raise click.UsageError(f"--protocols takes one or more of {', '.join(every)}")
     if items is not None and events is None:
         raise click.UsageError("--items needs --events")
     options = Options(

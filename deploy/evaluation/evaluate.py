@@ -16,7 +16,8 @@ from typing import Any
 from rich.console import Console
 
 from deploy.datasets.dataset import Dataset
-from deploy.evaluation.jobs import LEAVE_LAST_OUT, PROTOCOLS, Job, Kind, Learned, judge
+from deploy.evaluation.jobs import LEAVE_LAST_OUT, LISTS, Job, Kind, Learned, judge
+from deploy.evaluation.like_dislike import LIKE_DISLIKE, cross_validated
 from deploy.evaluation.live_ranking import SETTINGS, WITH, WITHOUT
 from deploy.evaluation.trainings import Learner, train
 from deploy.local.pool import in_children
@@ -40,7 +41,7 @@ class Options:
     """
 
     seeds: int = 3
-    protocols: tuple[str, ...] = PROTOCOLS
+    protocols: tuple[str, ...] = LISTS
     processes: int = 2
     limit: int | None = None
     model: bool = True
@@ -51,7 +52,14 @@ class Options:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        return (*(("scorer",) if self.model else ()), *(("sasrec",) if self.sasrec else ()))
+        """The models to train."""
+        wanted: dict[Kind, bool] = {"scorer": self.model, "sasrec": self.sasrec}
+        return tuple(kind for kind, asked in wanted.items() if asked and self.lists)
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The protocols that judge lists."""
+        return tuple(one for one in self.protocols if one in LISTS)
 
 
 def evaluate(
@@ -99,7 +107,7 @@ def evaluate(
             settings=options.settings,
             counting=options.counting,
         )
-        for protocol in options.protocols
+        for protocol in options.lists
         for seed, stream in enumerate(streams)
     ]
     outcomes = in_children(_judged, jobs, processes=options.processes, progress=progress)
@@ -115,9 +123,11 @@ def evaluate(
                 [outcome for job, outcome in zip(jobs, outcomes, strict=True) if job.protocol == protocol],
                 _about(protocol, options, learned, cuts, len(streams[0])),
             )
-            for protocol in options.protocols
+            for protocol in options.lists
         },
     }
+    if LIKE_DISLIKE in options.protocols:
+        report[LIKE_DISLIKE] = cross_validated(dataset, streams[0], processes=options.processes, progress=progress)
     if json is not None:
         json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if html is not None:

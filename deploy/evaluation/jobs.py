@@ -20,7 +20,8 @@ from streams.ranking.settings import Ranking
 
 Kind = Literal["scorer", "sasrec"]
 PREQUENTIAL, LEAVE_LAST_OUT = "prequential", "leave_last_out"
-PROTOCOLS = (PREQUENTIAL, LEAVE_LAST_OUT)
+LISTS = (PREQUENTIAL, LEAVE_LAST_OUT)
+"""The protocols that judge lists."""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ PROPERTIES = ("precision10", "recall10", "f1_10", "diversity", "novelty", "long_
 HEAD = 0.8
 SMOOTHING = 0.01
 REFRESH = 100
-"""The short head is determined again after so many events."""
+"""Events after which the short head is determined again."""
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

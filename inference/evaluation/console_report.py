@@ -23,6 +23,13 @@ LISTS = (
     ("miscalibration", "miscalibration", "miscal"),
 )
 """Properties of whole lists: key, name, and a head that leaves room for figures at 80 columns."""
+LIKE_DISLIKE = (
+    ("accuracy", "accuracy"),
+    ("balanced_accuracy", "balanced"),
+    ("balanced_at_base", "at base"),
+    ("auc", "AUC"),
+)
+"""Figures of like or dislike, and their heads."""
 LISTS_MEAN = (
     "Precision, recall and F1 over all that the user likes from the test on and that the list may show, not over the "
     "test's item alone. Coverage: share of the catalogue in any list. Diversity: mean distance of the items' words "
@@ -51,6 +58,9 @@ def tables(report: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Text(found["rule"], style="dim")
         for note in found["notes"].values():
             yield Text(f"- {note}", style="dim")
+    if "like_dislike" in report:
+        yield _like_dislike(report["like_dislike"])
+        yield Text(like_dislike_told(report["like_dislike"]), style="dim")
     minutes = report["minutes"]
     yield Text(f"Data: {report['data']}. {duplicates(report)}", style="dim")
     yield Text(f"{minutes['training']:.0f} min of training, {minutes['judging']:.0f} min of evaluation", style="dim")
@@ -181,6 +191,37 @@ def _signals(found: Mapping[str, Any]) -> Table:
     for name, figures in found["signals"].items():
         shown.add_row(name, *(f"{figures[metric]['mean']:.3f}" for metric, _ in METRICS))
     return shown
+
+
+def _like_dislike(found: Mapping[str, Any]) -> Table:
+    shown = _table("Like or dislike: 95% intervals over users", "method", *(head for _, head in LIKE_DISLIKE))
+    for method, figures in found["methods"].items():
+        shown.add_row(method, *(with_ends(figures[metric]) for metric, _ in LIKE_DISLIKE))
+    return shown
+
+
+def with_ends(figures: Mapping[str, Any]) -> str:
+    """A mean, and below it its interval, if any."""
+    if figures["mean"] is None:
+        return "-"
+    ends = "" if figures["low"] is None else f"\n{figures['low']:.3f}-{figures['high']:.3f}"
+    return f"{figures['mean']:.4f}{ends}"
+
+
+def like_dislike_told(found: Mapping[str, Any]) -> str:
+    """What was asked, and the lead of the classifier."""
+    lead = found["lead"]
+    leads = ", ".join(f"{between(lead[metric])} in {head}" for metric, head in LIKE_DISLIKE if metric in lead)
+    repeated = (
+        f" {found['repeated']:,} earlier ones of the same user and item do not count." if found["repeated"] else ""
+    )
+    return (
+        f"{found['likes']:,} likes and {found['dislikes']:,} dislikes of {found['users']:,} users in {found['folds']} "
+        f"folds, each rating predicted from the user's ratings in the other folds, earlier or later, and from those of "
+        f"others. {found['undecided']:,} ratings in between are known but not asked.{repeated} Balanced: mean of the "
+        f"shares of likes and of dislikes that are right; at base: a like is predicted above the share of likes, not "
+        f"above one half. The lead of {lead['of']} over {lead['over']}: {leads}."
+    )
 
 
 def _table(title: str, first: str, *others: str) -> Table:

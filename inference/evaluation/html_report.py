@@ -5,12 +5,15 @@ from html import escape
 from typing import Any
 
 from inference.evaluation.console_report import (
+    LIKE_DISLIKE,
     LISTS,
     LISTS_MEAN,
     duplicates,
     left_out,
+    like_dislike_told,
     list_figure,
     undefined,
+    with_ends,
     without_interval,
 )
 from inference.evaluation.metrics import UNSEEN
@@ -34,7 +37,8 @@ svg text { fill:var(--ink); } svg .strong { font-weight:700; } .whisker { stroke
 .grid { stroke:var(--rule); } .axis { stroke:var(--dim); } .mark { stroke:var(--dim); stroke-dasharray:2 4; }
 table { border-collapse:collapse; font-variant-numeric:tabular-nums; font-size:.9rem; }
 th, td { padding:.2rem .55rem; text-align:right; border-bottom:1px solid var(--rule); white-space:nowrap; }
-th:first-child, td:first-child { text-align:left; } td { vertical-align:top; } small { color:var(--dim); }
+th:first-child, td:first-child { text-align:left; } td { vertical-align:top; }
+small { display:block; color:var(--dim); }
 """
 
 
@@ -46,6 +50,8 @@ def page(report: Mapping[str, Any]) -> str:
     ]
     for name, found in report["protocols"].items():
         parts += _protocol(name, found)
+    if "like_dislike" in report:
+        parts += _like_dislike(report["like_dislike"])
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -68,6 +74,14 @@ def _protocol(name: str, found: Mapping[str, Any]) -> Iterable[str]:
     yield from (_recall(found), _unseen(found), _signals(found))
     notes = "".join(f"<li>{escape(note)}</li>" for note in found["notes"].values())
     yield f"<h3>Notes</h3><ul class='dim'>{notes}</ul>"
+
+
+def _like_dislike(found: Mapping[str, Any]) -> Iterable[str]:
+    heads = (*LIKE_DISLIKE, ("log_loss", "log loss"), ("calibration_error", "calibration error"))
+    rows = [(name, *(with_ends(figures[metric]) for metric, _ in heads)) for name, figures in found["methods"].items()]
+    yield "<h2>Like or dislike, with 95% intervals over users</h2>"
+    yield _table(("method", *(head for _, head in heads)), rows)
+    yield f"<p class='dim'>{escape(like_dislike_told(found))}</p>"
 
 
 def _methods(found: Mapping[str, Any]) -> str:
@@ -199,7 +213,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _cell(content: str) -> str:
     """The first line, and the others small below it."""
     first, *others = (escape(line) for line in content.split("\n"))
-    return first + "".join(f"<br><small>{line}</small>" for line in others if line)
+    return first + "".join(f"<small>{line}</small>" for line in others if line)
 
 
 def _drawing(svg: str) -> str:
