@@ -47,7 +47,9 @@ FILE = InFile()
     "--processes", metavar="N", type=click.IntRange(1, 64), default=2, show_default=True, help="Parallel processes."
 )
 @click.option("--without-model", is_flag=True, help="Train nothing: evaluate the blend alone and the simple methods.")
+@click.option("--no-scorer", is_flag=True, help="Do not train the scorer.")
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
+@click.option("--esasrec", is_flag=True, help="Train eSASRec too.")
 @click.option("--json", "json_file", metavar="FILE", type=OutFile(), help="Also write the report as JSON.")
 @click.option("--html", "html_file", metavar="FILE", type=OutFile(), help="Also write the report as a page with plots.")
 @seen_options
@@ -59,7 +61,9 @@ def evaluate(
     limit: int | None,
     processes: int,
     without_model: bool,
+    no_scorer: bool,
     no_sasrec: bool,
+    esasrec: bool,
     json_file: Path | None,
     html_file: Path | None,
     seen_again: str,
@@ -88,13 +92,16 @@ def evaluate(
         raise click.UsageError(f"--protocols takes one or more of {', '.join(every)}")
     if items is not None and events is None:
         raise click.UsageError("--items needs --events")
+    if esasrec and without_model:
+        raise click.UsageError("--without-model trains nothing: use --no-scorer or --no-sasrec beside --esasrec")
     options = Options(
         seeds=seeds,
         protocols=named,
         processes=processes,
         limit=limit,
-        model=not without_model,
+        model=not (no_scorer or without_model),
         sasrec=not (no_sasrec or without_model),
+        esasrec=esasrec,
         settings=replace(SETTINGS, seen=seen_chosen(seen_again, seen_kinds)),
     )
     tell = printed(Terminal())
@@ -105,7 +112,7 @@ def evaluate(
         if options.kinds:
             from deploy.evaluation.learners import learner as make
 
-            learner = make(dataset.items, WORK, progress, processes)
+            learner = make(dataset.items, WORK, progress, processes, scorer=options.model)
         measure(
             dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Terminal()
         )

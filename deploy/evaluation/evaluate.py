@@ -46,6 +46,7 @@ class Options:
     limit: int | None = None
     model: bool = True
     sasrec: bool = True
+    esasrec: bool = False
     parts: int = 20
     settings: Ranking = SETTINGS
     counting: Counting = field(default_factory=Counting)
@@ -53,7 +54,7 @@ class Options:
     @property
     def kinds(self) -> tuple[Kind, ...]:
         """The models to train."""
-        wanted: dict[Kind, bool] = {"scorer": self.model, "sasrec": self.sasrec}
+        wanted: dict[Kind, bool] = {"scorer": self.model, "sasrec": self.sasrec, "esasrec": self.esasrec}
         return tuple(kind for kind, asked in wanted.items() if asked and self.lists)
 
     @property

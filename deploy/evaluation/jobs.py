@@ -18,7 +18,7 @@ from schemas.seen import SeenRules
 from streams.graph.item_graph import Counting
 from streams.ranking.settings import Ranking
 
-Kind = Literal["scorer", "sasrec"]
+Kind = Literal["scorer", "sasrec", "esasrec"]
 PREQUENTIAL, LEAVE_LAST_OUT = "prequential", "leave_last_out"
 LISTS = (PREQUENTIAL, LEAVE_LAST_OUT)
 """The protocols that judge lists."""

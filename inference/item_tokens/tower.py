@@ -69,6 +69,12 @@ class Block(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
         """States [B, L, width]; causal, or with a bool `mask` [B, 1, L, L], true where attended."""
+        states = states + functional.dropout(self.attended(states, mask), self.dropout if self.training else 0.0)
+        inner: Tensor = self.inner(self.before_inner(states))
+        return states + inner
+
+    def attended(self, states: Tensor, mask: Tensor | None) -> Tensor:
+        """What attention adds to the states."""
         batch, size, width = states.shape
         mixed = self.mix(self.before_attention(states)).view(batch, size, 3, self.heads, width // self.heads)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
@@ -76,7 +82,5 @@ class Block(nn.Module):
         seen = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=mask is None, dropout_p=chance
         )
-        seen = self.out(seen.transpose(1, 2).reshape(batch, size, width))
-        states = states + functional.dropout(seen, chance)
-        inner: Tensor = self.inner(self.before_inner(states))
-        return states + inner
+        added: Tensor = self.out(seen.transpose(1, 2).reshape(batch, size, width))
+        return added

@@ -1,7 +1,7 @@
 """Training of networks that know items by id alone.
 
 TowerNetwork     the tower that complements the language model in the scorer (`inference.item_tokens.tower`)
-SasRecNetwork    the published baseline
+SasRecNetwork    the published baselines, SASRec and eSASRec
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class TowerNetwork:
 
 
 class SasRecNetwork:
-    """SASRec (`inference.evaluation.sasrec`) in training, with one position more than the longest piece.
+    """SASRec or eSASRec (`inference.evaluation.sasrec`) in training, with one position more than the longest piece.
 
     Each piece starts and is filled up with padding, so that positions count from the start.
     """

@@ -1,4 +1,4 @@
-"""The models that an evaluation trains: the scorer and SASRec, with the same trainer on the same events."""
+"""The models that an evaluation trains: the scorer, SASRec and eSASRec, with the same trainer on the same events."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.evaluation.sasrec import SasRec
+from inference.evaluation.sasrec import LigrBlock, SasRec
 from inference.item_tokens.adapter import Adapter
 from inference.item_tokens.context import instruction
 from inference.item_tokens.heads import Shape
 from inference.item_tokens.reading import DEPTHS, Reader, compose
 from inference.item_tokens.reading_store import ReadingStore, read_through
+from inference.item_tokens.tower import Block
 from inference.item_tokens.trunk import cut, embedding_scale
 from inference.progress import Progress
 from inference.settings import ModelSettings
@@ -32,9 +33,9 @@ from inference.transformer.tokenizer import FileTokens
 from inference.transformer.weights import load_model, name_of, read_manifest
 from schemas.scoring import Candidate
 
-Kind = Literal["scorer", "sasrec"]
-Part = Literal["text", "tower", "sasrec"]
-"""The separately trained parts: the scorer's two parts, and SASRec."""
+Kind = Literal["scorer", "sasrec", "esasrec"]
+Part = Literal["text", "tower", "sasrec", "esasrec"]
+"""The separately trained parts: the scorer's two parts, and the sequential baselines."""
 
 LAYERS = 2
 """Layers of the language model that a context goes through. More did not pay for their training time."""
@@ -176,9 +177,10 @@ class Learner:
     def _network(self, kind: Kind) -> tuple[Network, list[Lesson]]:
         self._base.use_threads()
         torch.manual_seed(self._seed)
-        if kind == "sasrec":
-            network = SasRecNetwork(SasRec(self._readings.shape[1], WIDTH, length=WINDOW + 1))
-            return network, [self._lesson("sasrec", network, SASREC)]
+        if kind != "scorer":
+            block = Block if kind == "sasrec" else LigrBlock
+            network = SasRecNetwork(SasRec(self._readings.shape[1], WIDTH, length=WINDOW + 1, block=block))
+            return network, [self._lesson(kind, network, SASREC)]
         scorer = self._base.network(
             self._readings, layers=LAYERS, rank=16, residuals=True, tower=WIDTH, forget=0.1, dropout=0.2
         )

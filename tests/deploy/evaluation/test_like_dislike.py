@@ -70,3 +70,9 @@ def test_command_reports_like_or_dislike_alone(tmp_path):
     assert "each rating predicted from the user's ratings in the other folds" in screen
     assert "…" not in done.output
     assert f"{found['methods']['factorization']['auc']['mean']:.4f}" in (tmp_path / "r.html").read_text()
+
+
+def test_command_does_not_ignore_esasrec_without_models():
+    done = CliRunner().invoke(cli, ["evaluate", "--without-model", "--esasrec"])
+    assert done.exit_code == 2
+    assert "--no-scorer" in done.output
