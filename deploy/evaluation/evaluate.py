@@ -112,6 +112,9 @@ def evaluate(
         for seed, stream in enumerate(streams)
     ]
     outcomes = in_children(_judged, jobs, processes=options.processes, progress=progress)
+    other = {}
+    if LIKE_DISLIKE in options.protocols:
+        other[LIKE_DISLIKE] = cross_validated(dataset, streams[0], processes=options.processes, progress=progress)
     report = {
         "data": dataset.note,
         "events": len(streams[0]),
@@ -126,9 +129,8 @@ def evaluate(
             )
             for protocol in options.lists
         },
+        **other,
     }
-    if LIKE_DISLIKE in options.protocols:
-        report[LIKE_DISLIKE] = cross_validated(dataset, streams[0], processes=options.processes, progress=progress)
     if json is not None:
         json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if html is not None:

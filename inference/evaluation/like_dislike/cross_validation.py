@@ -100,7 +100,6 @@ def judge(ratings: Ratings, fold: Ints, described: Sequence[Described]) -> Judge
     }
     chance = {name: np.zeros(len(certain), np.float32) for name in (MAJORITY, *methods)}
     base = np.zeros(len(certain), np.float32)
-    chance[MAJORITY][:] = (ratings.value[certain] > 0).mean()
     ridges = []
     for tested in range(count):
         rest = [other for other in range(count) if other != tested]
@@ -114,6 +113,7 @@ def judge(ratings: Ratings, fold: Ints, described: Sequence[Described]) -> Judge
         for name, method in methods.items():
             ridge = ridges[-1] if method[1] else RIDGES[-1]
             chance[name][places] = _predict(learned, liked, asked, method, ridge)
+    chance[MAJORITY][:] = base.min()
     return Judged(ratings.user[certain], fold[certain], ratings.value[certain] > 0, chance, base, ridges)
 
 

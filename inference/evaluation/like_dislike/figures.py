@@ -75,9 +75,10 @@ def _method(judged: Judged, chance: Floats, seed: int) -> dict[str, dict[str, fl
             float(statistic(columns.sum(axis=0, keepdims=True))[0]),
             of_sums(columns, user, statistic, np.random.default_rng(seed)),
         )
-    for name, measure in (("auc", auc), ("calibration_error", calibration_error)):
-        draws = [measure(chance[rows], liked[rows]) for rows in redrawn(user, np.random.default_rng(seed))]
-        found[name] = _figure(measure(chance, liked), ends(np.array(draws)))
+    draws = [auc(chance[rows], liked[rows]) for rows in redrawn(user, np.random.default_rng(seed))]
+    found["auc"] = _figure(auc(chance, liked), ends(np.array(draws)))
+    # Without an interval: chance adds to it in every draw of a bootstrap.
+    found["calibration_error"] = _figure(calibration_error(chance, liked), Ends(None, None))
     each = -np.where(liked, np.log(chance.clip(1e-6)), np.log1p(-chance.clip(0, 1 - 1e-6))).astype(np.float64)
     sums = np.stack((each, np.ones(len(each))), axis=1)
     found["log_loss"] = _figure(
