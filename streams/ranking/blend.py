@@ -1,8 +1,13 @@
-"""The blend: one weight per signal, learned online from which of the offered candidates the user took.
+"""The blend: the weights of the signals, learned online from which of the offered candidates the user took.
 
-Scores are a weighted sum of standardized signals. Each list that was followed by a like of one of its candidates is
-one step of the listwise softmax loss (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al.,
-JMLR 2011). Weights are bounded, and start at the priors of the signals. The model's score has a separate weight, never
+Scores are a weighted sum of standardized signals. The weight of signal s for candidate i is
+
+    weight_s + sum over m of slope_sm x modifier_mi
+
+where the modifiers describe the user and the item (`streams.ranking.modifiers`): co-visits can count more for users
+with a long history. Each list that was followed by a like of one of its leading candidates is one step of the listwise
+softmax loss over those (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al., JMLR 2011).
+Weights start at the priors of the signals, slopes at 0; all are bounded. The model's score has a separate weight, never
 below 0, learned only from lists that the model scored: a model that does not help fades to no effect. If a model gives
 vectors, its affinity is one of the signals, and its scores count by what they add to the affinity.
 
@@ -12,6 +17,7 @@ signals, so a worker with other sources can read a blend: see `fitted`.
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -19,21 +25,34 @@ from numpy.typing import NDArray
 
 from streams.candidates.registry import BUILT_IN_COLUMNS, MAX_WEIGHT, Columns
 from streams.fold.context import digest
+from streams.ranking.modifiers import MODIFIERS
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Rows = tuple[tuple[float, ...], ...]
 
 RATE = 0.1
 MODEL_RATE = 0.05
+SLOPE_RATE = 0.03
 MOST = MAX_WEIGHT
+MOST_SLOPE = 1.0
 
 PATIENCE = 1.0
 """The initial value of AdaGrad's sums of squares: how long the prior weights resist the first lists."""
 
+SLOPE_PATIENCE = 10.0
+"""The same for the slopes, which need more lists to be told from chance."""
+
+LEADING = 100
+"""The blend learns the order of so many best candidates, with those of equal score. A list shows a tenth of them: a
+like of a candidate far below says little about the order at the top."""
+
 
 class Blend(msgspec.Struct, frozen=True, array_like=True):
-    """The weights of one scene by signal name, with AdaGrad's sums; 0.5 KiB, at most 2 with custom signals.
+    """The weights of one scene by signal name, with AdaGrad's sums; 1.7 KiB, at most 5 with custom signals.
 
-    `lists`: how many it learned from.
+    `lists`: how many it learned from. `slopes` and `slope_squares` have a row for each signal, with a number for each
+    of `modifiers`; without modifiers, as in blends of older workers, all slopes are 0.
     """
 
     names: tuple[str, ...] = BUILT_IN_COLUMNS.names
@@ -42,36 +61,41 @@ class Blend(msgspec.Struct, frozen=True, array_like=True):
     model_weight: float = 0.0
     model_square: float = PATIENCE
     lists: int = 0
+    modifiers: tuple[str, ...] = ()
+    slopes: tuple[tuple[float, ...], ...] = ()
+    slope_squares: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """The data of a list that learning needs, about 40 bytes per candidate.
+    """The data of a list that learning needs, about 50 bytes per candidate.
 
-    `marks`: the candidates' digests, uint64 [n]; `signals`, float16 [n, len(columns)]; `model`: the model's
-    standardized scores, float16 [n], or None; `columns`: the signals by column.
+    `marks`: the candidates' digests, uint64 [n]; `signals`, float16 [n, len(columns)]; `modifiers`, float16
+    [n, len(MODIFIERS)]; `model`: the model's standardized scores, float16 [n], or None; `columns`: the signals by
+    column.
     """
 
     marks: NDArray[np.uint64]
     signals: NDArray[np.float16]
+    modifiers: NDArray[np.float16]
     model: NDArray[np.float16] | None
     columns: Columns = BUILT_IN_COLUMNS
 
 
 def fitted(blend: Blend, columns: Columns) -> Blend:
-    """The blend with a weight for each of these columns, in their order; the same object if it has them.
+    """The blend with weights for these columns, in their order; the same object if it has them.
 
-    Weights are matched by name. A signal that the blend does not know starts at its prior; weights of other signals are
-    dropped. A damaged blend (not as many weights as names, or a weight that is not finite) starts over.
+    Weights and slopes are matched by name. A signal that the blend does not know starts at its prior, with slopes of 0;
+    weights of other signals are dropped. A damaged blend (not as many weights as names, or a weight that is not finite)
+    starts over.
     """
-    sound = _sound(blend)
-    if sound and blend.names == columns.names:
-        return blend
-    if not sound:
+    if not _sound(blend):
         return Blend(columns.names, columns.priors, (PATIENCE,) * len(columns))
+    if _fits(blend, columns):
+        return blend
     weights = dict(zip(blend.names, blend.weights, strict=True))
     squares = dict(zip(blend.names, blend.squares, strict=True))
-    return Blend(
+    kept = Blend(
         columns.names,
         tuple(weights.get(name, prior) for name, prior in zip(columns.names, columns.priors, strict=True)),
         tuple(squares.get(name, PATIENCE) for name in columns.names),
@@ -79,54 +103,118 @@ def fitted(blend: Blend, columns: Columns) -> Blend:
         blend.model_square,
         blend.lists,
     )
+    if not blend.modifiers:
+        return kept
+    return msgspec.structs.replace(
+        kept,
+        modifiers=MODIFIERS,
+        slopes=_by_name(blend, blend.slopes, columns, 0.0),
+        slope_squares=_by_name(blend, blend.slope_squares, columns, SLOPE_PATIENCE),
+    )
 
 
 def weights_of(blend: Blend, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
-    """The weights in the order of the columns, float32, of a blend that is not damaged."""
+    """The weights without the slopes, in the order of the columns, float32, of a blend that is not damaged."""
     held = blend if blend.names == columns.names else fitted(blend, columns)
     return np.array(held.weights, np.float32)
 
 
-def weighed(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
+def varied(blend: Blend, modifiers: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
+    """The weight of each signal for each candidate, float32 [n, len(columns)], of a blend that is not damaged; at most
+    `MOST` + `MOST_SLOPE` x len(MODIFIERS) either way. `modifiers` is float32 [n, len(MODIFIERS)]."""
+    held = blend if _fits(blend, columns) else fitted(blend, columns)
+    weights = weights_of(held, columns)
+    if not held.modifiers:
+        return np.broadcast_to(weights, (len(modifiers), len(weights)))
+    return np.asarray(weights + modifiers @ np.array(held.slopes, np.float32).T, np.float32)
+
+
+def weighed(blend: Blend, signals: Floats, modifiers: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The score of each candidate by its signals, float32 [n]."""
-    return np.asarray(signals @ weights_of(blend, columns), np.float32)
+    if not blend.modifiers:
+        return np.asarray(signals @ weights_of(blend, columns), np.float32)
+    return np.asarray(np.einsum("ns,ns->n", signals, varied(blend, modifiers, columns)), np.float32)
 
 
-def behavioural(blend: Blend, signals: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
+def behavioural(blend: Blend, signals: Floats, modifiers: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The part of `weighed` that does not depend on a model, float32 [n]."""
-    weights = weights_of(blend, columns)
-    weights[np.array(columns.of_model)] = 0.0
-    return np.asarray(signals @ weights, np.float32)
+    return weighed(blend, np.where(np.array(columns.of_model), np.float32(0), signals), modifiers, columns)
 
 
 def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
-    """The blend after a like of `taken` that is about this list. Unchanged if that was not among its candidates."""
+    """The blend after a like of `taken` that is about this list. Unchanged if that was not among its leading
+    candidates."""
     at = np.flatnonzero(list_.marks == np.uint64(digest(taken)))
     if not len(at):
         return blend
-    blend = fitted(blend, list_.columns)
-    signals = list_.signals.astype(np.float64)
-    weights, squares = np.array(blend.weights, np.float32).astype(np.float64), np.array(blend.squares)
-    scores = signals @ weights
+    held = fitted(blend, list_.columns)
+    signals, modifiers = list_.signals.astype(np.float64), list_.modifiers.astype(np.float64)
+    scores = (signals * varied(held, list_.modifiers.astype(np.float32), list_.columns)).sum(axis=1)
     model = None if list_.model is None else list_.model.astype(np.float64)
     if model is not None:
-        scores = scores + blend.model_weight * model
-    chance = np.exp(scores - scores.max())
+        scores = scores + held.model_weight * model
+    leads = scores >= np.partition(scores, -min(LEADING, len(scores)))[-min(LEADING, len(scores))]
+    if not leads[at[0]]:
+        return blend
+    chance = np.where(leads, np.exp(scores - scores.max()), 0.0)
     chance /= chance.sum()
     chance[at[0]] -= 1.0
-    slope = chance @ signals
-    squares = squares + slope**2
-    weights = np.clip(weights - RATE * slope / np.sqrt(squares), -MOST, MOST)
-    model_weight, model_square = blend.model_weight, blend.model_square
+    weights, squares = _stepped(np.array(held.weights), np.array(held.squares), chance @ signals, RATE, MOST)
+    shape = (len(list_.columns), len(MODIFIERS))
+    slopes, slope_squares = _stepped(
+        np.array(held.slopes) if held.modifiers else np.zeros(shape),
+        np.array(held.slope_squares) if held.modifiers else np.full(shape, SLOPE_PATIENCE),
+        signals.T @ (chance[:, None] * modifiers),
+        SLOPE_RATE,
+        MOST_SLOPE,
+    )
+    model_weight, model_square = held.model_weight, held.model_square
     if model is not None:
         steep = float(chance @ model)
         model_square += steep**2
         model_weight = float(np.clip(model_weight - MODEL_RATE * steep / np.sqrt(model_square), 0.0, MOST))
-    names = list_.columns.names
-    return Blend(names, tuple(weights.tolist()), tuple(squares.tolist()), model_weight, model_square, blend.lists + 1)
+    return Blend(
+        list_.columns.names,
+        tuple(weights.tolist()),
+        tuple(squares.tolist()),
+        model_weight,
+        model_square,
+        held.lists + 1,
+        MODIFIERS,
+        tuple(map(tuple, slopes.tolist())),
+        tuple(map(tuple, slope_squares.tolist())),
+    )
+
+
+def _stepped(values: Doubles, squares: Doubles, gradient: Doubles, rate: float, most: float) -> tuple[Doubles, Doubles]:
+    """One step of AdaGrad within `most` either way: the values, and the sums of squares."""
+    squares = squares + gradient**2
+    return np.clip(values - rate * gradient / np.sqrt(squares), -most, most), squares
+
+
+def _by_name(blend: Blend, rows: Rows, columns: Columns, default: float) -> Rows:
+    """The rows of these columns and this worker's modifiers; `default` where the blend has none."""
+    held = {
+        (name, modifier): value
+        for name, row in zip(blend.names, rows, strict=True)
+        for modifier, value in zip(blend.modifiers, row, strict=True)
+    }
+    return tuple(tuple(held.get((name, one), default) for one in MODIFIERS) for name in columns.names)
+
+
+def _fits(blend: Blend, columns: Columns) -> bool:
+    return blend.names == columns.names and blend.modifiers in ((), MODIFIERS)
 
 
 def _sound(blend: Blend) -> bool:
-    numbers = (*blend.weights, *blend.squares, blend.model_weight, blend.model_square)
-    same = len(set(blend.names)) == len(blend.names) == len(blend.weights) == len(blend.squares)
-    return same and all(map(math.isfinite, numbers)) and min((*blend.squares, blend.model_square)) > 0
+    count, width = len(blend.names), len(blend.modifiers)
+    if not len(set(blend.names)) == count == len(blend.weights) == len(blend.squares):
+        return False
+    rows = (*blend.slopes, *blend.slope_squares)
+    if len(set(blend.modifiers)) != width or len(rows) != (2 * count if width else 0):
+        return False
+    if len(blend.slopes) != len(blend.slope_squares) or any(len(row) != width for row in rows):
+        return False
+    squares = (*blend.squares, blend.model_square, *chain.from_iterable(blend.slope_squares))
+    numbers = (*blend.weights, blend.model_weight, *chain.from_iterable(blend.slopes), *squares)
+    return all(map(math.isfinite, numbers)) and min(squares) > 0

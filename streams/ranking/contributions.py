@@ -14,7 +14,7 @@ from streams.candidates.moment import Ints
 from streams.candidates.nearest import MODEL
 from streams.candidates.registry import Sources
 from streams.candidates.source import Source
-from streams.ranking.blend import Blend, weights_of
+from streams.ranking.blend import Blend, varied
 from streams.ranking.shortlist import Shortlist
 
 MAX_TEXT = 400
@@ -24,8 +24,9 @@ MAX_TEXT = 400
 class Contributions:
     """The contributions of the signals to the blended scores of some candidates of a shortlist.
 
-    `parts`, float64 [m, columns], is weight x signal of each of m candidates; `model`, float64 [m], the contribution of
-    the model's scores of single candidates. A row of `parts` and its `model` sum to the blended score.
+    `parts`, float64 [m, columns], is weight x signal of each of m candidates, which may have different weights;
+    `model`, float64 [m], the contribution of the model's scores of single candidates. A row of `parts` and its `model`
+    sum to the blended score.
     """
 
     sources: Sources
@@ -61,7 +62,7 @@ class Contributions:
 
 def contributions(chosen: Shortlist, places: Ints, *, blend: Blend, sources: Sources) -> Contributions:
     """The contributions to the scores of some candidates, by their places in the shortlist."""
-    parts = chosen.signals[places].astype(np.float64) * weights_of(blend, sources.columns).astype(np.float64)
+    parts = chosen.signals[places].astype(np.float64) * varied(blend, chosen.modifiers[places], sources.columns)
     model = np.zeros(len(places))
     if chosen.model is not None:
         model += np.float64(blend.model_weight) * chosen.model[places].astype(np.float64)

@@ -33,6 +33,7 @@ from streams.ranking.comparison import Compared, popular
 from streams.ranking.contributions import contributions, reason
 from streams.ranking.diversity import Marginals, diversify
 from streams.ranking.drawing import Drawing, Drawn, Noise, draw
+from streams.ranking.modifiers import modifiers
 from streams.ranking.question import lacking, score_request
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist, best_first
@@ -84,7 +85,7 @@ class Ranker:
 
     def reorder(self, chosen: Shortlist, blend: Blend) -> Shortlist:
         """The same candidates in the order of another blend."""
-        scores = weighed(blend, chosen.signals, self.sources.columns)
+        scores = weighed(blend, chosen.signals, chosen.modifiers, self.sources.columns)
         return replace(chosen, scores=scores, order=best_first(scores, chosen.marks))
 
     def question(self, chosen: Shortlist, *, session: int) -> ScoreRequest:
@@ -157,7 +158,7 @@ class Ranker:
         Items withdrawn since the shortlist was made are left out. The same noise draws the same list.
         """
         places, drawn = self.drawn(chosen, blend, noise)
-        plain = behavioural(blend, chosen.signals, self.sources.columns)
+        plain = behavioural(blend, chosen.signals, chosen.modifiers, self.sources.columns)
         found = contributions(chosen, places, blend=blend, sources=self.sources)
         entries = []
         for row, at in enumerate(places.tolist()):
@@ -184,10 +185,11 @@ class Ranker:
     def remember(self, chosen: Shortlist) -> Remembered:
         """The data of this list that `streams.ranking.blend.learn` needs later."""
         model = None if chosen.model is None else chosen.model.astype(np.float16)
-        return Remembered(chosen.marks, chosen.signals.astype(np.float16), model, self.sources.columns)
+        signals, modified = chosen.signals.astype(np.float16), chosen.modifiers.astype(np.float16)
+        return Remembered(chosen.marks, signals, modified, model, self.sources.columns)
 
     def fit(self, blend: Blend) -> Blend:
-        """A stored blend with a weight for each signal of this ranker; the same object if it has them."""
+        """A stored blend with weights for each signal of this ranker; the same object if it has them."""
         return fitted(blend, self.sources.columns)
 
     def compare(self, plain: Shortlist, chosen: Shortlist, blend: Blend, *, count: int) -> Compared:
@@ -218,12 +220,14 @@ class Ranker:
     def _ordered(
         self, prepared: Prepared, moment: Moment, found: Candidates, signals: Floats, blend: Blend
     ) -> Shortlist:
-        scores, marks = weighed(blend, signals, self.sources.columns), self.catalogue.marks()[found.numbers]
+        modified, marks = modifiers(moment, found.numbers), self.catalogue.marks()[found.numbers]
+        scores = weighed(blend, signals, modified, self.sources.columns)
         return Shortlist(
             prepared=prepared,
             moment=moment,
             candidates=found,
             signals=signals,
+            modifiers=modified,
             scores=scores,
             order=best_first(scores, marks),
             marks=marks,

@@ -25,16 +25,18 @@ class Prepared:
 class Shortlist:
     """The candidates of one list, n of them; the arrays are in the order of their numbers.
 
-    `signals` is float32 [n, columns], standardized; `scores`, the score by them, float32 [n]; `order`, the places of
-    the candidates, best first; `marks`, their digests, uint64 [n]. Once the model has answered, `logits` has its score
-    of each candidate, NaN for those that it does not know, and `model` the amount that its scores of the requested
-    candidates add to that, standardized over those and 0 for the others; both float32 [n], or None.
+    `signals` is float32 [n, columns], standardized; `modifiers`, what their weights depend on, float32
+    [n, len(MODIFIERS)]; `scores`, the score by them, float32 [n]; `order`, the places of the candidates, best first;
+    `marks`, their digests, uint64 [n]. Once the model has answered, `logits` has its score of each candidate, NaN for
+    those that it does not know, and `model` the amount that its scores of the requested candidates add to that,
+    standardized over those and 0 for the others; both float32 [n], or None.
     """
 
     prepared: Prepared
     moment: Moment
     candidates: Candidates
     signals: Floats
+    modifiers: Floats
     scores: Floats
     order: Ints
     marks: NDArray[np.uint64]

@@ -26,7 +26,7 @@ from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
 
 MAX_REMEMBERED = 4_096
-"""Lists held in memory, at most `MAX_OPEN` a user; 40 bytes a candidate each."""
+"""Lists held in memory, at most `MAX_OPEN` a user; 50 bytes a candidate each."""
 
 JUDGED = MAX_SHOWN
 """How many items of another ranking are held; as many count as the list shows."""

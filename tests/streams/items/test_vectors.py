@@ -213,7 +213,7 @@ def test_affinity_is_a_signal_with_the_mean_for_items_without_vectors(world):
     assert column[~known] == pytest.approx(0.0, abs=1e-5)
     strong = msgspec.structs.replace(Blend(), weights=tuple(float(name == AFFINITY) for name in SIGNALS))
     assert world.ids(world.ranker().reorder(chosen, strong))[0] == "f056"
-    assert behavioural(strong, chosen.signals) == pytest.approx(0.0)
+    assert behavioural(strong, chosen.signals, chosen.modifiers) == pytest.approx(0.0)
 
 
 @pytest.mark.parametrize("scores", [told(), told(1.0, 0.0, version="v9"), told(1.0, 0.0, 0.0)])
@@ -224,7 +224,7 @@ def test_list_without_a_matching_vector_equals_one_without_a_model(world, scores
     assert (chosen.signals[:, COLUMN] == 0.0).all()
     assert (chosen.scores == plain.scores).all()
     assert chosen.order.tolist() == plain.order.tolist()
-    assert (chosen.scores == behavioural(Blend(), chosen.signals)).all()
+    assert (chosen.scores == behavioural(Blend(), chosen.signals, chosen.modifiers)).all()
 
 
 def test_model_weight_applies_to_the_packed_correction(world):

@@ -9,8 +9,9 @@ from schemas.codec import decode, encode
 from schemas.recommendations import Recommendation, Source
 from schemas.scoring import Scores
 from streams.candidates.registry import Sources
-from streams.ranking.blend import MOST, Blend
+from streams.ranking.blend import MOST, MOST_SLOPE, Blend
 from streams.ranking.contributions import contributions, reason
+from streams.ranking.modifiers import MODIFIERS
 from streams.ranking.shortlist import Shortlist
 from tests.streams.items.test_vectors import fill
 from tests.streams.ranking.test_reasons import CATALOGUE, events
@@ -18,6 +19,7 @@ from tests.support.ranking_world import World
 
 SOURCES = Sources()
 weights = st.lists(st.floats(-MOST, MOST), min_size=len(SOURCES.columns), max_size=len(SOURCES.columns))
+slopes = st.lists(st.floats(-MOST_SLOPE, MOST_SLOPE), min_size=len(MODIFIERS), max_size=len(MODIFIERS))
 
 
 def shortlisted(world: World, user: str, blend: Blend, *, model: bool) -> Shortlist:
@@ -31,7 +33,7 @@ def shortlisted(world: World, user: str, blend: Blend, *, model: bool) -> Shortl
 
 @given(
     past=events(["ann", "bob", "cem"]),
-    learned=weights,
+    learned=st.tuples(weights, slopes),
     model_weight=st.floats(0, MOST),
     user=st.sampled_from(["ann", "bob", "newcomer"]),
     model=st.booleans(),
@@ -41,7 +43,10 @@ def test_reason_names_the_largest_contribution_that_can_be_put_into_words(past, 
     world = World(CATALOGUE)
     fill(world.catalogue.vectors)
     world.tell(*past)
-    blend = Blend(weights=tuple(learned), model_weight=model_weight)
+    rows, ones = (tuple(learned[1]),) * len(SOURCES.columns), ((1.0,) * len(MODIFIERS),) * len(SOURCES.columns)
+    blend = Blend(
+        weights=tuple(learned[0]), model_weight=model_weight, modifiers=MODIFIERS, slopes=rows, slope_squares=ones
+    )
     chosen = shortlisted(world, user, blend, model=model)
     places = np.arange(len(chosen.order))
     found = contributions(chosen, places, blend=blend, sources=SOURCES)

@@ -17,6 +17,7 @@ from streams.ranking.blend import Blend, learn
 from streams.ranking.comparison import popular
 from streams.ranking.drawing import Noise
 from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
+from streams.ranking.modifiers import MODIFIERS
 from streams.ranking.question import history
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
@@ -100,6 +101,29 @@ def test_model_has_no_effect_at_weight_0_and_reorders_scored_candidates_otherwis
     assert moved[0].item == without[3].item
     assert moved[0].behavioural == without[3].behavioural
     assert {entry.item for entry in moved} <= set(world.ids(chosen))
+
+
+def test_lists_of_slopes_of_0_are_those_of_the_linear_blend(world):
+    columns = len(Blend().names)
+    none = ((0.0,) * len(MODIFIERS),) * columns
+    zero = msgspec.structs.replace(Blend(), modifiers=MODIFIERS, slopes=none, slope_squares=((1.0,) * 5,) * columns)
+    for user in ("ann", "newcomer"):
+        linear = listed(world, world.shortlist(user, settings=SETTINGS))
+        found = listed(world, world.shortlist(user, settings=SETTINGS, blend=zero), blend=zero)
+        assert [(entry.item, entry.reason) for entry in found] == [(entry.item, entry.reason) for entry in linear]
+        assert [entry.score for entry in found] == pytest.approx([entry.score for entry in linear], abs=1e-5)
+
+
+def test_slopes_reorder_lists_and_contributions_still_sum_to_the_score(world):
+    chosen = world.shortlist("ann", settings=SETTINGS)
+    rows = ((1.0, -1.0, 0.5, 1.0, -1.0),) * len(Blend().names)
+    steep = msgspec.structs.replace(Blend(), modifiers=MODIFIERS, slopes=rows, slope_squares=rows)
+    moved = world.ranker(SETTINGS).reorder(chosen, steep)
+    assert moved.order.tolist() != chosen.order.tolist()
+    entries = listed(world, moved, blend=steep, diversity=0.0)
+    assert [entry.item for entry in entries] == world.ids(moved)[:5]
+    for entry in entries:
+        assert sum((entry.contributions or {}).values()) == pytest.approx(entry.score, abs=1e-5)
 
 
 def test_model_with_equal_scores_changes_nothing(world):

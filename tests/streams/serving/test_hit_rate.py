@@ -12,7 +12,7 @@ from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import MAX_LIKES, Judge, Pair, Published, comparison_id
 
-REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), None)
+REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), np.zeros((0, 0), np.float16), None)
 
 
 def published(user: str = "ann", partition: int = 0, **more: Any) -> Published:
