@@ -7,9 +7,10 @@ Scores are a weighted sum of standardized signals. The weight of signal s for ca
 where the modifiers describe the user and the item (`streams.ranking.modifiers`): co-visits can count more for users
 with a long history. Each list that was followed by a like of one of its leading candidates is one step of the listwise
 softmax loss over those (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al., JMLR 2011).
-Weights start at the priors of the signals, slopes at 0; all are bounded. The model's score has a separate weight, never
-below 0, learned only from lists that the model scored: a model that does not help fades to no effect. If a model gives
-vectors, its affinity is one of the signals, and its scores count by what they add to the affinity.
+Weights start at the priors of the signals, slopes at 0; all are bounded. Slopes count once they have predicted likes
+better than the weights alone: see `trust`. The model's score has a separate weight, never below 0, learned only from
+lists that the model scored: a model that does not help fades to no effect. If a model gives vectors, its affinity is
+one of the signals, and its scores count by what they add to the affinity.
 
 The candidate sources determine the signals (`streams.candidates.registry`). Stored weights have the names of their
 signals, so a worker with other sources can read a blend: see `fitted`.
@@ -40,19 +41,32 @@ MOST_SLOPE = 1.0
 PATIENCE = 1.0
 """The initial value of AdaGrad's sums of squares: how long the prior weights resist the first lists."""
 
-SLOPE_PATIENCE = 10.0
+SLOPE_PATIENCE = 100.0
 """The same for the slopes, which need more lists to be told from chance."""
 
 LEADING = 100
 """The blend learns the order of so many best candidates, with those of equal score. A list shows a tenth of them: a
 like of a candidate far below says little about the order at the top."""
 
+SCARCE = 1_000
+"""Until it has learned from so many lists, the blend learns the order of all candidates."""
+
+TRUSTED = 10.0
+"""From this advantage on, in nats, slopes count in full: the likes were e^10 times as probable with them as without."""
+
+KEPT = 0.999
+"""The share of the advantage that is left after a list: it is that of about the last thousand."""
+
+MOST_ADVANTAGE = 100.0
+TINY = 1e-12
+
 
 class Blend(msgspec.Struct, frozen=True, array_like=True):
     """The weights of one scene by signal name, with AdaGrad's sums; 1.7 KiB, at most 5 with custom signals.
 
     `lists`: how many it learned from. `slopes` and `slope_squares` have a row for each signal, with a number for each
-    of `modifiers`; without modifiers, as in blends of older workers, all slopes are 0.
+    of `modifiers`; without modifiers, as in blends of older workers, all slopes are 0. `advantage`: how much more
+    probable the likes of the last lists were with the slopes than without, as a logarithm (nats).
     """
 
     names: tuple[str, ...] = BUILT_IN_COLUMNS.names
@@ -64,6 +78,7 @@ class Blend(msgspec.Struct, frozen=True, array_like=True):
     modifiers: tuple[str, ...] = ()
     slopes: tuple[tuple[float, ...], ...] = ()
     slope_squares: tuple[tuple[float, ...], ...] = ()
+    advantage: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,7 @@ def fitted(blend: Blend, columns: Columns) -> Blend:
         modifiers=MODIFIERS,
         slopes=_by_name(blend, blend.slopes, columns, 0.0),
         slope_squares=_by_name(blend, blend.slope_squares, columns, SLOPE_PATIENCE),
+        advantage=blend.advantage,
     )
 
 
@@ -119,19 +135,25 @@ def weights_of(blend: Blend, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     return np.array(held.weights, np.float32)
 
 
+def trust(blend: Blend) -> float:
+    """How much the slopes count, from 0 while they have not predicted better than the weights alone, to 1."""
+    return min(1.0, max(0.0, blend.advantage / TRUSTED)) if blend.modifiers else 0.0
+
+
 def varied(blend: Blend, modifiers: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The weight of each signal for each candidate, float32 [n, len(columns)], of a blend that is not damaged; at most
     `MOST` + `MOST_SLOPE` x len(MODIFIERS) either way. `modifiers` is float32 [n, len(MODIFIERS)]."""
     held = blend if _fits(blend, columns) else fitted(blend, columns)
     weights = weights_of(held, columns)
-    if not held.modifiers:
+    if trust(held) == 0.0:
         return np.broadcast_to(weights, (len(modifiers), len(weights)))
-    return np.asarray(weights + modifiers @ np.array(held.slopes, np.float32).T, np.float32)
+    slopes = np.float32(trust(held)) * np.array(held.slopes, np.float32)
+    return np.asarray(weights + modifiers @ slopes.T, np.float32)
 
 
 def weighed(blend: Blend, signals: Floats, modifiers: Floats, columns: Columns = BUILT_IN_COLUMNS) -> Floats:
     """The score of each candidate by its signals, float32 [n]."""
-    if not blend.modifiers:
+    if trust(blend) == 0.0:
         return np.asarray(signals @ weights_of(blend, columns), np.float32)
     return np.asarray(np.einsum("ns,ns->n", signals, varied(blend, modifiers, columns)), np.float32)
 
@@ -147,27 +169,28 @@ def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
     at = np.flatnonzero(list_.marks == np.uint64(digest(taken)))
     if not len(at):
         return blend
-    held = fitted(blend, list_.columns)
+    held, shape = fitted(blend, list_.columns), (len(list_.columns), len(MODIFIERS))
     signals, modifiers = list_.signals.astype(np.float64), list_.modifiers.astype(np.float64)
-    scores = (signals * varied(held, list_.modifiers.astype(np.float32), list_.columns)).sum(axis=1)
+    weights, squares = np.array(held.weights), np.array(held.squares)
+    slopes = np.array(held.slopes) if held.modifiers else np.zeros(shape)
+    slope_squares = np.array(held.slope_squares) if held.modifiers else np.full(shape, SLOPE_PATIENCE)
+    plain = signals @ weights
     model = None if list_.model is None else list_.model.astype(np.float64)
     if model is not None:
-        scores = scores + held.model_weight * model
-    leads = scores >= np.partition(scores, -min(LEADING, len(scores)))[-min(LEADING, len(scores))]
+        plain = plain + held.model_weight * model
+    bend = (signals * (modifiers @ slopes.T)).sum(axis=1)
+    scores = plain + trust(held) * bend
+    count = min(len(scores), len(scores) if held.lists < SCARCE else LEADING)
+    leads = scores >= np.partition(scores, -count)[-count]
     if not leads[at[0]]:
         return blend
-    chance = np.where(leads, np.exp(scores - scores.max()), 0.0)
-    chance /= chance.sum()
+    chance, chance_with, chance_without = (_chances(one, leads) for one in (scores, plain + bend, plain))
+    gain = math.log(chance_with[at[0]] + TINY) - math.log(chance_without[at[0]] + TINY)
     chance[at[0]] -= 1.0
-    weights, squares = _stepped(np.array(held.weights), np.array(held.squares), chance @ signals, RATE, MOST)
-    shape = (len(list_.columns), len(MODIFIERS))
-    slopes, slope_squares = _stepped(
-        np.array(held.slopes) if held.modifiers else np.zeros(shape),
-        np.array(held.slope_squares) if held.modifiers else np.full(shape, SLOPE_PATIENCE),
-        signals.T @ (chance[:, None] * modifiers),
-        SLOPE_RATE,
-        MOST_SLOPE,
-    )
+    chance_with[at[0]] -= 1.0
+    weights, squares = _stepped(weights, squares, chance @ signals, RATE, MOST)
+    slope = signals.T @ (chance_with[:, None] * modifiers)
+    slopes, slope_squares = _stepped(slopes, slope_squares, slope, SLOPE_RATE, MOST_SLOPE)
     model_weight, model_square = held.model_weight, held.model_square
     if model is not None:
         steep = float(chance @ model)
@@ -183,7 +206,14 @@ def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
         MODIFIERS,
         tuple(map(tuple, slopes.tolist())),
         tuple(map(tuple, slope_squares.tolist())),
+        min(MOST_ADVANTAGE, max(-MOST_ADVANTAGE, KEPT * held.advantage + gain)),
     )
+
+
+def _chances(scores: Doubles, leads: NDArray[np.bool_]) -> Doubles:
+    """The softmax of the scores over the leading candidates, 0 for the others."""
+    found = np.where(leads, np.exp(np.minimum(scores - scores[leads].max(), 0.0)), 0.0)
+    return np.asarray(found / found.sum())
 
 
 def _stepped(values: Doubles, squares: Doubles, gradient: Doubles, rate: float, most: float) -> tuple[Doubles, Doubles]:
@@ -216,5 +246,5 @@ def _sound(blend: Blend) -> bool:
     if len(blend.slopes) != len(blend.slope_squares) or any(len(row) != width for row in rows):
         return False
     squares = (*blend.squares, blend.model_square, *chain.from_iterable(blend.slope_squares))
-    numbers = (*blend.weights, blend.model_weight, *chain.from_iterable(blend.slopes), *squares)
+    numbers = (*blend.weights, blend.model_weight, blend.advantage, *chain.from_iterable(blend.slopes), *squares)
     return all(map(math.isfinite, numbers)) and min(squares) > 0

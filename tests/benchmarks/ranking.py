@@ -3,6 +3,7 @@
 from time import perf_counter
 
 import numpy as np
+from msgspec.structs import replace
 
 from deploy.datasets import movielens
 from schemas.codec import encode
@@ -12,13 +13,23 @@ from streams.fold.covisits import covisits, messages
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
-from streams.ranking.blend import Blend
+from streams.ranking.blend import TRUSTED, Blend
 from streams.ranking.drawing import Noise
+from streams.ranking.modifiers import MODIFIERS
 from streams.ranking.ranker import Ranker
 
 EVENTS, USERS, ROUNDS = 40_000, 200, 5
 WIDTH = 128
 VECTOR = tuple(np.random.default_rng(1).normal(size=WIDTH).tolist())
+_SHAPE = (len(Blend().names), len(MODIFIERS))
+BLEND = replace(
+    Blend(),
+    modifiers=MODIFIERS,
+    slopes=tuple(map(tuple, np.random.default_rng(2).normal(0, 0.1, _SHAPE).tolist())),
+    slope_squares=tuple(map(tuple, np.ones(_SHAPE).tolist())),
+    advantage=TRUSTED,
+)
+"""As learned: a blend without slopes takes less time."""
 
 
 def main() -> None:
@@ -53,13 +64,12 @@ def main() -> None:
 
 def one_list(ranker: Ranker, context: Context, now_ms: int) -> tuple[float, ...]:
     """Seconds for the shortlist, for the list, and for what a compared list takes besides."""
-    blend = Blend()
     begun = perf_counter()
-    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), blend)
+    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), BLEND)
     shortlisted = perf_counter()
-    ranker.assemble(chosen, blend, Noise("1"))
+    ranker.assemble(chosen, BLEND, Noise("1"))
     assembled = perf_counter()
-    ranker.compare(chosen, chosen, blend, count=10)
+    ranker.compare(chosen, chosen, BLEND, count=10)
     return shortlisted - begun, assembled - shortlisted, perf_counter() - assembled
 
 
@@ -73,12 +83,11 @@ def describe(catalogue: Catalogue) -> None:
 
 def answered(ranker: Ranker, context: Context, now_ms: int) -> float:
     """Seconds for what a model's answer adds to the shortlist."""
-    blend = Blend()
-    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), blend)
+    chosen = ranker.shortlist(ranker.prepare(context, "default", now_ms=now_ms), BLEND)
     count = len(ranker.question(chosen, session=1).candidates)
     scores = Scores(scores=tuple(range(count)), model_version="v1", vector=VECTOR)
     begun = perf_counter()
-    ranker.rescore(chosen, scores, blend)
+    ranker.rescore(chosen, scores, BLEND)
     return perf_counter() - begun
 
 

@@ -14,11 +14,14 @@ from streams.ranking.blend import (
     LEADING,
     MOST,
     MOST_SLOPE,
+    SCARCE,
     SLOPE_PATIENCE,
+    TRUSTED,
     Blend,
     Remembered,
     fitted,
     learn,
+    trust,
     weighed,
     weights_of,
 )
@@ -133,11 +136,11 @@ def test_blend_of_other_signals_keeps_what_it_knows():
 def test_slopes_are_matched_by_the_names_of_signals_and_modifiers():
     rows = ((0.3, 0.2), (0.1, 0.1))
     old = Blend(("trend", "gone"), (0.9, 1.0), (2.0, 2.0), lists=7, modifiers=("item_likes", "gone"), slopes=rows)
-    old = msgspec.structs.replace(old, slope_squares=((3.0, 3.0), (3.0, 3.0)))
+    old = msgspec.structs.replace(old, slope_squares=((3.0, 3.0), (3.0, 3.0)), advantage=4.0)
     blend = fitted(old, COLUMNS)
     slopes, squares = np.array(blend.slopes), np.array(blend.slope_squares)
     at = SIGNALS.index("trend"), MODIFIERS.index("item_likes")
-    assert (blend.modifiers, blend.lists) == (MODIFIERS, 7)
+    assert (blend.modifiers, blend.lists, blend.advantage) == (MODIFIERS, 7, 4.0)
     assert (slopes[at], squares[at]) == (0.3, 3.0)
     assert np.count_nonzero(slopes) == 1
     assert np.count_nonzero(squares == SLOPE_PATIENCE) == squares.size - 1
@@ -175,7 +178,7 @@ def test_scores_without_slopes_are_those_of_the_linear_blend(seed):
     modifiers = rng.uniform(-1, 1, (N, len(MODIFIERS))).astype(np.float32)
     linear = Blend(weights=weights)
     none = ((0.0,) * len(MODIFIERS),) * len(SIGNALS)
-    zero = Blend(weights=weights, modifiers=MODIFIERS, slopes=none, slope_squares=none)
+    zero = Blend(weights=weights, modifiers=MODIFIERS, slopes=none, slope_squares=none, advantage=TRUSTED)
     expected = signals @ np.array(weights, np.float32)
     assert (weighed(linear, signals, modifiers) == expected).all()
     assert weighed(zero, signals, modifiers) == pytest.approx(expected, abs=1e-5)
@@ -200,7 +203,27 @@ def test_slopes_follow_users_whose_taste_depends_on_their_history(seed):
     assert blend.slopes[trend][column] > 0.5
 
 
-def test_blend_learns_from_likes_of_leading_candidates_only():
+@pytest.mark.parametrize("seed", range(2))
+def test_slopes_that_predict_nothing_are_not_trusted(seed):
+    """Users follow the same signals whoever they are, so any slope is noise."""
+    rng = np.random.default_rng(seed)
+    blend, wanted = Blend(), np.array(COLUMNS.priors)
+    trusts = []
+    for _ in range(1_000):
+        list_ = offered(rng)
+        blend = learn(blend, list_, ITEMS[drawn(rng, list_.signals.astype(np.float64) @ wanted)])
+        trusts.append(trust(blend))
+    assert np.mean(trusts) < 0.1
+
+
+def test_trust_follows_the_advantage():
+    blend = msgspec.structs.replace(Blend(), modifiers=MODIFIERS)
+    found = [trust(msgspec.structs.replace(blend, advantage=share * TRUSTED)) for share in (-2, 0, 0.5, 1, 9)]
+    assert found == [0.0, 0.0, 0.5, 1.0, 1.0]
+    assert trust(Blend(advantage=TRUSTED)) == 0.0  # no slopes
+
+
+def test_blend_learns_from_likes_of_leading_candidates_only_unless_data_are_scarce():
     count = LEADING + 2
     items = [f"i{n}" for n in range(count)]
     signals = np.zeros((count, len(SIGNALS)), np.float16)
@@ -208,9 +231,10 @@ def test_blend_learns_from_likes_of_leading_candidates_only():
     signals[LEADING] = signals[LEADING - 1]  # ties lead too
     marks = np.array([digest(one) for one in items], np.uint64)
     list_ = Remembered(marks, signals, np.zeros((count, len(MODIFIERS)), np.float16), None)
-    blend = Blend()
+    blend = Blend(lists=SCARCE)
     assert learn(blend, list_, items[-1]) is blend
-    assert learn(blend, list_, items[LEADING]).lists == 1
+    assert learn(Blend(lists=SCARCE - 1), list_, items[-1]).lists == SCARCE
+    assert learn(blend, list_, items[LEADING]).lists == SCARCE + 1
     outside = signals.copy()
     outside[-1] -= 1
     assert learn(blend, dataclasses.replace(list_, signals=outside), items[5]) == learn(blend, list_, items[5])
@@ -222,7 +246,7 @@ def test_blend_whose_weights_are_all_wrong_still_learns():
     count, wanted = 400, -2 * np.array(COLUMNS.priors)
     items = [f"i{n}" for n in range(count)]
     marks = np.array([digest(one) for one in items], np.uint64)
-    blend, hits = Blend(), 0
+    blend, hits = Blend(lists=SCARCE), 0
     for step in range(2_000):
         signals = rng.normal(size=(count, len(SIGNALS))).astype(np.float16)
         taken = drawn(rng, signals.astype(np.float64) @ wanted)
@@ -240,6 +264,7 @@ def test_blend_whose_weights_are_all_wrong_still_learns():
         msgspec.structs.replace(Blend(), squares=(0.0,) * len(SIGNALS), lists=7),
         Blend(names=("trend", "trend"), weights=(0.9, 1.0), squares=(2.0, 2.0), lists=7),
         Blend(modifiers=MODIFIERS, lists=7),
+        Blend(advantage=float("nan"), lists=7),
         Blend(slopes=((0.1,),), slope_squares=((1.0,),), lists=7),
         Blend(modifiers=("one",), slopes=((0.1,),) * 13, slope_squares=((1.0, 1.0),) * 13, lists=7),
         Blend(modifiers=("one",), slopes=((float("inf"),),) * 13, slope_squares=((1.0,),) * 13, lists=7),

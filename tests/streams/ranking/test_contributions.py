@@ -9,7 +9,7 @@ from schemas.codec import decode, encode
 from schemas.recommendations import Recommendation, Source
 from schemas.scoring import Scores
 from streams.candidates.registry import Sources
-from streams.ranking.blend import MOST, MOST_SLOPE, Blend
+from streams.ranking.blend import MOST, MOST_SLOPE, TRUSTED, Blend
 from streams.ranking.contributions import contributions, reason
 from streams.ranking.modifiers import MODIFIERS
 from streams.ranking.shortlist import Shortlist
@@ -33,7 +33,7 @@ def shortlisted(world: World, user: str, blend: Blend, *, model: bool) -> Shortl
 
 @given(
     past=events(["ann", "bob", "cem"]),
-    learned=st.tuples(weights, slopes),
+    learned=st.tuples(weights, slopes, st.floats(-TRUSTED, 2 * TRUSTED)),
     model_weight=st.floats(0, MOST),
     user=st.sampled_from(["ann", "bob", "newcomer"]),
     model=st.booleans(),
@@ -45,7 +45,12 @@ def test_reason_names_the_largest_contribution_that_can_be_put_into_words(past, 
     world.tell(*past)
     rows, ones = (tuple(learned[1]),) * len(SOURCES.columns), ((1.0,) * len(MODIFIERS),) * len(SOURCES.columns)
     blend = Blend(
-        weights=tuple(learned[0]), model_weight=model_weight, modifiers=MODIFIERS, slopes=rows, slope_squares=ones
+        weights=tuple(learned[0]),
+        model_weight=model_weight,
+        modifiers=MODIFIERS,
+        slopes=rows,
+        slope_squares=ones,
+        advantage=learned[2],
     )
     chosen = shortlisted(world, user, blend, model=model)
     places = np.arange(len(chosen.order))

@@ -13,7 +13,7 @@ from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule, SeenRules
 from streams.fold.context import SceneContext, Steer, fold
-from streams.ranking.blend import Blend, learn
+from streams.ranking.blend import TRUSTED, Blend, learn
 from streams.ranking.comparison import popular
 from streams.ranking.drawing import Noise
 from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
@@ -107,6 +107,7 @@ def test_lists_of_slopes_of_0_are_those_of_the_linear_blend(world):
     columns = len(Blend().names)
     none = ((0.0,) * len(MODIFIERS),) * columns
     zero = msgspec.structs.replace(Blend(), modifiers=MODIFIERS, slopes=none, slope_squares=((1.0,) * 5,) * columns)
+    zero = msgspec.structs.replace(zero, advantage=TRUSTED)
     for user in ("ann", "newcomer"):
         linear = listed(world, world.shortlist(user, settings=SETTINGS))
         found = listed(world, world.shortlist(user, settings=SETTINGS, blend=zero), blend=zero)
@@ -118,6 +119,8 @@ def test_slopes_reorder_lists_and_contributions_still_sum_to_the_score(world):
     chosen = world.shortlist("ann", settings=SETTINGS)
     rows = ((1.0, -1.0, 0.5, 1.0, -1.0),) * len(Blend().names)
     steep = msgspec.structs.replace(Blend(), modifiers=MODIFIERS, slopes=rows, slope_squares=rows)
+    assert world.ranker(SETTINGS).reorder(chosen, steep).order.tolist() == chosen.order.tolist()  # not trusted yet
+    steep = msgspec.structs.replace(steep, advantage=TRUSTED)
     moved = world.ranker(SETTINGS).reorder(chosen, steep)
     assert moved.order.tolist() != chosen.order.tolist()
     entries = listed(world, moved, blend=steep, diversity=0.0)
