@@ -45,11 +45,11 @@ SLOPE_PATIENCE = 100.0
 """The same for the slopes, which need more lists to be told from chance."""
 
 LEADING = 100
-"""The blend learns the order of so many best candidates, with those of equal score. A list shows a tenth of them: a
+"""The blend learns the order of this many best candidates, with those of equal score. A list shows a tenth of them: a
 like of a candidate far below says little about the order at the top."""
 
 SCARCE = 1_000
-"""Until it has learned from so many lists, the blend learns the order of all candidates."""
+"""Until it has learned from this many lists, the blend learns the order of all candidates."""
 
 TRUSTED = 10.0
 """From this advantage on, in nats, slopes count in full: the likes were e^10 times as probable with them as without."""

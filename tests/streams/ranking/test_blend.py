@@ -205,7 +205,7 @@ def test_slopes_follow_users_whose_taste_depends_on_their_history(seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_slopes_that_predict_nothing_are_not_trusted(seed):
-    """Users follow the same signals whoever they are, so any slope is noise."""
+    """Users follow the same signals all alike, so any slope is noise."""
     rng = np.random.default_rng(seed)
     blend, wanted = Blend(), np.array(COLUMNS.priors)
     trusts = []
