@@ -17,8 +17,8 @@ MODIFIERS = ("user_events", "user_likes", "user_span", "item_events", "item_like
 """Their names, in the order of the columns."""
 
 SPAN = 10
-"""`user_span` is the time that this many of the user's last events took: minutes while they browse, days if they call in
-now and then."""
+"""`user_span` is the time that this many of the user's last events took: minutes while they browse, days if they come
+back now and then."""
 
 USUAL = {"user_events": (3.5, 1.2), "user_likes": (3.5, 1.2), "user_span": (2.0, 2.0)}
 """The middle and the spread of the logarithms of the user's counts and minutes. Those that differ from the middle by
