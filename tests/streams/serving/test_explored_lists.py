@@ -1,5 +1,6 @@
 """Lists that explore, on the path of a worker: drawn again alike, and logged with their propensities."""
 
+from dataclasses import replace
 from math import prod
 from random import Random
 
@@ -9,20 +10,24 @@ from schemas.codec import decode
 from schemas.feedback import Feedback
 from schemas.recommendations import Recommendation, Source
 from schemas.topics import FEEDBACK
+from streams.clock import SYSTEM
 from streams.fold.attribution import MAX_OPEN
 from streams.ranking.exploration import Exploration, Explorations
 from streams.ranking.settings import Ranking
 from streams.training_log.tables import Row, rows_of, table_of
 from tests.support.background import running
 from tests.support.listing import Bench
-from tests.support.ranking_world import item
+from tests.support.ranking_world import NOW, item
+
+AT_NOW = replace(SYSTEM, now_ms=lambda: NOW)
+"""Lists depend on when the events happened, so runs that are compared happen at one time."""
 
 EXPLORING = Ranking(exploration=Explorations(Exploration(share=0.5, temperature=1.0, new_share=0.5)))
 
 
 async def lists(count: int, *, ranking: Ranking = EXPLORING, failures: int = 0) -> Bench:
     """A list path after a user had this many lists; `failures` of them could not be published at first."""
-    bench = Bench(None, ranking=ranking)
+    bench = Bench(None, ranking=ranking, clock=AT_NOW)
     published = bench.clock.now_ms() - 3_600_000
     for number in range(6):
         bench.lists._catalogue.add(item(f"new-{number}", published=published))
