@@ -5,7 +5,8 @@ DeployError
 ├── StartFailed     a child process exited or did not answer in time; the message ends with the last lines of its log
 ├── TooSlow         a condition was not met in time; the message says which
 ├── TopicsDiffer    a topic has different settings than the contract
-└── BadSource       a file of events or items cannot be read
+├── BadSource       a file of events or items cannot be read
+└── SeenBefore      a model would be judged by events that it may have learned from
 """
 
 import sys
@@ -38,6 +39,10 @@ class TopicsDiffer(DeployError):
 
 class BadSource(DeployError):
     """A file of events or items cannot be read."""
+
+
+class SeenBefore(DeployError):
+    """A model would be judged by events that it may have learned from."""
 
 
 def first_of(error: BaseException) -> BaseException:

@@ -11,7 +11,7 @@ from deploy.commands.columns import chosen, column_options
 from deploy.commands.options import WORK, seen_chosen, seen_options
 from deploy.commands.parameters import InFile, OutFile
 from deploy.local.progress import telling, told_by_bars
-from deploy.local.terminal import Terminal
+from deploy.local.terminal import Terminal, say
 
 FILE = InFile()
 
@@ -48,6 +48,12 @@ FILE = InFile()
 )
 @click.option("--without-model", is_flag=True, help="Train nothing: evaluate the blend alone and the simple methods.")
 @click.option("--no-scorer", is_flag=True, help="Do not train the scorer.")
+@click.option(
+    "--start",
+    metavar="ADAPTER",
+    show_default="packaged, unless it may have seen these events",
+    help="Adapter that the scorer starts from: packaged, none, or a folder.",
+)
 @click.option("--no-sasrec", is_flag=True, help="Do not train SASRec.")
 @click.option("--esasrec", is_flag=True, help="Train eSASRec too.")
 @click.option("--json", "json_file", metavar="FILE", type=OutFile(), help="Also write the report as JSON.")
@@ -62,6 +68,7 @@ def evaluate(
     processes: int,
     without_model: bool,
     no_scorer: bool,
+    start: str | None,
     no_sasrec: bool,
     esasrec: bool,
     json_file: Path | None,
@@ -94,6 +101,8 @@ def evaluate(
         raise click.UsageError("--items needs --events")
     if esasrec and without_model:
         raise click.UsageError("--without-model trains nothing: use --no-scorer or --no-sasrec beside --esasrec")
+    if start is not None and without_model:
+        raise click.UsageError("--start is for the model, and --without-model has none")
     options = Options(
         seeds=seeds,
         protocols=named,
@@ -107,12 +116,20 @@ def evaluate(
     tell = printed(Terminal())
     with telling(f"reading {events or 'MovieLens-100K'}"):
         dataset = films() if events is None else from_files(events, items, *chosen(columns), limit=limit, tell=tell)
-    learner = None
+    learner = begun = None
+    if options.model:
+        from deploy.learning.start import to_judge
+        from inference.settings import ModelSettings
+        from inference.transformer.weights import name_of
+
+        begun, note = to_judge(start, dataset, name_of(ModelSettings().source))
+        say(note, err=True)
+        options = replace(options, start=note)
     with told_by_bars(by_label=True) as progress:
         if options.kinds:
             from deploy.evaluation.learners import learner as make
 
-            learner = make(dataset.items, WORK, progress, processes, scorer=options.model)
+            learner = make(dataset.items, WORK, progress, processes, scorer=options.model, start=begun)
         measure(
             dataset, options, learner=learner, json=json_file, html=html_file, progress=progress, console=Terminal()
         )

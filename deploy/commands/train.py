@@ -43,7 +43,12 @@ FILE = InFile()
 @click.option(
     "--out", metavar="FOLDER", type=OutFolder(), default=WORK / "adapter", show_default=True, help="Output folder."
 )
-@click.option("--start", metavar="ADAPTER", help="Continue from an adapter: a name or a folder.")
+@click.option(
+    "--start",
+    metavar="ADAPTER",
+    show_default="packaged, unless it may have seen these events",
+    help="Adapter to continue from: packaged, none, or a folder.",
+)
 @click.option(
     "--residuals/--text-only", show_default="text only", help="Also learn a vector per item, or from texts only."
 )
@@ -158,12 +163,13 @@ def train(
     from deploy.files.report import printed
     from deploy.learning.adapter import MOVIELENS_TERMS, OWN_TERMS, Options, from_feedback
     from deploy.learning.adapter import train as learn
+    from deploy.learning.start import to_continue
     from inference.settings import ModelSettings, readings_of
     from inference.training.learner import Base
     from inference.training.lists import ListRecipe
     from inference.training.schedule import Plan
     from inference.training.trainer import Recipe
-    from inference.transformer.weights import convert
+    from inference.transformer.weights import convert, name_of
     from inference.triton.repository import weights_of
 
     if feedback is not None and (events is not None or items is None):
@@ -195,7 +201,7 @@ def train(
         residuals=residuals,
         variants=variants,
         dropout=dropout,
-        start=start,
+        start=to_continue(start, dataset, name_of(ModelSettings().source), layers, rank, say),
         seed=seed,
         resume=resume,
         recipe=Recipe(window=length),

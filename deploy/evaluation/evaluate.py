@@ -37,7 +37,8 @@ class Options:
 
     `seeds`: number of orders of ties. `limit`: use only the first events. `parts`: number of parts into which the
     trainings cut the stream. Without `model` nothing is trained, and the baselines are compared with
-    `ouzel_without_model`.
+    `ouzel_without_model`. `start` says in a sentence what the scorer starts from. `share`: the share of the likes along
+    the stream that are tests.
     """
 
     seeds: int = 3
@@ -47,6 +48,8 @@ class Options:
     model: bool = True
     sasrec: bool = True
     esasrec: bool = False
+    start: str = ""
+    share: float = Rule.share
     parts: int = 20
     settings: Ranking = SETTINGS
     counting: Counting = field(default_factory=Counting)
@@ -107,6 +110,7 @@ def evaluate(
             },
             settings=options.settings,
             counting=options.counting,
+            share=options.share,
         )
         for protocol in options.lists
         for seed, stream in enumerate(streams)
@@ -157,6 +161,8 @@ def _about(
         "in advance; tokens_a_list is their length",
         "intervals": "bootstrap over users, 95%, all tie seeds together; against: the difference on the same tests",
     }
+    if options.start and options.model:
+        notes["start"] = options.start
     if options.kinds:
         notes["training"] = (
             "on all events except each user's from the second of their test on, so that one training serves all "
@@ -176,7 +182,7 @@ def _about(
     if "scorer" in tokens:
         tokens[WITH] = tokens["scorer"]
     return About(
-        rule=LAST_OUT if last_out else str(Rule()),
+        rule=LAST_OUT if last_out else str(Rule(share=options.share)),
         notes=notes,
         ours=WITH if options.model else WITHOUT,
         retrieval=options.kinds,

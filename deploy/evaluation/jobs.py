@@ -43,6 +43,7 @@ class Job:
     learned: Mapping[Kind, Learned]
     settings: Ranking
     counting: Counting
+    share: float = Rule.share
 
     def __str__(self) -> str:
         return f"{self.protocol} tie seed {self.seed}"
@@ -51,7 +52,7 @@ class Job:
 def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
     """Judge all methods on one order of events."""
     cursor = Cursor()
-    plan = planned(job.protocol, job.events, job.seed, job.settings.seen)
+    plan = planned(job.protocol, job.events, job.seed, job.settings.seen, job.share)
     ids = [item.id for item in job.items]
     readings = {kind: at(cursor, found.along, found.tests) for kind, found in job.learned.items()}
     model = readings.get("scorer")
@@ -91,8 +92,9 @@ def judge(job: Job, progress: Count = lambda done, total: None) -> Outcome:
     return outcome
 
 
-def planned(protocol: str, events: Sequence[Event], seed: int, seen: SeenRules) -> Plan:
-    """The plan of a protocol over the order of events that `seed` drew."""
+def planned(protocol: str, events: Sequence[Event], seed: int, seen: SeenRules, share: float = Rule.share) -> Plan:
+    """The plan of a protocol over the order of events that `seed` drew. `share` of the likes along the stream are
+    tests."""
     if protocol == PREQUENTIAL:
-        return prequential(events, likes, Rule(seed=seed), seen)
+        return prequential(events, likes, Rule(seed=seed, share=share), seen)
     return leave_last_out(events, likes, seen)

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from inference.item_tokens.adapter import Adapter
 from inference.progress import Progress
 from inference.settings import ModelSettings, readings_of
 from inference.training.learner import Base, Learner, Part
@@ -26,11 +27,18 @@ EPOCHS: dict[Part, int] = {"text": 16, "tower": 40, "sasrec": 40, "esasrec": 40}
 
 
 def learner(
-    items: Sequence[Item], work: Path, progress: Progress, processes: int = 1, *, scorer: bool = True
+    items: Sequence[Item],
+    work: Path,
+    progress: Progress,
+    processes: int = 1,
+    *,
+    scorer: bool = True,
+    start: Adapter | None = None,
 ) -> Learner:
     """A learner for these items, with the weights and readings that serving stores under `work`.
 
-    `processes` learners share the threads that the settings allow. Without the `scorer`, no item is read. Raises
+    `processes` learners share the threads that the settings allow. Without the `scorer`, no item is read; otherwise it
+    starts from `start`. Raises
     `WeightsError`.
     """
     settings = ModelSettings()
@@ -45,4 +53,4 @@ def learner(
     readings = base.readings(texts, 1, 0, progress) if scorer else np.zeros((1, len(items), 0, 0), np.float32)
     settled = base.chosen.settings
     shared = msgspec.structs.replace(settled, threads=max(1, settled.threads // processes))
-    return Learner(Base(weights, kept, shared), readings, paces=PACES, epochs=EPOCHS)
+    return Learner(Base(weights, kept, shared), readings, paces=PACES, epochs=EPOCHS, start=start)

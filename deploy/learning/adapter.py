@@ -18,9 +18,11 @@ from deploy.files.item_files import items as read_items
 from deploy.files.lines import chunks, lines
 from deploy.files.sources import ItemColumns, Tally
 from deploy.learning.evidence import Evidence
+from deploy.learning.start import folder_of
 from inference.errors import WeightsError
 from inference.evaluation.training_plot import curves
-from inference.item_tokens.adapter import Adapter, Cut, load, locate, save
+from inference.item_tokens.adapter import Adapter, Cut, load, save
+from inference.item_tokens.learned import Learned, digests, extended, seen_until, sketch
 from inference.progress import Progress, silent
 from inference.training.card import About, card, numbers
 from inference.training.checkpoint import Checkpoints
@@ -128,8 +130,8 @@ def train(
     cut = histories.before(int(len(histories) * options.until))
     histories = histories.first(cut)  # drops later events, so they cannot leak
     shown = Impressions.of(untaken, histories, owners(stream))
-    start = None if options.start is None else load(locate(options.start))
-    since = _since(start, histories)
+    start = None if options.start is None else load(folder_of(options.start))
+    since = _since(start, histories, dataset)
     if start is not None:
         options = replace(options, layers=start.shape.layers, rank=start.shape.rank)
     readings = base.readings(texts(dataset.items), options.variants, options.seed, progress)
@@ -139,10 +141,10 @@ def train(
         layers=options.layers,
         rank=options.rank,
         residuals=options.residuals,
-        tower=options.tower if start is None else 0,
+        tower=0 if since else options.tower,  # a new tower has not learned what `start` has
         forget=options.forget,
         dropout=options.dropout,
-        start=start,
+        start=start if since or start is None else replace(start, items=()),  # ids of other data mean other items
         items=ids,
     )
     checkpoints = Checkpoints(options.checkpoints, _mark(options, base, histories, shown), Done)
@@ -162,7 +164,16 @@ def train(
     trained = course.run(resume=options.resume)
     # All learned events are at or before the last of these, and time advances after it.
     end = Cut(ts=int(histories.ts[-1]) + 1, share=cut / len(stream))
-    adapter = network.adapter(base.name, ids, trained.known, depths=base.depths, cut=end, figures=numbers(trained))
+    source = Learned(data=name_of(dataset), until=end.ts, items=sketch((item.id, item.title) for item in dataset.items))
+    adapter = network.adapter(
+        base.name,
+        ids,
+        trained.known,
+        depths=base.depths,
+        cut=end,
+        learned=extended(start.learned if start is not None else (), source),
+        figures=numbers(trained),
+    )
     about = About(
         base=base.name,
         data=dataset.note,
@@ -221,10 +232,18 @@ def texts(items: Sequence[Item]) -> list[Candidate]:
     return [catalogue.described(number) for number in range(len(items))]
 
 
-def _since(start: Adapter | None, histories: Histories) -> int:
-    """The number of events that an adapter has already learned."""
+def name_of(dataset: Dataset) -> str:
+    """The name of the data in adapters and cards."""
+    return dataset.note.split(";")[0][:200]
+
+
+def _since(start: Adapter | None, histories: Histories, dataset: Dataset) -> int:
+    """The number of events that an adapter has already learned: none if it learned from other data."""
     if start is None:
         return 0
+    if start.learned:
+        until = seen_until(start.learned, digests((item.id, item.title) for item in dataset.items))
+        return 0 if until is None else int(np.searchsorted(histories.ts, until))
     if start.cut is None:
         raise WeightsError(
             "the adapter to continue from has no training cutoff; use one that was trained with `ouzel train`"

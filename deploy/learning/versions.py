@@ -23,6 +23,7 @@ from deploy.learning.evidence import Evidence
 from deploy.local.priority import NICENESS, lower_priority
 from inference.errors import NothingToLearn
 from inference.item_tokens.adapter import Adapter, Cut, load, save
+from inference.item_tokens.learned import Learned, extended, sketch
 from inference.progress import Progress, silent
 from inference.training.held_out import HeldOut
 from inference.training.histories import Histories, owners
@@ -37,6 +38,7 @@ from inference.versions.store import RECORD, Kind, Version, VersionStore
 from schemas.scoring import Candidate
 
 ADAPTER = "adapter"
+DATA = "the training log"
 _NEXT = "lower least_likes or least_tests, or wait for more events"
 
 
@@ -195,8 +197,21 @@ def make_version(
     # All learned events are before this time, and the next version learns those from it on.
     cut = Cut(ts=int(histories.ts[end - 1]) + 1, share=end / len(histories))
     number = store.next_number() if number is None else number
+    source = Learned(
+        data=DATA,
+        until=cut.ts,
+        items=sketch((item.id, item.title) for item in evidence.dataset.items),
+    )
     with store.written(number) as folder:
-        adapter = network.adapter(base.name, ids, updated.known, depths=base.depths, cut=cut, figures=_figures(updated))
+        adapter = network.adapter(
+            base.name,
+            ids,
+            updated.known,
+            depths=base.depths,
+            cut=cut,
+            learned=extended(start.learned, source),
+            figures=_figures(updated),
+        )
         save(folder / ADAPTER, adapter, _card(parent, options, evidence, updated))
         progress("writing vectors", 0, 0)
         name = complete(folder / ADAPTER, described)

@@ -62,7 +62,8 @@ def with_moved_cut(adapter: Path, target: Path, by_ms: int) -> Path:
     manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     if manifest.cut is not None:
         cut = Cut(ts=manifest.cut.ts + by_ms, share=manifest.cut.share)
-        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, cut=cut)))
+        learned = tuple(msgspec.structs.replace(one, until=one.until + by_ms) for one in manifest.learned)
+        path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, cut=cut, learned=learned)))
     return target
 
 

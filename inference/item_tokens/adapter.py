@@ -25,6 +25,7 @@ from torch import Tensor
 from inference.errors import WeightsError
 from inference.item_tokens.context import VERSION as CONTEXT
 from inference.item_tokens.heads import Heads, Shape
+from inference.item_tokens.learned import MOST_SOURCES, Learned
 from inference.item_tokens.lora import ADAPTED
 from inference.item_tokens.reading import DEPTHS
 from inference.item_tokens.reading import VERSION as READER
@@ -55,7 +56,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The model and formats that an adapter belongs to.
 
     `base` is the name of the language model (`inference.transformer.weights.name_of`), `reader` and `context` the
-    versions of the item reader and the context format, `depths` the layers after which states are read.
+    versions of the item reader and the context format, `depths` the layers after which states are read. `learned` says
+    what it learned from; it is empty in adapters of earlier versions.
     """
 
     base: str
@@ -64,6 +66,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     depths: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1)]
     shape: Shape
     cut: Cut | None = None
+    learned: Annotated[tuple[Learned, ...], Meta(max_length=MOST_SOURCES)] = ()
     figures: dict[str, float] = {}
 
 
@@ -82,6 +85,7 @@ class Adapter:
     items: Sequence[str] = ()
     depths: Sequence[int] = DEPTHS
     cut: Cut | None = None
+    learned: Sequence[Learned] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     version: str = ""
 
@@ -164,6 +168,7 @@ def save(folder: Path, adapter: Adapter, card: str, plot: str = "") -> Path:
         depths=tuple(adapter.depths),
         shape=adapter.shape,
         cut=adapter.cut,
+        learned=tuple(adapter.learned),
         figures=dict(adapter.figures),
     )
     aside = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -223,6 +228,7 @@ def load(folder: Path) -> Adapter:
         items=tuple(items),
         depths=manifest.depths,
         cut=manifest.cut,
+        learned=manifest.learned,
         figures=manifest.figures,
         version=version,
     )

@@ -1,6 +1,7 @@
 """The models that an evaluation trains: the scorer, SASRec and eSASRec, with the same trainer on the same events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -120,7 +121,7 @@ class Base:
 
 
 class Learner:
-    """Trains a new model for each call."""
+    """Trains a new model for each call, the scorer from an adapter if there is one to start from."""
 
     def __init__(
         self,
@@ -129,13 +130,16 @@ class Learner:
         *,
         paces: dict[Part, Pace],
         epochs: dict[Part, int],
+        start: Adapter | None = None,
         seed: int = 0,
     ) -> None:
         """`readings` are those of all items, from `base`. `paces` and `epochs` say how long each part is trained along
-        a stream, and on a whole data set."""
+        a stream, and on a whole data set. The scorer starts from the heads and LoRA of `start`; its parameters of
+        single items are not used, since other data can have other items of the same ids."""
         self._base = base
         self._readings = readings
         self._paces, self._epochs = paces, epochs
+        self._start = None if start is None else replace(start, items=())
         self._seed = seed
 
     def walk(
@@ -182,7 +186,14 @@ class Learner:
             network = SasRecNetwork(SasRec(self._readings.shape[1], WIDTH, length=WINDOW + 1, block=block))
             return network, [self._lesson(kind, network, SASREC)]
         scorer = self._base.network(
-            self._readings, layers=LAYERS, rank=16, residuals=True, tower=WIDTH, forget=0.1, dropout=0.2
+            self._readings,
+            layers=LAYERS,
+            rank=16,
+            residuals=True,
+            tower=WIDTH,
+            forget=0.1,
+            dropout=0.2,
+            start=self._start,
         )
         assert scorer.tower is not None
         return scorer, [self._lesson("text", scorer.text, SCORER), self._lesson("tower", scorer.tower, TOWER)]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from inference.item_tokens.adapter import Adapter, Cut
 from inference.item_tokens.heads import Heads, Shape
+from inference.item_tokens.learned import Learned
 from inference.item_tokens.lora import adapt
 from inference.item_tokens.residuals import Residuals
 from inference.training.id_networks import TowerNetwork
@@ -166,6 +167,7 @@ class ItemTokenNetwork:
         *,
         depths: Sequence[int],
         cut: Cut | None = None,
+        learned: Sequence[Learned] = (),
         figures: Mapping[str, float] = MappingProxyType({}),
     ) -> Adapter:
         """The trained parameters, copied to the CPU, with the residuals of the `known` items, if any."""
@@ -188,6 +190,7 @@ class ItemTokenNetwork:
             items=tuple(items[at] for at in kept.tolist()),
             depths=tuple(depths),
             cut=cut,
+            learned=tuple(learned),
             figures=dict(figures),
         )
 

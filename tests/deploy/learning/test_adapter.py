@@ -146,6 +146,20 @@ def test_continued_training_learns_new_events(made: Path, tmp_path: Path) -> Non
     assert "Continues from" in (tmp_path / "next" / "card.md").read_text()
 
 
+def test_training_from_other_data_learns_all_events(made: Path, tmp_path: Path) -> None:
+    items = tuple(changed(item, title=f"{item.title} again") for item in ITEMS)
+    other = Dataset(items, tuple(world.events(PEOPLE)), "other shelves; more")
+    adapter, trained = train(other, options(tmp_path / "next", start=str(made), residuals=True), world.Base())
+    assert [one.data for one in adapter.learned] == ["synthetic shelves", "other shelves"]
+    assert trained.done.tower, "the tower starts untrained, and learns everything"
+    assert "which learned 0 of these events" in (tmp_path / "next" / "card.md").read_text()
+    again, _ = train(dataset(), options(tmp_path / "again", until=1.0, start=str(tmp_path / "next")), world.Base())
+    assert {one.data: one.until for one in again.learned} == {
+        "other shelves": adapter.cut.ts if adapter.cut else 0,
+        "synthetic shelves": again.cut.ts if again.cut else 0,
+    }
+
+
 def test_adapter_without_a_cutoff_cannot_be_continued(tmp_path: Path) -> None:
     from inference.item_tokens.adapter import save
 

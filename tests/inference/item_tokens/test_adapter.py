@@ -13,13 +13,16 @@ from inference.errors import WeightsError
 from inference.item_tokens import adapter as adapters
 from inference.item_tokens.adapter import Adapter, load, locate, save
 from inference.item_tokens.heads import Heads
+from inference.item_tokens.learned import Learned
 from schemas.scoring import Candidate, Past, ScoreRequest
 from tests.support import tiny_model as tiny
+
+LEARNED = Learned(data="films", until=7, items=("00ff",))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = replace(tiny.adapter(items=("a", "b")), figures={"hr10": 0.25})
+    made = replace(tiny.adapter(items=("a", "b")), figures={"hr10": 0.25}, learned=(LEARNED,))
     return save(tmp_path / "mine", made, "# A card\n")
 
 
@@ -27,6 +30,7 @@ def test_adapter_survives_a_round_trip_up_to_rounding(folder: Path) -> None:
     made, found = tiny.adapter(items=("a", "b")), load(folder)
     assert (found.base, found.shape, found.items, found.depths) == ("tiny", made.shape, ("a", "b"), (1, 2))
     assert found.figures == {"hr10": 0.25}
+    assert found.learned == (LEARNED,)
     assert (folder / "card.md").read_text() == "# A card\n"
     for part in ("heads", "residuals"):
         after = getattr(found, part).state_dict()
