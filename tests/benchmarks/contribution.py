@@ -48,7 +48,16 @@ def main() -> None:
     for size in sizes(chosen.sizes, len(dataset.events)):
         for start in chosen.starts.split(","):
             adapter, note = to_judge(None if start == "auto" else start, dataset, base)
-            wanted = Options(chosen.seeds, (PREQUENTIAL,), chosen.processes, size, sasrec=False, start=note, share=1.0)
+            wanted = Options(
+                chosen.seeds,
+                (PREQUENTIAL,),
+                chosen.processes,
+                size,
+                sasrec=False,
+                start=note,
+                share=1.0,
+                parts=chosen.parts,
+            )
             with told_by_bars(by_label=True) as progress:
                 made = learner(dataset.items, chosen.work, progress, start=adapter)
                 report = evaluate(dataset, wanted, learner=made, progress=progress)
@@ -67,6 +76,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="numbers of events, comma-separated")
     parser.add_argument("--starts", default="auto", help="auto, packaged, none or a folder; several, comma-separated")
     parser.add_argument("--seeds", type=int, default=1, help="orders of ties")
+    parser.add_argument("--parts", type=int, default=20, help="the model is trained at the end of each but the last")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the language model")
     parser.add_argument("--json", type=Path, help="also write the figures here")

@@ -53,7 +53,7 @@ class Shop:
     chance that a reader takes up another theme with an event, `bestsellers` the share of events from outside the
     reader's themes. `days` is the time that the events take."""
 
-    books: int = 3_000
+    books: int = 1_500
     events: int = 100_000
     each: int = 60
     drift: float = 0.02

@@ -16,7 +16,7 @@ from rich.console import Console
 from deploy.cli import cli
 from deploy.datasets import movielens
 from deploy.datasets.dataset import Dataset, films, from_files, likes
-from deploy.errors import BadSource, MissingPart
+from deploy.errors import BadSource, MissingPart, SeenBefore
 from deploy.evaluation.evaluate import Options, evaluate
 from deploy.evaluation.jobs import Job, judge
 from deploy.files.sources import EventColumns, ItemColumns
@@ -350,6 +350,15 @@ def test_command_takes_files_and_columns(tmp_path):
     assert json.loads(told.read_text())["items"] == synthetic.SERIES * synthetic.PARTS
     refused = CliRunner().invoke(cli, ["evaluate", "--protocols", "hindsight"])
     assert "prequential, leave_last_out" in refused.output
+    idle = CliRunner().invoke(cli, ["evaluate", "--start", "packaged", "--without-model"])
+    assert idle.exit_code == 2
+    assert "--without-model has none" in idle.output
+
+
+def test_command_refuses_an_adapter_that_may_have_seen_the_events(movies):
+    refused = CliRunner().invoke(cli, ["evaluate", "--start", "packaged", "--limit", "2000"])
+    assert isinstance(refused.exception, SeenBefore)
+    assert "it learned from the same items, before 1998-03-07" in str(refused.exception)
 
 
 @pytest.mark.slow
