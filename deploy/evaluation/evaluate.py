@@ -119,7 +119,7 @@ def evaluate(
     other = {}
     if LIKE_DISLIKE in options.protocols:
         other[LIKE_DISLIKE] = cross_validated(dataset, streams[0], processes=options.processes, progress=progress)
-    report = {
+    report: dict[str, Any] = {
         "data": dataset.note,
         "events": len(streams[0]),
         "items": len(dataset.items),
@@ -135,6 +135,9 @@ def evaluate(
         },
         **other,
     }
+    for found in report["protocols"].values():
+        if WITHOUT in found["against"]:
+            found["notes"] = {"model": worth(found["against"][WITHOUT]), **found["notes"]}
     if json is not None:
         json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if html is not None:
@@ -143,6 +146,18 @@ def evaluate(
         for part in tables(report):
             console.print(part)
     return report
+
+
+def worth(gain: Mapping[str, Any]) -> str:
+    """A sentence on what the model adds to the lists, from the paired difference in HR@10 with its interval."""
+    if gain["low"] is None:
+        return f"the model's gain in HR@10 is {gain['mean']:+.4f}, without an interval"
+    said = f"the model's gain in HR@10 is {gain['mean']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+    if gain["low"] > 0:
+        return said
+    if gain["high"] < 0:
+        return f"{said}: on this data lists are better without it, and cost less"
+    return f"{said}, which cannot be told from none: on this data lists without it may be as good, and cost less"
 
 
 def _judged(job: Job, progress: Progress) -> Outcome:

@@ -16,6 +16,8 @@ from inference.triton.repository import weights_of
 from schemas.items import Item
 from streams.items.catalogue import Catalogue
 
+USUAL = ModelSettings()
+
 PACES: dict[Part, Pace] = {
     "text": Pace(first=16, fresh=1, again=2.0),
     "tower": Pace(first=40, fresh=2, again=12.0),
@@ -34,6 +36,7 @@ def learner(
     *,
     scorer: bool = True,
     start: Adapter | None = None,
+    settings: ModelSettings = USUAL,
 ) -> Learner:
     """A learner for these items, with the weights and readings that serving stores under `work`.
 
@@ -41,7 +44,6 @@ def learner(
     starts from `start`. Raises
     `WeightsError`.
     """
-    settings = ModelSettings()
     repository = work / "models" / "repository"
     weights, kept = convert(weights_of(repository), settings, progress), readings_of(repository, settings)
     catalogue = Catalogue()

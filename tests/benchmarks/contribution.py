@@ -40,7 +40,8 @@ METHODS = ("popularity", "item_knn", "scorer", WITHOUT, WITH)
 def main() -> None:
     chosen = options()
     dataset = data(chosen)
-    base = name_of(ModelSettings().source)
+    settings = ModelSettings.make(dtype=chosen.dtype, threads=chosen.threads)
+    base = name_of(settings.source)
     rows = []
     print(dataset.note)
     heads = ("events", "users", "tests", "start", "popularity", "item-kNN", "model", "without", "with", "gain", FEW)
@@ -59,7 +60,7 @@ def main() -> None:
                 parts=chosen.parts,
             )
             with told_by_bars(by_label=True) as progress:
-                made = learner(dataset.items, chosen.work, progress, start=adapter)
+                made = learner(dataset.items, chosen.work, progress, start=adapter, settings=settings)
                 report = evaluate(dataset, wanted, learner=made, progress=progress)
             begun = "none" if adapter is None else "packaged" if start == "auto" else start
             rows.append({"start": begun, **row(report)})
@@ -78,6 +79,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1, help="orders of ties")
     parser.add_argument("--parts", type=int, default=20, help="the model is trained at the end of each but the last")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--dtype", default="auto", help="auto, bf16 or fp32")
+    parser.add_argument("--threads", type=int, default=0, help="threads of the training; 0: the number of cores")
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the language model")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     return parser.parse_args()

@@ -1,11 +1,12 @@
 """`python -m tests.benchmarks.contribution` on a small world: which sizes it runs, and what a row says."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from deploy.datasets.dataset import from_files
-from deploy.evaluation.evaluate import Options, evaluate
+from deploy.evaluation.evaluate import Options, evaluate, worth
 from deploy.evaluation.jobs import PREQUENTIAL
 from tests.benchmarks.contribution import line, row, sizes
 from tests.deploy.evaluation.test_evaluate import EVENTS, ITEMS
@@ -41,3 +42,26 @@ def test_row_has_the_gain_with_its_interval(report, tmp_path: Path) -> None:
     assert cells[3] == "none"
     assert f"{made['gain']['mean']:+.3f} (" in cells[9]
     assert cells[10].endswith(f"({made['newcomers']['ouzel']['tests']:,} tests)")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.01, 0.03, "gain in HR@10 is +0.0200 (+0.0100 to +0.0300)$"),
+        (-0.03, -0.01, "lists are better without it, and cost less$"),
+        (-0.01, 0.01, "cannot be told from none: on this data lists without it may be as good, and cost less$"),
+        (None, None, "without an interval$"),
+    ],
+)
+def test_report_says_whether_the_model_is_worth_asking(low: float | None, high: float | None, said: str) -> None:
+    mean = 0.0 if low is None or high is None else (low + high) / 2
+    assert re.search(
+        said.replace("+", r"\+").replace("(", r"\(").replace(")", r"\)"),
+        worth({"low": low, "high": high, "mean": mean}),
+    )
+
+
+def test_note_on_the_model_comes_first(report) -> None:
+    notes = report["protocols"][PREQUENTIAL]["notes"]
+    assert next(iter(notes)) == "model"
+    assert notes["model"] == worth(report["protocols"][PREQUENTIAL]["against"]["ouzel_without_model"])
