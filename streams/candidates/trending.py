@@ -31,7 +31,7 @@ def _trend(moment: Moment, numbers: Ints) -> Measured:
     return np.log1p(moment.once(trend)[numbers])
 
 
-_SIGNALS = (Signal("likes", 0.05, _likes), Signal("approval", 0.2, _approval), Signal("trend", 0.15, _trend))
+_SIGNALS = (Signal("likes", 0.3, _likes), Signal("approval", 0.05, _approval), Signal("trend", 0.3, _trend))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What the model adds by the amount of data: `python -m tests.benchmarks.contribution [films|books] [--sizes N,N]`.
 
-For each number of events, `ouzel evaluate`'s protocol along the stream on the first so many, with every like after the
-warm-up as a test. Prints HR@10 of popularity, item-kNN, the model alone, and Ouzel's lists without and with it; their
-paired difference with its 95% interval over users; and of users with up to two likes, popularity and both lists.
+For each number N, the protocol of `ouzel evaluate` along the stream runs on the first N events, with every like after
+the warm-up as a test. Prints HR@10 of popularity, item-kNN, the model alone, and Ouzel's lists without and with it;
+their paired difference with its 95% interval over users; and of users with up to two likes, popularity and both lists.
 
 `films` is MovieLens-100K, `books` a simulated shop (`tests.support.simulated_books`); `--events` reads a file. With
 `--starts packaged,none` each size is run twice. Needs what `ouzel triton build` makes in `.ouzel/models`. 2,000 events
