@@ -63,10 +63,10 @@ def to_continue(  # noqa: PLR0917
     """
     if name is not None:
         return None if name == NONE else name
-    found, why_not = unseen_packaged(dataset, base)
-    if found is not None and (found.shape.layers, found.shape.rank) != (layers, rank):
-        found, why_not = None, f"it has {found.shape.layers} layers and LoRA of rank {found.shape.rank}"
-    if found is None:
+    packaged, why_not = unseen_packaged(dataset, base)
+    if packaged is not None and (packaged.shape.layers, packaged.shape.rank) != (layers, rank):
+        why_not = f"it has {packaged.shape.layers} layers and LoRA of rank {packaged.shape.rank}"
+    if why_not:
         tell(f"starting untrained, not from the packaged adapter: {why_not}")
         return None
     tell("starting from the packaged adapter; --start none would start untrained")
