@@ -116,7 +116,7 @@ def evaluate(
         for seed, stream in enumerate(streams)
     ]
     outcomes = in_children(_judged, jobs, processes=options.processes, progress=progress)
-    other = {}
+    other: dict[str, Any] = {}
     if LIKE_DISLIKE in options.protocols:
         other[LIKE_DISLIKE] = cross_validated(dataset, streams[0], processes=options.processes, progress=progress)
     report: dict[str, Any] = {
