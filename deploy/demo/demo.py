@@ -51,11 +51,9 @@ REPOSITORY = "demo"
 
 RULES = (
     *("--newest", "20000", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
-    *("--train-minutes", "0.5", "--judged", "200"),
     *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
 )
-"""Options of `ouzel learn` for minutes rather than days: it learns less, and is judged sooner, on fewer likes and with a
-wider margin."""
+"""Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""
 
 
 @dataclass(frozen=True)
