@@ -110,16 +110,18 @@ def below(pid: int) -> list[int]:
 
 @dataclass
 class Phase:
-    """Milliseconds from event to list, for lists with and without the model's scores; and events without a list."""
+    """Milliseconds from each event to the list that answers it; lists without the model's scores; events that a list
+    for a later event of the user answers; events without a list."""
 
     made: list[float] = field(default_factory=list)
     degraded: int = 0
+    merged: int = 0
     lost: int = 0
 
 
 async def phase(sink: Sink, bootstrap: str, events: Sequence[Event], rate: float, name: str) -> Phase:
     """Send the events at `rate` a second, with separate ids, and take in the lists that answer them."""
-    found, waiting = Phase(), {f"{name}-{number}" for number in range(len(events))}
+    found, sent, waiting = Phase(), dict[str, tuple[str, int]](), {f"{name}-{number}" for number in range(len(events))}
     consumer = AIOKafkaConsumer(RECOMMENDATIONS.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -128,9 +130,12 @@ async def phase(sink: Sink, bootstrap: str, events: Sequence[Event], rate: float
             async for record in consumer:
                 made = decode(Recommendation, record.value)
                 if made.trigger in waiting:
-                    waiting.discard(made.trigger)
+                    user, ts = sent[made.trigger]
+                    answered = [one for one in waiting & sent.keys() if sent[one][0] == user and sent[one][1] <= ts]
+                    waiting.difference_update(answered)
                     found.degraded += made.degraded is not None
-                    found.made.append(made.freshness_ms)
+                    found.merged += len(answered) - 1
+                    found.made += [made.freshness_ms + ts - sent[one][1] for one in answered]
                 if not waiting:
                     return
 
@@ -139,6 +144,7 @@ async def phase(sink: Sink, bootstrap: str, events: Sequence[Event], rate: float
         for number, event in enumerate(events):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
             stamped = msgspec.structs.replace(event, id=f"{name}-{number}", ts=SYSTEM.now_ms())
+            sent[stamped.id] = stamped.user, stamped.ts
             await sink.send(EVENTS, stamped.user, stamped)
         await sink.flush()
         await asyncio.wait([taking], timeout=DRAIN_SECONDS)
@@ -214,8 +220,13 @@ def show(rounds: Sequence[dict[str, Phase]], learner: Learner, store: VersionSto
         found = ", ".join(
             f"p{p} {value:.0f} ms" for p, value in zip(PERCENTILES, np.percentile(times, PERCENTILES), strict=True)
         )
-        degraded, lost = (sum(getattr(each[which], name) for each in rounds) for name in ("degraded", "lost"))
-        print(f"{which} a learner: {found}; {len(times):,} lists, {degraded} without the model, {lost} lost")
+        degraded, merged, lost = (
+            sum(getattr(each[which], name) for each in rounds) for name in ("degraded", "merged", "lost")
+        )
+        print(
+            f"{which} a learner: {found}; {len(times):,} events answered, {merged} by the list for a later one of the "
+            f"user, {degraded} without the model; {lost} lost"
+        )
     for p in PERCENTILES:
         ratio = np.percentile(pooled[WITH], p) / np.percentile(pooled[WITHOUT], p)
         each = [np.percentile(one[WITH].made, p) / np.percentile(one[WITHOUT].made, p) for one in rounds]
