@@ -58,7 +58,8 @@ def test_command_reports_like_or_dislike_alone(tmp_path):
             )
     (tmp_path / "ratings.csv").write_text("\n".join(rows) + "\n")
     wanted = ["evaluate", "--events", str(tmp_path / "ratings.csv"), "--protocols", "like_dislike", "--processes", "1"]
-    done = CliRunner().invoke(cli, [*wanted, "--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html")])
+    outputs = ["--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html")]
+    done = CliRunner().invoke(cli, [*wanted, *outputs], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "r.json").read_text())
     found = report["like_dislike"]
@@ -73,6 +74,6 @@ def test_command_reports_like_or_dislike_alone(tmp_path):
 
 
 def test_command_does_not_ignore_esasrec_without_models():
-    done = CliRunner().invoke(cli, ["evaluate", "--without-model", "--esasrec"])
+    done = CliRunner().invoke(cli, ["evaluate", "--without-model", "--esasrec"], catch_exceptions=False)
     assert done.exit_code == 2
     assert "--no-scorer" in done.output
