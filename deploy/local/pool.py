@@ -44,7 +44,8 @@ def in_children(
                         progress(*told.get(timeout=0.2))
                 return [one.result() for one in running]
             except BaseException:
-                stop.set()  # otherwise the pool would wait for the jobs that run
+                with suppress(EOFError, OSError):  # its manager has ended, and the children with it
+                    stop.set()  # otherwise the pool would wait for the jobs that run
                 raise
 
 
