@@ -34,15 +34,19 @@ from inference.versions.store import Kind
 SHORTLIST = 50
 JUDGED_LISTS = 200
 
+FIRST_TOWER_SHARE = 0.5
+"""Of the time of an update, what the passes of a tower that starts untrained may take."""
+
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The extent of an update.
 
     `rounds`: at most, each of one pass of the text part and `tower_passes` of the tower; after `patience` rounds that
     did not improve it ends. `replay`: the share of older pieces in each pass. `rate`: the factor of the full learning
-    rate. `first_tower`: passes over all events for a tower that starts untrained. `list_epochs`: epochs on lists that
-    were shown. `finish`: learn the held-out events too in the end, in one short round; no gate can judge the result by
-    them then. No round or pass begins after `seconds`.
+    rate. `first_tower`: passes over all events for a tower that starts untrained, fewer where they would take more than
+    half of `seconds`; the rounds then leave it as it is. `list_epochs`: epochs on lists that were shown. `finish`:
+    learn the held-out events too in the end, in one short round; no gate can judge the result by them then. No round or
+    pass begins after `seconds`.
     """
 
     rounds: Annotated[int, Meta(ge=1, le=100)] = 2
@@ -170,7 +174,9 @@ class Update:
 
     def _round(self, text: Trainer, tower: Trainer, number: int, cut: int, since: int, rounds: int) -> None:  # noqa: PLR0917
         """Train on the events before `cut`: all from `since` on and a sample of the others."""
-        effort, passes = self._effort, self._effort.tower_passes if self._network.tower is not None else 0
+        effort = self._effort
+        trained = not self._task.parent_tower and cut == self._task.begin  # just now, on the same events
+        passes = 0 if trained else effort.tower_passes
         where = f"round {number + 1}" if cut == self._task.begin else "the newest events"
         for trainer, label, times in ((tower, "tower", passes), (text, "text", 1)):
             for at in range(times):
@@ -185,12 +191,14 @@ class Update:
 
     def _first(self, tower: Trainer) -> None:
         """Train a tower that knows nothing, on all events."""
-        count = self._effort.first_tower
-        for at in range(count):
-            if self._late([0.0]):
-                break
+        count, at, began = self._effort.first_tower, 0, self._clock()
+        while at < count and not self._late([0.0]):
             report = epoch_report(self._progress, "training the tower", count, at)
             tower.learn(self._task.begin, rate=falling(tower.recipe, at, count), report=report)
+            at += 1
+            if at == 1:  # rates must have fallen by the end: a schedule that is cut off leaves a worse tower
+                pass_seconds = max(self._clock() - began, 1e-9)
+                count = max(1, min(count, int(FIRST_TOWER_SHARE * self._effort.seconds / pass_seconds)))
 
     def _learn_lists(self, known: Bools) -> bool:
         """Learn from lists that were shown; undone where they make the order of shortlists worse."""

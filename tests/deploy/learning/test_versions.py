@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from deploy.datasets.dataset import Dataset
 from deploy.learning.evidence import Evidence, evidence_of
-from deploy.learning.versions import FULL, Made, Options, Parent, make_version
+from deploy.learning.versions import FULL, Made, Meters, Options, Parent, make_version
 from inference.errors import NothingToLearn
 from inference.item_tokens.adapter import Adapter, Cut, load, save
 from inference.training.trainer import Recipe
@@ -37,7 +38,7 @@ ITEMS_OF_WORLD = tuple(
 FAST = Recipe(head_rate=1e-2, lora_rate=1e-3, batch=8)
 QUICK = msgspec.structs.replace(
     FULL,
-    effort=Effort(rounds=3, tower_passes=2, first_tower=4, replay=0.5),
+    effort=Effort(rounds=3, tower_passes=2, first_tower=10, replay=0.5),
     text=FAST, towers=FAST, tower=8, held_out=0.25, least_likes=20, least_tests=5, niceness=0,
 )  # fmt: skip
 CHEAP = msgspec.structs.replace(QUICK, effort=Effort(rounds=1, tower_passes=1, first_tower=1))
@@ -227,6 +228,27 @@ def test_time_limit_ends_after_the_first_round(tmp_path: Path) -> None:
     assert len(found.losses) == 1
 
 
+def test_schedule_of_a_first_tower_is_shortened_to_half_of_the_time(tmp_path: Path) -> None:
+    seconds = [0.0]
+    steps: list[tuple[str, int, int]] = []
+
+    def told(label: str, done: int, total: int) -> None:
+        steps.append((label.partition(",")[0], done, total))
+        seconds[0] += label.startswith("training the tower")  # a second for each batch
+
+    options = msgspec.structs.replace(QUICK, effort=Effort(rounds=1, tower_passes=2, first_tower=500, seconds=100))
+    make_version(
+        VersionStore(tmp_path / "store"), first(tmp_path), evidence(world.events(60)), base=world.Base(),
+        complete=named, options=options, meters=Meters(seconds=lambda: seconds[0]), progress=told,
+    )  # fmt: skip
+    towers = [(done, total) for label, done, total in steps if label == "training the tower"]
+    done, total = towers[-1]
+    assert done == total, "the rates have fallen as far as they fall"
+    assert 25 < total <= 50
+    assert "round 1" in {label for label, _, _ in steps}
+    assert not any("tower" in label for label, _, _ in steps[steps.index(("training the tower", done, total)) + 1 :])
+
+
 def test_held_out_events_are_learned_by_the_next_version_or_at_the_end(tmp_path: Path) -> None:
     store, told = VersionStore(tmp_path / "store"), evidence(world.events(80))
     total = len(told.dataset.events)
@@ -303,6 +325,9 @@ def test_erased_users_are_not_learned(tmp_path: Path) -> None:
     assert made(VersionStore(tmp_path / "c"), parent, evidence(events), CHEAP).version.name != names[0]
 
 
+MOST_LINES = 2_000
+"""Of a child that makes versions until it is killed."""
+
 CHILD = """
 import sys
 from pathlib import Path
@@ -331,7 +356,7 @@ def test_kills_leave_complete_versions_only(tmp_path: Path) -> None:
     parent, store = first(tmp_path), VersionStore(tmp_path / "store")
     unfinished = 0
     for label, delay in (
-        ("round 1, tower", 0.0),
+        ("training the tower", 0.0),
         ("round 1, text", 0.01),
         ("half of the vectors", 0.0),
         ("all vectors", 0.0),
@@ -343,7 +368,7 @@ def test_kills_leave_complete_versions_only(tmp_path: Path) -> None:
             stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], env={**os.environ, "PYTHONPATH": "."}, text=True,
         )  # fmt: skip
         assert child.stdout is not None
-        assert any(line.startswith(label) for line in child.stdout), label
+        assert any(line.startswith(label) for line in islice(child.stdout, MOST_LINES)), label
         time.sleep(delay)  # the moment of the kill
         child.send_signal(signal.SIGKILL)
         child.wait()
