@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from schemas.actions import ACTIONS
+from schemas.blends import BlendPart
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal, Refused
 from schemas.events import Event, EventKind
@@ -64,6 +65,7 @@ _READERS: dict[type[msgspec.Struct], Reader[Any]] = {
         Reader(DeadLetter, max_bytes=MAX_DEAD_LETTER_BYTES),
         Reader(Covisits, max_bytes=MAX_RECORD_BYTES),
         Reader(Neighbours, max_bytes=MAX_RECORD_BYTES),
+        Reader(BlendPart, max_bytes=MAX_RECORD_BYTES),
         Reader(ModelStatus, max_bytes=MAX_RECORD_BYTES),
         Reader(ModelAck, max_bytes=MAX_RECORD_BYTES),
         Reader(Comparison, max_bytes=MAX_RECORD_BYTES),

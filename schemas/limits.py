@@ -44,6 +44,12 @@ MAX_BECAUSE = 8
 MAX_SOURCES = 16
 """Candidate sources of one entry, and contributions to its score."""
 
+MAX_SIGNALS = 32
+"""Signals of all candidate sources together."""
+
+MAX_MODIFIERS = 16
+"""What the weights of signals may depend on."""
+
 MAX_DETAIL_LENGTH = 200
 MAX_CLEARED = 450
 
@@ -57,7 +63,7 @@ Scene = Annotated[str, Meta(min_length=1, max_length=32)]
 """The place in a product where a list is shown: "home", "cart", "up-next"."""
 
 SourceName = Annotated[str, Meta(pattern="^[a-z0-9_]{1,24}$", max_length=24)]
-"""The name of a candidate source."""
+"""The name of a candidate source, a signal or a modifier."""
 
 Title = Annotated[str, Meta(min_length=1, max_length=300)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_LENGTH)]

@@ -98,7 +98,9 @@ def _described(kind: inspect.Type) -> tuple[str, str]:
             return f"list of {what}", f"at most {most:,}" + (f"; each {bounds}" if bounds else "")
         case inspect.DictType(key_type=key, value_type=value, max_length=most):
             (named, names), (what, bounds) = _described(key), _described(value)
-            return f"map of {named} to {what}", f"at most {most:,}; each {names}, and {bounds}"
+            return f"map of {named} to {what}", f"at most {most:,}; each {names}" + (
+                f", and {bounds}" if bounds else ""
+            )
         case _:
             return _single(kind)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from schemas.blends import BlendPart
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.feedback import Feedback
@@ -39,6 +40,7 @@ DEAD_LETTERS = Topic("ouzel.dead-letters", partitions="one", key="key", value=De
 CONTEXTS = Topic("ouzel.contexts", compacted=True, internal=True)
 COVISITS = Topic("ouzel.covisits", partitions="items", internal=True, key="item", value=Covisits)
 NEIGHBOURS = Topic("ouzel.neighbours", compacted=True, partitions="items", internal=True, key="item", value=Neighbours)
+BLENDS = Topic("ouzel.blends", compacted=True, partitions="one", internal=True, key="id", value=BlendPart)
 MODELS = Topic("ouzel.models", compacted=True, partitions="one", internal=True, key="version", value=ModelStatus)
 MODEL_ACKS = Topic("ouzel.model-acks", compacted=True, partitions="one", internal=True, key="worker", value=ModelAck)
 COMPARISONS = Topic("ouzel.comparisons", internal=True, key="list", value=Comparison)
@@ -54,6 +56,7 @@ ALL = (
     CONTEXTS,
     COVISITS,
     NEIGHBOURS,
+    BLENDS,
     MODELS,
     MODEL_ACKS,
     COMPARISONS,

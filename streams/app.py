@@ -15,7 +15,8 @@ from yarl import URL
 from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.scoring import Scorer
-from schemas.topics import CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from schemas.topics import BLENDS, CONTEXTS, COVISITS, DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from streams.agents.blends import SharedBlends
 from streams.agents.broker_changes import BrokerChanges, keep_up
 from streams.agents.covisits import Counting
 from streams.agents.events import Lane
@@ -50,6 +51,7 @@ from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
 from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
+from streams.serving.blends import Blends
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
@@ -111,7 +113,7 @@ class WorkerApp(faust.App):
             settings,
             lanes=self.lanes,
             counting=self.counting,
-            replicas=lambda: (self.items, self.neighbours, self.versions.replica),
+            replicas=lambda: (self.items, self.neighbours, self.versions.replica, self.sharing.replica),
         )
         self.rejections = Rejections(self.metrics)
         self._lines = RateLimitedLog(log, clock.monotonic)
@@ -142,6 +144,26 @@ class WorkerApp(faust.App):
             survey=lambda: self.changes.survey,
             metrics=self.metrics,
             clock=clock,
+        )
+        self.blends = Blends(
+            self._ranking.sources.columns,
+            self.metrics,
+            clock,
+            partitions=lambda: self.changes.survey.partitions(EVENTS.name),
+        )
+        self.sharing = SharedBlends(
+            self.blends,
+            self._replica(
+                BLENDS.name,
+                self.blends.apply,
+                refuse=self.blends.refuse,
+                restarted=self.blends.restarted,
+                until_quiet=True,
+            ),
+            publish=self.publish,
+            survey=lambda: self.changes.survey,
+            clock=clock,
+            turns=self.turns,
         )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
@@ -219,10 +241,12 @@ class WorkerApp(faust.App):
             clock=self.clock,
             turns=Turns(self.settings.folding.turn_ms / 1000, self.clock.monotonic),
             live=self.versions.live,
+            blends=self.blends,
             comparisons=self.versions.comparisons,
         )
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             *self.versions.tasks(),
+            *self.sharing.tasks(),
             self.items.run(),
             self._read_graph(),
             self.owner.run(),
@@ -247,7 +271,7 @@ class WorkerApp(faust.App):
         return lists
 
     async def _describe(self, describing: Describing) -> None:
-        await self.versions.wait_known(self.settings.graph.warm_up_s)
+        await self.versions.followed.wait_known(self.settings.graph.warm_up_s)
         await describing.run()
 
     async def on_stop(self) -> None:
@@ -265,7 +289,8 @@ class WorkerApp(faust.App):
             "the state of its partitions": self.lanes.ready(),
         }
         if self._whole:
-            waits["the model versions"] = self.versions.known()
+            waits["the model versions"] = self.versions.followed.known()
+            waits["what other partitions learned"] = self.sharing.followed.known()
             waits["the catalogue"] = self.items.caught_up.is_set()
             waits["the item graph"] = self.neighbours.caught_up.is_set() and self.counting.ready()
         return [what for what, done in waits.items() if not done]
@@ -293,6 +318,7 @@ class WorkerApp(faust.App):
             catalogue=self.catalogue,
             lacking=self.versions.live.lacking,
             neighbours=self.neighbours.records,
+            learned=self.blends.lists(),
         )
 
     async def _publish_surely(self, outputs: list[Output], what: str) -> None:
@@ -317,7 +343,8 @@ class WorkerApp(faust.App):
     async def _warm(self, marking: Marking) -> None:
         if not self._whole:
             return
-        await self.versions.wait_known(self.settings.graph.warm_up_s)
+        await self.versions.followed.wait_known(self.settings.graph.warm_up_s)
+        await self.sharing.followed.wait_known(self.settings.graph.warm_up_s)
         try:
             async with asyncio.timeout(self.settings.graph.warm_up_s):
                 await self.items.caught_up.wait()

@@ -6,7 +6,7 @@ from streams.health.board import Board
 from streams.health.conditions import CAUSES
 from streams.items.catalogue import Catalogue
 from streams.kafka.assignment import BatchLanes
-from streams.metrics import Metrics
+from streams.metrics import LEARNED_BY, Metrics
 
 
 def set_gauges(
@@ -19,9 +19,11 @@ def set_gauges(
     catalogue: Catalogue,
     lacking: int,
     neighbours: int,
+    learned: tuple[int, int],
 ) -> None:
     """Set them. `lacking` is the number of items without a vector of the version beside the champion, `neighbours` that
-    of records read of the item graph."""
+    of records read of the item graph, `learned` that of lists that the blends learned from, of this worker's partitions
+    and of all."""
     metrics.ready.set(ready)
     metrics.unserved.clear()
     for (topic, cause), count in {**{("", cause): 0 for cause in CAUSES}, **board.counts()}.items():
@@ -43,4 +45,6 @@ def set_gauges(
     metrics.undescribed.set(catalogue.vectors.waiting)
     metrics.challenger_lacking.set(lacking)
     metrics.neighbours.set(neighbours)
+    for of, lists in zip(LEARNED_BY, learned, strict=True):
+        metrics.blend_lists.labels(of).set(lists)
     metrics.unknown.set(len(catalogue.index.unknown))

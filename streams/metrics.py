@@ -29,6 +29,9 @@ HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
 OUTCOMES = HIT, MISS = "hit", "miss"
 """What a like says of a user's lists."""
 
+LEARNED_BY = "own", "all"
+"""The partitions that the blends learned from: this worker's, or all."""
+
 USES = BLEND, COMPARISON, VERSIONS = "blend", "comparison", "versions"
 """What needs a list that is held in memory. `versions`: the comparison of two model versions."""
 
@@ -252,6 +255,17 @@ class Metrics:
         self.refitted_blends = Counter(
             "ouzel_refitted_blends",
             "Blends learned with other signals than this worker's, and matched by name.",
+            registry=reg,
+        )
+        self.blend_lists = Gauge(
+            "ouzel_blend_lists",
+            "Lists that the blends of the scenes in use learned from: own (of this worker's partitions), all.",
+            ["of"],
+            registry=reg,
+        )
+        self.refused_parts = Counter(
+            "ouzel_refused_blend_parts",
+            "Records of ouzel.blends that changed nothing: unreadable, or too many.",
             registry=reg,
         )
         self.refused_requests = Counter(

@@ -5,12 +5,12 @@ the survey of the topics reports what is missing, with the command that creates 
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from schemas.topics import COMPARISONS, MODEL_ACKS, MODELS
+from streams.agents.followed import Followed
 from streams.clock import Clock
 from streams.health.conditions import Survey
 from streams.items.catalogue import Catalogue
@@ -21,9 +21,6 @@ from streams.serving.acks import Acks
 from streams.serving.comparisons import Comparisons
 from streams.serving.live_versions import LiveVersions
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.1
 FLUSH_SECONDS = 2.0
 """Maximum time to publish the last comparisons."""
 
@@ -43,9 +40,9 @@ class ModelVersions:
         clock: Clock,
     ) -> None:
         self._survey = survey
-        self._clock = clock
         self.live = LiveVersions(catalogue, metrics, clock, changed=self._changed)
         self.replica = replica(MODELS.name, self.live.apply)
+        self.followed = Followed(self.replica, survey, clock)
         self.comparisons = Comparisons(
             publish, exists=lambda: self._exists(COMPARISONS.name), metrics=metrics, clock=clock
         )
@@ -57,20 +54,6 @@ class ModelVersions:
             exists=lambda: self._exists(MODEL_ACKS.name),
             clock=clock,
         )
-
-    def known(self) -> bool:
-        """Whether the topic is read to its end, or cannot be read: it is missing, or not allowed."""
-        facts = self._survey().topics.get(MODELS.name)
-        return self.replica.caught_up.is_set() or (facts is not None and bool(facts.error))
-
-    async def wait_known(self, seconds: float) -> None:
-        """Return once the versions are known, after `seconds` at the latest."""
-        deadline = self._clock.monotonic() + seconds
-        while not self.known():
-            if self._clock.monotonic() > deadline:
-                log.warning("%s is not read completely yet; lists are made by the versions known so far", MODELS.name)
-                return
-            await self._clock.sleep(LOOK_SECONDS)
 
     def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What runs while the worker does."""

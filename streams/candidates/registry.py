@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.limits import MAX_SOURCES
+from schemas.limits import MAX_SIGNALS, MAX_SOURCES
 from streams.candidates.alike import Alike
 from streams.candidates.covisited import Covisited
 from streams.candidates.explored import Explored
@@ -32,9 +32,6 @@ NAME = re.compile(r"[a-z0-9_]{1,24}")
 ATTRIBUTES = ("name", "size", "signals", "reads_model", "propose", "reason")
 MAX_SIZE = 1_000
 """Items that one source may propose."""
-
-MAX_SIGNALS = 32
-"""Signals of all sources together."""
 
 MAX_WEIGHT = 4.0
 """The greatest absolute weight of the blend, and so of a prior."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.topics import (
+    BLENDS,
     COMPARISONS,
     CONTEXTS,
     COVISITS,
@@ -47,6 +48,7 @@ EVERYTHING: Mapping[str, frozenset[str]] = {
     COVISITS.name: frozenset({READ, WRITE}),
     NEIGHBOURS.name: frozenset({READ, WRITE}),
     RECOMMENDATIONS.name: frozenset({WRITE}),
+    BLENDS.name: frozenset({READ, WRITE}),
     MODELS.name: frozenset({READ}),
     MODEL_ACKS.name: frozenset({WRITE}),
     COMPARISONS.name: frozenset({WRITE}),

@@ -42,7 +42,7 @@ class Replica:
     offsets a batch too low. To be sure, write a record and wait for it (`wait_for`), or set `until_quiet`: then it is
     set only after a poll that brought no record, at most half a second later. Records on which `apply` raises, without
     a key or unreadable go to `refuse` and change nothing. `behind` is the offset after the last record read of each
-    partition.
+    partition. `restarted` is called each time before the topic is read from its start.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class Replica:
         turns: Turns | None = None,
         refuse: Refuse = _reported_elsewhere,
         until_quiet: bool = False,
+        restarted: Callable[[], None] = lambda: None,
     ) -> None:
         self.topic = topic
         self.caught_up = asyncio.Event()
         self.records = 0
         self.behind: dict[int, int] = {}
         self._until_quiet = until_quiet
+        self._restarted = restarted
         self._apply = apply
         self._refuse = refuse
         self._new_consumer = consumer
@@ -102,6 +104,7 @@ class Replica:
             await consumer.seek_to_beginning(*tps)
             behind = {tp for tp in tps if await consumer.position(tp) < ends[tp]}
             self._again = False
+            self._restarted()
             quiet = not self._until_quiet
             while not self._again:
                 if not behind and quiet and not self.caught_up.is_set():

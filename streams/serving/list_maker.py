@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from schemas.blends import BlendPart
 from schemas.codec import encode
 from schemas.models import Role
 from schemas.recommendations import Degraded, Recommendation
@@ -31,6 +32,7 @@ from streams.ranking.drawing import Noise
 from streams.ranking.ranker import Ranker
 from streams.ranking.shortlist import Shortlist
 from streams.serving.asking import Asking
+from streams.serving.blends import Blends
 from streams.serving.first_showings import FirstShowings
 from streams.serving.hit_rate import JUDGED, Judge, Published
 from streams.serving.live_versions import LiveVersion, LiveVersions
@@ -60,9 +62,10 @@ class State(Protocol):
 
     def context(self, user: str) -> Context: ...
     def exposure(self, user: str) -> Exposure: ...
-    def blend(self, scene: str) -> Blend: ...
+    def part(self, scene: str) -> BlendPart | None: ...
+    def blend(self, scene: str) -> Blend | None: ...
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
-    def set_blend(self, scene: str, blend: Blend) -> None: ...
+    def set_part(self, scene: str, part: BlendPart) -> None: ...
     def note_version(self, user: str, name: str) -> None: ...
     def note_alone(self) -> None: ...
 
@@ -87,6 +90,7 @@ class ListMaker:
         self,
         *,
         ranker: Ranker,
+        blends: Blends,
         asking: Asking,
         live: LiveVersions,
         judge: Judge,
@@ -101,6 +105,7 @@ class ListMaker:
         turns: Turns,
     ) -> None:
         self._ranker = ranker
+        self._blends = blends
         self._asking = asking
         self._live = live
         self._judge = judge
@@ -121,7 +126,7 @@ class ListMaker:
         Raises `PartitionLost` if the partition is revoked meanwhile, and what publishing raises.
         """
         began = self._clock.monotonic()
-        context, blend = state.context(trigger.alias), self._blend(state, trigger.scene)
+        context, blend = state.context(trigger.alias), self._blends.blend(trigger.scene)
         ranker, by = self._ranker, self._live.of_list(trigger.alias)
         prepared = ranker.prepare(context, trigger.scene, now_ms=self._clock.now_ms(), marking=state.marking)
         plain = chosen = ranker.shortlist(prepared, blend)
@@ -237,23 +242,6 @@ class ListMaker:
                     born=self._clock.monotonic(),
                 )
             )
-
-    def _blend(self, state: State, scene: str) -> Blend:
-        """The blend of a scene, with a weight for each of this worker's signals."""
-        stored = state.blend(scene)
-        blend = self._ranker.fit(stored)
-        if blend is not stored and stored.lists:
-            self._metrics.refitted_blends.inc()
-            new, gone = set(blend.names) - set(stored.names), set(stored.names) - set(blend.names)
-            log.warning(
-                "A scene's blend was learned with other signals; weights are matched by name. New, at priors: %s; "
-                "dropped: %s.%s",
-                ", ".join(sorted(new)) or "none",
-                len(gone),  # not their names: they may come from a damaged record
-                "" if blend.lists else " It was damaged, and starts over.",
-            )
-            state.set_blend(scene, blend)
-        return blend
 
     def _tell_failures(self, failures: Mapping[str, str]) -> None:
         for source, what in failures.items():

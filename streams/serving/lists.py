@@ -19,10 +19,10 @@ from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
-from streams.ranking.blend import learn
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.serving.asking import Asking
+from streams.serving.blends import Blends
 from streams.serving.comparisons import Comparisons
 from streams.serving.first_showings import FirstShowings
 from streams.serving.hit_rate import Judge
@@ -50,7 +50,8 @@ OVERDUE_SECONDS = 0.02
 class Lists:
     """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists.
 
-    `live` says which versions of the model make them; `comparisons` publishes how two versions compare.
+    `live` says which versions of the model make them, and `blends` has the weights; `comparisons` publishes how two
+    versions compare.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Lists:
         clock: Clock,
         turns: Turns | None = None,
         live: LiveVersions | None = None,
+        blends: Blends | None = None,
         comparisons: Comparisons | None = None,
     ) -> None:
         self._settings = settings
@@ -74,6 +76,7 @@ class Lists:
         self._metrics = metrics
         self._clock = clock
         self._turns = Turns() if turns is None else turns
+        self._blends = Blends(ranking.sources.columns, metrics, clock) if blends is None else blends
         self._states: dict[int, State] = {}
         self._waiting = Waiting(settings.lists.max_waiting)
         self._postponed = 0
@@ -99,6 +102,7 @@ class Lists:
         )
         self._maker = ListMaker(
             ranker=self._ranker,
+            blends=self._blends,
             asking=asking,
             live=live,
             judge=self._judge,
@@ -118,10 +122,12 @@ class Lists:
     def assign(self, state: State) -> None:
         """Start making lists for a partition."""
         self._states[state.partition] = state
+        self._blends.assign(state)
 
     def revoke(self, partition: int) -> None:
         """A partition is no longer ours: its users get no lists from this worker."""
         self._states.pop(partition, None)
+        self._blends.revoke(partition)
         self._waiting.forget(partition)
         self._judge.forget(partition)
         self._shadow.forget(partition)
@@ -129,12 +135,11 @@ class Lists:
 
     def observe(self, partition: int, judged: Judged, offset: int) -> None:
         """Count what the like at `offset` says of the user's lists, and train the blend with it."""
-        state = self._states.get(partition)
-        if state is None:
+        if partition not in self._states:
             return
         about = self._judge.judge(partition, judged, offset)
         if about is not None:
-            state.set_blend(about.scene, learn(state.blend(about.scene), about.remembered, judged.item))
+            self._blends.learn(partition, about.scene, about.remembered, judged.item)
 
     def steered(self, count: int) -> None:
         """Note that this many steer events were folded."""

@@ -1,4 +1,4 @@
-"""The state of one assigned partition: contexts, open lists and blend weights, read and written by all paths.
+"""The state of one assigned partition: contexts, open lists and what it learned, read and written by all paths.
 
 Writes and folds are visible immediately and become durable (changelog, then disk) shortly after.
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from schemas.blends import BlendPart
 from streams.errors import AnotherKey, PartitionLost
 from streams.fold.attribution import NONE, Exposure
 from streams.fold.context import EMPTY, Context
@@ -39,6 +40,7 @@ from streams.state.records import (
     encode_value,
     exposure_key,
     keys_of,
+    part_key,
     versions_key,
 )
 from streams.state.store import CONTEXT, ERASURE, ITEM_SECRET, KEY, SESSIONS, TOPIC, Store, header, seal
@@ -47,8 +49,6 @@ from streams.turns import Turns
 
 CROWD = 10_000
 """With this many changed contexts, a partition writes them without waiting."""
-
-_PRIOR = Blend()
 
 MAX_ERASURES = 100_000
 """Erasure orders of the last day that a recovered partition remembers; about 300 bytes each."""
@@ -156,10 +156,15 @@ class PartitionState:
             self._exposures.keep(user, exposure)
         return exposure
 
-    def blend(self, scene: str) -> Blend:
-        """The weights learned for a scene from the users of this partition; initially the prior."""
+    def part(self, scene: str) -> BlendPart | None:
+        """What was learned about the blend of a scene from the users of this partition; None if nothing was."""
+        found: BlendPart | None = self._get(part_key(scene))
+        return found
+
+    def blend(self, scene: str) -> Blend | None:
+        """The blend that the partition had learned by itself before partitions learned together, if it had any."""
         found: Blend | None = self._get(blend_key(scene))
-        return _PRIOR if found is None else found
+        return found
 
     def versions(self, user: str) -> Versions:
         """The model versions that read the user's history."""
@@ -258,8 +263,8 @@ class PartitionState:
         self._put(exposure_key(user), exposure if exposure.lists else None, self._stamp())
         self._exposures.keep(user, exposure)
 
-    def set_blend(self, scene: str, blend: Blend) -> None:
-        self._put(blend_key(scene), blend, self._stamp())
+    def set_part(self, scene: str, part: BlendPart) -> None:
+        self._put(part_key(scene), part, self._stamp())
 
     def forget(self, user: str) -> None:
         """Delete all state of a user, here and on the changelog."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.blends import BlendPart
 from streams.fold.attribution import Exposure
 from streams.fold.context import Context
 from streams.kafka.recreated_topics import EventsTopic
@@ -19,6 +20,7 @@ from streams.state.store import (
     HEAD_BYTES,
     ITEM_SECRET,
     KEY,
+    PART,
     SESSIONS,
     TOPIC,
     VERSIONS,
@@ -45,6 +47,7 @@ encode_value = msgspec.msgpack.Encoder().encode
 _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     CONTEXT: msgspec.msgpack.Decoder(Context).decode,
     EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
+    PART: msgspec.msgpack.Decoder(BlendPart).decode,
     BLEND: msgspec.msgpack.Decoder(Blend).decode,
     VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
@@ -82,6 +85,10 @@ def exposure_key(user: str) -> bytes:
 
 def versions_key(user: str) -> bytes:
     return VERSIONS + user.encode()
+
+
+def part_key(scene: str) -> bytes:
+    return PART + scene.encode()
 
 
 def blend_key(scene: str) -> bytes:

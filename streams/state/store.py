@@ -40,7 +40,10 @@ from streams.state.rocksdb_manifest import whole
 
 log = logging.getLogger(__name__)
 
-CONTEXT, EXPOSURE, BLEND = b"c", b"x", b"b"
+CONTEXT, EXPOSURE, PART = b"c", b"x", b"p"
+BLEND = b"b"
+"""Prefix of what a partition learned by itself, written by workers from before partitions learned together."""
+
 VERSIONS, ERASURE, KEY, TOPIC = b"v", b"e", b"k", b"t"
 ITEM_SECRET, SESSIONS = b"i", b"s"
 MARKER = b"m"

@@ -4,6 +4,7 @@ inputs to damage.
 A target returns the outcome of an input as a word, and raises on a wrong outcome.
 """
 
+import math
 import struct
 import tempfile
 from collections.abc import Callable
@@ -20,13 +21,17 @@ from deploy.files.item_files import item_file
 from inference import wire
 from inference.errors import RequestRefused
 from inference.training import feedback
+from schemas.blends import BlendPart, LearnedSignal
 from schemas.codec import encode
+from schemas.errors import Refused
 from schemas.events import Event, EventKind
 from schemas.limits import MAX_DETAIL_LENGTH
 from schemas.privacy import ErasureOrder
 from schemas.scoring import Candidate, Past, ScoreRequest
 from streams.agents.erasure_orders import forward
 from streams.agents.items import refused, stock
+from streams.candidates.registry import BUILT_IN_COLUMNS
+from streams.clock import SYSTEM
 from streams.errors import BadSetting
 from streams.fold.attribution import Exposed, Exposure
 from streams.fold.batch import fold_batch
@@ -34,12 +39,14 @@ from streams.fold.context import EMPTY, Context, fold
 from streams.fold.draft import Draft
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
+from streams.metrics import Metrics
 from streams.privacy.erasure import Erasure, Versions, covers
-from streams.ranking.blend import Blend
+from streams.ranking.blend import MOST, Blend
 from streams.secret import Secret
+from streams.serving.blends import Blends
 from streams.settings import PREFIX, Settings, read_settings
 from streams.state.records import decode_value
-from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, VERSIONS, header, seal
+from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, PART, VERSIONS, header, seal
 from streams.web.guard import allowed
 from tests.schemas.examples import EXAMPLES, NOW
 
@@ -155,7 +162,6 @@ def kept(value: bytes) -> str:
 def counted(value: bytes) -> str:
     """A record of the item graph, read by the code of owners and of replicas."""
     from schemas.codec import decode
-    from schemas.errors import Refused
     from schemas.neighbours import Covisits, Neighbours
 
     graph = ItemGraph(Catalogue().index)
@@ -167,6 +173,18 @@ def counted(value: bytes) -> str:
     except Refused as error:
         return error.code.value
     return "counted"
+
+
+def shared(value: bytes) -> str:
+    """What another worker's partition learned: whatever it is, the blend stays within its bounds."""
+    try:
+        BLENDS.apply(0, b"3:home", value)
+    except Refused as error:
+        return error.code.value
+    blend = BLENDS.blend("home")
+    assert max(map(abs, blend.weights)) <= MOST
+    assert all(map(math.isfinite, (*blend.squares, blend.model_weight, blend.model_square, blend.advantage)))
+    return "accepted"
 
 
 def set_to(value: bytes) -> str:
@@ -206,7 +224,16 @@ def filed(value: bytes) -> str:
     return "read" if found else "empty"
 
 
-STATE_KEYS = (CONTEXT, EXPOSURE, BLEND, VERSIONS, ERASURE)
+BLENDS = Blends(BUILT_IN_COLUMNS, Metrics(), SYSTEM)
+SHARED = BlendPart(
+    id="3:home",
+    partition=3,
+    scene="home",
+    lists=2,
+    modifiers=("user_events",),
+    signals={"trend": LearnedSignal(1e30, 1e30, (1.0,), (2.0,))},
+)
+STATE_KEYS = (CONTEXT, EXPOSURE, BLEND, PART, VERSIONS, ERASURE)
 REQUEST = ScoreRequest(
     session=7,
     scene="home",
@@ -221,6 +248,7 @@ TARGETS = {
     "order": Target((encode(ErasureOrder(id="o", user="ann", ts=NOW)),), ordered),
     "item": Target(tuple(encode(EXAMPLES[name]) for name in ("item.full", "item.minimal")), stocked),
     "graph": Target(tuple(encode(each) for name, each in EXAMPLES.items() if name[:3] in ("cov", "nei")), counted),
+    "blend": Target((encode(EXAMPLES["blend_part.full"]), encode(SHARED)), shared),
     "scoring": Target(
         tuple(
             wire.encode(each)
@@ -237,7 +265,14 @@ TARGETS = {
             seal(7, NOW, msgspec.msgpack.encode(each)) + key
             for key, each in zip(
                 STATE_KEYS,
-                (STATE.context("ann"), EXPOSURE_OF_ANN, Blend(), Versions(("m",)), Erasure(b"o", b"p", 1, 2)),
+                (
+                    STATE.context("ann"),
+                    EXPOSURE_OF_ANN,
+                    Blend(),
+                    EXAMPLES["blend_part.full"],
+                    Versions(("m",)),
+                    Erasure(b"o", b"p", 1, 2),
+                ),
                 strict=True,
             )
         ),

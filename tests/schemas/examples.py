@@ -2,6 +2,7 @@
 
 import msgspec
 
+from schemas.blends import BlendPart, LearnedSignal
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.events import Event, EventKind
@@ -209,6 +210,21 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         counted={0: 17},
     ),
     "neighbours.minimal": Neighbours(item="alien", ts=NOW, likes=0.0),
+    "blend_part.full": BlendPart(
+        id="3:home",
+        partition=3,
+        scene="home",
+        lists=7,
+        heard=40,
+        advantage=1.5,
+        model=LearnedSignal(0.5, 4.0),
+        modifiers=("user_events", "item_likes"),
+        signals={
+            "trend": LearnedSignal(-0.25, 3.0, (0.5, 0.0), (2.0, 1.0)),
+            "picks": LearnedSignal(0.0, 1.0, (0.0, 0.25), (0.0, 1.0)),
+        },
+    ),
+    "blend_part.minimal": BlendPart(id="0:default", partition=0, scene="default"),
     "model_status.full": ModelStatus(model="scorer", version="7", role=Role.SHADOW, ts=NOW),
     "model_status.canary": ModelStatus(
         model="scorer", version="7", role=Role.CANARY, ts=NOW, number=7, share=0.1, salt="s", reason="passed in shadow"

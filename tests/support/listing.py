@@ -10,6 +10,7 @@ from aiokafka.errors import NotLeaderForPartitionError
 from msgspec.structs import replace
 
 from inference.scorers.scripted import ScriptedScorer
+from schemas.blends import BlendPart
 from schemas.codec import decode
 from schemas.events import Event, EventKind
 from schemas.models import Comparison
@@ -49,6 +50,7 @@ class MemoryState:
     marking: Marking = UNKEYED
     contexts: dict[str, Context] = field(default_factory=dict)
     exposures: dict[str, Exposure] = field(default_factory=dict)
+    parts: dict[str, BlendPart] = field(default_factory=dict)
     blends: dict[str, Blend] = field(default_factory=dict)
     versions: dict[str, list[str]] = field(default_factory=dict)
     sessions: Sessions | None = field(default_factory=lambda: Sessions(b"secret", alone=True))
@@ -59,8 +61,11 @@ class MemoryState:
     def exposure(self, user: str) -> Exposure:
         return self.exposures.get(user, NONE)
 
-    def blend(self, scene: str) -> Blend:
-        return self.blends.get(scene, Blend())
+    def part(self, scene: str) -> BlendPart | None:
+        return self.parts.get(scene)
+
+    def blend(self, scene: str) -> Blend | None:
+        return self.blends.get(scene)
 
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self.exposures[user] = exposure
@@ -72,8 +77,8 @@ class MemoryState:
         assert self.sessions is not None
         self.sessions = replace(self.sessions, alone=True)
 
-    def set_blend(self, scene: str, blend: Blend) -> None:
-        self.blends[scene] = blend
+    def set_part(self, scene: str, part: BlendPart) -> None:
+        self.parts[scene] = part
 
 
 class Bench:

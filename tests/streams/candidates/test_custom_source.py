@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from streams.candidates.registry import MAX_SIGNALS, Candidates, Sources
+from schemas.limits import MAX_SIGNALS
+from streams.candidates.registry import Candidates, Sources
 from streams.candidates.source import Signal, Words
 from streams.errors import BadSetting
 from streams.ranking.blend import Blend, learn
@@ -147,7 +148,7 @@ async def test_worker_counts_a_failing_source_and_the_user_gets_the_list(caplog:
     assert "RuntimeError" in caplog.text
     assert "user ann" not in caplog.text
     assert bench.count("ouzel_refitted_blends_total") == 1
-    assert "picks" in bench.state.blend("default").names
+    assert "picks" in bench.state.parts["default"].signals
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from deploy.datasets.dataset import Dataset
 from deploy.evaluation.live_ranking import LEARN_FROM
 from schemas.events import Event, EventKind
 from streams.ranking.blend import Blend, learn
-from tests.benchmarks.blends import NOWHERE, linear, places, table
+from tests.benchmarks.blends import NOWHERE, Apart, One, Together, linear, places, spread, table
 from tests.support.ranking_world import NOW, World, done, item
 
 NAMES = [f"i{number:02}" for number in range(60)]
@@ -42,3 +42,17 @@ def test_table_counts_every_like_once_and_pairs_the_blends():
     assert len(lines) == 2
     assert "60 likes" in lines[0]
     assert "HR@10    0.5000 -> 1.0000  +0.5000" in lines[0]
+
+
+def test_partitions_that_publish_every_list_make_the_lists_of_one_blend():
+    rng = Random(2)
+    events = [
+        Event(id=f"e{at}", user=f"u{at % 30}", kind=EventKind.LIKE, ts=NOW + 1000 * at, item=NAMES[rng.randrange(60)])
+        for at in range(LEARN_FROM + 60)
+    ]
+    dataset = Dataset(tuple(item(name) for name in NAMES), tuple(events), "made up")
+    ways: dict[str, Apart | Together] = {"one": One(), "each": Together(4, 1), "never": Together(4, 10**9)}
+    found = list(spread(dataset, events, ways, 4))
+    assert len(found) == 60
+    assert [each["one"] for _, _, each in found] == [each["each"] for _, _, each in found]
+    assert [each["one"] for _, _, each in found] != [each["never"] for _, _, each in found]

@@ -199,7 +199,7 @@ async def test_like_judges_the_list_and_teaches_the_blend_once() -> None:
     assert bench.count("ouzel_judged_likes_total") == 1
     assert bench.count("ouzel_list_hits_total", of="list") == 1
     assert bench.count("ouzel_unremembered_likes_total", use="blend") == 0
-    assert bench.state.blend("default").lists == 1
+    assert bench.state.parts["default"].lists == 1
 
 
 async def test_like_of_a_list_that_is_not_held_is_counted_and_teaches_nothing() -> None:
@@ -214,7 +214,7 @@ async def test_like_of_a_list_that_is_not_held_is_counted_and_teaches_nothing() 
     assert bench.count("ouzel_likes_of_lists_total", outcome="miss") == 1
     assert bench.count("ouzel_judged_likes_total") == 0
     assert [bench.count("ouzel_unremembered_likes_total", use=use) for use in USES] == [2, 2, 0]
-    assert bench.state.blend("default").lists == 0
+    assert bench.state.parts == {}
 
 
 async def test_list_is_kept_under_the_alias_that_the_fold_gave() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.blends import BlendPart
 from schemas.events import Event, EventKind
 from streams.errors import PartitionLost
 from streams.fold.attribution import NONE, Exposed, Exposure
@@ -19,8 +20,8 @@ from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.state.changelog import Changelog, Update
 from streams.state.partition import PartitionState
-from streams.state.records import context_key, decode_value, exposure_key, versions_key
-from streams.state.store import CONTEXT, Facts, Store, header
+from streams.state.records import context_key, decode_value, encode_value, exposure_key, versions_key
+from streams.state.store import CONTEXT, Facts, Store, header, seal
 
 NOW = 1_700_000_000_000
 
@@ -215,10 +216,20 @@ async def test_scrub_leaves_no_byte_on_disk(tmp_path: Path) -> None:
 
 async def test_weights_are_kept_by_scene(tmp_path: Path) -> None:
     async with opened(tmp_path) as (state, _):
-        assert state.blend("home") == Blend()
-        state.set_blend("home", Blend(lists=3))
+        assert state.part("home") is None
+        part = BlendPart(id="0:home", partition=0, scene="home", lists=3)
+        state.set_part("home", part)
         await state.seal()
-        assert (state.blend("home").lists, state.blend("cart").lists) == (3, 0)
+        assert (state.part("home"), state.part("cart"), state.blend("home")) == (part, None, None)
+
+
+async def test_blend_that_an_older_worker_stored_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.write([(b"bhome", seal(7, 1, encode_value(Blend(lists=3))))], store.facts)
+    store.close()
+    async with opened(tmp_path) as (state, _):
+        assert state.blend("home") == Blend(lists=3)
+        assert state.part("home") is None
 
 
 async def test_value_without_an_offset_never_has_a_lower_stamp(tmp_path: Path) -> None:

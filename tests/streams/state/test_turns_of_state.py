@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from schemas.blends import BlendPart
 from streams.clock import SYSTEM
 from streams.fold.context import Context
 from streams.privacy.erasure import Erasure
@@ -71,7 +72,7 @@ async def test_gathering_and_writing_take_turns(tmp_path: Path, monkeypatch: pyt
     writing = asyncio.create_task(state.run())
     state.note({f"person-{n}": cast(Any, Slow()) for n in range(40)})
     for number in range(40):
-        state.set_blend(f"scene-{number}", state.blend("home"))
+        state.set_part(f"scene-{number}", BlendPart(id="0:home", partition=0, scene="home"))
 
     async def gathered() -> None:
         await (await state.gather(7))
