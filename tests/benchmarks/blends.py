@@ -6,8 +6,8 @@ learns the order of all candidates. Prints HR@10 and NDCG@10 of the lists before
 by amount of data, with the paired difference and its 95% interval over users. Every like counts, not a quarter of them
 as in `ouzel evaluate`.
 
-`--partitions 4,16` instead spreads the users over this many partitions, and compares a single blend that learns from all
-likes at once, blends that partitions learn apart, and one that they learn together, from parts published every
+`--partitions 4,16` instead spreads the users over this many partitions, and compares a single blend that learns from
+all likes at once, blends that partitions learn apart, and one that they learn together, from parts published every
 `--every` lists.
 """
 
