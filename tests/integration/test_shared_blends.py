@@ -72,7 +72,7 @@ class Group:
         ]
 
     async def learned(self, lists: int, workers: int) -> None:
-        """Wait until so many workers all know of this many lists, of which each is one worker's own."""
+        """Wait until this many workers all know of this many lists, of which each is one worker's own."""
 
         async def done() -> bool:
             found = await self.counts()
