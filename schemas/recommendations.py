@@ -45,6 +45,12 @@ class Degraded(StrEnum):
     DISABLED = "disabled"
 
 
+class Unasked(StrEnum):
+    """Why the model was not asked about a list, although it could have been."""
+
+    ADDS_NOTHING = "adds_nothing"
+
+
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an entry is on the list, from evidence only.
 
@@ -82,7 +88,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
     the age of that event when the list was published; `took_ms`, the time from taking up the trigger to publishing.
-    `degraded` is set when the model had no part in the list, and says why. `context` is the digest of the newest events
+    `degraded` is set when the model failed to have a part in the list, and says why; `unasked`, when it was left out on
+    purpose: such a list is as good as one with it. `context` is the digest of the newest events
     that the list was made from: who rebuilds the user's context from a log can check that it is the same.
     """
 
@@ -96,6 +103,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_LIST_ENTRIES)]
     model_version: Id | None = None
     degraded: Degraded | None = None
+    unasked: Unasked | None = None
     freshness_ms: Finite
     took_ms: Finite
     context: Digest | None = None

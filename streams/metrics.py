@@ -13,6 +13,7 @@ from schemas.models import Role
 from schemas.recommendations import Degraded
 from schemas.topics import ALL, COVISITS, EVENTS, ITEMS, PRIVACY
 from streams.health.conditions import CAUSES
+from streams.ranking.gain import Verdict
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0)
 AGES = (1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 172_800, 345_600, 604_800, 1_209_600, 2_592_000)
@@ -21,7 +22,7 @@ AGES = (1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 172_800, 345_600, 60
 BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 FULL = "none"
-"""The label of a list made with the model."""
+"""The label of a list that is not degraded."""
 
 HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
 """The rankings that are compared."""
@@ -131,8 +132,19 @@ class Metrics:
 
         self.lists = Counter(
             "ouzel_lists",
-            "Lists published, by the reason why the model was not used (none: it was).",
+            "Lists published, by the reason why they are degraded (none: they are not).",
             ["degraded"],
+            registry=reg,
+        )
+        self.unasked = Counter(
+            "ouzel_unasked_lists",
+            "Lists made without the model because it adds nothing in their scene; they are not degraded.",
+            registry=reg,
+        )
+        self.verdicts = Gauge(
+            "ouzel_model_verdicts",
+            "Scenes by what the model adds to their lists: adds, undecided, or nothing (it is not asked).",
+            ["verdict"],
             registry=reg,
         )
         self.event_to_list = Histogram(
@@ -288,6 +300,8 @@ class Metrics:
             self.lists.labels(reason)
         for outcome in Outcome:
             self.feedback.labels(outcome.value)
+        for verdict in Verdict:
+            self.verdicts.labels(verdict)
         for cause in CAUSES:
             self.restarts.labels(cause)
             self.unserved.labels("", cause)

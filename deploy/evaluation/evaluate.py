@@ -24,11 +24,13 @@ from deploy.local.pool import in_children
 from inference.evaluation.console_report import tables
 from inference.evaluation.html_report import page
 from inference.evaluation.metrics import About, summary
-from inference.evaluation.protocol import LAST_OUT, Rule
+from inference.evaluation.protocol import DEPTH, LAST_OUT, Rule
 from inference.evaluation.runner import Outcome
 from inference.progress import Progress, silent
 from streams.graph.item_graph import Counting
+from streams.ranking.gain import NO_LIKES, Verdict, differences, verdict
 from streams.ranking.settings import Ranking
+from streams.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,11 @@ def evaluate(
         },
         **other,
     }
-    for found in report["protocols"].values():
+    for protocol, found in report["protocols"].items():
         if WITHOUT in found["against"]:
-            found["notes"] = {"model": worth(found["against"][WITHOUT]), **found["notes"]}
+            first = next(each for job, each in zip(jobs, outcomes, strict=True) if job.protocol == protocol)
+            told = f"{worth(found['against'][WITHOUT])}; {asked(first)}"
+            found["notes"] = {"model": told, **found["notes"]}
     if json is not None:
         json.write_text(json_format.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     if html is not None:
@@ -158,6 +162,17 @@ def worth(gain: Mapping[str, Any]) -> str:
     if gain["high"] < 0:
         return f"{said}: on this data lists are better without it, and cost less"
     return f"{said}, which cannot be told from none: on this data lists without it may be as good, and cost less"
+
+
+def asked(outcome: Outcome) -> str:
+    """Whether a worker with default settings would still ask the model after the tests of one order of ties."""
+    sums = NO_LIKES
+    for places in zip(outcome.row(WITH), outcome.row(WITHOUT), strict=True):
+        listed, without = (place if place is not None and 0 <= place < DEPTH else None for place in places)
+        sums += differences(listed, without)
+    if verdict(sums, Settings().lists.model_margin) is Verdict.NOTHING:
+        return f"after {sums.likes:,} such likes a worker no longer asks it"
+    return f"after {sums.likes:,} such likes a worker still asks it"
 
 
 def _judged(job: Job, progress: Progress) -> Outcome:

@@ -240,7 +240,7 @@ def _list(made: Recommendation, titles: Mapping[str, str], room: int) -> Rendera
     own_line = room >= 2 * LIST_SHOWN
     if not own_line:
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    model = "without the model" if made.degraded else "with the model"
+    model = "without the model" if made.degraded or made.unasked else "with the model"
     table.add_row("", Text(f"recommended {model} after {milliseconds(made.freshness_ms)}", style=QUIET))
     for place, entry in enumerate(made.entries[:LIST_SHOWN], start=1):
         number, name = Text(str(place), style="bold cyan"), Text(_named(entry.item, titles), style="bold")

@@ -9,6 +9,9 @@ The comparison and the blend leave out likes of lists that are not held: evicted
 the partition. These are counted. The comparison is made for a sample of the users (`streams.ranking.comparison`).
 An event that is read again after the partition started over counts once.
 
+What a like says of the model (`streams.ranking.gain`) is told where the champion made all open lists, in one scene:
+other lists do not show what asking it is worth.
+
 While there is a challenger, a list is held with the orders of both versions (`Pair`), once they are known. A like makes
 one `Comparison`, by the newest list before it. The like may come before the list is scored a second time: then it waits
 for the orders, which depend on the moment of the list alone.
@@ -21,9 +24,10 @@ from typing import NamedTuple
 
 from schemas.models import Comparison
 from streams.fold.attribution import MAX_OPEN, MAX_SHOWN, Judged
-from streams.metrics import BLEND, COMPARISON, HIT, LIST, MISS, POPULARITY, VERSIONS, WITHOUT_MODEL, Metrics
+from streams.metrics import BLEND, COMPARISON, HIT, HITS, LIST, MISS, VERSIONS, WITHOUT_MODEL, Metrics
 from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
+from streams.ranking.gain import PairedLike
 
 MAX_REMEMBERED = 4_096
 """Lists held in memory, at most `MAX_OPEN` a user; 50 bytes a candidate each."""
@@ -45,8 +49,9 @@ class Pair(NamedTuple):
 
 class Published(NamedTuple):
     """The data held of a published list. `shown`: how many of its entries count in attribution. `compared`: the first
-    `JUDGED` items of the rankings compared; None if the user is not in the sample. `pair`: the orders of two versions;
-    None without a challenger, or until both are known."""
+    `JUDGED` items of the rankings compared; None if the user is not in the sample. `champion`: the champion's version
+    if it made the list, else empty. `pair`: the orders of two versions; None without a challenger, or until both are
+    known."""
 
     user: str
     partition: int
@@ -54,6 +59,7 @@ class Published(NamedTuple):
     shown: int
     remembered: Remembered
     compared: Compared | None = None
+    champion: str = ""
     pair: Pair | None = None
 
 
@@ -73,6 +79,7 @@ class Judge:
     """Holds the newest `most` published lists, and counts in `metrics` what likes say of them.
 
     `tell` is called with each comparison of two versions and the user whose like it was; `now_ms` is its time.
+    `paired` is called with each like that says what the model adds, and its partition.
     """
 
     def __init__(
@@ -81,11 +88,13 @@ class Judge:
         most: int = MAX_REMEMBERED,
         *,
         tell: Callable[[str, Comparison], object] = lambda _user, _comparison: None,
+        paired: Callable[[int, PairedLike], object] = lambda _partition, _like: None,
         now_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._metrics = metrics
         self._most = most
         self._tell = tell
+        self._paired = paired
         self._now_ms = now_ms
         self._lists: OrderedDict[str, Published] = OrderedDict()
         self._of: dict[str, list[str]] = {}
@@ -147,15 +156,16 @@ class Judge:
             return None
         self._judged_to[partition] = offset
         self._metrics.likes.labels(MISS if judged.position is None else HIT).inc()
-        self._compare(judged)
+        self._compare(partition, judged)
         self._take_like(judged, offset)
         about = self._lists.get(judged.list)
         if about is None:
             self._metrics.unremembered.labels(BLEND).inc()
         return about
 
-    def _compare(self, judged: Judged) -> None:
-        hits = {LIST: False, WITHOUT_MODEL: False, POPULARITY: False}
+    def _compare(self, partition: int, judged: Judged) -> None:
+        places: dict[str, list[int]] = {of: [] for of in HITS}
+        made: set[tuple[str, str]] = set()
         for name in judged.open:
             held = self._lists.get(name)
             if held is None:
@@ -163,13 +173,17 @@ class Judge:
                 return
             if held.compared is None:
                 return
-            hits[LIST] |= judged.item in held.compared.listed[: held.shown]
-            hits[WITHOUT_MODEL] |= judged.item in held.compared.without_model[: held.shown]
-            hits[POPULARITY] |= judged.item in held.compared.popular[: held.shown]
+            for of, items in zip(HITS, held.compared, strict=True):
+                places[of] += [place for place, item in enumerate(items[: held.shown]) if item == judged.item]
+            made.add((held.scene, held.champion))
         self._metrics.judged.inc()
-        for of, hit in hits.items():
-            if hit:
+        best = {of: min(found, default=None) for of, found in places.items()}
+        for of, place in best.items():
+            if place is not None:
                 self._metrics.hits.labels(of).inc()
+        scene, champion = made.pop() if len(made) == 1 else ("", "")
+        if champion:
+            self._paired(partition, PairedLike(scene, champion, best[LIST], best[WITHOUT_MODEL]))
 
     def _take_like(self, judged: Judged, offset: int) -> None:
         """Compare two versions by a like, or have it wait for the orders of the newest list before it."""

@@ -14,7 +14,7 @@ import msgspec
 from schemas.blends import BlendPart
 from schemas.codec import encode
 from schemas.models import Role
-from schemas.recommendations import Degraded, Recommendation
+from schemas.recommendations import Degraded, Recommendation, Unasked
 from schemas.scoring import ScoreRequest, Scores
 from schemas.topics import FEEDBACK, RECOMMENDATIONS
 from streams.clock import Clock
@@ -29,11 +29,13 @@ from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.ranking.comparison import is_drawn
 from streams.ranking.drawing import Noise
+from streams.ranking.gain import Gain
 from streams.ranking.ranker import Ranker
 from streams.ranking.shortlist import Shortlist
 from streams.serving.asking import Asking
 from streams.serving.blends import Blends
 from streams.serving.first_showings import FirstShowings
+from streams.serving.gains import Gains
 from streams.serving.hit_rate import JUDGED, Judge, Published
 from streams.serving.live_versions import LiveVersion, LiveVersions
 from streams.serving.shadow import Made, Shadow, in_shadow
@@ -66,6 +68,8 @@ class State(Protocol):
     def blend(self, scene: str) -> Blend | None: ...
     def set_exposure(self, user: str, exposure: Exposure) -> None: ...
     def set_part(self, scene: str, part: BlendPart) -> None: ...
+    def gain(self, scene: str) -> Gain: ...
+    def set_gain(self, scene: str, gain: Gain) -> None: ...
     def note_version(self, user: str, name: str) -> None: ...
     def note_alone(self) -> None: ...
 
@@ -75,12 +79,15 @@ Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class Answer(NamedTuple):
-    """The model's answer about a list: `scores` of the version `by`, or None and why there are none."""
+    """The model's answer about a list: `scores` of the version `by`, or None and why there are none. `champion`: its
+    version if it has answered, else empty."""
 
     by: LiveVersion
     request: ScoreRequest | None = None
     scores: Scores | None = None
     degraded: Degraded | None = None
+    unasked: Unasked | None = None
+    champion: str = ""
 
 
 class ListMaker:
@@ -94,6 +101,7 @@ class ListMaker:
         asking: Asking,
         live: LiveVersions,
         judge: Judge,
+        gains: Gains,
         shadow: Shadow,
         shadow_share: float,
         steering: Steering,
@@ -109,6 +117,7 @@ class ListMaker:
         self._asking = asking
         self._live = live
         self._judge = judge
+        self._gains = gains
         self._shadow = shadow
         self._shadow_share = shadow_share
         self._steering = steering
@@ -121,19 +130,23 @@ class ListMaker:
         self._failures = RateLimitedLog(log, clock.monotonic)
 
     async def make(self, trigger: Trigger, state: State, *, ask: bool) -> None:
-        """Make the list that answers `trigger` and publish it; with `ask`, by the model.
+        """Make the list that answers `trigger` and publish it; with `ask`, by the model, unless that adds nothing.
 
         Raises `PartitionLost` if the partition is revoked meanwhile, and what publishing raises.
         """
         began = self._clock.monotonic()
         context, blend = state.context(trigger.alias), self._blends.blend(trigger.scene)
         ranker, by = self._ranker, self._live.of_list(trigger.alias)
-        prepared = ranker.prepare(context, trigger.scene, now_ms=self._clock.now_ms(), marking=state.marking)
+        now_ms = self._clock.now_ms()
+        drawn = is_drawn(trigger.alias, now_ms, ranker.settings.compared)
+        prepared = ranker.prepare(context, trigger.scene, now_ms=now_ms, marking=state.marking)
         plain = chosen = ranker.shortlist(prepared, blend)
         if self._asking.has_scorer and by.vectors.waiting:
             by.vectors.lacked(ranker.lacking(plain))
         answer = Answer(by, degraded=Degraded.OVERLOADED)
-        if ask:
+        if not (drawn or self._steers(context) or self._gains.asks(trigger.scene, by)):
+            answer = Answer(by, unasked=Unasked.ADDS_NOTHING)
+        elif ask:
             answer = await self._score(trigger, plain, state.sessions, by)
             await self._turns.next()
         if not state.open:
@@ -158,6 +171,7 @@ class ListMaker:
             entries=entries,
             model_version=answer.scores.model_version if answer.scores else None,
             degraded=answer.degraded,
+            unasked=answer.unasked,
             freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
             took_ms=(self._clock.monotonic() - began) * 1000,
             context=digest_of(context),
@@ -174,7 +188,7 @@ class ListMaker:
         await self._turns.next()
         if self._is_void(trigger):
             return
-        self._keep(trigger, state, made, plain=plain, chosen=chosen, blend=blend)
+        self._keep(trigger, state, made, answer, plain=plain, chosen=chosen, blend=blend, drawn=drawn)
         if state.open:
             self._compare(trigger, state, made, answer, plain=plain, blend=blend)
         self._count(made, answer)
@@ -187,28 +201,42 @@ class ListMaker:
         by, scores, degraded = await self._asking.for_list(request, deadline=trigger.deadline, by=by)
         if scores is not None:
             self._steering.answered(scores)
-        return Answer(by, request, scores, degraded)
+        return Answer(by, request, scores, degraded, champion=self._gains.champion_of(by, scores))
+
+    def _steers(self, context: Context) -> bool:
+        """Whether the user has asked for something that only the model understands."""
+        return bool(context.steers) and self._steering.may_count
 
     def _keep(
         self,
         trigger: Trigger,
         state: State,
         made: Recommendation,
+        answer: Answer,
         *,
         plain: Shortlist,
         chosen: Shortlist,
         blend: Blend,
+        drawn: bool,
     ) -> None:
         """Keep the data of a published list that judging and learning need."""
         self._tell_failures(chosen.moment.failures)
-        compared = None
-        if is_drawn(trigger.alias, made.ts, self._ranker.settings.compared):
-            compared = self._ranker.compare(plain, chosen, blend, count=JUDGED)
+        compared = self._ranker.compare(plain, chosen, blend, count=JUDGED) if drawn else None
         if state.open:
             shown = min(len(made.entries), MAX_SHOWN)
             remembered = self._ranker.remember(chosen)
-            published = Published(trigger.user, trigger.partition, trigger.scene, shown, remembered, compared)
-            self._judge.keep(made.id, published)
+            self._judge.keep(
+                made.id,
+                Published(
+                    trigger.user,
+                    trigger.partition,
+                    trigger.scene,
+                    shown,
+                    remembered,
+                    compared,
+                    answer.champion if made.degraded is None else "",
+                ),
+            )
 
     def _compare(
         self,
@@ -221,7 +249,7 @@ class ListMaker:
         blend: Blend,
     ) -> None:
         """Have a list of the current champion or challenger scored by the other one as well."""
-        by, request, scores, _ = answer
+        by, request, scores = answer.by, answer.request, answer.scores
         other = None if scores is None else self._live.opponent(by)
         if scores is None or request is None or other is None or by.version not in ("", scores.model_version):
             return
@@ -251,6 +279,8 @@ class ListMaker:
 
     def _count(self, made: Recommendation, answer: Answer) -> None:
         self._metrics.lists.labels(made.degraded.value if made.degraded else FULL).inc()
+        if made.unasked is not None:
+            self._metrics.unasked.inc()
         if answer.scores is not None:
             self._metrics.model_lists.labels(Role.CHAMPION if answer.by.is_champion else Role.CANARY).inc()
             self._live.shown += not answer.by.is_champion

@@ -25,6 +25,7 @@ from streams.serving.asking import Asking
 from streams.serving.blends import Blends
 from streams.serving.comparisons import Comparisons
 from streams.serving.first_showings import FirstShowings
+from streams.serving.gains import Gains
 from streams.serving.hit_rate import Judge
 from streams.serving.list_maker import ListMaker, Publish, State
 from streams.serving.live_versions import LiveVersions
@@ -84,7 +85,10 @@ class Lists:
         self._busy: dict[str, Trigger] = {}
         self._void: dict[Trigger, asyncio.Event] = {}
         self._comparisons = comparisons
-        self._judge = Judge(metrics, tell=self._compared, now_ms=clock.now_ms)
+        self._gains = Gains(
+            self._states, margin=settings.lists.model_margin, compared=ranking.compared, metrics=metrics
+        )
+        self._judge = Judge(metrics, tell=self._compared, paired=self._gains.take, now_ms=clock.now_ms)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
         self._wake = asyncio.Event()
@@ -106,6 +110,7 @@ class Lists:
             asking=asking,
             live=live,
             judge=self._judge,
+            gains=self._gains,
             shadow=self._shadow,
             shadow_share=settings.lists.shadow_share,
             steering=self._steering,
@@ -123,11 +128,13 @@ class Lists:
         """Start making lists for a partition."""
         self._states[state.partition] = state
         self._blends.assign(state)
+        self._gains.look()
 
     def revoke(self, partition: int) -> None:
         """A partition is no longer ours: its users get no lists from this worker."""
         self._states.pop(partition, None)
         self._blends.revoke(partition)
+        self._gains.look()
         self._waiting.forget(partition)
         self._judge.forget(partition)
         self._shadow.forget(partition)

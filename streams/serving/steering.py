@@ -22,6 +22,11 @@ class Steering:
         self._waiting = 0
         self._told = False
 
+    @property
+    def may_count(self) -> bool:
+        """Whether the active model reads sentences, as far as is known."""
+        return self._reads is not False
+
     def arrived(self, count: int) -> None:
         """Note that this many steer events were folded."""
         self._waiting += count

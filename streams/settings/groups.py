@@ -239,6 +239,15 @@ class Lists(Group, frozen=True, kw_only=True):
             "model and with the most popular items (`ouzel_list_hits_total`).",
         ),
     ] = 4
+    model_margin: Annotated[
+        float,
+        Meta(
+            ge=-1,
+            le=0.5,
+            description="What the model has to add to a scene's lists: share of likes found on them, and NDCG. Once it "
+            "is shown to add less to both, it is asked for the compared users only. -1: it is always asked.",
+        ),
+    ] = 0.005
     shadow_share: Annotated[
         float,
         Meta(

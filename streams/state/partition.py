@@ -28,6 +28,7 @@ from streams.kafka.recreated_topics import EventsTopic, followed
 from streams.privacy.erasure import NO_VERSIONS, Erasure, Versions, covers, with_version
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
+from streams.ranking.gain import Gain
 from streams.state.changelog import Changelog
 from streams.state.fifo_cache import FifoCache
 from streams.state.records import (
@@ -39,6 +40,7 @@ from streams.state.records import (
     decode_value,
     encode_value,
     exposure_key,
+    gain_key,
     keys_of,
     part_key,
     versions_key,
@@ -49,6 +51,8 @@ from streams.turns import Turns
 
 CROWD = 10_000
 """With this many changed contexts, a partition writes them without waiting."""
+
+_NO_GAIN = Gain()
 
 MAX_ERASURES = 100_000
 """Erasure orders of the last day that a recovered partition remembers; about 300 bytes each."""
@@ -166,6 +170,11 @@ class PartitionState:
         found: Blend | None = self._get(blend_key(scene))
         return found
 
+    def gain(self, scene: str) -> Gain:
+        """What likes of this partition's users say of the model in a scene; initially nothing."""
+        found: Gain | None = self._get(gain_key(scene))
+        return _NO_GAIN if found is None else found
+
     def versions(self, user: str) -> Versions:
         """The model versions that read the user's history."""
         found: Versions | None = self._get(versions_key(user))
@@ -265,6 +274,9 @@ class PartitionState:
 
     def set_part(self, scene: str, part: BlendPart) -> None:
         self._put(part_key(scene), part, self._stamp())
+
+    def set_gain(self, scene: str, gain: Gain) -> None:
+        self._put(gain_key(scene), gain, self._stamp())
 
     def forget(self, user: str) -> None:
         """Delete all state of a user, here and on the changelog."""

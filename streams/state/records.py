@@ -12,11 +12,13 @@ from streams.kafka.recreated_topics import EventsTopic
 from streams.privacy.erasure import Erasure, Versions
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
+from streams.ranking.gain import Gain
 from streams.state.store import (
     BLEND,
     CONTEXT,
     ERASURE,
     EXPOSURE,
+    GAIN,
     HEAD_BYTES,
     ITEM_SECRET,
     KEY,
@@ -49,6 +51,7 @@ _DECODE: dict[bytes, Callable[[bytes | memoryview], Any]] = {
     EXPOSURE: msgspec.msgpack.Decoder(Exposure).decode,
     PART: msgspec.msgpack.Decoder(BlendPart).decode,
     BLEND: msgspec.msgpack.Decoder(Blend).decode,
+    GAIN: msgspec.msgpack.Decoder(Gain).decode,
     VERSIONS: msgspec.msgpack.Decoder(Versions).decode,
     ERASURE: msgspec.msgpack.Decoder(Erasure).decode,
     KEY: msgspec.msgpack.Decoder(PseudonymKey).decode,
@@ -93,6 +96,10 @@ def part_key(scene: str) -> bytes:
 
 def blend_key(scene: str) -> bytes:
     return BLEND + scene.encode()
+
+
+def gain_key(scene: str) -> bytes:
+    return GAIN + scene.encode()
 
 
 def keys_of(user: str) -> tuple[bytes, ...]:

@@ -45,7 +45,7 @@ BLEND = b"b"
 """Prefix of what a partition learned by itself, written by workers from before partitions learned together."""
 
 VERSIONS, ERASURE, KEY, TOPIC = b"v", b"e", b"k", b"t"
-ITEM_SECRET, SESSIONS = b"i", b"s"
+ITEM_SECRET, SESSIONS, GAIN = b"i", b"s", b"g"
 MARKER = b"m"
 """Prefix of the records on the changelog that hold no state: the marks of recoveries (`streams.state.changelog`)."""
 

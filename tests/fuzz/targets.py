@@ -42,11 +42,12 @@ from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from streams.privacy.erasure import Erasure, Versions, covers
 from streams.ranking.blend import MOST, Blend
+from streams.ranking.gain import Gain
 from streams.secret import Secret
 from streams.serving.blends import Blends
 from streams.settings import PREFIX, Settings, read_settings
 from streams.state.records import decode_value
-from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, PART, VERSIONS, header, seal
+from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, GAIN, PART, VERSIONS, header, seal
 from streams.web.guard import allowed
 from tests.schemas.examples import EXAMPLES, NOW
 
@@ -233,7 +234,7 @@ SHARED = BlendPart(
     modifiers=("user_events",),
     signals={"trend": LearnedSignal(1e30, 1e30, (1.0,), (2.0,))},
 )
-STATE_KEYS = (CONTEXT, EXPOSURE, BLEND, PART, VERSIONS, ERASURE)
+STATE_KEYS = (CONTEXT, EXPOSURE, BLEND, PART, VERSIONS, ERASURE, GAIN)
 REQUEST = ScoreRequest(
     session=7,
     scene="home",
@@ -272,6 +273,7 @@ TARGETS = {
                     EXAMPLES["blend_part.full"],
                     Versions(("m",)),
                     Erasure(b"o", b"p", 1, 2),
+                    Gain("m"),
                 ),
                 strict=True,
             )

@@ -11,7 +11,7 @@ from schemas.items import Item
 from schemas.models import Comparison, ModelAck, ModelStatus, Role
 from schemas.neighbours import Covisit, Covisits, Earlier, Neighbours
 from schemas.privacy import ErasureOrder, ErasureReceipt
-from schemas.recommendations import Degraded, Entry, Reason, Recommendation, Source
+from schemas.recommendations import Degraded, Entry, Reason, Recommendation, Source, Unasked
 
 NOW = 1_790_000_000_000
 
@@ -119,6 +119,19 @@ EXAMPLES: dict[str, msgspec.Struct] = {
         freshness_ms=1.0,
         took_ms=1.0,
         context="0123456789abcdef",
+    ),
+    "recommendation.unasked": Recommendation(
+        id="l-6",
+        user="ann",
+        scene="home",
+        ts=NOW,
+        trigger="e-1",
+        partition=0,
+        offset=4,
+        entries=(),
+        unasked=Unasked.ADDS_NOTHING,
+        freshness_ms=1.0,
+        took_ms=1.0,
     ),
     "recommendation.minimal": Recommendation(
         id="l-2",

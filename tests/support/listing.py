@@ -27,6 +27,7 @@ from streams.metrics import Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
 from streams.ranking.exploration import NO_EXPLORATION
+from streams.ranking.gain import Gain
 from streams.ranking.settings import Ranking
 from streams.serving.comparisons import Comparisons
 from streams.serving.lists import Lists
@@ -52,6 +53,7 @@ class MemoryState:
     exposures: dict[str, Exposure] = field(default_factory=dict)
     parts: dict[str, BlendPart] = field(default_factory=dict)
     blends: dict[str, Blend] = field(default_factory=dict)
+    gains: dict[str, Gain] = field(default_factory=dict)
     versions: dict[str, list[str]] = field(default_factory=dict)
     sessions: Sessions | None = field(default_factory=lambda: Sessions(b"secret", alone=True))
 
@@ -67,6 +69,9 @@ class MemoryState:
     def blend(self, scene: str) -> Blend | None:
         return self.blends.get(scene)
 
+    def gain(self, scene: str) -> Gain:
+        return self.gains.get(scene, Gain())
+
     def set_exposure(self, user: str, exposure: Exposure) -> None:
         self.exposures[user] = exposure
 
@@ -79,6 +84,9 @@ class MemoryState:
 
     def set_part(self, scene: str, part: BlendPart) -> None:
         self.parts[scene] = part
+
+    def set_gain(self, scene: str, gain: Gain) -> None:
+        self.gains[scene] = gain
 
 
 class Bench:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from deploy.datasets.dataset import from_files
-from deploy.evaluation.evaluate import Options, evaluate, worth
+from deploy.evaluation.evaluate import Options, asked, evaluate, worth
 from deploy.evaluation.jobs import PREQUENTIAL
+from deploy.evaluation.live_ranking import WITH, WITHOUT
+from inference.evaluation.runner import Asked, Outcome
 from tests.benchmarks.contribution import line, row, sizes
 from tests.deploy.evaluation.test_evaluate import EVENTS, ITEMS
 from tests.support import synthetic
@@ -64,4 +66,13 @@ def test_report_says_whether_the_model_is_worth_asking(low: float | None, high: 
 def test_note_on_the_model_comes_first(report) -> None:
     notes = report["protocols"][PREQUENTIAL]["notes"]
     assert next(iter(notes)) == "model"
-    assert notes["model"] == worth(report["protocols"][PREQUENTIAL]["against"]["ouzel_without_model"])
+    gain = worth(report["protocols"][PREQUENTIAL]["against"]["ouzel_without_model"])
+    tests = report["protocols"][PREQUENTIAL]["tests"][0]
+    assert notes["model"] == f"{gain}; after {tests:,} such likes a worker still asks it"
+
+
+@pytest.mark.parametrize(("listed", "without", "said"), [(12, 3, "no longer"), (3, 12, "still"), (3, 3, "still")])
+def test_report_says_whether_a_worker_would_ask_the_model(listed: int, without: int, said: str) -> None:
+    outcome = Outcome(tests=[Asked(at, "u", 0, 9) for at in range(400)])
+    outcome.places = {WITH: [listed, -1] * 200, WITHOUT: [without, -1] * 200}
+    assert f"worker {said} asks it" in asked(outcome)

@@ -18,6 +18,7 @@ from streams.fold.context import EMPTY, Context, digest, fold
 from streams.privacy.erasure import NO_VERSIONS, Erasure, order_digest, user_digest
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
+from streams.ranking.gain import Gain, Sums
 from streams.state.changelog import Changelog, Update
 from streams.state.partition import PartitionState
 from streams.state.records import context_key, decode_value, encode_value, exposure_key, versions_key
@@ -230,6 +231,16 @@ async def test_blend_that_an_older_worker_stored_is_read(tmp_path: Path) -> None
     async with opened(tmp_path) as (state, _):
         assert state.blend("home") == Blend(lists=3)
         assert state.part("home") is None
+
+
+async def test_evidence_about_the_model_is_durable_by_scene(tmp_path: Path) -> None:
+    gain = Gain("v1", Sums(3, 1, 1, 0.5, 0.25), Sums(9, -2, 4, -1.5, 2.0))
+    async with opened(tmp_path) as (state, _):
+        assert state.gain("home") == Gain()
+        state.set_gain("home", gain)
+        await state.seal()
+    async with opened(tmp_path) as (state, _):
+        assert (state.gain("home"), state.gain("cart")) == (gain, Gain())
 
 
 async def test_value_without_an_offset_never_has_a_lower_stamp(tmp_path: Path) -> None:
