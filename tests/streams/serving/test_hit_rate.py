@@ -10,6 +10,7 @@ from streams.fold.attribution import MAX_OPEN, Judged
 from streams.metrics import HITS, OUTCOMES, USES, Metrics
 from streams.ranking.blend import Remembered
 from streams.ranking.comparison import Compared
+from streams.ranking.gain import PairedLike
 from streams.serving.hit_rate import MAX_LIKES, Judge, Pair, Published, comparison_id
 
 REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), np.zeros((0, 0), np.float16), None)
@@ -31,7 +32,14 @@ class Bench:
     def __init__(self, most: int = 10) -> None:
         self.metrics = Metrics()
         self.told: list[tuple[str, Comparison]] = []
-        self.judge = Judge(self.metrics, most, tell=lambda *told: self.told.append(told), now_ms=lambda: 7)
+        self.paired: list[PairedLike] = []
+        self.judge = Judge(
+            self.metrics,
+            most,
+            tell=lambda *told: self.told.append(told),
+            paired=lambda _partition, told: self.paired.append(told),
+            now_ms=lambda: 7,
+        )
         self.offset = -1
 
     def says(self, judged: Judged, partition: int = 0) -> Published | None:
@@ -84,6 +92,26 @@ def test_rankings_are_compared_over_the_same_open_lists() -> None:
     bench.says(like("film-7", None, "l2", "l1"))
     bench.says(like("film-3", 0, "l1", "l2"))
     assert (bench.judged, bench.hits) == (2, [1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("champions", "told"),
+    [
+        (("v1", "v1"), [PairedLike("home", "v1", 1, 0)]),
+        (("v1", ""), []),
+        (("v1", "v2"), []),
+        (("", ""), []),
+    ],
+)
+def test_like_says_what_the_model_adds_if_the_champion_made_all_open_lists(
+    champions: tuple[str, str], told: list[PairedLike]
+) -> None:
+    bench = Bench()
+    bench.judge.keep("l1", published(champion=champions[0]))
+    bench.judge.keep("l2", published(champion=champions[1], compared=Compared((), ("film-9",), ())))
+    bench.says(like("film-2", 1, "l2", "l1"))
+    assert bench.paired == told
+    assert bench.judged == 1
 
 
 def test_list_outside_the_sample_teaches_the_blend_but_is_not_compared() -> None:
