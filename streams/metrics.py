@@ -42,8 +42,9 @@ SHADOWED = ASKED, FAILED, DROPPED = "asked", "failed", "dropped"
 PUBLISHED = SENT, LOST = "sent", "dropped"
 """What became of a comparison of two model versions."""
 
-REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections")
-"""Why a request to the pages was refused. `connections`: a connection was closed to make room for another."""
+REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections", "origin", "streams")
+"""Why a request to the pages was refused. `connections`: a connection was closed to make room for another. `origin`:
+another site asked for it. `streams`: as many live pages were open as are allowed."""
 
 
 class Metrics:
@@ -285,6 +286,13 @@ class Metrics:
             "Refused requests to the worker's pages, by reason; connections: closed because there were too many.",
             ["why"],
             registry=reg,
+        )
+        self.page_streams = Gauge("ouzel_page_streams", "Open live pages.", registry=reg)
+        self.page_dropped = Counter(
+            "ouzel_page_dropped_messages", "Messages that a slow live page did not get.", registry=reg
+        )
+        self.page_events = Counter(
+            "ouzel_page_events", "Events that visitors of the live page sent to Kafka.", registry=reg
         )
         self._begin_at_zero()
 

@@ -46,6 +46,9 @@ READING_SECONDS = 2.0
 """Interval at which the live part updates the reading progress."""
 
 
+CONNECTIONS = 256
+"""Connections to a worker: more than a hundred open pages, with one or two each."""
+
 REPOSITORY = "demo"
 """The model repository of a demo that learns, beside the usual one."""
 
@@ -99,7 +102,12 @@ async def _run(options: Options, console: Console) -> int:
         with Stage(folder, options.work / "models", kinds[options.broker](folder / "broker")) as stage:
             if options.learn and not stage.without_triton:
                 stage.control_key = folder / "control.key"
-            stage.settings = {"seen_again": options.seen_again, "seen_kinds": options.seen_kinds}
+            stage.settings = {
+                "seen_again": options.seen_again,
+                "seen_kinds": options.seen_kinds,
+                "web_page": "on",
+                "web_max_connections": CONNECTIONS,
+            }
             demo = Demo(options, console, stage)
             with on_signals(demo.interrupt):
                 try:
@@ -248,6 +256,9 @@ class Demo:
     async def _workers(self, steps: Steps) -> None:
         with steps.step("workers") as step:
             await self._stage.start_workers(step, self._options.workers)
+        addresses = " and ".join(self._stage.addresses)
+        self._watch.notes.pages = addresses
+        self._console.print(f"The page for users: {addresses}", highlight=False, soft_wrap=True)
 
     async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
         ends_ms = self._history_ends_ms

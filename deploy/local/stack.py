@@ -165,6 +165,11 @@ class Stage:
         return sum(pages.number(page, metric) for page in await self._read())
 
     @property
+    def addresses(self) -> list[str]:
+        """Where each worker's web server is."""
+        return [f"http://127.0.0.1:{port}/" for port in self._workers]
+
+    @property
     def worker_pids(self) -> list[int]:
         return [worker.pid for worker in self._workers.values()]
 

@@ -27,9 +27,11 @@ VERSION_LINES = 3
 
 @dataclass
 class Notes:
-    """Notes shown in the view: progress of reading the catalogue, and a warning. Empty: none."""
+    """Notes shown in the view: progress of reading the catalogue, a warning, and the addresses of the live page. Empty:
+    none."""
 
     reading: str = ""
+    pages: str = ""
     warning: str = ""
 
 
@@ -71,7 +73,8 @@ class View:
         clock = _clock(self._elapsed) + (f" / {_clock(self._show.until)}" if self._show.until else "")
         clock = f"Ctrl-C to stop   {clock}"
         line = Text(" Ouzel ", style="bold black on cyan", no_wrap=True, overflow="ellipsis")
-        line.append(f"  {shown_in_line(self._show.parts)}", style=f"{QUIET} not bold on default")
+        told = " · ".join(filter(None, (self._show.notes.pages, self._show.parts)))
+        line.append(f"  {shown_in_line(told)}", style=f"{QUIET} not bold on default")
         line.truncate(width - len(clock) - 2, overflow="ellipsis", pad=True)
         line.append(f" {clock} ", style="bold default on default")
         return line

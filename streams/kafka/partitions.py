@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.partitioner import murmur2
 from faust.types import TP
 
 
@@ -19,6 +20,11 @@ async def partitions_of(consumer: Any, topic: str) -> list[TopicPartition]:
     """
     metadata = await consumer._client.fetch_all_metadata()
     return [TopicPartition(topic, number) for number in sorted(metadata.partitions_for_topic(topic) or ())]
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """The partition, of `count`, in which Kafka's default partitioner puts records with this key."""
+    return int(murmur2(key) & 0x7FFFFFFF) % count
 
 
 def of_topic(topic: str, tps: Iterable[TP]) -> list[int]:

@@ -27,7 +27,7 @@ from streams.log_limit import RateLimitedLog
 from streams.metrics import FULL, Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.blend import Blend
-from streams.ranking.comparison import is_drawn
+from streams.ranking.comparison import Compared, is_drawn
 from streams.ranking.drawing import Noise
 from streams.ranking.gain import Gain
 from streams.ranking.ranker import Ranker
@@ -41,6 +41,7 @@ from streams.serving.live_versions import LiveVersion, LiveVersions
 from streams.serving.shadow import Made, Shadow, in_shadow
 from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger
+from streams.serving.watching import Watcher
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class ListMaker:
         publish: Publish,
         first_showings: FirstShowings,
         is_void: Callable[[Trigger], bool],
+        watcher: Watcher,
         metrics: Metrics,
         clock: Clock,
         turns: Turns,
@@ -124,6 +126,7 @@ class ListMaker:
         self._publish = publish
         self._first_showings = first_showings
         self._is_void = is_void
+        self._watcher = watcher
         self._metrics = metrics
         self._clock = clock
         self._turns = turns
@@ -188,11 +191,13 @@ class ListMaker:
         await self._turns.next()
         if self._is_void(trigger):
             return
-        self._keep(trigger, state, made, answer, plain=plain, chosen=chosen, blend=blend, drawn=drawn)
+        compared = self._keep(trigger, state, made, answer, plain=plain, chosen=chosen, blend=blend, drawn=drawn)
         if state.open:
             self._compare(trigger, state, made, answer, plain=plain, blend=blend)
         self._count(made, answer)
         self._first_showings.note((entry.item for entry in made.entries), made.ts)
+        if self._watcher.watching:
+            self._watcher.published(made, compared)
 
     async def _score(self, trigger: Trigger, plain: Shortlist, sessions: Sessions | None, by: LiveVersion) -> Answer:
         if not self._asking.has_scorer or sessions is None:
@@ -218,8 +223,8 @@ class ListMaker:
         chosen: Shortlist,
         blend: Blend,
         drawn: bool,
-    ) -> None:
-        """Keep the data of a published list that judging and learning need."""
+    ) -> Compared | None:
+        """Keep the data of a published list that judging and learning need; returns what it is compared with."""
         self._tell_failures(chosen.moment.failures)
         compared = self._ranker.compare(plain, chosen, blend, count=JUDGED) if drawn else None
         if state.open:
@@ -237,6 +242,7 @@ class ListMaker:
                     answer.champion if made.degraded is None else "",
                 ),
             )
+        return compared
 
     def _compare(
         self,

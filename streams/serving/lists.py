@@ -33,6 +33,7 @@ from streams.serving.prefixes import Prefixes
 from streams.serving.shadow import Shadow
 from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger, Waiting
+from streams.serving.watching import UNWATCHED, Watcher
 from streams.settings import Settings
 from streams.turns import Turns
 
@@ -52,7 +53,7 @@ class Lists:
     """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists.
 
     `live` says which versions of the model make them, and `blends` has the weights; `comparisons` publishes how two
-    versions compare.
+    versions compare; `watcher` shows lists to people.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Lists:
         live: LiveVersions | None = None,
         blends: Blends | None = None,
         comparisons: Comparisons | None = None,
+        watcher: Watcher = UNWATCHED,
     ) -> None:
         self._settings = settings
         self._ranker = Ranker(catalogue, graph, ranking)
@@ -88,6 +90,7 @@ class Lists:
         self._gains = Gains(
             self._states, margin=settings.lists.model_margin, compared=ranking.compared, metrics=metrics
         )
+        self._watcher = watcher
         self._judge = Judge(metrics, tell=self._compared, paired=self._gains.take, now_ms=clock.now_ms)
         self._steering = Steering(metrics, asked=scorer is not None)
         self._prefixes = Prefixes(scorer)
@@ -117,6 +120,7 @@ class Lists:
             publish=publish,
             first_showings=FirstShowings(catalogue, metrics.new_item_seconds.observe, since_ms=clock.now_ms()),
             is_void=self._void.__contains__,
+            watcher=watcher,
             metrics=metrics,
             clock=clock,
             turns=self._turns,
@@ -156,6 +160,8 @@ class Lists:
         """Request a list that answers an event; the user's state is stored under `alias`. Its age is as of `folded_at`,
         in seconds of the monotonic clock."""
         settings, (event, offset, age_ms) = self._settings, call
+        if self._watcher.watching:
+            self._watcher.asked(event)
         # An age of the whole deadline is a backlog or a slow clock: hurrying would not help.
         spent = age_ms if 0 < age_ms < settings.lists.deadline_ms else 0
         deadline = folded_at + (settings.lists.deadline_ms - spent) / 1000
@@ -188,6 +194,7 @@ class Lists:
             "last-list@worker": self._judge.drop(user),
             "list-in-the-making@worker": user in self._busy,
             "list-in-shadow@worker": self._shadow.drop(user),
+            "page@worker": self._watcher.forget(user),
             "comparison@worker": self._comparisons is not None and self._comparisons.drop(user),
         }
         if user in self._busy:

@@ -1,6 +1,6 @@
 """Where a worker's pages listen, and to whom they answer."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -25,6 +25,13 @@ class Web(Group, frozen=True, kw_only=True, rename=lambda name: f"web_{name}"):
             "OUZEL_WEB_HOST."
         ),
     ] = NO_SECRET
+    page: Annotated[
+        Literal["off", "on"],
+        Meta(
+            description="Whether to serve the live page for users at /. Its visitors see what users of this worker do "
+            "and get, and send events as new users."
+        ),
+    ] = "off"
     max_per_second: Annotated[
         float,
         Meta(
@@ -39,7 +46,8 @@ class Web(Group, frozen=True, kw_only=True, rename=lambda name: f"web_{name}"):
         Meta(
             ge=1,
             le=1_000,
-            description="Maximum connections. One more closes the oldest idle connection of the address that has most.",
+            description="Maximum connections. One more closes the oldest idle connection of the address that has most. "
+            "Half of them may be live pages.",
         ),
     ] = 64
 

@@ -24,7 +24,7 @@ from streams.web.visitors import IDLE_SECONDS, MAX_HEADER_BYTES, MAX_LINE_BYTES,
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_024
-"""No page reads a body; a larger one is refused."""
+"""A larger body is refused. Only the live page reads one, of up to `streams.page.routes.MAX_BODY_BYTES`."""
 
 MAX_ADDRESSES = 1_024
 """Addresses whose refusals are counted at the same time; 300 bytes each."""
@@ -43,6 +43,9 @@ HEADERS = {
 """On every answer: browsers do not guess its type, store, frame or embed it. `Server` replaces aiohttp's, which states
 its version and Python's."""
 
+OWN = ("Content-Security-Policy",)
+"""Of these, those that a page sets itself."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Refused = Callable[[str], None]
 """Called with why a request was refused, one of `streams.metrics.REFUSALS`."""
@@ -55,7 +58,7 @@ class Refusal(NamedTuple):
     headers: dict[str, str] | None = None
 
 
-BODY = Refusal("body", 413, "no page takes a body\n")
+BODY = Refusal("body", 413, "the body is larger than any page takes\n")
 TOKEN = Refusal("token", 401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
 HOST = Refusal(
     "host",
@@ -79,7 +82,7 @@ def misdirected(hosts: list[str]) -> bool:
     return not all(is_loopback(name_in(host)) for host in hosts)
 
 
-def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
+def guard(settings: Web, clock: Clock, refused: Refused, max_body: int = MAX_BODY_BYTES) -> Any:
     """The middleware: checks host name, token and body, and limits the refusals per address."""
     token = settings.token
     refusals = Buckets(settings.max_per_second, MAX_ADDRESSES)
@@ -91,7 +94,7 @@ def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
             return HOST
         if not authorized and request.path not in OPEN_PAGES:
             return TOKEN
-        if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+        if request.content_length is not None and request.content_length > max_body:
             return BODY
         return None
 
@@ -129,7 +132,8 @@ def guard(settings: Web, clock: Clock, refused: Refused) -> Any:
 
 def harden(_request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Add `HEADERS` to an answer before it is sent."""
-    response.headers.update(HEADERS)
+    own = [name for name in OWN if name in response.headers]
+    response.headers.update({name: value for name, value in HEADERS.items() if name not in own})
 
 
 async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
@@ -139,12 +143,12 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
 class Guard:
     """An application behind the guard, and its site; `refused` is called with the reason of each refusal."""
 
-    def __init__(self, settings: Web, clock: Clock, refused: Refused) -> None:
+    def __init__(self, settings: Web, clock: Clock, refused: Refused, max_body: int = MAX_BODY_BYTES) -> None:
         self._settings = settings
         self._visitors = Visitors(settings.max_connections, clock.monotonic, lambda: refused("connections"))
         self._refused = refused
         self.application = web.Application(
-            middlewares=[guard(settings, clock, refused)], client_max_size=MAX_BODY_BYTES
+            middlewares=[guard(settings, clock, refused, max_body)], client_max_size=max_body
         )
         self.application.on_response_prepare.append(_prepared)
         self.runner = web.AppRunner(self.application, access_log=None)

@@ -32,6 +32,7 @@ from streams.ranking.settings import Ranking
 from streams.serving.comparisons import Comparisons
 from streams.serving.lists import Lists
 from streams.serving.live_versions import LiveVersions
+from streams.serving.watching import UNWATCHED, Watcher
 from streams.settings import Settings
 from streams.turns import Turns
 from tests.support.patience import PATIENCE
@@ -99,6 +100,7 @@ class Bench:
         ranking: Ranking = PLAIN,
         turns: Turns | None = None,
         clock: Clock = SYSTEM,
+        watcher: Watcher = UNWATCHED,
         **settings: object,
     ) -> None:
         self.clock = clock
@@ -127,6 +129,7 @@ class Bench:
             turns=turns,
             live=self.live,
             comparisons=self.comparisons,
+            watcher=watcher,
         )
         self.lists.assign(self.state)
 

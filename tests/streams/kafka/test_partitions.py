@@ -4,9 +4,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 from faust.types import TP
 
-from streams.kafka.partitions import learn, numbered, of_topic, partitions_of
+from streams.kafka.partitions import learn, numbered, of_topic, partition_of, partitions_of
 
 
 class Client:
@@ -41,3 +42,10 @@ def test_metadata_is_refreshed_only_for_a_known_topic_with_another_count() -> No
     learn(client, {"a": 3})
     learn(client, {"b": 1})
     assert client.updates == 2
+
+
+def test_partition_of_a_key_is_where_the_producer_puts_it() -> None:
+    choose = DefaultPartitioner()
+    for count in (1, 4, 7):
+        for key in (b"", b"u", "Zoë".encode(), b"guest-0123456789ab"):
+            assert partition_of(key, count) == choose(key, list(range(count)), list(range(count)))

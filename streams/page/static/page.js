@@ -1,0 +1,189 @@
+// The page: who it shows, and the stream that keeps it live.
+
+import * as api from "./api.js";
+import { at, fill, theirs } from "./dom.js";
+import { List } from "./list.js";
+import { Feed, figures, guestPast, noPast, userPast } from "./side.js";
+import { Start } from "./start.js";
+
+const KEY = "ouzel-guest";
+const PAUSES = [500, 1_000, 2_000, 5_000];
+
+// Whom the page follows: a guest of its own (`key`), a user who is watched (`user`), or nobody.
+let who = {};
+let current = null;
+let picks = [];
+
+const feed = new Feed();
+const start = new Start({ begin: (likes) => become({ likes }), watch });
+const list = new List({ act });
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function problem(error) {
+  const box = at("problem");
+  box.hidden = !error;
+  box.textContent = error ? error.message : "";
+}
+
+// Run what a control does: its failure is shown, and a guest that the worker no longer knows starts again.
+async function run(work) {
+  problem(null);
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof api.Failure)) throw error;
+    if (error.status === 410) leave();
+    else if (list.view) list.head(list.view);
+    problem(error);
+  }
+}
+
+// What the worker offers; its token is new after each of its starts.
+async function open() {
+  ({ picks } = await api.opening());
+  if (!start.pool.length) start.offer(picks);
+}
+
+function link(state, text) {
+  at("link").dataset.state = state;
+  at("link-text").textContent = text;
+}
+
+// Follow `who` until another stream takes over. The old one ends once the new one has begun, so that no list is missed.
+async function follow() {
+  const before = current;
+  const own = (current = new AbortController());
+  for (let tries = 0; own === current; tries++) {
+    try {
+      for await (const [name, data] of api.stream({ ...who, signal: own.signal })) {
+        before?.abort();
+        if (own !== current) break;
+        if (tries) {
+          problem(null);
+          run(open);
+        }
+        tries = 0;
+        link("live", "live");
+        take(name, data);
+      }
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (own !== current) return;
+      before?.abort();
+      if (error.status === 410) {
+        leave();
+        problem(error);
+        return;
+      }
+      if (error.status) problem(error);
+    }
+    if (own !== current) return;
+    link("lost", "connecting again");
+    await sleep(PAUSES[Math.min(tries, PAUSES.length - 1)]);
+  }
+}
+
+function take(name, data) {
+  if (name === "pulse") {
+    figures(data);
+    start.users(data.users);
+    if (!start.pool.length) run(open);
+  } else if (name === "feed") feed.add(data);
+  else if (name === "list" && (who.key || who.user != null)) {
+    const said = list.show(data);
+    if (who.user != null) userPast(data.history);
+    if (who.key) at("said").textContent = said;
+  }
+}
+
+function see(title, mine) {
+  at("start").hidden = true;
+  at("view").hidden = false;
+  fill(at("view-title"), ...title);
+  at("copy").hidden = mine;
+  at("again").textContent = mine ? "Start again" : "Back";
+  list.clear(mine);
+  list.wait(mine ? "Your list is on its way …" : "Waiting for the user’s next list …");
+  at("view-title").focus({ preventScroll: true });
+  scrollTo({ top: 0 });
+}
+
+function mine(guest) {
+  feed.me = guest.user;
+  see(["Your list"], true);
+  guestPast(guest, withdraw);
+}
+
+function become(how) {
+  return run(async () => {
+    const { key, guest } = await api.send("guests", how);
+    sessionStorage.setItem(KEY, key);
+    who = { key };
+    mine(guest);
+    follow();
+  });
+}
+
+function watch(user) {
+  who = { user };
+  problem(null);
+  see(["User ", theirs(user)], false);
+  noPast();
+  follow();
+}
+
+function leave() {
+  sessionStorage.removeItem(KEY);
+  who = {};
+  noPast();
+  at("view").hidden = true;
+  at("start").hidden = false;
+  start.offer(picks);
+  at("main").focus({ preventScroll: true });
+  scrollTo({ top: 0 });
+  follow();
+}
+
+function act(kind, entry) {
+  return run(async () => {
+    list.wait(`Your ${kind} is on its way to Kafka …`);
+    guestPast(await api.send("events", { kind, item: entry.item.id, list: list.view.id }, who.key), withdraw);
+  });
+}
+
+function withdraw(event) {
+  return run(async () => {
+    list.wait("The withdrawal is on its way to Kafka …");
+    guestPast(await api.send("withdrawals", { event: event.id }, who.key), withdraw);
+  });
+}
+
+at("again").addEventListener("click", leave);
+at("copy").addEventListener("click", () => become({ like_user: who.user }));
+at("erase").addEventListener("click", () => at("sure").showModal());
+at("keep").addEventListener("click", () => at("sure").close());
+at("go").addEventListener("click", () => {
+  at("sure").close();
+  run(async () => {
+    await api.send("erasures", {}, who.key);
+    leave();
+    at("said").textContent = "The erasure event is on Kafka.";
+  });
+});
+
+await run(async () => {
+  await open();
+  const key = sessionStorage.getItem(KEY);
+  if (key) {
+    try {
+      const guest = await api.guest(key);
+      who = { key };
+      mine(guest);
+    } catch (error) {
+      if (error.status !== 410) throw error;
+      sessionStorage.removeItem(KEY);
+    }
+  }
+});
+follow();

@@ -1,0 +1,206 @@
+"""The page in Chromium, of a worker on a broker: by mouse and by keyboard, at a desk and on a phone, light and dark."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.brokers import Broker
+from schemas.codec import decode, encode
+from schemas.events import Event, EventKind
+from schemas.items import Item
+from schemas.topics import EVENTS
+from streams.clock import SYSTEM
+from tests.conftest import start_broker
+from tests.support.browser import Tab, browser
+from tests.support.pipeline import Pipeline, films
+from tests.support.workers import WITHOUT_MODEL
+
+pytestmark = [pytest.mark.browser, pytest.mark.kafka, pytest.mark.slow]
+
+HOSTILE = "<img src=x onerror=alert(1)>\u202e & <b>\U0001f9a6</b>"
+
+FAINT = """(() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [x, y, z] = [r, g, b].map((part) => linear(part / 255));
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const paper = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = numbers(getComputedStyle(each).backgroundColor);
+      if ((colour[3] ?? 1) === 1) return luminance(colour);
+    }
+  };
+  const faint = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    if (!own || !element.checkVisibility() || element.closest("noscript, dialog:not([open])")) continue;
+    const [low, high] = [luminance(numbers(getComputedStyle(element).color)), paper(element)].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) faint.push(element.textContent.trim());
+  }
+  return faint;
+})()"""
+
+SMALL = """[...document.querySelectorAll("button, input")].filter((one) => one.checkVisibility())
+  .filter((one) => Math.min(one.offsetWidth, one.offsetHeight) < 24).map((one) => one.textContent)"""
+
+NAMELESS = """[...document.querySelectorAll("button, input")].filter((one) =>
+  !(one.getAttribute("aria-label") ?? one.textContent.trim()) && !one.labels?.length).map((one) => one.outerHTML)"""
+
+TITLES = "[...document.querySelectorAll('#list h2')].map((one) => one.textContent)"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A worker without a model that serves the page, with a catalogue and a few users."""
+    embedded: Broker = start_broker("embedded", tmp_path_factory)
+    settings = {"triton": "", "web_page": "on", "exploration": "0", "new_item_share": "0", "compared_users": 1}
+    with embedded, Pipeline(embedded, tmp_path_factory.mktemp("page"), **settings) as pipeline:
+        asyncio.run(pipeline.prepare([*films(), Item(id="hostile", title=HOSTILE, attributes=(HOSTILE[:40],))]))
+        pipeline.start(WITHOUT_MODEL)
+        asyncio.run(users_like(pipeline))
+        pipeline.worker.until_metric("ouzel_counted_events_total", 60)
+        yield pipeline
+
+
+async def users_like(pipeline: Pipeline) -> None:
+    now = SYSTEM.now_ms()
+    events = [
+        Event(id=f"{user}-{n}", user=f"user-{user}", kind=EventKind.LIKE, item=f"film-{(5 * n + user) % 40}", ts=now)
+        for user in range(12)
+        for n in range(5)
+    ]
+    await pipeline.send(EVENTS, [(event.user, encode(event)) for event in events])
+
+
+def address(page: Pipeline) -> str:
+    return f"http://127.0.0.1:{page.settings.web.port}/"
+
+
+async def check(tab: Tab, what: str) -> None:
+    """Nothing is wider than the window, faint, too small to touch, or without a name."""
+    assert await tab.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, what
+    assert await tab.run(FAINT) == [], what
+    assert await tab.run(SMALL) == [], what
+    assert await tab.run(NAMELESS) == [], what
+    assert tab.errors == [], what
+
+
+async def reflects(tab: Tab, words: str) -> None:
+    said = json.dumps(words)
+    await tab.until(f"document.getElementById('reflects').textContent.includes({said})", f"the list reflects {words}")
+
+
+@pytest.mark.parametrize(
+    ("width", "dark", "calm"), [(1280, False, False), (390, True, True)], ids=["desk-light", "phone-dark"]
+)
+async def test_visitor_gets_a_list_that_follows_what_they_do(
+    page: Pipeline, tmp_path: Path, width: int, dark: bool, calm: bool
+) -> None:
+    async with browser(tmp_path) as tab:
+        await tab.look(width=width, dark=dark, calm=calm)
+        await tab.go(address(page))
+        await tab.until("document.querySelectorAll('.pick').length >= 18", "things to like")
+        await check(tab, "the start")
+        for place in (1, 2, 3):
+            assert await tab.run("document.getElementById('begin').disabled")
+            await tab.click(f"#picks li:nth-child({place}) button")
+        last = await tab.run("document.querySelector('#picks li:nth-child(3) .title').textContent")
+        await tab.click("#begin")
+        await reflects(tab, f"your like of {last}")  # a list before it may answer the first of the three
+        assert len(await tab.until(f"{TITLES}.length && {TITLES}", "a list")) == 10
+
+        liked = (await tab.run(TITLES))[1]
+        await tab.click("#list li:nth-child(2) [data-act=like]")
+        await reflects(tab, f"your like of {liked}")
+        assert liked not in await tab.run(TITLES)
+        assert f"Left the list: {liked}" in await tab.run("document.getElementById('left').textContent")
+        assert await tab.run("document.querySelectorAll('.moved.entered').length") > 0
+        assert "entered" in await tab.run("document.getElementById('said').textContent")
+
+        dismissed = (await tab.run(TITLES))[0]
+        await tab.click("#list li:nth-child(1) [data-act=dismiss]")
+        await reflects(tab, f"your dismissal of {dismissed}")
+        assert dismissed not in await tab.run(TITLES)
+        await tab.click("#done li:nth-child(1) button")
+        await reflects(tab, "the event that you withdrew")
+        assert dismissed in await tab.run(TITLES), "the list reverts"
+        assert await tab.run("document.querySelectorAll('.withdrawn').length") == 1
+
+        await tab.click("#list li:nth-child(1) [data-act=why]")
+        await tab.until("document.querySelectorAll('.why:not([hidden]) tbody tr').length > 0", "the contributions")
+        await check(tab, "a list with reasons")
+
+        await tab.go(address(page))
+        await tab.until("document.querySelectorAll('.entry').length === 10", "the same list after loading again")
+        await tab.click("#erase")
+        await tab.click("#go")
+        await tab.until("!document.getElementById('start').hidden", "the start again")
+        await check(tab, "the start after erasure")
+        page.worker.until_metric("ouzel_erased_people_total", 1)
+    kinds = {decode(Event, record.value).kind for record in await page.records(EVENTS.name)}
+    assert {EventKind.LIKE, EventKind.DISMISS, EventKind.FORGET, EventKind.ERASE} <= kinds
+
+
+async def test_keyboard_alone_gets_a_list_and_changes_it(page: Pipeline, tmp_path: Path) -> None:
+    async with browser(tmp_path) as tab:
+        await tab.look(calm=True)
+        await tab.go(address(page))
+        await tab.until("document.querySelectorAll('.pick').length >= 18", "things to like")
+        await tab.press("Tab")
+        assert (await tab.focus())[1] == "Skip to content"
+        await tab.press("Enter")
+        await until_focus(tab, "INPUT", "")
+        await tab.write("comedy")
+        await tab.until("document.querySelectorAll('.pick').length === 8", "the comedies")
+        for _ in range(3):
+            await until_focus(tab, "BUTTON", "Comedy")
+            await tab.press(" ")
+        await until_focus(tab, "BUTTON", "Show my list")
+        await tab.press("Enter")
+        await reflects(tab, "your like of")
+        await tab.until(f"{TITLES}.length === 10", "a list")
+        assert (await tab.focus())[2] == "view-title", "the keyboard is where the list begins"
+        liked = (await tab.run(TITLES))[0]
+        await until_focus(tab, "BUTTON", f"Like {liked}")
+        await tab.press("Enter")
+        await reflects(tab, f"your like of {liked}")
+        tag, name, _ = await tab.focus()
+        assert (tag, name.split()[0]) == ("BUTTON", "Like"), "the keyboard stays at this place of the list"
+        assert tab.errors == []
+
+
+async def until_focus(tab: Tab, tag: str, name: str) -> None:
+    """Press Tab until an element with this tag has the keyboard, whose name contains `name`."""
+    for _ in range(60):
+        await tab.press("Tab")
+        found, said, _ = await tab.focus()
+        if found == tag and name in said:
+            return
+    raise AssertionError(f"Tab does not reach {tag} {name}")
+
+
+async def test_visitor_watches_a_user_and_continues_as_a_copy(page: Pipeline, tmp_path: Path) -> None:
+    async with browser(tmp_path) as tab:
+        await tab.look()
+        await tab.go(address(page))
+        await tab.until("document.querySelectorAll('.pick').length >= 18", "things to like")
+        now = SYSTEM.now_ms()
+        like = Event(id=f"now-{now}", user="user-1", kind=EventKind.LIKE, item="hostile", ts=now)
+        await page.send(EVENTS, [("user-1", encode(like))])
+        await tab.click(".user")
+        await tab.until(f"{TITLES}.length === 10", "the user's list")
+        assert await tab.run("document.querySelectorAll('#list [data-act=like]').length") == 0, "no acts for others"
+        shown = await tab.until("document.querySelector('#done bdi')?.textContent", "what the user did")
+        assert shown == HOSTILE.replace("\u202e", "\\u202e")
+        assert await tab.run("document.querySelectorAll('main img, aside img, main b, aside b').length") == 0
+        await tab.click("#copy")
+        await reflects(tab, "your like of")
+        assert await tab.run("document.querySelectorAll('#done li').length") == 6
+        await tab.click("#pause")
+        assert await tab.run("document.getElementById('pause').textContent") == "Go on"
+        await check(tab, "a copy's list")

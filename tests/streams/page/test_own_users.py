@@ -1,0 +1,40 @@
+"""Users whose partitions a worker serves."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+from streams.fold.context import EMPTY
+from streams.kafka.partitions import partition_of
+from streams.page.own_users import OwnUsers
+
+
+def own_users(served: dict[int, Any], count: int | None = 8) -> OwnUsers:
+    numbers = itertools.count()
+    lanes: Any = SimpleNamespace(lanes=served)
+    return OwnUsers(lanes, lambda: count, lambda user: f"alias of {user}", lambda size: f"{next(numbers):0{2 * size}x}")
+
+
+def lane(*, ready: bool = True) -> Any:
+    state = SimpleNamespace(context=lambda user: (user, EMPTY))
+    return SimpleNamespace(ready=ready, state=state if ready else None)
+
+
+def test_new_user_is_in_a_partition_that_is_served() -> None:
+    for partition in range(8):
+        user = own_users({partition: lane()}).new()
+        assert user is not None
+        assert partition_of(user.encode(), 8) == partition
+
+
+def test_new_user_needs_a_served_partition() -> None:
+    assert own_users({}).new() is None
+    assert own_users({0: lane(ready=False)}).new() is None
+    assert own_users({0: lane()}, count=None).new() is None
+
+
+def test_context_is_found_under_the_alias_where_the_partition_is_served() -> None:
+    here: Any = own_users({n: lane() for n in range(8)})
+    assert here.context("u") == ("alias of u", EMPTY)
+    assert own_users({n: lane(ready=False) for n in range(8)}).context("u") is None
+    assert own_users({}).context("u") is None

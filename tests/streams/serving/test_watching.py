@@ -1,0 +1,52 @@
+"""The list path tells a live view while one is open, and only then."""
+
+from inference.scorers.scripted import ScriptedScorer
+from schemas.events import Event
+from schemas.recommendations import Recommendation
+from streams.ranking.comparison import Compared
+from tests.support.background import running
+from tests.support.listing import Bench
+
+
+class Told:
+    """A watcher that notes what it is told."""
+
+    def __init__(self, *, watching: bool) -> None:
+        self.watching = watching
+        self.events: list[Event] = []
+        self.lists: list[tuple[Recommendation, Compared | None]] = []
+
+    def asked(self, event: Event) -> None:
+        self.events.append(event)
+
+    def published(self, made: Recommendation, compared: Compared | None) -> None:
+        self.lists.append((made, compared))
+
+    def forget(self, user: str) -> bool:
+        return user == "u"
+
+
+async def test_open_view_is_told_of_events_and_of_published_lists() -> None:
+    told = Told(watching=True)
+    async with running(Bench(ScriptedScorer(), watcher=told)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: bool(told.lists))
+    assert [event.id for event in told.events] == ["e0"]
+    (made, compared) = told.lists[0]
+    assert [made] == bench.made()
+    assert compared is not None
+    assert len(compared.without_model) == 10
+
+
+async def test_view_that_is_closed_is_told_nothing() -> None:
+    told = Told(watching=False)
+    async with running(Bench(ScriptedScorer(), watcher=told)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: bench.count("ouzel_lists_total", degraded="none") == 1)
+    assert (told.events, told.lists) == ([], [])
+
+
+def test_erased_user_is_dropped_by_the_view_too() -> None:
+    bench = Bench(None, watcher=Told(watching=True))
+    assert bench.lists.forget("u") == ("page@worker",)
+    assert bench.lists.forget("other") == ()
