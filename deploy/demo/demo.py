@@ -171,8 +171,8 @@ class Demo:
         async with beside(self._look_after()):
             with Steps(self._console) as steps:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._model(steps, history, live))
-                    tasks.create_task(self._event_plane(steps, history))
+                    model = tasks.create_task(self._model(steps, history, live))
+                    tasks.create_task(self._event_plane(steps, history, model))
                 begun = await self._read_enough(steps)
             bootstrap = self._stage.broker.bootstrap
             async with (
@@ -240,14 +240,14 @@ class Demo:
                 await stage.build_model(step, judged_from_ms + moved)
             await stage.start_triton(step)
 
-    async def _event_plane(self, steps: Steps, history: Sequence[Event]) -> None:
+    async def _event_plane(self, steps: Steps, history: Sequence[Event], model: asyncio.Task[None]) -> None:
         with steps.step("broker") as step:
             await self._stage.start_broker(step, PARTITIONS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._workers(steps))
             tasks.create_task(self._past(steps, history))
-        if self._stage.control_key is not None:
-            # It begins once tritonserver answers.
+        await model  # it settles where the learner puts versions, and which events the model has learned
+        if self._stage.control_key is not None and not self._stage.without_triton:
             with steps.step("learner") as step:
                 await start_learner(self._stage, step, VersionStore(self._stage.folder / "versions"), RULES)
         with steps.step("contexts and counts") as step:
