@@ -129,7 +129,12 @@ def test_certain_choices_say_little_of_others() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1), st.floats(1e-6, 1)), min_size=1, max_size=30),
+    # Products of subnormal chances round to several times what they should be.
+    st.lists(
+        st.tuples(st.floats(0, 1, allow_subnormal=False), st.floats(-1, 1), st.floats(1e-6, 1)),
+        min_size=1,
+        max_size=30,
+    ),
     st.floats(1, 1e4),
 )
 def test_value_is_within_the_rewards(rows: list[tuple[float, float, float]], clip: float) -> None:
