@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from inference.item_tokens.adapter import load
 from inference.item_tokens.engine import ItemTokenEngine
 from inference.settings import ADAPTER, DType, ModelSettings, Quantization
-from inference.training.histories import Ints
+from inference.training.validation import new_likes
 from inference.transformer.attention import IMPLEMENTATION
 from inference.transformer.weights import load_model, name_of, read_manifest
 from inference.versions.card import RELIABILITY, Section, Subject, version_card, write_card
@@ -21,10 +21,11 @@ from inference.versions.gates.held_out import HeldOut
 from inference.versions.gates.judge import DEFAULT, judge
 from inference.versions.gates.latency import Contender, latency
 from inference.versions.gates.loading import loads
-from inference.versions.gates.measuring import SHORTLIST, Asked, Engine, Vectors, trial_before, trial_of
+from inference.versions.gates.measuring import SHORTLIST, Asked, Engine, Reference, Vectors, trial_before, trial_of
 from inference.versions.gates.off_policy import too_few
 from inference.versions.gates.reliability_plot import reliability
 from inference.versions.gates.thresholds import Thresholds
+from inference.versions.gates.trained_order import ORDER, TrainedOrder
 from inference.versions.gates.trial import Trial
 from inference.versions.store import Gate, VersionStore
 from schemas.scoring import Scorer
@@ -70,7 +71,8 @@ class VersionGates:
     """Judges versions of `store`. `evidence` returns what a version is judged on, `adapter_of` the adapter's folder of
     a version without a folder in the store (the one that `ouzel triton build` made). `data` and `terms` are for cards.
 
-    Judging loads the model three times, one after the other, and runs in a thread.
+    Judging loads the model twice, one after the other, or three times without the order of the trained network
+    (`inference.versions.gates.trained_order`), and runs in a thread.
     """
 
     store: VersionStore
@@ -124,6 +126,7 @@ class VersionGates:
         rng = np.random.default_rng((self.seed, number))
         found = [gate, *judge(trial, self.thresholds, rng)]
         title = f"Calibration of version {number}"
+        (self.store.folder(number) / ORDER).unlink(missing_ok=True)
         drawn = reliability(bins(trial.challenger.predicted, trial.challenger.taken, rng), title)
         self._write_card(number, found, {RELIABILITY: drawn})
         return found
@@ -132,24 +135,30 @@ class VersionGates:
         def served() -> Engine:
             return self.loader.engine(folder, exact=False)
 
-        def exact(tests: Ints) -> Any:
-            return self._exact(folder, held, tests)
-
-        before = self.before(number)
+        before, reference = self.before(number), self._reference(number, folder, held)
         if before is not None:
-            return trial_before(*before, served, held, exact)
+            return trial_before(*before, served, held, reference)
         return trial_of(
             lambda: self.loader.engine(self._adapter(champion), exact=False),
             served,
             held,
-            exact,
+            reference,
             shortlist=self.shortlist,
             decide=not too_few(held.lists.decisions, self.thresholds),
         )
 
-    def _exact(self, folder: Path, held: HeldOut, tests: Ints) -> Any:
-        asked = Asked(self.loader.engine(folder, exact=True), held, self.shortlist)
-        return asked.logits(tests, held.histories.history[tests])
+    def _reference(self, number: int, folder: Path, held: HeldOut) -> Reference:
+        """The network as it was trained; without its order, the version in fp32, which reads all items once more and
+        leaves out the rounding of the tensors."""
+        trained = TrainedOrder.read(self.store.folder(number))
+        if trained is not None:
+            stream = held.histories
+            likes, logits = trained.found(stream, new_likes(stream, held.learned, len(stream)))
+            if len(likes):
+                return Reference(likes, lambda: logits)
+        return Reference.of(
+            held, lambda likes: Asked(self.loader.engine(folder, exact=True), held, self.shortlist).before(likes)
+        )
 
     def _adapter(self, number: int) -> Path:
         folder = self.store.folder(number) / ADAPTER

@@ -34,6 +34,7 @@ from inference.training.schedule import TOWER
 from inference.training.trainer import Recipe
 from inference.training.update import Effort, Task, Update, Updated
 from inference.training.validation import new_likes
+from inference.versions.gates.trained_order import TrainedOrder
 from inference.versions.store import RECORD, Kind, Version, VersionStore
 from schemas.scoring import Candidate
 
@@ -213,6 +214,9 @@ def make_version(
             figures=_figures(updated),
         )
         save(folder / ADAPTER, adapter, _card(parent, options, evidence, updated))
+        if not options.effort.finish:  # else the network has changed since
+            held = updated.held_out
+            TrainedOrder.of(held.challenger, histories, held.tests).write(folder)
         progress("writing vectors", 0, 0)
         name = complete(folder / ADAPTER, described)
         version = Version(

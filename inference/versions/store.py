@@ -2,6 +2,7 @@
 
 ROOT/7/version.json        where it comes from, what it learned, what that cost
 ROOT/7/adapter/            the trained parameters, the vectors of items, and the card (`inference.item_tokens.adapter`)
+ROOT/7/order.safetensors   how the trained network ranked, until the version is judged (`gates.trained_order`)
 ROOT/7/gates.json          the results of the gates, once it was judged
 ROOT/7/verdicts.jsonl      what happened to it later, one line each
 

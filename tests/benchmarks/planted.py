@@ -34,7 +34,7 @@ from inference.versions.gates.held_out import HeldOut, sampled
 from inference.versions.gates.judge import DEFAULT, judge, stopped_by
 from inference.versions.gates.latency import Contender, latency
 from inference.versions.gates.loading import loads
-from inference.versions.gates.measuring import Asked, compared
+from inference.versions.gates.measuring import Asked, Reference, compared
 from inference.versions.gates.trial import Measured, by_attribute
 from inference.versions.store import Gate
 from schemas.scoring import MAX_DESCRIBED
@@ -55,7 +55,7 @@ def main(out: Path | None = None) -> None:
     held = evidence()
     print(f"{len(held.tests):,} held-out likes, {len(held.texts):,} items; load average {load_average()}")
     rows: dict[str, list[Gate]] = {}
-    champion, _ = Asked(loaded(GOOD, SERVED), held).measured()
+    champion = Asked(loaded(GOOD, SERVED), held).measured()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder)
         for name, (where, wrap) in versions(target, held).items():
@@ -132,7 +132,7 @@ def gates_of(folder: Path, wrap: Wrap, champion: Measured, held: HeldOut) -> lis
         champion,
         lambda: wrap(loaded(folder, SERVED)),  # type: ignore[arg-type,return-value]
         held,
-        lambda tests: Asked(loaded(folder, EXACT), held).logits(tests, held.histories.history[tests]),
+        Reference.of(held, lambda likes: Asked(loaded(folder, EXACT), held).before(likes)),
     )
     return [gate, *judge(trial, DEFAULT, np.random.default_rng(0))]
 

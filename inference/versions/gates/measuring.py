@@ -8,7 +8,7 @@ A version that learned the held-out likes as well, in a last pass, must not be j
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,16 +20,14 @@ from inference.training.network import Network
 from inference.training.validation import TIES_SEED, answers, scored
 from inference.versions.gates.held_out import NO_LISTS, HeldOut
 from inference.versions.gates.rounding import spearman
+from inference.versions.gates.trained_order import DEPTH as ORDER_DEPTH
+from inference.versions.gates.trained_order import LIKES
 from inference.versions.gates.trial import DEPTH, NONE, Floats, Measured, Trial
 from inference.wire import Answer, Answered
 from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, ScoreRequest
 
 SHORTLIST = 50
 """Items that are scored again."""
-
-AGREEMENT_TESTS = 100
-AGREEMENT_DEPTH = 100
-"""Ranks are compared among this many of the trained network's top items: the rest is never listed."""
 
 _CHUNK = 32
 
@@ -60,6 +58,10 @@ class Asked:
         if shortlist < DEPTH:
             raise ValueError(f"the shortlist must have at least {DEPTH} items, not {shortlist}; raise max_candidates")
 
+    def before(self, likes: Ints) -> NDArray[np.float32]:
+        """The retrieval logits before each of some likes, [n, items]."""
+        return self.logits(likes, self._held.histories.history[likes])
+
     def logits(self, places: Ints, histories: Ints) -> NDArray[np.float32]:
         """The retrieval logits before each place, [n, items]; -inf for items met."""
         asked = list(zip(places.tolist(), histories.tolist(), strict=True))
@@ -69,16 +71,14 @@ class Asked:
             scores[row, self._held.histories.item[self._held.before(place, history)]] = -np.inf
         return scores
 
-    def measured(self, *, decide: bool = True) -> tuple[Measured, NDArray[np.float32]]:
-        """What the version does in all tests, and unless `decide` is false in all decisions; and the logits before each
-        of `sample`, [A, items]. Items without finite scores are ranked last."""
+    def measured(self, *, decide: bool = True) -> Measured:
+        """What the version does in all tests, and unless `decide` is false in all decisions. Items without finite
+        scores are ranked last."""
         held, found, ties = self._held, _Found(), np.random.default_rng(TIES_SEED)
-        sampled = [np.zeros((0, len(held.texts)), np.float32)]
         for begin in range(0, len(held.tests), _CHUNK):
             tests = held.tests[begin : begin + _CHUNK]
             owners = held.histories.history[tests]
             logits = self.logits(tests, owners)
-            sampled.append(logits[np.isin(tests, sample(held))])
             orders = [_order(row, ties) for row in logits]
             requests = [
                 held.request(test, owner, order[: self._shortlist].tolist())
@@ -91,7 +91,7 @@ class Asked:
                 fine = bool(np.isfinite(scores).all() and (logits[row] < np.inf).all())
                 found.add(int(held.histories.item[tests[row]]), int(owners[row]), order, scores[again], fine)
         chances, wrong = self.chances() if decide else (np.zeros(0), 0)
-        return found.measured(chances, wrong), np.concatenate(sampled)
+        return found.measured(chances, wrong)
 
     def chances(self) -> tuple[Floats, int]:
         """The probability of each logged decision under the softmax that the version was trained with, [D], and how
@@ -108,6 +108,25 @@ class Asked:
                     shifted = np.exp(scores[row] - most)
                     found[at] = shifted[lists.item[at]] / shifted.sum()
         return found, int((~np.isfinite(found)).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the served challenger should rank like: `logits()` are those of the trained network before each of some
+    `likes` (ascending indices into the stream), float32 [A, items]; -inf for items that are not to be compared."""
+
+    likes: Ints
+    logits: Callable[[], NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, held: HeldOut, logits: Callable[[Ints], NDArray[np.float32]]) -> "Reference":
+        """By what says the logits before some of the tests of `held`."""
+        likes = held.tests[:: max(1, -(-len(held.tests) // LIKES))]
+        return cls(likes, lambda: logits(likes))
+
+    def agreement(self, served: NDArray[np.float32]) -> Floats:
+        """With the logits of the served version [A, items] (`agreement`)."""
+        return agreement(self.logits(), served) if len(self.likes) else np.zeros(0)
 
 
 class Vectors(Protocol):
@@ -171,34 +190,31 @@ def trial_of(
     champion: Callable[[], Engine],
     challenger: Callable[[], Engine],
     held: HeldOut,
-    exact: Callable[[Ints], NDArray[np.float32]],
+    reference: Reference,
     *,
     shortlist: int = SHORTLIST,
     decide: bool = True,
 ) -> Trial:
     """Run both versions, one after the other; each is loaded by its callable and dropped afterwards. Neither may have
-    learned the tests.
-
-    `exact` returns the logits [n, items] of the trained challenger for some tests, before its tensors were rounded
-    (`exact_logits`), or those of the version served in fp32, which leaves out the rounding of the tensors. At most
-    `max_candidates` of the settings may be on the `shortlist`.
-    """
-    theirs, _ = Asked(champion(), held, shortlist).measured(decide=decide)
-    return compared(theirs, challenger, held, exact, shortlist=shortlist, decide=decide)
+    learned the tests. At most `max_candidates` of the settings may be on the `shortlist`."""
+    theirs = Asked(champion(), held, shortlist).measured(decide=decide)
+    return compared(theirs, challenger, held, reference, shortlist=shortlist, decide=decide)
 
 
 def compared(
     champion: Measured,
     challenger: Callable[[], Engine],
     held: HeldOut,
-    exact: Callable[[Ints], NDArray[np.float32]],
+    reference: Reference,
     *,
     shortlist: int = SHORTLIST,
     decide: bool = True,
 ) -> Trial:
     """`trial_of` for a champion that was measured before, on the same `held`."""
-    ours, served = Asked(challenger(), held, shortlist).measured(decide=decide)
-    return _trial(champion, ours, held, agreement(exact(sample(held)), served))
+    asked = Asked(challenger(), held, shortlist)
+    ours, served = asked.measured(decide=decide), asked.before(reference.likes)
+    del asked  # before another version is loaded
+    return _trial(champion, ours, held, reference.agreement(served))
 
 
 def trial_before(
@@ -206,21 +222,16 @@ def trial_before(
     challenger: Vectors,
     served: Callable[[], Engine],
     held: HeldOut,
-    exact: Callable[[Ints], NDArray[np.float32]],
+    reference: Reference,
 ) -> Trial:
     """The trial of a challenger that has learned the tests since, by the vectors of both versions before. Only rank
-    agreement is that of the challenger as it is `served`, beside `exact` as for `trial_of`."""
-    tests, asked = sample(held), Asked(served(), held)
-    none = np.zeros((0, len(held.texts)), np.float32)
-    logits = asked.logits(tests, held.histories.history[tests]) if len(tests) else none
-    del asked  # before the next version is loaded
+    agreement is that of the challenger as it is `served`."""
+    asked = Asked(served(), held)
+    logits = asked.before(reference.likes)
+    del asked  # before another version is loaded
     alone = replace(held, lists=NO_LISTS)
-    return _trial(retrieved(champion, alone), retrieved(challenger, alone), alone, agreement(exact(tests), logits))
-
-
-def sample(held: HeldOut) -> Ints:
-    """The tests on which ranks are compared with those of the trained network."""
-    return held.tests[:: max(1, -(-len(held.tests) // AGREEMENT_TESTS))]
+    agreed = reference.agreement(logits)
+    return _trial(retrieved(champion, alone), retrieved(challenger, alone), alone, agreed)
 
 
 def _trial(champion: Measured, challenger: Measured, held: HeldOut, agreed: Floats) -> Trial:
@@ -237,7 +248,7 @@ def _trial(champion: Measured, challenger: Measured, held: HeldOut, agreed: Floa
 
 
 def exact_logits(network: Network, held: HeldOut) -> Callable[[Ints], NDArray[np.float32]]:
-    """`exact` of a network that was just trained, for `trial_of`."""
+    """The logits of a network that was just trained before some tests, for `Reference.of`."""
     known = held.histories.met(held.learned)
 
     def logits(tests: Ints) -> NDArray[np.float32]:
@@ -255,7 +266,7 @@ def agreement(exact: NDArray[np.float32], served: NDArray[np.float32]) -> Floats
     found = np.full(len(exact), np.nan)
     for row, (one, other) in enumerate(zip(exact, served, strict=True)):
         if not np.isnan(one).any():
-            top = np.argsort(-one, kind="stable")[:AGREEMENT_DEPTH]
+            top = np.argsort(-one, kind="stable")[:ORDER_DEPTH]
             top = top[one[top] > -np.inf]
             found[row] = spearman(one[None, top].astype(np.float64), other[None, top].astype(np.float64))[0]
     return found

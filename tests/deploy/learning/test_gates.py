@@ -12,6 +12,7 @@ from deploy.datasets.dataset import Dataset
 from deploy.learning.adapter import Options, train
 from deploy.learning.gates import VersionGates
 from inference.item_tokens.adapter import load
+from inference.training import held_out
 from inference.training.schedule import Plan
 from inference.training.trainer import Recipe
 from inference.training.validation import new_likes
@@ -19,6 +20,7 @@ from inference.versions.card import CARD, RELIABILITY
 from inference.versions.gates.held_out import HeldOut
 from inference.versions.gates.judge import DEFAULT, passed, stopped_by
 from inference.versions.gates.measuring import Engine
+from inference.versions.gates.trained_order import TrainedOrder
 from inference.versions.store import RECORD, Version, VersionStore
 from schemas.items import Item
 from schemas.scoring import ScoreRequest, Scores
@@ -39,6 +41,12 @@ class TinyLoader:
 
     def engine(self, adapter: Path, *, exact: bool) -> Engine:
         return tiny.item_token_engine(load(adapter), dtype="fp32" if exact else "bf16")
+
+
+class ServedOnly(TinyLoader):
+    def engine(self, adapter: Path, *, exact: bool) -> Engine:
+        assert not exact
+        return super().engine(adapter, exact=exact)
 
 
 class Ticking:
@@ -132,6 +140,27 @@ async def test_worse_or_slower_version_is_stopped_with_its_reason(good: Path, tm
     slow = await judging.measure(3, 1)
     assert not any(gate.passed for gate in slow)
     assert "p99 latency" in (store.folder(3) / "adapter" / CARD).read_text()
+
+
+async def test_version_is_compared_with_the_network_as_it_was_trained(good: Path, tmp_path: Path) -> None:
+    """No item is read in fp32 for that, and an order that is not the version's own stops it."""
+    store = VersionStore(tmp_path)
+    stored(store, 2, good)
+    stored(store, 3, good)
+    judging = gates(store, good)
+    served = replace(judging, loader=ServedOnly())
+    held = judging.evidence(2)
+    network = world.network(start=load(good))
+    made = held_out.judge(network, held.histories.met(held.learned), held.histories, held.tests)
+    TrainedOrder.of(made, held.histories, held.tests).write(store.folder(2))
+    found = await served.judge(2, 1)
+    assert passed(found), stopped_by(found)
+    assert TrainedOrder.read(store.folder(2)) is None  # it was of use only once
+    other = replace(made, contexts=made.contexts[::-1])
+    TrainedOrder.of(other, held.histories, held.tests).write(store.folder(3))
+    stop = stopped_by(await served.judge(3, 1))
+    assert stop is not None
+    assert stop.name == "rank agreement"
 
 
 async def test_same_seed_judges_alike(good: Path, tmp_path: Path) -> None:

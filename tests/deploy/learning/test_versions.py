@@ -23,6 +23,9 @@ from inference.errors import NothingToLearn
 from inference.item_tokens.adapter import Adapter, Cut, load, save
 from inference.training.trainer import Recipe
 from inference.training.update import Effort
+from inference.versions.gates import held_out as tested
+from inference.versions.gates.measuring import Asked, agreement
+from inference.versions.gates.trained_order import TrainedOrder
 from inference.versions.store import Learned, VersionStore
 from schemas.events import Event
 from schemas.feedback import Feedback, Outcome, Shown
@@ -116,6 +119,17 @@ def test_version_learns_a_taste_that_its_parent_does_not_know(second: tuple[Vers
     champion, challenger = found.held_out.champion.figures, found.held_out.challenger.figures
     assert challenger.ndcg > champion.ndcg + 0.1
     assert found.losses[found.losses.index(min(found.losses))] < np.log(len(world.ITEMS))
+
+
+def test_served_version_orders_items_like_the_trained_network(second: tuple[VersionStore, Made]) -> None:
+    store, found = second
+    held, engine = found.held_out, tiny.item_token_engine(load(store.folder(2) / "adapter"))
+    order = TrainedOrder.read(store.folder(2))
+    assert order is not None
+    likes, logits = order.found(held.histories, held.tests)
+    assert len(likes) == len(held.tests)
+    served = Asked(engine, tested.HeldOut(held.histories, world.CANDIDATES, held.tests, int(held.tests[0]))).before(likes)
+    assert agreement(logits, served).mean() > 0.99
 
 
 def test_taste_that_flips_changes_the_ranks(second: tuple[VersionStore, Made], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from inference.training.validation import answers, new_likes, retrieved
 from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, sampled
 from inference.versions.gates.judge import DEFAULT, judge, passed, stopped_by
 from inference.versions.gates.loading import VECTORS, loads
-from inference.versions.gates.measuring import Asked, exact_logits, sample, trial_before, trial_of
+from inference.versions.gates.measuring import Asked, Reference, exact_logits, trial_before, trial_of
 from schemas.events import EventKind
 from schemas.feedback import Closed, Feedback, Outcome, Shown
 from schemas.items import Item
@@ -67,7 +67,7 @@ def judged(champion: Path, challenger: Callable[[], object], held: HeldOut, exac
         engine(champion),
         challenger,  # type: ignore[arg-type]
         held,
-        lambda tests: reference.logits(tests, held.histories.history[tests]),
+        Reference.of(held, reference.before),
     )
     return judge(trial, THRESHOLDS, np.random.default_rng(0))
 
@@ -85,14 +85,11 @@ def test_figures_are_those_of_the_trained_network(champion: Path, held: HeldOut)
     known = held.histories.met(held.learned)
     places = retrieved(answers(network, known, held.histories, held.tests), held.histories, held.tests)
     asked = Asked(engine(champion)(), held)
-    found, sampled = asked.measured()
-    again = asked.logits(sample(held), held.histories.history[sample(held)])
-    assert np.array_equal(np.isfinite(sampled), np.isfinite(again))
-    assert sampled[np.isfinite(sampled)] == pytest.approx(again[np.isfinite(again)], rel=1e-4, abs=1e-4)
+    found = asked.measured()
     assert (found.places == places).mean() > 0.97
     assert found.broken == 0
     exact = exact_logits(network, held)(held.tests[:20])
-    served = asked.logits(held.tests[:20], held.histories.history[held.tests[:20]])
+    served = asked.before(held.tests[:20])
     for one, other in zip(exact, served, strict=True):
         seen = np.isfinite(one)
         assert np.array_equal(seen, np.isfinite(other))
@@ -116,12 +113,9 @@ def vectors(folder: Path, held: HeldOut) -> Vectors:
 def test_version_that_learned_the_tests_is_judged_by_what_it_was_before(champion: Path, held: HeldOut) -> None:
     before = vectors(champion, held)
     reference = Asked(engine(champion)(), held)
-
-    def exact(tests):
-        return reference.logits(tests, held.histories.history[tests])
-
+    exact = Reference.of(held, reference.before)
     same = trial_before(before, before, engine(champion), held, exact)
-    served, _ = reference.measured()
+    served = reference.measured()
     assert (same.challenger.places == served.places).mean() > 0.97
     assert same.challenger.top.shape == served.top.shape
     assert all(gate.passed for gate in judge(same, THRESHOLDS, np.random.default_rng(0)) if "calib" not in gate.name)
