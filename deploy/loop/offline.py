@@ -1,7 +1,9 @@
 """Other methods on the same tests, offline: baselines, and the evaluation's model retrained along the stream.
 
 They rank in the order of the stream with everything up to each test, without a broker and without delay
-(`inference.evaluation.runner`). A baseline takes seconds; the retrained models take tens of minutes.
+(`inference.evaluation.runner`), in the times of a pass (`Split.sent`): what decays with time, and the gaps between a
+user's events, should not tell them apart from the passes. A baseline takes seconds; the retrained models take tens of
+minutes.
 """
 
 from collections.abc import Mapping

@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -123,13 +123,14 @@ class Loop:
             self._console.print(f"Pass {number} of {len(options.passes)}: {one}", style="bold")
             passes[one] = await self._pass(one, course, start)
         rows = {one: passed.places for one, passed in passes.items()}
-        offline_rows = await self._offline(offline.baselines)
+        sent = self._split.sent(passes[_of(rows)].seconds, Settings().lists.trigger_max_age_ms)
+        offline_rows = await self._offline(offline.baselines, sent)
         if options.retrained:
             judged = partial(offline.retrained, work=options.work, processes=options.processes)
-            offline_rows |= await self._offline(judged)
+            offline_rows |= await self._offline(judged, sent)
         return report(options, self._dataset, self._split, passes, rows, offline_rows, start, time.monotonic() - began)
 
-    async def _offline(self, judge: Offline) -> dict[str, dict[str, int]]:
+    async def _offline(self, judge: Offline, sent: Split) -> dict[str, dict[str, int]]:
         """The places of the tests under other methods. Ends within moments if the run is cancelled."""
         stopped = Event()
         with told_by_bars() as progress:
@@ -140,7 +141,7 @@ class Loop:
                 progress(label, done, total)
 
             try:
-                return await asyncio.to_thread(judge, self._split, self._dataset.items, self._options.seed, told)
+                return await asyncio.to_thread(judge, sent, self._dataset.items, self._options.seed, told)
             finally:
                 stopped.set()
 
@@ -198,8 +199,8 @@ def report(  # noqa: PLR0917
     start: start_model.Start | None,
     seconds: float,
 ) -> dict[str, Any]:
-    """All figures, as plain data. `of` is the pass that the others are compared with: learning, if it was made."""
-    of = next(name for name in LIVE if name in rows)
+    """All figures, as plain data."""
+    of = _of(rows)
     every = {**rows, **offline_rows}
     ours = passes[of]
     lists = Settings().lists
@@ -248,9 +249,16 @@ def report(  # noqa: PLR0917
             "time": "Live events carry the time at which they are sent, so that workers take them as new: months pass "
             "in minutes, and what decays with time hardly does",
             "intervals": "95%, bootstrap over users; a lead is taken on the same likes",
-            "offline": "Offline methods rank with everything up to each like, in the times of the data, without delay",
+            "offline": "Offline methods learn and rank without delay, with everything up to each like, in the times of "
+            f"the pass {of}",
         },
     }
+
+
+def _of(passes: Iterable[str]) -> str:
+    """The pass that the others are compared with: learning, if it was made."""
+    made = set(passes)
+    return next(name for name in LIVE if name in made)
 
 
 def processor() -> str:

@@ -6,8 +6,11 @@ A test is a like of a catalogue item that its user had not met before, by the ru
 the last third are those of the report; the earlier ones show how the hit ratio develops.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from deploy.datasets.dataset import likes
 from inference.evaluation.protocol import SEEN, WARM_UP, Rule, prequential
@@ -52,6 +55,13 @@ class Split:
     def judged(self) -> tuple[int, ...]:
         """The tests of the last third."""
         return tuple(at for at in self.tests if at >= self.last)
+
+    def sent(self, seconds: float, after_ms: int) -> "Split":
+        """The same parts with the times of a pass: the live events come evenly within `seconds`, the first one
+        `after_ms` after the history."""
+        begin, count = self.history[-1].ts + after_ms, max(1, len(self.live))
+        sent = (replace(event, ts=begin + int(1_000 * seconds * at / count)) for at, event in enumerate(self.live))
+        return dataclasses.replace(self, events=(*self.history, *sent))
 
 
 def split(events: Sequence[Event], items: Sequence[Item], start: float, seen: SeenRules = PLAIN) -> Split:

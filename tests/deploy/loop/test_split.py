@@ -50,3 +50,11 @@ def test_met_and_unknown_items_judge_nothing() -> None:
 def test_every_like_is_a_test_or_left_out() -> None:
     made = of(*((user, f"i{n % 6}", float(n % 5 + 1)) for n in range(60) for user in "abc"))
     assert len(made.tests) + sum(made.left_out.values()) == made.likes
+
+
+def test_offline_methods_see_live_events_in_the_times_of_a_pass() -> None:
+    made = of(*(("a", f"i{n}", 5.0) for n in range(6)))
+    sent = made.sent(seconds=2.0, after_ms=10)
+    assert [event.ts for event in sent.events] == [0, 1_000, 1_010, 1_510, 2_010, 2_510]
+    assert [event.id for event in sent.events] == [event.id for event in made.events]
+    assert (sent.tests, sent.start, sent.last) == (made.tests, made.start, made.last)
