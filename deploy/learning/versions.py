@@ -30,9 +30,10 @@ from inference.training.histories import Histories, owners
 from inference.training.impressions import Impressions
 from inference.training.item_rows import begin, known_rows
 from inference.training.lists import ListRecipe
+from inference.training.network import ItemTokenNetwork
 from inference.training.schedule import TOWER
 from inference.training.trainer import Recipe
-from inference.training.update import Effort, Task, Update, Updated
+from inference.training.update import Effort, NoTimeForTower, Task, Update, Updated
 from inference.training.validation import new_likes
 from inference.versions.gates.trained_order import TrainedOrder
 from inference.versions.store import RECORD, Kind, Version, VersionStore
@@ -49,8 +50,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `kind`: "full" trains everything, "items" the rows of items with new events alone. `held_out`: the share of the new
     events, the newest, that judges the version. At most `most_new` events count as new, and each pass replays about
     `most_replayed` older ones at most. `least_likes` new likes to learn and `least_tests` held out are required.
-    `tower`: the width of the tower that is added to a parent without one. `variants`: texts per item. `niceness` of
-    the process: above that of workers, which must not wait for a training.
+    `tower`: the width of the tower that a full version adds to a parent without one, if there is time to train it.
+    `variants`: texts per item. `niceness` of the process: above that of workers, which must not wait for a training.
     """
 
     kind: Kind = "full"
@@ -164,36 +165,47 @@ def make_version(
         shown=Impressions.of(evidence.untaken, histories, owners(stream)),
     )
     readings = base.readings(described, options.variants, seed, progress)
-    torch.manual_seed(seed)
-    network = base.network(
-        readings,
-        layers=start.shape.layers,
-        rank=start.shape.rank,
-        residuals=True,
-        tower=options.tower,
-        forget=options.forget,
-        dropout=options.dropout,
-        start=start,
-        items=ids,
-    )
-    assert network.residuals is not None
-    begin(network.residuals, task.parent_known, tower=task.parent_tower)
     effort = msgspec.structs.replace(
         options.effort, replay=min(options.effort.replay, options.most_replayed / max(1, since))
     )
-    update = Update(
-        network,
-        task,
-        options.kind,
-        effort,
-        text=options.text,
-        tower=options.towers,
-        lists=options.lists,
-        seed=seed,
-        clock=meters.seconds,
-        progress=progress,
-    )
-    updated = update.run()
+
+    def train(tower: int, seconds: float) -> tuple[ItemTokenNetwork, Updated]:
+        torch.manual_seed(seed)
+        network = base.network(
+            readings,
+            layers=start.shape.layers,
+            rank=start.shape.rank,
+            residuals=True,
+            tower=tower,
+            forget=options.forget,
+            dropout=options.dropout,
+            start=start,
+            items=ids,
+        )
+        assert network.residuals is not None
+        begin(network.residuals, task.parent_known, tower=task.parent_tower)
+        update = Update(
+            network,
+            task,
+            options.kind,
+            msgspec.structs.replace(effort, seconds=seconds),
+            text=options.text,
+            tower=options.towers,
+            lists=options.lists,
+            seed=seed,
+            clock=meters.seconds,
+            progress=progress,
+        )
+        return network, update.run()
+
+    why_no_tower = ""
+    training = meters.seconds()
+    try:
+        network, updated = train(options.tower if options.kind == "full" else 0, effort.seconds)
+    except NoTimeForTower as error:
+        why_no_tower = str(error)
+        progress(f"{why_no_tower}: left out", 0, 0)
+        network, updated = train(0, max(0.0, effort.seconds - (meters.seconds() - training)))
     end = len(histories) if options.effort.finish else split
     # All learned events are before this time, and the next version learns those from it on.
     cut = Cut(ts=int(histories.ts[end - 1]) + 1, share=end / len(histories))
@@ -213,7 +225,7 @@ def make_version(
             learned=extended(start.learned, source),
             figures=_figures(updated),
         )
-        save(folder / ADAPTER, adapter, _card(parent, options, evidence, updated))
+        save(folder / ADAPTER, adapter, _card(parent, options, evidence, updated, why_no_tower))
         if not options.effort.finish:  # else the network has changed since
             held = updated.held_out
             TrainedOrder.of(held.challenger, histories, held.tests).write(folder)
@@ -263,12 +275,14 @@ def _figures(updated: Updated) -> dict[str, float]:
     return found | {"tests": float(len(held.tests)), "lists_kept": float(updated.lists)}
 
 
-def _card(parent: Parent, options: Options, evidence: Evidence, updated: Updated) -> str:
+def _card(parent: Parent, options: Options, evidence: Evidence, updated: Updated, why_no_tower: str) -> str:
     held = updated.held_out
+    no_tower = f"- Without a tower: {why_no_tower}. Raise `--train-minutes` for one.\n" if why_no_tower else ""
     return (
         f"# A version of the adapter\n\n- Continues from version {parent.number}.\n"
         f"- Evidence: {evidence.dataset.note}.\n"
         f"- Trained: {'everything' if options.kind == 'full' else 'the rows of items with new events'}, "
         f"{len(updated.losses)} rounds, of which number {updated.kept + 1} was kept.\n"
         f"- The next {len(held.tests):,} likes: {held.challenger.figures}; its parent: {held.champion.figures}.\n"
+        f"{no_tower}"
     )

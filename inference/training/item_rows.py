@@ -10,6 +10,8 @@ from inference.item_tokens.residuals import Residuals
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.walk_forward import Bools
 
+TEXT_PART, TOWER_PART = "text", "tower"
+
 
 @torch.no_grad()
 def begin(residuals: Residuals, known: Bools, *, tower: bool) -> None:
@@ -51,16 +53,16 @@ class RowsOf:
         return [("item", self._tables)]
 
 
-def rows_of(network: ItemTokenNetwork, items: Bools) -> tuple[Network, Network]:
-    """The text part and the tower of a network, of which only the rows of `items` are trained from now on. All other
-    parameters are frozen."""
-    residuals, tower = network.residuals, network.tower
+def rows_of(network: ItemTokenNetwork, items: Bools) -> dict[str, Network]:
+    """The parts of a network, by name, of which only the rows of `items` are trained from now on. All other parameters
+    are frozen."""
+    residuals = network.residuals
     assert residuals is not None
-    assert residuals.tower is not None
-    assert tower is not None
     network.module.requires_grad_(False)
-    of_text = [residuals.input, residuals.output]
-    return RowsOf(network.text, of_text, items), RowsOf(tower, [residuals.tower.item], items)
+    found: dict[str, Network] = {}
+    if network.tower is not None and residuals.tower is not None:
+        found[TOWER_PART] = RowsOf(network.tower, [residuals.tower.item], items)
+    return found | {TEXT_PART: RowsOf(network.text, [residuals.input, residuals.output], items)}
 
 
 def known_rows(items: Sequence[str], having: Sequence[str]) -> Bools:

@@ -8,7 +8,7 @@ judge what goes live; the next version learns them.
     items    only the rows of items with new events; everything else stays, bit for bit
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from inference.training.calibration import Calibration
 from inference.training.held_out import HeldOut, judge, surprise
 from inference.training.histories import NO_ITEM, Histories
 from inference.training.impressions import NO_IMPRESSIONS, Impressions
-from inference.training.item_rows import rows_of
+from inference.training.item_rows import TEXT_PART, TOWER_PART, rows_of
 from inference.training.lists import ListRecipe, ListTrainer
 from inference.training.network import ItemTokenNetwork, Network
 from inference.training.trainer import Recipe, Trainer, falling
@@ -37,6 +37,13 @@ JUDGED_LISTS = 200
 FIRST_TOWER_SHARE = 0.5
 """Of the time of an update, what the passes of a tower that starts untrained may take."""
 
+LEAST_FIRST_TOWER = 15
+"""Passes below which such a tower makes the model worse: it lists what is popular."""
+
+
+class NoTimeForTower(Exception):
+    """A tower that starts untrained would get too few passes: the text says how long enough of them would take."""
+
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The extent of an update.
@@ -44,15 +51,15 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `rounds`: at most, each of one pass of the text part and `tower_passes` of the tower; after `patience` rounds that
     did not improve it ends. `replay`: the share of older pieces in each pass. `rate`: the factor of the full learning
     rate. `first_tower`: passes over all events for a tower that starts untrained, fewer where they would take more than
-    half of `seconds`; the rounds then leave it as it is. `list_epochs`: epochs on lists that were shown. `finish`:
-    learn the held-out events too in the end, in one short round; no gate can judge the result by them then. No round or
-    pass begins after `seconds`.
+    half of `seconds`, but no fewer than `LEAST_FIRST_TOWER`; the rounds then leave it as it is. `list_epochs`: epochs
+    on lists that were shown. `finish`: learn the held-out events too in the end, in one short round; no gate can judge
+    the result by them then. No round or pass begins after `seconds`.
     """
 
     rounds: Annotated[int, Meta(ge=1, le=100)] = 2
     tower_passes: Annotated[int, Meta(ge=0, le=100)] = 6
     first_tower: Annotated[int, Meta(ge=1, le=1_000)] = 40
-    replay: Annotated[float, Meta(ge=0, le=1)] = 0.3
+    replay: Annotated[float, Meta(ge=0, le=1)] = 1.0
     patience: Annotated[int, Meta(ge=1, le=100)] = 1
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
     list_epochs: Annotated[int, Meta(ge=0, le=100)] = 0
@@ -127,32 +134,35 @@ class Update:
         even = histories.history[self._tests] % 2 == 0
         self._chosen_on = even if even.any() else ~even
         self._end = clock() + effort.seconds
-        assert network.tower is not None
-        self._parts: tuple[Network, Network] = network.text, network.tower
-        self._recipes = text, tower
+        self._parts: dict[str, tuple[Network, Recipe]] = {TEXT_PART: (network.text, text)}
+        if network.tower is not None:
+            self._parts = {TOWER_PART: (network.tower, tower), **self._parts}
         if kind == "items":
-            if not task.parent_tower:
+            if not task.parent_known.any():
                 raise NothingToLearn("the parent has no parameters of single items; make a full version first")
-            self._parts = rows_of(network, task.fresh(len(histories) if effort.finish else task.begin))
-            self._recipes = tuple(msgspec.structs.replace(one, decay=0.0) for one in self._recipes)  # type: ignore[assignment]
+            rows = rows_of(network, task.fresh(len(histories) if effort.finish else task.begin))
+            self._parts = {
+                label: (rows[label], msgspec.structs.replace(recipe, decay=0.0))
+                for label, (_, recipe) in self._parts.items()
+            }
 
     def run(self) -> Updated:
-        """Train. The network holds the result. Raises `TrainingDiverged`."""
+        """Train. The network holds the result. Raises `TrainingDiverged`, and `NoTimeForTower` after a first pass."""
         network, task, effort = self._network, self._task, self._effort
         histories, heads = task.histories, network.heads
         heads.calibrate(1.0, 0.0)
         champion = judge(
             network if task.parent_tower else network.text, task.parent_known, histories, self._tests
         )  # its order does not depend on the calibration
-        text, tower = self._trainers(self._seed)
-        if not task.parent_tower:
-            self._first(tower)
+        trainers = self._trainers(self._seed)
+        if network.tower is not None and not task.parent_tower:
+            self._first(trainers[TOWER_PART])
         known = self._known(task.begin)
         losses: list[float] = []
         kept = {name: value.clone() for name, value in network.module.state_dict().items()}
         while len(losses) < effort.rounds and len(losses) - _best(losses) <= effort.patience and not self._late(losses):
-            self._round(text, tower, len(losses), task.begin, task.since, effort.rounds)
-            with averaged((text, tower)):
+            self._round(trainers, len(losses), task.begin, task.since, effort.rounds)
+            with averaged(trainers.values()):
                 said = answers(network, known, histories, self._tests[self._chosen_on])
                 losses.append(surprise(said, histories, self._tests[self._chosen_on]))
                 if _best(losses) == len(losses) - 1:
@@ -165,20 +175,21 @@ class Update:
         if self._kind == "full":
             calibration = calibrated(answers(network, known, histories, self._tests), histories, self._tests)
         if effort.finish:
-            text, tower = self._trainers(self._seed + 1)
-            self._round(text, tower, 0, len(histories), task.begin, 1)
-            network.module.load_state_dict(self._averages(text, tower))
+            trainers = self._trainers(self._seed + 1)
+            self._round(trainers, 0, len(histories), task.begin, 1)
+            network.module.load_state_dict(self._averages(trainers.values()))
             known = self._known(len(histories))
         heads.calibrate(*((calibration.slope, calibration.offset) if calibration is not None else task.calibration))
         return Updated(known, held_out, losses, _best(losses), calibration, lists)
 
-    def _round(self, text: Trainer, tower: Trainer, number: int, cut: int, since: int, rounds: int) -> None:  # noqa: PLR0917
+    def _round(self, trainers: Mapping[str, Trainer], number: int, cut: int, since: int, rounds: int) -> None:
         """Train on the events before `cut`: all from `since` on and a sample of the others."""
         effort = self._effort
         trained = not self._task.parent_tower and cut == self._task.begin  # just now, on the same events
-        passes = 0 if trained else effort.tower_passes
+        passes = {TOWER_PART: 0 if trained else effort.tower_passes, TEXT_PART: 1}
         where = f"round {number + 1}" if cut == self._task.begin else "the newest events"
-        for trainer, label, times in ((tower, "tower", passes), (text, "text", 1)):
+        for label, trainer in trainers.items():
+            times = passes[label]
             for at in range(times):
                 falls = falling(trainer.recipe, number * times + at, rounds * times)
                 trainer.learn(
@@ -190,15 +201,19 @@ class Update:
                 )
 
     def _first(self, tower: Trainer) -> None:
-        """Train a tower that knows nothing, on all events."""
+        """Train a tower that knows nothing, on all events. Raises `NoTimeForTower` if it would get too few passes."""
         count, at, began = self._effort.first_tower, 0, self._clock()
-        while at < count and not self._late([0.0]):
+        while at < count and (at == 0 or not self._late([0.0])):
             report = epoch_report(self._progress, "training the tower", count, at)
             tower.learn(self._task.begin, rate=falling(tower.recipe, at, count), report=report)
             at += 1
             if at == 1:  # rates must have fallen by the end: a schedule that is cut off leaves a worse tower
                 pass_seconds = max(self._clock() - began, 1e-9)
-                count = max(1, min(count, int(FIRST_TOWER_SHARE * self._effort.seconds / pass_seconds)))
+                fit = int(FIRST_TOWER_SHARE * self._effort.seconds / pass_seconds)
+                if fit < min(count, LEAST_FIRST_TOWER):
+                    least = LEAST_FIRST_TOWER * pass_seconds / FIRST_TOWER_SHARE
+                    raise NoTimeForTower(f"a tower over item ids would take {least:,.0f} s here")
+                count = min(count, fit)
 
     def _learn_lists(self, known: Bools) -> bool:
         """Learn from lists that were shown; undone where they make the order of shortlists worse."""
@@ -222,10 +237,9 @@ class Update:
         network.module.load_state_dict(kept)
         return False
 
-    def _trainers(self, seed: int) -> tuple[Trainer, Trainer]:
-        (text, tower), (of_text, of_tower) = self._parts, self._recipes
+    def _trainers(self, seed: int) -> dict[str, Trainer]:
         histories = self._task.histories
-        return Trainer(text, histories, of_text, seed), Trainer(tower, histories, of_tower, seed)
+        return {label: Trainer(part, histories, recipe, seed) for label, (part, recipe) in self._parts.items()}
 
     def _known(self, cut: int) -> Bools:
         """The items whose rows are learned from the first `cut` events."""
@@ -237,7 +251,7 @@ class Update:
         """Whether time ran out. The first round runs in any case."""
         return bool(losses) and self._clock() >= self._end
 
-    def _averages(self, *trainers: Trainer) -> dict[str, Tensor]:
+    def _averages(self, trainers: Iterable[Trainer]) -> dict[str, Tensor]:
         with averaged(trainers):
             return {name: value.detach().clone() for name, value in self._network.module.state_dict().items()}
 
