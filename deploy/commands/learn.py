@@ -120,6 +120,14 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="No pass of a training begins after this: a slow machine trains less, not longer.",
 )
 @click.option(
+    "--replay",
+    metavar="SHARE",
+    type=Real(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Share of the older events, at most 50,000, that each pass of a training repeats: fewer take less time.",
+)
+@click.option(
     "--days",
     metavar="N",
     type=click.IntRange(1, 36_500),
@@ -166,6 +174,7 @@ def learn(
     device: str,
     threads: int | None,
     train_minutes: float,
+    replay: float,
     days: int,
     newest: int,
     judged: int,
@@ -208,6 +217,7 @@ def learn(
         device=device,
         threads=threads,
         seconds=train_minutes * 60,
+        replay=replay,
         days=days,
         most=newest,
         tests=judged,

@@ -53,7 +53,8 @@ REPOSITORY = "demo"
 """The model repository of a demo that learns, beside the usual one."""
 
 RULES = (
-    *("--train-minutes", "1", "--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
+    *("--train-minutes", "1", "--replay", "0.3"),
+    *("--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
     *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
 )
 """Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""

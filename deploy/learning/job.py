@@ -26,8 +26,9 @@ MOST_TESTS = 500
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """`work` on version `number`: train it as `kind` from version `other`, or judge or measure it against the champion
     `other`. `result` is the file for the results of gates. `days` of the training log are read. Each label in `groups`
-    is a group of items that the gates look at separately. At most `tests` likes and decisions are
-    judged. `threads` of a training; 0: as many as cores, up to 8. No pass of a training begins after `seconds`."""
+    is a group of items that the gates look at separately. At most `tests` likes and decisions are judged. `threads` of
+    a training; 0: as many as cores, up to 8. No pass of a training begins after `seconds`, and each repeats the share
+    `replay` of older events."""
 
     work: Literal["train", "judge", "measure"]
     number: int
@@ -42,6 +43,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     threads: Annotated[int, Meta(ge=0, le=256)] = 0
     seconds: Annotated[float, Meta(gt=0, le=86_400)] = TRAINING_SECONDS
+    replay: Annotated[float, Meta(ge=0, le=1)] = 1.0
     days: Annotated[int, Meta(ge=1)] = 30
     most: Annotated[int, Meta(ge=1_000)] = MOST_EVENTS
     groups: tuple[str, ...] = ()

@@ -32,6 +32,7 @@ class Places:
     device: str = "cpu"
     threads: int | None = None
     seconds: float = TRAINING_SECONDS
+    replay: float = 1.0
     days: int = 30
     most: int = MOST_EVENTS
     groups: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Places:
                 "device": self.device,
                 "threads": self.threads or 0,
                 "seconds": self.seconds,
+                "replay": self.replay,
                 "days": self.days,
                 "most": self.most,
                 "groups": self.groups,

@@ -150,7 +150,7 @@ def make_version(
     began, cpu = meters.seconds(), meters.cpu_seconds()
     lower_priority(options.niceness)
     start = load(parent.adapter)
-    stream = evidence.dataset.stream(seed)
+    stream = evidence.dataset.events  # in order of time; those of one time as they were logged, and served
     ids = [item.id for item in evidence.dataset.items]
     histories = Histories.of(stream, ids, feeling, [evidence.weights.get(event.id, 1.0) for event in stream])
     since, split = _window(start, histories, options)

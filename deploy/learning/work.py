@@ -127,9 +127,8 @@ class Work:
     @property
     def options(self) -> Options:
         options = ITEMS if self.job.kind == "items" else FULL
-        return msgspec.structs.replace(
-            options, effort=msgspec.structs.replace(options.effort, seconds=self.job.seconds)
-        )
+        effort = msgspec.structs.replace(options.effort, seconds=self.job.seconds, replay=self.job.replay)
+        return msgspec.structs.replace(options, effort=effort)
 
     def train(self) -> None:
         job, settings = self.job, self.settings
@@ -161,7 +160,7 @@ class Work:
     def evidence_of(self, number: int) -> HeldOut:
         """The likes after the newest event that a version learned."""
         evidence, record = self.evidence, self.store.record(number)
-        stream = evidence.dataset.stream(0)
+        stream = evidence.dataset.events
         ids = [item.id for item in evidence.dataset.items]
         histories = Histories.of(stream, ids, feeling)
         begin = int(np.searchsorted(histories.ts, record.cut_ms, side="right"))

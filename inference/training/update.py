@@ -37,6 +37,9 @@ JUDGED_LISTS = 200
 FIRST_TOWER_SHARE = 0.5
 """Of the time of an update, what the passes of a tower that starts untrained may take."""
 
+TIMED_SHARE = 0.1
+"""Of a pass, to estimate how long one takes. It changes nothing but the optimizer's means."""
+
 LEAST_FIRST_TOWER = 15
 """Passes below which such a tower makes the model worse: it lists what is popular."""
 
@@ -147,7 +150,7 @@ class Update:
             }
 
     def run(self) -> Updated:
-        """Train. The network holds the result. Raises `TrainingDiverged`, and `NoTimeForTower` after a first pass."""
+        """Train. The network holds the result. Raises `TrainingDiverged`, and `NoTimeForTower` within a pass."""
         network, task, effort = self._network, self._task, self._effort
         histories, heads = task.histories, network.heads
         heads.calibrate(1.0, 0.0)
@@ -202,18 +205,22 @@ class Update:
 
     def _first(self, tower: Trainer) -> None:
         """Train a tower that knows nothing, on all events. Raises `NoTimeForTower` if it would get too few passes."""
-        count, at, began = self._effort.first_tower, 0, self._clock()
-        while at < count and (at == 0 or not self._late([0.0])):
+        task, seconds = self._task, self._effort.seconds
+        began = self._clock()
+        report = epoch_report(self._progress, "timing the tower", 1, 0)
+        tower.learn(task.begin, share=TIMED_SHARE, rate=lambda done: 0.0, report=report)
+        pass_seconds = max(self._clock() - began, 1e-9) / TIMED_SHARE
+        fit = int(FIRST_TOWER_SHARE * seconds / pass_seconds)
+        if fit < min(self._effort.first_tower, LEAST_FIRST_TOWER):
+            least = LEAST_FIRST_TOWER * pass_seconds / FIRST_TOWER_SHARE
+            raise NoTimeForTower(f"a tower over item ids would take {least:,.0f} s here")
+        # Rates must have fallen by the end: a schedule that is cut off leaves a worse tower.
+        count = min(self._effort.first_tower, fit)
+        for at in range(count):
+            if self._late([0.0]):
+                break
             report = epoch_report(self._progress, "training the tower", count, at)
-            tower.learn(self._task.begin, rate=falling(tower.recipe, at, count), report=report)
-            at += 1
-            if at == 1:  # rates must have fallen by the end: a schedule that is cut off leaves a worse tower
-                pass_seconds = max(self._clock() - began, 1e-9)
-                fit = int(FIRST_TOWER_SHARE * self._effort.seconds / pass_seconds)
-                if fit < min(count, LEAST_FIRST_TOWER):
-                    least = LEAST_FIRST_TOWER * pass_seconds / FIRST_TOWER_SHARE
-                    raise NoTimeForTower(f"a tower over item ids would take {least:,.0f} s here")
-                count = min(count, fit)
+            tower.learn(task.begin, rate=falling(tower.recipe, at, count), report=report)
 
     def _learn_lists(self, known: Bools) -> bool:
         """Learn from lists that were shown; undone where they make the order of shortlists worse."""

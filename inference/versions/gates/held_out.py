@@ -9,14 +9,13 @@ from inference.off_policy.decisions import NO_DECISIONS, Decisions
 from inference.off_policy.logs import joined
 from inference.training.histories import Histories, Ints
 from inference.training.impressions import NO_HISTORY
+from inference.training.sequences import context_begin
 from inference.versions.gates.trial import Bools
 from schemas.feedback import Feedback
 from schemas.scoring import Candidate, Past, ScoreRequest
 
 MOST_TESTS = 1_000
 MOST_DECISIONS = 2_000
-MAX_EVENTS = 512
-"""Events of a request; an engine reads fewer if its settings say so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +72,9 @@ class HeldOut:
         return sequence[: np.searchsorted(sequence, place)]
 
     def request(self, place: int, history: int, candidates: Sequence[int] = ()) -> ScoreRequest:
-        """The request for a list of a history before `place` in the stream."""
-        stream, events = self.histories, self.before(place, history)[-MAX_EVENTS:].tolist()
+        """The request for a list of a history before `place` in the stream, with the events that a worker sends."""
+        stream, past = self.histories, self.before(place, history)
+        events = past[context_begin(len(past)) :].tolist()
         texts = [self.texts[stream.item[at]] for at in events]
         return ScoreRequest(
             session=history + 1,

@@ -270,7 +270,7 @@ def test_schedule_of_a_first_tower_is_shortened_to_half_of_the_time(tmp_path: Pa
 
     def told(label: str, done: int, total: int) -> None:
         steps.append((label.partition(",")[0], done, total))
-        seconds[0] += label.startswith("training the tower")  # a second for each batch
+        seconds[0] += label.startswith(("timing the tower", "training the tower"))  # a second for each batch
 
     options = msgspec.structs.replace(QUICK, effort=Effort(rounds=1, tower_passes=2, first_tower=500, seconds=400))
     make_version(
@@ -280,7 +280,7 @@ def test_schedule_of_a_first_tower_is_shortened_to_half_of_the_time(tmp_path: Pa
     towers = [(done, total) for label, done, total in steps if label == "training the tower"]
     done, total = towers[-1]
     assert done == total, "the rates have fallen as far as they fall"
-    assert 150 < total <= 200
+    assert 90 < total <= 200
     assert "round 1" in {label for label, _, _ in steps}
     assert not any("tower" in label for label, _, _ in steps[steps.index(("training the tower", done, total)) + 1 :])
 

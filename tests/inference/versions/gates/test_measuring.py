@@ -14,8 +14,9 @@ from deploy.datasets.dataset import Dataset
 from deploy.learning.adapter import Options, train
 from inference.item_tokens.adapter import load
 from inference.off_policy.decisions import Decisions
-from inference.training.histories import owners
+from inference.training.histories import Histories, owners
 from inference.training.schedule import Plan
+from inference.training.sequences import context_begin
 from inference.training.trainer import Recipe
 from inference.training.validation import answers, new_likes, retrieved
 from inference.versions.gates.held_out import HeldOut, LoggedLists, logged, sampled
@@ -282,3 +283,21 @@ def test_unsorted_tests_and_missing_texts_are_refused(held: HeldOut) -> None:
         HeldOut(held.histories, held.texts, held.tests[::-1], held.learned)
     with pytest.raises(ValueError, match="texts"):
         HeldOut(held.histories, held.texts[1:], held.tests, held.learned)
+
+
+def test_request_has_the_events_that_a_worker_sends(held: HeldOut) -> None:
+    """A worker's window moves in steps: a version that gets more events than that is another one."""
+    one = np.zeros(160, np.int64)
+    stream = Histories(
+        held.histories.items,
+        one,
+        np.arange(160) % len(ITEMS),
+        one + 2,
+        np.arange(160) * 1_000,
+        np.ones(160, np.float32),
+    )
+    asked = HeldOut(stream, world.CANDIDATES, np.array([159]), 100)
+    for count in (3, 50, 51, 76, 120):
+        sent = asked.request(count, 0).history
+        assert len(sent) == count - context_begin(count)
+        assert sent[-1].ts == (count - 1) * 1_000
