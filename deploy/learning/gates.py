@@ -31,6 +31,9 @@ from inference.versions.store import Gate, VersionStore
 from schemas.scoring import Scorer
 
 CANDIDATES = 100
+LEAST_LIKES = 10
+"""Of the trained network's order, the fewest that are compared."""
+
 REQUESTS = 100
 """Different requests of a latency measurement."""
 
@@ -154,7 +157,7 @@ class VersionGates:
         if trained is not None:
             stream = held.histories
             likes, logits = trained.found(stream, new_likes(stream, held.learned, len(stream)))
-            if len(likes):
+            if len(likes) >= LEAST_LIKES:
                 return Reference(likes, lambda: logits)
         return Reference.of(
             held, lambda likes: Asked(self.loader.engine(folder, exact=True), held, self.shortlist).before(likes)

@@ -3,7 +3,8 @@
 FOLDER/order.safetensors     likes uint64 [n], items uint64 [n, k], logits float32 [n, k]
 
 Written with a version, before its tensors are rounded, and deleted once it is judged. Likes and items are named by
-XXH3 hashes of what the training log has of them, since their numbers may differ when the log has grown.
+XXH3 hashes of what the training log has of them, since it may have grown: their numbers may differ, and an event may be
+logged after a later one of the same user, of which feedback told.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ class TrainedOrder:
 
     def found(self, histories: Histories, among: Ints) -> tuple[Ints, NDArray[np.float32]]:
         """The places `among` which there is an order, int64 [m], ascending, and the logits [m, items] at each: -inf
-        for items that are not in it. Likes with the same hash are left out."""
+        for items that are not in it. Left out are likes with the same hash, and those before which the streams differ."""
         names, counts = np.unique(self.likes, return_counts=True)
         hashes = _likes(histories, among)
         seen, times = np.unique(hashes, return_counts=True)
@@ -94,8 +95,10 @@ def _names(items: Sequence[str]) -> Hashes:
 
 
 def _likes(histories: Histories, places: Ints) -> Hashes:
-    stream, items = histories, histories.items
-    return np.array(
-        [xxh3_64_intdigest(f"{stream.ts[place]} {items[stream.item[place]]}".encode()) for place in places.tolist()],
-        np.uint64,
-    )
+    """Of each like with everything that its user did before: a like with other events before it is another one."""
+    names, found = _names(histories.items), []
+    for place in places.tolist():
+        sequence = histories.sequences[histories.history[place]]
+        until = sequence[: np.searchsorted(sequence, place) + 1]
+        found.append(xxh3_64_intdigest(names[histories.item[until]].tobytes() + histories.ts[until].tobytes()))
+    return np.array(found, np.uint64)

@@ -52,14 +52,25 @@ def test_order_is_found_in_another_catalogue_and_a_longer_stream() -> None:
         assert row.tolist() == [other[STREAM.items.index(item)] for item in items]
 
 
-def test_likes_of_one_item_at_one_time_are_not_taken_for_each_other() -> None:
-    at = LIKES[STREAM.history[LIKES] < 2]
+def test_like_with_other_events_before_it_is_not_compared() -> None:
+    order = TrainedOrder.of(judged(), STREAM, LIKES)
+    events = world.events(40)
+    late = Histories.of([event for event in events if event.id != "e1"], world.ITEMS, world.feeling)
+    places, _ = TrainedOrder.of(judged(), STREAM, LIKES).found(late, new_likes(late, 0, len(late)))
+    known, _ = order.found(STREAM, LIKES)
+    lost = set(STREAM.ts[known].tolist()) - set(late.ts[places].tolist())
+    assert lost <= {event.ts for event in events if event.user == events[1].user} - {events[0].ts}
+    assert len(lost) > 1
+
+
+def test_likes_that_cannot_be_told_apart_are_not_compared() -> None:
+    first, second = (LIKES[STREAM.history[LIKES] == user] for user in (0, 1))
     item, ts = STREAM.item.copy(), STREAM.ts.copy()
-    item[at[-1]] = item[at[-2]]
-    ts[at[-1]] = ts[at[-2]]
-    stream = replace(STREAM, item=item, ts=ts)
-    places, _ = TrainedOrder.of(judged(len(at)), stream, at).found(stream, at)
-    assert places.tolist() == at[:-2].tolist()
+    item[STREAM.sequences[1]], ts[STREAM.sequences[1]] = item[STREAM.sequences[0]], ts[STREAM.sequences[0]]
+    stream = replace(STREAM, item=item, ts=ts, feeling=np.full(len(STREAM), 2))
+    both = np.concatenate((first, second))
+    places, _ = TrainedOrder.of(judged(len(both)), stream, both).found(stream, both)
+    assert not len(places)
 
 
 def test_file_that_is_no_order_is_refused_with_the_next_step(tmp_path: Path) -> None:
