@@ -74,7 +74,7 @@ class TrainedOrder:
 
     def found(self, histories: Histories, among: Ints) -> tuple[Ints, NDArray[np.float32]]:
         """The places `among` which there is an order, int64 [m], ascending, and the logits [m, items] at each: -inf
-        for items that are not in it. Left out are likes with the same hash, and those before which the streams differ."""
+        for items that are not in it. Left out are likes of one hash, and those before which the streams differ."""
         names, counts = np.unique(self.likes, return_counts=True)
         hashes = _likes(histories, among)
         seen, times = np.unique(hashes, return_counts=True)
