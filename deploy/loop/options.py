@@ -9,7 +9,7 @@ WITH_MODEL = {"learning": True, "frozen": True, "without_model": False}
 
 RULES = (
     *("--full-likes", "1000", "--items-likes", "10000000", "--items-minutes", "0"),
-    *("--margin", "0.03", "--shadow-pairs", "200", "--canary-likes", "150", "--share", "0.3"),
+    *("--margin", "0.03", "--shadow-pairs", "200", "--canary-likes", "150", "--share", "0.5"),
 )
 """Options of `ouzel learn` for a stream of months that passes in minutes, with few users: decide sooner, and show a
 canary to more users. See docs/guide/learning.md."""
