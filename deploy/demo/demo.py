@@ -55,7 +55,7 @@ REPOSITORY = "demo"
 RULES = (
     *("--train-minutes", "1", "--replay", "0.3"),
     *("--full-likes", "500", "--items-likes", "10000000", "--items-minutes", "0"),
-    *("--margin", "0.15", "--shadow-pairs", "60", "--canary-likes", "10", "--share", "0.3"),
+    *("--margin", "0.15", "--shadow-pairs", "40", "--canary-likes", "10", "--share", "0.5"),
 )
 """Options of `ouzel learn` for minutes rather than days: it learns less, and decides sooner with a wider margin."""
 
