@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,13 @@ from inference.training.walk_forward import Floats, Readings
 from inference.transformer.weights import convert
 from inference.triton.repository import weights_of
 from inference.versions.store import Version, VersionStore
+from schemas.events import Event
 from tests.benchmarks.learning import baselines
 from tests.benchmarks.learning.judging import ALONE, figures, judge
 from tests.benchmarks.learning.simulation import Schedule, along, learn
 
 OURS = "learning"
+DAY_MS = 86_400_000
 
 
 def main() -> None:
@@ -58,7 +61,11 @@ def main() -> None:
     models[OURS], made = learned(chosen, base, dataset, readings, histories, start, cut, kept)
     models["frozen"] = along(base, [(cut, start)], readings, histories)
     outcome = judge(
-        dataset, stream, models, blended=chosen.blend, progress=lambda done, total: told("judging", done, total)
+        dataset,
+        spaced(stream, chosen.spacing),
+        models,
+        blended=chosen.blend,
+        progress=lambda done, total: told("judging", done, total),
     )
     report = figures(outcome, OURS)
     report["events"] = len(stream)
@@ -67,6 +74,15 @@ def main() -> None:
     show(report)
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def spaced(stream: Sequence[Event], spacing: int | None) -> Sequence[Event]:
+    """The stream with the events after its first third `spacing` milliseconds apart, from a day after it on."""
+    cut = len(stream) // 3
+    if spacing is None:
+        return stream
+    begin = stream[cut - 1].ts + DAY_MS
+    return [*stream[:cut], *(replace(each, ts=begin + spacing * at) for at, each in enumerate(stream[cut:]))]
 
 
 def learned(  # noqa: PLR0917
@@ -110,6 +126,7 @@ def options() -> argparse.Namespace:
     add("--rate", type=float, default=effort.rate)
     add("--held-out", type=float, default=FULL.held_out)
     add("--finish", action="store_true", help="learn what was held out too")
+    add("--spacing", type=int, help="judge lists as if live events were so many ms apart, as in a replay at full speed")
     add("--no-retrained", dest="retrained", action="store_false", help="do not compare with the evaluation's model")
     add("--no-blend", dest="blend", action="store_false", help="judge the models alone")
     add("--threads", type=int, default=2)
