@@ -126,7 +126,7 @@ def options() -> argparse.Namespace:
     add("--rate", type=float, default=effort.rate)
     add("--held-out", type=float, default=FULL.held_out)
     add("--finish", action="store_true", help="learn what was held out too")
-    add("--spacing", type=int, help="judge lists as if live events were so many ms apart, as in a replay at full speed")
+    add("--spacing", type=int, help="judge lists as if live events came N ms apart, as in a fast replay")
     add("--no-retrained", dest="retrained", action="store_false", help="do not compare with the evaluation's model")
     add("--no-blend", dest="blend", action="store_false", help="judge the models alone")
     add("--threads", type=int, default=2)
