@@ -41,7 +41,7 @@ TIMED_SHARE = 0.1
 """Of a pass, to estimate how long one takes. It changes nothing but the optimizer's means."""
 
 LEAST_FIRST_TOWER = 15
-"""Passes below which such a tower makes the model worse: it lists what is popular."""
+"""The fewest passes of such a tower. One of 3 lists what is popular; one of 16 ranks better than its parent."""
 
 
 class NoTimeForTower(Exception):

@@ -66,7 +66,8 @@ class Asked:
         """The retrieval logits before each place, [n, items]; -inf for items met."""
         asked = list(zip(places.tolist(), histories.tolist(), strict=True))
         found = [_answered(one).vector for one in self._engine.score([self._held.request(*one) for one in asked])]
-        scores: NDArray[np.float32] = np.array(found, np.float32) @ self._vectors.T
+        contexts = np.array(found, np.float32).reshape(len(asked), self._vectors.shape[1])
+        scores: NDArray[np.float32] = contexts @ self._vectors.T
         for row, (place, history) in enumerate(asked):
             scores[row, self._held.histories.item[self._held.before(place, history)]] = -np.inf
         return scores

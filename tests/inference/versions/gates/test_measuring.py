@@ -285,6 +285,10 @@ def test_unsorted_tests_and_missing_texts_are_refused(held: HeldOut) -> None:
         HeldOut(held.histories, held.texts[1:], held.tests, held.learned)
 
 
+def test_no_likes_have_no_logits(champion: Path, held: HeldOut) -> None:
+    assert Asked(engine(champion)(), held).before(held.tests[:0]).shape == (0, len(held.texts))
+
+
 def test_request_has_the_events_that_a_worker_sends(held: HeldOut) -> None:
     """A worker's window moves in steps: a version that gets more events than that is another one."""
     one = np.zeros(160, np.int64)
