@@ -1,4 +1,4 @@
-"""The model's background work between lists: queued describe requests, and a flag for housekeeping."""
+"""The model's background work between lists: queued describe and interpret requests, and a flag for housekeeping."""
 
 import threading
 from collections import deque
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Backlog(Generic[T]):
-    """A bounded FIFO queue of describe requests: at most `most` requests and `most_bytes` in total.
+    """A bounded FIFO queue: at most `most` requests and `most_bytes` in total.
 
     One thread puts; another iterates, blocking for the next request. Iteration yields None if no request waits but
     `tend` was called. After `close` it yields the remaining requests and ends.
@@ -42,11 +42,12 @@ class Backlog(Generic[T]):
                     "model repository with a larger describe_queue_mib"
                 )
 
-    def put(self, question: T, size: int) -> None:
-        """Queue a request of `size` bytes. Raises `TooManyWait`."""
+    def put(self, question: T, size: int, *, first: bool = False) -> None:
+        """Queue a request of `size` bytes, before all others with `first`. Raises `TooManyWait`."""
         self.check(size)
         with self._changed:
-            self._waiting.append((question, size))
+            add = self._waiting.appendleft if first else self._waiting.append
+            add((question, size))
             self._bytes += size
             self._changed.notify()
 

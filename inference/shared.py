@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from inference import wire
 from inference.priority_lock import PriorityLock
-from schemas.scoring import Candidate, ItemVectors, ScoreRequest
+from schemas.scoring import Candidate, Interpretation, ItemVectors, ScoreRequest
 
 
 class Counts(NamedTuple):
@@ -30,8 +30,8 @@ class ScoringEngine(Protocol):
 
     `skip(i)` is called just before the work of request i and returns whether its caller has given up. `describe`
     returns vectors of width 0 if the model has none, and raises `RequestRefused` for items outside its bounds. `pause`
-    is called between the layers of a pass over items; the engine may score meanwhile, and an exception from it ends the
-    pass.
+    is called between the layers of a pass over items or a sentence; the engine may score meanwhile, and an exception
+    from it ends the pass.
 
     `behind` is true if lists lacked items, which `tend` reads, or if `save` has to write new readings to disk. `save`
     may be called at any time, from the thread that describes.
@@ -52,6 +52,10 @@ class ScoringEngine(Protocol):
 
     def describe(self, items: Sequence[Candidate], pause: Callable[[], None] | None = None) -> ItemVectors: ...
 
+    def interpret(
+        self, sentence: str, names: Sequence[str], pause: Callable[[], None] | None = None
+    ) -> Interpretation: ...
+
     def tend(self, pause: Callable[[], None] | None = None) -> None: ...
 
     def save(self) -> None: ...
@@ -62,7 +66,7 @@ class ScoringEngine(Protocol):
 
 
 class SharedEngine:
-    """Call `score` and `forget` from one thread, `describe` and `tend` from another, and the rest from any."""
+    """Call `score` and `forget` from one thread, `describe`, `interpret` and `tend` from another, the rest from any."""
 
     def __init__(self, engine: ScoringEngine) -> None:
         self._engine = engine
@@ -94,6 +98,11 @@ class SharedEngine:
         """Read items in the background. Raises `RequestRefused`, or `Stopped` after `stop`."""
         with self._lock.background():
             return self._engine.describe(items, self._pause)
+
+    def interpret(self, sentence: str, names: Sequence[str]) -> Interpretation:
+        """Interpret a sentence in the background. Raises `RequestRefused`, or `Stopped` after `stop`."""
+        with self._lock.background():
+            return self._engine.interpret(sentence, names, self._pause)
 
     def tend(self) -> None:
         """Read the items that lists lacked, and save new readings to disk. Background work. Raises `Stopped`."""

@@ -1,10 +1,10 @@
 """The wire format of requests to Triton and their answers.
 
 A request is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
-`request`, or with `type` "describe" and the items under `items`, or with `type` "forget" and the `sessions`, nil for
-all of them. The answer is three tensors:
+`request`, or with `type` "describe" and the items under `items`, or with `type` "interpret", the `sentence` and the
+`names`, or with `type` "forget" and the `sessions`, nil for all of them. The answer is three tensors:
 
-    scores      FP32 [n]    one per candidate; for a describe, a 0 per item
+    scores      FP32 [n]    one per candidate; for a describe, a 0 per item; for an interpret, a strength per name
     vector      FP32 [k]    the context's vector; for a describe, the concatenated vectors of the items, k = n x width;
                             empty if the model has no vectors
     version     UINT8 [m]   the model's version in UTF-8
@@ -20,11 +20,14 @@ import numpy as np
 from msgspec import Meta
 
 from inference.errors import RequestRefused
+from schemas.limits import Sentence, Title
 from schemas.scoring import (
     MAX_DESCRIBED,
     MAX_FORGOTTEN,
+    MAX_NAMES,
     MAX_WIDTH,
     Candidate,
+    Interpretation,
     InvalidAnswer,
     ItemVectors,
     ScoreRequest,
@@ -49,13 +52,20 @@ class DescribeRequest(msgspec.Struct, frozen=True, tag="describe"):
     items: Annotated[tuple[Candidate, ...], Meta(max_length=MAX_DESCRIBED)]
 
 
+class InterpretRequest(msgspec.Struct, frozen=True, tag="interpret"):
+    """A request to read a sentence: of which names it asks for more or less."""
+
+    sentence: Sentence
+    names: Annotated[tuple[Title, ...], Meta(max_length=MAX_NAMES)]
+
+
 class ForgetRequest(msgspec.Struct, frozen=True, tag="forget"):
     """A request to drop the caches of sessions; None for all. The answer is empty."""
 
     sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)] | None
 
 
-Question = ScoreRequest | DescribeRequest | ForgetRequest
+Question = ScoreRequest | DescribeRequest | InterpretRequest | ForgetRequest
 
 
 class _Score(msgspec.Struct, frozen=True, tag="score"):
@@ -74,7 +84,7 @@ Answer = Answered | RequestRefused | None
 """An answer, the reason for a refusal, or None for a skipped request."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest | ForgetRequest)
+_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest | InterpretRequest | ForgetRequest)
 
 
 def encode(request: Question) -> bytes:
@@ -127,6 +137,21 @@ def described(vectors: ItemVectors, asked: int) -> ItemVectors:
     if not np.isfinite(np.frombuffer(vectors.values, "<f4")).all():
         raise InvalidAnswer(f"a vector of {version} is not finite; use another version of the model")
     return vectors
+
+
+def interpreted(strengths: Sequence[float], asked: int, version: str) -> Interpretation:
+    """Check the answer to an `InterpretRequest` of `asked` names. Raises `InvalidAnswer`."""
+    if len(strengths) != asked:
+        raise InvalidAnswer(f"{len(strengths)} strengths for {asked} names; check the model's log")
+    if not all(-1 <= strength <= 1 for strength in strengths):  # nor is NaN
+        raise InvalidAnswer(f"a strength of {version or 'the model'} is not between -1 and 1; check the model's log")
+    return Interpretation(strengths=tuple(map(float, strengths)), model_version=version)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises `InvalidAnswer` for more names than one request may have."""
+    if len(names) > MAX_NAMES:
+        raise InvalidAnswer(f"{len(names)} names, at most {MAX_NAMES} per sentence; send those that fit best")
 
 
 def check_count(items: Sequence[Candidate]) -> None:

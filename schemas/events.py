@@ -29,10 +29,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     `erase` clears all of the user's data; its `id` is that of the erasure order and of the receipt. `list` is the id of
     the recommendation list that the user was looking at, if any: the event then reacts to no other.
 
-    A `steer` event is stored in the user's context (the last three sentences) and triggers a list. Only a model that
-    reads its prompt as text (`inference.full_text`) reads the sentences. The default model does not, nor do candidates
-    and blend: there a steer event changes no list. Workers log this once and count such events in
-    `ouzel_unhonoured_steers_total`.
+    A `steer` event is stored in the user's context (the last three sentences) and triggers a list. The model reads of
+    which attributes and items the sentence asks for more or less, and it changes the user's lists until it expires or
+    is forgotten; lists name it in `wishes`.
     """
 
     id: Id

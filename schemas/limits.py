@@ -53,6 +53,12 @@ MAX_MODIFIERS = 16
 MAX_DETAIL_LENGTH = 200
 MAX_CLEARED = 450
 
+MAX_STEERS = 3
+"""Sentences of a user that are held; the last ones count."""
+
+MAX_MEANINGS = 32
+"""Attributes and items that one sentence asks for or against."""
+
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 """A user, item, event or list identifier. Control characters are refused in input."""
 
@@ -72,6 +78,7 @@ Sentence = Annotated[str, Meta(min_length=1, max_length=280)]
 Rating = Annotated[float, Meta(ge=0.0, le=5.0)]
 Millis = Annotated[int, Meta(ge=MIN_TIMESTAMP_MS, le=2**53)]
 Published = Annotated[int, Meta(ge=MIN_PUBLISHED_MS, le=MAX_PUBLISHED_MS)]
+Strength = Annotated[float, Meta(ge=-1.0, le=1.0)]
 Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Finite = Annotated[float, Meta(ge=-1e30, le=1e30)]

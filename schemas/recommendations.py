@@ -9,7 +9,9 @@ from msgspec import Meta
 from schemas.limits import (
     MAX_BECAUSE,
     MAX_LIST_ENTRIES,
+    MAX_MEANINGS,
     MAX_SOURCES,
+    MAX_STEERS,
     Digest,
     Finite,
     Id,
@@ -18,7 +20,10 @@ from schemas.limits import (
     Partition,
     Probability,
     Scene,
+    Sentence,
     SourceName,
+    Strength,
+    Title,
 )
 
 
@@ -32,6 +37,7 @@ class Source(StrEnum):
     NEAREST = "nearest"
     EXPLORED = "explored"
     NEW = "new"
+    WISHED = "wished"
 
 
 class Degraded(StrEnum):
@@ -83,14 +89,29 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     contributions: Annotated[dict[SourceName, Finite], Meta(max_length=MAX_SOURCES)] = {}
 
 
+class Wished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sentence of the user that holds until `until`, and how the model read it.
+
+    `means` has what the sentence asks more of (above 0, at most 1) or less (below 0, at least -1): attributes, and the
+    titles of items. Empty if it asks for nothing that the catalogue has. `read` is false while the model has not read
+    the sentence: it had no part in the list then.
+    """
+
+    text: Sentence
+    until: Millis
+    means: Annotated[dict[Title, Strength], Meta(max_length=MAX_MEANINGS)] = {}
+    read: bool = True
+
+
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
     """A user's next list, best first.
 
     `trigger` is the id of the event that the list answers, at `partition`/`offset` of `ouzel.events`. `freshness_ms` is
     the age of that event when the list was published; `took_ms`, the time from taking up the trigger to publishing.
     `degraded` is set when the model failed to have a part in the list, and says why; `unasked`, when it was left out on
-    purpose: such a list is as good as one with it. `context` is the digest of the newest events
-    that the list was made from: who rebuilds the user's context from a log can check that it is the same.
+    purpose: such a list is as good as one with it. `wishes` are the sentences of the user that hold. `context` is the
+    digest of the newest events that the list was made from: who rebuilds the user's context from a log can check that
+    it is the same.
     """
 
     id: Id
@@ -107,3 +128,4 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     freshness_ms: Finite
     took_ms: Finite
     context: Digest | None = None
+    wishes: Annotated[tuple[Wished, ...], Meta(max_length=MAX_STEERS)] = ()

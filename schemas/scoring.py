@@ -28,6 +28,9 @@ MAX_DESCRIBED = 64
 MAX_FORGOTTEN = 1_000
 """Maximum sessions of one `forget` call."""
 
+MAX_NAMES = 128
+"""Maximum names of one `interpret` call."""
+
 MAX_WIDTH = 2_048
 """Maximum length of a vector."""
 
@@ -98,6 +101,14 @@ class ItemVectors(msgspec.Struct, frozen=True, kw_only=True):
     model_version: str
 
 
+class Interpretation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sentence asks for: for each name that was offered, in order, how much more of it (above 0, at most 1) or
+    less (below 0, at least -1); 0 for names that it does not speak of."""
+
+    strengths: tuple[float, ...]
+    model_version: str
+
+
 class Scorer(Protocol):
     @property
     def keeps_here(self) -> bool:
@@ -113,6 +124,13 @@ class Scorer(Protocol):
     async def describe(self, items: Sequence[Candidate], *, timeout: float, number: int | None = None) -> ItemVectors:
         """Return the vectors of at most `MAX_DESCRIBED` items within `timeout` seconds, or raise a `ScoringError`.
         `number` is as for `score`.
+
+        One call at a time. It takes no request slots from `score`, and its failures do not open the circuit breaker.
+        """
+
+    async def interpret(self, sentence: str, names: Sequence[str], *, timeout: float) -> Interpretation:
+        """Read a sentence of a user within `timeout` seconds: of which of at most `MAX_NAMES` names it asks for more or
+        less. Raises a `ScoringError`.
 
         One call at a time. It takes no request slots from `score`, and its failures do not open the circuit breaker.
         """

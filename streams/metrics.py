@@ -254,9 +254,11 @@ class Metrics:
             ["use"],
             registry=reg,
         )
-        self.unhonoured_steers = Counter(
-            "ouzel_unhonoured_steers",
-            "Steer events folded while the active model reads no sentences: they change no list.",
+        self.wishes = Counter(
+            "ouzel_wishes",
+            "Sentences of users (steer), by reading: understood; nothing (it asks for nothing that the catalogue has); "
+            "failed (no model, or no answer: it changes no list).",
+            ["reading"],
             registry=reg,
         )
         self.failed_sources = Counter(

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from inference.errors import RequestRefused
@@ -19,7 +17,9 @@ from inference.full_text.prefetch import prefetch
 from inference.full_text.prompt import VERSION, PromptWriter
 from inference.settings import ModelSettings
 from inference.shared import Counts
-from inference.transformer.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
+from inference.steering.interpreter import Interpreter
+from inference.transformer.attention import IMPLEMENTATION, PrefixState, check_packable
+from inference.transformer.likelihood import Likelihoods
 from inference.transformer.number_format import Chosen, choose
 from inference.transformer.packing import Part, Prompt, pack
 from inference.transformer.prefix_cache import PrefixCache
@@ -27,7 +27,7 @@ from inference.transformer.quantization import SAMPLE, named, quantize
 from inference.transformer.tokenizer import FileTokens, Tokens
 from inference.transformer.weights import load_model, read_manifest
 from inference.wire import Answer, Answered
-from schemas.scoring import Candidate, ItemVectors, Past, ScoreRequest
+from schemas.scoring import Candidate, Interpretation, ItemVectors, Past, ScoreRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +55,11 @@ class Engine:
         check_packable(model.config, version)
         self.chosen = chosen or Chosen(settings, "set", {})
         self.version = f"{named(version, settings.quantization)}-{VERSION}"
-        self._model = model
-        self._head = model.get_output_embeddings()
-        weight = next(model.parameters())
-        self._dtype, self._device = weight.dtype, weight.device
+        self._likelihoods = Likelihoods(model.base_model, model.get_output_embeddings())
         self._settings = settings
         self._writer = PromptWriter(tokens, settings)
+        self._interpreter = Interpreter(model.base_model, model.get_output_embeddings(), tokens)
+        self._threads = torch.get_num_threads()
         self._cache = PrefixCache(settings.prefix_cache_bytes)
         self.layers: nn.ModuleList = model.base_model.layers
         self.exact = quantize(model.base_model, settings.quantization, lambda: self.score([SAMPLE]))
@@ -139,6 +138,11 @@ class Engine:
         """Return vectors of width 0: likelihoods of text have no vectors."""
         return ItemVectors(width=0, values=b"", model_version=self.version)
 
+    def interpret(self, sentence: str, names: Sequence[str], pause: Callable[[], None] | None = None) -> Interpretation:
+        """What a sentence asks for (`inference.steering.interpreter`). Raises `RequestRefused`."""
+        torch.set_num_threads(self._threads)  # per thread in torch; the default is the number of cores
+        return Interpretation(strengths=self._interpreter.interpret(sentence, names, pause), model_version=self.version)
+
     def tend(self, pause: Callable[[], None] | None = None) -> None:
         """Nothing to do."""
 
@@ -176,40 +180,11 @@ class Engine:
             for work, likelihoods in zip(works, self._pass(works), strict=True):
                 answers[work.place] = Answered(tuple(likelihoods))
 
-    @torch.inference_mode()
     def _pass(self, works: Sequence[_Work]) -> list[list[float]]:
         """One forward pass: each candidate's mean token log-likelihood, by part. Caches the prefixes."""
-        parts = [work.part for work in works]
-        layouts = [part.layout for part in parts]
-        masks = [mask(layout, group(self._model.config), self._dtype, self._device) for layout in layouts]
-        packed = Pass(layouts, masks, [work.start for work in works])
-        # `packed` has the real masks; the zero keeps transformers from making one.
-        hidden = self._model.base_model(
-            input_ids=self._tensor([part.ids for part in parts]).unsqueeze(0),
-            position_ids=self._tensor([layout.positions for layout in layouts]).unsqueeze(0),
-            attention_mask=torch.zeros(1, 1, 1, 1, device=self._device),
-            use_cache=False,
-            packed=packed,
-        ).last_hidden_state[0]
+        sums, packed = self._likelihoods.run([work.part for work in works], [work.start for work in works])
         for index, work in enumerate(works):
             state = packed.state(index, work.prompt.prefix)
             if state is not None:
                 self._cache.put(work.session, state)
-        return self._likelihoods(hidden, parts)
-
-    def _likelihoods(self, hidden: torch.Tensor, parts: Sequence[Part]) -> list[list[float]]:
-        """Mean log-likelihood of each candidate's tokens. Logits are computed only at rows that predict a token."""
-        begins = np.cumsum([0, *(part.layout.rows for part in parts)])
-        predictors = np.concatenate([part.predictors + at for part, at in zip(parts, begins, strict=False)])
-        targets = self._tensor([part.targets for part in parts])
-        lengths = np.concatenate([part.lengths for part in parts])
-        rows, inverse = np.unique(predictors, return_inverse=True)
-        logits = self._head(hidden[self._tensor([rows])]).float()
-        at = self._tensor([inverse])
-        likelihood = (logits[at, targets] - logits.logsumexp(-1)[at]).cpu().numpy()
-        owner = np.repeat(np.arange(len(lengths)), lengths)
-        means = np.bincount(owner, weights=likelihood, minlength=len(lengths)) / lengths
-        return [run.tolist() for run in np.split(means, np.cumsum([len(part.lengths) for part in parts])[:-1])]
-
-    def _tensor(self, arrays: Sequence[NDArray[np.int64]]) -> torch.Tensor:
-        return torch.from_numpy(np.concatenate(arrays)).to(self._device)
+        return [(found / work.part.lengths).tolist() for work, found in zip(works, sums, strict=True)]

@@ -23,13 +23,11 @@ from inference.errors import RequestRefused
 from inference.settings import ModelSettings
 from inference.transformer.packing import Prompt
 from inference.transformer.tokenizer import Tokens, clean
+from schemas.limits import MAX_STEERS
 from schemas.scoring import Past, ScoreRequest
 
 VERSION = "p2"
 """Part of the model version, since the prompt changes the scores."""
-
-MAX_STEERS = 3
-"""Maximum steer sentences read; the last ones count."""
 
 _MAX_LABEL_TOKENS = 8
 _MAX_LABEL_CHARACTERS = 64

@@ -14,7 +14,7 @@ next list reads only new events.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from inference.errors import RequestRefused, WeightsError
 from inference.item_tokens import context
@@ -35,6 +36,7 @@ from inference.item_tokens.trunk import adapted, states
 from inference.item_tokens.vectors import FILE, ItemRows, read_vectors
 from inference.settings import ModelSettings
 from inference.shared import Counts
+from inference.steering.interpreter import Interpreter
 from inference.transformer.attention import IMPLEMENTATION, Pass, PrefixState, check_packable, group, mask
 from inference.transformer.number_format import Chosen, choose
 from inference.transformer.onednn import prepack
@@ -44,7 +46,7 @@ from inference.transformer.quantization import SAMPLE, named, quantize
 from inference.transformer.tokenizer import FileTokens, Tokens
 from inference.transformer.weights import load_model, name_of, read_manifest
 from inference.wire import Answer, Answered
-from schemas.scoring import MAX_DESCRIBED, Candidate, ItemVectors, Past, ScoreRequest
+from schemas.scoring import MAX_DESCRIBED, Candidate, Interpretation, ItemVectors, Past, ScoreRequest
 
 _MASKS = 32
 """Maximum cached masks. Requests with the same lengths of history and list share one."""
@@ -109,14 +111,17 @@ class ItemTokenEngine:
         *,
         chosen: Chosen | None = None,
         readings: Path | None = None,
+        head: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        """`readings` is the folder of the reading store; None stores no readings on disk."""
+        """`readings` is the folder of the reading store; None stores no readings on disk. `head` turns states into
+        logits; None: the embeddings of the tokens do."""
         check_packable(decoder.config, version)
         self.chosen = chosen or Chosen(settings, "set", {})
         weight = decoder.embed_tokens.weight
         self._dtype, self._device = weight.dtype, weight.device
         self._threads = torch.get_num_threads()
         reader = Reader(decoder, tokens, version, adapter.depths)
+        self._interpreter = Interpreter(decoder, head or partial(linear, weight=weight), tokens)
         self._readings = Readings(reader, ReadingStore.of(readings, reader, settings.reading_store_bytes))
         self._items = Items(adapter, self._readings, settings.item_cache_bytes, weight.device)
         self.version = named(f"{reader.version}-{context.VERSION}-{adapter.version}", settings.quantization)
@@ -138,7 +143,7 @@ class ItemTokenEngine:
             """The embeddings of the instruction, and their marks: the token ids."""
         self.exact = quantize(self._trunk, settings.quantization, lambda: self._try(SAMPLE))
         self.clear()
-        for each in (self._trunk, reader.trunk):
+        for each in (self._trunk, decoder):
             prepack(each.layers)
         if settings.graphs and weight.is_cuda:
             self.use(BucketedTrunk(self._trunk, Ladder(), cuda_recorder(self._device)))
@@ -157,10 +162,18 @@ class ItemTokenEngine:
         settings = chosen.settings
         torch.set_num_threads(settings.threads)
         found = load(adapter)
-        decoder = load_model(weights, settings, IMPLEMENTATION).base_model
-        found.check(decoder, name_of(manifest.source))
-        version = manifest.version(settings.dtype)
-        made = cls(decoder, FileTokens(weights), found, settings, version, chosen=chosen, readings=readings)
+        model = load_model(weights, settings, IMPLEMENTATION)
+        found.check(model.base_model, name_of(manifest.source))
+        made = cls(
+            model.base_model,
+            FileTokens(weights),
+            found,
+            settings,
+            manifest.version(settings.dtype),
+            chosen=chosen,
+            readings=readings,
+            head=model.get_output_embeddings(),
+        )
         if (adapter / FILE).exists():
             made.fill(adapter / FILE)
         return made
@@ -260,6 +273,12 @@ class ItemTokenEngine:
         vectors = self._items.have(items, pause)
         values = vectors.cpu().numpy().astype("<f4").tobytes()
         return ItemVectors(width=vectors.shape[1], values=values, model_version=self.version)
+
+    def interpret(self, sentence: str, names: Sequence[str], pause: Pause = None) -> Interpretation:
+        """What a sentence asks for (`inference.steering.interpreter`), by the language model without the adapter.
+        `pause` is as for `describe`. Raises `RequestRefused`."""
+        torch.set_num_threads(self._threads)
+        return Interpretation(strengths=self._interpreter.interpret(sentence, names, pause), model_version=self.version)
 
     def rows(self, items: Sequence[Candidate]) -> ItemRows:
         """The keys, tokens and vectors of `items`, each item once. Reads the new ones."""

@@ -17,6 +17,7 @@ from inference.versions.store import FIRST
 from schemas.scoring import (
     Candidate,
     DeadlineExceeded,
+    Interpretation,
     InvalidAnswer,
     ItemVectors,
     Overloaded,
@@ -51,6 +52,7 @@ class InProcessScorer:
         self._max_in_flight = max_in_flight
         self._out: list[Future[Scores]] = []
         self._describing: Future[ItemVectors] | None = None
+        self._interpreting: Future[Interpretation] | None = None
         self._tending: Future[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
@@ -89,6 +91,14 @@ class InProcessScorer:
             raise Overloaded("a describe request is in flight; retry when it is answered")
         self._describing = self._beside.submit(self._run_describe, items)
         return await _within(self._describing, timeout)
+
+    async def interpret(self, sentence: str, names: Sequence[str], *, timeout: float) -> Interpretation:
+        wire.check_names(names)
+        self._check(timeout)
+        if self._interpreting is not None and not self._interpreting.done():
+            raise Overloaded("an interpret request is in flight; retry when it is answered")
+        self._interpreting = self._beside.submit(self._run_interpret, sentence, names)
+        return await _within(self._interpreting, timeout)
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         self._check(timeout)
@@ -161,20 +171,28 @@ class InProcessScorer:
             log.error("Could not read items that lists lack: %s. Lists are made without them.", error)
 
     def _run_describe(self, items: Sequence[Candidate]) -> ItemVectors:
+        engine, vectors = self._beside_lists(lambda engine: engine.describe(items))
+        if engine.behind:
+            self._schedule_tend()
+        return wire.described(vectors, len(items))
+
+    def _run_interpret(self, sentence: str, names: Sequence[str]) -> Interpretation:
+        _, found = self._beside_lists(lambda engine: engine.interpret(sentence, names))
+        return wire.interpreted(found.strengths, len(names), found.model_version)
+
+    def _beside_lists(self, work: Callable[[SharedEngine], T]) -> tuple[SharedEngine, T]:
+        """The engine, and the result of background work with it. Raises the port's exceptions."""
         try:
             engine = self._engine or self._thread.submit(self._loaded).result()
             if self._closed:
                 raise Stopped
-            vectors = engine.describe(items)
+            return engine, work(engine)
         except RequestRefused as refused:
             raise InvalidAnswer(str(refused)) from None
         except (Stopped, CancelledError):
             raise Unavailable("this scorer was closed during the request; create a new one") from None
         except Exception as error:
             raise Unavailable(f"the engine failed: {error}; see the log") from error
-        if engine.behind:
-            self._schedule_tend()
-        return wire.described(vectors, len(items))
 
 
 async def _within(future: Future[T], timeout: float) -> T:

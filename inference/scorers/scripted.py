@@ -17,6 +17,7 @@ from schemas.scoring import (
     Candidate,
     CircuitOpen,
     DeadlineExceeded,
+    Interpretation,
     ItemVectors,
     Overloaded,
     ScoreRequest,
@@ -51,6 +52,11 @@ def no_vector(_: ScoreRequest | Candidate) -> Sequence[float]:
     return ()
 
 
+def no_wish(_: str, names: Sequence[str]) -> Sequence[float]:
+    """A sentence that asks for nothing."""
+    return [0.0] * len(names)
+
+
 @dataclass
 class ScriptedVersion:
     """One version of the model: the version that its answers name, and how it answers. A `script` other than `ANSWER`
@@ -70,9 +76,10 @@ class ScriptedScorer:
     unnamed version's answer. `numbers` records the number of each request in `asked`, `described_numbers` of each call
     of `describe`.
 
-    `vector_of` returns the vector of a context or item; by default there are none. `described` records every item
-    passed to `describe`; `forgotten`, every session passed to `forget`, or `ALL_SESSIONS`. `describe` and `forget`
-    misbehave like `score`. Set `keeps_here` as the test needs it.
+    `vector_of` returns the vector of a context or item; by default there are none. `meaning_of` returns the strengths
+    of names in a sentence; by default it asks for none. `described` records every item passed to `describe`;
+    `interpreted`, every sentence; `forgotten`, every session passed to `forget`, or `ALL_SESSIONS`. They misbehave like
+    `score`. Set `keeps_here` as the test needs it.
 
     Under `SLOW`, requests wait until `release` is called or the deadline passes, so tests need no sleep.
     At most `max_in_flight` requests may be in flight.
@@ -83,12 +90,14 @@ class ScriptedScorer:
         function: Callable[[ScoreRequest], Sequence[float]] = by_position,
         *,
         vector_of: Callable[[ScoreRequest | Candidate], Sequence[float]] = no_vector,
+        meaning_of: Callable[[str, Sequence[str]], Sequence[float]] = no_wish,
         version: str = "scripted-1",
         versions: Mapping[int, ScriptedVersion] | None = None,
         max_in_flight: int = 32,
     ) -> None:
         self.function = function
         self.vector_of = vector_of
+        self.meaning_of = meaning_of
         self.version = version
         self.versions = dict(versions or {})
         self.keeps_here = False
@@ -97,6 +106,7 @@ class ScriptedScorer:
         self.numbers: list[int | None] = []
         self.described_numbers: list[int | None] = []
         self.described: list[Candidate] = []
+        self.interpreted: list[str] = []
         self.forgotten: list[int] = []
         self._max_in_flight = max_in_flight
         self._in_flight = 0
@@ -156,6 +166,17 @@ class ScriptedScorer:
             width=len(rows[0]) if rows else 0, values=np.array(values, "<f4").tobytes(), model_version=version.name
         )
         return wire.described(vectors, len(items))
+
+    async def interpret(self, sentence: str, names: Sequence[str], *, timeout: float) -> Interpretation:
+        wire.check_names(names)
+        if self._closed:
+            raise Unavailable("this scorer is closed")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left")
+        self.interpreted.append(sentence)
+        await self._obey(self.script, timeout)
+        strengths = _bent(list(self.meaning_of(sentence, names)), self.script)
+        return wire.interpreted(strengths, len(names), self.version)
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:

@@ -17,6 +17,7 @@ from schemas.scoring import (
     Candidate,
     CircuitOpen,
     DeadlineExceeded,
+    Interpretation,
     InvalidAnswer,
     ItemVectors,
     Overloaded,
@@ -82,8 +83,9 @@ class TritonScorer:
     trial succeeds (`inference.scorers.breaker`); requests to other versions are sent meanwhile. Each request carries
     its remaining time, so that the server drops expired requests.
 
-    One `describe` may be in flight besides. The breakers ignore it: a describe may take longer than any list would
-    wait. After one that the server had no room for, the next waits before it is sent (`inference.scorers.rest`).
+    One `interpret` and one `describe` may be in flight besides. The breakers ignore both: they may take longer than any
+    list would wait. After a describe that the server had no room for, the next waits before it is sent
+    (`inference.scorers.rest`).
 
     `forget` asks every version that the server has loaded, and every one that answered a request that named it.
 
@@ -112,7 +114,7 @@ class TritonScorer:
         """Of versions whose last request failed, by the number that was named."""
         self._clock = clock
         self._in_flight = 0
-        self._describing = False
+        self._describing = self._interpreting = False
         self._rest = Rest()
         self._client: InferenceServerClient | None = None
         self._closed = False
@@ -174,6 +176,21 @@ class TritonScorer:
         values = np.array(answered.vector, "<f4")
         width = len(values) // len(items) if items else 0
         return wire.described(ItemVectors(width=width, values=values.tobytes(), model_version=version), len(items))
+
+    async def interpret(self, sentence: str, names: Sequence[str], *, timeout: float) -> Interpretation:
+        wire.check_names(names)
+        if self._closed:
+            raise Unavailable("this scorer is closed; create a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to call the model")
+        if self._interpreting:
+            raise Overloaded("an interpret request is in flight; retry when it is answered")
+        self._interpreting = True
+        try:
+            answered, version = await self._ask(wire.InterpretRequest(sentence, tuple(names)), timeout)
+        finally:
+            self._interpreting = False
+        return wire.interpreted(answered.scores, len(names), version)
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:

@@ -4,7 +4,7 @@ Every pass has a method `attend`. In `Pass` each part attends separately, so a p
 attention between them; it also collects the keys and values of prefixes for the prefix cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -44,11 +44,14 @@ class PrefixState:
 @dataclass(eq=False)
 class Pass:
     """One forward pass: the layouts of its parts, their masks (`mask`), the state that each starts from, and the prefix
-    keys and values collected from it."""
+    keys and values collected from it.
+
+    `pause` is called in each layer, and may run other passes."""
 
     parts: Sequence[Layout]
     masks: Sequence[torch.Tensor]
     starts: Sequence[PrefixState | None]
+    pause: Callable[[], None] | None = None
     keys: list[list[torch.Tensor]] = field(init=False)
     values: list[list[torch.Tensor]] = field(init=False)
 
@@ -59,6 +62,8 @@ class Pass:
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
+        if self.pause is not None:
+            self.pause()
         heads, _, size = query.shape
         kv_heads = key.shape[0]
         result = torch.empty_like(query)

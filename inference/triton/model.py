@@ -1,12 +1,11 @@
 """The Python model that Triton runs: bytes in, an engine, tensors out. Imported inside Triton's stub only.
 
-`execute` answers score requests. Describe requests are answered by a background thread, which yields to score requests;
-their answers may be sent long after `execute` has returned.
+`execute` answers score requests. Describe and interpret requests are answered by a background thread, which yields to
+score requests; their answers may be sent long after `execute` has returned.
 """
 
 import json
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from inference.shared import SharedEngine, Stopped
 from inference.triton import region, tensors
 from inference.triton.loading import at_low_priority
 from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric, ShippedMetric
-from schemas.scoring import Candidate, ScoreRequest
+from schemas.scoring import ScoreRequest
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -46,7 +45,7 @@ class TritonPythonModel:
         self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
         self._restarts = RestartMetric(config["name"], args["model_version"])
         self._refused = RefusedMetrics(config["name"], args["model_version"])
-        self._backlog: Backlog[tuple[Any, wire.DescribeRequest]] = Backlog(
+        self._backlog: Backlog[tuple[Any, wire.DescribeRequest | wire.InterpretRequest]] = Backlog(
             self._settings.max_describes, self._settings.describe_queue_bytes
         )
         """Work of the describing thread: response senders and requests."""
@@ -71,9 +70,10 @@ class TritonPythonModel:
                 asked = wire.decode(payload)
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
-                elif isinstance(asked, wire.DescribeRequest):
+                elif isinstance(asked, wire.DescribeRequest | wire.InterpretRequest):
                     self._backlog.check(len(payload))  # again: other encodings skip the check above
-                    self._backlog.put((request.get_response_sender(), asked), len(payload))
+                    first = isinstance(asked, wire.InterpretRequest)  # a user waits for it
+                    self._backlog.put((request.get_response_sender(), asked), len(payload), first=first)
                 else:
                     decoded.append(asked)
                     places.append(place)
@@ -119,12 +119,12 @@ class TritonPythonModel:
                 )
 
     def _describe(self) -> None:
-        """Answer queued describe requests until the model is unloaded."""
+        """Answer queued requests until the model is unloaded."""
         for asked in self._backlog:
             try:
                 if asked is not None:
                     sender, request = asked
-                    response = _cancelled() if sender.is_cancelled() else self._described(request.items)
+                    response = _cancelled() if sender.is_cancelled() else self._answered(request)
                     sender.send(response, flags=_FINAL)
                 self._engine.tend()
                 self._metrics.report(self._engine.counts)
@@ -133,9 +133,13 @@ class TritonPythonModel:
             except Exception as error:  # continue: the next request may succeed
                 pb_utils.Logger.log_error(f"an answer could not be sent, or an item could not be read: {error}")
 
-    def _described(self, items: Sequence[Candidate]) -> Any:
+    def _answered(self, request: wire.DescribeRequest | wire.InterpretRequest) -> Any:
         try:
-            found = self._engine.describe(items)
+            if isinstance(request, wire.InterpretRequest):
+                meant = self._engine.interpret(request.sentence, request.names)
+                strengths = np.array(meant.strengths, np.float32)
+                return tensors.response(strengths, np.zeros(0, np.float32), meant.model_version)
+            found = self._engine.describe(request.items)
         except RequestRefused as refused:
             return _refusal(refused)
         except Stopped:
@@ -143,7 +147,7 @@ class TritonPythonModel:
         except Exception as error:
             return _failure(error)
         values = np.frombuffer(found.values, "<f4").astype(np.float32)
-        return tensors.response(np.zeros(len(items), np.float32), values, found.model_version)
+        return tensors.response(np.zeros(len(request.items), np.float32), values, found.model_version)
 
 
 def _load(folder: Path, settings: ModelSettings) -> Engine | ItemTokenEngine:

@@ -12,6 +12,7 @@ from streams.fold.context import Context
 from streams.graph.item_graph import ItemGraph, Reach
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Affinities
+from streams.steering.wish import Wish
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -27,8 +28,9 @@ class Moment:
 
     `allowed`: bool [n] by item number, the items that may be on the list; n is the size of the catalogue's index when
     the list was begun, and the length of every array by item number. `known`: the items that the user liked, met and
-    disliked last. `affinities`: the model's affinity to every item, None until it has answered.
-    `failures`: the custom sources that failed for this list, by name, each with the type of its error.
+    disliked last. `wishes`: the sentences of the user that hold. `affinities`: the model's affinity to every item, None
+    until it has answered. `failures`: the custom sources that failed for this list, by name, each with the type of its
+    error.
     """
 
     context: Context
@@ -38,6 +40,7 @@ class Moment:
     allowed: Bools
     catalogue: Catalogue
     graph: ItemGraph
+    wishes: tuple[Wish, ...] = ()
     affinities: Affinities | None = None
     failures: dict[str, str] = field(default_factory=dict)
     _made: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)

@@ -27,6 +27,7 @@ from streams.candidates.nearest import MODEL, MODEL_SOURCE, Nearest
 from streams.candidates.new import New
 from streams.candidates.source import Signal, Source, Words
 from streams.candidates.trending import Trending
+from streams.candidates.wished import Wished
 
 NAME = re.compile(r"[a-z0-9_]{1,24}")
 ATTRIBUTES = ("name", "size", "signals", "reads_model", "propose", "reason")
@@ -36,7 +37,7 @@ MAX_SIZE = 1_000
 MAX_WEIGHT = 4.0
 """The greatest absolute weight of the blend, and so of a prior."""
 
-BUILT_IN: tuple[Source, ...] = (Covisited(), Trending(), Alike(), Fresh(), New(), Nearest(), Explored())
+BUILT_IN: tuple[Source, ...] = (Covisited(), Trending(), Alike(), Fresh(), New(), Nearest(), Wished(), Explored())
 
 MAX_VALUE = 1e30
 """The greatest absolute value of a custom signal; beyond it the source fails."""
@@ -54,11 +55,13 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of the signal matrix, in order: `names`, `priors`, and which are the model's (`of_model`)."""
+    """The columns of the signal matrix, in order: `names`, `priors`, which are the model's (`of_model`), and which are
+    neither standardized nor learned (`fixed`)."""
 
     names: tuple[str, ...]
     priors: tuple[float, ...]
     of_model: tuple[bool, ...]
+    fixed: tuple[bool, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,7 +71,7 @@ class Columns:
 class Sources:
     """All sources of a worker: the built-in ones, then `custom` ones. Raises `ValueError` for one that cannot be used.
 
-    `built_in` are the seven of this folder, perhaps with other fields; the last is the filler.
+    `built_in` are the eight of this folder, perhaps with other fields; the last is the filler.
     """
 
     custom: tuple[Source, ...] = ()
@@ -117,6 +120,7 @@ class Sources:
             names=tuple(signal.name for signal, _ in pairs),
             priors=tuple(float(signal.prior) for signal, _ in pairs),
             of_model=tuple(of_model for _, of_model in pairs),
+            fixed=tuple(signal.fixed for signal, _ in pairs),
         )
 
     @cached_property

@@ -22,12 +22,14 @@ class Signal:
 
     `name`: up to 24 of a-z, 0-9 and _, unique among all signals. `prior`: the weight before anything is learned, -4 to
     4, in units of blended score per standard deviation. `measure(moment, numbers)`: one number for each item number,
-    [len(numbers)]; it is standardized within the candidates of a list.
+    [len(numbers)]; it is standardized within the candidates of a list. A `fixed` signal is not, and its weight stays at
+    the prior: it is not learned.
     """
 
     name: str
     prior: float
     measure: Callable[[Moment, Ints], Measured]
+    fixed: bool = False
 
 
 @dataclass(frozen=True)

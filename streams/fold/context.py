@@ -16,6 +16,7 @@ import xxhash
 
 from schemas.actions import sentiment
 from schemas.events import Event, EventKind
+from schemas.limits import MAX_STEERS
 from streams.fold.marking import UNKEYED, Marking
 from streams.fold.seen_marks import ANY, AS_BYTES, as_of, code_of, find_mark, see, seen_as, without
 
@@ -25,7 +26,6 @@ MAX_LIKES = 50
 MAX_DISLIKES = 20
 MAX_SEEN = 16_384
 MAX_IDS = 32
-MAX_STEERS = 3
 MAX_CONTEXT_BYTES = 480_000
 
 ENOUGH = 10

@@ -161,6 +161,13 @@ class Catalogue:
     def attribute(self, number: int) -> str:
         return self._names[number]
 
+    def attribute_number(self, name: str) -> int | None:
+        return self._named.get(name)
+
+    def attribute_names(self) -> list[str]:
+        """The attributes of the items, those of most items first."""
+        return sorted(self._named, key=lambda name: (-self._having[self._named[name]], name))
+
     def rarity(self) -> NDArray[np.float64]:
         """The log inverse frequency of each attribute among the items, at least 0; 0 for attribute 0."""
         having = self._having[: len(self._names)].copy()

@@ -83,6 +83,15 @@ class Likeness:
         self._stale.clear()
         return self._units
 
+    def nearest(self, text: str, most: int) -> list[int]:
+        """The numbers of at most `most` items that share words with a text, the most similar first."""
+        units = self.vectors()
+        close = units @ _scaled((count(Item(id="text", title=text)) * self._idf)[None])[0]
+        found = np.flatnonzero(close > 0)
+        if len(found) > most:
+            found = found[np.argpartition(-close[found], most - 1)[:most]]
+        return [int(number) for number in found[np.argsort(-close[found], kind="stable")]]
+
     def profile(self, numbers: Ints, weights: Floats) -> Floats:
         """The direction of a weighted sum of items, float32 of DIMENSIONS; zero for no items. Unknown numbers are
         ignored."""

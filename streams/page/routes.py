@@ -19,7 +19,8 @@ from msgspec import Meta
 
 from schemas.codec import encode
 from schemas.events import Event, EventKind
-from schemas.limits import Id
+from schemas.limits import Id, Sentence
+from schemas.shown import shown_in_line
 from schemas.topics import EVENTS
 from streams.clock import Clock
 from streams.kafka.publisher import Output
@@ -69,10 +70,11 @@ Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Start as a new user with these likes, or with those of a user of this worker."""
+    """Start as a new user with these likes, or with those of a user of this worker, or with a wish."""
 
     likes: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=MAX_PICKED)] | None = None
     like_user: Id | None = None
+    wish: Sentence | None = None
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +83,12 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["click", "like", "dismiss"]
     item: Id
     list: Id | None = None
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the guest wants, in a sentence."""
+
+    text: Sentence
 
 
 class Withdraw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +102,7 @@ class Erase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DoneView(View, frozen=True, kw_only=True):
-    """An event of the guest's, with the id to withdraw it by."""
+    """An event of the guest's, with the id to withdraw it by. `title` is that of its item, or the sentence."""
 
     id: str
     kind: str
@@ -193,6 +201,7 @@ class Page:
             ("GET", "/page/api/stream", self._stream),
             ("POST", "/page/api/guests", self._start),
             ("POST", "/page/api/events", self._act),
+            ("POST", "/page/api/wishes", self._wish),
             ("POST", "/page/api/withdrawals", self._withdraw),
             ("POST", "/page/api/erasures", self._erase),
         ):
@@ -260,7 +269,7 @@ class Page:
         likes = wanted.likes or ()
         if wanted.like_user is not None:
             likes = self._viewing.likes(wanted.like_user)[-MAX_PICKED:]
-        if not likes:
+        if not likes and wanted.wish is None:
             raise Refused(422, "That user has liked nothing that this worker knows: pick another one.")
         for item in likes:
             self._title(item)
@@ -268,7 +277,10 @@ class Page:
         if user is None:
             raise Refused(503, "This worker serves no users at the moment. Try again in a few seconds.")
         guest = self._guests.add(self._draw(16), user)
-        await self._send(guest, [self._event(guest, EventKind.LIKE, item=item) for item in dict.fromkeys(likes)])
+        events = [self._event(guest, EventKind.LIKE, item=item) for item in dict.fromkeys(likes)]
+        if wanted.wish is not None:
+            events.append(self._event(guest, EventKind.STEER, text=wanted.wish))
+        await self._send(guest, events)
         return _json(Started(key=guest.key, guest=self._view(guest)))
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
@@ -276,6 +288,12 @@ class Page:
         act = await _read(request, Act)
         self._title(act.item)
         await self._send(guest, [self._event(guest, EventKind(act.kind), item=act.item, list=act.list)])
+        return _json(self._view(guest))
+
+    async def _wish(self, request: web.Request) -> web.StreamResponse:
+        guest = self._active(request)
+        wish = await _read(request, Wish)
+        await self._send(guest, [self._event(guest, EventKind.STEER, text=wish.text)])
         return _json(self._view(guest))
 
     async def _withdraw(self, request: web.Request) -> web.StreamResponse:
@@ -319,7 +337,7 @@ class Page:
         return Output(EVENTS.name, event.user.encode(), encode(event))
 
     async def _send(self, guest: Guest, events: Sequence[Event]) -> None:
-        """Send events of the guest's about items, in this order."""
+        """Send events of the guest's that can be withdrawn, in this order."""
         await self._publish_in_time([self._output(event) for event in events])
         for event in events:
             guest.add(event)
@@ -342,7 +360,7 @@ class Page:
                     id=event.id,
                     kind=event.kind.value,
                     at=event.ts,
-                    title=self._named(event.item or "") or "",
+                    title=shown_in_line(event.text) if event.text else self._named(event.item or "") or "",
                     withdrawn=event.id in guest.withdrawn,
                 )
                 for event in reversed(guest.done)

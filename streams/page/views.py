@@ -63,6 +63,16 @@ class EntryView(View, frozen=True, kw_only=True):
     contributions: dict[str, float]
 
 
+class WishView(View, frozen=True, kw_only=True):
+    """A sentence of the user that holds until `until`, with the names of which it asks for more (above 0) or less,
+    strongest first. `read`: whether the model has read it."""
+
+    text: str
+    until: int
+    means: tuple[tuple[str, float], ...]
+    read: bool
+
+
 class ListView(View, frozen=True, kw_only=True):
     """A user's list. `reflects` is the event that it answers, if it was seen. `left` are the titles that were on the
     list before and are gone; None on the first list. `without_model` and `popular` are the rankings that it is compared
@@ -81,6 +91,7 @@ class ListView(View, frozen=True, kw_only=True):
     without_model: tuple[ItemView, ...] | None
     popular: tuple[ItemView, ...] | None
     history: tuple[Did, ...]
+    wishes: tuple[WishView, ...] = ()
 
 
 class FedList(View, frozen=True, kw_only=True):
@@ -150,7 +161,7 @@ def item_view(catalogue: Catalogue, item: str) -> ItemView:
 
 
 def did(event: Event, name: Name) -> Did:
-    title = name(event.item) if event.item is not None else ""
+    title = name(event.item) if event.item is not None else shown_in_line(event.text or "")
     return Did(user=shown_in_line(event.user), kind=event.kind.value, at=event.ts, title=title, value=event.value)
 
 
@@ -213,6 +224,18 @@ def list_view(
         without_model=None if compared is None else _ranked(compared.without_model, catalogue),
         popular=None if compared is None else _ranked(compared.popular, catalogue),
         history=past,
+        wishes=tuple(
+            WishView(
+                text=shown_in_line(wish.text),
+                until=wish.until,
+                means=tuple(
+                    (shown_in_line(name), strength)
+                    for name, strength in sorted(wish.means.items(), key=lambda one: -abs(one[1]))
+                ),
+                read=wish.read,
+            )
+            for wish in made.wishes
+        ),
     )
 
 

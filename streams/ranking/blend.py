@@ -7,10 +7,10 @@ Scores are a weighted sum of standardized signals. The weight of signal s for ca
 where the modifiers describe the user and the item (`streams.ranking.modifiers`): co-visits can count more for users
 with a long history. Each list that was followed by a like of one of its leading candidates is one step of the listwise
 softmax loss over those (ListNet's top-one form: Cao et al., ICML 2007) under AdaGrad (Duchi et al., JMLR 2011).
-Weights start at the priors of the signals, slopes at 0; all are bounded. Slopes count once they have predicted likes
-better than the weights alone: see `trust`. The model's score has a separate weight, never below 0, learned only from
-lists that the model scored: a model that does not help fades to no effect. If a model gives vectors, its affinity is
-one of the signals, and its scores count by what they add to the affinity.
+Weights start at the priors of the signals, slopes at 0; all are bounded, and those of fixed signals stay. Slopes count
+once they have predicted likes better than the weights alone: see `trust`. The model's score has a separate weight,
+never below 0, learned only from lists that the model scored: a model that does not help fades to no effect. If a model
+gives vectors, its affinity is one of the signals, and its scores count by what they add to the affinity.
 
 The candidate sources determine the signals (`streams.candidates.registry`). Stored weights have the names of their
 signals, so a worker with other sources can read a blend: see `fitted`.
@@ -188,8 +188,9 @@ def learn(blend: Blend, list_: Remembered, taken: str) -> Blend:
     gain = math.log(chance_with[at[0]] + TINY) - math.log(chance_without[at[0]] + TINY)
     chance[at[0]] -= 1.0
     chance_with[at[0]] -= 1.0
-    weights, squares = _stepped(weights, squares, chance @ signals, RATE, MOST)
-    slope = signals.T @ (chance_with[:, None] * modifiers)
+    learned = np.where(list_.columns.fixed, 0.0, signals)
+    weights, squares = _stepped(weights, squares, chance @ learned, RATE, MOST)
+    slope = learned.T @ (chance_with[:, None] * modifiers)
     slopes, slope_squares = _stepped(slopes, slope_squares, slope, SLOPE_RATE, MOST_SLOPE)
     model_weight, model_square = held.model_weight, held.model_square
     if model is not None:

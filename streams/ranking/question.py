@@ -20,7 +20,7 @@ def score_request(chosen: Shortlist, *, session: int, settings: Ranking) -> Scor
         scene=moment.scene,
         history=history(moment.context, moment.scene, catalogue=moment.catalogue, settings=settings),
         candidates=tuple(moment.catalogue.described(int(number)) for number in numbers),
-        steer=tuple(steer.text for steer in moment.context.steers),
+        steer=tuple(wish.text for wish in moment.wishes),
     )
 
 

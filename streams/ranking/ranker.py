@@ -23,6 +23,7 @@ from streams.candidates.evidence import evidence
 from streams.candidates.moment import Floats, Ints, Moment
 from streams.candidates.new import WOULD_LIKE_TO_KNOW
 from streams.candidates.registry import Candidates
+from streams.candidates.wished import STRENGTH, WISH
 from streams.fold.context import Context
 from streams.fold.marking import UNKEYED, Marking
 from streams.graph.item_graph import ItemGraph
@@ -38,6 +39,11 @@ from streams.ranking.question import lacking, score_request
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist, best_first
 from streams.ranking.standardization import standardize
+from streams.steering.strength import strength
+from streams.steering.wish import Wish
+
+SOME_LIKES = 3
+"""Of users with fewer likes, wishes say most: they count in full."""
 
 
 class Arranged(NamedTuple):
@@ -57,8 +63,11 @@ class Ranker:
         self.settings = Ranking() if settings is None else settings
         self.sources = self.settings.sources
 
-    def prepare(self, context: Context, scene: str, *, now_ms: int, marking: Marking = UNKEYED) -> Prepared:
-        """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model."""
+    def prepare(
+        self, context: Context, scene: str, *, now_ms: int, marking: Marking = UNKEYED, wishes: tuple[Wish, ...] = ()
+    ) -> Prepared:
+        """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model.
+        `wishes` are what the user's sentences ask for."""
         known = evidence(context, scene, self.catalogue)
         allowed = self.catalogue.allowed(context, now_ms, self.settings.seen.of(scene), marking)
         met = np.zeros(len(allowed), np.bool_)
@@ -67,7 +76,7 @@ class Ranker:
             met[numbers[numbers >= 0]] = True
         allowed[known.dislikes[known.dislikes >= 0]] = False
         allowed.flags.writeable = False
-        moment = Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph)
+        moment = Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes)
         return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
 
     def shortlist(self, prepared: Prepared, blend: Blend, *, affinities: Affinities | None = None) -> Shortlist:
@@ -80,7 +89,7 @@ class Ranker:
         if affinities is not None:
             moment = replace(moment, affinities=affinities)
             found = self.sources.widen(found, moment)
-        signals = standardize(self.sources.measure(moment, found.numbers))
+        signals = standardize(self.sources.measure(moment, found.numbers), self.sources.columns.fixed)
         return self._ordered(prepared, moment, found, signals, blend)
 
     def reorder(self, chosen: Shortlist, blend: Blend) -> Shortlist:
@@ -222,6 +231,11 @@ class Ranker:
     ) -> Shortlist:
         modified, marks = modifiers(moment, found.numbers), self.catalogue.marks()[found.numbers]
         scores = weighed(blend, signals, modified, self.sources.columns)
+        if moment.wishes and len(moment.known.likes) >= SOME_LIKES:
+            column = self.sources.columns.names.index(WISH)
+            wish = np.float32(STRENGTH) * signals[:, column]
+            signals[:, column] *= strength(scores - wish, wish, self.settings.length)
+            scores = weighed(blend, signals, modified, self.sources.columns)
         return Shortlist(
             prepared=prepared,
             moment=moment,

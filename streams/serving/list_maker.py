@@ -39,9 +39,9 @@ from streams.serving.gains import Gains
 from streams.serving.hit_rate import JUDGED, Judge, Published
 from streams.serving.live_versions import LiveVersion, LiveVersions
 from streams.serving.shadow import Made, Shadow, in_shadow
-from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger
 from streams.serving.watching import Watcher
+from streams.serving.wishes import Wishes, published
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class ListMaker:
         gains: Gains,
         shadow: Shadow,
         shadow_share: float,
-        steering: Steering,
+        wishes: Wishes,
         publish: Publish,
         first_showings: FirstShowings,
         is_void: Callable[[Trigger], bool],
@@ -122,7 +122,7 @@ class ListMaker:
         self._gains = gains
         self._shadow = shadow
         self._shadow_share = shadow_share
-        self._steering = steering
+        self._wishes = wishes
         self._publish = publish
         self._first_showings = first_showings
         self._is_void = is_void
@@ -138,11 +138,14 @@ class ListMaker:
         Raises `PartitionLost` if the partition is revoked meanwhile, and what publishing raises.
         """
         began = self._clock.monotonic()
+        wishes = await self._wishes.of(
+            state.context(trigger.alias), now_ms=self._clock.now_ms(), deadline=trigger.deadline if ask else began
+        )
         context, blend = state.context(trigger.alias), self._blends.blend(trigger.scene)
         ranker, by = self._ranker, self._live.of_list(trigger.alias)
         now_ms = self._clock.now_ms()
         drawn = is_drawn(trigger.alias, now_ms, ranker.settings.compared)
-        prepared = ranker.prepare(context, trigger.scene, now_ms=now_ms, marking=state.marking)
+        prepared = ranker.prepare(context, trigger.scene, now_ms=now_ms, marking=state.marking, wishes=wishes)
         plain = chosen = ranker.shortlist(prepared, blend)
         if self._asking.has_scorer and by.vectors.waiting:
             by.vectors.lacked(ranker.lacking(plain))
@@ -178,6 +181,7 @@ class ListMaker:
             freshness_ms=max(0.0, (self._clock.monotonic() - trigger.born) * 1000),
             took_ms=(self._clock.monotonic() - began) * 1000,
             context=digest_of(context),
+            wishes=tuple(published(wish, ranker.catalogue) for wish in wishes),
         )
         exposed = msgspec.structs.replace(made, user=trigger.alias)
         exposure, closed = expose(state.exposure(trigger.alias), exposed, len(context.ids))
@@ -205,12 +209,12 @@ class ListMaker:
         request = self._ranker.question(plain, session=sessions.number(trigger.user))
         by, scores, degraded = await self._asking.for_list(request, deadline=trigger.deadline, by=by)
         if scores is not None:
-            self._steering.answered(scores)
+            self._wishes.answered(scores)
         return Answer(by, request, scores, degraded, champion=self._gains.champion_of(by, scores))
 
     def _steers(self, context: Context) -> bool:
-        """Whether the user has asked for something that only the model understands."""
-        return bool(context.steers) and self._steering.may_count
+        """Whether the user has asked for something that the model which scores reads in its prompt."""
+        return bool(context.steers) and self._wishes.may_read_text
 
     def _keep(
         self,

@@ -31,9 +31,9 @@ from streams.serving.list_maker import ListMaker, Publish, State
 from streams.serving.live_versions import LiveVersions
 from streams.serving.prefixes import Prefixes
 from streams.serving.shadow import Shadow
-from streams.serving.steering import Steering
 from streams.serving.triggers import Trigger, Waiting
 from streams.serving.watching import UNWATCHED, Watcher
+from streams.serving.wishes import Wishes
 from streams.settings import Settings
 from streams.turns import Turns
 
@@ -92,7 +92,7 @@ class Lists:
         )
         self._watcher = watcher
         self._judge = Judge(metrics, tell=self._compared, paired=self._gains.take, now_ms=clock.now_ms)
-        self._steering = Steering(metrics, asked=scorer is not None)
+        self._wishes = Wishes(scorer, catalogue, days=settings.lists.wish_days, metrics=metrics, clock=clock)
         self._prefixes = Prefixes(scorer)
         self._wake = asyncio.Event()
         live = LiveVersions(catalogue, metrics, clock) if live is None else live
@@ -116,7 +116,7 @@ class Lists:
             gains=self._gains,
             shadow=self._shadow,
             shadow_share=settings.lists.shadow_share,
-            steering=self._steering,
+            wishes=self._wishes,
             publish=publish,
             first_showings=FirstShowings(catalogue, metrics.new_item_seconds.observe, since_ms=clock.now_ms()),
             is_void=self._void.__contains__,
@@ -154,7 +154,7 @@ class Lists:
 
     def steered(self, count: int) -> None:
         """Note that this many steer events were folded."""
-        self._steering.arrived(count)
+        self._wishes.arrived(count)
 
     def trigger(self, partition: int, alias: str, call: Call, folded_at: float) -> None:
         """Request a list that answers an event; the user's state is stored under `alias`. Its age is as of `folded_at`,
@@ -226,6 +226,7 @@ class Lists:
                 tasks.create_task(self._serve())
             tasks.create_task(self._serve_overdue())
             tasks.create_task(self._shadow.run())
+            tasks.create_task(self._wishes.run())
 
     async def _serve(self) -> None:
         while True:

@@ -287,6 +287,14 @@ class Lists(Group, frozen=True, kw_only=True):
             description="How many places of such a list go to new items, at most the whole list.",
         ),
     ] = Exploration.new_places
+    wish_days: Annotated[
+        float,
+        Meta(
+            ge=0.001,
+            le=365,
+            description="Days that a sentence of a user (steer) holds, unless it says how long.",
+        ),
+    ] = 7.0
     new_item_days: Annotated[
         float, Meta(ge=0.001, le=3_650, description="Days from an item's publication during which it is new.")
     ] = 14.0

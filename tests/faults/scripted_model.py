@@ -44,6 +44,9 @@ class TritonPythonModel:
         asked = wire.decode(tensors.payload(request))
         if isinstance(asked, wire.ForgetRequest):
             return tensors.response(np.zeros(0, np.float32), np.zeros(0, np.float32), self._version)
+        if isinstance(asked, wire.InterpretRequest):
+            strengths = np.array([name in asked.sentence for name in asked.names], np.float32)
+            return tensors.response(strengths, np.zeros(0, np.float32), self._version)
         if isinstance(asked, wire.DescribeRequest):
             scores = np.zeros(len(asked.items), np.float32)
             vectors = np.concatenate([self._vector(item.text) for item in asked.items])

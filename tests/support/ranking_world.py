@@ -16,6 +16,7 @@ from streams.ranking.exploration import NO_EXPLORATION
 from streams.ranking.ranker import Ranker
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Prepared, Shortlist
+from streams.steering.wish import Wish
 
 NOW = 1_700_000_000_000
 PLAIN = Ranking(diversity=0.0, exploration=NO_EXPLORATION)
@@ -73,12 +74,21 @@ class World:
         blend: Blend | None = None,
         settings: Ranking = PLAIN,
         now_ms: int = NOW,
+        wishes: tuple[Wish, ...] = (),
     ) -> Shortlist:
-        ready = self.prepared(user, scene, settings=settings, now_ms=now_ms)
+        ready = self.prepared(user, scene, settings=settings, now_ms=now_ms, wishes=wishes)
         return self.ranker(settings).shortlist(ready, blend or Blend())
 
-    def prepared(self, user: str, scene: str = "home", *, settings: Ranking = PLAIN, now_ms: int = NOW) -> Prepared:
-        return self.ranker(settings).prepare(self.people.get(user, EMPTY), scene, now_ms=now_ms)
+    def prepared(
+        self,
+        user: str,
+        scene: str = "home",
+        *,
+        settings: Ranking = PLAIN,
+        now_ms: int = NOW,
+        wishes: tuple[Wish, ...] = (),
+    ) -> Prepared:
+        return self.ranker(settings).prepare(self.people.get(user, EMPTY), scene, now_ms=now_ms, wishes=wishes)
 
     def listed(
         self,

@@ -5,6 +5,7 @@ import { at, fill, theirs } from "./dom.js";
 import { List } from "./list.js";
 import { Feed, figures, guestPast, noPast, userPast } from "./side.js";
 import { Start } from "./start.js";
+import { Wishes } from "./wishes.js";
 
 const KEY = "ouzel-guest";
 const PAUSES = [500, 1_000, 2_000, 5_000];
@@ -15,8 +16,10 @@ let current = null;
 let picks = [];
 
 const feed = new Feed();
-const start = new Start({ begin: (likes) => become({ likes }), watch });
+const start = new Start({ begin: become, watch });
 const list = new List({ act });
+const wishes = new Wishes({ ask, undo });
+let done = [];
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -92,6 +95,7 @@ function take(name, data) {
   } else if (name === "feed") feed.add(data);
   else if (name === "list" && (who.key || who.user != null)) {
     const said = list.show(data);
+    wishes.show(data.wishes);
     if (who.user != null) userPast(data.history);
     if (who.key) at("said").textContent = said;
   }
@@ -104,6 +108,7 @@ function see(title, mine) {
   at("copy").hidden = mine;
   at("again").textContent = mine ? "Start again" : "Back";
   list.clear(mine);
+  wishes.clear(mine);
   list.wait(mine ? "Your list is on its way …" : "Waiting for the user’s next list …");
   at("view-title").focus({ preventScroll: true });
   scrollTo({ top: 0 });
@@ -112,6 +117,11 @@ function see(title, mine) {
 function mine(guest) {
   feed.me = guest.user;
   see(["Your list"], true);
+  past(guest);
+}
+
+function past(guest) {
+  ({ done } = guest);
   guestPast(guest, withdraw);
 }
 
@@ -148,14 +158,27 @@ function leave() {
 function act(kind, entry) {
   return run(async () => {
     list.wait(`Your ${kind} is on its way to Kafka …`);
-    guestPast(await api.send("events", { kind, item: entry.item.id, list: list.view.id }, who.key), withdraw);
+    past(await api.send("events", { kind, item: entry.item.id, list: list.view.id }, who.key));
   });
+}
+
+function ask(text) {
+  return run(async () => {
+    list.wait("Your wish is on its way to Kafka …");
+    past(await api.send("wishes", { text }, who.key));
+    at("wish-text").value = "";
+  });
+}
+
+function undo(text) {
+  const event = done.find((one) => one.kind === "steer" && one.title === text && !one.withdrawn);
+  return event && withdraw(event);
 }
 
 function withdraw(event) {
   return run(async () => {
     list.wait("The withdrawal is on its way to Kafka …");
-    guestPast(await api.send("withdrawals", { event: event.id }, who.key), withdraw);
+    past(await api.send("withdrawals", { event: event.id }, who.key));
   });
 }
 

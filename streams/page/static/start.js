@@ -20,13 +20,20 @@ export class Start {
       this.shuffle();
       this.draw();
     });
-    at("begin").addEventListener("click", () => this.begin([...this.chosen.keys()]));
+    at("begin").addEventListener("click", () => this.begin({ likes: [...this.chosen.keys()] }));
+    at("start-wish").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const wish = at("start-wish-text").value.trim();
+      // What was chosen above counts too.
+      if (wish) this.begin(this.chosen.size ? { wish, likes: [...this.chosen.keys()] } : { wish });
+    });
   }
 
   offer(picks) {
     this.pool = picks;
     this.chosen.clear();
     at("find").value = "";
+    at("start-wish-text").value = "";
     this.shuffle();
     this.draw();
   }

@@ -8,7 +8,7 @@ const DID = {
   cart: "put in the cart",
   purchase: "bought",
   dismiss: "dismissed",
-  steer: "said what they want",
+  steer: "asked for",
   forget: "withdrew an event",
 };
 
@@ -31,6 +31,7 @@ const SOURCES = {
   nearest: "The language model",
   explored: "Tried out",
   new: "New: we would like to know",
+  wished: "What was asked for in a sentence",
 };
 
 const DEGRADED = {
@@ -50,6 +51,7 @@ export const did = (event) => (event.kind === "rate" ? `rated ${event.value}:` :
 
 // "your like of", "user 7's like of", "the event that you withdrew": what a list answers, before the title.
 export function cause(event, mine) {
+  if (event.kind === "steer") return mine ? "your wish" : "a wish";
   if (event.kind === "forget") return mine ? "the event that you withdrew" : "a withdrawn event";
   const noun = YOURS[event.kind] ?? `${event.kind} of`;
   return `${mine ? "your" : "the user’s"} ${noun}`;

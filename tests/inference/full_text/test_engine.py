@@ -156,7 +156,7 @@ class Counted:
         self.engine: Engine = engine(**settings)
         self.passes = 0
         self.rows = 0
-        base = self.engine._model.base_model
+        base = self.engine._likelihoods.decoder
         base.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, module: object, args: object, kwargs: dict[str, object]) -> None:

@@ -11,10 +11,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from inference.errors import RequestRefused, WeightsError
-from inference.full_text.prompt import MAX_STEERS, PromptWriter, window
+from inference.full_text.prompt import PromptWriter, window
 from inference.settings import ModelSettings
 from inference.transformer.packing import common_length
 from inference.transformer.tokenizer import FileTokens, clean
+from schemas.limits import MAX_STEERS
 from schemas.scoring import Past
 from tests.support.tiny_model import ByteTokens, request
 

@@ -16,8 +16,10 @@ from inference.shared import Counts
 from inference.wire import Answer
 from schemas.scoring import (
     MAX_DESCRIBED,
+    MAX_NAMES,
     Candidate,
     DeadlineExceeded,
+    Interpretation,
     InvalidAnswer,
     ItemVectors,
     Overloaded,
@@ -53,6 +55,10 @@ class GatedEngine:
     def describe(self, items: Sequence[Candidate], pause: Callable[[], None] | None = None) -> ItemVectors:
         assert self.gate.wait(PATIENT)
         return self._engine.describe(items)
+
+    def interpret(self, sentence: str, names: Sequence[str], pause: Callable[[], None] | None = None) -> Interpretation:
+        assert self.gate.wait(PATIENT)
+        return self._engine.interpret(sentence, names)
 
     def tend(self, pause: Callable[[], None] | None = None) -> None:
         """Do nothing."""
@@ -207,6 +213,28 @@ async def test_describe_takes_no_slots_from_lists(subject: Subject) -> None:
     assert (await first).model_version
     assert all(len(scores.scores) == 3 for scores in await asyncio.gather(*out))
     await subject.scorer.describe(ITEMS, timeout=PATIENT)
+
+
+async def test_interpretation_has_a_strength_for_each_name(subject: Subject) -> None:
+    found = await subject.scorer.interpret("no more horror, but some comedy", ["Horror", "Comedy"], timeout=PATIENT)
+    assert found.model_version
+    assert len(found.strengths) == 2
+    assert all(-1 <= strength <= 1 for strength in found.strengths)
+    nothing = await subject.scorer.interpret("...", [], timeout=PATIENT)
+    assert nothing.strengths == ()
+
+
+async def test_interpret_obeys_its_deadline_and_its_bound(subject: Subject) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await subject.scorer.interpret("more", ["Horror"], timeout=0.0)
+    with pytest.raises(InvalidAnswer, match="send those that fit best"):
+        await subject.scorer.interpret("more", ["Horror"] * (MAX_NAMES + 1), timeout=PATIENT)
+
+
+async def test_closed_scorer_interprets_nothing(subject: Subject) -> None:
+    await subject.scorer.close()
+    with pytest.raises(Unavailable):
+        await subject.scorer.interpret("more", ["Horror"], timeout=PATIENT)
 
 
 async def test_closed_scorer_describes_nothing(subject: Subject) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
+from schemas.limits import MAX_STEERS
 from streams.fold import context as ctx
 from streams.fold.context import EMPTY, Context, fold
 
@@ -57,7 +58,7 @@ def test_bounds_hold_and_bytes_round_trip(events: list[Event]) -> None:
     context = run(events)
     assert len(context.scenes) <= ctx.MAX_SCENES
     assert len(context.ids) <= ctx.MAX_IDS
-    assert len(context.steers) <= ctx.MAX_STEERS
+    assert len(context.steers) <= MAX_STEERS
     assert len(context.seen) <= 8 * ctx.MAX_SEEN
     assert len(context.seen_as) * 8 == len(context.seen) * 3
     for scene in context.scenes.values():

@@ -11,6 +11,7 @@ from deploy.local.brokers import Broker
 from schemas.codec import decode, encode
 from schemas.events import Event, EventKind
 from schemas.items import Item
+from schemas.shown import shown_in_line
 from schemas.topics import EVENTS
 from streams.clock import SYSTEM
 from tests.conftest import start_broker
@@ -134,6 +135,17 @@ async def test_visitor_gets_a_list_that_follows_what_they_do(
         await tab.click("#list li:nth-child(1) [data-act=why]")
         await tab.until("document.querySelectorAll('.why:not([hidden]) tbody tr').length > 0", "the contributions")
         await check(tab, "a list with reasons")
+
+        await tab.click("#wish-text")
+        await tab.write(HOSTILE)
+        await tab.click("#wish button")
+        await reflects(tab, "your wish")
+        assert await tab.run("document.querySelector('.chip .said').textContent") == shown_in_line(HOSTILE)
+        assert "has not read it yet" in await tab.run("document.querySelector('.chip .tags').textContent")  # no model
+        await check(tab, "a list with a wish")
+        await tab.click(".chip button")
+        await reflects(tab, "the event that you withdrew")
+        await tab.until("document.getElementById('wishes').hidden", "no wish any more")
 
         await tab.go(address(page))
         await tab.until("document.querySelectorAll('.entry').length === 10", "the same list after loading again")

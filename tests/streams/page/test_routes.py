@@ -169,6 +169,36 @@ async def test_visitor_withdraws_an_event_of_their_own_once(world: World) -> Non
     assert len(world.events()) == 4
 
 
+async def test_visitor_starts_with_one_sentence(world: World) -> None:
+    answer = await world.post("guests", {"wish": "something funny \u202e"})
+    (done,) = (await answer.json())["guest"]["done"]
+    assert (done["kind"], done["title"]) == ("steer", "something funny \\u202e")
+    (event,) = world.events()
+    assert (event.user, event.kind, event.text, event.item) == (
+        "guest-1",
+        EventKind.STEER,
+        "something funny \u202e",
+        None,
+    )
+
+
+async def test_visitor_asks_for_something_and_takes_it_back(world: World) -> None:
+    key = (await world.start())["key"]
+    answer = await world.post("wishes", {"text": "less horror"}, X_Ouzel_Guest=key)
+    done = (await answer.json())["done"][0]
+    assert (world.events()[-1].kind, world.events()[-1].text) == (EventKind.STEER, "less horror")
+    await world.post("withdrawals", {"event": done["id"]}, X_Ouzel_Guest=key)
+    assert (world.events()[-1].kind, world.events()[-1].target) == (EventKind.FORGET, done["id"])
+
+
+async def test_unusable_wish_is_refused(world: World) -> None:
+    key = (await world.start())["key"]
+    for body in ({}, {"text": ""}, {"text": "x" * 281}, {"text": 7}, {"text": "more", "user": "u"}):
+        assert (await world.post("wishes", body, X_Ouzel_Guest=key)).status == 422
+    assert (await world.post("wishes", {"text": "more"}, X_Ouzel_Guest="guest-1")).status == 410
+    assert len(world.sent) == 3
+
+
 async def test_visitor_is_erased_by_an_event(world: World) -> None:
     key = (await world.start())["key"]
     assert (await world.post("erasures", {}, X_Ouzel_Guest=key)).status == 200

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.events import Event, EventKind
 from schemas.items import Item
-from schemas.recommendations import Degraded, Entry, Reason, Recommendation
+from schemas.recommendations import Degraded, Entry, Reason, Recommendation, Wished
 from streams.fold.context import EMPTY, fold
 from streams.items.catalogue import Catalogue
 from streams.page.views import (
@@ -90,6 +90,15 @@ def test_entries_say_where_they_were_and_what_left() -> None:
     assert view.without_model is not None
     assert [item.title for item in view.without_model] == ["D", "C"]
     assert view.popular == (item_view(items, "i1"),)
+
+
+def test_wishes_are_shown_with_the_strongest_meaning_first_and_as_text() -> None:
+    means = {"<b>Drama</b>": -0.2, "Horror\u202e": -0.9}
+    made = msgspec.structs.replace(recommendation(["i0"]), wishes=(Wished(text="less\u202e", until=9, means=means),))
+    view = list_view(made, before=None, compared=None, reflects=None, past=(), catalogue=catalogue("A"))
+    (wish,) = view.wishes
+    assert (wish.text, wish.until, wish.read) == ("less\\u202e", 9, True)
+    assert wish.means == (("Horror\\u202e", -0.9), ("<b>Drama</b>", -0.2))
 
 
 def test_first_list_has_nothing_to_compare_with() -> None:

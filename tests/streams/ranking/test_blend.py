@@ -34,8 +34,13 @@ ITEMS = [f"i{n}" for n in range(N)]
 MARKS = np.array([digest(one) for one in ITEMS], np.uint64)
 
 
+def drawn_signals(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Random signals, float16 [count, len(SIGNALS)]; those that are not learned are 0."""
+    return np.where(COLUMNS.fixed, 0, rng.normal(size=(count, len(SIGNALS)))).astype(np.float16)
+
+
 def offered(rng: np.random.Generator, *, model: np.ndarray | None = None) -> Remembered:
-    signals = rng.normal(size=(N, len(SIGNALS))).astype(np.float16)
+    signals = drawn_signals(rng, N)
     modifiers = rng.uniform(-1, 1, (N, len(MODIFIERS))).astype(np.float16)
     return Remembered(MARKS, signals, modifiers, None if model is None else model.astype(np.float16))
 
@@ -248,12 +253,24 @@ def test_blend_whose_weights_are_all_wrong_still_learns():
     marks = np.array([digest(one) for one in items], np.uint64)
     blend, hits = Blend(lists=SCARCE), 0
     for step in range(2_000):
-        signals = rng.normal(size=(count, len(SIGNALS))).astype(np.float16)
+        signals = drawn_signals(rng, count)
         taken = drawn(rng, signals.astype(np.float64) @ wanted)
         modifiers = np.zeros((count, len(MODIFIERS)), np.float32)
         hits += step >= 1_500 and taken in np.argsort(-weighed(blend, signals.astype(np.float32), modifiers))[:20]
         blend = learn(blend, Remembered(marks, signals, modifiers.astype(np.float16), None), items[taken])
     assert hits > 100  # 25 by chance
+
+
+def test_weights_of_fixed_signals_stay_at_their_priors():
+    rng = np.random.default_rng(0)
+    blend = Blend()
+    for _ in range(50):
+        list_ = offered(rng)
+        list_.signals[:, np.array(COLUMNS.fixed)] = rng.choice([-1, 1], (N, sum(COLUMNS.fixed)))
+        blend = learn(blend, list_, ITEMS[int(rng.integers(N))])
+    assert blend.lists == 50
+    for name, weight, slopes, fixed in zip(SIGNALS, blend.weights, blend.slopes, COLUMNS.fixed, strict=True):
+        assert (weight == PRIOR[name] and not any(slopes)) == fixed
 
 
 @pytest.mark.parametrize(

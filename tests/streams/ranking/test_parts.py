@@ -186,7 +186,7 @@ def test_part_of_a_worker_with_other_signals_is_matched_by_name():
 
 
 def test_signal_that_only_this_worker_has_starts_at_its_prior():
-    columns = Columns((*SIGNALS, "picks"), (*COLUMNS.priors, 0.5), (*COLUMNS.of_model, False))
+    columns = Columns((*SIGNALS, "picks"), (*COLUMNS.priors, 0.5), (*COLUMNS.of_model, False), (*COLUMNS.fixed, False))
     part = part_of(nothing(COLUMNS)._replace(lists=3), COLUMNS, 0, "home")
     assert combined([learned_of(part, columns)], columns).weights[-1] == 0.5
 

@@ -12,7 +12,7 @@ from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule, SeenRules
-from streams.fold.context import SceneContext, Steer, fold
+from streams.fold.context import SceneContext, fold
 from streams.ranking.blend import TRUSTED, Blend, learn
 from streams.ranking.comparison import popular
 from streams.ranking.drawing import Noise
@@ -21,6 +21,7 @@ from streams.ranking.modifiers import MODIFIERS
 from streams.ranking.question import history
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
+from streams.steering.wish import Wish
 from tests.support.ranking_world import NOW, PLAIN, World, done, item
 
 SETTINGS = Ranking(length=5, rescored=4, diversity=0.0, exploration=NO_EXPLORATION, explored=3)
@@ -84,9 +85,7 @@ def test_question_describes_the_best_candidates_without_the_user(world):
 
 
 def test_question_includes_steering(world):
-    context = msgspec.structs.replace(world.people["ann"], steers=(Steer("something funny", NOW, 1),))
-    world.people["ann"] = context
-    chosen = world.shortlist("ann", settings=SETTINGS)
+    chosen = world.shortlist("ann", settings=SETTINGS, wishes=(Wish("something funny", NOW),))
     assert request(world, chosen).steer == ("something funny",)
 
 

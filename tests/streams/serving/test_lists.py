@@ -228,21 +228,6 @@ async def test_list_is_kept_under_the_alias_that_the_fold_gave() -> None:
     assert 400 <= made.freshness_ms < 400 + 1000 * PATIENCE
 
 
-@pytest.mark.parametrize(
-    ("scorer", "unhonoured"), [(None, 3), (ScriptedScorer(), 0), (ScriptedScorer(vector_of=likes_the_last), 3)]
-)
-async def test_steer_events_that_the_model_cannot_read_are_counted_and_logged_once(
-    scorer: ScriptedScorer | None, unhonoured: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with running(Bench(scorer)) as bench:
-        bench.lists.steered(2)
-        bench.did("u", "film-1")
-        await bench.until(lambda: len(bench.made()) == 1)
-        bench.lists.steered(1)
-    assert bench.count("ouzel_unhonoured_steers_total") == unhonoured
-    assert caplog.text.count("Steer events have no effect") == (unhonoured > 0)
-
-
 async def test_users_of_a_lost_partition_get_no_lists() -> None:
     scorer = ScriptedScorer()
     scorer.script = Script.SLOW

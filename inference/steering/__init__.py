@@ -1,0 +1,1 @@
+"""Reading sentences in which users say what they want."""
