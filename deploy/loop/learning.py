@@ -12,10 +12,12 @@ when no user waits for one.
 
 import asyncio
 import contextlib
+import shutil
 import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deploy.local.stack import Stage
 from deploy.local.steps import Step
@@ -30,6 +32,19 @@ SECOND_SCORE_SECONDS = 0.08
 """The pause at a like while a version is tried."""
 
 PATIENCE_SECONDS = 900.0
+
+
+VERSIONS, LOG = "versions", "training-log"
+
+
+def keep(folder: Path, target: Path) -> None:
+    """Move the versions and the training log of a finished pass from its folder to `target`, which is replaced: what
+    learned from which event can be asked after the run."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for part in (VERSIONS, LOG):
+        if (folder / part).exists():
+            shutil.move(folder / part, target / part)
 
 
 @dataclass

@@ -34,7 +34,7 @@ from deploy.local.steps import Step, Steps
 from deploy.loop import offline, start_model
 from deploy.loop.companion import Alone, Companion
 from deploy.loop.figures import against, along, last_third
-from deploy.loop.learning import Learning
+from deploy.loop.learning import LOG, VERSIONS, Learning, keep
 from deploy.loop.options import WITH_MODEL, Options
 from deploy.loop.passes import Course, Pass, Passed
 from deploy.loop.report import LIVE, tables
@@ -152,7 +152,7 @@ class Loop:
             self._console.print(f"stored before: {stored}", highlight=False)
             return found
         learns = name == "learning"
-        store = VersionStore(self._folder / name / "versions")
+        store = VersionStore(self._folder / name / VERSIONS)
 
         async def start_learning(stage: Stage, step: Step) -> None:
             await start_learner(stage, step, store, self._options.rules)
@@ -162,6 +162,15 @@ class Loop:
         models = self._options.work / "models"
         with Steps(self._console) as steps:
             passed = await made.perform(self._folder / name, models, BROKERS[self._options.broker], steps)
+        if learns:
+            kept = self._options.work / "loop" / name
+            keep(self._folder / name, kept)
+            self._console.print(
+                f"which versions learned from an event: ouzel lineage USER EVENT --versions {kept / VERSIONS} "
+                f"--log {kept / LOG}",
+                highlight=False,
+                soft_wrap=True,
+            )
         passed = msgspec.structs.replace(passed, course=mark)
         self._stored.mkdir(parents=True, exist_ok=True)
         stored.write_bytes(msgspec.json.encode(passed))

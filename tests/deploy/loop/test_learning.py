@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from deploy.local.steps import Step
-from deploy.loop.learning import Ahead, Learning
+from deploy.loop.learning import LOG, VERSIONS, Ahead, Learning, keep
 from deploy.replay.versions import Versions
 from inference.versions.store import RECORD, Version, VersionStore
 from schemas.models import ModelStatus, Role
@@ -142,3 +142,17 @@ async def test_learner_is_started_and_versions_counted(tmp_path: Path) -> None:
     learned = await ours.end()
     assert [given[0] for given in started] == [stage]
     assert (learned.versions, learned.promoted, learned.rolled_back, learned.withdrawn) == (2, 1, 0, 0)
+
+
+def test_keep_moves_versions_and_log_and_replaces_those_of_an_earlier_run(tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        for part in (VERSIONS, LOG):
+            (tmp_path / run / part).mkdir(parents=True)
+            (tmp_path / run / part / run).touch()
+        keep(tmp_path / run, tmp_path / "kept")
+    assert sorted(each.relative_to(tmp_path / "kept").as_posix() for each in (tmp_path / "kept").rglob("*")) == [
+        LOG,
+        f"{LOG}/second",
+        VERSIONS,
+        f"{VERSIONS}/second",
+    ]
