@@ -89,6 +89,8 @@ PAIRS = (
     ("sharks, the bigger the better", "sharks frighten me"),
     ("spiders and snakes", "no spiders or snakes"),
     ("frost, ice and darkness", "too much frost, ice and darkness"),
+    ("why don't we eat more fish?", "why do we always eat fish?"),
+    ("windmills, yes", "windmills, no thanks"),
     ("something spooky with witches", "nothing spooky, no witches"),
     ("the darkest tales", "no dark tales"),
     ("an ugly monster for my birthday cake", "no ugly monsters on my birthday cake"),

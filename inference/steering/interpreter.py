@@ -88,9 +88,10 @@ class Interpreter:
         found = clauses(sentence)
         strengths = np.zeros(len(names))
         if found and names:
-            signs = self._polarity(found, pause)
-            for sign, clause in zip(signs, found, strict=True):
-                strengths += sign * self._shares(clause, names, pause)
+            about = [self._shares(clause, names, pause) for clause in found]
+            parts = together(found, [bool(shares.any()) for shares in about])
+            for sign, (_, place) in zip(self._polarity([text for text, _ in parts], pause), parts, strict=True):
+                strengths += sign * about[place]
         return tuple(strengths.clip(-1.0, 1.0).tolist())
 
     def _shares(self, clause: str, names: Sequence[str], pause: Pause) -> Floats:
@@ -143,6 +144,17 @@ def clauses(sentence: str) -> list[str]:
     `MAX_CLAUSES`."""
     parts = (clean(part) for part in _CLAUSES.split(sentence[:_MAX_CHARACTERS]))
     return [part for part in parts if part][:MAX_CLAUSES]
+
+
+def together(found: Sequence[str], about: Sequence[bool]) -> list[tuple[str, int]]:
+    """Each clause that is about something, by its place, with the clauses after it that are about nothing, since they
+    may say the opposite: "dramas? no thanks". Those before the first belong to it."""
+    starts = [place for place, has in enumerate(about) if has]
+    ends = [*starts[1:], len(found)]
+    begins = [0, *starts[1:]] if starts else []
+    return [
+        (", ".join(found[begin:end]), place) for begin, end, place in zip(begins, ends, starts, strict=bool(starts))
+    ]
 
 
 def shares(gained: Floats) -> Floats:

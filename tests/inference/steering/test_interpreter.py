@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference.errors import RequestRefused
 from inference.steering.examples import PAIRS
-from inference.steering.interpreter import LEAST, MAX_CLAUSES, Interpreter, clauses, shares
+from inference.steering.interpreter import LEAST, MAX_CLAUSES, Interpreter, clauses, shares, together
 from schemas.scoring import MAX_NAMES
 from tests.support.tiny_model import ByteTokens, model
 
@@ -63,6 +63,17 @@ def test_clauses_end_at_punctuation_and_at_but() -> None:
     assert clauses("butter, please!") == ["butter", "please"]
     assert clauses("\x00;\n,") == []
     assert len(clauses("a,b,c,d,e,f")) == MAX_CLAUSES
+
+
+def test_clauses_about_nothing_belong_to_the_one_before() -> None:
+    found = ["dramas", "no thanks", "comedies", "yes", "please"]
+    assert together(found, [True, False, True, False, False]) == [
+        ("dramas, no thanks", 0),
+        ("comedies, yes, please", 2),
+    ]
+    assert together(["well", "comedies"], [False, True]) == [("well, comedies", 1)]
+    assert together(["well"], [False]) == []
+    assert together([], []) == []
 
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=40))
