@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from schemas.limits import MAX_MEANINGS
 from schemas.recommendations import Wished
 from schemas.scoring import Scorer, Scores, ScoringError
 from streams.clock import Clock
@@ -174,7 +175,8 @@ def published(wish: Wish, catalogue: Catalogue) -> Wished:
     """A wish as lists state it."""
     means = dict(wish.attributes)
     means |= {catalogue.at(number).title: one for number, one in wish.items if catalogue.holds(number)}
-    return Wished(text=wish.text, until=wish.until_ms, means=means, read=wish.read)
+    strongest = sorted(means.items(), key=lambda one: -abs(one[1]))[:MAX_MEANINGS]
+    return Wished(text=wish.text, until=wish.until_ms, means=dict(strongest), read=wish.read)
 
 
 def _key(text: str, found: Offer) -> bytes:

