@@ -30,8 +30,8 @@ class ScoringEngine(Protocol):
 
     `skip(i)` is called just before the work of request i and returns whether its caller has given up. `describe`
     returns vectors of width 0 if the model has none, and raises `RequestRefused` for items outside its bounds. `pause`
-    is called between the layers of a pass over items or a sentence; the engine may score meanwhile, and an exception
-    from it ends the pass.
+    is called between the layers of a pass over items or a sentence, and between the passes of `without`
+    (`inference.left_out`); the engine may score meanwhile, and an exception from it ends the work.
 
     `behind` is true if lists lacked items, which `tend` reads, or if `save` has to write new readings to disk. `save`
     may be called at any time, from the thread that describes.
@@ -56,6 +56,10 @@ class ScoringEngine(Protocol):
         self, sentence: str, names: Sequence[str], pause: Callable[[], None] | None = None
     ) -> Interpretation: ...
 
+    def without(
+        self, request: ScoreRequest, left_out: Sequence[int], pause: Callable[[], None] | None = None
+    ) -> list[wire.Answered]: ...
+
     def tend(self, pause: Callable[[], None] | None = None) -> None: ...
 
     def save(self) -> None: ...
@@ -66,7 +70,8 @@ class ScoringEngine(Protocol):
 
 
 class SharedEngine:
-    """Call `score` and `forget` from one thread, `describe`, `interpret` and `tend` from another, the rest from any."""
+    """Call `score` and `forget` from one thread, `describe`, `interpret`, `without` and `tend` from another, the rest
+    from any."""
 
     def __init__(self, engine: ScoringEngine) -> None:
         self._engine = engine
@@ -103,6 +108,12 @@ class SharedEngine:
         """Interpret a sentence in the background. Raises `RequestRefused`, or `Stopped` after `stop`."""
         with self._lock.background():
             return self._engine.interpret(sentence, names, self._pause)
+
+    def without(self, request: ScoreRequest, left_out: Sequence[int]) -> list[wire.Answered]:
+        """Score a request with its whole history, and without each event at these places, in the background. Raises
+        `RequestRefused`, or `Stopped` after `stop`."""
+        with self._lock.background():
+            return self._engine.without(request, left_out, self._pause)
 
     def tend(self) -> None:
         """Read the items that lists lacked, and save new readings to disk. Background work. Raises `Stopped`."""

@@ -1,12 +1,14 @@
 """The wire format of requests to Triton and their answers.
 
 A request is one tensor, `request`, UINT8 [m]: a MessagePack map with `type` "score" and the `ScoreRequest` under
-`request`, or with `type` "describe" and the items under `items`, or with `type` "interpret", the `sentence` and the
-`names`, or with `type` "forget" and the `sessions`, nil for all of them. The answer is three tensors:
+`request`, or with `type` "without", the `request` and the places `left_out` of its history, or with `type` "describe"
+and the items under `items`, or with `type` "interpret", the `sentence` and the `names`, or with `type` "forget" and the
+`sessions`, nil for all of them. The answer is three tensors:
 
-    scores      FP32 [n]    one per candidate; for a describe, a 0 per item; for an interpret, a strength per name
-    vector      FP32 [k]    the context's vector; for a describe, the concatenated vectors of the items, k = n x width;
-                            empty if the model has no vectors
+    scores      FP32 [n]    one per candidate; for a describe, a 0 per item; for an interpret, a strength per name; for
+                            a without, those of the whole history, then those without each event, one after the other
+    vector      FP32 [k]    the context's vector; for a without, the concatenated ones; for a describe, those of the
+                            items, k = n x width; empty if the model has no vectors
     version     UINT8 [m]   the model's version in UTF-8
 """
 
@@ -24,6 +26,7 @@ from schemas.limits import Sentence, Title
 from schemas.scoring import (
     MAX_DESCRIBED,
     MAX_FORGOTTEN,
+    MAX_LEFT_OUT,
     MAX_NAMES,
     MAX_WIDTH,
     Candidate,
@@ -59,13 +62,20 @@ class InterpretRequest(msgspec.Struct, frozen=True, tag="interpret"):
     names: Annotated[tuple[Title, ...], Meta(max_length=MAX_NAMES)]
 
 
+class WithoutRequest(msgspec.Struct, frozen=True, tag="without"):
+    """A request to score with the whole history, and without each event at these places of it, one at a time."""
+
+    request: ScoreRequest
+    left_out: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=MAX_LEFT_OUT)]
+
+
 class ForgetRequest(msgspec.Struct, frozen=True, tag="forget"):
     """A request to drop the caches of sessions; None for all. The answer is empty."""
 
     sessions: Annotated[tuple[int, ...], Meta(max_length=MAX_FORGOTTEN)] | None
 
 
-Question = ScoreRequest | DescribeRequest | InterpretRequest | ForgetRequest
+Question = ScoreRequest | WithoutRequest | DescribeRequest | InterpretRequest | ForgetRequest
 
 
 class _Score(msgspec.Struct, frozen=True, tag="score"):
@@ -84,7 +94,7 @@ Answer = Answered | RequestRefused | None
 """An answer, the reason for a refusal, or None for a skipped request."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Score | DescribeRequest | InterpretRequest | ForgetRequest)
+_decoder = msgspec.msgpack.Decoder(_Score | WithoutRequest | DescribeRequest | InterpretRequest | ForgetRequest)
 
 
 def encode(request: Question) -> bytes:
@@ -123,6 +133,25 @@ def answer(answered: Answered, asked: int, version: str) -> Scores:
     return Scores(scores=tuple(map(float, scores)), model_version=version, vector=tuple(map(float, vector)))
 
 
+def answers(answered: Answered, request: WithoutRequest, version: str) -> tuple[Scores, ...]:
+    """Check the answer to a `WithoutRequest` and take it apart. Raises `InvalidAnswer`, as `answer` does."""
+    times, asked = 1 + len(request.left_out), len(request.request.candidates)
+    width, rest = divmod(len(answered.vector), times)
+    if len(answered.scores) != times * asked or rest:
+        raise InvalidAnswer(
+            f"{len(answered.scores)} scores and {len(answered.vector)} numbers of vectors for {times} contexts; check "
+            "the model's log"
+        )
+    return tuple(
+        answer(
+            Answered(answered.scores[at * asked : (at + 1) * asked], answered.vector[at * width : (at + 1) * width]),
+            asked,
+            version,
+        )
+        for at in range(times)
+    )
+
+
 def described(vectors: ItemVectors, asked: int) -> ItemVectors:
     """Check the vectors of `asked` items. Raises `InvalidAnswer`."""
     version = vectors.model_version or "the model"
@@ -152,6 +181,14 @@ def check_names(names: Sequence[str]) -> None:
     """Raises `InvalidAnswer` for more names than one request may have."""
     if len(names) > MAX_NAMES:
         raise InvalidAnswer(f"{len(names)} names, at most {MAX_NAMES} per sentence; send those that fit best")
+
+
+def check_places(request: ScoreRequest, left_out: Sequence[int]) -> None:
+    """Raises `InvalidAnswer` for places that are not in the history, or more than one request may have."""
+    if len(left_out) > MAX_LEFT_OUT:
+        raise InvalidAnswer(f"{len(left_out)} events to leave out, at most {MAX_LEFT_OUT} per request; ask for fewer")
+    if not all(0 <= place < len(request.history) for place in left_out):
+        raise InvalidAnswer(f"a place outside the history of {len(request.history)} events; ask for places in it")
 
 
 def check_count(items: Sequence[Candidate]) -> None:

@@ -31,6 +31,9 @@ MAX_FORGOTTEN = 1_000
 MAX_NAMES = 128
 """Maximum names of one `interpret` call."""
 
+MAX_LEFT_OUT = 64
+"""Maximum events that one `without` call leaves out, one at a time."""
+
 MAX_WIDTH = 2_048
 """Maximum length of a vector."""
 
@@ -133,6 +136,17 @@ class Scorer(Protocol):
         less. Raises a `ScoringError`.
 
         One call at a time. It takes no request slots from `score`, and its failures do not open the circuit breaker.
+        """
+
+    async def without(
+        self, request: ScoreRequest, left_out: Sequence[int], *, timeout: float, number: int | None = None
+    ) -> tuple[Scores, ...]:
+        """Score the candidates within `timeout` seconds with the whole history, and then without each of its events in
+        `left_out`, at most `MAX_LEFT_OUT` places, one at a time; one `Scores` for each. Raises a `ScoringError`.
+        `number` is as for `score`.
+
+        One call at a time, which gives way to `score`. It takes no request slots from it, and its failures do not open
+        the circuit breaker.
         """
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:

@@ -58,6 +58,7 @@ from streams.private import private_folder
 from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
 from streams.serving.blends import Blends
+from streams.serving.explaining import Explaining
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
@@ -177,6 +178,7 @@ class WorkerApp(faust.App):
             lambda: self.changes.survey.partitions(EVENTS.name),
             alias_with(settings.privacy.pseudonym_key.reveal()),
             secrets.token_hex,
+            lambda: self._explaining,
         )
         self._viewing = Viewing(
             catalogue=self.catalogue,
@@ -186,6 +188,7 @@ class WorkerApp(faust.App):
         )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
+        self._explaining: Explaining | None = None
         self._unnamed = 0
         self._plane: Plane | None = None
         for lanes in self.transport.lanes:
@@ -218,6 +221,7 @@ class WorkerApp(faust.App):
             named=lambda item: name(item) if self.catalogue.get(item) is not None else None,
             new_user=self._own_users.new,
             draw=secrets.token_hex,
+            explain=self._own_users.explain,
             clock=self.clock,
             refused=refused,
             sent=self.metrics.page_events.inc,
@@ -287,6 +291,7 @@ class WorkerApp(faust.App):
             comparisons=self.versions.comparisons,
             watcher=self._viewing,
         )
+        self._explaining = lists.explaining
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             *self.versions.tasks(),
             *self.sharing.tasks(),

@@ -30,6 +30,9 @@ HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
 OUTCOMES = HIT, MISS = "hit", "miss"
 """What a like says of a user's lists."""
 
+EXPLAINED = MADE, REFUSED = "made", "refused"
+"""What became of a question why an entry is on a list."""
+
 LEARNED_BY = "own", "all"
 """The partitions that the blends learned from: this worker's, or all."""
 
@@ -261,6 +264,13 @@ class Metrics:
             ["reading"],
             registry=reg,
         )
+        self.explanations = Counter(
+            "ouzel_explanations",
+            "Lists that visitors of the live page asked about, by outcome: made; refused (the user has done something "
+            "since, or the model did not answer).",
+            ["outcome"],
+            registry=reg,
+        )
         self.failed_sources = Counter(
             "ouzel_failed_sources",
             "Lists made without a custom candidate source because it failed, by source.",
@@ -325,6 +335,7 @@ class Metrics:
             (self.comparisons, PUBLISHED),
             (self.model_lists, (Role.CHAMPION, Role.CANARY)),
             (self.refused_requests, REFUSALS),
+            (self.explanations, EXPLAINED),
         ):
             for value in values:
                 counter.labels(value)

@@ -15,6 +15,7 @@ from torch import nn
 from inference.errors import RequestRefused
 from inference.full_text.prefetch import prefetch
 from inference.full_text.prompt import VERSION, PromptWriter
+from inference.left_out import Pause, score_without
 from inference.settings import ModelSettings
 from inference.shared import Counts
 from inference.steering.interpreter import Interpreter
@@ -142,6 +143,12 @@ class Engine:
         """What a sentence asks for (`inference.steering.interpreter`). Raises `RequestRefused`."""
         torch.set_num_threads(self._threads)  # per thread in torch; the default is the number of cores
         return Interpretation(strengths=self._interpreter.interpret(sentence, names, pause), model_version=self.version)
+
+    def without(self, request: ScoreRequest, left_out: Sequence[int], pause: Pause = None) -> list[Answered]:
+        """Score with the whole history, and without each event at these places (`inference.left_out`). `pause` is
+        called between passes. Raises `RequestRefused`."""
+        torch.set_num_threads(self._threads)
+        return score_without(self.score, request, left_out, pause)
 
     def tend(self, pause: Callable[[], None] | None = None) -> None:
         """Nothing to do."""

@@ -34,6 +34,7 @@ from inference.item_tokens.reading_store import ReadingStore
 from inference.item_tokens.readings import Readings
 from inference.item_tokens.trunk import adapted, states
 from inference.item_tokens.vectors import FILE, ItemRows, read_vectors
+from inference.left_out import score_without
 from inference.settings import ModelSettings
 from inference.shared import Counts
 from inference.steering.interpreter import Interpreter
@@ -284,6 +285,12 @@ class ItemTokenEngine:
         """The keys, tokens and vectors of `items`, each item once. Reads the new ones."""
         torch.set_num_threads(self._threads)
         return self._items.rows(items)
+
+    def without(self, request: ScoreRequest, left_out: Sequence[int], pause: Pause = None) -> list[Answered]:
+        """Score with the whole history, and without each event at these places (`inference.left_out`). `pause` is
+        called between passes. Raises `RequestRefused`."""
+        torch.set_num_threads(self._threads)
+        return score_without(self.score, request, left_out, pause)
 
     def tend(self, pause: Pause = None) -> None:
         """Read the items that lists have lacked since the last call. `pause` is as for `describe`."""

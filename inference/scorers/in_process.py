@@ -53,6 +53,7 @@ class InProcessScorer:
         self._out: list[Future[Scores]] = []
         self._describing: Future[ItemVectors] | None = None
         self._interpreting: Future[Interpretation] | None = None
+        self._leaving_out: Future[tuple[Scores, ...]] | None = None
         self._tending: Future[None] | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
@@ -99,6 +100,16 @@ class InProcessScorer:
             raise Overloaded("an interpret request is in flight; retry when it is answered")
         self._interpreting = self._beside.submit(self._run_interpret, sentence, names)
         return await _within(self._interpreting, timeout)
+
+    async def without(
+        self, request: ScoreRequest, left_out: Sequence[int], *, timeout: float, number: int | None = None
+    ) -> tuple[Scores, ...]:
+        wire.check_places(request, left_out)
+        self._check(timeout, number)
+        if self._leaving_out is not None and not self._leaving_out.done():
+            raise Overloaded("a without request is in flight; retry when it is answered")
+        self._leaving_out = self._beside.submit(self._run_without, wire.WithoutRequest(request, tuple(left_out)))
+        return await _within(self._leaving_out, timeout)
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         self._check(timeout)
@@ -179,6 +190,14 @@ class InProcessScorer:
     def _run_interpret(self, sentence: str, names: Sequence[str]) -> Interpretation:
         _, found = self._beside_lists(lambda engine: engine.interpret(sentence, names))
         return wire.interpreted(found.strengths, len(names), found.model_version)
+
+    def _run_without(self, asked: wire.WithoutRequest) -> tuple[Scores, ...]:
+        engine, found = self._beside_lists(lambda engine: engine.without(asked.request, asked.left_out))
+        whole = wire.Answered(
+            tuple(score for each in found for score in each.scores),
+            tuple(value for each in found for value in each.vector),
+        )
+        return wire.answers(whole, asked, engine.version)
 
     def _beside_lists(self, work: Callable[[SharedEngine], T]) -> tuple[SharedEngine, T]:
         """The engine, and the result of background work with it. Raises the port's exceptions."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 import numpy as np
 
 from inference import wire
+from inference.left_out import without
 from schemas.scoring import (
     Candidate,
     CircuitOpen,
@@ -177,6 +178,17 @@ class ScriptedScorer:
         await self._obey(self.script, timeout)
         strengths = _bent(list(self.meaning_of(sentence, names)), self.script)
         return wire.interpreted(strengths, len(names), self.version)
+
+    async def without(
+        self, request: ScoreRequest, left_out: Sequence[int], *, timeout: float, number: int | None = None
+    ) -> tuple[Scores, ...]:
+        wire.check_places(request, left_out)
+        return tuple(
+            [
+                await self.score(each, timeout=timeout, number=number)
+                for each in (request, *(without(request, place) for place in left_out))
+            ]
+        )
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:

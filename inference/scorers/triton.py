@@ -83,8 +83,8 @@ class TritonScorer:
     trial succeeds (`inference.scorers.breaker`); requests to other versions are sent meanwhile. Each request carries
     its remaining time, so that the server drops expired requests.
 
-    One `interpret` and one `describe` may be in flight besides. The breakers ignore both: they may take longer than any
-    list would wait. After a describe that the server had no room for, the next waits before it is sent
+    One `interpret`, one `without` and one `describe` may be in flight besides. The breakers ignore them: they may take
+    longer than any list would wait. After a describe that the server had no room for, the next waits before it is sent
     (`inference.scorers.rest`).
 
     `forget` asks every version that the server has loaded, and every one that answered a request that named it.
@@ -114,7 +114,7 @@ class TritonScorer:
         """Of versions whose last request failed, by the number that was named."""
         self._clock = clock
         self._in_flight = 0
-        self._describing = self._interpreting = False
+        self._describing = self._interpreting = self._leaving_out = False
         self._rest = Rest()
         self._client: InferenceServerClient | None = None
         self._closed = False
@@ -191,6 +191,24 @@ class TritonScorer:
         finally:
             self._interpreting = False
         return wire.interpreted(answered.scores, len(names), version)
+
+    async def without(
+        self, request: ScoreRequest, left_out: Sequence[int], *, timeout: float, number: int | None = None
+    ) -> tuple[Scores, ...]:
+        wire.check_places(request, left_out)
+        if self._closed:
+            raise Unavailable("this scorer is closed; create a new one")
+        if timeout <= 0:
+            raise DeadlineExceeded("no time was left to call the model")
+        if self._leaving_out:
+            raise Overloaded("a without request is in flight; retry when it is answered")
+        self._leaving_out = True
+        asked = wire.WithoutRequest(request, tuple(left_out))
+        try:
+            answered, version = await self._ask_version(asked, timeout, number)
+        finally:
+            self._leaving_out = False
+        return wire.answers(answered, asked, version)
 
     async def forget(self, sessions: Sequence[int] | None, *, timeout: float) -> None:
         if self._closed:

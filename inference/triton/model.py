@@ -1,6 +1,6 @@
 """The Python model that Triton runs: bytes in, an engine, tensors out. Imported inside Triton's stub only.
 
-`execute` answers score requests. Describe and interpret requests are answered by a background thread, which yields to
+`execute` answers score requests. All others but those to forget are answered by a background thread, which yields to
 score requests; their answers may be sent long after `execute` has returned.
 """
 
@@ -26,6 +26,9 @@ from inference.triton.loading import at_low_priority
 from inference.triton.metrics import FormatMetrics, ReadMetrics, RefusedMetrics, RestartMetric, ShippedMetric
 from schemas.scoring import ScoreRequest
 
+Beside = wire.DescribeRequest | wire.InterpretRequest | wire.WithoutRequest
+"""Requests that are answered beside lists."""
+
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -45,7 +48,7 @@ class TritonPythonModel:
         self._format = FormatMetrics(config["name"], args["model_version"], engine.chosen)
         self._restarts = RestartMetric(config["name"], args["model_version"])
         self._refused = RefusedMetrics(config["name"], args["model_version"])
-        self._backlog: Backlog[tuple[Any, wire.DescribeRequest | wire.InterpretRequest]] = Backlog(
+        self._backlog: Backlog[tuple[Any, Beside]] = Backlog(
             self._settings.max_describes, self._settings.describe_queue_bytes
         )
         """Work of the describing thread: response senders and requests."""
@@ -70,9 +73,9 @@ class TritonPythonModel:
                 asked = wire.decode(payload)
                 if isinstance(asked, wire.ForgetRequest):
                     forgotten.append((place, asked))
-                elif isinstance(asked, wire.DescribeRequest | wire.InterpretRequest):
+                elif isinstance(asked, Beside):
                     self._backlog.check(len(payload))  # again: other encodings skip the check above
-                    first = isinstance(asked, wire.InterpretRequest)  # a user waits for it
+                    first = not isinstance(asked, wire.DescribeRequest)  # a user waits for it
                     self._backlog.put((request.get_response_sender(), asked), len(payload), first=first)
                 else:
                     decoded.append(asked)
@@ -133,8 +136,15 @@ class TritonPythonModel:
             except Exception as error:  # continue: the next request may succeed
                 pb_utils.Logger.log_error(f"an answer could not be sent, or an item could not be read: {error}")
 
-    def _answered(self, request: wire.DescribeRequest | wire.InterpretRequest) -> Any:
+    def _answered(self, request: Beside) -> Any:
         try:
+            if isinstance(request, wire.WithoutRequest):
+                answered = self._engine.without(request.request, request.left_out)
+                return tensors.response(
+                    np.array([score for each in answered for score in each.scores], np.float32),
+                    np.array([value for each in answered for value in each.vector], np.float32),
+                    self._engine.version,
+                )
             if isinstance(request, wire.InterpretRequest):
                 meant = self._engine.interpret(request.sentence, request.names)
                 strengths = np.array(meant.strengths, np.float32)

@@ -156,6 +156,12 @@ def lately(context: Context, scene: str) -> tuple[Interaction, ...]:
     return (*sorted(elsewhere, key=lambda done: done.ts), *here)[-MAX_RECENT:]
 
 
+def leave_out(context: Context, event: int) -> Context:
+    """The context as if the event of this digest had never been, but for marks and counts: what the user has seen stays
+    seen. For asking what an event changes; a user's own request is `EventKind.FORGET`."""
+    return msgspec.structs.replace(context, scenes=_without(context.scenes, event))
+
+
 def _add(scene: SceneContext, done: Interaction) -> SceneContext:
     feeling = sentiment(done.kind, done.value)
     liked, disliked, total = scene.likes, scene.dislikes, scene.liked
@@ -182,16 +188,7 @@ def _forget(
     context: Context, told: bytes, mark: int, marking: Marking
 ) -> tuple[dict[str, SceneContext], bytes, bytes, tuple[Steer, ...]]:
     gone = {(x.item, x.kind) for scene in context.scenes.values() for x in _all(scene) if x.event == mark}
-    scenes = {
-        name: SceneContext(
-            tuple(x for x in scene.recent if x.event != mark),
-            tuple(x for x in scene.likes if x.event != mark),
-            tuple(x for x in scene.dislikes if x.event != mark),
-            scene.liked,
-            scene.met,
-        )
-        for name, scene in context.scenes.items()
-    }
+    scenes = _without(context.scenes, mark)
     kept = [x for scene in scenes.values() for x in _all(scene)]
     seen = context.seen
     for item, kind, of_item in ((*one, mark) for one in gone for mark in marking.marks(one[0])):
@@ -204,6 +201,19 @@ def _forget(
         else:
             seen, told = _unsee(seen, told, of_item, code_of(kind))
     return scenes, seen, told, tuple(x for x in context.steers if x.event != mark)
+
+
+def _without(scenes: dict[str, SceneContext], mark: int) -> dict[str, SceneContext]:
+    return {
+        name: SceneContext(
+            tuple(x for x in scene.recent if x.event != mark),
+            tuple(x for x in scene.likes if x.event != mark),
+            tuple(x for x in scene.dislikes if x.event != mark),
+            scene.liked,
+            scene.met,
+        )
+        for name, scene in scenes.items()
+    }
 
 
 def _unsee(seen: bytes, told: bytes, mark: bytes, code: int) -> tuple[bytes, bytes]:

@@ -20,6 +20,7 @@ from msgspec import Meta
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.limits import Id, Sentence
+from schemas.recommendations import Recommendation
 from schemas.shown import shown_in_line
 from schemas.topics import EVENTS
 from streams.clock import Clock
@@ -28,8 +29,10 @@ from streams.page.guests import Guest, Guests
 from streams.page.picks import MAX_PICKED
 from streams.page.streams import Stream, TooManyStreams
 from streams.page.viewing import Viewing
-from streams.page.views import ItemView, View
+from streams.page.views import ItemView, View, why_view
+from streams.serving.explaining import Explained, NotExplained
 from streams.web.rate import Bucket, Buckets
+from streams.wording.language import preferred
 
 T = TypeVar("T")
 
@@ -38,7 +41,11 @@ MAX_BODY_BYTES = 16 * 1024
 
 STARTS_PER_SECOND = 20.0
 ACTS_PER_SECOND = 10.0
-"""New guests of all pages, and events of one guest."""
+WHYS_PER_SECOND = 10.0
+"""New guests of all pages, events of one guest, and questions why of all pages."""
+
+MAX_LANGUAGES = 200
+"""Characters of the languages that a reader prefers."""
 
 WRITE_SECONDS = 20.0
 """A page that takes no message for this long is closed."""
@@ -161,7 +168,8 @@ class Page:
 
     `picks` are items that a new user may like; `named` is the title of an item, None if it is not in the catalogue.
     `new_user` draws a user id that this worker serves, None if it serves none; `draw` returns random hexadecimal digits
-    of as many bytes. `refused` is called with the reason of a refusal, `sent` with the number of events sent.
+    of as many bytes. `explain` returns the causes of the last list of a user of this worker. `refused` is called with
+    the reason of a refusal, `sent` with the number of events sent.
     """
 
     def __init__(
@@ -173,6 +181,7 @@ class Page:
         named: Callable[[str], str | None],
         new_user: Callable[[], str | None],
         draw: Callable[[int], str],
+        explain: Callable[[Recommendation], Awaitable[Explained]],
         clock: Clock,
         refused: Callable[[str], object],
         sent: Callable[[int], object],
@@ -183,12 +192,14 @@ class Page:
         self._named = named
         self._new_user = new_user
         self._draw = draw
+        self._explain = explain
         self._clock = clock
         self._refused = refused
         self._sent = sent
         self._token = draw(16)
         self._guests = Guests()
         self._starts = Bucket(STARTS_PER_SECOND)
+        self._whys = Bucket(WHYS_PER_SECOND)
         self._acts = Buckets(ACTS_PER_SECOND, 1_024)
 
     def add_to(self, application: web.Application) -> None:
@@ -199,6 +210,7 @@ class Page:
             ("GET", "/page/api/opening", self._opening),
             ("GET", "/page/api/guest", self._guest),
             ("GET", "/page/api/stream", self._stream),
+            ("GET", "/page/api/why", self._why),
             ("POST", "/page/api/guests", self._start),
             ("POST", "/page/api/events", self._act),
             ("POST", "/page/api/wishes", self._wish),
@@ -261,6 +273,23 @@ class Page:
         finally:
             self._viewing.close(stream)
         return response
+
+    async def _why(self, request: web.Request) -> web.StreamResponse:
+        user = self._find(request).user if request.headers.get(GUEST) else request.query.get("user", "")
+        made = self._viewing.last(user)
+        if made is None or made.id != request.query.get("list"):
+            raise Refused(409, "A newer list is out: ask about that one.")
+        if not self._whys.take(self._clock.monotonic()):
+            raise Refused(429, "Many visitors ask at this moment. Try again in a second.", "rate")
+        try:
+            explained = await self._explain(made)
+        except NotExplained as why:
+            raise Refused(409, str(why)) from None
+        row = explained.rows.get(request.query.get("item", ""))
+        if row is None:
+            raise Refused(409, "That entry would not be on the list any more: ask about the next list.")
+        language = preferred(request.query.get("languages", "")[:MAX_LANGUAGES].split(","))
+        return _json(why_view(explained, row, language, lambda item: self._named(item) or shown_in_line(item)))
 
     async def _start(self, request: web.Request) -> web.StreamResponse:
         wanted = await _read(request, Start)

@@ -149,6 +149,11 @@ class Viewing:
         found = (like.item for like in likes(context, seen.made.scene))
         return tuple(item for item in found if self._catalogue.get(item) is not None)
 
+    def last(self, user: str) -> Recommendation | None:
+        """The last list of a user that was seen here."""
+        seen = self._seen.get(user)
+        return None if seen is None else seen.made
+
     def _of(self, user: str) -> Seen:
         seen = self._seen.get(user)
         if seen is None:

@@ -12,13 +12,17 @@ import msgspec
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.shown import shown_in_line
-from streams.fold.context import Context, lately
+from streams.fold.context import Context, Interaction, lately
 from streams.items.catalogue import Catalogue
 from streams.ranking.comparison import Compared
+from streams.serving.explaining import Explained
+from streams.wording.causes import sentence
+from streams.wording.language import Language
 
 MAX_SHOWN_ENTRIES = 10
 MAX_HISTORY = 12
 MAX_TAGS = 4
+MAX_CAUSES = 5
 FEED_TITLES = 3
 
 Name = Callable[[str], str]
@@ -92,6 +96,27 @@ class ListView(View, frozen=True, kw_only=True):
     popular: tuple[ItemView, ...] | None
     history: tuple[Did, ...]
     wishes: tuple[WishView, ...] = ()
+
+
+class CauseView(View, frozen=True, kw_only=True):
+    """An event of the user, what it adds to the score of an entry, and the place by score without it, from 1."""
+
+    did: Did
+    adds: float
+    place: int
+
+
+class WhyView(View, frozen=True, kw_only=True):
+    """Why an entry is on a list: the sentence, in the language `language`, and the events that change the score most,
+    of the last `events`. `score` and `place`, from 1, are before diversity; `version` is the model's."""
+
+    sentence: str
+    language: str
+    score: float
+    place: int
+    events: int
+    causes: tuple[CauseView, ...]
+    version: str | None
 
 
 class FedList(View, frozen=True, kw_only=True):
@@ -168,10 +193,7 @@ def did(event: Event, name: Name) -> Did:
 def history(user: str, context: Context, scene: str, name: Name) -> tuple[Did, ...]:
     """The user's last events about items, newest first."""
     label = shown_in_line(user)
-    return tuple(
-        Did(user=label, kind=done.kind.value, at=done.ts, title=name(done.item), value=done.value)
-        for done in lately(context, scene)[: -MAX_HISTORY - 1 : -1]
-    )
+    return tuple(_did(label, done, name) for done in lately(context, scene)[: -MAX_HISTORY - 1 : -1])
 
 
 def places(items: Iterable[str]) -> dict[str, int]:
@@ -237,6 +259,32 @@ def list_view(
             for wish in made.wishes
         ),
     )
+
+
+def why_view(explained: Explained, entry: int, language: Language, name: Name) -> WhyView:
+    """What the page says of why an entry, by its row in `explained`, is on a list."""
+    causes = explained.causes
+    label = shown_in_line(explained.user)
+    return WhyView(
+        sentence=sentence(causes, entry, name, language),
+        language=language.name,
+        score=float(causes.score[entry]),
+        place=int(causes.place[entry]),
+        events=len(causes.events),
+        causes=tuple(
+            CauseView(
+                did=_did(label, causes.events[at], name),
+                adds=float(causes.adds[at, entry]),
+                place=int(causes.place_without[at, entry]),
+            )
+            for at in causes.strongest(entry, MAX_CAUSES)
+        ),
+        version=None if explained.version is None else shown_in_line(explained.version),
+    )
+
+
+def _did(label: str, done: Interaction, name: Name) -> Did:
+    return Did(user=label, kind=done.kind.value, at=done.ts, title=name(done.item), value=done.value)
 
 
 def _ranked(items: Sequence[str], catalogue: Catalogue) -> tuple[ItemView, ...]:

@@ -2,7 +2,7 @@
 
 from schemas.actions import strength
 from schemas.scoring import Past, ScoreRequest
-from streams.fold.context import Context, SceneContext, lately
+from streams.fold.context import Context, Interaction, SceneContext, lately
 from streams.items.catalogue import Catalogue
 from streams.ranking.settings import Ranking
 from streams.ranking.shortlist import Shortlist
@@ -36,7 +36,26 @@ def lacking(chosen: Shortlist, settings: Ranking) -> tuple[int, ...]:
 
 
 def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Past, ...]:
-    """The user's last events of every kind, as the model reads them, oldest first.
+    """The user's last events of every kind (`read`), as the model reads them, oldest first."""
+    found = []
+    for one in read(context, scene, catalogue=catalogue, settings=settings):
+        number = catalogue.index.find(one.item)
+        assert number is not None, "only events on items of the catalogue are read"
+        found.append(
+            Past(
+                catalogue.text(number),
+                one.kind.value,
+                item=one.item,
+                about=catalogue.about(number),
+                feeling=strength(one.kind, one.value),
+                ts=one.ts,
+            )
+        )
+    return tuple(found)
+
+
+def read(context: Context, scene: str, *, catalogue: Catalogue, settings: Ranking) -> tuple[Interaction, ...]:
+    """The user's last events of every kind that the model reads, oldest first: those on items of the catalogue.
 
     At most `settings.history` events. The number of earlier events in the scene is a multiple of `history_step`.
     """
@@ -46,14 +65,5 @@ def history(context: Context, scene: str, *, catalogue: Catalogue, settings: Ran
     begin = max(0, -(-(met - settings.history) // step) * step)
     kept = past[max(0, len(past) - (met - begin)) :]
     return tuple(
-        Past(
-            catalogue.text(number),
-            one.kind.value,
-            item=one.item,
-            about=catalogue.about(number),
-            feeling=strength(one.kind, one.value),
-            ts=one.ts,
-        )
-        for one in kept
-        if (number := catalogue.index.find(one.item)) is not None and catalogue.holds(number)
+        one for one in kept if (number := catalogue.index.find(one.item)) is not None and catalogue.holds(number)
     )

@@ -115,20 +115,41 @@ class Ranker:
         prepared = asked.prepared
         affinities = self.catalogue.affinity(scores.vector, scores.model_version, len(prepared.moment.allowed), vectors)
         chosen = asked if affinities is None else self.shortlist(prepared, blend, affinities=affinities)
-        numbers = asked.candidates.numbers[asked.order[: len(scores.scores)]]
-        if not len(numbers):
-            return chosen
-        places = np.searchsorted(chosen.candidates.numbers, numbers)
-        own = np.array(scores.scores, np.float64)
-        logits = np.full(len(chosen.order), np.nan, np.float32) if chosen.logits is None else chosen.logits.copy()
-        added = own - (logits[places] if affinities is not None else 0.0)
-        logits[places] = own
-        return replace(chosen, logits=logits, model=_standard(added, places, len(chosen.order)))
+        return _scored(chosen, asked.candidates.numbers[asked.order[: len(scores.scores)]], scores)
+
+    def revise(
+        self,
+        chosen: Shortlist,
+        context: Context,
+        blend: Blend,
+        *,
+        scores: Scores | None = None,
+        asked: Ints | None = None,
+        vectors: Vectors | None = None,
+    ) -> Shortlist:
+        """The candidates of `chosen`, no others, measured and ordered for another context of its user.
+
+        `scores` are the model's with that context, of the items with the numbers `asked`; without them the shortlist is
+        one without the model.
+        """
+        before = chosen.moment
+        known = evidence(context, before.scene, self.catalogue)
+        affinities = None
+        if scores is not None:
+            affinities = self.catalogue.affinity(scores.vector, scores.model_version, len(before.allowed), vectors)
+        moment = replace(before, context=context, known=known, affinities=affinities, _made={})
+        signals = standardize(self.sources.measure(moment, chosen.candidates.numbers), self.sources.columns.fixed)
+        revised = self._ordered(chosen.prepared, moment, chosen.candidates, signals, blend)
+        return revised if scores is None or asked is None else _scored(revised, asked, scores)
+
+    def blended(self, chosen: Shortlist, blend: Blend) -> Floats:
+        """The score of each candidate before diversity, float32 [n]."""
+        return chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
 
     def arrange(self, chosen: Shortlist, blend: Blend, *, length: int | None = None) -> Arranged:
         """Blend and diversify. Items withdrawn since the shortlist was made are left out."""
         length = self.settings.length if length is None else length
-        blended = self._blended(chosen, blend)
+        blended = self.blended(chosen, blend)
         pool = self._pool(chosen, blended, length)
         picked, _ = diversify(blended[pool], self._vectors(chosen, pool), length, self.settings.diversity)
         return Arranged(pool[picked], blended)
@@ -137,7 +158,7 @@ class Ranker:
         """The probabilities of all lists that could be drawn. The drawing's candidates are these places in the
         shortlist: the pool, then the new items outside it that the user has not met."""
         settings, exploration = self.settings, self.settings.exploration.of(chosen.moment.scene)
-        blended, numbers = self._blended(chosen, blend), chosen.candidates.numbers
+        blended, numbers = self.blended(chosen, blend), chosen.candidates.numbers
         pool = self._pool(chosen, blended, settings.length)
         is_new = (chosen.candidates.sources & self.sources.bits[Source.NEW] > 0) & ~chosen.prepared.met[numbers]
         if exploration.new_share <= 0:
@@ -213,9 +234,6 @@ class Ranker:
         numbers = chosen.candidates.numbers[self.arrange(chosen, blend).places[:count]]
         return tuple(self.catalogue.index[number] for number in numbers.tolist())
 
-    def _blended(self, chosen: Shortlist, blend: Blend) -> Floats:
-        return chosen.scores if chosen.model is None else chosen.scores + np.float32(blend.model_weight) * chosen.model
-
     def _pool(self, chosen: Shortlist, blended: Floats, length: int) -> Ints:
         """The places of the candidates that can be on a list by their scores, best first, without withdrawn items."""
         numbers = chosen.candidates.numbers
@@ -247,6 +265,18 @@ class Ranker:
             marks=marks,
             logits=None if moment.affinities is None else moment.affinities.of(found.numbers),
         )
+
+
+def _scored(chosen: Shortlist, asked: Ints, scores: Scores) -> Shortlist:
+    """The shortlist with the model's scores of the items with the numbers `asked`, which are among the candidates."""
+    if not len(asked):
+        return chosen
+    places = np.searchsorted(chosen.candidates.numbers, asked)
+    own = np.array(scores.scores, np.float64)
+    logits = np.full(len(chosen.order), np.nan, np.float32) if chosen.logits is None else chosen.logits.copy()
+    added = own if chosen.logits is None else own - logits[places]
+    logits[places] = own
+    return replace(chosen, logits=logits, model=_standard(added, places, len(chosen.order)))
 
 
 def _standard(added: NDArray[np.float64], places: Ints, count: int) -> Floats:

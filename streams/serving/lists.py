@@ -24,6 +24,7 @@ from streams.ranking.settings import Ranking
 from streams.serving.asking import Asking
 from streams.serving.blends import Blends
 from streams.serving.comparisons import Comparisons
+from streams.serving.explaining import Explaining
 from streams.serving.first_showings import FirstShowings
 from streams.serving.gains import Gains
 from streams.serving.hit_rate import Judge
@@ -106,6 +107,16 @@ class Lists:
             clock=clock,
             turns=self._turns,
             timeout_s=settings.lists.deadline_ms / 1000,
+        )
+        self.explaining = Explaining(
+            ranker=self._ranker,
+            blends=self._blends,
+            scorer=scorer,
+            live=live,
+            wishes=self._wishes,
+            metrics=metrics,
+            clock=clock,
+            turns=self._turns,
         )
         self._maker = ListMaker(
             ranker=self._ranker,
@@ -194,6 +205,7 @@ class Lists:
             "last-list@worker": self._judge.drop(user),
             "list-in-the-making@worker": user in self._busy,
             "list-in-shadow@worker": self._shadow.drop(user),
+            "explanation@worker": self.explaining.drop(user),
             "page@worker": self._watcher.forget(user),
             "comparison@worker": self._comparisons is not None and self._comparisons.drop(user),
         }
@@ -210,6 +222,7 @@ class Lists:
             if over is not None:
                 await over.wait()
             await self._shadow.settle(user)
+            await self.explaining.settle(user)
         state = self._states.get(partition)
         return () if state is None else await self._prefixes.drop(state, users)
 

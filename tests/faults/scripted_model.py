@@ -13,8 +13,10 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from inference import wire
+from inference.left_out import without
 from inference.triton import region, tensors
 from inference.triton.metrics import RestartMetric
+from schemas.scoring import ScoreRequest
 from tests.faults.scripts import APART, FAIL, FILE, NOT_FINITE, SLOW, WRONG_LENGTH, version_name
 
 WIDTH = 8
@@ -51,8 +53,11 @@ class TritonPythonModel:
             scores = np.zeros(len(asked.items), np.float32)
             vectors = np.concatenate([self._vector(item.text) for item in asked.items])
         else:
-            scores = -np.arange(len(asked.candidates), dtype=np.float32) - APART * self._number
-            vectors = self._vector(asked.history[-1].text if asked.history else "")
+            contexts = [asked] if isinstance(asked, ScoreRequest) else all_of(asked)
+            scores = np.concatenate(
+                [-np.arange(len(each.candidates), dtype=np.float32) - APART * self._number for each in contexts]
+            )
+            vectors = np.concatenate([self._vector(each.history[-1].text if each.history else "") for each in contexts])
         if script == NOT_FINITE:
             vectors[0] = np.nan
             scores[:1] = np.inf
@@ -62,6 +67,11 @@ class TritonPythonModel:
 
     def _vector(self, text: str) -> np.ndarray[Any, Any]:
         return vector_of(f"{self._number} {text}")
+
+
+def all_of(asked: wire.WithoutRequest) -> list[ScoreRequest]:
+    """The requests that it stands for: with all events, then without each."""
+    return [asked.request, *(without(asked.request, place) for place in asked.left_out)]
 
 
 def vector_of(text: str) -> np.ndarray[Any, Any]:

@@ -37,6 +37,13 @@ export async function opening() {
 
 export const guest = async (key) => (await checked(fetch("/page/api/guest", { headers: asGuest(key) }))).json();
 
+// Why an item is on a list, for a guest (`key`) or a user who is watched (`user`), in one of the reader's languages.
+export async function why(list, item, { key, user }) {
+  const asked = new URLSearchParams({ list, item, languages: navigator.languages.join(",") });
+  if (user != null) asked.set("user", user);
+  return (await checked(fetch(`/page/api/why?${asked}`, { headers: asGuest(key) }))).json();
+}
+
 export async function send(path, body, key) {
   const headers = { "Content-Type": "application/json", "X-Ouzel-Token": token, ...asGuest(key) };
   return (await checked(fetch(`/page/api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }))).json();

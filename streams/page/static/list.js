@@ -1,6 +1,7 @@
 // A user's list: its entries in order, what moved, why each is there, and the list without the model beside it.
 
 import { at, calm, el, fill, milliseconds, percent, theirs } from "./dom.js";
+import { bars, Causes } from "./why.js";
 import { cause, degraded, source } from "./words.js";
 
 const ACTS = [
@@ -10,8 +11,9 @@ const ACTS = [
 ];
 
 export class List {
-  constructor({ act }) {
+  constructor({ act, who }) {
     this.act = act;
+    this.who = who;
     this.rows = new Map();
     this.view = null;
     this.mine = false;
@@ -46,7 +48,7 @@ export class List {
     this.view = view;
     const rows = new Map();
     for (const entry of view.entries) {
-      const row = this.rows.get(entry.item.id) ?? new Row(this.act, this.mine);
+      const row = this.rows.get(entry.item.id) ?? new Row(this.act, this.mine, this.who);
       row.update(entry, view, first);
       rows.set(entry.item.id, row);
     }
@@ -125,8 +127,10 @@ export class List {
 }
 
 class Row {
-  constructor(act, mine) {
+  constructor(act, mine, who) {
     this.open = false;
+    this.who = who;
+    this.causes = new Causes(mine);
     this.rank = el("span", { class: "rank" });
     this.title = el("h2");
     this.tags = el("p", { class: "tags" });
@@ -174,36 +178,21 @@ class Row {
 
   explain() {
     const { entry, view } = this;
+    this.causes.show(view, entry, this.who());
     const parts = Object.entries(entry.contributions).sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
-    const widest = Math.max(...parts.map(([, value]) => Math.abs(value)), 1e-9);
     const sum = parts.reduce((total, [, value]) => total + value, 0);
-    const bars = parts.map(([name, value]) => {
-      const bar = el("span", { class: value < 0 ? "fill below" : "fill" });
-      bar.style.setProperty("--share", `${(50 * Math.abs(value)) / widest}%`);
-      return el("tr", {}, el("th", { scope: "row" }, theirs(source(name))), el("td", { class: "track", "aria-hidden": "true" }, bar), el("td", { class: "number" }, signed(value)));
-    });
     const facts = [];
     if (view.without_model !== null)
       facts.push(entry.without_model === null ? `Without the model, it is not among the first ${view.without_model.length}.` : `Without the model, it is number ${entry.without_model}.`);
     if (entry.propensity < 0.9995) facts.push(`It is drawn to this place in ${percent(entry.propensity)} of such lists.`);
     fill(
       this.panel,
-      parts.length
-        ? el(
-            "table",
-            {},
-            el("caption", {}, "What its score is made of"),
-            el("thead", { class: "unseen" }, el("tr", {}, ...["Evidence", "Bar", "Adds"].map((word) => el("th", { scope: "col" }, word)))),
-            el("tbody", {}, bars),
-            el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "Together"), el("td", { "aria-hidden": "true" }), el("td", { class: "number" }, signed(sum)))),
-          )
-        : null,
+      this.causes.element,
+      parts.length ? bars("What its score is made of", ["Evidence", "Bar", "Adds"], parts.map(([name, value]) => [theirs(source(name)), value]), sum) : null,
       facts.length ? el("p", { class: "quiet" }, facts.join(" ")) : null,
     );
   }
 }
-
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function moved(entry) {
   if (entry.was === null) return ["entered", "New here", "It was not on the list before."];

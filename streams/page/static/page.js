@@ -17,7 +17,7 @@ let picks = [];
 
 const feed = new Feed();
 const start = new Start({ begin: become, watch });
-const list = new List({ act });
+const list = new List({ act, who: () => who });
 const wishes = new Wishes({ ask, undo });
 let done = [];
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,9 +14,10 @@ from inference.scorers.in_process import InProcessScorer
 from inference.scorers.scripted import Script, ScriptedScorer, ScriptedVersion
 from inference.scorers.triton import TritonScorer
 from inference.shared import Counts
-from inference.wire import Answer
+from inference.wire import Answer, Answered
 from schemas.scoring import (
     MAX_DESCRIBED,
+    MAX_LEFT_OUT,
     MAX_NAMES,
     Candidate,
     DeadlineExceeded,
@@ -59,6 +61,12 @@ class GatedEngine:
     def interpret(self, sentence: str, names: Sequence[str], pause: Callable[[], None] | None = None) -> Interpretation:
         assert self.gate.wait(PATIENT)
         return self._engine.interpret(sentence, names)
+
+    def without(
+        self, request: ScoreRequest, left_out: Sequence[int], pause: Callable[[], None] | None = None
+    ) -> list[Answered]:
+        assert self.gate.wait(PATIENT)
+        return self._engine.without(request, left_out)
 
     def tend(self, pause: Callable[[], None] | None = None) -> None:
         """Do nothing."""
@@ -229,6 +237,31 @@ async def test_interpret_obeys_its_deadline_and_its_bound(subject: Subject) -> N
         await subject.scorer.interpret("more", ["Horror"], timeout=0.0)
     with pytest.raises(InvalidAnswer, match="send those that fit best"):
         await subject.scorer.interpret("more", ["Horror"] * (MAX_NAMES + 1), timeout=PATIENT)
+
+
+async def test_scores_without_an_event_are_those_of_a_history_that_never_had_it(subject: Subject) -> None:
+    whole, *others = await subject.scorer.without(ASKED, [1, 0], timeout=PATIENT)
+    assert whole.scores == pytest.approx((await subject.scorer.score(ASKED, timeout=PATIENT)).scores, abs=1e-4)
+    for kept, found in zip((ASKED.history[:1], ASKED.history[1:]), others, strict=True):
+        alone = await subject.scorer.score(msgspec.structs.replace(ASKED, history=kept), timeout=PATIENT)
+        assert found.scores == pytest.approx(alone.scores, abs=1e-4)
+        assert found.vector == pytest.approx(alone.vector, abs=1e-4)
+        assert found.model_version == whole.model_version
+
+
+async def test_without_obeys_its_deadline_and_its_bounds(subject: Subject) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await subject.scorer.without(ASKED, [0], timeout=0.0)
+    with pytest.raises(InvalidAnswer, match="outside the history of 2"):
+        await subject.scorer.without(ASKED, [2], timeout=PATIENT)
+    with pytest.raises(InvalidAnswer, match="ask for fewer"):
+        await subject.scorer.without(ASKED, [0] * (MAX_LEFT_OUT + 1), timeout=PATIENT)
+
+
+async def test_closed_scorer_leaves_nothing_out(subject: Subject) -> None:
+    await subject.scorer.close()
+    with pytest.raises(Unavailable):
+        await subject.scorer.without(ASKED, [0], timeout=PATIENT)
 
 
 async def test_closed_scorer_interprets_nothing(subject: Subject) -> None:

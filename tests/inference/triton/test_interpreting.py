@@ -42,6 +42,20 @@ async def test_sentence_is_understood(scorer: TritonScorer, sentence: str, meant
     assert found.model_version
 
 
+async def test_lists_are_answered_while_events_are_left_out(scorer: TritonScorer) -> None:
+    asked = request([f"film {at}" for at in range(30)], ["Alien", "Fargo"])
+    leaving_out = asyncio.create_task(scorer.without(asked, range(30), timeout=PATIENT))
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="in flight"):
+        await scorer.without(asked, [0], timeout=PATIENT)
+    answers = 0
+    while not leaving_out.done():
+        await scorer.score(request(["Heat"], ["Alien", "Fargo"]), timeout=PATIENT)
+        answers += 1
+    assert answers > 1
+    assert len(await leaving_out) == 31
+
+
 async def test_lists_are_answered_while_a_sentence_is_read(scorer: TritonScorer) -> None:
     reading = asyncio.create_task(scorer.interpret("a sentence, with; several. clauses", NAMES, timeout=PATIENT))
     await asyncio.sleep(0)

@@ -96,6 +96,16 @@ async def reflects(tab: Tab, words: str) -> None:
     await tab.until(f"document.getElementById('reflects').textContent.includes({said})", f"the list reflects {words}")
 
 
+async def ask_why(tab: Tab, liked: str) -> None:
+    """Ask why the first entry is there, of a user whose last like is `liked`."""
+    await tab.click("#list li:nth-child(1) [data-act=why]")
+    await tab.until("document.querySelectorAll('.why:not([hidden]) tbody tr').length > 0", "the contributions")
+    await tab.until("document.querySelector('.cause') !== null", "the sentence")
+    assert "Of your last 4 events, your like of" in await tab.run("document.querySelector('.cause').textContent")
+    rows = "[...document.querySelectorAll('.causes tbody tr')].map((one) => one.textContent)"
+    assert any(row.startswith(f"liked {liked}") for row in await tab.run(rows))
+
+
 @pytest.mark.parametrize(
     ("width", "dark", "calm"), [(1280, False, False), (390, True, True)], ids=["desk-light", "phone-dark"]
 )
@@ -132,8 +142,7 @@ async def test_visitor_gets_a_list_that_follows_what_they_do(
         assert dismissed in await tab.run(TITLES), "the list reverts"
         assert await tab.run("document.querySelectorAll('.withdrawn').length") == 1
 
-        await tab.click("#list li:nth-child(1) [data-act=why]")
-        await tab.until("document.querySelectorAll('.why:not([hidden]) tbody tr').length > 0", "the contributions")
+        await ask_why(tab, liked)
         await check(tab, "a list with reasons")
 
         await tab.click("#wish-text")

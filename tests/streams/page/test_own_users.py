@@ -4,15 +4,20 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from streams.fold.context import EMPTY
 from streams.kafka.partitions import partition_of
 from streams.page.own_users import OwnUsers
+from streams.serving.explaining import NotExplained
+from tests.streams.page.test_views import recommendation
 
 
-def own_users(served: dict[int, Any], count: int | None = 8) -> OwnUsers:
+def own_users(served: dict[int, Any], count: int | None = 8, explaining: Any = None) -> OwnUsers:
     numbers = itertools.count()
     lanes: Any = SimpleNamespace(lanes=served)
-    return OwnUsers(lanes, lambda: count, lambda user: f"alias of {user}", lambda size: f"{next(numbers):0{2 * size}x}")
+    draw = lambda size: f"{next(numbers):0{2 * size}x}"  # noqa: E731
+    return OwnUsers(lanes, lambda: count, lambda user: f"alias of {user}", draw, lambda: explaining)
 
 
 def lane(*, ready: bool = True) -> Any:
@@ -38,3 +43,17 @@ def test_context_is_found_under_the_alias_where_the_partition_is_served() -> Non
     assert here.context("u") == ("alias of u", EMPTY)
     assert own_users({n: lane(ready=False) for n in range(8)}).context("u") is None
     assert own_users({}).context("u") is None
+
+
+async def test_list_is_explained_where_the_user_s_partition_is_served() -> None:
+    async def explain(*about: Any) -> tuple[Any, ...]:
+        return about
+
+    made, explaining = recommendation(["i0"]), SimpleNamespace(explain=explain)
+    served = {n: lane() for n in range(8)}
+    found: Any = await own_users(served, explaining=explaining).explain(made)
+    assert found[:2] == (made, f"alias of {made.user}")
+    assert found[2] in [each.state for each in served.values()]
+    for elsewhere in (own_users({}, explaining=explaining), own_users(served)):
+        with pytest.raises(NotExplained, match="Another worker"):
+            await elsewhere.explain(made)
