@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import pytest
 
-from deploy.replay.versions import MAX_SEEN, Versions, compared, last_verdict, live, tried
+from deploy.replay.versions import compared, last_verdict, live, tried
 from deploy.replay.versions_watch import take
-from inference.versions.confidence import Confidence
 from schemas.codec import encode
+from schemas.confidence import Confidence
 from schemas.models import Comparison, ModelStatus, Role
 from schemas.topics import COMPARISONS, MODELS
+from streams.serving.trials import MAX_SEEN, Trials
 
 
 def status(number: int, role: str, *, share: float = 0.0, reason: str = "") -> ModelStatus:
@@ -32,9 +33,9 @@ def comparison(at: int, champion: int, challenger: int, hits: tuple[bool, bool])
     )
 
 
-def scripted() -> Versions:
+def scripted() -> Trials:
     """Version 2 was promoted and version 3 withdrawn; version 4 is a canary, better in 2 of 40 likes."""
-    versions = Versions()
+    versions = Trials()
     for one in (
         status(1, Role.CHAMPION),
         status(2, Role.SHADOW),
@@ -52,7 +53,7 @@ def scripted() -> Versions:
 
 
 def test_no_version_is_known_at_first() -> None:
-    versions = Versions()
+    versions = Trials()
     assert not versions.known
     assert (live(versions), tried(versions), compared(versions)) == (
         "the first version",
@@ -132,7 +133,7 @@ class Record(NamedTuple):
 
 
 def test_records_of_both_topics_are_taken_in() -> None:
-    versions = Versions()
+    versions = Trials()
     for message in (status(1, Role.CHAMPION), status(2, Role.SHADOW)):
         take(Record(MODELS.name, encode(message)), versions)
     take(Record(MODELS.name, None), versions)
