@@ -1,6 +1,8 @@
 """A visitor of the page for users, in the machine's Chromium driven by Playwright: acts, waits, times, and has axe-core
 look at what is shown."""
 
+import asyncio
+import base64
 import json
 import os
 import time
@@ -11,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import ConsoleMessage, Page, async_playwright, expect
 
 from tests.support.parts import need_chromium
 from tests.support.patience import PATIENCE
@@ -21,21 +23,24 @@ GRAVE = {"serious", "critical"}
 
 RUN_AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(found.violations))"""
 
-SETTLED = (
-    "document.getAnimations().every((each) => each.playState !== 'running' || each.effect.getTiming().iterations > 9)"
-)
+SETTLED = """document.getAnimations().every((each) =>
+  each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
 
 
 @dataclass
 class Visitor:
-    """`errors` are what the console, the scripts and failed requests reported; `seconds` is how long each act took, from
-    the key or the click until the page showed what follows from it."""
+    """`errors` are what the console and the scripts reported; `seconds` is how long each act took, from the key or the
+    click until the page showed what follows from it."""
 
     page: Page
     pictures: Path
     name: str
     errors: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def heard(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.errors.append(said.text)
 
     async def timed(self, what: str, act: Awaitable[Any], shown: str) -> None:
         """Act, wait until the expression `shown` is true, and note the seconds."""
@@ -53,8 +58,9 @@ class Visitor:
     async def looks_right(self, state: str) -> None:
         """Take a picture, and have axe-core find nothing serious or critical."""
         await self.until(SETTLED)
-        await self.page.screenshot(path=self.pictures / f"{self.name}-{state}.png")
         cdp = await self.page.context.new_cdp_session(self.page)
+        taken = await cdp.send("Page.captureScreenshot", {"format": "webp", "quality": 80})
+        (self.pictures / f"{self.name}-{state}.webp").write_bytes(base64.b64decode(taken["data"]))
         # Over the protocol: the page's policy lets no script in that is not its own.
         if not await self.page.evaluate("typeof axe === 'object'"):
             await cdp.send("Runtime.evaluate", {"expression": axe()})
@@ -66,10 +72,10 @@ class Visitor:
             for each in json.loads(ran["result"]["value"])
             if each["impact"] in GRAVE
         ]
-        assert grave == [], state
+        assert not grave, f"{state}: {grave}"
         wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert not await self.page.evaluate(wide), f"{state} is wider than the window"
-        assert self.errors == [], state
+        assert not self.errors, f"{state}: {self.errors}"
 
     async def press_until(self, name: str) -> None:
         """Press Tab until what has the keyboard is called this, or begins so."""
@@ -84,32 +90,37 @@ class Visitor:
         await expect(self.page.locator(selector)).to_contain_text(text, timeout=PATIENCE * 1000)
 
 
+def _folder(default: Path) -> Path:
+    folder = Path(os.environ.get("OUZEL_PICTURES") or default)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def axe() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text()
 
 
 @asynccontextmanager
 async def visiting(
-    address: str, pictures: Path, name: str, *, width: int = 1280, height: int = 900, dark: bool = False
+    address: str, pictures: Path, name: str, *, phone: bool = False, dark: bool = False
 ) -> AsyncIterator[Visitor]:
-    """A visitor in a new window of this size. Skips the test where there is no Chromium.
+    """A visitor in a new window, at a desk or on a phone. Skips the test where there is no Chromium.
 
     Pictures go to `pictures`, or to the folder that OUZEL_PICTURES names.
     """
-    folder = Path(os.environ.get("OUZEL_PICTURES") or pictures)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = await asyncio.to_thread(_folder, pictures)
     path = need_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         try:
             page = await browser.new_page(
-                viewport={"width": width, "height": height},
+                viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 900},
                 color_scheme="dark" if dark else "light",
-                has_touch=width < 600,
+                has_touch=phone,
                 reduced_motion="reduce",
             )
             visitor = Visitor(page, folder, name)
-            page.on("console", lambda said: said.type == "error" and visitor.errors.append(said.text))
+            page.on("console", visitor.heard)
             page.on("pageerror", lambda error: visitor.errors.append(str(error)))
             await page.goto(address)
             yield visitor

@@ -64,8 +64,8 @@ function says(live, trial, lacking, compared) {
   if (compared === null) return lacking ? `${seen} First it reads ${lacking.toLocaleString("en")} items.` : `${seen} No like is compared yet.`;
   const { likes, champion, challenger } = compared;
   const lists = likes === 1 ? "1 like on a list" : `${likes.toLocaleString("en")} likes on lists`;
-  const other = live === null ? "the live one’s" : `version ${live.number}’s`;
-  return `${seen} Of ${lists} of this worker that both ordered, it had ${share(challenger)} in its order, and ${share(champion)} were in ${other}.`;
+  const other = live === null ? "that of the live one" : `that of version ${live.number}`;
+  return `${seen} Of ${lists} that both ordered, ${share(challenger)} were in its order and ${share(champion)} in ${other}, on this worker.`;
 }
 
 // The difference of hit ratios between its bounds, around 0.
@@ -80,7 +80,7 @@ function interval({ difference, low, high }) {
   fill(
     at("interval"),
     el("span", { class: "scale", "aria-hidden": "true" }, range, mean),
-    el("span", { class: "number" }, `${points(difference)} points (${points(low)} to ${points(high)})`),
+    el("span", { class: "number" }, `Hit ratio ${points(difference)} points (${points(low)} to ${points(high)})`),
   );
 }
 
