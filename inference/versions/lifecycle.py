@@ -201,7 +201,8 @@ def _as_made(version: Version, now: int) -> ModelStatus:
 
 def _why_not(state: State, status: ModelStatus) -> str:
     """Why a version at its gates is not tried."""
-    ended = [each for each in state.since(status) if each.event in ENDED]
+    known = state.versions.get(status.number, Known())
+    ended = [each for each in known.verdicts if each.event in ENDED]
     return _told(ended[-1]) if ended else "a newer version was made"
 
 
