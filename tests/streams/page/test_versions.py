@@ -8,7 +8,7 @@ import pytest
 from schemas.models import Role
 from streams.page.versions import versions_view
 from streams.serving.trials import Trials
-from tests.deploy.replay.test_versions import comparison, status
+from tests.support.version_records import comparison, status
 
 
 def shown(trials: Trials, lacking: int = 0) -> dict[str, Any]:

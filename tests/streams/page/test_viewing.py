@@ -18,8 +18,8 @@ from streams.page.viewing import MAX_RECENT, Viewing
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Pair
 from streams.serving.trials import Trials
-from tests.deploy.replay.test_versions import status
 from tests.streams.page.test_views import catalogue, recommendation
+from tests.support.version_records import status
 
 
 def like(user: str, item: str = "i0", name: str = "e") -> Event:
