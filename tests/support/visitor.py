@@ -23,8 +23,13 @@ GRAVE = {"serious", "critical"}
 
 RUN_AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(found.violations))"""
 
+
 SETTLED = """document.getAnimations().every((each) =>
   each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
+
+
+CALLED = """(({activeElement: one}) =>
+  one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent)(document)"""
 
 
 @dataclass
@@ -78,11 +83,10 @@ class Visitor:
         assert not self.errors, f"{state}: {self.errors}"
 
     async def press_until(self, name: str) -> None:
-        """Press Tab until what has the keyboard is called this, or begins so."""
-        called = "(one) => one.getAttribute('aria-label') ?? one.labels?.[0]?.textContent ?? one.textContent"
-        for _ in range(80):
+        """Press Tab until the name of what has the keyboard begins so."""
+        for _ in range(120):
             await self.page.keyboard.press("Tab")
-            if (await self.page.locator(":focus").evaluate(called)).strip().startswith(name):
+            if (await self.page.evaluate(CALLED)).strip().startswith(name):
                 return
         raise AssertionError(f"Tab does not reach {name}")
 
