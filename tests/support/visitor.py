@@ -23,10 +23,8 @@ GRAVE = {"serious", "critical"}
 
 RUN_AXE = """axe.run(document, {resultTypes: ["violations"]}).then((found) => JSON.stringify(found.violations))"""
 
-
 SETTLED = """document.getAnimations().every((each) =>
   each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
-
 
 CALLED = """(({activeElement: one}) =>
   one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent)(document)"""

@@ -14,8 +14,8 @@ from inference.versions.store import RECORD, Version, VersionStore
 from schemas.models import ModelStatus, Role
 from streams.clock import Clock
 from streams.serving.trials import Trials
-from tests.deploy.replay.test_versions import status
 from tests.support.patience import PATIENCE
+from tests.support.version_records import status
 
 
 def made(store: VersionStore, number: int, cut_ms: int) -> None:
