@@ -203,7 +203,7 @@ def _why_not(state: State, status: ModelStatus) -> str:
     """Why a version at its gates is not tried."""
     known = state.versions.get(status.number, Known())
     ended = [each for each in known.verdicts if each.event in ENDED]
-    return _told(ended[-1]) if ended else "a newer version was made"
+    return _told(ended[-1]) if ended else "it is not the newest in the store"
 
 
 def _decide(state: State, rules: Rules, now: int) -> Action | None:

@@ -23,7 +23,7 @@ export function versions(view) {
   at("trial").hidden = trial === null;
   if (trial !== null) show(view);
   at("ended-version").hidden = ended === null;
-  fill(at("ended-version"), ended === null ? "" : `Version ${ended.number} was not taken, ${time(ended.at)}${because(ended.reason)}`);
+  fill(at("ended-version"), ended === null ? "" : `Version ${ended.number} was withdrawn, ${time(ended.at)}${because(ended.reason)}`);
   announce(live, trial);
 }
 

@@ -94,7 +94,7 @@ def test_version_at_its_gates_makes_room_for_a_newer_one() -> None:
         world.run(1)
     world.run(900)
     assert [(status.role, status.reason) for status in world.models if status.number == 2][-1:] == [
-        (Role.RETIRED, "a newer version was made")
+        (Role.RETIRED, "it is not the newest in the store")
     ]
 
 

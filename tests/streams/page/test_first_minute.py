@@ -204,7 +204,7 @@ async def test_visitor_watches_a_version_on_trial(page: Pipeline, tmp_path: Path
         await gives(page, 2, Role.MADE, "trained from version 1 on 900 likes")
         await visitor.sees("#trial-says", "Its gates are run")
         await gives(page, 2, Role.RETIRED, "gate next item: HR@10 of .241 against .262")
-        await visitor.sees("#ended-version", "Version 2 was not taken")
+        await visitor.sees("#ended-version", "Version 2 was withdrawn")
         await visitor.looks_right("gate")
         await gives(page, 3, Role.SHADOW, "passed its 8 gates")
         await visitor.sees("#trial-says", "no user sees its order. No like is compared yet")
