@@ -17,7 +17,7 @@ DETECTORS = (
     "SendGridDetector", "SlackDetector", "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector",
     "TwilioKeyDetector",
 )  # fmt: skip
-BINARY = (".safetensors", ".msgpack", ".svg")
+BINARY = (".safetensors", ".msgpack", ".svg", ".webp")
 ACCEPTED = {
     ("streams/settings/group.py", "Secret Keyword"),
     ("tests/streams/items/test_catalogue.py", "GitHub Token"),

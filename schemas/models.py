@@ -25,10 +25,12 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 class Role(StrEnum):
     """The roles that this version knows.
 
-    `SHADOW` and `CANARY` are the two steps of a challenger. In shadow it scores the lists that the champion makes, and
-    no user sees its order; as a canary it makes the lists of a share of the users.
+    `MADE` is none yet: the version is trained, and its gates are run. `SHADOW` and `CANARY` are the two steps of a
+    challenger. In shadow it scores the lists that the champion makes, and no user sees its order; as a canary it makes
+    the lists of a share of the users.
     """
 
+    MADE = "made"
     CHAMPION = "champion"
     SHADOW = "shadow"
     CANARY = "canary"
@@ -115,6 +117,8 @@ class Lineup:
         if role is None:
             self.ignored += 1
             return None
+        if role is Role.MADE:
+            return role
         if self.challenger is not None and self.challenger.version == status.version:
             self.challenger = None
         if role is Role.CHAMPION:

@@ -50,6 +50,7 @@ from streams.metrics import Metrics
 from streams.page.own_users import OwnUsers
 from streams.page.picks import picks
 from streams.page.routes import MAX_BODY_BYTES, Page
+from streams.page.versions import versions_view
 from streams.page.viewing import Viewing
 from streams.page.views import namer
 from streams.privacy import sessions
@@ -183,6 +184,7 @@ class WorkerApp(faust.App):
         self._viewing = Viewing(
             catalogue=self.catalogue,
             context=self._own_users.context,
+            versions=lambda: versions_view(self.versions.live.trials, self.versions.live.lacking),
             metrics=self.metrics,
             most_streams=max(1, settings.web.max_connections // 2),
         )

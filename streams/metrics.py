@@ -24,8 +24,8 @@ BATCH = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 FULL = "none"
 """The label of a list that is not degraded."""
 
-HITS = LIST, WITHOUT_MODEL, POPULARITY = "list", "without_model", "popularity"
-"""The rankings that are compared."""
+HITS = LIST, WITHOUT_MODEL, POPULARITY, ITEM_KNN = "list", "without_model", "popularity", "item_knn"
+"""The rankings that are compared, in the order of `Compared`."""
 
 OUTCOMES = HIT, MISS = "hit", "miss"
 """What a like says of a user's lists."""
@@ -241,7 +241,7 @@ class Metrics:
         self.hits = Counter(
             "ouzel_list_hits",
             "Judged likes found on an open list, all without exploration: the list, without the model, of the most "
-            "popular items.",
+            "popular items, of item-kNN.",
             ["of"],
             registry=reg,
         )

@@ -18,10 +18,11 @@ MAY_IMPORT = {
 }
 
 PURE_FOLDERS = ["fold", "privacy", "items", "graph", "candidates", "ranking"]
-PURE_MODULES = ["health/conditions", "kafka/recreated_topics", "serving/canary", "serving/triggers", "state/expiry"]
+PURE_MODULES = ["health/conditions", "kafka/recreated_topics", "state/expiry"]
+PURE_MODULES += [f"serving/{name}" for name in ("canary", "trials", "triggers")]
 PURE_MODULES += [f"training_log/{name}" for name in ("buffer", "erasures", "intake", "log_files", "tables")]
 """Of `streams`: folders and single modules that touch no network, clock or state of a module."""
-PURE_VERSIONS = ["actions", "confidence", "lifecycle", "rules", "state", "verdicts"]
+PURE_VERSIONS = ["actions", "lifecycle", "rules", "state", "verdicts"]
 """Of `inference.versions`: what decides about a version."""
 IMPURE_IMPORTS = {"faust", "mode", "asyncio", "aiokafka", "aiohttp", "socket", "threading", "time", "os", "subprocess"}
 IMPURE_CALLS = {"datetime.now", "datetime.utcnow", "date.today", "open", "print", "input"}

@@ -175,7 +175,7 @@ class Stage:
 
     async def judged(self) -> dict[str, int]:
         """The workers' counts since they started: `likes` of users with a list, and how many of these were on the
-        `list`, on the list `without_model`, and among the `popular` items."""
+        `list`, on the list `without_model`, among the most popular items, and on that of item-kNN."""
         read = await self._read()
         hits = {of: sum(pages.number(page, "ouzel_list_hits", of=of) for page in read) for of in HITS}
         return {"likes": sum(pages.number(page, "ouzel_judged_likes") for page in read), **hits}

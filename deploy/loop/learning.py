@@ -22,10 +22,10 @@ from pathlib import Path
 from deploy.local.stack import Stage
 from deploy.local.steps import Step
 from deploy.loop.companion import Learned
-from deploy.replay.versions import Versions
 from deploy.replay.versions_watch import follow_versions
 from inference.versions.store import FIRST, VersionStore
 from streams.clock import SYSTEM, Clock
+from streams.serving.trials import Trials
 
 LOOK_SECONDS = 0.2
 SECOND_SCORE_SECONDS = 0.08
@@ -71,7 +71,7 @@ class Learning:
         *,
         ahead: int,
         patience: float = PATIENCE_SECONDS,
-        follow: Callable[[str, Versions], "asyncio.Future[None]"] | None = None,
+        follow: Callable[[str, Trials], "asyncio.Future[None]"] | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
         self._start, self._store, self._most, self._patience = start, store, ahead, patience
@@ -81,7 +81,7 @@ class Learning:
         self._waited_for = FIRST
         """The newest version when the learner was given up on."""
         self._following: asyncio.Future[None] | None = None
-        self.versions = Versions()
+        self.versions = Trials()
         self.held_seconds = 0.0
         self.given_up = 0
 

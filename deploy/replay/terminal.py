@@ -13,10 +13,11 @@ from rich.text import Text
 
 from deploy.replay.judge import JUDGED, Judge, Verdict
 from deploy.replay.scoreboard import Board, Liked
-from deploy.replay.versions import Versions, compared, last_verdict, live, tried
+from deploy.replay.versions import compared, last_verdict, live, tried
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from schemas.shown import shown_in_line
+from streams.serving.trials import Trials
 
 METHODS = {"ouzel": "Ouzel", "item_knn": "item-kNN", "markov": "last-item transitions", "popularity": "popularity"}
 FRAME = "grey42"
@@ -46,7 +47,7 @@ class Show:
     parts: str
     until: float | None
     notes: Notes = field(default_factory=Notes)
-    versions: Versions = field(default_factory=Versions)
+    versions: Trials = field(default_factory=Trials)
 
 
 class View:
@@ -194,7 +195,7 @@ def line(show: Show, elapsed: float, now: float) -> str:
     )
 
 
-def _versions(versions: Versions) -> RenderableType:
+def _versions(versions: Trials) -> RenderableType:
     """What serves, what is tried against it, and the last verdict: one line each, cut at the width."""
     grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
     grid.add_column(no_wrap=True, style=QUIET)
@@ -211,7 +212,7 @@ def _versions(versions: Versions) -> RenderableType:
     return Panel(grid, title="learning", title_align="left", border_style=FRAME, padding=(0, 1))
 
 
-def _in_line(versions: Versions) -> str:
+def _in_line(versions: Trials) -> str:
     return " ".join(filter(None, (tried(versions), compared(versions))))
 
 

@@ -6,19 +6,19 @@ from typing import Any
 
 from deploy.kafka.asking import PLAIN, TIMEOUT_SECONDS, asking, ended
 from deploy.kafka.rights import check_topics
-from deploy.replay.versions import Versions
 from schemas.codec import decode
 from schemas.errors import Refused
 from schemas.models import Comparison, ModelStatus
 from schemas.topics import COMPARISONS, MODELS
 from streams.kafka.fetcher import Reader
 from streams.kafka.partitions import numbered
+from streams.serving.trials import Trials
 
 RIGHTS = {MODELS.name: "Read", COMPARISONS.name: "Read"}
 """The rights that following needs."""
 
 
-async def follow_versions(bootstrap: str, versions: Versions, connection: Mapping[str, Any] = PLAIN) -> None:
+async def follow_versions(bootstrap: str, versions: Trials, connection: Mapping[str, Any] = PLAIN) -> None:
     """Fill `versions` until cancelled: with every record of `ouzel.models`, and with the comparisons from now on.
 
     Raises `DeployError` if the brokers do not answer, or a topic is missing or not readable.
@@ -40,7 +40,7 @@ async def follow_versions(bootstrap: str, versions: Versions, connection: Mappin
             await ended(consumer)
 
 
-def take(record: Any, versions: Versions) -> None:
+def take(record: Any, versions: Trials) -> None:
     """Take in a record of either topic. Raises `Refused` if it is unreadable."""
     if record.value is None:
         return  # a version that was deleted

@@ -20,7 +20,6 @@ from deploy.replay.scoreboard import Board
 from deploy.replay.send import KafkaSink, Paced, send_live
 from deploy.replay.stats import summary, summary_table
 from deploy.replay.terminal import Notes, Show, View, line
-from deploy.replay.versions import Versions
 from inference.evaluation.baselines import ItemKnn, Markov, Popularity
 from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
@@ -33,6 +32,7 @@ from schemas.shown import shown
 from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.kafka.fetcher import Reader
 from streams.kafka.partitions import numbered
+from streams.serving.trials import Trials
 
 RIGHTS = {RECOMMENDATIONS.name: "Read", DEAD_LETTERS.name: "Read"}
 """The rights that a watch needs."""
@@ -60,7 +60,7 @@ class Watch:
         timeout: float = TIMEOUT_SECONDS,
     ) -> None:
         self._timeout = timeout
-        self.versions = Versions()
+        self.versions = Trials()
         self.notes = Notes()
         self._console = console
         self._parts = parts

@@ -7,7 +7,7 @@ import numpy as np
 
 from inference.evaluation.resampling import DRAWS, Ends, ends, resampled
 from inference.off_policy.terms import Floats, Ints, Terms, values_of
-from inference.versions.confidence import Bounds, Confidence
+from schemas.confidence import Bounds, Confidence
 
 
 class Compared(NamedTuple):
@@ -40,7 +40,7 @@ def anytime(
     Clipped weights make the estimate too low for rewards that are not negative, so a bound from below stays one. The
     bound from above is that of what is missing to the best reward (P. Thomas et al., "High-confidence off-policy
     evaluation", AAAI 2015; I. Waudby-Smith et al., "Anytime-valid off-policy inference for contextual bandits",
-    2022). Both use the empirical Bernstein sequence of `inference.versions.confidence`.
+    2022). Both use the empirical Bernstein sequence of `schemas.confidence`.
     """
     scaled = (rewards - least) / (most - least)
     if ((scaled < 0) | (scaled > 1)).any():

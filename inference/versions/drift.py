@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from inference.versions.confidence import Confidence
 from inference.versions.rules import Rules
+from schemas.confidence import Confidence
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 

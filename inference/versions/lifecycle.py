@@ -31,7 +31,7 @@ from inference.versions.actions import (
     name_of,
 )
 from inference.versions.rules import Rules
-from inference.versions.state import Known, State
+from inference.versions.state import Given, Known, State
 from inference.versions.store import FIRST, Verdict, Version
 from schemas.models import ModelStatus, Role, role_of
 
@@ -68,7 +68,7 @@ def stage(state: State, number: int) -> str:
     known = state.versions.get(number, Known())
     if known.verdicts and known.verdicts[-1].event in ENDED:
         return known.verdicts[-1].event.replace("_", " ")
-    if any(given.status.number == number for given in state.roles.values()):
+    if any(given.status.number == number and not _made(given) for given in state.roles.values()):
         return "retired"
     return "judged" if known.gates else "made"
 
@@ -76,7 +76,8 @@ def stage(state: State, number: int) -> str:
 def candidate(state: State) -> Version | None:
     """The version to try next: the newest in the store, unless it was tried or given up."""
     newest = state.newest()
-    if newest is None or newest.name in state.roles:
+    given = state.roles.get(newest.name) if newest is not None else None
+    if newest is None or (given is not None and not _made(given)):
         return None
     known = state.versions[newest.number]
     return None if any(each.event in ENDED for each in known.verdicts) else newest
@@ -135,6 +136,10 @@ def _retire(state: State, rules: Rules, now: int) -> Action | None:
         status = given.status
         if name in current or role_of(status) is Role.RETIRED or status.number in state.serving.loaded:
             continue
+        if _made(given):
+            if (version := candidate(state)) is None or version.name != name:
+                return Publish(with_role(status, Role.RETIRED, now, _why_not(state, status)))
+            continue
         if not any(each.event in ENDED for each in state.since(status)):
             return AddVerdict(status.number, Verdict(ts=now, event="retired", reason="replaced"))
         return Publish(with_role(status, Role.RETIRED, now, "replaced"))
@@ -162,7 +167,7 @@ def _try(state: State, rules: Rules, now: int) -> Action | None:  # noqa: PLR091
     if refused := _refused(state, number):
         return AddVerdict(number, Verdict(ts=now, event="rejected", reason=refused, champion=champion.version))
     if not gates:
-        return Judge(number, champion.number)
+        return Judge(number, champion.number) if version.name in state.roles else Publish(_as_made(version, now))
     if not state.followed(rules, now):
         return None
     if number not in state.serving.placed:
@@ -173,9 +178,32 @@ def _try(state: State, rules: Rules, now: int) -> Action | None:  # noqa: PLR091
         return Measure(number, champion.number)
     return Publish(
         ModelStatus(
-            model=MODEL, version=version.name, role=Role.SHADOW, ts=now, number=number, reason="passed its gates"
+            model=MODEL,
+            version=version.name,
+            role=Role.SHADOW,
+            ts=now,
+            number=number,
+            reason=f"passed its {len(gates)} gates",
         )
     )
+
+
+def _made(given: Given) -> bool:
+    """Whether a version is at its gates: it has had no role yet."""
+    return role_of(given.status) is Role.MADE
+
+
+def _as_made(version: Version, now: int) -> ModelStatus:
+    """The record of a version whose gates are run next, for those who follow the topic alone."""
+    reason = f"trained from version {version.parent} on {version.likes:,} likes"
+    return ModelStatus(model=MODEL, version=version.name, role=Role.MADE, ts=now, number=version.number, reason=reason)
+
+
+def _why_not(state: State, status: ModelStatus) -> str:
+    """Why a version at its gates is not tried."""
+    known = state.versions.get(status.number, Known())
+    ended = [each for each in known.verdicts if each.event in ENDED]
+    return _told(ended[-1]) if ended else "it is not the newest in the store"
 
 
 def _decide(state: State, rules: Rules, now: int) -> Action | None:

@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from inference.versions.confidence import Bounds, Confidence
 from inference.versions.rules import Rules
+from schemas.confidence import Bounds, Confidence
 from schemas.models import Comparison
 
 RECENT = 20_000

@@ -20,6 +20,7 @@ from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
 from streams.page.streams import Stream, Streams
+from streams.page.versions import VersionsView, pair_view
 from streams.page.views import (
     Did,
     Fed,
@@ -36,6 +37,7 @@ from streams.page.views import (
     percentile,
 )
 from streams.ranking.comparison import Compared
+from streams.serving.hit_rate import Pair
 
 MAX_RECENT = 256
 MAX_FEED = 6
@@ -61,21 +63,26 @@ class Seen:
     before: Recommendation | None = None
     compared: Compared | None = None
     reflects: Did | None = None
+    pair: Pair | None = None
 
 
 class Viewing:
-    """What all open pages see. `context` returns the context of a user of this worker, None for others."""
+    """What all open pages see. `context` returns the context of a user of this worker, None for others; `versions` says
+    which versions of the model there are."""
 
     def __init__(
         self,
         *,
         catalogue: Catalogue,
         context: Callable[[str], Context | None],
+        versions: Callable[[], VersionsView],
         metrics: Metrics,
         most_streams: int,
     ) -> None:
         self._catalogue = catalogue
         self._context = context
+        self._versions = versions
+        self._told = versions()
         self._metrics = metrics
         self._dropped = 0
         self._streams = Streams(most_streams, self._drop)
@@ -98,12 +105,18 @@ class Viewing:
         name = namer(self._catalogue)
         seen = self._of(made.user)
         answered = seen.last if seen.last is not None and seen.last.id == made.trigger else None
-        seen.before, seen.made, seen.compared = seen.made, made, compared
+        seen.before, seen.made, seen.compared, seen.pair = seen.made, made, compared, None
         seen.reflects = None if answered is None else did(answered, name)
         self._lists.append(fed_list(made, name))
         self._timed.append(made.freshness_ms)
         if self._streams.followed(made.user):
             self._streams.tell_followers(made.user, self._list_of(seen, made))
+
+    def paired(self, user: str, name: str, pair: Pair) -> None:
+        seen = self._seen.get(user)
+        if seen is not None and seen.made is not None and seen.made.id == name:
+            seen.pair = pair
+            self._streams.tell_followers(user, message("pair", pair_view(name, pair, self._catalogue)))
 
     def forget(self, user: str) -> bool:
         """Drop what is held of an erased user; whether there was something. The feed has it for a quarter of a second
@@ -111,17 +124,21 @@ class Viewing:
         return self._seen.pop(user, None) is not None
 
     def open(self, user: str | None) -> Stream:
-        """A new page, which follows `user`; the first messages are the figures and the user's last list, if it is
-        known. Raises `TooManyStreams`."""
+        """A new page, which follows `user`; the first messages are the figures, the versions, and the user's last
+        list, if it is known. Raises `TooManyStreams`."""
         stream = self._streams.open(user)
         self._metrics.page_streams.set(len(self._streams))
         if self._ticking is None:
             self._counted.clear()
+            self._told = self._versions()
             self._ticking = asyncio.get_running_loop().create_task(self._tick(), name="page")
         stream.put(self._pulse())
+        stream.put(message("versions", self._told))
         seen = None if user is None else self._seen.get(user)
         if seen is not None and seen.made is not None:
             stream.put(self._list_of(seen, seen.made))
+            if seen.pair is not None:
+                stream.put(message("pair", pair_view(seen.made.id, seen.pair, self._catalogue)))
         return stream
 
     def close(self, stream: Stream) -> None:
@@ -193,6 +210,10 @@ class Viewing:
                     self._lists.clear()
             self._counted.append(self._counts())
             self._streams.tell(self._pulse())
+            versions = self._versions()
+            if versions != self._told:
+                self._told = versions
+                self._streams.tell(message("versions", versions))
 
     def _pulse(self) -> bytes:
         """The figures of this second; `_counted` has those of the seconds before."""

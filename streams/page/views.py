@@ -79,8 +79,8 @@ class WishView(View, frozen=True, kw_only=True):
 
 class ListView(View, frozen=True, kw_only=True):
     """A user's list. `reflects` is the event that it answers, if it was seen. `left` are the titles that were on the
-    list before and are gone; None on the first list. `without_model` and `popular` are the rankings that it is compared
-    with; None if the user is not in the sample."""
+    list before and are gone; None on the first list. `without_model`, `popular` and `item_knn` are the rankings that it
+    is compared with; None if the user is not in the sample."""
 
     id: str
     user: str
@@ -94,6 +94,7 @@ class ListView(View, frozen=True, kw_only=True):
     left: tuple[str, ...] | None
     without_model: tuple[ItemView, ...] | None
     popular: tuple[ItemView, ...] | None
+    item_knn: tuple[ItemView, ...] | None
     history: tuple[Did, ...]
     wishes: tuple[WishView, ...] = ()
 
@@ -149,6 +150,7 @@ class Hits(View, frozen=True, kw_only=True):
     list: float | None
     without_model: float | None
     popularity: float | None
+    item_knn: float | None
 
 
 class Pulse(View, frozen=True, kw_only=True):
@@ -245,6 +247,7 @@ def list_view(
         left=None if before is None else tuple(name(item) for item in was if item not in now),
         without_model=None if compared is None else _ranked(compared.without_model, catalogue),
         popular=None if compared is None else _ranked(compared.popular, catalogue),
+        item_knn=None if compared is None else _ranked(compared.item_knn, catalogue),
         history=past,
         wishes=tuple(
             WishView(
@@ -315,6 +318,7 @@ def hits(judged: float, found: Mapping[str, float]) -> Hits:
         list=ratio("list"),
         without_model=ratio("without_model"),
         popularity=ratio("popularity"),
+        item_knn=ratio("item_knn"),
     )
 
 

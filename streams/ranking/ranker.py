@@ -30,7 +30,7 @@ from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Affinities, Vectors
 from streams.ranking.blend import Blend, Remembered, behavioural, fitted, weighed
-from streams.ranking.comparison import Compared, popular
+from streams.ranking.comparison import Compared, item_knn, popular
 from streams.ranking.contributions import contributions, reason
 from streams.ranking.diversity import Marginals, diversify
 from streams.ranking.drawing import Drawing, Drawn, Noise, draw
@@ -227,7 +227,8 @@ class Ranker:
         `chosen`: afterwards."""
         without_model = self.leading(plain, blend, count)
         listed = without_model if chosen is plain else self.leading(chosen, blend, count)
-        return Compared(listed, without_model, popular(plain.moment, count))
+        moment = plain.moment
+        return Compared(listed, without_model, popular(moment, count), item_knn(moment, count))
 
     def leading(self, chosen: Shortlist, blend: Blend, count: int) -> tuple[str, ...]:
         """The first `count` items of a list without exploration."""

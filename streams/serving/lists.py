@@ -96,7 +96,7 @@ class Lists:
         self._wishes = Wishes(scorer, catalogue, days=settings.lists.wish_days, metrics=metrics, clock=clock)
         self._prefixes = Prefixes(scorer)
         self._wake = asyncio.Event()
-        live = LiveVersions(catalogue, metrics, clock) if live is None else live
+        live = self._live = LiveVersions(catalogue, metrics, clock) if live is None else live
         asking = Asking(scorer, live, metrics, clock)
         self._shadow = Shadow(
             asking=asking,
@@ -107,6 +107,7 @@ class Lists:
             clock=clock,
             turns=self._turns,
             timeout_s=settings.lists.deadline_ms / 1000,
+            watcher=watcher,
         )
         self.explaining = Explaining(
             ranker=self._ranker,
@@ -286,6 +287,7 @@ class Lists:
             self._wake.set()
 
     def _compared(self, user: str, comparison: Comparison) -> None:
+        self._live.trials.take_comparison(comparison)
         if self._comparisons is not None:
             self._comparisons.add(user, comparison)
 

@@ -22,6 +22,7 @@ from streams.items.catalogue import Catalogue
 from streams.items.vectors import Vectors
 from streams.metrics import Metrics
 from streams.serving.canary import drawn
+from streams.serving.trials import Trials
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class LiveVersion:
 class LiveVersions:
     """The versions in use. `changed` is called after each record and each switch.
 
-    `ignored` counts records that could not be used, `shown` the lists published in the challenger's order.
+    `ignored` counts records that could not be used, `shown` the lists published in the challenger's order. `trials`:
+    what became of the versions, and how this worker's likes compare the present two.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class LiveVersions:
     ) -> None:
         self.ignored = 0
         self.shown = 0
+        self.trials = Trials()
         self._catalogue = catalogue
         self._metrics = metrics
         self._clock = clock
@@ -93,6 +96,7 @@ class LiveVersions:
         elif role is None:
             self._ignore("A record has a role of a later version: upgrade this worker to use it")
         elif status.model == MODEL:
+            self.trials.take_status(status)
             self._statuses.pop(status.version, None)
             if role is not Role.RETIRED:
                 self._statuses[status.version] = status

@@ -25,6 +25,7 @@ from streams.serving.asking import Asking
 from streams.serving.canary import drawn
 from streams.serving.hit_rate import JUDGED, Judge, Pair
 from streams.serving.live_versions import LiveVersion
+from streams.serving.watching import UNWATCHED, Watcher
 from streams.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ class Shadow:
         clock: Clock,
         turns: Turns,
         timeout_s: float,
+        watcher: Watcher = UNWATCHED,
     ) -> None:
         self._asking = asking
         self._ranker = ranker
@@ -105,6 +107,7 @@ class Shadow:
         self._clock = clock
         self._turns = turns
         self._timeout = timeout_s
+        self._watcher = watcher
         self._waiting: deque[Made] = deque()
         self._wake = asyncio.Event()
         self._current: Made | None = None
@@ -174,6 +177,8 @@ class Shadow:
             champion, challenger = first.model_version, second.model_version
             pair = Pair(champion, challenger, orders[champion], orders[challenger], not made.by.is_champion)
             self._judge.pair(made.name, pair)
+            if self._watcher.watching:
+                self._watcher.paired(made.user, made.name, pair)
         return True
 
     async def _leisure(self, made: Made) -> None:

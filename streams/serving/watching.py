@@ -5,6 +5,7 @@ from typing import Protocol
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from streams.ranking.comparison import Compared
+from streams.serving.hit_rate import Pair
 
 
 class Watcher(Protocol):
@@ -19,6 +20,9 @@ class Watcher(Protocol):
     def published(self, made: Recommendation, compared: Compared | None) -> None:
         """A list is out; `compared` as in `streams.ranking.comparison`, None for a user outside the sample."""
 
+    def paired(self, user: str, name: str, pair: Pair) -> None:
+        """Both versions have ordered the list `name` of a user."""
+
     def forget(self, user: str) -> bool:
         """Drop what is held of an erased user; whether there was something."""
 
@@ -32,6 +36,9 @@ class Unwatched:
         pass
 
     def published(self, made: Recommendation, compared: Compared | None) -> None:
+        pass
+
+    def paired(self, user: str, name: str, pair: Pair) -> None:
         pass
 
     def forget(self, user: str) -> bool:

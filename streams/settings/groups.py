@@ -236,7 +236,7 @@ class Lists(Group, frozen=True, kw_only=True):
             ge=1,
             le=1_000,
             description="The lists of one user in this many, drawn every day, are compared with the list without the "
-            "model and with the most popular items (`ouzel_list_hits_total`).",
+            "model, with the most popular items and with item-kNN (`ouzel_list_hits_total`).",
         ),
     ] = 4
     model_margin: Annotated[

@@ -129,8 +129,12 @@ def wrong_outcome(
             wrong.append(f"version {each}, which was not made, has verdicts: {', '.join(events)}")
     events = list(verdicts.get(number, ()))
     roles = {"canary": Role.CANARY, "promoted": Role.CHAMPION} | dict.fromkeys(ENDED, Role.RETIRED)
-    # A version enters shadow by its record; the verdict "shadow" says that all workers were ready.
-    expected = [(number, Role.SHADOW), *((number, roles[event]) for event in events if event in roles)]
+    # A version is made and enters shadow by its records; the verdict "shadow" says that all workers were ready.
+    expected = [
+        (number, Role.MADE),
+        (number, Role.SHADOW),
+        *((number, roles[event]) for event in events if event in roles),
+    ]
     replaced = ["retired"] if "promoted" in events else []
     if list(verdicts.get(old, ())) != replaced:
         wrong.append(f"the champion before, {old}, has the verdicts {list(verdicts.get(old, ()))}, not {replaced}")

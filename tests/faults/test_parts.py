@@ -24,7 +24,7 @@ from tests.faults.watch import versions_of
 from tests.faults.worker import stepping
 from tests.support.learning_parts import write_version
 
-PROMOTED = [(3, "shadow"), (3, "canary"), (3, "champion"), (1, "retired")]
+PROMOTED = [(3, "made"), (3, "shadow"), (3, "canary"), (3, "champion"), (1, "retired")]
 """The records of a version that takes the place of version 1."""
 
 
@@ -109,8 +109,8 @@ def test_incomplete_version_in_the_repository_is_found(tmp_path: Path) -> None:
 
 def test_learner_whose_records_are_those_of_its_verdicts_is_right() -> None:
     assert wrong_outcome(3, 1, {3: ["shadow", "canary", "promoted"], 1: ["retired"]}, PROMOTED) == []
-    assert wrong_outcome(3, 1, {3: ["shadow", "rejected"]}, [(3, "shadow"), (3, "retired")]) == []
-    assert wrong_outcome(3, 1, {3: ["rejected"]}, [(3, "shadow"), (3, "retired")]) == []
+    assert wrong_outcome(3, 1, {3: ["shadow", "rejected"]}, [(3, "made"), (3, "shadow"), (3, "retired")]) == []
+    assert wrong_outcome(3, 1, {3: ["rejected"]}, [(3, "made"), (3, "shadow"), (3, "retired")]) == []
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,12 @@ def test_learner_whose_records_are_those_of_its_verdicts_is_right() -> None:
         ({3: ["shadow", "canary", "promoted"], 1: ["retired"]}, PROMOTED[:-1], "the roles were"),
         ({3: ["shadow", "promoted"], 1: ["retired"]}, PROMOTED, "the roles were"),
         ({3: ["shadow", "canary", "promoted"]}, PROMOTED, "the champion before"),
-        ({3: ["shadow", "rejected"], 1: ["retired"]}, [(3, "shadow"), (3, "retired")], "the champion before"),
-        ({3: ["shadow", "canary"]}, PROMOTED[:2], "no outcome"),
+        (
+            {3: ["shadow", "rejected"], 1: ["retired"]},
+            [(3, "made"), (3, "shadow"), (3, "retired")],
+            "the champion before",
+        ),
+        ({3: ["shadow", "canary"]}, PROMOTED[:3], "no outcome"),
         ({3: ["shadow", "canary", "promoted"], 1: ["retired"], 4: ["rejected"]}, PROMOTED, "which was not made"),
     ],
 )

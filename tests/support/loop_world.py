@@ -208,7 +208,7 @@ class World:
         self.loaded = numbers
 
     def _publish(self, status: ModelStatus) -> None:
-        if status.role != Role.RETIRED:
+        if status.role not in (Role.MADE, Role.RETIRED):
             assert status.number in self.loaded, f"version {status.number} got a role and is not loaded"
         before = self.roles()
         if status.role == Role.SHADOW:

@@ -1,8 +1,9 @@
-// A user's list: its entries in order, what moved, why each is there, and the list without the model beside it.
+// A user's list: its entries in order, what moved, and why each is there.
 
 import { at, calm, el, fill, milliseconds, percent, theirs } from "./dom.js";
+import { Rankings } from "./rankings.js";
 import { bars, Causes } from "./why.js";
-import { cause, degraded, source } from "./words.js";
+import { cause, degraded, exploring, source } from "./words.js";
 
 const ACTS = [
   ["click", "Click", "Interested: open it"],
@@ -17,12 +18,7 @@ export class List {
     this.rows = new Map();
     this.view = null;
     this.mine = false;
-    this.comparing = false;
-    at("compare").addEventListener("click", () => {
-      this.comparing = !this.comparing;
-      at("compare").setAttribute("aria-pressed", String(this.comparing));
-      if (this.view) this.compare();
-    });
+    this.rankings = new Rankings();
   }
 
   clear(mine) {
@@ -30,9 +26,8 @@ export class List {
     this.view = null;
     this.rows.clear();
     fill(at("list"));
-    fill(at("plain-list"));
     for (const id of ["reflects", "made", "left"]) fill(at(id));
-    this.compare();
+    this.rankings.clear();
   }
 
   wait(text) {
@@ -67,7 +62,7 @@ export class List {
     }
     if (!calm() && !first) this.move(tops);
     this.head(view);
-    this.compare();
+    this.rankings.show(view);
     return first ? "" : summary(view);
   }
 
@@ -99,31 +94,6 @@ export class List {
       view.left?.length ? ["Left the list: ", view.left.flatMap((title, number) => [number ? ", " : "", theirs(title)])] : "",
     );
   }
-
-  // Beside the list, or under it on a phone.
-  compare() {
-    // A list that the model had no part in is the list without the model.
-    const both = this.comparing && Boolean(this.view?.version);
-    at("compare").hidden = !this.view?.version;
-    at("other").hidden = !both;
-    at("lists").classList.toggle("two", both);
-    if (!both) return;
-    const { without_model: plain, entries } = this.view;
-    at("not-compared").hidden = plain !== null;
-    const places = new Map(entries.map((entry) => [entry.item.id, entry.place]));
-    fill(
-      at("plain-list"),
-      (plain ?? []).map((item) => {
-        const place = places.get(item.id);
-        return el(
-          "li",
-          { class: place === undefined ? "only" : "" },
-          theirs(item.title, { class: "title" }),
-          el("span", { class: "tags" }, place === undefined ? "not on the list" : `number ${place} on the list`),
-        );
-      }),
-    );
-  }
 }
 
 class Row {
@@ -135,6 +105,7 @@ class Row {
     this.title = el("h2");
     this.tags = el("p", { class: "tags" });
     this.reason = el("p", { class: "reason" });
+    this.exploring = el("p", { class: "exploring" });
     this.moved = el("p", { class: "moved" });
     this.panel = el("div", { class: "why", hidden: true });
     this.why = el("button", { type: "button", class: "plain small", "aria-expanded": "false", "data-act": "why", onclick: () => this.toggle() }, "Why?");
@@ -147,7 +118,7 @@ class Row {
       "li",
       { class: "entry" },
       this.rank,
-      el("div", { class: "what" }, this.title, this.tags, this.reason),
+      el("div", { class: "what" }, this.title, this.tags, this.reason, this.exploring),
       this.moved,
       el("div", { class: "acts" }, ...this.acts, this.why),
       this.panel,
@@ -168,6 +139,8 @@ class Row {
     fill(this.title, theirs(entry.item.title));
     fill(this.tags, entry.item.tags.length ? theirs(entry.item.tags.join(" · ")) : "");
     fill(this.reason, theirs(entry.reason));
+    this.exploring.textContent = exploring(entry);
+    this.exploring.hidden = !exploring(entry);
     for (const button of [...this.acts, this.why]) button.setAttribute("aria-label", `${button.textContent} ${entry.item.title}`);
     const [kind, text, words] = first || view.left === null ? ["same", ""] : moved(entry);
     this.moved.className = `moved ${kind}`;

@@ -5,6 +5,7 @@ import { at, fill, theirs } from "./dom.js";
 import { List } from "./list.js";
 import { Feed, figures, guestPast, noPast, userPast } from "./side.js";
 import { Start } from "./start.js";
+import { versions } from "./versions.js";
 import { Wishes } from "./wishes.js";
 
 const KEY = "ouzel-guest";
@@ -93,6 +94,10 @@ function take(name, data) {
     start.users(data.users);
     if (!start.pool.length) run(open);
   } else if (name === "feed") feed.add(data);
+  else if (name === "versions") {
+    versions(data);
+    list.rankings.versions = data;
+  } else if (name === "pair") list.rankings.pair(data);
   else if (name === "list" && (who.key || who.user != null)) {
     const said = list.show(data);
     wishes.show(data.wishes);

@@ -3,10 +3,11 @@
 import { at, el, fill, milliseconds, percent, theirs } from "./dom.js";
 import { did } from "./words.js";
 
-const FEED = 14;
+const FEED = 9;
 const RANKINGS = [
   ["list", "Ouzel’s lists"],
   ["without_model", "without the model"],
+  ["item_knn", "item-kNN: liked together"],
   ["popularity", "what is popular"],
 ];
 

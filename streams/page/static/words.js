@@ -45,6 +45,12 @@ const DEGRADED = {
 
 export const source = (name) => SOURCES[name] ?? name;
 
+// Why an entry is there without being among the best; empty for others.
+export function exploring({ code, sources }) {
+  if (code === "new") return "Exploring: too new to be known";
+  return sources.includes("explored") ? "Exploring: drawn by chance" : "";
+}
+
 export const degraded = (why) => DEGRADED[why] ?? why;
 
 export const did = (event) => (event.kind === "rate" ? `rated ${event.value}:` : (DID[event.kind] ?? event.kind));

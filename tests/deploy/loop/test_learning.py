@@ -10,12 +10,12 @@ import msgspec
 
 from deploy.local.steps import Step
 from deploy.loop.learning import LOG, VERSIONS, Ahead, Learning, keep
-from deploy.replay.versions import Versions
 from inference.versions.store import RECORD, Version, VersionStore
 from schemas.models import ModelStatus, Role
 from streams.clock import Clock
-from tests.deploy.replay.test_versions import status
+from streams.serving.trials import Trials
 from tests.support.patience import PATIENCE
+from tests.support.version_records import status
 
 
 def made(store: VersionStore, number: int, cut_ms: int) -> None:
@@ -58,7 +58,7 @@ def learning(
     start: Callable[..., Awaitable[None]] = idle,
     statuses: Sequence[ModelStatus] = (),
 ) -> Learning:
-    async def follow(_: str, into: Versions) -> None:
+    async def follow(_: str, into: Trials) -> None:
         for one in statuses:
             into.take_status(one)
         await asyncio.Event().wait()

@@ -20,7 +20,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.recommendations import Degraded, Reason, Recommendation, Source
 from tests.deploy.replay.test_judge import MostLiked, published, rated
-from tests.deploy.replay.test_versions import scripted
+from tests.support.version_records import scripted
 
 TITLES = {f"i{n}": f"Film number {n}" for n in range(20)}
 # Times are counted in classes 2% wide: 120 ms is in the class of 121.

@@ -7,6 +7,7 @@ from inference.versions.actions import AddVerdict, Load, Publish, Remove, Train
 from inference.versions.drift import Finding
 from inference.versions.lifecycle import DECIDING, candidate, plan, stage
 from inference.versions.state import Growth, Known, State
+from inference.versions.store import Version
 from schemas.models import ModelAck, ModelStatus, Role
 from tests.support.loop_world import QUICK, Quality, Worker, World, named
 
@@ -57,6 +58,44 @@ def test_versions_follow_each_other(seed: int) -> None:
     assert world.settled()
     trained = [action for action in world.done if isinstance(action, Train)]
     assert [action.parent for action in trained] == [1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("quality", "roles"),
+    [
+        (Quality(gates=False), [Role.MADE, Role.RETIRED]),
+        (Quality(measured=False), [Role.MADE, Role.RETIRED]),
+        (BAD, [Role.MADE, Role.SHADOW, Role.RETIRED]),
+        (GOOD, [Role.MADE, Role.SHADOW, Role.CANARY, Role.CHAMPION]),
+    ],
+)
+@pytest.mark.parametrize("kills", [0.0, 0.4])
+def test_topic_tells_every_stage_of_a_version_with_its_reason(
+    quality: Quality, roles: list[Role], kills: float
+) -> None:
+    world = World(qualities={2: quality})
+    world.run(900, kills=kills)
+    world.run(700)
+    records = [status for status in world.models if status.number == 2]
+    assert list(dict.fromkeys(status.role for status in records)) == roles, "a record may be repeated after a crash"
+    assert records[0].reason == "trained from version 1 on 1 likes"
+    if roles == [Role.MADE, Role.RETIRED]:
+        assert records[-1].reason.startswith("gate ")
+
+
+def test_version_at_its_gates_makes_room_for_a_newer_one() -> None:
+    world = World()
+    world.run(3)
+    for number in (2, 3):
+        record = Version(
+            number=number, name=named(number), parent=1, kind="full", made_ms=1, cut_ms=1, events=1, likes=1, tests=1
+        )
+        world.known[number] = Known(record=record)
+        world.run(1)
+    world.run(900)
+    assert [(status.role, status.reason) for status in world.models if status.number == 2][-1:] == [
+        (Role.RETIRED, "it is not the newest in the store")
+    ]
 
 
 def test_record_of_a_promotion_tells_the_difference_with_its_interval() -> None:

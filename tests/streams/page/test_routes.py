@@ -25,10 +25,12 @@ from streams.fold.context import EMPTY, Interaction, fold
 from streams.kafka.publisher import Output
 from streams.metrics import Metrics
 from streams.page.routes import GUEST, MAX_BODY_BYTES, TOKEN, Page, load_files
+from streams.page.versions import versions_view
 from streams.page.viewing import Viewing
 from streams.page.views import item_view, namer
 from streams.ranking.causes import Causes
 from streams.serving.explaining import Explained, NotExplained
+from streams.serving.trials import Trials
 from streams.settings import Settings
 from streams.settings.web import Web
 from streams.web.guard import Guard
@@ -55,7 +57,13 @@ class World:
         items = catalogue(*TITLES)
         numbers = itertools.count(1)
         clock = Clock(now_ms=lambda: NOW, monotonic=lambda: self.seconds)
-        self.viewing = Viewing(catalogue=items, context=self.contexts.get, metrics=self.metrics, most_streams=2)
+        self.viewing = Viewing(
+            catalogue=items,
+            context=self.contexts.get,
+            versions=lambda: versions_view(Trials(), 0),
+            metrics=self.metrics,
+            most_streams=2,
+        )
         page = Page(
             viewing=self.viewing,
             publish=self.publish,
@@ -403,6 +411,7 @@ async def test_guest_follows_their_own_lists_whatever_the_address_names(world: W
     key = (await world.start())["key"]
     stream = await world.client.get("/page/api/stream?user=u", headers={GUEST: key})
     assert (await stream.content.readuntil(b"\n\n")).startswith(b"event: pulse\n")
+    assert (await stream.content.readuntil(b"\n\n")).startswith(b"event: versions\n")
     world.viewing.published(recommendation(["i0"], user="u"), None)
     world.viewing.published(recommendation(["i1"], user="guest-1"), None)
     found = await stream.content.readuntil(b"\n\n")

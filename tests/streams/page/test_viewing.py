@@ -7,14 +7,19 @@ from typing import Any
 import pytest
 
 from schemas.events import Event, EventKind
+from schemas.models import Role
 from schemas.recommendations import Recommendation
 from streams.fold.context import EMPTY, Context, fold
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
 from streams.page.streams import Stream
+from streams.page.versions import versions_view
 from streams.page.viewing import MAX_RECENT, Viewing
 from streams.ranking.comparison import Compared
+from streams.serving.hit_rate import Pair
+from streams.serving.trials import Trials
 from tests.streams.page.test_views import catalogue, recommendation
+from tests.support.version_records import status
 
 
 def like(user: str, item: str = "i0", name: str = "e") -> Event:
@@ -25,9 +30,11 @@ class World:
     def __init__(self) -> None:
         self.metrics = Metrics()
         self.contexts: dict[str, Context] = {}
+        self.trials = Trials()
         self.viewing = Viewing(
             catalogue=catalogue("A", "B", "C"),
             context=self.contexts.get,
+            versions=lambda: versions_view(self.trials, 0),
             metrics=self.metrics,
             most_streams=4,
         )
@@ -35,7 +42,7 @@ class World:
     def happens(self, user: str, items: list[str], name: str = "e") -> Recommendation:
         made = recommendation(items, user=user, trigger=name)
         self.viewing.asked(like(user, name=name))
-        self.viewing.published(made, Compared((), ("i1",), ("i2",)))
+        self.viewing.published(made, Compared((), ("i1",), ("i2",), ("i0",)))
         return made
 
 
@@ -58,7 +65,7 @@ async def world() -> AsyncIterator[World]:
 
 async def test_follower_gets_each_list_with_the_event_that_it_reflects(world: World) -> None:
     stream = world.viewing.open("u")
-    assert [name for name, _ in await told(stream)] == ["pulse"]
+    assert [name for name, _ in await told(stream)] == ["pulse", "versions"]
     world.happens("other", ["i0"])
     world.happens("u", ["i0", "i1"])
     world.happens("u", ["i1", "i2"], name="e2")
@@ -83,7 +90,7 @@ async def test_new_page_gets_the_last_list_at_once(world: World) -> None:
     world.viewing.open(None)
     world.contexts["u"] = fold(EMPTY, like("u", "i2"), 0)
     world.happens("u", ["i1"])
-    (pulse, figures), (name, view) = await told(world.viewing.open("u"))
+    (pulse, figures), _, (name, view) = await told(world.viewing.open("u"))
     assert (pulse, name) == ("pulse", "list")
     assert view["entries"][0]["item"]["title"] == "B"
     assert [each["title"] for each in view["history"]] == ["C"]
@@ -132,7 +139,7 @@ async def test_erased_user_is_dropped(world: World) -> None:
     world.happens("u", ["i0"])
     assert world.viewing.forget("u")
     assert not world.viewing.forget("u")
-    assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse"]
+    assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse", "versions"]
 
 
 async def test_likes_are_those_of_users_whose_lists_are_seen(world: World) -> None:
@@ -148,6 +155,35 @@ async def test_hit_ratios_are_those_that_the_worker_counts(world: World) -> None
     world.metrics.hits.labels("list").inc(3)
     world.metrics.hits.labels("popularity").inc(1)
     world.metrics.lists.labels("disabled").inc(2)
-    ((_, figures),) = await told(world.viewing.open(None))
-    assert figures["hits"] == {"judged": 4, "list": 0.75, "without_model": 0.0, "popularity": 0.25}
+    (_, figures), _ = await told(world.viewing.open(None))
+    assert figures["hits"] == {"judged": 4, "list": 0.75, "without_model": 0.0, "popularity": 0.25, "item_knn": 0.0}
     assert (figures["lists"], figures["degraded"]) == (2, 2)
+
+
+async def test_versions_are_told_to_all_pages_once_they_change(world: World) -> None:
+    one, other = world.viewing.open(None), world.viewing.open("u")
+    for stream in (one, other):
+        assert dict(await told(stream))["versions"]["live"] is None
+    world.trials.take_status(status(1, Role.CHAMPION))
+    for stream in (one, other):
+        found = []
+        while "versions" not in (found := [name for name, _ in await told(stream)]):
+            assert found == ["pulse"], "only the figures until something changed"
+    late = dict(await told(world.viewing.open(None)))
+    assert late["versions"]["live"]["number"] == 1
+
+
+async def test_order_of_the_other_version_goes_to_followers_of_the_list_that_it_is_of(world: World) -> None:
+    stream = world.viewing.open("u")
+    made = world.happens("u", ["i0", "i1"])
+    await told(stream)
+    pair = Pair("v1", "v2", ("i0", "i1"), ("i2", "gone"), canary=False)
+    world.viewing.paired("u", "an older list", pair)
+    world.viewing.paired("stranger", made.id, pair)
+    world.viewing.paired("u", made.id, pair)
+    ((name, view),) = await told(stream)
+    assert (name, view["list"], view["canary"]) == ("pair", made.id, False)
+    assert [item["title"] for item in view["items"]] == ["C", "gone"]
+    assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse", "versions", "list", "pair"]
+    world.happens("u", ["i1"], name="e2")
+    assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse", "versions", "list"]

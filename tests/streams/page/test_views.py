@@ -76,7 +76,7 @@ def test_entries_say_where_they_were_and_what_left() -> None:
     view = list_view(
         recommendation(["i2", "i0", "i3"]),
         before=recommendation(["i0", "i1", "i2"]),
-        compared=Compared(("i2",), ("i3", "i2"), ("i1",)),
+        compared=Compared(("i2",), ("i3", "i2"), ("i1",), ("i0",)),
         reflects=None,
         past=(),
         catalogue=items,
@@ -90,6 +90,7 @@ def test_entries_say_where_they_were_and_what_left() -> None:
     assert view.without_model is not None
     assert [item.title for item in view.without_model] == ["D", "C"]
     assert view.popular == (item_view(items, "i1"),)
+    assert view.item_knn == (item_view(items, "i0"),)
 
 
 def test_wishes_are_shown_with_the_strongest_meaning_first_and_as_text() -> None:
@@ -110,7 +111,7 @@ def test_first_list_has_nothing_to_compare_with() -> None:
         past=(),
         catalogue=catalogue("A"),
     )
-    assert (view.left, view.without_model, view.popular) == (None, None, None)
+    assert (view.left, view.without_model, view.popular, view.item_knn) == (None, None, None, None)
     assert {entry.was for entry in view.entries} == {None}
     assert len(view.entries) == 10
     assert view.entries[1].item.title == "i1", "an item that is not in the catalogue has its id"
@@ -167,5 +168,6 @@ def test_hit_ratios_are_unknown_before_the_first_like() -> None:
         "list": None,
         "without_model": None,
         "popularity": None,
+        "item_knn": None,
     }
     assert hits(4, {"list": 2, "popularity": 1}).list == 0.5

@@ -1,6 +1,7 @@
 """The path of one list: the model's request and effect, exploration, reasons, and the data kept for learning."""
 
 import math
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -8,13 +9,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from inference.evaluation.baselines import ItemKnn
 from schemas.events import Event, EventKind
 from schemas.recommendations import Entry, Source
 from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule, SeenRules
 from streams.fold.context import SceneContext, fold
 from streams.ranking.blend import TRUSTED, Blend, learn
-from streams.ranking.comparison import popular
+from streams.ranking.comparison import item_knn, popular
 from streams.ranking.drawing import Noise
 from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
 from streams.ranking.modifiers import MODIFIERS
@@ -332,6 +334,32 @@ def test_popular_is_the_most_liked_unseen_items(world):
     assert best("ann", 3)[0] == "f20"
     assert not {"f03", "f04"} & set(best("ann", 30))
     assert best("nobody", 1) == ("f20",)
+
+
+def test_item_knn_ranks_nearly_as_that_of_the_evaluation():
+    random_ = random.Random(1)
+    items = [f"f{n:02}" for n in range(60)]
+    world, reference = World([item(name) for name in items]), ItemKnn()
+    reference.offer(items)
+    for user in range(200):
+        taste = user % 3
+        met = random_.sample([name for n, name in enumerate(items) if n % 3 == taste or random_.random() < 0.2], 12)
+        for at, name in enumerate(met):
+            kind = EventKind.LIKE if random_.random() < 0.7 else EventKind.VIEW
+            world.tell(done(f"u{user}", name, kind, at=100 * user + at))
+            reference.learn(f"u{user}", name, kind is EventKind.LIKE)
+    shared = 0
+    for user in range(200):
+        ranked = item_knn(world.prepared(f"u{user}", now_ms=NOW + 10**6).moment, 10)
+        assert len(ranked) == 10
+        shared += len(set(ranked) & set(reference.order(f"u{user}").best(10, "", 0.5)))
+    assert shared / 2_000 > 0.9
+
+
+def test_item_knn_of_a_user_without_likes_is_the_items_with_most_events(world):
+    world.tell(*(done(f"x{n}", "f20", EventKind.VIEW, at=9000 + n) for n in range(20)))
+    ranked = item_knn(world.prepared("nobody", now_ms=NOW + 9999).moment, 30)
+    assert (len(ranked), ranked[0]) == (30, "f20")
 
 
 class TestReasons:

@@ -18,7 +18,7 @@ REMEMBERED = Remembered(np.zeros(0, np.uint64), np.zeros((0, 0), np.float16), np
 
 def published(user: str = "ann", partition: int = 0, **more: Any) -> Published:
     given: dict[str, Any] = {
-        "compared": Compared(("film-1", "film-2", "beyond"), ("film-2", "film-3", "beyond"), ("film-9",)),
+        "compared": Compared(("film-1", "film-2", "beyond"), ("film-2", "film-3", "beyond"), ("film-9",), ("film-8",)),
         "shown": 2,
     }
     return Published(user, partition, "home", remembered=REMEMBERED, **(given | more))
@@ -69,11 +69,12 @@ class Bench:
 @pytest.mark.parametrize(
     ("judged", "expected"),
     [
-        (like("film-1", 0), [1, 0, 0]),
-        (like("film-2", 1), [1, 1, 0]),
-        (like("film-9"), [0, 0, 1]),
-        (like("film-4"), [0, 0, 0]),
-        (like("beyond"), [0, 0, 0]),
+        (like("film-1", 0), [1, 0, 0, 0]),
+        (like("film-2", 1), [1, 1, 0, 0]),
+        (like("film-9"), [0, 0, 1, 0]),
+        (like("film-8"), [0, 0, 0, 1]),
+        (like("film-4"), [0, 0, 0, 0]),
+        (like("beyond"), [0, 0, 0, 0]),
     ],
 )
 def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expected: list[float]) -> None:
@@ -87,11 +88,11 @@ def test_like_counts_for_each_ranking_that_shows_its_item(judged: Judged, expect
 
 def test_rankings_are_compared_over_the_same_open_lists() -> None:
     bench = Bench()
-    bench.judge.keep("l1", published(compared=Compared(("film-3",), ("film-7",), ("film-9",))))
+    bench.judge.keep("l1", published(compared=Compared(("film-3",), ("film-7",), ("film-9",), ())))
     bench.judge.keep("l2", published())
     bench.says(like("film-7", None, "l2", "l1"))
     bench.says(like("film-3", 0, "l1", "l2"))
-    assert (bench.judged, bench.hits) == (2, [1, 2, 0])
+    assert (bench.judged, bench.hits) == (2, [1, 2, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_like_says_what_the_model_adds_if_the_champion_made_all_open_lists(
 ) -> None:
     bench = Bench()
     bench.judge.keep("l1", published(champion=champions[0]))
-    bench.judge.keep("l2", published(champion=champions[1], compared=Compared((), ("film-9",), ())))
+    bench.judge.keep("l2", published(champion=champions[1], compared=Compared((), ("film-9",), (), ())))
     bench.says(like("film-2", 1, "l2", "l1"))
     assert bench.paired == told
     assert bench.judged == 1
@@ -118,13 +119,13 @@ def test_list_outside_the_sample_teaches_the_blend_but_is_not_compared() -> None
     bench = Bench()
     bench.judge.keep("l1", published(compared=None))
     assert bench.says(like("film-1", 0)) is not None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [0, 0, 0])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0, 0], [1, 0], [0, 0, 0])
 
 
 def test_list_that_is_not_held_is_counted_not_guessed() -> None:
     bench = Bench()
     assert bench.says(like("film-1", 0)) is None
-    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0], [1, 0], [1, 1, 0])
+    assert (bench.judged, bench.hits, bench.likes, bench.unremembered) == (0, [0, 0, 0, 0], [1, 0], [1, 1, 0])
 
 
 def test_event_read_again_counts_once() -> None:

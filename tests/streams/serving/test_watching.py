@@ -1,11 +1,16 @@
 """The list path tells a live view while one is open, and only then."""
 
+import pytest
+
 from inference.scorers.scripted import ScriptedScorer
 from schemas.events import Event
 from schemas.recommendations import Recommendation
 from streams.ranking.comparison import Compared
+from streams.serving.hit_rate import Pair
+from tests.streams.serving.test_shadow import comparing, outcome, pair
 from tests.support.background import running
 from tests.support.listing import Bench
+from tests.support.roles import versions
 
 
 class Told:
@@ -15,12 +20,16 @@ class Told:
         self.watching = watching
         self.events: list[Event] = []
         self.lists: list[tuple[Recommendation, Compared | None]] = []
+        self.pairs: list[tuple[str, str, Pair]] = []
 
     def asked(self, event: Event) -> None:
         self.events.append(event)
 
     def published(self, made: Recommendation, compared: Compared | None) -> None:
         self.lists.append((made, compared))
+
+    def paired(self, user: str, name: str, pair: Pair) -> None:
+        self.pairs.append((user, name, pair))
 
     def forget(self, user: str) -> bool:
         return user == "u"
@@ -35,7 +44,19 @@ async def test_open_view_is_told_of_events_and_of_published_lists() -> None:
     (made, compared) = told.lists[0]
     assert [made] == bench.made()
     assert compared is not None
-    assert len(compared.without_model) == 10
+    assert (len(compared.without_model), len(compared.item_knn)) == (10, len(compared.popular))
+
+
+@pytest.mark.parametrize("watching", [True, False])
+async def test_open_view_is_told_how_both_versions_order_a_list(watching: bool) -> None:
+    told = Told(watching=watching)
+    async with running(await comparing(versions(1, 2), watcher=told)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: outcome(bench, "asked") == 1)
+    (made,) = bench.made()
+    held = pair(bench, made)
+    assert held is not None
+    assert told.pairs == ([("u", made.id, held)] if watching else [])
 
 
 async def test_view_that_is_closed_is_told_nothing() -> None:

@@ -7,7 +7,7 @@ import ville
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.versions.confidence import Confidence
+from schemas.confidence import Confidence
 
 values = st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=300)
 
