@@ -21,7 +21,8 @@ from streams.errors import BadSetting
 from streams.fold.context import EMPTY, fold
 from streams.kafka.publisher import Output
 from streams.metrics import Metrics
-from streams.page.routes import GUEST, MAX_BODY_BYTES, TOKEN, Page, load_files
+from streams.page.requests import GUEST, TOKEN
+from streams.page.routes import MAX_BODY_BYTES, Page, load_files
 from streams.page.viewing import Viewing
 from streams.page.views import item_view, namer
 from streams.settings import Settings
