@@ -8,6 +8,7 @@ from streams.kafka.assignment import BatchLanes
 from streams.kafka.partitions import partition_of
 from streams.page.guests import PREFIX
 from streams.privacy.pseudonyms import Alias
+from streams.serving.one_off import Basis
 
 DRAWS = 1_000
 """Tries to find a user id of such a partition: enough for one partition in a hundred."""
@@ -38,6 +39,13 @@ class OwnUsers:
         """The context of a user; None if another worker has it."""
         lane = self._lane(user)
         return None if lane is None or lane.state is None else lane.state.context(self._alias(user))
+
+    def basis(self, user: str) -> Basis | None:
+        """The context of a user and how it marks items; None if another worker has it."""
+        lane = self._lane(user)
+        if lane is None or lane.state is None:
+            return None
+        return Basis(lane.state.context(self._alias(user)), lane.state.marking)
 
     def _lane(self, user: str) -> Lane | None:
         count = self._count()

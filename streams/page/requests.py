@@ -9,7 +9,7 @@ from aiohttp import web
 
 T = TypeVar("T")
 
-TOKEN, GUEST, INCOGNITO = "X-Ouzel-Token", "X-Ouzel-Guest", "X-Ouzel-Incognito"
+TOKEN, GUEST = "X-Ouzel-Token", "X-Ouzel-Guest"
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Route = tuple[str, str, Handle]

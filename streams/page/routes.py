@@ -179,6 +179,11 @@ class Page:
             router.add_route(method, path, self._checked.answered(handle))
         application.on_shutdown.append(self._shut)
 
+    def user_of(self, key: str) -> str | None:
+        """The guest with this key."""
+        guest = self._guests.find(key)
+        return None if guest is None else guest.user
+
     async def _shut(self, _application: web.Application) -> None:
         self._viewing.close_all()
 

@@ -2,7 +2,7 @@
 
 A one-off list is returned, and nothing else: it is not published, stored, compared, judged or learned from, it does not
 explore, and the worker holds nothing of it afterwards. Lists of users go first: a one-off list waits while users wait
-for a slot, and after the patience it is made without the model. `MAX_AT_ONCE` are made at once.
+for a slot, and after the patience it is made without the model. `MAX_AT_ONCE` are made at once, while others wait.
 """
 
 import asyncio
@@ -36,7 +36,10 @@ from streams.serving.wishes import Wishes, published
 from streams.turns import Turns
 
 MAX_AT_ONCE = 2
-"""One-off lists that are made at once; one more is refused."""
+"""One-off lists that are made at once."""
+
+MAX_WANTED = 16
+"""Those that are made or wait for it; one more is refused."""
 
 REST_SECONDS = 0.02
 """Between two looks at whether users wait."""
@@ -100,7 +103,8 @@ class OneOffLists:
         self._metrics = metrics
         self._clock = clock
         self._turns = turns
-        self._making = 0
+        self._wanted = 0
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
 
     def basis(self, events: Iterable[Event]) -> Basis:
         """The context after some events, oldest first, which are folded in memory."""
@@ -121,16 +125,18 @@ class OneOffLists:
         """The list after `events`, oldest first, with at most `count` entries, none of them among `without`.
 
         `session` is from `streams.privacy.sessions.one_off`; `forget` it once no further list is wanted. Events and
-        exclusions cost time: bound them. Raises `TooManyLists` if `MAX_AT_ONCE` lists are being made.
+        exclusions cost time: bound them. Raises `TooManyLists` if `MAX_WANTED` lists are wanted.
         """
-        if self._making >= MAX_AT_ONCE:
+        if self._wanted >= MAX_WANTED:
             self._metrics.one_off.labels(REFUSED).inc()
-            raise TooManyLists(f"{MAX_AT_ONCE} one-off lists are being made, the limit: try again in a second")
-        self._making += 1
+            raise TooManyLists(f"{MAX_WANTED} one-off lists are wanted at once, the limit: try again in a second")
+        self._wanted += 1
+        began = self._clock.monotonic()
         try:
-            made = await self._make(events, session, scene, count, without)
+            async with self._slots:
+                made = await self._make(events, session, scene=scene, count=count, without=without, began=began)
         finally:
-            self._making -= 1
+            self._wanted -= 1
         self._metrics.one_off.labels(made.degraded.value if made.degraded else FULL).inc()
         return made
 
@@ -156,9 +162,15 @@ class OneOffLists:
         return not self._asking.has_scorer or await self._prefixes.drop_sessions(sessions)
 
     async def _make(
-        self, events: Sequence[Event], session: int, scene: str, count: int | None, without: Collection[str]
+        self,
+        events: Sequence[Event],
+        session: int,
+        *,
+        scene: str,
+        count: int | None,
+        without: Collection[str],
+        began: float,
     ) -> OneOffList:
-        began = self._clock.monotonic()
         deadline = began + self._deadline_s
         ask = await self._free(began)
         await self._turns.next()

@@ -3,7 +3,7 @@
 import { at, calm, el, fill, milliseconds, percent, theirs } from "./dom.js";
 import { cause, degraded, source } from "./words.js";
 
-const ACTS = [
+export const ACTS = [
   ["click", "Click", "Interested: open it"],
   ["like", "Like", "More like this"],
   ["dismiss", "Dismiss", "Not for me"],
