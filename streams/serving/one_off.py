@@ -184,7 +184,7 @@ class OneOffLists:
         scores: Scores | None = None
         degraded: Degraded | None = None
         unasked: Unasked | None = None
-        if not (self._gains.asks(scene, by) or (context.steers and self._wishes.may_read_text)):
+        if not (self._gains.asks(scene, by, note=False) or (context.steers and self._wishes.may_read_text)):
             unasked = Unasked.ADDS_NOTHING
         elif not ask:
             degraded = Degraded.OVERLOADED
