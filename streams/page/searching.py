@@ -14,7 +14,7 @@ from streams.items.search import MAX_QUERY, Found, SearchIndex, foremost, query
 from streams.page.requests import GUEST, Refused, Route, in_json
 from streams.page.views import ItemView, View, item_view
 from streams.serving.one_off import Basis, OneOffLists
-from streams.web.rate import Bucket, Buckets
+from streams.web.rate import Buckets
 
 MAX_RANKED = 500
 """Matches that are ranked for the user: those with a matching title, then the most liked."""
@@ -22,8 +22,11 @@ MAX_RANKED = 500
 MAX_RESULTS = 20
 
 SEARCHES_PER_SECOND = 10.0
-ALL_SEARCHES_PER_SECOND = 50.0
-"""Of one page, and of all."""
+"""Of one page."""
+
+SHARE = 0.2
+BURST_SECONDS = 0.5
+"""Searches of all pages may take this share of the worker's time, and at most this much of it ahead."""
 
 
 class Whose(NamedTuple):
@@ -72,7 +75,7 @@ class Searching:
         self._lists = lists
         self._whose = whose
         self._clock = clock
-        self._all = Bucket(ALL_SEARCHES_PER_SECOND)
+        self._spent, self._spent_at = 0.0, 0.0
         self._own = Buckets(SEARCHES_PER_SECOND, 1_024)
 
     @property
@@ -88,9 +91,18 @@ class Searching:
         if whose is None or lists is None:
             raise Refused(410 if key else 422, "The worker does not know whom this search is for: start again.")
         now = self._clock.monotonic()
-        if not self._own.take(whose.name, now) or not self._all.take(now):
-            raise Refused(429, "That was very fast. Try again in a second.", "rate")
-        return in_json(await self._results(text, whose, lists))
+        if not self._own.take(whose.name, now) or not self._affordable(now):
+            raise Refused(429, "There are many searches at this moment. Try again in a second.", "rate")
+        try:
+            return in_json(await self._results(text, whose, lists))
+        finally:
+            self._spent += self._clock.monotonic() - now
+
+    def _affordable(self, now: float) -> bool:
+        """Whether searches have left the worker enough time: ranking one looks at every item."""
+        self._spent = max(0.0, self._spent - SHARE * (now - self._spent_at))
+        self._spent_at = now
+        return self._spent < BURST_SECONDS
 
     async def _results(self, text: str, whose: Whose, lists: OneOffLists) -> ResultsView:
         found = self._shown(self._index.find(query(text)))

@@ -173,6 +173,8 @@ async def test_keyboard_alone_gets_a_list_and_changes_it(page: Pipeline, tmp_pat
         assert (await tab.focus())[1] == "Skip to content"
         await tab.press("Enter")
         await until_focus(tab, "INPUT", "")
+        assert (await tab.focus())[2] == "incognito"
+        await until_focus(tab, "INPUT", "")
         await tab.write("comedy")
         await tab.until("document.querySelectorAll('.pick').length === 8", "the comedies")
         for _ in range(3):

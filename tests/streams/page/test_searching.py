@@ -165,6 +165,19 @@ async def test_fast_searches_are_slowed_down() -> None:
         assert (await world.ask("the")).status == 200
 
 
+async def test_searches_take_a_share_of_the_workers_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served() as world:
+        order = world.bench.lists.one_off.order
+
+        async def slow(*about: Any) -> Any:
+            world.seconds += 1.0
+            return await order(*about)
+
+        monkeypatch.setattr(world.bench.lists.one_off, "order", slow)
+        assert (await world.ask("the")).status == 200
+        assert [(await world.ask("the")).status for _ in range(4)] == [429, 200, 429, 429]
+
+
 async def test_worker_with_the_page_searches_only_for_whom_it_knows(tmp_path: Any) -> None:
     async with serving(tmp_path, token="", web_page="on") as pages:
         assert (await pages.ask("/page/api/search?q=x")).status == 422
