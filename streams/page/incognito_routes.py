@@ -39,10 +39,11 @@ USER = "incognito"
 
 
 class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Start with these likes, with a wish, or with both."""
+    """Start with these likes, with a wish, or with both; or with the likes of a user of this worker."""
 
     likes: Annotated[tuple[Id, ...], Meta(max_length=MAX_PICKED)] = ()
     wish: Sentence | None = None
+    like_user: Id | None = None
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,19 +75,22 @@ class Answer(View, frozen=True, kw_only=True):
 
 
 class Incognito:
-    """The routes of incognito visitors. `lists` returns what makes the lists, None while the worker starts."""
+    """The routes of incognito visitors. `lists` returns what makes the lists, None while the worker starts; `likes_of`,
+    what a user whose lists are seen here liked last. `held` is called with the number of sessions."""
 
     def __init__(
         self,
         *,
         lists: Callable[[], OneOffLists | None],
         catalogue: Catalogue,
+        likes_of: Callable[[str], tuple[str, ...]],
         draw: Callable[[int], str],
         clock: Clock,
         held: Callable[[int], object],
     ) -> None:
         self._lists = lists
         self._catalogue = catalogue
+        self._likes_of = likes_of
         self._draw = draw
         self._clock = clock
         self._held = held
@@ -122,11 +126,12 @@ class Incognito:
         now = self._clock.monotonic()
         if not self._starts.take(now):
             raise Refused(429, "Many visitors start at this moment. Try again in a second.", "rate")
-        if not wanted.likes and wanted.wish is None:
-            raise Refused(422, "Pick something, or say what you want.")
+        likes = wanted.likes if wanted.like_user is None else self._likes_of(wanted.like_user)[-MAX_PICKED:]
+        if not likes and wanted.wish is None:
+            raise Refused(422, "There is nothing to start from: pick something that you like, or say what you want.")
         number = one_off(int(self._draw(8), 16) >> 1)
         session = Session(self._draw(16), USER, number=number, used=now)
-        events = [self._event(EventKind.LIKE, item=item) for item in dict.fromkeys(wanted.likes)]
+        events = [self._event(EventKind.LIKE, item=item) for item in dict.fromkeys(likes)]
         if wanted.wish is not None:
             events.append(self._event(EventKind.STEER, text=wanted.wish))
         self._sessions.add(session)

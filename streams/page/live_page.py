@@ -80,6 +80,7 @@ class LivePage:
         incognito = Incognito(
             lists=lambda: self.lists,
             catalogue=catalogue,
+            likes_of=self.viewing.likes,
             draw=secrets.token_hex,
             clock=clock,
             held=self._metrics.incognito.set,

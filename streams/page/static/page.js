@@ -207,7 +207,7 @@ at("again").addEventListener("click", () => {
   if (hidden) run(async () => (at("said").textContent = await incognito.leave(key)));
 });
 addEventListener("pagehide", () => who.hidden && incognito.abandon(who.key));
-at("copy").addEventListener("click", () => become({ like_user: who.user }));
+at("copy").addEventListener("click", () => become({ like_user: who.user }, incognito.wanted));
 at("erase").addEventListener("click", () => at("sure").showModal());
 at("keep").addEventListener("click", () => at("sure").close());
 at("go").addEventListener("click", () => {

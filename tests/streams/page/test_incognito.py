@@ -90,6 +90,7 @@ class World:
         self.incognito = Incognito(
             lists=lambda: self.bench.lists.one_off if self.serves else None,
             catalogue=self.bench.lists._catalogue,
+            likes_of=lambda user: ("film-3", "film-8") if user == "u" else (),
             draw=lambda size: f"{next(numbers):0{2 * size}x}",
             clock=Clock(now_ms=SYSTEM.now_ms, monotonic=lambda: self.seconds),
             held=self.held.append,
@@ -146,6 +147,15 @@ async def test_each_action_is_answered_with_the_list_that_follows_from_it() -> N
         assert (await world.post("/withdrawals", withdrawn, first["key"])).status == 422
         assert third["list"]["without_model"] is not None
     assert world.bench.sent == []
+
+
+async def test_copy_of_a_user_can_be_incognito() -> None:
+    async with served() as world:
+        answer = await (await world.post("", {"like_user": "u"})).json()
+        assert [done["title"] for done in answer["guest"]["done"]] == [
+            "The Western of Number 8",
+            "The Western of Number 3",
+        ]
 
 
 async def test_wish_is_read_by_the_model_and_taken_back() -> None:
@@ -237,7 +247,7 @@ async def test_list_that_cannot_be_made_changes_nothing(monkeypatch: pytest.Monk
         ("", {"likes": []}),
         ("", {"likes": ["film-1"] * 11}),
         ("", {"likes": ["unknown"]}),
-        ("", {"like_user": "u"}),
+        ("", {"like_user": "stranger"}),
         ("/events", {"kind": "purchase", "item": "film-1"}),
         ("/events", {"kind": "like", "item": "unknown"}),
         ("/events", {"kind": "like"}),

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from streams.fold.context import EMPTY
+from streams.fold.marking import UNKEYED
 from streams.kafka.partitions import partition_of
 from streams.page.own_users import OwnUsers
 
@@ -16,7 +17,7 @@ def own_users(served: dict[int, Any], count: int | None = 8) -> OwnUsers:
 
 
 def lane(*, ready: bool = True) -> Any:
-    state = SimpleNamespace(context=lambda user: (user, EMPTY))
+    state = SimpleNamespace(context=lambda user: (user, EMPTY), marking=UNKEYED)
     return SimpleNamespace(ready=ready, state=state if ready else None)
 
 
@@ -36,5 +37,7 @@ def test_new_user_needs_a_served_partition() -> None:
 def test_context_is_found_under_the_alias_where_the_partition_is_served() -> None:
     here: Any = own_users({n: lane() for n in range(8)})
     assert here.context("u") == ("alias of u", EMPTY)
+    assert here.basis("u") == (("alias of u", EMPTY), UNKEYED)
+    assert own_users({}).basis("u") is None
     assert own_users({n: lane(ready=False) for n in range(8)}).context("u") is None
     assert own_users({}).context("u") is None

@@ -151,3 +151,12 @@ async def test_hit_ratios_are_those_that_the_worker_counts(world: World) -> None
     ((_, figures),) = await told(world.viewing.open(None))
     assert figures["hits"] == {"judged": 4, "list": 0.75, "without_model": 0.0, "popularity": 0.25}
     assert (figures["lists"], figures["degraded"]) == (2, 2)
+
+
+async def test_scene_is_known_of_users_whose_lists_are_seen(world: World) -> None:
+    world.viewing.open(None)
+    assert world.viewing.scene_of("u") is None
+    world.viewing.asked(like("u"))
+    assert world.viewing.scene_of("u") is None
+    world.happens("u", ["i0"])
+    assert world.viewing.scene_of("u") == "default"
