@@ -194,7 +194,7 @@ class OneOffLists:
         if scores is not None:
             chosen = ranker.rescore(plain, scores, blend, by.vectors)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
-                degraded = Degraded.UNAVAILABLE
+                scores, degraded = None, Degraded.UNAVAILABLE
         for source in chosen.moment.failures:
             self._metrics.failed_sources.labels(source).inc()
         return OneOffList(
@@ -220,7 +220,7 @@ class OneOffLists:
 
     async def _free(self, began: float) -> bool:
         """Wait while users wait, within the patience; whether the model may be asked."""
-        while self._users_wait():  # no event for it
+        while self._users_wait():
             if self._clock.monotonic() - began >= self._patience_s:
                 return False
             await asyncio.sleep(REST_SECONDS)

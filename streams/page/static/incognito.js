@@ -16,12 +16,11 @@ export class Incognito {
     at("erase-line").hidden = true;
   }
 
-  // End a session. Returns what to tell the visitor.
+  // End a session.
   async leave(key) {
     const { model } = await api.send("incognito/erasures", {}, key);
-    return model
-      ? "Everything of the incognito session is erased."
-      : "The incognito session is erased here. The model did not answer: what it read goes when its memory is needed.";
+    if (!model) throw new api.Failure(0, "The incognito session is erased here. The model did not answer: what it read goes when its memory is needed.");
+    at("said").textContent = "Everything of the incognito session is erased.";
   }
 
   // The same while the page goes away, when no answer can be waited for.

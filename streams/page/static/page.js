@@ -204,7 +204,7 @@ function withdraw(event) {
 at("again").addEventListener("click", () => {
   const { key, hidden } = who;
   leave();
-  if (hidden) run(async () => (at("said").textContent = await incognito.leave(key)));
+  if (hidden) run(() => incognito.leave(key));
 });
 addEventListener("pagehide", () => who.hidden && incognito.abandon(who.key));
 at("copy").addEventListener("click", () => become({ like_user: who.user }, incognito.wanted));

@@ -15,7 +15,7 @@ from streams.clock import SYSTEM
 from streams.errors import TooManyLists
 from streams.fold.context import EMPTY
 from streams.privacy.sessions import Sessions, one_off
-from streams.ranking.exploration import Exploration, Explorations
+from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
 from streams.ranking.settings import Ranking
 from streams.serving.one_off import MAX_AT_ONCE, MAX_WANTED, OneOffList
 from tests.support.background import running
@@ -114,6 +114,15 @@ async def test_list_is_behavioural_where_the_model_gives_none(script: Script, re
     assert made.model_version is None
     assert len(made.entries) == 10
     assert items(made) == items(plain)
+
+
+async def test_list_names_no_version_where_the_model_had_nothing_to_say() -> None:
+    """A model that gives vectors alone, before it has read an item."""
+    scorer = ScriptedScorer(vector_of=lambda _: (1.0, 0.0))
+    async with running(Bench(scorer, ranking=Ranking(rescored=0, exploration=NO_EXPLORATION))) as bench:
+        made = await bench.lists.one_off.make([like("film-1")], session=SESSION)
+    assert (made.degraded, made.model_version) == (Degraded.UNAVAILABLE, None)
+    assert len(made.entries) == 10
 
 
 async def test_users_go_first_and_a_list_that_has_waited_is_made_without_the_model() -> None:
