@@ -109,6 +109,7 @@ class Lists:
             prefixes=self._prefixes,
             marking=lambda: next((state.marking for state in self._states.values()), UNKEYED),
             users_wait=lambda: len(self._waiting) > 0,
+            busy=self.busy,
             patience_s=settings.lists.patience_ms / 1000,
             deadline_s=settings.lists.deadline_ms / 1000,
             metrics=metrics,

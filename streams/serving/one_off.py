@@ -2,7 +2,8 @@
 
 A one-off list is returned, and nothing else: it is not published, stored, compared, judged or learned from, it does not
 explore, and the worker holds nothing of it afterwards. Lists of users go first: a one-off list waits while users wait
-for a slot, and after the patience it is made without the model. `MAX_AT_ONCE` are made at once, while others wait.
+for a slot, and after the patience it is made without the model. It also stands back while lists of users are made, but
+not for long: on a busy worker some always are. `MAX_AT_ONCE` are made at once, while others wait.
 """
 
 import asyncio
@@ -41,8 +42,11 @@ MAX_AT_ONCE = 2
 MAX_WANTED = 16
 """Those that are made or wait for it; one more is refused."""
 
-REST_SECONDS = 0.02
+REST_SECONDS = 0.005
 """Between two looks at whether users wait."""
+
+STANDS_BACK_SECONDS = 0.2
+"""How long a one-off list stands back in all while lists of users are made."""
 
 
 class OneOffList(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +72,9 @@ class Basis(NamedTuple):
 
 
 class OneOffLists:
-    """Makes one-off lists. `users_wait`: whether users wait for a slot; `marking` returns one that the catalogue has
-    marked its items by. `patience_s` and `deadline_s` are those of the users' lists."""
+    """Makes one-off lists. `users_wait`: whether users wait for a slot; `busy`: whether they do, or have a list in the
+    making. `marking` returns one that the catalogue has marked its items by. `patience_s` and `deadline_s` are those of
+    the users' lists."""
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class OneOffLists:
         prefixes: Prefixes,
         marking: Callable[[], Marking],
         users_wait: Callable[[], bool],
+        busy: Callable[[], bool],
         patience_s: float,
         deadline_s: float,
         metrics: Metrics,
@@ -98,6 +104,7 @@ class OneOffLists:
         self._prefixes = prefixes
         self._marking = marking
         self._users_wait = users_wait
+        self._busy = busy
         self._patience_s = patience_s
         self._deadline_s = deadline_s
         self._metrics = metrics
@@ -143,7 +150,7 @@ class OneOffLists:
     async def order(self, numbers: Ints, basis: Basis, scene: str = "default") -> Shortlist:
         """Some items, by number, in the order in which a user with this context would get them, without asking the
         model. Wishes count as far as they are read."""
-        await self._turns.next()
+        await self._turn(self._clock.monotonic() + STANDS_BACK_SECONDS)
         clock, ranker = self._clock, self._ranker
         wishes = await self._wishes.of(basis.context, now_ms=clock.now_ms(), deadline=clock.monotonic())
         return ranker.among(
@@ -173,7 +180,8 @@ class OneOffLists:
     ) -> OneOffList:
         deadline = began + self._deadline_s
         ask = await self._free(began)
-        await self._turns.next()
+        stands_back = self._clock.monotonic() + STANDS_BACK_SECONDS
+        await self._turn(stands_back)
         context, marking = self.basis(events)
         wishes = await self._wishes.of(context, now_ms=self._clock.now_ms(), deadline=deadline if ask else began)
         self._live.look()
@@ -190,7 +198,7 @@ class OneOffLists:
             degraded = Degraded.OVERLOADED
         else:
             by, scores, degraded = await self._score(ranker, plain, session, deadline, by)
-            await self._turns.next()
+            await self._turn(stands_back)
         if scores is not None:
             chosen = ranker.rescore(plain, scores, blend, by.vectors)
             if chosen.logits is None:  # nothing was scored, and no item is described yet
@@ -225,6 +233,12 @@ class OneOffLists:
                 return False
             await asyncio.sleep(REST_SECONDS)
         return True
+
+    async def _turn(self, until: float) -> None:
+        """Wait for a turn, and while lists of users are made; for those not beyond `until`."""
+        while self._busy() and self._clock.monotonic() < until:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(REST_SECONDS)
+        await self._turns.next()
 
     def _sized(self, count: int | None) -> Ranker:
         """The ranker for lists of this length, which do not explore: nothing is learned from them."""

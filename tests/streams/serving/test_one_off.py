@@ -17,7 +17,7 @@ from streams.fold.context import EMPTY
 from streams.privacy.sessions import Sessions, one_off
 from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
 from streams.ranking.settings import Ranking
-from streams.serving.one_off import MAX_AT_ONCE, MAX_WANTED, OneOffList
+from streams.serving.one_off import MAX_AT_ONCE, MAX_WANTED, STANDS_BACK_SECONDS, OneOffList
 from tests.support.background import running
 from tests.support.listing import Bench
 
@@ -134,6 +134,20 @@ async def test_users_go_first_and_a_list_that_has_waited_is_made_without_the_mod
     assert not scorer.asked
     async with running(bench):
         await bench.until(lambda: bool(bench.made()))
+
+
+async def test_list_stands_back_while_lists_of_users_are_made_but_not_for_long() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer, list_deadline_ms=60_000)) as bench:
+        scorer.script = Script.SLOW
+        bench.did("u", "film-1")
+        await bench.until(lambda: len(scorer.asked) == 1)
+        making = asyncio.create_task(bench.lists.one_off.make([like("film-2")], session=SESSION))
+        began = bench.clock.monotonic()
+        await bench.until(lambda: len(scorer.asked) == 2)
+        assert bench.clock.monotonic() - began >= STANDS_BACK_SECONDS, "the user's list is still being made"
+        scorer.release()
+        assert (await making).degraded is None
 
 
 async def test_lists_beyond_the_limit_are_refused_and_counted() -> None:
