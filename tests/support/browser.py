@@ -103,11 +103,13 @@ class Tab:
         return found
 
     async def click(self, selector: str) -> None:
-        """Click the middle of the first element that a selector finds, with the mouse."""
+        """Click the middle of the first element that a selector finds, with the mouse, once it does not move."""
         quoted = json.dumps(selector)
         await self.until(f"document.querySelector({quoted}) !== null", f"{selector} is there")
         place = f"""(() => {{
           const element = document.querySelector({quoted});
+          for (let each = element; each; each = each.parentElement)
+            if (each.getAnimations().some((one) => one.playState === "running")) return null;
           element.scrollIntoView({{block: "center"}});
           const box = element.getBoundingClientRect();
           const at = [box.left + box.width / 2, box.top + box.height / 2];
