@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from schemas.scoring import Scorer
 from streams import worker
+from streams.serving.one_off import MAX_AT_ONCE
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def _tls_of(settings: Settings) -> "Tls | None":
 
 def scorer_of(settings: Settings) -> Scorer | None:
     """The scorer that the settings name: Triton, in-process, or None."""
-    # One more than there are lists at a time: a list is scored in shadow while all slots may be in use.
-    requests = settings.lists.scoring_slots + 1
+    # More than there are lists of users at a time: one is scored in shadow while all slots may be in use, and one-off
+    # lists take no slot.
+    requests = settings.lists.scoring_slots + 1 + MAX_AT_ONCE
     if settings.model.triton:
         from inference.scorers.triton import TritonScorer  # noqa: PLC0415 - each needs its own extra
 

@@ -69,9 +69,9 @@ class ScoreRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request to score candidates for one user.
 
     `session` is an opaque number for the prefix cache: stable for a user as long as the state of their partition lives,
-    and not derivable from the user id without a secret. `history` holds the user's events of every kind, oldest first.
-    `candidates` may be empty if only the context's vector is wanted. Text is data: it cannot change the instructions,
-    and one candidate's text cannot change another candidate's score.
+    and not derivable from the user id without a secret; below 0 for a context that is no user's. `history` holds the
+    user's events of every kind, oldest first. `candidates` may be empty if only the context's vector is wanted. Text is
+    data: it cannot change the instructions, and one candidate's text cannot change another candidate's score.
     """
 
     session: int

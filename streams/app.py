@@ -27,7 +27,6 @@ from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
-from streams.errors import BadSetting
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
 from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
@@ -47,31 +46,25 @@ from streams.kafka.publisher import Output, Publisher
 from streams.kafka.replica import Apply, Replica
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
-from streams.page.own_users import OwnUsers
-from streams.page.picks import picks
-from streams.page.routes import MAX_BODY_BYTES, Page
+from streams.page.live_page import LivePage
 from streams.page.versions import versions_view
-from streams.page.viewing import Viewing
-from streams.page.views import namer
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
 from streams.private import private_folder
 from streams.rejections import Rejections
 from streams.retry import Pauses, logged, retry
 from streams.serving.blends import Blends
-from streams.serving.explaining import Explaining
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
-from streams.settings import ALL_DUTIES, Settings, variable
+from streams.settings import ALL_DUTIES, Settings
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear
 from streams.state.records import check_entry
 from streams.state.store import Store
 from streams.turns import Turns, watch
-from streams.web.guard import Guard, GuardedWeb
+from streams.web.guard import GuardedWeb
 from streams.web.pages import add_pages
-from streams.web.rate import Renewed
 
 log = logging.getLogger(__name__)
 
@@ -174,23 +167,19 @@ class WorkerApp(faust.App):
             clock=clock,
             turns=self.turns,
         )
-        self._own_users = OwnUsers(
-            self.lanes,
-            lambda: self.changes.survey.partitions(EVENTS.name),
-            alias_with(settings.privacy.pseudonym_key.reveal()),
-            secrets.token_hex,
-            lambda: self._explaining,
-        )
-        self._viewing = Viewing(
+        self._live_page = LivePage(
+            settings,
             catalogue=self.catalogue,
-            context=self._own_users.context,
+            graph=self.graph,
+            lanes=self.lanes,
+            partitions=lambda: self.changes.survey.partitions(EVENTS.name),
+            publish=self.publish,
             versions=lambda: versions_view(self.versions.live.trials, self.versions.live.lacking),
             metrics=self.metrics,
-            most_streams=max(1, settings.web.max_connections // 2),
+            clock=clock,
         )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
-        self._explaining: Explaining | None = None
         self._unnamed = 0
         self._plane: Plane | None = None
         for lanes in self.transport.lanes:
@@ -205,29 +194,7 @@ class WorkerApp(faust.App):
         def refused(why: str) -> None:
             self.metrics.refused_requests.labels(why).inc()
 
-        if self.settings.web.page == "off":
-            return GuardedWeb(self, Guard(self.settings.web, self.clock, refused))
-        guard = Guard(self.settings.web, self.clock, refused, MAX_BODY_BYTES)
-        self._page(refused).add_to(guard.application)
-        return GuardedWeb(self, guard)
-
-    def _page(self, refused: Callable[[str], None]) -> Page:
-        if not self._whole:
-            raise BadSetting(f"{variable('web_page')}=on needs a worker that makes lists: leave out one of them.")
-        name = namer(self.catalogue)
-        offered = Renewed(lambda: picks(self.catalogue, self.graph, self.clock.now_ms()), 1.0, self.clock.monotonic)
-        return Page(
-            viewing=self._viewing,
-            publish=self.publish,
-            picks=offered,
-            named=lambda item: name(item) if self.catalogue.get(item) is not None else None,
-            new_user=self._own_users.new,
-            draw=secrets.token_hex,
-            explain=self._own_users.explain,
-            clock=self.clock,
-            refused=refused,
-            sent=self.metrics.page_events.inc,
-        )
+        return GuardedWeb(self, self._live_page.guard(refused, makes_lists=self._whole))
 
     @property
     def _whole(self) -> bool:
@@ -291,9 +258,10 @@ class WorkerApp(faust.App):
             live=self.versions.live,
             blends=self.blends,
             comparisons=self.versions.comparisons,
-            watcher=self._viewing,
+            watcher=self._live_page.viewing,
         )
-        self._explaining = lists.explaining
+        self._live_page.lists = lists.one_off
+        self._live_page.explaining = lists.explaining
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             *self.versions.tasks(),
             *self.sharing.tasks(),

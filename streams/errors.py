@@ -14,6 +14,7 @@
     ├── NewerLog        a later version of Ouzel wrote the training log; it is not read
     ├── LogFailed       the training log cannot be written or read; what is not in it is read again (retriable)
     ├── AnotherKey      the state uses pseudonyms of another key; the partition is not served
+    ├── TooManyLists    more one-off lists are wanted at once than wait (retriable)
     └── IndexFull       more items than a worker can number
 
 `retriable` says whether the same work, started over from what is durable, can succeed; `cause` is the label of metrics.
@@ -104,6 +105,12 @@ class LogFailed(StreamsError):
 
 class AnotherKey(StreamsError):
     """The state uses pseudonyms of another key than OUZEL_PSEUDONYM_KEY."""
+
+
+class TooManyLists(StreamsError):
+    """As many one-off lists are wanted at once as may wait."""
+
+    retriable: ClassVar[bool] = True
 
 
 class IndexFull(StreamsError):

@@ -45,6 +45,9 @@ SHADOWED = ASKED, FAILED, DROPPED = "asked", "failed", "dropped"
 PUBLISHED = SENT, LOST = "sent", "dropped"
 """What became of a comparison of two model versions."""
 
+REFUSED = "refused"
+"""The outcome of a one-off list that was not made, since too many were wanted."""
+
 REFUSALS = ("host", "token", "body", "rate", "unreadable", "connections", "origin", "streams")
 """Why a request to the pages was refused. `connections`: a connection was closed to make room for another. `origin`:
 another site asked for it. `streams`: as many live pages were open as are allowed."""
@@ -299,9 +302,19 @@ class Metrics:
             ["why"],
             registry=reg,
         )
+        self.one_off = Counter(
+            "ouzel_one_off_lists",
+            "Lists made for a passed-in context, which are not published, by the reason why they are degraded (none: "
+            "they are not); refused: too many were wanted.",
+            ["outcome"],
+            registry=reg,
+        )
         self.page_streams = Gauge("ouzel_page_streams", "Open live pages.", registry=reg)
         self.page_dropped = Counter(
             "ouzel_page_dropped_messages", "Messages that a slow live page did not get.", registry=reg
+        )
+        self.incognito = Gauge(
+            "ouzel_page_incognito", "Incognito visitors of the live page who are held in memory.", registry=reg
         )
         self.page_events = Counter(
             "ouzel_page_events", "Events that visitors of the live page sent to Kafka.", registry=reg
@@ -318,6 +331,8 @@ class Metrics:
             self.oversized.labels(topic.name)
         for reason in (FULL, *(d.value for d in Degraded)):
             self.lists.labels(reason)
+            self.one_off.labels(reason)
+        self.one_off.labels(REFUSED)
         for outcome in Outcome:
             self.feedback.labels(outcome.value)
         for verdict in Verdict:

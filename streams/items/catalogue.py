@@ -18,6 +18,7 @@ from streams.fold.marking import UNKEYED, Marking
 from streams.fold.seen_marks import as_of, hidden
 from streams.items.index import ItemIndex
 from streams.items.mark_table import MarkTable
+from streams.items.search import SearchIndex
 from streams.items.text_similarity import Likeness
 from streams.items.vectors import Affinities, Vectors
 
@@ -28,7 +29,8 @@ Bools = NDArray[np.bool_]
 class Catalogue:
     """The current state of `ouzel.items`.
 
-    `vectors` are those of the model version that makes the lists, `second` those of one other version, if any.
+    `vectors` are those of the model version that makes the lists, `second` those of one other version, if any. `search`
+    is None unless the worker searches; set it before the first item.
     """
 
     def __init__(self, index: ItemIndex | None = None) -> None:
@@ -36,6 +38,7 @@ class Catalogue:
         self.likeness = Likeness()
         self.vectors = Vectors()
         self.second: Vectors | None = None
+        self.search: SearchIndex | None = None
         self._items: dict[int, Item] = {}
         self._live = np.zeros(64, np.bool_)
         self._published = np.zeros(64, np.int64)
@@ -53,12 +56,15 @@ class Catalogue:
     def add(self, item: Item) -> None:
         """Add or replace an item. Raises `IndexFull` at the limit."""
         number = self._claim(item.id)
-        before = self.described(number) if number in self._items else None
+        replaced = self._items.get(number)
+        before = None if replaced is None else self.described(number)
         self._set_attributes(number, item.attributes)
         self._items[number] = item
         self._live[number] = True
         self._published[number] = item.published or 0
         self.likeness.put(number, item)
+        if self.search is not None:
+            self.search.put(number, replaced, item)
         if self.described(number) != before:
             self.vectors.want(number)
             if self.second is not None:
@@ -67,8 +73,11 @@ class Catalogue:
     def withdraw(self, item: str) -> None:
         """Remove an item and its text. It is no longer recommended."""
         number = self.index.find(item)
-        if number is None or self._items.pop(number, None) is None:
+        withdrawn = None if number is None else self._items.pop(number, None)
+        if number is None or withdrawn is None:
             return
+        if self.search is not None:
+            self.search.put(number, withdrawn, None)
         self._set_attributes(number, ())
         self._live[number] = False
         self.likeness.put(number, None)

@@ -6,9 +6,12 @@ like any other. About 30 KiB a guest.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schemas.events import Event
+from schemas.shown import shown_in_line
+from streams.page.views import View
 
 MAX_GUESTS = 256
 MAX_DONE = 100
@@ -34,6 +37,40 @@ class Guest:
     def may_withdraw(self, event: str) -> bool:
         """Whether this guest has done the event and not withdrawn it."""
         return event not in self.withdrawn and any(each.id == event for each in self.done)
+
+
+class DoneView(View, frozen=True, kw_only=True):
+    """An event of the guest's, with the id to withdraw it by. `title` is that of its item, or the sentence."""
+
+    id: str
+    kind: str
+    at: int
+    title: str
+    withdrawn: bool
+
+
+class GuestView(View, frozen=True, kw_only=True):
+    """A guest and what they did, newest first."""
+
+    user: str
+    done: tuple[DoneView, ...]
+
+
+def guest_view(guest: Guest, named: Callable[[str], str | None]) -> GuestView:
+    """What a guest did; `named` is the title of an item, None if it is not in the catalogue."""
+    return GuestView(
+        user=guest.user,
+        done=tuple(
+            DoneView(
+                id=event.id,
+                kind=event.kind.value,
+                at=event.ts,
+                title=shown_in_line(event.text) if event.text else named(event.item or "") or "",
+                withdrawn=event.id in guest.withdrawn,
+            )
+            for event in reversed(guest.done)
+        ),
+    )
 
 
 class Guests:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from schemas.recommendations import Recommendation
 from streams.agents.events import Lane
-from streams.fold.context import Context
+from streams.fold.context import EMPTY, Context
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.partitions import partition_of
 from streams.page.guests import PREFIX
 from streams.privacy.pseudonyms import Alias
-from streams.serving.explaining import Explained, Explaining, NotExplained
+from streams.serving.explaining import Subject
+from streams.serving.one_off import Basis
 
 DRAWS = 1_000
 """Tries to find a user id of such a partition: enough for one partition in a hundred."""
@@ -17,7 +17,7 @@ DRAWS = 1_000
 
 class OwnUsers:
     """`count` is the number of partitions of the events' topic, None while unknown; `draw` returns random hexadecimal
-    digits of as many bytes; `explaining` returns what explains lists, None before the worker makes any."""
+    digits of as many bytes."""
 
     def __init__(
         self,
@@ -25,13 +25,11 @@ class OwnUsers:
         count: Callable[[], int | None],
         alias: Alias,
         draw: Callable[[int], str],
-        explaining: Callable[[], Explaining | None],
     ) -> None:
         self._lanes = lanes
         self._count = count
         self._alias = alias
         self._draw = draw
-        self._explaining = explaining
 
     def new(self) -> str | None:
         """The id of a user who does not exist yet; None if this worker serves no partition."""
@@ -47,13 +45,21 @@ class OwnUsers:
         lane = self._lane(user)
         return None if lane is None or lane.state is None else lane.state.context(self._alias(user))
 
-    async def explain(self, made: Recommendation) -> Explained:
-        """What each event adds to the last list of a user. Raises `NotExplained`."""
-        lane = self._lane(made.user)
-        explaining = self._explaining()
-        if explaining is None or lane is None or lane.state is None:
-            raise NotExplained("Another worker makes this user's lists now.")
-        return await explaining.explain(made, self._alias(made.user), lane.state)
+    def subject(self, user: str) -> Subject | None:
+        """A user whose lists can be explained here; None if another worker has them."""
+        lane = self._lane(user)
+        if lane is None or lane.state is None:
+            return None
+        alias, state = self._alias(user), lane.state
+        session = None if state.sessions is None else state.sessions.number(user)
+        return Subject(lambda: state.context(alias) if state.open else EMPTY, state.marking, session, alias)
+
+    def basis(self, user: str) -> Basis | None:
+        """The context of a user and how it marks items; None if another worker has it."""
+        lane = self._lane(user)
+        if lane is None or lane.state is None:
+            return None
+        return Basis(lane.state.context(self._alias(user)), lane.state.marking)
 
     def _lane(self, user: str) -> Lane | None:
         count = self._count()

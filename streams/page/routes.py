@@ -9,8 +9,7 @@ that names the host which it was sent to, and browsers tell what other sites ask
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -20,32 +19,23 @@ from msgspec import Meta
 from schemas.codec import encode
 from schemas.events import Event, EventKind
 from schemas.limits import Id, Sentence
-from schemas.recommendations import Recommendation
-from schemas.shown import shown_in_line
 from schemas.topics import EVENTS
 from streams.clock import Clock
 from streams.kafka.publisher import Output
-from streams.page.guests import Guest, Guests
+from streams.page.guests import Guest, Guests, GuestView, guest_view
 from streams.page.picks import MAX_PICKED
+from streams.page.requests import GUEST, Checked, Refused, Route, in_json, read
 from streams.page.streams import Stream, TooManyStreams
 from streams.page.viewing import Viewing
-from streams.page.views import ItemView, View, why_view
-from streams.serving.explaining import Explained, NotExplained
+from streams.page.views import ItemView, View
 from streams.web.rate import Bucket, Buckets
-from streams.wording.language import preferred
-
-T = TypeVar("T")
 
 MAX_BODY_BYTES = 16 * 1024
 """As many ids as a request may have, with every character escaped."""
 
 STARTS_PER_SECOND = 20.0
 ACTS_PER_SECOND = 10.0
-WHYS_PER_SECOND = 10.0
-"""New guests of all pages, events of one guest, and questions why of all pages."""
-
-MAX_LANGUAGES = 200
-"""Characters of the languages that a reader prefers."""
+"""New guests of all pages, and events of one guest."""
 
 WRITE_SECONDS = 20.0
 """A page that takes no message for this long is closed."""
@@ -70,8 +60,6 @@ POLICY = "; ".join(
 """Nothing inline, nothing from elsewhere, and no text of ours or of others becomes markup."""
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-
-TOKEN, GUEST = "X-Ouzel-Token", "X-Ouzel-Guest"
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
@@ -108,23 +96,6 @@ class Erase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Erase the guest."""
 
 
-class DoneView(View, frozen=True, kw_only=True):
-    """An event of the guest's, with the id to withdraw it by. `title` is that of its item, or the sentence."""
-
-    id: str
-    kind: str
-    at: int
-    title: str
-    withdrawn: bool
-
-
-class GuestView(View, frozen=True, kw_only=True):
-    """A guest and what they did, newest first."""
-
-    user: str
-    done: tuple[DoneView, ...]
-
-
 class Started(View, frozen=True, kw_only=True):
     key: str
     guest: GuestView
@@ -135,16 +106,6 @@ class Opening(View, frozen=True, kw_only=True):
 
     token: str
     picks: tuple[ItemView, ...]
-
-
-class Refused(Exception):
-    """A request that is refused with a sentence."""
-
-    def __init__(self, status: int, text: str, why: str | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-        self.why = why
 
 
 class File(NamedTuple):
@@ -168,8 +129,8 @@ class Page:
 
     `picks` are items that a new user may like; `named` is the title of an item, None if it is not in the catalogue.
     `new_user` draws a user id that this worker serves, None if it serves none; `draw` returns random hexadecimal digits
-    of as many bytes. `explain` returns the causes of the last list of a user of this worker. `refused` is called with
-    the reason of a refusal, `sent` with the number of events sent.
+    of as many bytes. `refused` is called with the reason of a refusal, `sent` with the number of events sent. `beside`
+    are the routes of what else the page offers.
     """
 
     def __init__(
@@ -181,10 +142,10 @@ class Page:
         named: Callable[[str], str | None],
         new_user: Callable[[], str | None],
         draw: Callable[[int], str],
-        explain: Callable[[Recommendation], Awaitable[Explained]],
         clock: Clock,
         refused: Callable[[str], object],
         sent: Callable[[int], object],
+        beside: Sequence[Route] = (),
     ) -> None:
         self._viewing = viewing
         self._publish = publish
@@ -192,14 +153,12 @@ class Page:
         self._named = named
         self._new_user = new_user
         self._draw = draw
-        self._explain = explain
         self._clock = clock
-        self._refused = refused
         self._sent = sent
-        self._token = draw(16)
+        self._beside = beside
+        self._checked = Checked(draw(16), refused)
         self._guests = Guests()
         self._starts = Bucket(STARTS_PER_SECOND)
-        self._whys = Bucket(WHYS_PER_SECOND)
         self._acts = Buckets(ACTS_PER_SECOND, 1_024)
 
     def add_to(self, application: web.Application) -> None:
@@ -210,50 +169,29 @@ class Page:
             ("GET", "/page/api/opening", self._opening),
             ("GET", "/page/api/guest", self._guest),
             ("GET", "/page/api/stream", self._stream),
-            ("GET", "/page/api/why", self._why),
             ("POST", "/page/api/guests", self._start),
             ("POST", "/page/api/events", self._act),
             ("POST", "/page/api/wishes", self._wish),
             ("POST", "/page/api/withdrawals", self._withdraw),
             ("POST", "/page/api/erasures", self._erase),
+            *self._beside,
         ):
-            router.add_route(method, path, self._answered(handle))
+            router.add_route(method, path, self._checked.answered(handle))
         application.on_shutdown.append(self._shut)
+
+    def user_of(self, key: str) -> str | None:
+        """The guest with this key."""
+        guest = self._guests.find(key)
+        return None if guest is None else guest.user
 
     async def _shut(self, _application: web.Application) -> None:
         self._viewing.close_all()
 
-    def _answered(self, handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
-        """The handler, with the checks of every request before it and refusals as JSON."""
-
-        async def answer(request: web.Request) -> web.StreamResponse:
-            try:
-                self._check(request)
-                return await handle(request)
-            except Refused as refused:
-                if refused.why is not None:
-                    self._refused(refused.why)
-                headers = {"Retry-After": "2"} if refused.status in (429, 503) else None
-                return _json({"error": refused.text}, status=refused.status, headers=headers)
-
-        return answer
-
-    def _check(self, request: web.Request) -> None:
-        site = request.headers.get("Sec-Fetch-Site", "same-origin")
-        if site not in ("same-origin", "none"):
-            raise Refused(403, "Only the page's own scripts may ask for this.", "origin")
-        if request.method == "POST":
-            origin = urlsplit(request.headers.get("Origin", ""))
-            if origin.netloc.lower() != request.headers.get("Host", "").lower() or not origin.netloc:
-                raise Refused(403, "Only the page itself may send events.", "origin")
-            if request.headers.get(TOKEN) != self._token:
-                raise Refused(403, "The page is from before the worker's last start: reload it.", "origin")
-
     async def _opening(self, _request: web.Request) -> web.StreamResponse:
-        return _json(Opening(token=self._token, picks=self._picks()))
+        return in_json(Opening(token=self._checked.token, picks=self._picks()))
 
     async def _guest(self, request: web.Request) -> web.StreamResponse:
-        return _json(self._view(self._find(request)))
+        return in_json(guest_view(self._find(request), self._named))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         user = request.query.get("user")
@@ -274,25 +212,8 @@ class Page:
             self._viewing.close(stream)
         return response
 
-    async def _why(self, request: web.Request) -> web.StreamResponse:
-        user = self._find(request).user if request.headers.get(GUEST) else request.query.get("user", "")
-        made = self._viewing.last(user)
-        if made is None or made.id != request.query.get("list"):
-            raise Refused(409, "A newer list is out: ask about that one.")
-        if not self._whys.take(self._clock.monotonic()):
-            raise Refused(429, "Many visitors ask at this moment. Try again in a second.", "rate")
-        try:
-            explained = await self._explain(made)
-        except NotExplained as why:
-            raise Refused(409, str(why)) from None
-        row = explained.rows.get(request.query.get("item", ""))
-        if row is None:
-            raise Refused(409, "That entry would not be on the list any more: ask about the next list.")
-        language = preferred(request.query.get("languages", "")[:MAX_LANGUAGES].split(","))
-        return _json(why_view(explained, row, language, lambda item: self._named(item) or shown_in_line(item)))
-
     async def _start(self, request: web.Request) -> web.StreamResponse:
-        wanted = await _read(request, Start)
+        wanted = await read(request, Start)
         if not self._starts.take(self._clock.monotonic()):
             raise Refused(429, "Many visitors start at this moment. Try again in a second.", "rate")
         likes = wanted.likes or ()
@@ -310,36 +231,36 @@ class Page:
         if wanted.wish is not None:
             events.append(self._event(guest, EventKind.STEER, text=wanted.wish))
         await self._send(guest, events)
-        return _json(Started(key=guest.key, guest=self._view(guest)))
+        return in_json(Started(key=guest.key, guest=guest_view(guest, self._named)))
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
         guest = self._active(request)
-        act = await _read(request, Act)
+        act = await read(request, Act)
         self._title(act.item)
         await self._send(guest, [self._event(guest, EventKind(act.kind), item=act.item, list=act.list)])
-        return _json(self._view(guest))
+        return in_json(guest_view(guest, self._named))
 
     async def _wish(self, request: web.Request) -> web.StreamResponse:
         guest = self._active(request)
-        wish = await _read(request, Wish)
+        wish = await read(request, Wish)
         await self._send(guest, [self._event(guest, EventKind.STEER, text=wish.text)])
-        return _json(self._view(guest))
+        return in_json(guest_view(guest, self._named))
 
     async def _withdraw(self, request: web.Request) -> web.StreamResponse:
         guest = self._active(request)
-        event = (await _read(request, Withdraw)).event
+        event = (await read(request, Withdraw)).event
         if not guest.may_withdraw(event):
             raise Refused(422, "That event is not yours, or withdrawn already.")
         await self._publish_in_time([self._output(self._event(guest, EventKind.FORGET, target=event))])
         guest.withdrawn.add(event)
-        return _json(self._view(guest))
+        return in_json(guest_view(guest, self._named))
 
     async def _erase(self, request: web.Request) -> web.StreamResponse:
         guest = self._active(request)
-        await _read(request, Erase)
+        await read(request, Erase)
         await self._publish_in_time([self._output(self._event(guest, EventKind.ERASE))])
         self._guests.drop(guest.key)
-        return _json({"erased": True})
+        return in_json({"erased": True})
 
     def _find(self, request: web.Request) -> Guest:
         guest = self._guests.find(request.headers.get(GUEST, ""))
@@ -381,21 +302,6 @@ class Page:
             raise Refused(503, "The brokers did not take the event in time. Try again in a few seconds.") from None
         self._sent(len(outputs))
 
-    def _view(self, guest: Guest) -> GuestView:
-        return GuestView(
-            user=guest.user,
-            done=tuple(
-                DoneView(
-                    id=event.id,
-                    kind=event.kind.value,
-                    at=event.ts,
-                    title=shown_in_line(event.text) if event.text else self._named(event.item or "") or "",
-                    withdrawn=event.id in guest.withdrawn,
-                )
-                for event in reversed(guest.done)
-            ),
-        )
-
 
 def _served(file: File) -> Any:
     async def serve(_request: web.Request) -> web.Response:
@@ -407,20 +313,6 @@ def _served(file: File) -> Any:
         )
 
     return serve
-
-
-def _json(view: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=msgspec.json.encode(view), status=status, content_type="application/json", headers=headers)
-
-
-async def _read(request: web.Request, kind: type[T]) -> T:
-    """The body of a request, checked. Raises `Refused`."""
-    if request.content_type != "application/json":
-        raise Refused(415, "A request has a body of JSON.")
-    try:
-        return msgspec.json.decode(await request.read(), type=kind)
-    except msgspec.DecodeError:
-        raise Refused(422, "The page sent what the worker does not know: reload it.") from None
 
 
 async def _write_all(request: web.Request, response: web.StreamResponse, stream: Stream) -> None:

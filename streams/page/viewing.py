@@ -171,6 +171,11 @@ class Viewing:
         seen = self._seen.get(user)
         return None if seen is None else seen.made
 
+    def scene_of(self, user: str) -> str | None:
+        """The scene of the last list of a user whose lists are seen here; None for others."""
+        seen = self._seen.get(user)
+        return None if seen is None or seen.made is None else seen.made.scene
+
     def _of(self, user: str) -> Seen:
         seen = self._seen.get(user)
         if seen is None:

@@ -1,6 +1,6 @@
 """Session numbers, by which the model finds and drops its cache of a user. Pure.
 
-A number is made from the user's id with a secret in the state of the user's partition. So it stays the same when the
+A user's number is made from the id with a secret in the state of the user's partition. So it stays the same when the
 partition changes hands, and the next owner can have the model drop what it cached for the previous worker.
 """
 
@@ -31,3 +31,9 @@ class Sessions(msgspec.Struct, frozen=True, array_like=True):
         """The session number of a user id, 0 to 2^63 - 1."""
         digest = blake2b(user.encode(), key=self.secret, digest_size=8).digest()
         return int.from_bytes(digest, "little") >> 1
+
+
+def one_off(drawn: int) -> int:
+    """The session number of a context that is no user's, from a number drawn at random, 0 to 2^63 - 1. It is below 0,
+    where no user has one."""
+    return -1 - drawn

@@ -9,6 +9,7 @@
 the candidates.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -64,10 +65,48 @@ class Ranker:
         self.sources = self.settings.sources
 
     def prepare(
-        self, context: Context, scene: str, *, now_ms: int, marking: Marking = UNKEYED, wishes: tuple[Wish, ...] = ()
+        self,
+        context: Context,
+        scene: str,
+        *,
+        now_ms: int,
+        marking: Marking = UNKEYED,
+        wishes: tuple[Wish, ...] = (),
+        without: Collection[str] = (),
     ) -> Prepared:
         """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model.
-        `wishes` are what the user's sentences ask for."""
+        `wishes` are what the user's sentences ask for; items `without` are left out."""
+        moment, met = self._read(context, scene, now_ms=now_ms, marking=marking, wishes=wishes, without=without)
+        return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
+
+    def among(
+        self,
+        numbers: Ints,
+        context: Context,
+        scene: str,
+        blend: Blend,
+        *,
+        now_ms: int,
+        marking: Marking = UNKEYED,
+        wishes: tuple[Wish, ...] = (),
+    ) -> Shortlist:
+        """The given items, ascending by number, measured and ordered for a user without the model. None is left out;
+        `prepared.met` says which the user has met."""
+        moment, met = self._read(context, scene, now_ms=now_ms, marking=marking, wishes=wishes)
+        found = Candidates(numbers, np.zeros(len(numbers), np.uint32))
+        return self.shortlist(Prepared(moment, found, met), blend)
+
+    def _read(
+        self,
+        context: Context,
+        scene: str,
+        *,
+        now_ms: int,
+        marking: Marking,
+        wishes: tuple[Wish, ...],
+        without: Collection[str] = (),
+    ) -> tuple[Moment, NDArray[np.bool_]]:
+        """The input of the sources, and bool [n] by item number: which items the user has met."""
         known = evidence(context, scene, self.catalogue)
         allowed = self.catalogue.allowed(context, now_ms, self.settings.seen.of(scene), marking)
         met = np.zeros(len(allowed), np.bool_)
@@ -75,9 +114,10 @@ class Ranker:
         for numbers in (known.met, known.likes, known.dislikes):
             met[numbers[numbers >= 0]] = True
         allowed[known.dislikes[known.dislikes >= 0]] = False
+        left_out = [number for item in without if (number := self.catalogue.index.find(item)) is not None]
+        allowed[[number for number in left_out if number >= 0]] = False
         allowed.flags.writeable = False
-        moment = Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes)
-        return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
+        return Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes), met
 
     def shortlist(self, prepared: Prepared, blend: Blend, *, affinities: Affinities | None = None) -> Shortlist:
         """Rank the candidates; with a model's affinities, also those that it proposes, and with the affinities as a

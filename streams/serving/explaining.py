@@ -8,6 +8,7 @@ differ a little from the published ones. The model scores all these contexts in 
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,14 @@ from schemas.recommendations import Recommendation
 from schemas.scoring import Scorer, Scores, ScoringError
 from streams.candidates.moment import Ints
 from streams.clock import Clock
-from streams.fold.context import digest_of, leave_out
+from streams.fold.context import Context, digest_of, leave_out
+from streams.fold.marking import Marking
 from streams.metrics import MADE, REFUSED, Metrics
 from streams.ranking.causes import Causes, acting, compare, scored
 from streams.ranking.question import read
 from streams.ranking.ranker import Ranker
 from streams.ranking.shortlist import Shortlist
 from streams.serving.blends import Blends
-from streams.serving.list_maker import State
 from streams.serving.live_versions import LiveVersion, LiveVersions
 from streams.serving.wishes import Wishes
 from streams.turns import Turns
@@ -50,6 +51,21 @@ class Explained:
     rows: dict[str, int]
     causes: Causes
     version: str | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose list is explained.
+
+    `context` returns their context as it is now, `EMPTY` if it is gone, which marks items by `marking`; `session` is
+    their number in the model, None if no model is used; `alias` the name of their state, None if they have none: then
+    nothing is held of them.
+    """
+
+    context: Callable[[], Context]
+    marking: Marking
+    session: int | None
+    alias: str | None
 
 
 class Explaining:
@@ -79,21 +95,23 @@ class Explaining:
         self._one = asyncio.Lock()
         self._current = ""
 
-    async def explain(self, made: Recommendation, alias: str, state: State) -> Explained:
-        """The causes of the scores of `made`, the last list of a user whose state is under `alias`."""
+    async def explain(self, made: Recommendation, subject: Subject) -> Explained:
+        """The causes of the scores of `made`, the subject's last list."""
         async with self._one:
             found = self._held.get(made.id)
             if found is not None:
                 return found
             self._current = made.user
             try:
-                found = self._held[made.id] = await self._explain(made, alias, state)
+                found = await self._explain(made, subject)
             except NotExplained:
                 self._metrics.explanations.labels(REFUSED).inc()
                 raise
             finally:
                 self._current = ""
             self._metrics.explanations.labels(MADE).inc()
+            if subject.alias is not None:
+                self._held[made.id] = found
             while len(self._held) > MAX_HELD:
                 self._held.popitem(last=False)
             return found
@@ -111,19 +129,20 @@ class Explaining:
             async with self._one:
                 pass
 
-    async def _explain(self, made: Recommendation, alias: str, state: State) -> Explained:
-        context = state.context(alias)
+    async def _explain(self, made: Recommendation, subject: Subject) -> Explained:
+        context = subject.context()
         if digest_of(context) != made.context:
             raise NotExplained("The user has done something since this list was made: ask about the newer list.")
         ranker, blend = self._ranker, self._blends.blend(made.scene)
         wishes = await self._wishes.of(context, now_ms=made.ts, deadline=self._clock.monotonic())
-        prepared = ranker.prepare(context, made.scene, now_ms=made.ts, marking=state.marking, wishes=wishes)
+        prepared = ranker.prepare(context, made.scene, now_ms=made.ts, marking=subject.marking, wishes=wishes)
         plain = ranker.shortlist(prepared, blend)
         events = acting(context, made.scene)
         answers: dict[int, Scores] = {}
-        whole, by = None, self._live.of_list(alias)
+        whole = None
+        by = self._live.champion() if subject.alias is None else self._live.of_list(subject.alias)
         if made.model_version is not None:
-            whole, answers = await self._answers(made, plain, state, by)
+            whole, answers = await self._answers(made, plain, subject.session, by)
         chosen = plain if whole is None else ranker.rescore(plain, whole, blend, by.vectors)
         asked = plain.candidates.numbers[plain.order[: 0 if whole is None else len(whole.scores)]]
         rows, entries = _entries(made, chosen, ranker)
@@ -134,18 +153,18 @@ class Explaining:
             changed = leave_out(context, event.event)
             revised = ranker.revise(chosen, changed, blend, scores=scores, asked=asked, vectors=by.vectors)
             without_each.append(scored(revised, ranker.blended(revised, blend), entries))
-        if not state.open or digest_of(state.context(alias)) != made.context:  # perhaps erased meanwhile
+        if digest_of(subject.context()) != made.context:  # perhaps erased meanwhile
             raise NotExplained("The user has done something in the meantime: ask about the newer list.")
         causes = compare(events, scored(chosen, ranker.blended(chosen, blend), entries), without_each)
         return Explained(made.user, rows, causes, None if whole is None else whole.model_version)
 
     async def _answers(
-        self, made: Recommendation, plain: Shortlist, state: State, by: LiveVersion
+        self, made: Recommendation, plain: Shortlist, session: int | None, by: LiveVersion
     ) -> tuple[Scores, dict[int, Scores]]:
         """The model's answer with all events, and without each of those that it reads, by the event's digest."""
-        if self._scorer is None or state.sessions is None:
+        if self._scorer is None or session is None:
             raise NotExplained("This worker has no model, and the list was made with one.")
-        request = self._ranker.question(plain, session=state.sessions.number(made.user))
+        request = self._ranker.question(plain, session=session)
         moment = plain.moment
         places = {
             one.event: place

@@ -56,13 +56,15 @@ class Gains:
             self.look()
         return self._version
 
-    def asks(self, scene: str, by: LiveVersion) -> bool:
+    def asks(self, scene: str, by: LiveVersion, *, note: bool = True) -> bool:
         """Whether `by` is to be asked about the lists of a scene. A challenger always is, and so is a version that has
-        not answered yet."""
+        not answered yet. `note`: decide about a scene without a verdict, and hold the verdict."""
         if not by.is_champion or not self._version or by.version not in ("", self._version):
             return True
         held = self._verdicts.get(scene)
-        return (self._look(scene) if held is None else held) is not Verdict.NOTHING
+        if held is None and note:
+            held = self._look(scene)
+        return held is not Verdict.NOTHING
 
     def take(self, partition: int, like: PairedLike) -> None:
         """Take in a like of compared lists; one of lists of an earlier champion is left out."""

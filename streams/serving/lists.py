@@ -15,6 +15,7 @@ from streams.clock import Clock
 from streams.errors import PartitionLost
 from streams.fold.attribution import Judged
 from streams.fold.batch import Call
+from streams.fold.marking import UNKEYED
 from streams.graph.item_graph import ItemGraph
 from streams.health.failures import describe, passes
 from streams.items.catalogue import Catalogue
@@ -30,6 +31,7 @@ from streams.serving.gains import Gains
 from streams.serving.hit_rate import Judge
 from streams.serving.list_maker import ListMaker, Publish, State
 from streams.serving.live_versions import LiveVersions
+from streams.serving.one_off import OneOffLists
 from streams.serving.prefixes import Prefixes
 from streams.serving.shadow import Shadow
 from streams.serving.triggers import Trigger, Waiting
@@ -54,7 +56,7 @@ class Lists:
     """The list path of one worker. `trigger` and `observe` are called as events are folded; `run` makes the lists.
 
     `live` says which versions of the model make them, and `blends` has the weights; `comparisons` publishes how two
-    versions compare; `watcher` shows lists to people.
+    versions compare; `watcher` shows lists to people. `one_off` makes lists that are not published.
     """
 
     def __init__(
@@ -98,6 +100,23 @@ class Lists:
         self._wake = asyncio.Event()
         live = self._live = LiveVersions(catalogue, metrics, clock) if live is None else live
         asking = Asking(scorer, live, metrics, clock)
+        self.one_off = OneOffLists(
+            ranker=self._ranker,
+            blends=self._blends,
+            asking=asking,
+            live=live,
+            gains=self._gains,
+            wishes=self._wishes,
+            prefixes=self._prefixes,
+            marking=lambda: next((state.marking for state in self._states.values()), UNKEYED),
+            users_wait=lambda: len(self._waiting) > 0,
+            busy=self.busy,
+            patience_s=settings.lists.patience_ms / 1000,
+            deadline_s=settings.lists.deadline_ms / 1000,
+            metrics=metrics,
+            clock=clock,
+            turns=self._turns,
+        )
         self._shadow = Shadow(
             asking=asking,
             ranker=self._ranker,

@@ -57,6 +57,17 @@ class Prefixes:
             return (PREFIX,)
         return ()
 
+    async def drop_sessions(self, numbers: Sequence[int]) -> bool:
+        """Drop those of at most `MAX_FORGOTTEN` sessions; whether none remains."""
+        if self._scorer is None:
+            return True
+        try:
+            await self._scorer.forget(numbers, timeout=FORGET_SECONDS)
+        except ScoringError as error:
+            log.warning("The model could not drop the prefixes of one-off lists (%s)", type(error).__name__)
+            return False
+        return True
+
     def release(self) -> None:
         """A partition moved to another worker: that one will erase its users, and cannot reach this process."""
         if self._scorer is not None and self._scorer.keeps_here:

@@ -39,7 +39,7 @@ from streams.metrics import Metrics
 from streams.privacy.sessions import Sessions
 from streams.ranking.drawing import Noise
 from streams.ranking.shortlist import Shortlist, best_first
-from streams.serving.explaining import Explaining
+from streams.serving.explaining import Explaining, Subject
 from streams.serving.live_versions import LiveVersions
 from streams.serving.wishes import Wishes
 from streams.turns import Turns
@@ -160,11 +160,10 @@ async def judge(world: World, events: int, most: int, drawn: random.Random) -> d
             began = perf_counter()
             made, chosen = await world.made(event.user, context, event.ts)
             listed = perf_counter() - began
-            state: Any = SimpleNamespace(
-                context=lambda _, held=context: held, marking=UNKEYED, open=True, sessions=world.sessions
-            )
+            session = world.sessions.number(event.user)
+            subject = Subject(lambda held=context: held, UNKEYED, session, event.user)
             began = perf_counter()
-            explained = await world.explaining.explain(made, event.user, state)
+            explained = await world.explaining.explain(made, subject)
             causes = explained.causes
             if len(causes.events) >= FEWEST:
                 seconds["list"].append(listed)

@@ -31,8 +31,9 @@ def test_decode_survives_any_message(value: object) -> None:
         wire.decode(payload)
 
 
-def test_score_request_survives_a_round_trip() -> None:
-    asked = request(["Heat"], ["Alien", "Ælien"], steer=("less",), scene="home", session=2**40)
+@pytest.mark.parametrize("session", [2**40, 2**63 - 1, -1, -(2**63)])
+def test_score_request_survives_a_round_trip(session: int) -> None:
+    asked = request(["Heat"], ["Alien", "Ælien"], steer=("less",), scene="home", session=session)
     assert wire.decode(wire.encode(asked)) == asked
     past = msgspec.structs.replace(asked.history[0], item="heat", about="crime", feeling=-1, ts=2**41)
     asked = msgspec.structs.replace(asked, history=(past,), candidates=())

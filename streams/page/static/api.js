@@ -44,9 +44,15 @@ export async function why(list, item, { key, user }) {
   return (await checked(fetch(`/page/api/why?${asked}`, { headers: asGuest(key) }))).json();
 }
 
-export async function send(path, body, key) {
+// With `keepalive`, a request outlives the page.
+export async function send(path, body, key, keepalive = false) {
   const headers = { "Content-Type": "application/json", "X-Ouzel-Token": token, ...asGuest(key) };
-  return (await checked(fetch(`/page/api/${path}`, { method: "POST", headers, body: JSON.stringify(body) }))).json();
+  return (await checked(fetch(`/page/api/${path}`, { method: "POST", headers, body: JSON.stringify(body), keepalive }))).json();
+}
+
+export async function search(text, { key, user, signal }) {
+  const query = new URLSearchParams(user == null ? { q: text } : { q: text, user });
+  return (await checked(fetch(`/page/api/search?${query}`, { headers: asGuest(key), signal }))).json();
 }
 
 // The server-sent events of the stream, as [name, data]. A fetch rather than an EventSource: it sends headers.

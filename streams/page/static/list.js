@@ -5,7 +5,7 @@ import { Rankings } from "./rankings.js";
 import { bars, Causes } from "./why.js";
 import { cause, degraded, exploring, source } from "./words.js";
 
-const ACTS = [
+export const ACTS = [
   ["click", "Click", "Interested: open it"],
   ["like", "Like", "More like this"],
   ["dismiss", "Dismiss", "Not for me"],

@@ -2,7 +2,9 @@
 
 import * as api from "./api.js";
 import { at, fill, theirs } from "./dom.js";
+import { Incognito } from "./incognito.js";
 import { List } from "./list.js";
+import { Search } from "./search.js";
 import { Feed, figures, guestPast, noPast, userPast } from "./side.js";
 import { Start } from "./start.js";
 import { versions } from "./versions.js";
@@ -11,15 +13,21 @@ import { Wishes } from "./wishes.js";
 const KEY = "ouzel-guest";
 const PAUSES = [500, 1_000, 2_000, 5_000];
 
-// Whom the page follows: a guest of its own (`key`), a user who is watched (`user`), or nobody.
+// Whom the page follows: a guest of its own (`key`; `hidden` if incognito), a user who is watched (`user`), or nobody.
 let who = {};
 let current = null;
 let picks = [];
 
 const feed = new Feed();
-const start = new Start({ begin: become, watch });
+const incognito = new Incognito();
+const start = new Start({ begin: (how) => become(how, incognito.wanted), watch });
 const list = new List({ act, who: () => who });
 const wishes = new Wishes({ ask, undo });
+const search = new Search({
+  find: (text, signal) => api.search(text, { ...who, signal }),
+  act: (kind, result) => act(kind, result, null),
+  place: (item) => list.rows.get(item)?.entry.place,
+});
 let done = [];
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -60,7 +68,7 @@ async function follow() {
   const own = (current = new AbortController());
   for (let tries = 0; own === current; tries++) {
     try {
-      for await (const [name, data] of api.stream({ ...who, signal: own.signal })) {
+      for await (const [name, data] of api.stream({ ...(who.hidden ? {} : who), signal: own.signal })) {
         before?.abort();
         if (own !== current) break;
         if (tries) {
@@ -98,12 +106,15 @@ function take(name, data) {
     versions(data);
     list.rankings.versions = data;
   } else if (name === "pair") list.rankings.pair(data);
-  else if (name === "list" && (who.key || who.user != null)) {
-    const said = list.show(data);
-    wishes.show(data.wishes);
-    if (who.user != null) userPast(data.history);
-    if (who.key) at("said").textContent = said;
-  }
+  else if (name === "list" && (who.key || who.user != null)) show(data);
+}
+
+function show(made) {
+  const said = list.show(made);
+  wishes.show(made.wishes);
+  search.again();
+  if (who.user != null) userPast(made.history);
+  if (who.key) at("said").textContent = said;
 }
 
 function see(title, mine) {
@@ -114,28 +125,42 @@ function see(title, mine) {
   at("again").textContent = mine ? "Start again" : "Back";
   list.clear(mine);
   wishes.clear(mine);
+  search.clear(mine);
+  incognito.show(Boolean(who.hidden));
   list.wait(mine ? "Your list is on its way …" : "Waiting for the user’s next list …");
   at("view-title").focus({ preventScroll: true });
   scrollTo({ top: 0 });
 }
 
 function mine(guest) {
-  feed.me = guest.user;
-  see(["Your list"], true);
+  feed.me = who.hidden ? null : guest.user;
+  see([who.hidden ? "Your list, incognito" : "Your list"], true);
   past(guest);
 }
 
 function past(guest) {
   ({ done } = guest);
   guestPast(guest, withdraw);
+  if (who.hidden) incognito.show(true);
 }
 
-function become(how) {
+// Send what the guest does. To Kafka, from where the list comes by the stream; or incognito, where it is the answer.
+async function tell(path, body, waiting) {
+  list.wait(who.hidden ? "Your list is being made …" : waiting);
+  const asked = who;
+  const answer = await api.send(who.hidden ? `incognito/${path}` : path, body, who.key);
+  if (asked !== who) return;
+  past(who.hidden ? answer.guest : answer);
+  if (who.hidden) show(answer.list);
+}
+
+function become(how, hidden = false) {
   return run(async () => {
-    const { key, guest } = await api.send("guests", how);
-    sessionStorage.setItem(KEY, key);
-    who = { key };
+    const { key, guest, list: made } = await api.send(hidden ? "incognito" : "guests", how);
+    if (!hidden) sessionStorage.setItem(KEY, key);
+    who = { key, hidden };
     mine(guest);
+    if (hidden) show(made);
     follow();
   });
 }
@@ -160,17 +185,14 @@ function leave() {
   follow();
 }
 
-function act(kind, entry) {
-  return run(async () => {
-    list.wait(`Your ${kind} is on its way to Kafka …`);
-    past(await api.send("events", { kind, item: entry.item.id, list: list.view.id }, who.key));
-  });
+// `from`: the list that the entry is on.
+function act(kind, entry, from = list.view.id) {
+  return run(() => tell("events", { kind, item: entry.item.id, list: from }, `Your ${kind} is on its way to Kafka …`));
 }
 
 function ask(text) {
   return run(async () => {
-    list.wait("Your wish is on its way to Kafka …");
-    past(await api.send("wishes", { text }, who.key));
+    await tell("wishes", { text }, "Your wish is on its way to Kafka …");
     at("wish-text").value = "";
   });
 }
@@ -181,14 +203,16 @@ function undo(text) {
 }
 
 function withdraw(event) {
-  return run(async () => {
-    list.wait("The withdrawal is on its way to Kafka …");
-    past(await api.send("withdrawals", { event: event.id }, who.key));
-  });
+  return run(() => tell("withdrawals", { event: event.id }, "The withdrawal is on its way to Kafka …"));
 }
 
-at("again").addEventListener("click", leave);
-at("copy").addEventListener("click", () => become({ like_user: who.user }));
+at("again").addEventListener("click", () => {
+  const { key, hidden } = who;
+  leave();
+  if (hidden) run(() => incognito.leave(key));
+});
+addEventListener("pagehide", () => who.hidden && incognito.abandon(who.key));
+at("copy").addEventListener("click", () => become({ like_user: who.user }, incognito.wanted));
 at("erase").addEventListener("click", () => at("sure").showModal());
 at("keep").addEventListener("click", () => at("sure").close());
 at("go").addEventListener("click", () => {

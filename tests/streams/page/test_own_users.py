@@ -4,24 +4,22 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from streams.fold.context import EMPTY
+from streams.fold.marking import UNKEYED
 from streams.kafka.partitions import partition_of
 from streams.page.own_users import OwnUsers
-from streams.serving.explaining import NotExplained
-from tests.streams.page.test_views import recommendation
+from streams.privacy.sessions import Sessions
 
 
-def own_users(served: dict[int, Any], count: int | None = 8, explaining: Any = None) -> OwnUsers:
+def own_users(served: dict[int, Any], count: int | None = 8) -> OwnUsers:
     numbers = itertools.count()
     lanes: Any = SimpleNamespace(lanes=served)
     draw = lambda size: f"{next(numbers):0{2 * size}x}"  # noqa: E731
-    return OwnUsers(lanes, lambda: count, lambda user: f"alias of {user}", draw, lambda: explaining)
+    return OwnUsers(lanes, lambda: count, lambda user: f"alias of {user}", draw)
 
 
 def lane(*, ready: bool = True) -> Any:
-    state = SimpleNamespace(context=lambda user: (user, EMPTY))
+    state = SimpleNamespace(context=lambda user: (user, EMPTY), marking=UNKEYED)
     return SimpleNamespace(ready=ready, state=state if ready else None)
 
 
@@ -41,19 +39,19 @@ def test_new_user_needs_a_served_partition() -> None:
 def test_context_is_found_under_the_alias_where_the_partition_is_served() -> None:
     here: Any = own_users({n: lane() for n in range(8)})
     assert here.context("u") == ("alias of u", EMPTY)
+    assert here.basis("u") == (("alias of u", EMPTY), UNKEYED)
+    assert own_users({}).basis("u") is None
     assert own_users({n: lane(ready=False) for n in range(8)}).context("u") is None
     assert own_users({}).context("u") is None
 
 
-async def test_list_is_explained_where_the_user_s_partition_is_served() -> None:
-    async def explain(*about: Any) -> tuple[Any, ...]:
-        return about
-
-    made, explaining = recommendation(["i0"]), SimpleNamespace(explain=explain)
-    served = {n: lane() for n in range(8)}
-    found: Any = await own_users(served, explaining=explaining).explain(made)
-    assert found[:2] == (made, f"alias of {made.user}")
-    assert found[2] in [each.state for each in served.values()]
-    for elsewhere in (own_users({}, explaining=explaining), own_users(served)):
-        with pytest.raises(NotExplained, match="Another worker"):
-            await elsewhere.explain(made)
+def test_subject_is_a_user_whose_partition_is_served_and_empty_once_it_is_not() -> None:
+    state = SimpleNamespace(context=lambda user: user, marking=UNKEYED, sessions=Sessions(b"secret"), open=True)
+    served: Any = {n: SimpleNamespace(ready=True, state=state) for n in range(8)}
+    subject: Any = own_users(served).subject("u")
+    assert (subject.context(), subject.alias) == ("alias of u", "alias of u")
+    assert subject.session == Sessions(b"secret").number("u")
+    state.open = False
+    assert subject.context() == EMPTY
+    assert own_users({}).subject("u") is None
+    assert own_users({n: lane(ready=False) for n in range(8)}).subject("u") is None

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from aiohttp import ClientResponse, ClientTimeout
 from aiohttp.test_utils import TestClient, TestServer
@@ -15,21 +14,18 @@ from aiokafka.errors import NodeNotReadyError, TopicAuthorizationFailedError
 
 from schemas.codec import decode_event
 from schemas.events import Event, EventKind
-from schemas.recommendations import Recommendation
-from schemas.shown import shown_in_line
 from schemas.topics import EVENTS
 from streams.app import create_app
 from streams.clock import Clock
 from streams.errors import BadSetting
-from streams.fold.context import EMPTY, Interaction, fold
+from streams.fold.context import EMPTY, fold
 from streams.kafka.publisher import Output
 from streams.metrics import Metrics
-from streams.page.routes import GUEST, MAX_BODY_BYTES, TOKEN, Page, load_files
+from streams.page.requests import GUEST, TOKEN
+from streams.page.routes import MAX_BODY_BYTES, Page, load_files
 from streams.page.versions import versions_view
 from streams.page.viewing import Viewing
 from streams.page.views import item_view, namer
-from streams.ranking.causes import Causes
-from streams.serving.explaining import Explained, NotExplained
 from streams.serving.trials import Trials
 from streams.settings import Settings
 from streams.settings.web import Web
@@ -49,7 +45,6 @@ class World:
         self.sent: list[Output] = []
         self.refusals: list[str] = []
         self.failure: Exception | None = None
-        self.unexplained = ""
         self.seconds = 0.0
         self.user: str | None = "guest-1"
         self.metrics = Metrics()
@@ -71,7 +66,6 @@ class World:
             named=lambda item: namer(items)(item) if items.get(item) else None,
             new_user=lambda: self.user,
             draw=lambda size: f"{next(numbers):0{2 * size}x}",
-            explain=self.explain,
             clock=clock,
             refused=self.refusals.append,
             sent=self.metrics.page_events.inc,
@@ -80,14 +74,6 @@ class World:
         page.add_to(guard.application)
         self.client = TestClient(TestServer(guard.application))
         self.token = ""
-
-    async def explain(self, made: Recommendation) -> Explained:
-        if self.unexplained:
-            raise NotExplained(self.unexplained)
-        events = (Interaction("i4", EventKind.LIKE, NOW, 1), Interaction("i1", EventKind.VIEW, NOW, 2))
-        adds, places = np.array([[0.25], [-0.5]]), np.array([[9], [1]])
-        causes = Causes(events, score=np.array([1.0]), place=np.array([2]), adds=adds, place_without=places)
-        return Explained(made.user, {made.entries[0].item: 0}, causes, made.model_version)
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         if self.failure is not None:
@@ -190,44 +176,6 @@ async def test_visitor_withdraws_an_event_of_their_own_once(world: World) -> Non
     for refused in (event, "of-another-guest"):
         assert (await world.post("withdrawals", {"event": refused}, X_Ouzel_Guest=key)).status == 422
     assert len(world.events()) == 4
-
-
-async def why(world: World, **query: str) -> ClientResponse:
-    return await world.client.get("/page/api/why", params=query)
-
-
-async def test_entry_of_the_last_list_is_explained_in_the_reader_s_language(world: World) -> None:
-    made = recommendation(["i0", "i1"])
-    stream = world.viewing.open("u")
-    world.viewing.published(made, None)
-    answer = await why(world, user="u", list="l", item="i0", languages="zh-CN,en")
-    assert answer.status == 200
-    found = await answer.json()
-    assert (found["language"], found["score"], found["place"], found["events"]) == ("zh", 1.0, 2, 2)
-    assert [(cause["did"]["kind"], cause["adds"], cause["place"]) for cause in found["causes"]] == [
-        ("view", -0.5, 1),
-        ("like", 0.25, 9),
-    ]
-    assert shown_in_line(TITLES[4]) in found["sentence"]
-    english = await (await why(world, user="u", list="l", item="i0")).json()
-    assert english["sentence"].startswith("Of your last 2 events, your like of")
-    world.viewing.close(stream)
-
-
-async def test_question_about_another_list_or_entry_is_refused(world: World) -> None:
-    stream = world.viewing.open("u")
-    world.viewing.published(recommendation(["i0", "i1"]), None)
-    for query in ({"user": "u"}, {"list": "l"}, {"user": "u", "list": "old", "item": "i0"}):
-        assert (await why(world, **query)).status == 409
-    answer = await why(world, user="u", list="l", item="i1")
-    assert (answer.status, "would not be on the list" in await answer.text()) == (409, True)
-    world.unexplained = "The model did not answer in time."
-    answer = await why(world, user="u", list="l", item="i0")
-    assert (answer.status, await answer.json()) == (409, {"error": world.unexplained})
-    for _ in range(20):
-        answer = await why(world, user="u", list="l", item="i0")
-    assert answer.status == 429
-    world.viewing.close(stream)
 
 
 async def test_visitor_starts_with_one_sentence(world: World) -> None:

@@ -187,3 +187,12 @@ async def test_order_of_the_other_version_goes_to_followers_of_the_list_that_it_
     assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse", "versions", "list", "pair"]
     world.happens("u", ["i1"], name="e2")
     assert [name for name, _ in await told(world.viewing.open("u"))] == ["pulse", "versions", "list"]
+
+
+async def test_scene_is_known_of_users_whose_lists_are_seen(world: World) -> None:
+    world.viewing.open(None)
+    assert world.viewing.scene_of("u") is None
+    world.viewing.asked(like("u"))
+    assert world.viewing.scene_of("u") is None
+    world.happens("u", ["i0"])
+    assert world.viewing.scene_of("u") == "default"

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 
 import pytest
@@ -12,7 +13,7 @@ from inference.scorers.scripted import Script, ScriptedScorer
 from schemas.recommendations import Recommendation
 from schemas.scoring import Candidate, ScoreRequest
 from streams.fold.context import leave_out
-from streams.serving.explaining import NotExplained
+from streams.serving.explaining import NotExplained, Subject
 from tests.support.background import running
 from tests.support.listing import Bench
 
@@ -45,7 +46,7 @@ async def test_score_is_explained_by_scoring_again_without_each_event(with_model
             for item in range(other, other + 5):
                 bench.did(f"other-{other}", f"film-{item}")
         made = await listed(bench, "film-1", "film-2", "film-3")
-        explained = await bench.lists.explaining.explain(made, "u", bench.state)
+        explained = await bench.lists.explaining.explain(made, subject(bench))
         causes = explained.causes
         assert [one.item for one in causes.events] == ["film-3", "film-2", "film-1"]
         assert explained.rows == {entry.item: row for row, entry in enumerate(made.entries)}
@@ -75,16 +76,23 @@ async def test_model_is_asked_once_for_all_entries_of_a_list() -> None:
         await bench.described(scorer)
         made = await listed(bench, "film-1", "film-2")
         asked = len(scorer.asked)
-        first, second = [await bench.lists.explaining.explain(made, "u", bench.state) for _ in range(2)]
+        first, second = [await bench.lists.explaining.explain(made, subject(bench)) for _ in range(2)]
         assert first is second
         assert [len(each.history) for each in scorer.asked[asked:]] == [2, 1, 1]
         assert len({each.session for each in scorer.asked}) == 1
 
 
+def subject(bench: Bench) -> Subject:
+    """User u."""
+    state = bench.state
+    session = None if state.sessions is None else state.sessions.number("u")
+    return Subject(lambda: state.context("u"), state.marking, session, "u")
+
+
 async def refused(bench: Bench, made: Recommendation, why: str) -> None:
     before = bench.count("ouzel_explanations_total", outcome="refused")
     with pytest.raises(NotExplained, match=re.escape(why)):
-        await bench.lists.explaining.explain(made, "u", bench.state)
+        await bench.lists.explaining.explain(made, subject(bench))
     assert bench.count("ouzel_explanations_total", outcome="refused") == before + 1
 
 
@@ -112,7 +120,7 @@ async def test_list_of_an_erased_user_is_explained_to_no_one() -> None:
         await bench.described(scorer)
         made = await listed(bench, "film-1")
         scorer.script = Script.SLOW
-        asking = asyncio.create_task(bench.lists.explaining.explain(made, "u", bench.state))
+        asking = asyncio.create_task(bench.lists.explaining.explain(made, subject(bench)))
         await bench.until(lambda: len(scorer.asked) > 1)
         del bench.state.contexts["u"]
         bench.lists.forget("u")
@@ -127,9 +135,20 @@ async def test_list_of_an_erased_user_is_explained_to_no_one() -> None:
         assert not bench.lists.explaining.drop("u")
 
 
+async def test_explanation_of_a_subject_without_a_state_is_not_held() -> None:
+    scorer = ScriptedScorer(vector_of=vector)
+    async with running(Bench(scorer)) as bench:
+        await bench.described(scorer)
+        made = await listed(bench, "film-1", "film-2")
+        stateless = replace(subject(bench), alias=None)
+        explained = [await bench.lists.explaining.explain(made, stateless) for _ in range(2)]
+        assert explained[0] is not explained[1]
+        assert not bench.lists.explaining.drop("u")
+
+
 async def test_explanation_is_dropped_with_its_user() -> None:
     async with running(Bench(None)) as bench:
         made = await listed(bench, "film-1")
-        await bench.lists.explaining.explain(made, "u", bench.state)
+        await bench.lists.explaining.explain(made, subject(bench))
         assert "explanation@worker" in bench.lists.forget("u")
         assert "explanation@worker" not in bench.lists.forget("u")
