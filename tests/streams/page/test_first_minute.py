@@ -36,6 +36,7 @@ WINDOWS = {
 }
 
 TEN = "document.querySelectorAll('.entry').length === 10"
+CAUSE = "document.querySelector('.why:not([hidden]) .cause') !== null"
 PICKS = "document.querySelectorAll('.pick').length >= 18"
 SETTINGS = {
     "triton": "",
@@ -108,6 +109,36 @@ def reflects(words: str) -> str:
     return f"document.getElementById('reflects').textContent.includes({json.dumps(words)})"
 
 
+async def wish_and_search(visitor: Visitor) -> None:
+    """Ask for something, act on what a search finds, and take the wish back."""
+    tab = visitor.page
+    await tab.fill("#wish-text", "more comedy")
+    await visitor.timed("wish", tab.click("#wish button"), reflects("your wish"))
+    assert await visitor.read(".chip .said") == ["more comedy"]
+    await tab.fill("#search-text", "comedy")
+    await visitor.until("document.querySelectorAll('#results li').length > 0")
+    await visitor.looks_right("wish-and-search")
+    found = await visitor.read("#results h3")
+    like = tab.locator("#results [data-act=like]").first.click()
+    await visitor.timed("like what is found", like, reflects(f"your like of {found[0]}"))
+    await tab.fill("#search-text", "")
+    undo = tab.locator(".chip button").click()
+    await visitor.timed("undo", undo, "document.getElementById('wishes').hidden")
+
+
+async def go_incognito(visitor: Visitor) -> None:
+    """Get a list, ask why, and leave."""
+    tab = visitor.page
+    await tab.get_by_text("Start incognito").click()
+    for place in (0, 1, 2):
+        await tab.locator(".pick").nth(place).click()
+    await visitor.timed("incognito", tab.click("#begin"), TEN)
+    await tab.locator("#list [data-act=why]").first.click()
+    await visitor.until(CAUSE)
+    await visitor.looks_right("incognito")
+    await visitor.timed("leave", tab.click("#again"), "!document.getElementById('start').hidden")
+
+
 @pytest.mark.parametrize("window", ["desk-light", "phone-dark"])
 async def test_first_minute_by_mouse(page: Pipeline, tmp_path: Path, window: str, report) -> None:
     async with visiting(address(page), tmp_path, window, **WINDOWS[window]) as visitor:
@@ -132,8 +163,10 @@ async def test_first_minute_by_mouse(page: Pipeline, tmp_path: Path, window: str
         back = tab.locator("#done button").first.click()
         await visitor.timed("withdraw", back, reflects("the event that you withdrew"))
         why = tab.locator("#list [data-act=why]").first.click()
-        await visitor.timed("why", why, "document.querySelector('.why:not([hidden]) tbody tr') !== null")
+        await visitor.timed("why", why, CAUSE)
+        assert "counts most for this: without it, the score would be lower by" in (await visitor.read(".cause"))[0]
         await visitor.looks_right("why")
+        await wish_and_search(visitor)
         compare = tab.click("#compare")
         await visitor.timed("compare", compare, "document.querySelectorAll('#plain-list li').length > 0")
         assert await visitor.read("#rankings button") == ["Without the model", "Item-kNN", "Popular"]
@@ -144,6 +177,7 @@ async def test_first_minute_by_mouse(page: Pipeline, tmp_path: Path, window: str
         await tab.click("#erase")
         await visitor.looks_right("erase")
         await visitor.timed("erase", tab.click("#go"), "!document.getElementById('start').hidden")
+        await go_incognito(visitor)
         report(visitor)
 
 
@@ -168,7 +202,7 @@ async def test_first_minute_by_keyboard(page: Pipeline, tmp_path: Path, window: 
         await visitor.timed("dismiss", keys.press("Enter"), reflects("your dismissal of"))
         await visitor.looks_right("list")
         await visitor.press_until("Why?")
-        await visitor.timed("why", keys.press("Enter"), "document.querySelector('.why:not([hidden])') !== null")
+        await visitor.timed("why", keys.press("Enter"), CAUSE)
         await visitor.looks_right("why")
         await visitor.press_until("Withdraw")
         await visitor.timed("withdraw", keys.press("Enter"), reflects("the event that you withdrew"))
@@ -178,6 +212,12 @@ async def test_first_minute_by_keyboard(page: Pipeline, tmp_path: Path, window: 
         await keys.press("Escape")
         await visitor.until("!document.getElementById('sure').open")
         assert await visitor.page.locator(":focus").get_attribute("id") == "erase"
+        await visitor.press_until("Tell Ouzel what you want")
+        await keys.type("more comedy")
+        await visitor.timed("wish", keys.press("Enter"), reflects("your wish"))
+        await visitor.press_until("Search the catalogue")
+        await keys.type("comedy")
+        await visitor.until("document.querySelectorAll('#results li').length > 0")
         await visitor.press_until("Beside other rankings")
         await visitor.timed("compare", keys.press("Space"), "document.querySelectorAll('#plain-list li').length > 0")
         await visitor.press_until("Popular")
