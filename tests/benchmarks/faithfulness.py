@@ -114,7 +114,7 @@ class World:
         chosen, version = await self.shortlist(user, context, now_ms)
         entries = self.core.ranker.assemble(chosen, self.blend, Noise(user))
         return Recommendation(
-            id=f"{user}-{now_ms}",
+            id=f"{user}-{context.offset}",  # users do several things in one second
             user=user,
             scene=SCENE,
             ts=now_ms,

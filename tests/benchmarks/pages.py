@@ -39,7 +39,7 @@ SEED = 0
 
 
 class Phase:
-    """A worker from its start on, with a broker of its own, so that phases do not depend on each other."""
+    """A worker from its start on, on a separate broker, so that phases do not depend on each other."""
 
     def __init__(self, given: argparse.Namespace, viewed: int, page: str) -> None:
         self.given = given
