@@ -2,8 +2,9 @@
 
 On MovieLens-100K, with the language model's own readings and the lists of a worker without a model for scores:
 
-- for each genre of 30 films and more, ten sentences that ask for more and ten that ask for less (below; no example that
-  the model learns from is among them): the mean share of the genre on the first ten entries, before and after;
+- for each genre of 30 films and more, ten sentences that ask for more and ten that ask for less
+  (`steering_sentences.json`; no example that the model learns from is among them): the mean share of the genre on the
+  first ten entries, before and after;
 - titles ("like X"): how many of the ten entries are among the 20 films that users like most together with X in events
   that come later;
 - what a wish is worth when it is true (for a genre of the film that the user likes next) and when it is noise (for a
@@ -41,103 +42,29 @@ TOP = 10
 FEWEST = 30
 SEED = 0
 
-MORE = (
-    "I'm longing for {}",
-    "why don't you show me {}?",
-    "{} make my day",
-    "plenty of {} for me",
-    "today I want {}",
-    "it's time for {}",
-    "I'm in the right mood for {}",
-)
-LESS = (
-    "I'm bored by {}",
-    "why do you always show me {}?",
-    "{} ruin my day",
-    "hardly any {} for me",
-    "today I don't want {}",
-    "{}? no way",
-    "I'm in the wrong mood for {}",
-)
-"""For the words of a genre; three more sentences of each kind are about it in other words."""
+SENTENCES = Path(__file__).with_name("steering_sentences.json")
+"""By genre, ten sentences that ask for more and ten that ask for less. Whoever wrote them knew neither the examples nor
+the code of what reads them; about three of ten only describe the genre. Replace them when the code changes for one."""
 
-GENRES: Mapping[str, tuple[str, tuple[str, str, str], tuple[str, str, str]]] = {
-    "Action": (
-        "action movies",
-        ("action, action, action", "gunfights and helicopters", "I need some action in my life"),
-        ("action wears me out", "leave out the stunts and fights", "something calm instead of action"),
-    ),
-    "Adventure": (
-        "adventure movies",
-        ("a treasure hunt in the jungle", "I'm up for an adventure", "explorers on a dangerous journey"),
-        ("adventures are for other people", "forget the adventures", "too adventurous for me"),
-    ),
-    "Animation": (
-        "animated movies",
-        ("cartoons!", "drawn, not filmed: animation", "the best animation there is"),
-        ("real people instead of animation", "cartoons are for babies", "I never watch animation"),
-    ),
-    "Children's": (
-        "children's movies",
-        ("the little ones want to watch too", "suitable for children", "something my daughter of five will like"),
-        ("the kids are asleep, so nothing for children", "children's stuff is annoying", "please, not for children"),
-    ),
-    "Comedy": (
-        "comedy movies",
-        ("cheer me up with a comedy", "the funniest you have", "I want to giggle"),
-        ("comedy? I prefer to be serious", "not in the mood for jokes", "comedies are stupid"),
-    ),
-    "Crime": (
-        "crime movies",
-        ("detectives chasing a murderer", "the mafia", "crime does pay, show me"),
-        ("crime is on the news already", "forget gangsters and crime", "I never watch crime"),
-    ),
-    "Documentary": (
-        "documentary movies",
-        ("a documentary about anything", "documentaries are my thing", "only documentary footage"),
-        ("documentaries are like school", "I never watch documentaries", "forget the documentary"),
-    ),
-    "Drama": (
-        "drama movies",
-        ("I love a good drama", "drama with great actors", "dramatic and sad"),
-        ("a break from drama", "I cry too easily for drama", "drama is so tiresome"),
-    ),
-    "Horror": (
-        "horror movies",
-        ("vampires and zombies", "frighten me to death", "the scariest horror"),
-        ("horror keeps me from sleeping", "I never watch horror", "blood and horror disgust me"),
-    ),
-    "Musical": (
-        "musical movies",
-        ("a musical with dancers", "singing and dancing all night", "musicals are great fun"),
-        ("musicals drive me mad", "I never watch musicals", "forget the singing"),
-    ),
-    "Mystery": (
-        "mystery movies",
-        ("a mystery with a surprising end", "who is the murderer? a mystery", "mysterious events"),
-        ("mysteries confuse me", "I never watch mysteries", "forget the mystery"),
-    ),
-    "Romance": (
-        "romance movies",
-        ("romance, candles and kisses", "a romance for my wife and me", "I believe in love"),
-        ("romance is for teenagers", "I never watch romance", "forget love, forget romance"),
-    ),
-    "Sci-Fi": (
-        "sci-fi movies",
-        ("time travel and sci-fi", "aliens from outer space", "science fiction from the eighties"),
-        ("sci-fi is childish", "I never watch science fiction", "forget robots and sci-fi"),
-    ),
-    "Thriller": (
-        "thriller movies",
-        ("a thriller that keeps me awake", "thrilling to the last minute", "the best thriller ever"),
-        ("thrillers are too tense for my heart", "I never watch thrillers", "forget the thriller"),
-    ),
-    "War": (
-        "war movies",
-        ("the Vietnam war", "tanks and trenches of the war", "heroes of war"),
-        ("war films upset my father", "I never watch war films", "forget the war"),
-    ),
+GENRES: Mapping[str, str] = {
+    "Action": "action movies",
+    "Adventure": "adventure movies",
+    "Animation": "animated movies",
+    "Children's": "children's movies",
+    "Comedy": "comedy movies",
+    "Crime": "crime movies",
+    "Documentary": "documentary movies",
+    "Drama": "drama movies",
+    "Horror": "horror movies",
+    "Musical": "musical movies",
+    "Mystery": "mystery movies",
+    "Romance": "romance movies",
+    "Sci-Fi": "sci-fi movies",
+    "Thriller": "thriller movies",
+    "War": "war movies",
 }
+"""The words of a genre in wishes that are true, or noise."""
+
 MORE_LIKE = ("like {}", "more films like {}", "I loved {}, what else is like it?")
 
 
@@ -184,43 +111,40 @@ class World:
         return [self.core.contexts[held[at]] for at in chosen]
 
 
-def sentences(genre: str) -> Iterator[tuple[bool, str]]:
-    """Sentences about a genre, and whether they ask for more."""
-    words, more, less = GENRES[genre]
-    yield from ((True, each.format(words)) for each in MORE)
-    yield from ((True, each) for each in more)
-    yield from ((False, each.format(words)) for each in LESS)
-    yield from ((False, each) for each in less)
+def sentences(path: Path) -> Iterator[tuple[str, bool, str]]:
+    """The sentences with the genre that each is about, and whether it asks for more."""
+    for genre, asks in json.loads(path.read_text(encoding="utf-8")).items():
+        for ask in ("more", "less"):
+            yield from ((genre, ask == "more", each) for each in asks[ask])
 
 
-def phrasings(world: World, users: Sequence[Context]) -> list[dict[str, Any]]:
+def phrasings(world: World, users: Sequence[Context], path: Path) -> list[dict[str, Any]]:
     """For each sentence: the genre's mean share before and after, of users with room, and what the model read.
 
     Room to double: at most five of ten before. Room to halve: at least one.
     """
     before = [world.leading(user, ()) for user in users]
     found = []
-    for genre in GENRES:
+    for genre, more, sentence in sentences(path):
         shares = np.array([world.share(names, genre) for names in before])
-        for more, sentence in sentences(genre):
-            room = shares <= 0.5 if more else shares > 0
-            wish = world.wish(sentence)
-            after = np.array(
-                [world.share(world.leading(user, (wish,)), genre) for user, has in zip(users, room, strict=True) if has]
-            )
-            old, new = float(shares[room].mean()) if room.any() else 0.0, float(after.mean()) if len(after) else 0.0
-            found.append(
-                {
-                    "genre": genre,
-                    "more": more,
-                    "sentence": sentence,
-                    "read": dict(wish.attributes),
-                    "users": int(room.sum()),
-                    "before": old,
-                    "after": new,
-                    "enough": (new >= 2 * old and new > 0) if more else new <= old / 2,
-                }
-            )
+        room = shares <= 0.5 if more else shares > 0
+        wish = world.wish(sentence)
+        after = np.array(
+            [world.share(world.leading(user, (wish,)), genre) for user, has in zip(users, room, strict=True) if has]
+        )
+        old, new = float(shares[room].mean()) if room.any() else 0.0, float(after.mean()) if len(after) else 0.0
+        found.append(
+            {
+                "genre": genre,
+                "more": more,
+                "sentence": sentence,
+                "read": dict(wish.attributes),
+                "users": int(room.sum()),
+                "before": old,
+                "after": new,
+                "enough": (new >= 2 * old and new > 0) if more else new <= old / 2,
+            }
+        )
     return found
 
 
@@ -264,7 +188,7 @@ def worth(world: World, later: Sequence[Event], most: int) -> dict[str, Any]:
     """HR@10 of the next like without a wish, with a true one, and with one for more or less of a random genre."""
     drawn = np.random.default_rng(SEED)
     more, less = (
-        {genre: world.wish(f"{asks} {GENRES[genre][0]}") for genre in GENRES} for asks in ("a lot more", "a lot less")
+        {genre: world.wish(f"{asks} {GENRES[genre]}") for genre in GENRES} for asks in ("a lot more", "a lot less")
     )
     genres = list(GENRES)
     rows: list[tuple[str, int, int, int]] = []
@@ -297,11 +221,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--likes", type=int, default=2_000)
+    parser.add_argument("--sentences", type=Path, default=SENTENCES, help="others, in the form of this file")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     world = World(given.work, given.events)
     users, later = world.users(given.users), world.stream[given.events :]
-    report: dict[str, Any] = {"dtype": world.dtype, "phrasings": phrasings(world, users)}
+    report: dict[str, Any] = {"dtype": world.dtype, "phrasings": phrasings(world, users, given.sentences)}
     show(report["phrasings"])
     report["titles"] = titles(world, users, later)
     print(report["titles"])
