@@ -75,7 +75,7 @@ def _described(moment: Moment, number: int) -> Words | None:
     if alike.max() <= 0:
         return None
     like = held[int(alike.argmax())]
-    return Words(f"described like {catalogue.at(like).title}, which you liked", (like,))
+    return Words(moment.say("described_like", title=catalogue.at(like).title), (like,))
 
 
 def _shared(moment: Moment, number: int) -> Words | None:
@@ -91,4 +91,6 @@ def _shared(moment: Moment, number: int) -> Words | None:
         if weight > best[0]:
             best = (weight, [catalogue.attribute(one) for one in common[:MAX_SHARED]], like)
     _, names, like = best
-    return Words(f"{' and '.join(names)}, like {catalogue.at(like).title}", (like,)) if names else None
+    if not names:
+        return None
+    return Words(moment.say("shares", names=moment.language.join(names), title=catalogue.at(like).title), (like,))

@@ -105,14 +105,14 @@ class Covisited:
         """The likes that add most to the item's co-visits; or the met items, if likes add nothing to its score and less
         than those. A like is an event as well, so of the two it says more."""
         liked, met = sum(shares[name] for name in OF_LIKES), sum(shares[name] for name in OF_MET)
-        either = (("because you liked", _LIKED, _fading_likes), ("met together with", _MET, _fading_met))
-        for begin, kernels, fading in either if liked > 0 or liked >= met else either[::-1]:
+        either = (("liked_with", _LIKED, _fading_likes), ("met_with", _MET, _fading_met))
+        for key, kernels, fading in either if liked > 0 or liked >= met else either[::-1]:
             strongest = _strongest(moment, number, kernels, moment.once(fading))
             because = [other for other in strongest if moment.catalogue.holds(other)]
             if because:
-                titles = " and ".join(moment.catalogue.at(other).title for other in because)
-                return Words(f"{begin} {titles}", tuple(because))
-        return Words("met together with what you met lately") if proposed else None
+                titles = moment.language.join([moment.catalogue.at(other).title for other in because])
+                return Words(moment.say(key, titles=titles), tuple(because))
+        return Words(moment.say("met_lately")) if proposed else None
 
 
 def _strongest(moment: Moment, number: int, kernels: list[int], fading: NDArray[np.float64]) -> list[int]:

@@ -22,4 +22,4 @@ class Explored:
         return moment.best(np.zeros(len(moment.allowed)), self.size, moment.allowed)
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
-        return Words("shown to learn whether it suits you")
+        return Words(moment.say("explored"))

@@ -35,4 +35,4 @@ class Fresh:
         return moment.best(moment.catalogue.published()[: len(moment.allowed)], self.size)
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
-        return Words("among the newest in the catalogue") if proposed else None
+        return Words(moment.say("newest")) if proposed else None

@@ -13,6 +13,7 @@ from streams.graph.item_graph import ItemGraph, Reach
 from streams.items.catalogue import Catalogue
 from streams.items.vectors import Affinities
 from streams.steering.wish import Wish
+from streams.wording.language import Language, default
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -28,9 +29,9 @@ class Moment:
 
     `allowed`: bool [n] by item number, the items that may be on the list; n is the size of the catalogue's index when
     the list was begun, and the length of every array by item number. `known`: the items that the user liked, met and
-    disliked last. `wishes`: the sentences of the user that hold. `affinities`: the model's affinity to every item, None
-    until it has answered. `failures`: the custom sources that failed for this list, by name, each with the type of its
-    error.
+    disliked last. `wishes`: the sentences of the user that hold. `language`: that of reasons. `affinities`: the model's
+    affinity to every item, None until it has answered. `failures`: the custom sources that failed for this list, by
+    name, each with the type of its error.
     """
 
     context: Context
@@ -41,6 +42,7 @@ class Moment:
     catalogue: Catalogue
     graph: ItemGraph
     wishes: tuple[Wish, ...] = ()
+    language: Language = field(default_factory=default)
     affinities: Affinities | None = None
     failures: dict[str, str] = field(default_factory=dict)
     _made: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
@@ -51,6 +53,10 @@ class Moment:
             self._made[make] = make(self)
         made: T = self._made[make]
         return made
+
+    def say(self, key: str, **facts: str) -> str:
+        """A reason in the language of this list; the templates are in `streams/wording`."""
+        return self.language.say("reason", key, **facts)
 
     def best(self, scores: NDArray[np.number[Any]], size: int, among: Bools | None = None) -> Ints:
         """The numbers of the `size` best items that may be shown, in no order. `scores` is [n] by item number.

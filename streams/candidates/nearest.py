@@ -48,7 +48,7 @@ class Nearest:
         vectors = None if moment.affinities is None else moment.affinities.vectors
         like = vectors.nearest(number, moment.known.likes) if proposed and vectors is not None else None
         if like is not None:
-            return Words(f"close to {moment.catalogue.at(like).title}, which you liked", (like,))
+            return Words(moment.say("close_to", title=moment.catalogue.at(like).title), (like,))
         if proposed or shares.get(MODEL, 0.0) > 0:
-            return Words("suits what you did lately, as the model reads it")
+            return Words(moment.say("suits"))
         return None

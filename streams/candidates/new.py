@@ -8,9 +8,6 @@ import numpy as np
 from streams.candidates.moment import Ints, Moment
 from streams.candidates.source import Signal, Words
 
-WOULD_LIKE_TO_KNOW = Words("new: we would like to know")
-"""Why an item has a place for new items."""
-
 UNMET = 0.5
 """Events count less as they age: with less than this, no user has met the item."""
 

@@ -51,5 +51,5 @@ class Trending:
 
     def reason(self, moment: Moment, number: int, *, proposed: bool, shares: Mapping[str, float]) -> Words | None:
         if moment.once(trend)[number] >= LATELY:
-            return Words(f"liked lately in {moment.scene}")
-        return Words("liked before, here or elsewhere") if moment.graph.likes()[number] > 0 else None
+            return Words(moment.say("liked_lately", scene=moment.scene))
+        return Words(moment.say("liked_before")) if moment.graph.likes()[number] > 0 else None

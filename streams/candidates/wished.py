@@ -89,9 +89,9 @@ class Wished:
         own = {catalogue.attribute(one) for one in catalogue.attributes()[0][number].tolist() if one}
         named = sorted((-strength, name) for name, strength in attributes.items() if strength > _NAMED and name in own)
         if named:
-            return Words(f"you asked for more {named[0][1]}")
+            return Words(moment.say("asked_for_more", name=named[0][1]))
         asked = [(-strength, like) for like, strength in items.items() if strength > _NAMED and catalogue.holds(like)]
         if asked:
             like = min(asked)[1]
-            return Words(f"you asked for more like {catalogue.at(like).title}", (like,))
+            return Words(moment.say("asked_for_more_like", title=catalogue.at(like).title), (like,))
         return None

@@ -79,7 +79,7 @@ def reason(chosen: Shortlist, place: int, row: int, found: Contributions, total:
     moment, sources = chosen.moment, found.sources
     number, bits = int(chosen.candidates.numbers[place]), int(chosen.candidates.sources[place])
     if chosen.prepared.met[number]:
-        text = "you liked it before" if number in moment.known.likes else "you met it before"
+        text = moment.say("you_liked" if number in moment.known.likes else "you_met")
         return Reason(code=sources.named(bits)[0], text=text, because=(moment.catalogue.index[number],))
     for source in sorted(sources.all, key=lambda one: -total.get(one.name, 0.0) if one.signals else math.inf):
         proposed = bool(bits & sources.bits[source.name])

@@ -22,7 +22,6 @@ from schemas.scoring import ScoreRequest, Scores
 from schemas.seen import SeenRule
 from streams.candidates.evidence import evidence
 from streams.candidates.moment import Floats, Ints, Moment
-from streams.candidates.new import WOULD_LIKE_TO_KNOW
 from streams.candidates.registry import Candidates
 from streams.candidates.wished import STRENGTH, WISH
 from streams.fold.context import Context
@@ -117,7 +116,10 @@ class Ranker:
         left_out = [number for item in without if (number := self.catalogue.index.find(item)) is not None]
         allowed[[number for number in left_out if number >= 0]] = False
         allowed.flags.writeable = False
-        return Moment(context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes), met
+        moment = Moment(
+            context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes, self.settings.language
+        )
+        return moment, met
 
     def shortlist(self, prepared: Prepared, blend: Blend, *, affinities: Affinities | None = None) -> Shortlist:
         """Rank the candidates; with a model's affinities, also those that it proposes, and with the affinities as a
@@ -244,7 +246,7 @@ class Ranker:
                     sources=tuple(dict.fromkeys((*sources, Source.EXPLORED))) if drawn.explored[row] else sources,
                     contributions=total,
                     reason=(
-                        Reason(code=Source.NEW, text=WOULD_LIKE_TO_KNOW.text)
+                        Reason(code=Source.NEW, text=chosen.moment.say("new"))
                         if drawn.new[row]
                         else reason(chosen, at, row, found, total)
                     ),

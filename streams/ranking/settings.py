@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from schemas.seen import PLAIN, SeenRules
 from streams.candidates.registry import Sources
 from streams.ranking.exploration import Explorations
+from streams.wording.language import Language, default
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Ranking:
     lists of a scene explore: among the best candidates, of which there are `explored` more than entries. The model
     reads at most the last `history` events of the user; their beginning moves by `history_step` at a time, so that
     requests in between share a prefix. `seen` says which seen items a scene's lists leave out. The lists of one user
-    in `compared` are compared with the list without the model and with the popular items.
+    in `compared` are compared with the list without the model and with the popular items. `language` is that of the
+    reasons.
     """
 
     length: int = 10
@@ -29,3 +31,4 @@ class Ranking:
     seen: SeenRules = PLAIN
     compared: int = 4
     sources: Sources = field(default_factory=Sources)
+    language: Language = field(default_factory=default)

@@ -2,9 +2,21 @@
 
 from schemas.recommendations import Source
 from schemas.seen import DAY_MS
+from streams.errors import BadSetting
 from streams.ranking.settings import Ranking
 from streams.serving.custom_sources import load_sources
+from streams.settings import variable
 from streams.settings.groups import Lists
+from streams.wording.language import Language, languages
+
+
+def language(name: str) -> Language:
+    """The language of reasons. Raises `BadSetting` for one that there are no templates of."""
+    known = languages()
+    if name not in known:
+        named = ", ".join(sorted(known))
+        raise BadSetting(f"{variable('language')}={name}: there is {named}; docs/guide/ranking.md says how to add one.")
+    return known[name]
 
 
 def ranking_of(lists: Lists) -> Ranking:
@@ -19,5 +31,6 @@ def ranking_of(lists: Lists) -> Ranking:
         exploration=exploration,
         seen=lists.seen_rules(),
         compared=lists.compared_users,
+        language=language(lists.language),
         sources=sources if exploration.shows_new else sources.sized(new=0),
     )

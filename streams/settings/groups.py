@@ -295,6 +295,10 @@ class Lists(Group, frozen=True, kw_only=True):
             description="Days that a sentence of a user (steer) holds, unless it says how long.",
         ),
     ] = 7.0
+    language: Annotated[
+        str,
+        Meta(max_length=20, description="Language of the reasons on lists: en or zh."),
+    ] = "en"
     new_item_days: Annotated[
         float, Meta(ge=0.001, le=3_650, description="Days from an item's publication during which it is new.")
     ] = 14.0

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from babel import Locale, negotiate_locale
+from babel.lists import format_list
 from babel.numbers import format_decimal
 
 DEFAULT = "en"
@@ -27,6 +28,10 @@ class Language:
         """The template of a table in the plural form for `count`, with facts put in."""
         return self.say(table, Locale(self.name).plural_form(count), count=self.number(count), **facts)
 
+    def join(self, names: Sequence[str]) -> str:
+        """Names as the language lists them: "a and b"."""
+        return format_list(names, locale=self.name)
+
     def number(self, value: float, pattern: str = "#,##0.##") -> str:
         """A number as the language writes it."""
         return format_decimal(value, pattern, locale=self.name)
@@ -41,6 +46,11 @@ def languages() -> dict[str, Language]:
         if kind == "toml":
             found[name] = Language(name, tomllib.loads(each.read_text("utf-8")))
     return found
+
+
+def default() -> Language:
+    """The language of readers who did not say which."""
+    return languages()[DEFAULT]
 
 
 def preferred(wanted: Sequence[str]) -> Language:

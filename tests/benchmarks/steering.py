@@ -43,8 +43,8 @@ FEWEST = 30
 SEED = 0
 
 SENTENCES = Path(__file__).with_name("steering_sentences.json")
-"""By genre, ten sentences that ask for more and ten that ask for less. Whoever wrote them knew neither the examples nor
-the code of what reads them; about three of ten only describe the genre. Replace them when the code changes for one."""
+"""By genre, ten sentences that ask for more and ten that ask for less. Their author knew neither the examples nor the
+code of what reads them; about three of ten only describe the genre. Replace them when the code changes for one."""
 
 GENRES: Mapping[str, str] = {
     "Action": "action movies",

@@ -70,3 +70,9 @@ def test_new_items_are_new_as_the_settings_say() -> None:
     lists = Settings.make(new_item_days=0.5, new_item_events=7).lists
     (source,) = (one for one in ranking_of(lists).sources.built_in if one.name == "new")
     assert vars(source) | {"max_age_ms": 43_200_000, "max_events": 7} == vars(source)
+
+
+def test_language_without_templates_is_refused_with_those_that_there_are() -> None:
+    assert ranking_of(Settings.make(language="zh").lists).language.name == "zh"
+    with pytest.raises(BadSetting, match="OUZEL_LANGUAGE=xx: there is en, zh"):
+        ranking_of(Settings.make(language="xx").lists)

@@ -14,6 +14,7 @@ from schemas.items import Item
 from schemas.recommendations import Entry, Source
 from streams.candidates.trending import LATELY
 from streams.items.catalogue import Catalogue
+from streams.wording.language import languages
 from tests.support.ranking_world import NOW, PLAIN, World, done
 
 DAY_MS = 86_400_000
@@ -149,3 +150,14 @@ def test_item_shown_again_has_no_reason_from_counts(
     found = {entry.item: entry.reason for entry in entries(world, "ann", "home")}
     assert found["a"].text == says
     assert found["a"].because == ("a",)
+
+
+@pytest.mark.parametrize("name", languages())
+def test_reasons_are_in_the_language_of_the_lists(name: str) -> None:
+    language = languages()[name]
+    world = World(CATALOGUE)
+    world.tell(*(done(user, item, at=at) for user in ("u", "v", "w") for at, item in enumerate("abc")))
+    world.tell(done("x", "a", at=9))
+    reasons = {entry.item: entry.reason for entry in world.listed("x", settings=replace(PLAIN, language=language))}
+    assert reasons["b"].text == language.say("reason", "liked_with", titles="Alpha storm")
+    assert reasons["b"].because == ("a",)

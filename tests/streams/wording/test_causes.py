@@ -40,7 +40,7 @@ def test_event_that_raises_the_score_most_is_named_with_its_numbers() -> None:
         "lower by 0.42, and the place by score 1,014 instead of 3."
     )
     assert re.findall(r"[\d,.]*\d", said(found, "zh")) == ["3", "202", "0.42", "1,014", "3"]
-    assert "《Fargo\\u202e{x}》" in said(found, "zh")
+    assert "“Fargo\\u202e{x}”" in said(found, "zh")
 
 
 @pytest.mark.parametrize("language", languages())
