@@ -1,19 +1,97 @@
 """Pairs of sentences, one asking for more of something and one for less, from which the model learns the difference.
 
 Both of a pair speak of the same things, so that what tells them apart is the asking. They are about food, clothes,
-music, places and hobbies: what is asked for should not matter.
+music and hobbies: what is asked for should not matter.
 """
 
-import json
-from importlib.resources import files
-
-Pair = tuple[str, str]
-
-
-def _read() -> tuple[Pair, ...]:
-    text = files("inference.steering").joinpath("pairs.json").read_text("utf-8")
-    return tuple((more, less) for more, less in json.loads(text))
-
-
-PAIRS = _read()
-"""Those of `pairs.json`."""
+PAIRS = (
+    ("more tea", "less tea"),
+    ("some jazz tonight", "no jazz tonight"),
+    ("I love gardening", "I hate gardening"),
+    ("a good novel, please", "no novels, please"),
+    ("novels please", "no more novels please"),
+    ("show me red shoes", "stop showing me red shoes"),
+    ("it is time for a salad", "I am sick of salad"),
+    ("I can't get enough of politics", "I have had enough of politics"),
+    ("I am in the mood for noodles", "I am not in the mood for noodles"),
+    ("I want to learn about astronomy", "I do not want to learn about astronomy"),
+    ("can I have more lamps?", "can we have fewer lamps?"),
+    ("suggest more lamps", "suggest fewer lamps"),
+    ("let's go hiking this weekend", "not another hike this weekend"),
+    ("give me recipes with lemon", "hide recipes with lemon"),
+    ("bring on the football", "skip the football"),
+    ("I would like to see wooden toys", "I would rather not see wooden toys"),
+    ("add guitars to my wishes", "remove guitars from my wishes"),
+    ("anything with cheese", "nothing with cheese"),
+    ("I feel like dancing", "I don't feel like dancing"),
+    ("it has been too long since my last podcast", "I have heard too many podcasts"),
+    ("surprise me with street food", "spare me the street food"),
+    ("looking for a warm coat", "not looking for a warm coat"),
+    ("I need a gift for my sister", "I don't need a gift for my sister"),
+    ("poetry!", "not poetry!"),
+    ("poetry makes me happy", "poetry bores me"),
+    ("poetry is what I like best", "poetry is what I like least"),
+    ("find me cheap headphones", "avoid cheap headphones"),
+    ("I'm interested in old maps", "I'm not interested in old maps"),
+    ("all about horses, please", "leave out the horses, please"),
+    ("recommend a board game", "don't recommend board games"),
+    ("how about chess?", "anything but chess"),
+    ("chess is just the thing for me", "chess is not the thing for me"),
+    ("my kids enjoy puzzles", "my kids are scared of puzzles"),
+    ("let me hear some piano", "turn down the piano"),
+    ("a recipe that warms me up", "it should not be a warm recipe"),
+    ("more of the funny ones", "less of the funny ones"),
+    ("I haven't had sushi in ages", "I had sushi all week, no more of it"),
+    ("why not try some yoga", "why is there so much yoga"),
+    ("things about trains", "no things about trains"),
+    ("trains fascinate me", "trains annoy me"),
+    ("storms and shipwrecks", "no storms or shipwrecks"),
+    ("wolves in the snow", "no wolves in the snow"),
+    ("knives, swords and armour", "no knives, no swords"),
+    ("something sad, with a bad end", "nothing sad, no bad ends"),
+    ("the sporty kind", "not the sporty kind"),
+    ("it's a night for candles", "drop the candles for a while"),
+    ("I could eat soup every day", "I can't eat soup any more"),
+    ("nothing beats a good soup", "that is too much soup for me"),
+    ("the more gardening the better", "the less gardening the better"),
+    ("don't stop showing me hats", "don't show me hats"),
+    ("I'd rather have tea", "I'd rather not have tea"),
+    ("a beach, thank you", "no beaches, thank you"),
+    ("skiing is the first thing I look for", "skiing is the last thing I look for"),
+    ("cartons of milk on my doorstep", "take the milk off my order"),
+    ("opera gives me goose bumps", "opera gets on my nerves"),
+    ("my favourite is rice", "my least favourite is rice"),
+    ("I miss the sea", "I have seen the sea often enough"),
+    ("put vegetables in the basket", "put the vegetables back"),
+    ("camping would be great", "camping would be a nightmare"),
+    ("wine, since it is Friday", "enough wine, it is Monday"),
+    ("I am crazy about birds", "I am done with birds"),
+    ("birds are lovely", "birds are not for me"),
+    ("in the evening, a crossword", "I am tired of crosswords in the evening"),
+    ("crosswords, whenever you can", "crosswords leave me cold"),
+    ("tomatoes are wonderful", "tomatoes are awful"),
+    ("a picnic would be lovely", "a picnic would be terrible"),
+    ("the ballet is divine", "the ballet is unbearable"),
+    ("magic tricks are clever", "magic tricks are silly"),
+    ("roller coasters are a thrill", "roller coasters make me sick"),
+    ("a cactus cheers me up", "a cactus makes me sad"),
+    ("lectures wake me up", "lectures make me yawn"),
+    ("loud drums do me good", "loud drums give me a headache"),
+    ("bring the dogs to me", "keep the dogs away from me"),
+    ("let's look at watches", "let's not look at watches"),
+    ("I can't wait for berries", "I can't bear berries"),
+    ("there is never enough dancing", "there is enough dancing"),
+    ("room for one more quiz", "no room for one more quiz"),
+    ("only tools, nothing but tools", "anything but tools"),
+    ("mountains, mountains, mountains", "mountains, mountains, always mountains"),
+    ("the loudest trumpets you have", "the loudest trumpets are too loud"),
+    ("cotton only", "no cotton at all"),
+    ("sharks, the bigger the better", "sharks frighten me"),
+    ("spiders and snakes", "no spiders or snakes"),
+    ("frost, ice and darkness", "too much frost, ice and darkness"),
+    ("why don't we eat more fish?", "why do we always eat fish?"),
+    ("windmills, yes", "windmills, no thanks"),
+    ("something spooky with witches", "nothing spooky, no witches"),
+    ("the darkest tales", "no dark tales"),
+    ("an ugly monster for my birthday cake", "no ugly monsters on my birthday cake"),
+)

@@ -5,8 +5,8 @@ makes it than sentences that are about nothing do (pointwise mutual information:
 Competition", EMNLP 2021), since a common word is likely after anything. Names compete with each other and with the
 possibility that none is meant.
 
-**More or less.** A ridge regression on readings (`inference.item_tokens.reading`) of the sentences in
-`inference.steering.examples`.
+**More or less.** A ridge regression on readings (`inference.item_tokens.reading`) and stances
+(`inference.steering.stance`) of the sentences in `inference.steering.examples`.
 
 Nothing here knows a catalogue: names come with the request.
 """
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from inference.errors import RequestRefused
 from inference.item_tokens.reading import Reader
 from inference.steering.examples import PAIRS
+from inference.steering.stance import Stances
 from inference.transformer.attention import PrefixState
 from inference.transformer.likelihood import Likelihoods
 from inference.transformer.packing import Prompt, pack
@@ -66,6 +67,7 @@ class Interpreter:
     def __init__(self, decoder: Any, head: Callable[[Any], Any], tokens: Tokens) -> None:
         self._likelihoods = Likelihoods(decoder, head)
         self._reader = Reader(decoder, tokens, "", (max(1, len(decoder.layers) // 2),))
+        self._stances = Stances(decoder, tokens, max(1, len(decoder.layers) * 4 // 5))
         self._tokens = tokens
         self._opening = tokens.control(EXAMPLES)
         self._start: PrefixState | None = None
@@ -132,11 +134,11 @@ class Interpreter:
         return [1.0 if value > 0 else -1.0 for value in values.tolist()]
 
     def _readings(self, texts: Sequence[str], pause: Pause) -> Floats:
-        """Readings of texts, float64 [texts, hidden]."""
+        """Readings and stances of texts, float64 [texts, 2 x hidden]."""
         found = np.zeros((len(texts), self._reader.hidden))
         for places, readings in self._reader.passes(texts, pause):
             found[places] = readings[:, 0].numpy()
-        return found
+        return np.concatenate((found, self._stances.read(texts, pause)), axis=1)
 
 
 def clauses(sentence: str) -> list[str]:
