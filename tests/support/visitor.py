@@ -121,6 +121,7 @@ async def visiting(
                 has_touch=phone,
                 reduced_motion="reduce",
             )
+            page.set_default_timeout(PATIENCE * 1000)
             visitor = Visitor(page, folder, name)
             page.on("console", visitor.heard)
             page.on("pageerror", lambda error: visitor.errors.append(str(error)))
