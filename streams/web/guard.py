@@ -155,7 +155,8 @@ class Guard:
 
     def site(self) -> web.BaseSite:
         """The listening site, once the runner is set up."""
-        return Site(self.runner, self._settings.host, self._settings.port, self._visitor)
+        settings = self._settings
+        return Site(self.runner, settings.host, settings.port, self._visitor, settings.max_connections)
 
     def _visitor(self, server: web.Server) -> Visitor:
         return Visitor(

@@ -2,9 +2,13 @@
 
 A client that opens idle connections loses its own, not those of others: a connection that is answering a request stays,
 and of the rest one of the address with the most connections is closed.
+
+Few connections are accepted per turn of the event loop, so that a client that has sent its request is answered before
+as many others as there may be have come after it.
 """
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +25,12 @@ ANSWER_SECONDS = 10.0
 
 IDLE_SECONDS = 15.0
 """Maximum idle time of a connection."""
+
+TURNS = 8
+"""Least turns of the event loop in which all connections can be replaced: more than a request takes to be read."""
+
+WAITING = 1_024
+"""Maximum connections that the system holds until they are accepted; beyond it, clients retry after a second."""
 
 MAX_LINE_BYTES, MAX_HEADER_BYTES = 4_096, 4_096
 """Maximum size of a request's first line, and of one header."""
@@ -148,15 +158,25 @@ class Visitor(web.RequestHandler):
 
 
 class Site(web.TCPSite):
-    """The listening socket."""
+    """The listening socket of a server with at most `most` connections."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, accept: Callable[[web.Server], Visitor]) -> None:
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, accept: Callable[[web.Server], Visitor], most: int
+    ) -> None:
         super().__init__(runner, host, port)
         self._accept = accept
+        self._per_turn = max(1, most // TURNS)
 
     async def start(self) -> None:
         await web.BaseSite.start(self)
         server = self._runner.server
         assert server is not None, "the runner is set up before its sites start"
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._accept(server), self._host, self._port, backlog=64)
+        listening = await loop.create_server(
+            lambda: self._accept(server), self._host, self._port, backlog=self._per_turn
+        )
+        self._server = listening
+        # asyncio takes one number for both how many it accepts per turn and how many the system holds.
+        for each in listening.sockets:
+            with socket.fromfd(each.fileno(), each.family, each.type) as same:
+                same.listen(WAITING)

@@ -1,6 +1,7 @@
 """The guard of the worker's pages, on the worker's own server: token, name, rate, sizes, connections."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from streams.secret import Secret
 from streams.settings import Settings
 from streams.web.guard import MAX_BODY_BYTES, allowed
 from tests.support.pages import BEARER, TOKEN, Answer, Connection, Pages, flood, serving
+from tests.support.patience import PATIENCE
 
 HIGHEST = 4_096
 """Bytes of a line, and of a header."""
@@ -237,6 +239,19 @@ async def test_scraper_keeps_its_connection_between_scrapes(tmp_path: Path) -> N
             assert (await scraper.read()).status == 200
             await idle_flood(pages, 30)
         scraper.close()
+
+
+async def test_request_is_answered_though_a_flood_comes_before_it_is_read(tmp_path: Path) -> None:
+    """The server is busy with other things while they all come: it finds them together."""
+    async with serving(tmp_path, web_max_connections=64) as pages:
+        probe, *flooding = [socket.create_connection((pages.host, pages.port), PATIENCE) for _ in range(400)]
+        probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        probe.setblocking(False)
+        async with asyncio.timeout(PATIENCE):
+            answer = await asyncio.get_running_loop().sock_recv(probe, 64)
+        assert answer.startswith(b"HTTP/1.1 200")
+        for each in (probe, *flooding):
+            each.close()
 
 
 async def test_flood_of_connections_closes_those_of_its_own_address(tmp_path: Path) -> None:
