@@ -78,7 +78,7 @@ class ItemFile:
         for problem, rows in self.table.unreadable.items():
             self.tally.refuse(f"{problem} (--items-delimiter, --items-encoding)", rows)
         seen: set[str] = set()
-        for *row, published in self.table.stream(f"SELECT *, {when} FROM kept ORDER BY row"):
+        for *row, published in self.table.stream(f"SELECT *, {when} FROM kept"):
             number = self.table.number(row[0])
             item = self._item(
                 number, {role: row[place] for role, place in at.items()}, row[len(single) + 1 :], published

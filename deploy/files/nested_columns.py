@@ -14,6 +14,23 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+LEAF = "leaf"
+
+
+def widen(tree: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Add the keys of a JSON object to the structure `tree`: dicts of keys, down to `LEAF` for what is not always an
+    object, or null. Returns whether there were new ones."""
+    grown = False
+    for key, value in row.items():
+        grown |= key not in tree
+        held = tree.setdefault(key, {})
+        if isinstance(value, dict):
+            grown |= isinstance(held, dict) and widen(held, value)
+        elif value is not None:
+            tree[key] = LEAF
+    return grown
+
+
 def paths(
     tree: dict[str, Any], objects: dict[str, list[str]], above: tuple[str, ...] = (), path: str = "$"
 ) -> list[tuple[str, str]]:

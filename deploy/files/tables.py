@@ -22,7 +22,7 @@ from deploy.files.deep_json import DEEPEST_JSON, TOO_DEEP, depth, maybe_too_deep
 from deploy.files.duckdb_engine import MEMORY, connected, csv_rows, faults, quiet
 from deploy.files.formats import GUESSED, SHOWN, Asked, few_enough, look
 from deploy.files.lines import LONGEST_LINE, TOO_LONG
-from deploy.files.nested_columns import paths, quoted, top_names, typed
+from deploy.files.nested_columns import paths, quoted, top_names, typed, widen
 
 BATCH = 8_192
 KEPT_NUMBERS = 10_000
@@ -230,17 +230,19 @@ class Table:
             if depth(text) > DEEPEST_JSON:
                 (line,) = self.query(f"UPDATE objects SET good = false WHERE rowid = {number} RETURNING line")[0]
                 self._refuse(TOO_DEEP, line)
-        self.query("CREATE VIEW rows AS SELECT row_number() OVER (ORDER BY line) AS row, j FROM objects WHERE good")
-        shape = self.query("SELECT json_group_structure(j::JSON)::VARCHAR FROM rows")[0][0]
-        tree = json.loads(shape) if shape else {}
-        if not isinstance(tree, dict) or not tree:
+        self.query("CREATE VIEW rows AS SELECT row_number() OVER () AS row, j FROM objects WHERE good")
+        # DuckDB's own `json_group_structure` needs memory for the whole file.
+        tree: dict[str, Any] = {}
+        for (text,) in self.stream("SELECT j FROM objects WHERE good"):
+            if widen(tree, json.loads(text)):
+                few_enough(self.path, len(paths(tree, {})))
+        if not tree:
             why = "; ".join(f"{rows:,}: {problem}" for problem, rows in self.unreadable.items())
             raise BadSource(
                 f"{self.path} holds no readable JSON objects{f' ({why})' if why else ''}. Write one object per line; "
                 "its keys name the columns."
             )
         found = paths(tree, self.objects)
-        few_enough(self.path, len(found))
         self._name([(name, f"json_extract_string(j, {quoted(path)})") for name, path in found])
 
     def _parquet(self) -> None:

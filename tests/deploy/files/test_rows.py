@@ -2,14 +2,20 @@
 
 import csv
 import io
+import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from deploy.errors import BadSource
 from deploy.files.event_files import EventFile
 from deploy.files.item_files import item_file
+from deploy.files.nested_columns import widen
 from deploy.files.sources import EventColumns
 from schemas.codec import decode_event, encode
 
@@ -75,3 +81,44 @@ def test_reader_survives_any_bytes(tmp_path: Path, tail: bytes, head: bytes, eve
             assert len(list(file)) == file.tally.used
     except BadSource:
         return
+
+
+@pytest.mark.parametrize("kind", ["lines", "csv", "parquet"])
+def test_articles_are_read_with_every_row(tmp_path: Path, kind: str) -> None:
+    """Texts as long as those of news or reviews, in a file of 25 MB: some have no text, others an object instead."""
+    count, path = 3_000, tmp_path / f"articles.{kind}"
+    texts = [None if n % 10 == 0 else "word, " * (n % 2_999) for n in range(count)]
+    ids = [f"a{n}" for n in range(count)]
+    if kind == "parquet":
+        parquet.write_table(pyarrow.table({"id": ids, "title": ids, "text": texts}), path)
+    elif kind == "csv":
+        with path.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([("id", "title", "text"), *zip(ids, ids, texts, strict=True)])
+    else:
+        with path.open("w", encoding="utf-8") as out:
+            for n, (name, text) in enumerate(zip(ids, texts, strict=True)):
+                more = {"source": {"name": "x", "since": n} if n % 2 else None}
+                out.write(json.dumps({"id": name, "title": name, "text": text, **more}) + "\n")
+    with item_file(path) as file:
+        found = list(file)
+        assert [item.id for item in found] == ids
+        assert (file.tally.used, file.tally.bad) == (count, 0)
+    assert [bool(item.text) for item in found] == [bool(text) for text in texts]
+
+
+KEYS = st.sampled_from(["a", "b", "c.d", '"'])
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3), lambda inner: st.dictionaries(KEYS, inner, max_size=3)
+)
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=6))
+def test_structure_holds_every_key_and_expands_only_what_is_always_an_object(rows: list[dict[str, Any]]) -> None:
+    tree: dict[str, Any] = {}
+    grown = [widen(tree, row) for row in rows]
+    assert set(tree) == {key for row in rows for key in row}
+    for key, below in tree.items():
+        values = [row[key] for row in rows if row.get(key) is not None]
+        assert isinstance(below, dict) == all(isinstance(value, dict) for value in values)
+    assert not any(widen(tree, row) for row in rows)
+    assert any(grown) == bool(tree)
