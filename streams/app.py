@@ -27,6 +27,7 @@ from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
+from streams.errors import BadSetting
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
 from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
@@ -47,6 +48,7 @@ from streams.kafka.replica import Apply, Replica
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.page.live_page import LivePage
+from streams.page.requests import AREA
 from streams.page.versions import versions_view
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
@@ -57,13 +59,13 @@ from streams.serving.blends import Blends
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
-from streams.settings import ALL_DUTIES, Settings
+from streams.settings import ALL_DUTIES, Settings, variable
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear
 from streams.state.records import check_entry
 from streams.state.store import Store
 from streams.turns import Turns, watch
-from streams.web.guard import GuardedWeb
+from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages
 
 log = logging.getLogger(__name__)
@@ -194,7 +196,11 @@ class WorkerApp(faust.App):
         def refused(why: str) -> None:
             self.metrics.refused_requests.labels(why).inc()
 
-        return GuardedWeb(self, self._live_page.guard(refused, makes_lists=self._whole))
+        if self._live_page.is_on and not self._whole:
+            raise BadSetting(f"{variable('web_page')}=on needs a worker that makes lists: leave out one of them.")
+        guard = Guard(self.settings.web, self.clock, refused, (AREA,) if self._live_page.is_on else ())
+        self._live_page.add_to(guard.application, refused)
+        return GuardedWeb(self, guard)
 
     @property
     def _whole(self) -> bool:

@@ -19,7 +19,6 @@ from streams.fold.context import Context, likes
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
-from streams.page.streams import Stream, Streams
 from streams.page.versions import VersionsView, pair_view
 from streams.page.views import (
     Did,
@@ -32,12 +31,12 @@ from streams.page.views import (
     history,
     hits,
     list_view,
-    message,
     namer,
     percentile,
 )
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Pair
+from streams.web.event_streams import Stream, Streams, message
 
 MAX_RECENT = 256
 MAX_FEED = 6

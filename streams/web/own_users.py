@@ -6,7 +6,6 @@ from streams.agents.events import Lane
 from streams.fold.context import EMPTY, Context
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.partitions import partition_of
-from streams.page.guests import PREFIX
 from streams.privacy.pseudonyms import Alias
 from streams.serving.explaining import Subject
 from streams.serving.one_off import Basis
@@ -31,10 +30,10 @@ class OwnUsers:
         self._alias = alias
         self._draw = draw
 
-    def new(self) -> str | None:
-        """The id of a user who does not exist yet; None if this worker serves no partition."""
+    def new(self, prefix: str) -> str | None:
+        """The id of a user who does not exist yet, beginning with `prefix`; None if this worker serves no partition."""
         for _ in range(DRAWS):
-            user = PREFIX + self._draw(6)
+            user = prefix + self._draw(6)
             lane = self._lane(user)
             if lane is not None and lane.ready:
                 return user
