@@ -122,6 +122,12 @@ class Viewing:
         more, and pages show what they were told."""
         return self._seen.pop(user, None) is not None
 
+    def revoke(self, partition: int) -> None:
+        """Drop the lists of a partition's users: they may be erased elsewhere, and this worker would not know."""
+        self._seen = OrderedDict(
+            (user, seen) for user, seen in self._seen.items() if seen.made is None or seen.made.partition != partition
+        )
+
     def open(self, user: str | None) -> Stream:
         """A new page, which follows `user`; the first messages are the figures, the versions, and the user's last
         list, if it is known. Raises `TooManyStreams`."""
