@@ -1,10 +1,12 @@
 """One-off lists: made for a context that is passed in, by the same ranking and the same model as the lists of users.
 
 A one-off list is returned, and nothing else: it is not published, stored, compared, judged or learned from, it does not
-explore, and the worker holds nothing of it afterwards. It is for events that are passed in, or for a user, whose context
-is read. Lists of users go first: a one-off list waits while users wait
-for a slot, and after the patience it is made without the model. It also stands back while lists of users are made, but
-not for long: on a busy worker some always are. `MAX_AT_ONCE` are made at once, while others wait.
+explore, and the worker holds nothing of it afterwards. It is for events that are passed in, or for a user, whose
+context is read.
+
+Published lists go first: a one-off list waits while users wait for a slot, and after the patience it is made without
+the model. It also stands back while they are made, but not for long: on a busy worker some always are. `MAX_AT_ONCE`
+are made at once, while others wait.
 """
 
 import asyncio

@@ -78,7 +78,8 @@ class Watchers:
                 view.paired(user, name, pair)
 
     def forget(self, user: str) -> bool:
-        return any([view.forget(user) for view in self._views])
+        dropped = [view.forget(user) for view in self._views]
+        return any(dropped)
 
     def revoke(self, partition: int) -> None:
         for view in self._views:
