@@ -25,6 +25,7 @@ from streams.agents.items import stock
 from streams.agents.model_versions import ModelVersions
 from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
+from streams.api.http_api import HttpApi
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
 from streams.errors import BadSetting
@@ -39,7 +40,7 @@ from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.connection import addresses, client_options, paced
-from streams.kafka.faust_settings import faust_settings
+from streams.kafka.faust_settings import api_address, faust_settings
 from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
 from streams.kafka.lanes import Source
@@ -48,7 +49,6 @@ from streams.kafka.replica import Apply, Replica
 from streams.log_limit import RateLimitedLog
 from streams.metrics import Metrics
 from streams.page.live_page import LivePage
-from streams.page.requests import AREA
 from streams.page.versions import versions_view
 from streams.privacy import sessions
 from streams.privacy.pseudonyms import alias_with
@@ -59,6 +59,7 @@ from streams.serving.blends import Blends
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
+from streams.serving.watching import Watchers
 from streams.settings import ALL_DUTIES, Settings, variable
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear
@@ -180,6 +181,18 @@ class WorkerApp(faust.App):
             metrics=self.metrics,
             clock=clock,
         )
+        self._api = HttpApi(
+            settings,
+            catalogue=self.catalogue,
+            graph=self.graph,
+            lanes=self.lanes,
+            partitions=lambda: self.changes.survey.partitions(EVENTS.name),
+            publish=self.publish,
+            addresses=lambda: cast(Any, self.assignor).external_topics_metadata(),
+            own_address=api_address(settings),
+            metrics=self.metrics,
+            clock=clock,
+        )
         self._make_scorer = make_scorer
         self._scorer: Scorer | None = None
         self._unnamed = 0
@@ -196,10 +209,13 @@ class WorkerApp(faust.App):
         def refused(why: str) -> None:
             self.metrics.refused_requests.labels(why).inc()
 
-        if self._live_page.is_on and not self._whole:
-            raise BadSetting(f"{variable('web_page')}=on needs a worker that makes lists: leave out one of them.")
-        guard = Guard(self.settings.web, self.clock, refused, (AREA,) if self._live_page.is_on else ())
+        for name, part in (("web_page", self._live_page), ("web_api", self._api)):
+            if part.is_on and not self._whole:
+                raise BadSetting(f"{variable(name)}=on needs a worker that makes lists: leave out one of them.")
+        areas = [part.area for part in (self._live_page, self._api) if part.is_on]
+        guard = Guard(self.settings.web, self.clock, refused, areas)
         self._live_page.add_to(guard.application, refused)
+        self._api.add_to(guard.application, refused)
         return GuardedWeb(self, guard)
 
     @property
@@ -264,10 +280,10 @@ class WorkerApp(faust.App):
             live=self.versions.live,
             blends=self.blends,
             comparisons=self.versions.comparisons,
-            watcher=self._live_page.viewing,
+            watcher=Watchers(self._live_page.viewing, *((self._api.latest,) if self._api.is_on else ())),
         )
-        self._live_page.lists = lists.one_off
-        self._live_page.explaining = lists.explaining
+        self._live_page.lists = self._api.lists = lists.one_off
+        self._live_page.explaining = self._api.explaining = lists.explaining
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             *self.versions.tasks(),
             *self.sharing.tasks(),

@@ -15,6 +15,7 @@ from streams.metrics import Metrics
 from streams.page.guests import PREFIX
 from streams.page.incognito_routes import Incognito
 from streams.page.picks import picks
+from streams.page.requests import AREA
 from streams.page.routes import Page
 from streams.page.searching import Searching, Whose
 from streams.page.versions import VersionsView
@@ -25,6 +26,7 @@ from streams.privacy.pseudonyms import alias_with
 from streams.serving.explaining import Explaining
 from streams.serving.one_off import OneOffLists
 from streams.settings import Settings
+from streams.web.guard import Area
 from streams.web.own_users import OwnUsers
 from streams.web.rate import Renewed
 from streams.web.sending import Publish
@@ -70,6 +72,11 @@ class LivePage:
     @property
     def is_on(self) -> bool:
         return self._settings.web.page != "off"
+
+    @property
+    def area(self) -> Area:
+        """The paths of the page, for the guard."""
+        return AREA
 
     def add_to(self, application: web.Application, refused: Callable[[str], None]) -> None:
         """Serve the page, if it is on, behind the guard, which has `AREA`."""

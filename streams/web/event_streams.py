@@ -15,6 +15,8 @@ WRITE_SECONDS = 20.0
 
 HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
 
+COMMENT = b":\n\n"
+
 MAX_QUEUED = 32
 """Messages that wait for one client, of at most 64 KiB each and usually below 8."""
 
@@ -93,6 +95,15 @@ class Streams:
     def followed(self, user: str) -> bool:
         return user in self._following
 
+    def users(self) -> list[str]:
+        """The users who are followed."""
+        return list(self._following)
+
+    def end(self, user: str) -> None:
+        """End the streams that follow a user; each is then closed by its own request."""
+        for stream in self._following.get(user, ()):
+            stream.close()
+
     def tell(self, message: bytes) -> None:
         """To every client."""
         for stream in self._open:
@@ -108,9 +119,19 @@ def message(name: str, view: object) -> bytes:
     return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(view) + b"\n\n"
 
 
-async def write_all(request: web.Request, response: web.StreamResponse, stream: Stream) -> None:
-    """Write the messages of a stream until it is closed. Raises ConnectionError or TimeoutError without a reader."""
+async def write_all(
+    request: web.Request, response: web.StreamResponse, stream: Stream, *, every: float | None = None
+) -> None:
+    """Write the messages of a stream until it is closed; with `every`, a comment after that many seconds without one,
+    so that proxies and clients know that it lives. Raises ConnectionError or TimeoutError without a reader."""
     await response.prepare(request)
-    while (taken := await stream.take()) is not None:
+    while True:
+        try:
+            async with asyncio.timeout(every):
+                taken = await stream.take()
+        except TimeoutError:
+            taken = COMMENT
+        if taken is None:
+            return
         async with asyncio.timeout(WRITE_SECONDS):
             await response.write(taken)
