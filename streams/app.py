@@ -38,6 +38,7 @@ from streams.health.losses import report
 from streams.health.survey import Surveyor
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
+from streams.items.search import SearchIndex
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.connection import addresses, client_options, paced
 from streams.kafka.faust_settings import api_address, faust_settings
@@ -59,6 +60,7 @@ from streams.serving.blends import Blends
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
+from streams.serving.searching import Search
 from streams.serving.watching import Watchers
 from streams.settings import ALL_DUTIES, Settings, variable
 from streams.state.changelog import Changelog
@@ -170,10 +172,15 @@ class WorkerApp(faust.App):
             clock=clock,
             turns=self.turns,
         )
+        search: Search | None = None
+        if settings.web.page == "on" or settings.web.api == "on":
+            self.catalogue.search = SearchIndex()
+            search = Search(self.catalogue.search, self.catalogue, self.graph, clock)
         self._live_page = LivePage(
             settings,
             catalogue=self.catalogue,
             graph=self.graph,
+            search=search,
             lanes=self.lanes,
             partitions=lambda: self.changes.survey.partitions(EVENTS.name),
             publish=self.publish,
@@ -184,10 +191,11 @@ class WorkerApp(faust.App):
         self._api = HttpApi(
             settings,
             catalogue=self.catalogue,
-            graph=self.graph,
+            search=search,
+            is_read=self.items.caught_up.is_set,
             lanes=self.lanes,
             partitions=lambda: self.changes.survey.partitions(EVENTS.name),
-            publish=self.publish,
+            publish=self.publish.every,
             addresses=lambda: cast(Any, self.assignor).external_topics_metadata(),
             own_address=api_address(settings),
             metrics=self.metrics,

@@ -331,6 +331,7 @@ class Metrics:
             "Lists that a slow client of a stream of the HTTP API did not get.",
             registry=reg,
         )
+        self.api_streams = Gauge("ouzel_api_streams", "Open streams of lists of the HTTP API.", registry=reg)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:

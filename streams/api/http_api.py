@@ -7,26 +7,32 @@ from aiohttp import web
 
 from schemas.recommendations import Recommendation
 from streams.agents.events import Lane
+from streams.api.answers import as_bytes
 from streams.api.cross_origin import CrossOrigin
 from streams.api.dispatch import Dispatch, Handle
 from streams.api.events import Events
+from streams.api.explanations import Explanations
 from streams.api.forwarding import Addresses, Forwarding
+from streams.api.items import Items
 from streams.api.latest import Latest
 from streams.api.lists import ListsOverHttp
 from streams.api.openapi import as_json
 from streams.api.operations import max_body
 from streams.api.ownership import Ownership
 from streams.api.problems import of_refusal
+from streams.api.search import SearchOverHttp
 from streams.api.sessions import RequestSessions
+from streams.api.steering import Steering
+from streams.api.users import Users
 from streams.api.views import published_list
 from streams.clock import Clock
-from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.kafka.assignment import BatchLanes
 from streams.metrics import Metrics
 from streams.privacy.pseudonyms import alias_with
 from streams.serving.explaining import Explaining
 from streams.serving.one_off import OneOffLists
+from streams.serving.searching import Search
 from streams.settings import Settings
 from streams.web.event_streams import message
 from streams.web.guard import Area
@@ -36,14 +42,16 @@ from streams.web.sending import Publish
 
 class HttpApi:
     """`partitions` returns how many partitions the events' topic has, None while unknown; `addresses`, where the
-    group's workers are; `own_address` is that of this one. Set `lists` and `explaining` once the worker makes lists."""
+    group's workers are; `is_read`, whether the whole catalogue is read. `own_address` is that of this worker, and
+    `search` is there if the API is on. Set `lists` and `explaining` once the worker makes lists."""
 
     def __init__(
         self,
         settings: Settings,
         *,
         catalogue: Catalogue,
-        graph: ItemGraph,
+        search: Search | None,
+        is_read: Callable[[], bool],
         lanes: BatchLanes[Lane],
         partitions: Callable[[], int | None],
         publish: Publish,
@@ -56,6 +64,9 @@ class HttpApi:
         self.explaining: Explaining | None = None
         self._settings = settings
         self._catalogue = catalogue
+        self._search = search
+        self._is_read = is_read
+        self._publish = publish
         self._metrics = metrics
         self._clock = clock
         alias = alias_with(settings.privacy.pseudonym_key.reveal())
@@ -112,15 +123,50 @@ class HttpApi:
             catalogue=self._catalogue,
             clock=self._clock,
         )
+        items = Items(catalogue=self._catalogue, is_read=self._is_read, publish=self._publish)
+        assert self._search is not None, "the API is on"
+        search = SearchOverHttp(
+            search=self._search,
+            catalogue=self._catalogue,
+            lists=lambda: self.lists,
+            ownership=self._ownership,
+            is_read=self._is_read,
+        )
+        explanations = Explanations(
+            explaining=lambda: self.explaining,
+            latest=self.latest,
+            ownership=self._ownership,
+            catalogue=self._catalogue,
+            clock=self._clock,
+        )
+        users = Users(
+            ownership=self._ownership,
+            latest=self.latest,
+            catalogue=self._catalogue,
+            publish=self._publish,
+            draw=secrets.token_hex,
+            clock=self._clock,
+            streams=self._metrics.api_streams.set,
+        )
         return {
             "sendEvents": self._events.post,
             "recommend": lists.recommend,
             "getRecommendations": lists.latest,
+            "getItem": items.get,
+            "putItem": items.put,
+            "deleteItem": items.delete,
+            "search": search.get,
+            "steer": Steering(self._events).post,
+            "explain": explanations.get,
+            "getContext": users.context,
+            "exportUser": users.export,
+            "streamLists": users.stream,
+            "eraseUser": users.erase,
             "getOpenApi": _served(as_json()),
         }
 
     def _told(self, made: Recommendation) -> bytes:
-        return message("list", published_list(made, self._catalogue))
+        return message("list", published_list(made, self._catalogue), as_bytes)
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         if request.path.startswith("/v1/"):

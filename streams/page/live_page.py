@@ -9,7 +9,6 @@ from streams.agents.events import Lane
 from streams.clock import Clock
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
-from streams.items.search import SearchIndex
 from streams.kafka.assignment import BatchLanes
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
@@ -25,6 +24,7 @@ from streams.page.why import Shown, Why
 from streams.privacy.pseudonyms import alias_with
 from streams.serving.explaining import Explaining
 from streams.serving.one_off import OneOffLists
+from streams.serving.searching import Search
 from streams.settings import Settings
 from streams.web.guard import Area
 from streams.web.own_users import OwnUsers
@@ -34,7 +34,8 @@ from streams.web.sending import Publish
 
 class LivePage:
     """`partitions` returns how many partitions the events' topic has, None while unknown; `versions`, what the page
-    shows of the model's versions. Set `lists` and `explaining` once the worker makes lists."""
+    shows of the model's versions; `search` is there if it is on. Set `lists` and `explaining` once the worker makes
+    lists."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class LivePage:
         graph: ItemGraph,
         lanes: BatchLanes[Lane],
         partitions: Callable[[], int | None],
+        search: Search | None,
         publish: Publish,
         versions: Callable[[], VersionsView],
         metrics: Metrics,
@@ -54,6 +56,7 @@ class LivePage:
         self._settings = settings
         self._catalogue = catalogue
         self._graph = graph
+        self._search = search
         self._publish = publish
         self._metrics = metrics
         self._clock = clock
@@ -66,8 +69,6 @@ class LivePage:
             metrics=metrics,
             most_streams=max(1, settings.web.max_connections // 2),
         )
-        if self.is_on:
-            catalogue.search = SearchIndex()
 
     @property
     def is_on(self) -> bool:
@@ -91,11 +92,10 @@ class LivePage:
             clock=clock,
             held=self._metrics.incognito.set,
         )
-        assert catalogue.search is not None, "the page is on"
+        assert self._search is not None, "the page is on"
         searching = Searching(
-            index=catalogue.search,
+            search=self._search,
             catalogue=catalogue,
-            graph=self._graph,
             lists=lambda: self.lists,
             whose=lambda key, user: self._whose(page, incognito, key, user),
             clock=clock,

@@ -114,9 +114,9 @@ class Streams:
             stream.put(message)
 
 
-def message(name: str, view: object) -> bytes:
+def message(name: str, view: object, encode: Callable[[object], bytes] = msgspec.json.encode) -> bytes:
     """A server-sent event. JSON has no line feeds, so that no text can end it early."""
-    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(view) + b"\n\n"
+    return b"event: " + name.encode() + b"\ndata: " + encode(view) + b"\n\n"
 
 
 async def write_all(

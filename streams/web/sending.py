@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from streams.kafka.publisher import Output
 
@@ -25,5 +25,8 @@ async def send_in_time(publish: Publish, outputs: Sequence[Output]) -> None:
     except TopicAuthorizationFailedError:
         topics = " or ".join(dict.fromkeys(each.topic for each in outputs))
         raise NotSent(f"The worker may not write {topics}: grant its user Write on it.") from None
+    except MessageSizeTooLargeError:
+        topics = " or ".join(dict.fromkeys(each.topic for each in outputs))
+        raise NotSent(f"It is too large for {topics}: send less, or raise max.message.bytes of the topic.") from None
     except (KafkaError, TimeoutError):
         raise NotSent("The brokers did not take it in time. Try again in a few seconds.") from None

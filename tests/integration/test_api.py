@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -91,9 +92,17 @@ async def test_any_worker_answers_about_every_user_and_the_guide_is_right(own_br
 
 def check(first: Worker, second: Worker) -> None:
     ports = [first.settings.web.port, second.settings.web.port]
-    for command in COMMANDS:
-        told = run(command, ports[0])
-        assert "status" not in told, told
+    told = [run(command, ports[0]) for command in COMMANDS[:2]]
+    assert told[0] == {"ids": ["click-1"]}
+    assert len(told[1]["entries"]) == 10
+    until(ports[1], "/v1/users/ann/context", lambda out: "scenes" in out)
+    for command in COMMANDS[2:]:
+        assert "detail" not in (out := run(command, ports[0])), out
+    example = [sys.executable, str(ROOT / "examples" / "client.py"), f"http://127.0.0.1:{ports[1]}"]
+    env = {**os.environ, "OUZEL_WEB_TOKEN": TOKEN}
+    printed = subprocess.run(example, env=env, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    assert printed.startswith("1. The ")
+    assert len(printed.splitlines()) == 10
     events = [{"user": user, "kind": "like", "item": f"film-{at}"} for at, user in enumerate(USERS)]
     assert ask(ports[1], "/v1/events", events)[0] == 202
     for user in USERS:
@@ -103,4 +112,9 @@ def check(first: Worker, second: Worker) -> None:
         assert made[0] == made[1], "both answer with the list of the user's worker"
     forwarded = [{user: ask(port, "/v1/recommend", {"user": user, "count": 3})[0] for user in USERS} for port in ports]
     assert forwarded == [dict.fromkeys(USERS, 200)] * 2
+    order = ask(ports[0], f"/v1/users/{USERS[0]}", method="DELETE")[1]["order"]
+    assert order
+    for port in ports:
+        until(port, f"/v1/recommendations/{USERS[0]}", lambda out: out.get("cold") is True)
+        assert ask(port, f"/v1/users/{USERS[0]}/export")[0] == 404
     assert all("ouzel_lag_records{" in metrics(port) for port in ports), "both have partitions"

@@ -18,14 +18,29 @@ from streams.clock import SYSTEM, Clock
 from streams.graph.item_graph import ItemGraph
 from streams.items.search import SearchIndex
 from streams.kafka.publisher import Output
+from streams.privacy.erasure import Versions
 from streams.secret import Secret
+from streams.serving.searching import Search
 from streams.settings import Settings
 from streams.web.guard import Guard
 from tests.support.background import running
-from tests.support.listing import Bench
+from tests.support.listing import Bench, MemoryState
 from tests.support.pipeline import films
 
 PARTITIONS = 8
+
+
+class Served:
+    """The state of a bench, with the versions that read a user as a partition's state gives them."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def versions(self, user: str) -> Versions:
+        return Versions(tuple(self._state.versions.get(user, ())))
 
 
 class ApiWorld:
@@ -36,11 +51,12 @@ class ApiWorld:
         self.sent: list[Output] = []
         self.refusals: list[str] = []
         self.failure: Exception | None = None
+        self.is_read = True
         self.seconds = 0.0
         self.partitions: int | None = PARTITIONS
         self.addresses: dict[str, dict[str, list[int]]] = {}
         self.catalogue = self.bench.lists._catalogue
-        self.lane: Any = SimpleNamespace(state=self.bench.state, ready=True)
+        self.lane: Any = SimpleNamespace(state=Served(self.bench.state), ready=True)
         lanes: Any = SimpleNamespace(topic=EVENTS.name, lanes=dict.fromkeys(range(PARTITIONS), self.lane))
         self.lanes: dict[int, Any] = lanes.lanes
         made = Settings.make(web_api="on", web_token=Secret(token), **settings)
@@ -49,10 +65,12 @@ class ApiWorld:
         for film in films():
             self.catalogue.withdraw(film.id)
             self.catalogue.add(film)
+        self.search = Search(self.catalogue.search, self.catalogue, ItemGraph(self.catalogue.index), clock)
         self.api = HttpApi(
             made,
             catalogue=self.catalogue,
-            graph=ItemGraph(self.catalogue.index),
+            search=self.search,
+            is_read=lambda: self.is_read,
             lanes=lanes,
             partitions=lambda: self.partitions,
             publish=self.publish,
