@@ -17,6 +17,7 @@ BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 
 _QUOTED = re.compile(r"^Invalid enum value .*(?= - at `\$)", re.DOTALL)
 MAX_NAME = 40
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UNKNOWN = re.compile(r"unknown field `(.*)`", re.DOTALL)
 
 
@@ -62,6 +63,6 @@ def _converted(values: Mapping[str, str], kind: type[T], where: str) -> T:
         found = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(Kind.INVALID, f"{worded(error)} (in the {where})") from None
-    if any(not value.isprintable() for value in values.values()):
+    if any(_CONTROL.search(value) for value in values.values()):
         raise Problem(Kind.INVALID, f"A control character in the {where}: no id or text has one.")
     return found
