@@ -118,3 +118,9 @@ def check(first: Worker, second: Worker) -> None:
         until(port, f"/v1/recommendations/{USERS[0]}", lambda out: out.get("cold") is True)
         assert ask(port, f"/v1/users/{USERS[0]}/export")[0] == 404
     assert all("ouzel_lag_records{" in metrics(port) for port in ports), "both have partitions"
+    second.stop()
+    deadline, statuses = time.monotonic() + PATIENCE, dict[str, int]()
+    while set(statuses.values()) != {200}:
+        assert time.monotonic() < deadline, statuses
+        statuses = {user: ask(ports[0], f"/v1/recommendations/{user}")[0] for user in USERS}
+        assert set(statuses.values()) <= {200, 503}, "users of the partitions that move wait"

@@ -1,5 +1,6 @@
 """The HTTP API behind the worker's guard, on a list path in memory."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from streams.settings import Settings
 from streams.web.guard import Guard
 from tests.support.background import running
 from tests.support.listing import Bench, MemoryState
+from tests.support.patience import PATIENCE
 from tests.support.pipeline import films
 
 PARTITIONS = 8
@@ -136,6 +138,16 @@ async def problem(answer: ClientResponse, status: int, kind: str) -> dict[str, A
     assert found["detail"]
     assert ("Retry-After" in answer.headers) == (status in (429, 503))
     return found
+
+
+async def message(stream: ClientResponse) -> Any:
+    """The next list of a stream."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            line = await stream.content.readline()
+            assert line, "the stream ended"
+            if line.startswith(b"data: "):
+                return json.loads(line.removeprefix(b"data: "))
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Requests about users of other workers: sent on once, with the answer passed back, or refused for a while."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +12,9 @@ from aiohttp.test_utils import TestServer
 from schemas.topics import EVENTS
 from streams.api import forwarding
 from streams.api.forwarding import FORWARDED, owner_of
-from tests.support.api import PARTITIONS, ApiWorld, api_world, problem
+from tests.support.api import PARTITIONS, ApiWorld, api_world, message, problem
 from tests.support.pages import TOKEN
+from tests.support.patience import PATIENCE
 
 EVERY = {EVENTS.name: list(range(PARTITIONS))}
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -44,6 +46,21 @@ async def test_request_about_a_user_of_another_worker_is_answered_by_that_one() 
         assert [entry["title"].split()[1] for entry in (await told.json())["entries"]] == ["Horror", "Horror"]
         assert owner.bench.count("ouzel_api_requests_total", operation="recommend", status="200") == 1
         assert without.bench.count("ouzel_api_requests_total", operation="recommend", status="200") == 1
+
+
+async def test_stream_of_a_user_of_another_worker_is_passed_on() -> None:
+    async with two_workers() as (without, owner):
+        await owner.did("ann", "film-1")
+        stream = await without.ask("GET", "/v1/users/ann/stream", headers=AUTHORIZED)
+        assert (stream.status, stream.content_type) == (200, "text/event-stream")
+        assert (await message(stream))["id"] == owner.bench.made("ann")[-1].id
+        await owner.did("ann", "film-6")
+        assert (await message(stream))["id"] == owner.bench.made("ann")[-1].id
+        partition = owner.api._ownership._own_users.partition("ann")
+        assert partition is not None
+        owner.bench.lists.revoke(partition)
+        async with asyncio.timeout(PATIENCE):
+            await stream.content.read()
 
 
 async def test_problems_of_the_other_worker_are_passed_back() -> None:

@@ -1,7 +1,6 @@
 """Users over HTTP: wishes, explanations, what is stored, streams and erasures."""
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from streams.fold import attribution, context
 from streams.fold.context import EMPTY, digest, fold
 from streams.privacy.erasure import MAX_VERSIONS
 from streams.secret import Secret
-from tests.support.api import ApiWorld, api_world, problem
+from tests.support.api import ApiWorld, api_world, message, problem
 from tests.support.patience import PATIENCE
 
 
@@ -169,16 +168,6 @@ async def test_erasure_is_ordered_on_kafka() -> None:
 
 
 # Streams
-
-
-async def message(stream: ClientResponse) -> Any:
-    """The next list of a stream."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            line = await stream.content.readline()
-            assert line, "the stream ended"
-            if line.startswith(b"data: "):
-                return json.loads(line.removeprefix(b"data: "))
 
 
 async def test_stream_has_the_last_list_and_each_that_follows() -> None:
