@@ -42,6 +42,7 @@ class CrossOrigin:
             response.headers["Vary"] = "Origin"
         if self._listed(request):
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = "Retry-After, Allow"
 
     def _listed(self, request: web.BaseRequest) -> bool:
         return request.headers.get("Origin", "").lower() in self._origins

@@ -1,6 +1,6 @@
 """The last published list of the users of this worker, for answers and streams.
 
-Held for the `MAX_HELD` users whose lists are newest, as encoded for Kafka: 3 to 5 KiB each with ten entries. A list is
+Held for the `MAX_HELD` users whose lists are newest, as encoded for Kafka: 2 to 4 KiB each with ten entries. A list is
 dropped when its user is erased, and when the partition moves to another worker, which would carry out the erasure.
 """
 

@@ -77,7 +77,7 @@ class ListsOverHttp:
         return in_json(await self._for_user(user, asked.scene or "default", asked.count, FREE))
 
     async def _for_user(self, user: str, scene: str, count: int | None, allowed: Restriction) -> RecommendedList:
-        subject, lists = self._ownership.subject(user), self._ready()
+        state, subject, lists = self._ownership.state(user), self._ownership.subject(user), self._ready()
         cold = is_cold(subject.context())
         try:
             made = await lists.make_for(user, subject, scene=scene, count=count, restriction=allowed)
@@ -87,6 +87,8 @@ class ListsOverHttp:
             raise Problem(
                 Kind.CHANGED, "The user was erased while the list was made. Ask again for one of a new user."
             ) from None
+        if made.model_version is not None and state.open and not cold:
+            state.note_version(self._ownership.alias(user), made.model_version)
         return made_list(made, self._catalogue, cold=cold)
 
     def _events(self, wanted: RecommendRequest) -> list[Event]:

@@ -74,7 +74,7 @@ OPERATIONS = (
         "recommend",
         "POST",
         "/v1/recommend",
-        "Make a list for a user, or for a context in the request. Nothing is stored.",
+        "Make a list for a user, or for a context in the request. It is not published.",
         RecommendedList,
         body=RecommendRequest,
         most=MAX_RECOMMEND_BYTES,

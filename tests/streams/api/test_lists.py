@@ -66,6 +66,18 @@ async def test_list_for_a_user_is_made_from_their_context_and_stored_nowhere() -
         assert len(world.bench.sent) == published
 
 
+async def test_version_that_read_a_user_for_a_request_is_noted_for_receipts() -> None:
+    async with api_world(ScriptedScorer()) as world:
+        await world.did("ann", "film-1")
+        noted = world.bench.state.versions
+        noted.clear()
+        told = await world.post("/v1/recommend", {"user": "ann"})
+        assert noted == {"ann": [told["model_version"]]}
+        await world.post("/v1/recommend", {"user": "new"})
+        await world.post("/v1/recommend", {"likes": ["film-1"]})
+        assert set(noted) == {"ann"}
+
+
 async def test_filter_holds_before_items_are_ranked() -> None:
     async with api_world() as world:
         told = await world.post("/v1/recommend", {"likes": ["film-1"], "filter": {"all_of": ["horror"]}, "count": 8})
