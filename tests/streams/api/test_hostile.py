@@ -58,7 +58,7 @@ FIELDS = [
     *("id", "user", "kind", "ts", "item", "scene", "value", "text", "target", "list", "likes", "events", "count"),
     *("filter", "exclude", "undo", "title", "attributes", "q", "limit", "offset", "published", "all_of", "items"),
 ]
-SECRET_ITEM = "rare-item"
+RARE_ITEM = "rare-item"
 BODY = json.dumps({"user": "ann", "kind": "like", "item": "film-1", "likes": ["film-1"], "title": MARKUP}).encode()
 
 
@@ -94,8 +94,8 @@ async def hostile(count: int, seed: int) -> set[int]:
     rng, statuses = random.Random(seed), set()
     async with api_world(ScriptedScorer(), token=TOKEN, web_max_per_second=10_000.0) as world:
         world.catalogue.add(Item(id="markup", title=MARKUP, text=MARKUP, attributes=(MARKUP,)))
-        world.catalogue.add(Item(id=SECRET_ITEM, title="Rare"))
-        world.bench.did("hidden-one", SECRET_ITEM)
+        world.catalogue.add(Item(id=RARE_ITEM, title="Rare"))
+        world.bench.did("hidden-one", RARE_ITEM)
         await world.bench.until(lambda: bool(world.bench.made("hidden-one")))
         for _ in range(count):
             answer = await send(world, rng)
@@ -109,7 +109,7 @@ async def hostile(count: int, seed: int) -> set[int]:
             assert json.loads(text) is not None
             assert "<" not in text, about
             assert "hidden-one" not in text, about
-            assert f'"item":"{SECRET_ITEM}","kind"' not in text, about
+            assert f'"item":"{RARE_ITEM}","kind"' not in text, about
             assert "Traceback" not in text, about
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             statuses.add(answer.status)
