@@ -25,8 +25,10 @@ from streams.agents.items import stock
 from streams.agents.model_versions import ModelVersions
 from streams.agents.neighbours import Owner
 from streams.agents.plane import Plane
+from streams.api.http_api import HttpApi
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
+from streams.errors import BadSetting
 from streams.fold.marking import SECRET_BYTES, Marking, Markings
 from streams.gauges import set_gauges
 from streams.graph.item_graph import ItemGraph
@@ -36,9 +38,10 @@ from streams.health.losses import report
 from streams.health.survey import Surveyor
 from streams.items.catalogue import Catalogue
 from streams.items.index import ItemIndex
+from streams.items.search import SearchIndex
 from streams.kafka.assignment import BatchLanes
 from streams.kafka.connection import addresses, client_options, paced
-from streams.kafka.faust_settings import faust_settings
+from streams.kafka.faust_settings import api_address, faust_settings
 from streams.kafka.faust_transport import BatchConsumer, BatchTransport
 from streams.kafka.fetcher import Reader
 from streams.kafka.lanes import Source
@@ -57,13 +60,15 @@ from streams.serving.blends import Blends
 from streams.serving.item_vectors import Describing
 from streams.serving.lists import Lists
 from streams.serving.ranking_settings import ranking_of
-from streams.settings import ALL_DUTIES, Settings
+from streams.serving.searching import Search
+from streams.serving.watching import Watchers
+from streams.settings import ALL_DUTIES, Settings, variable
 from streams.state.changelog import Changelog
 from streams.state.orphans import clear
 from streams.state.records import check_entry
 from streams.state.store import Store
 from streams.turns import Turns, watch
-from streams.web.guard import GuardedWeb
+from streams.web.guard import Guard, GuardedWeb
 from streams.web.pages import add_pages
 
 log = logging.getLogger(__name__)
@@ -167,14 +172,32 @@ class WorkerApp(faust.App):
             clock=clock,
             turns=self.turns,
         )
+        search: Search | None = None
+        if settings.web.page == "on" or settings.web.api == "on":
+            self.catalogue.search = SearchIndex()
+            search = Search(self.catalogue.search, self.catalogue, self.graph, clock)
         self._live_page = LivePage(
             settings,
             catalogue=self.catalogue,
             graph=self.graph,
+            search=search,
             lanes=self.lanes,
             partitions=lambda: self.changes.survey.partitions(EVENTS.name),
             publish=self.publish,
             versions=lambda: versions_view(self.versions.live.trials, self.versions.live.lacking),
+            metrics=self.metrics,
+            clock=clock,
+        )
+        self._api = HttpApi(
+            settings,
+            catalogue=self.catalogue,
+            search=search,
+            is_read=self.items.caught_up.is_set,
+            lanes=self.lanes,
+            partitions=lambda: self.changes.survey.partitions(EVENTS.name),
+            publish=self.publish.every,
+            addresses=lambda: cast(Any, self.assignor).external_topics_metadata(),
+            own_address=api_address(settings),
             metrics=self.metrics,
             clock=clock,
         )
@@ -194,7 +217,14 @@ class WorkerApp(faust.App):
         def refused(why: str) -> None:
             self.metrics.refused_requests.labels(why).inc()
 
-        return GuardedWeb(self, self._live_page.guard(refused, makes_lists=self._whole))
+        for name, part in (("web_page", self._live_page), ("web_api", self._api)):
+            if part.is_on and not self._whole:
+                raise BadSetting(f"{variable(name)}=on needs a worker that makes lists: leave out one of them.")
+        areas = [part.area for part in (self._live_page, self._api) if part.is_on]
+        guard = Guard(self.settings.web, self.clock, refused, areas)
+        self._live_page.add_to(guard.application, refused)
+        self._api.add_to(guard.application, refused)
+        return GuardedWeb(self, guard)
 
     @property
     def _whole(self) -> bool:
@@ -258,10 +288,10 @@ class WorkerApp(faust.App):
             live=self.versions.live,
             blends=self.blends,
             comparisons=self.versions.comparisons,
-            watcher=self._live_page.viewing,
+            watcher=Watchers(self._live_page.viewing, *((self._api.latest,) if self._api.is_on else ())),
         )
-        self._live_page.lists = lists.one_off
-        self._live_page.explaining = lists.explaining
+        self._live_page.lists = self._api.lists = lists.one_off
+        self._live_page.explaining = self._api.explaining = lists.explaining
         beside: tuple[Coroutine[Any, Any, None], ...] = (
             *self.versions.tasks(),
             *self.sharing.tasks(),

@@ -15,6 +15,7 @@
     ├── LogFailed       the training log cannot be written or read; what is not in it is read again (retriable)
     ├── AnotherKey      the state uses pseudonyms of another key; the partition is not served
     ├── TooManyLists    more one-off lists are wanted at once than wait (retriable)
+    ├── UserErased      the user was erased while a list was made for them; it is dropped
     └── IndexFull       more items than a worker can number
 
 `retriable` says whether the same work, started over from what is durable, can succeed; `cause` is the label of metrics.
@@ -111,6 +112,10 @@ class TooManyLists(StreamsError):
     """As many one-off lists are wanted at once as may wait."""
 
     retriable: ClassVar[bool] = True
+
+
+class UserErased(StreamsError):
+    """The user was erased while a one-off list was made for them."""
 
 
 class IndexFull(StreamsError):

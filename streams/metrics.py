@@ -319,6 +319,19 @@ class Metrics:
         self.page_events = Counter(
             "ouzel_page_events", "Events that visitors of the live page sent to Kafka.", registry=reg
         )
+        self.api_requests = Counter(
+            "ouzel_api_requests",
+            "Requests to the HTTP API, by operation and status.",
+            ["operation", "status"],
+            registry=reg,
+        )
+        self.api_events = Counter("ouzel_api_events", "Events that the HTTP API sent to Kafka.", registry=reg)
+        self.api_dropped = Counter(
+            "ouzel_api_dropped_messages",
+            "Lists that a slow client of a stream of the HTTP API did not get.",
+            registry=reg,
+        )
+        self.api_streams = Gauge("ouzel_api_streams", "Open streams of lists of the HTTP API.", registry=reg)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from deploy.cli import cli
+from deploy.reference import asyncapi
 from deploy.reference.commands import commands_page
 from deploy.reference.decisions import with_index
 from deploy.reference.metrics import metrics_page
 from deploy.reference.model_settings import model_settings_page
 from schemas.reference import filled
+from streams.api import openapi
 from streams.settings import settings_table
 
 
@@ -19,6 +21,8 @@ def pages(root: Path) -> dict[str, str]:
     contract, index = "docs/reference/contract.md", "docs/adr/README.md"
     return {
         contract: filled((root / contract).read_text(encoding="utf-8")),
+        "docs/reference/openapi.json": openapi.as_json().decode(),
+        "docs/reference/asyncapi.json": asyncapi.as_json(),
         "docs/reference/settings.md": settings_table(),
         "docs/reference/model-settings.md": model_settings_page(),
         "docs/reference/metrics.md": metrics_page(root),

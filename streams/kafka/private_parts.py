@@ -17,6 +17,7 @@ Called or read:
 - aiokafka's fetcher and its results (`fetcher`, `record_batches`): records by the batch, and those that are unreadable.
 - aiokafka's coordinator (`consumer_thread`): the group goes on after an error that stops it.
 - The client inside consumers and producers, and the options that it was made with (`connection`, `partitions`).
+- Faust's assignor (`streams.app`): where the workers of the group are, by partition.
 - Faust's bookkeeping of acknowledged records and commits, and the producer inside its producer (`streams.app`).
 """
 
@@ -61,6 +62,7 @@ METHODS: Mapping[str, Mapping[str, str]] = {
     f"{FAUST}:Producer": {"_ensure_producer": "", "_new_producer": "transactional_id", "flush": ""},
     f"{FAUST}:Transport": {"__init__": "*args **kwargs"},
     "faust.web.drivers.aiohttp:Web": {"__init__": "app **kwargs", "_new_transport_tcp": ""},
+    "faust.assignor.partition_assignor:PartitionAssignor": {"external_topics_metadata": ""},
     "faust:App": {"_new_web": "", "on_start": "", "on_stop": ""},
     "faust:Worker": {"_schedule_shutdown": "signal", "stop_and_shutdown": ""},
     "aiokafka:AIOKafkaConsumer": {"start": ""},

@@ -47,6 +47,16 @@ class Publisher:
         a batch is retried alone. One that is still too large would always be refused: it is dropped, logged and
         counted. A dead letter is first retried without the original bytes, which stay readable at its origin.
         """
+        await self._deliver(outputs)
+
+    async def every(self, outputs: Sequence[Output]) -> None:
+        """The same, but raises `MessageSizeTooLargeError` if a record was dropped."""
+        if await self._deliver(outputs):
+            raise MessageSizeTooLargeError
+
+    async def _deliver(self, outputs: Sequence[Output]) -> int:
+        """Send the records; how many were dropped."""
+        dropped = 0
         producer = self._producer()
         sent = [(each, await self._send(producer, each)) for each in outputs]
         for each, future in sent:
@@ -58,7 +68,8 @@ class Publisher:
             except MessageSizeTooLargeError:
                 alone = await self._sent(producer, each)
             if not alone:
-                await self._send_less(producer, each)
+                dropped += not await self._send_less(producer, each)
+        return dropped
 
     async def _send(self, producer: Any, each: Output) -> asyncio.Future[Any] | None:
         """The pending answer; None if the producer itself refuses the record for its size."""
@@ -81,15 +92,17 @@ class Publisher:
             return True
         return False
 
-    async def _send_less(self, producer: Any, each: Output) -> None:
+    async def _send_less(self, producer: Any, each: Output) -> bool:
+        """Whether a dead letter was sent without its bytes; other records are dropped."""
         slim = _without_bytes(each)
         if slim is None or not await self._sent(producer, slim[0]):
             self._give_up(each)
-            return
+            return False
         self._lines.warning(
             each.topic,
             f"A dead letter was published without its {slim[1]}: raise max.message.bytes of {each.topic} to keep it",
         )
+        return True
 
     def _give_up(self, each: Output) -> None:
         self._oversized(each.topic)

@@ -7,16 +7,15 @@ from aiohttp import web
 
 from streams.agents.events import Lane
 from streams.clock import Clock
-from streams.errors import BadSetting
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
-from streams.items.search import SearchIndex
 from streams.kafka.assignment import BatchLanes
 from streams.metrics import Metrics
+from streams.page.guests import PREFIX
 from streams.page.incognito_routes import Incognito
-from streams.page.own_users import OwnUsers
 from streams.page.picks import picks
-from streams.page.routes import MAX_BODY_BYTES, Page, Publish
+from streams.page.requests import AREA
+from streams.page.routes import Page
 from streams.page.searching import Searching, Whose
 from streams.page.versions import VersionsView
 from streams.page.viewing import Viewing
@@ -25,14 +24,18 @@ from streams.page.why import Shown, Why
 from streams.privacy.pseudonyms import alias_with
 from streams.serving.explaining import Explaining
 from streams.serving.one_off import OneOffLists
-from streams.settings import Settings, variable
-from streams.web.guard import Guard
+from streams.serving.searching import Search
+from streams.settings import Settings
+from streams.web.guard import Area
+from streams.web.own_users import OwnUsers
 from streams.web.rate import Renewed
+from streams.web.sending import Publish
 
 
 class LivePage:
     """`partitions` returns how many partitions the events' topic has, None while unknown; `versions`, what the page
-    shows of the model's versions. Set `lists` and `explaining` once the worker makes lists."""
+    shows of the model's versions; `search` is there if it is on. Set `lists` and `explaining` once the worker makes
+    lists."""
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class LivePage:
         graph: ItemGraph,
         lanes: BatchLanes[Lane],
         partitions: Callable[[], int | None],
+        search: Search | None,
         publish: Publish,
         versions: Callable[[], VersionsView],
         metrics: Metrics,
@@ -52,6 +56,7 @@ class LivePage:
         self._settings = settings
         self._catalogue = catalogue
         self._graph = graph
+        self._search = search
         self._publish = publish
         self._metrics = metrics
         self._clock = clock
@@ -64,24 +69,20 @@ class LivePage:
             metrics=metrics,
             most_streams=max(1, settings.web.max_connections // 2),
         )
-        if self._is_on:
-            catalogue.search = SearchIndex()
 
     @property
-    def _is_on(self) -> bool:
+    def is_on(self) -> bool:
         return self._settings.web.page != "off"
 
-    def guard(self, refused: Callable[[str], None], *, makes_lists: bool) -> Guard:
-        """The guard of the worker's web server, with the page behind it if it is on. Raises `BadSetting`."""
-        if not self._is_on:
-            return Guard(self._settings.web, self._clock, refused)
-        if not makes_lists:
-            raise BadSetting(f"{variable('web_page')}=on needs a worker that makes lists: leave out one of them.")
-        guard = Guard(self._settings.web, self._clock, refused, MAX_BODY_BYTES)
-        self._add_to(guard.application, refused)
-        return guard
+    @property
+    def area(self) -> Area:
+        """The paths of the page, for the guard."""
+        return AREA
 
-    def _add_to(self, application: web.Application, refused: Callable[[str], None]) -> None:
+    def add_to(self, application: web.Application, refused: Callable[[str], None]) -> None:
+        """Serve the page, if it is on, behind the guard, which has `AREA`."""
+        if not self.is_on:
+            return
         name, clock, catalogue = namer(self._catalogue), self._clock, self._catalogue
         incognito = Incognito(
             lists=lambda: self.lists,
@@ -91,11 +92,10 @@ class LivePage:
             clock=clock,
             held=self._metrics.incognito.set,
         )
-        assert catalogue.search is not None, "the page is on"
+        assert self._search is not None, "the page is on"
         searching = Searching(
-            index=catalogue.search,
+            search=self._search,
             catalogue=catalogue,
-            graph=self._graph,
             lists=lambda: self.lists,
             whose=lambda key, user: self._whose(page, incognito, key, user),
             clock=clock,
@@ -111,7 +111,7 @@ class LivePage:
             publish=self._publish,
             picks=Renewed(lambda: picks(catalogue, self._graph, clock.now_ms()), 1.0, clock.monotonic),
             named=lambda item: name(item) if catalogue.get(item) is not None else None,
-            new_user=self._own_users.new,
+            new_user=lambda: self._own_users.new(PREFIX),
             draw=secrets.token_hex,
             clock=clock,
             refused=refused,

@@ -7,9 +7,17 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
+from streams.web.bodies import body_of
+from streams.web.guard import Area
+
 T = TypeVar("T")
 
 TOKEN, GUEST = "X-Ouzel-Token", "X-Ouzel-Guest"
+
+MAX_BODY_BYTES = 16 * 1024
+"""As many ids as a request may have, with every character escaped."""
+
+AREA = Area("/page/", lambda _path: MAX_BODY_BYTES)
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Route = tuple[str, str, Handle]
@@ -70,6 +78,6 @@ async def read(request: web.Request, kind: type[T]) -> T:
     if request.content_type != "application/json":
         raise Refused(415, "A request has a body of JSON.")
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
+        return msgspec.json.decode(await body_of(request, MAX_BODY_BYTES), type=kind)
     except msgspec.DecodeError:
         raise Refused(422, "The page sent what the worker does not know: reload it.") from None

@@ -6,14 +6,12 @@ can, sends what they held: a token with each write, and the key of its guest. On
 that names the host which it was sent to, and browsers tell what other sites ask for (`Sec-Fetch-Site`).
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from aiohttp import web
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from msgspec import Meta
 
 from schemas.codec import encode
@@ -25,23 +23,15 @@ from streams.kafka.publisher import Output
 from streams.page.guests import Guest, Guests, GuestView, guest_view
 from streams.page.picks import MAX_PICKED
 from streams.page.requests import GUEST, Checked, Refused, Route, in_json, read
-from streams.page.streams import Stream, TooManyStreams
 from streams.page.viewing import Viewing
 from streams.page.views import ItemView, View
+from streams.web.event_streams import HEADERS, TooManyStreams, write_all
 from streams.web.rate import Bucket, Buckets
-
-MAX_BODY_BYTES = 16 * 1024
-"""As many ids as a request may have, with every character escaped."""
+from streams.web.sending import NotSent, Publish, send_in_time
 
 STARTS_PER_SECOND = 20.0
 ACTS_PER_SECOND = 10.0
 """New guests of all pages, and events of one guest."""
-
-WRITE_SECONDS = 20.0
-"""A page that takes no message for this long is closed."""
-
-SEND_SECONDS = 5.0
-"""Maximum time for the brokers to take an event."""
 
 POLICY = "; ".join(
     (
@@ -60,8 +50,6 @@ POLICY = "; ".join(
 """Nothing inline, nothing from elsewhere, and no text of ours or of others becomes markup."""
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-
-Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,9 +191,9 @@ class Page:
             raise Refused(
                 503, "As many pages are open as this worker allows. Close one, or try again in a minute.", "streams"
             ) from None
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        response = web.StreamResponse(headers=HEADERS)
         try:
-            await _write_all(request, response, stream)
+            await write_all(request, response, stream)
         except (ConnectionError, TimeoutError):
             pass  # the page is gone, or asleep; it opens another stream when it is back
         finally:
@@ -294,12 +282,9 @@ class Page:
 
     async def _publish_in_time(self, outputs: Sequence[Output]) -> None:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._publish(outputs)
-        except TopicAuthorizationFailedError:
-            raise Refused(503, f"The worker may not write {EVENTS.name}: grant its user Write on it.") from None
-        except (KafkaError, TimeoutError):
-            raise Refused(503, "The brokers did not take the event in time. Try again in a few seconds.") from None
+            await send_in_time(self._publish, outputs)
+        except NotSent as why:
+            raise Refused(503, str(why)) from None
         self._sent(len(outputs))
 
 
@@ -313,11 +298,3 @@ def _served(file: File) -> Any:
         )
 
     return serve
-
-
-async def _write_all(request: web.Request, response: web.StreamResponse, stream: Stream) -> None:
-    """Write the messages of a stream until it is closed. Raises ConnectionError or TimeoutError without a reader."""
-    await response.prepare(request)
-    while (taken := await stream.take()) is not None:
-        async with asyncio.timeout(WRITE_SECONDS):
-            await response.write(taken)

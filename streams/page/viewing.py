@@ -19,7 +19,6 @@ from streams.fold.context import Context, likes
 from streams.items.catalogue import Catalogue
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
-from streams.page.streams import Stream, Streams
 from streams.page.versions import VersionsView, pair_view
 from streams.page.views import (
     Did,
@@ -32,12 +31,12 @@ from streams.page.views import (
     history,
     hits,
     list_view,
-    message,
     namer,
     percentile,
 )
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Pair
+from streams.web.event_streams import Stream, Streams, message
 
 MAX_RECENT = 256
 MAX_FEED = 6
@@ -122,6 +121,12 @@ class Viewing:
         """Drop what is held of an erased user; whether there was something. The feed has it for a quarter of a second
         more, and pages show what they were told."""
         return self._seen.pop(user, None) is not None
+
+    def revoke(self, partition: int) -> None:
+        """Drop the lists of a partition's users: they may be erased elsewhere, and this worker would not know."""
+        self._seen = OrderedDict(
+            (user, seen) for user, seen in self._seen.items() if seen.made is None or seen.made.partition != partition
+        )
 
     def open(self, user: str | None) -> Stream:
         """A new page, which follows `user`; the first messages are the figures, the versions, and the user's last

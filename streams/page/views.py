@@ -320,8 +320,3 @@ def hits(judged: float, found: Mapping[str, float]) -> Hits:
         popularity=ratio("popularity"),
         item_knn=ratio("item_knn"),
     )
-
-
-def message(name: str, view: object) -> bytes:
-    """A server-sent event. JSON has no line feeds, so that no text can end it early."""
-    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(view) + b"\n\n"

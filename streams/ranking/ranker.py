@@ -9,7 +9,6 @@
 the candidates.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from schemas.seen import SeenRule
 from streams.candidates.evidence import evidence
 from streams.candidates.moment import Floats, Ints, Moment
 from streams.candidates.registry import Candidates
+from streams.candidates.restriction import FREE, Restriction
 from streams.candidates.wished import STRENGTH, WISH
 from streams.fold.context import Context
 from streams.fold.marking import UNKEYED, Marking
@@ -71,11 +71,11 @@ class Ranker:
         now_ms: int,
         marking: Marking = UNKEYED,
         wishes: tuple[Wish, ...] = (),
-        without: Collection[str] = (),
+        restriction: Restriction = FREE,
     ) -> Prepared:
-        """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model.
-        `wishes` are what the user's sentences ask for; items `without` are left out."""
-        moment, met = self._read(context, scene, now_ms=now_ms, marking=marking, wishes=wishes, without=without)
+        """Read the user's evidence, with seen items marked by `marking`, and gather candidates without the model, among
+        those that the `restriction` allows. `wishes` are what the user's sentences ask for."""
+        moment, met = self._read(context, scene, now_ms=now_ms, marking=marking, wishes=wishes, restriction=restriction)
         return Prepared(moment, self.sources.propose(moment, least=self.settings.length), met)
 
     def among(
@@ -103,7 +103,7 @@ class Ranker:
         now_ms: int,
         marking: Marking,
         wishes: tuple[Wish, ...],
-        without: Collection[str] = (),
+        restriction: Restriction = FREE,
     ) -> tuple[Moment, NDArray[np.bool_]]:
         """The input of the sources, and bool [n] by item number: which items the user has met."""
         known = evidence(context, scene, self.catalogue)
@@ -113,8 +113,8 @@ class Ranker:
         for numbers in (known.met, known.likes, known.dislikes):
             met[numbers[numbers >= 0]] = True
         allowed[known.dislikes[known.dislikes >= 0]] = False
-        left_out = [number for item in without if (number := self.catalogue.index.find(item)) is not None]
-        allowed[[number for number in left_out if number >= 0]] = False
+        if restriction is not FREE:
+            allowed &= restriction.allowed(self.catalogue)
         allowed.flags.writeable = False
         moment = Moment(
             context, scene, now_ms, known, allowed, self.catalogue, self.graph, wishes, self.settings.language

@@ -174,6 +174,7 @@ class Lists:
         self._judge.forget(partition)
         self._shadow.forget(partition)
         self._prefixes.release()
+        self._watcher.revoke(partition)
 
     def observe(self, partition: int, judged: Judged, offset: int) -> None:
         """Count what the like at `offset` says of the user's lists, and train the blend with it."""
@@ -243,6 +244,7 @@ class Lists:
                 await over.wait()
             await self._shadow.settle(user)
             await self.explaining.settle(user)
+            await self.one_off.settle(user)
         state = self._states.get(partition)
         return () if state is None else await self._prefixes.drop(state, users)
 

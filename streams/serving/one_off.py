@@ -1,13 +1,17 @@
 """One-off lists: made for a context that is passed in, by the same ranking and the same model as the lists of users.
 
 A one-off list is returned, and nothing else: it is not published, stored, compared, judged or learned from, it does not
-explore, and the worker holds nothing of it afterwards. Lists of users go first: a one-off list waits while users wait
-for a slot, and after the patience it is made without the model. It also stands back while lists of users are made, but
-not for long: on a busy worker some always are. `MAX_AT_ONCE` are made at once, while others wait.
+explore, and the worker holds nothing of it afterwards. It is for events that are passed in, or for a user, whose
+context is read.
+
+Published lists go first: a one-off list waits while users wait for a slot, and after the patience it is made without
+the model. It also stands back while they are made, but not for long: on a busy worker some always are. `MAX_AT_ONCE`
+are made at once, while others wait.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,11 +21,13 @@ from schemas.events import Event
 from schemas.recommendations import Degraded, Entry, Unasked, Wished
 from schemas.scoring import Scores
 from streams.candidates.moment import Ints
+from streams.candidates.restriction import FREE, Restriction
 from streams.clock import Clock
-from streams.errors import TooManyLists
+from streams.errors import TooManyLists, UserErased
 from streams.fold.context import EMPTY, Context, fold
 from streams.fold.marking import Marking
 from streams.metrics import FULL, REFUSED, Metrics
+from streams.privacy.sessions import one_off
 from streams.ranking.comparison import Compared
 from streams.ranking.drawing import Noise
 from streams.ranking.exploration import NO_EXPLORATION
@@ -29,6 +35,7 @@ from streams.ranking.ranker import Ranker
 from streams.ranking.shortlist import Shortlist
 from streams.serving.asking import Asking
 from streams.serving.blends import Blends
+from streams.serving.explaining import Subject
 from streams.serving.gains import Gains
 from streams.serving.hit_rate import JUDGED
 from streams.serving.live_versions import LiveVersion, LiveVersions
@@ -41,6 +48,9 @@ MAX_AT_ONCE = 2
 
 MAX_WANTED = 16
 """Those that are made or wait for it; one more is refused."""
+
+NO_SESSION = one_off(0)
+"""The session number where no model is used."""
 
 REST_SECONDS = 0.005
 """Between two looks at whether users wait."""
@@ -112,6 +122,8 @@ class OneOffLists:
         self._turns = turns
         self._wanted = 0
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self._readers: Counter[str] = Counter()
+        self._over: dict[str, asyncio.Event] = {}
 
     def basis(self, events: Iterable[Event]) -> Basis:
         """The context after some events, oldest first, which are folded in memory."""
@@ -127,25 +139,53 @@ class OneOffLists:
         session: int,
         scene: str = "default",
         count: int | None = None,
-        without: Collection[str] = (),
+        restriction: Restriction = FREE,
     ) -> OneOffList:
-        """The list after `events`, oldest first, with at most `count` entries, none of them among `without`.
+        """The list after `events`, oldest first, with at most `count` entries, of items that the `restriction` allows.
+        It is shorter if fewer may be shown.
 
         `session` is from `streams.privacy.sessions.one_off`; `forget` it once no further list is wanted. Events and
-        exclusions cost time: bound them. Raises `TooManyLists` if `MAX_WANTED` lists are wanted.
+        restrictions cost time: bound them. Raises `TooManyLists` if `MAX_WANTED` lists are wanted.
         """
-        if self._wanted >= MAX_WANTED:
-            self._metrics.one_off.labels(REFUSED).inc()
-            raise TooManyLists(f"{MAX_WANTED} one-off lists are wanted at once, the limit: try again in a second")
-        self._wanted += 1
-        began = self._clock.monotonic()
-        try:
-            async with self._slots:
-                made = await self._make(events, session, scene=scene, count=count, without=without, began=began)
-        finally:
-            self._wanted -= 1
-        self._metrics.one_off.labels(made.degraded.value if made.degraded else FULL).inc()
+        made, _ = await self._in_turn(
+            lambda: self.basis(events), session, scene=scene, count=count, restriction=restriction
+        )
         return made
+
+    async def make_for(
+        self,
+        user: str,
+        subject: Subject,
+        *,
+        scene: str = "default",
+        count: int | None = None,
+        restriction: Restriction = FREE,
+    ) -> OneOffList:
+        """The same for a user of this worker, from their context as it is when the list's turn comes. Raises
+        `TooManyLists`, and `UserErased` if the user is erased meanwhile."""
+        self._readers[user] += 1
+        try:
+            made, context = await self._in_turn(
+                lambda: Basis(subject.context(), subject.marking),
+                NO_SESSION if subject.session is None else subject.session,
+                scene=scene,
+                count=count,
+                restriction=restriction,
+            )
+        finally:
+            self._readers[user] -= 1
+            if not self._readers[user]:
+                del self._readers[user]
+                if (over := self._over.pop(user, None)) is not None:
+                    over.set()
+        if context.ids and context.ids[-1] not in subject.context().ids:
+            raise UserErased("the user was erased while the list was made")
+        return made
+
+    async def settle(self, user: str) -> None:
+        """Return when no list for an erased user is being made: the model must not cache the user again later."""
+        if user in self._readers:
+            await self._over.setdefault(user, asyncio.Event()).wait()
 
     async def order(self, numbers: Ints, basis: Basis, scene: str = "default") -> Shortlist:
         """Some items, by number, in the order in which a user with this context would get them, without asking the
@@ -168,26 +208,47 @@ class OneOffLists:
         recently used."""
         return not self._asking.has_scorer or await self._prefixes.drop_sessions(sessions)
 
+    async def _in_turn(
+        self, basis: Callable[[], Basis], session: int, *, scene: str, count: int | None, restriction: Restriction
+    ) -> tuple[OneOffList, Context]:
+        """The list, and the context that it is made from."""
+        if self._wanted >= MAX_WANTED:
+            self._metrics.one_off.labels(REFUSED).inc()
+            raise TooManyLists(f"{MAX_WANTED} one-off lists are wanted at once, the limit: try again in a second")
+        self._wanted += 1
+        began = self._clock.monotonic()
+        try:
+            async with self._slots:
+                made, context = await self._make(
+                    basis, session, scene=scene, count=count, restriction=restriction, began=began
+                )
+        finally:
+            self._wanted -= 1
+        self._metrics.one_off.labels(made.degraded.value if made.degraded else FULL).inc()
+        return made, context
+
     async def _make(
         self,
-        events: Sequence[Event],
+        basis: Callable[[], Basis],
         session: int,
         *,
         scene: str,
         count: int | None,
-        without: Collection[str],
+        restriction: Restriction,
         began: float,
-    ) -> OneOffList:
+    ) -> tuple[OneOffList, Context]:
         deadline = began + self._deadline_s
         ask = await self._free(began)
         stands_back = self._clock.monotonic() + STANDS_BACK_SECONDS
         await self._turn(stands_back)
-        context, marking = self.basis(events)
+        context, marking = basis()
         wishes = await self._wishes.of(context, now_ms=self._clock.now_ms(), deadline=deadline if ask else began)
         self._live.look()
         blend, by, now_ms = self._blends.blend(scene), self._live.champion(), self._clock.now_ms()
         ranker = self._sized(count)
-        prepared = ranker.prepare(context, scene, now_ms=now_ms, marking=marking, wishes=wishes, without=without)
+        prepared = ranker.prepare(
+            context, scene, now_ms=now_ms, marking=marking, wishes=wishes, restriction=restriction
+        )
         plain = chosen = ranker.shortlist(prepared, blend)
         scores: Scores | None = None
         degraded: Degraded | None = None
@@ -205,7 +266,7 @@ class OneOffLists:
                 scores, degraded = None, Degraded.UNAVAILABLE
         for source in chosen.moment.failures:
             self._metrics.failed_sources.labels(source).inc()
-        return OneOffList(
+        made = OneOffList(
             scene=scene,
             ts=now_ms,
             entries=ranker.assemble(chosen, blend, Noise("")),
@@ -216,6 +277,7 @@ class OneOffLists:
             wishes=tuple(published(wish, ranker.catalogue) for wish in wishes),
             compared=ranker.compare(plain, chosen, blend, count=JUDGED),
         )
+        return made, context
 
     async def _score(
         self, ranker: Ranker, plain: Shortlist, session: int, deadline: float, by: LiveVersion

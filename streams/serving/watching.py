@@ -1,4 +1,4 @@
-"""What the list path tells a live view, while one is open."""
+"""What the list path tells those who show lists: the page while one is open, and the API while it is on."""
 
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class Watcher(Protocol):
     def forget(self, user: str) -> bool:
         """Drop what is held of an erased user; whether there was something."""
 
+    def revoke(self, partition: int) -> None:
+        """Drop what is held of the users of a partition that is no longer ours: their erasures are carried out
+        elsewhere."""
+
 
 class Unwatched:
     """No view."""
@@ -43,6 +47,43 @@ class Unwatched:
 
     def forget(self, user: str) -> bool:
         return False
+
+    def revoke(self, partition: int) -> None:
+        pass
+
+
+class Watchers:
+    """Several views. Each is told while it watches, and always of what to drop."""
+
+    def __init__(self, *views: Watcher) -> None:
+        self._views = views
+
+    @property
+    def watching(self) -> bool:
+        return any(view.watching for view in self._views)
+
+    def asked(self, event: Event) -> None:
+        for view in self._views:
+            if view.watching:
+                view.asked(event)
+
+    def published(self, made: Recommendation, compared: Compared | None) -> None:
+        for view in self._views:
+            if view.watching:
+                view.published(made, compared)
+
+    def paired(self, user: str, name: str, pair: Pair) -> None:
+        for view in self._views:
+            if view.watching:
+                view.paired(user, name, pair)
+
+    def forget(self, user: str) -> bool:
+        dropped = [view.forget(user) for view in self._views]
+        return any(dropped)
+
+    def revoke(self, partition: int) -> None:
+        for view in self._views:
+            view.revoke(partition)
 
 
 UNWATCHED = Unwatched()

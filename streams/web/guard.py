@@ -7,7 +7,7 @@ by `streams.web.visitors`.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiohttp import web
@@ -24,7 +24,7 @@ from streams.web.visitors import IDLE_SECONDS, MAX_HEADER_BYTES, MAX_LINE_BYTES,
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 1_024
-"""A larger body is refused. Only the live page reads one, of up to `streams.page.routes.MAX_BODY_BYTES`."""
+"""A larger body is refused outside the areas that read one."""
 
 MAX_ADDRESSES = 1_024
 """Addresses whose refusals are counted at the same time; 300 bytes each."""
@@ -58,6 +58,29 @@ class Refusal(NamedTuple):
     headers: dict[str, str] | None = None
 
 
+def in_text(refusal: Refusal) -> web.Response:
+    return web.Response(status=refusal.status, text=refusal.text, headers=refusal.headers)
+
+
+def _first_of_none(_request: web.Request) -> None:
+    """Nothing is answered before the checks."""
+
+
+class Area(NamedTuple):
+    """The paths that begin with `prefix`.
+
+    `max_body` is the largest body of a path, in bytes, where its length is stated: who reads one bounds it
+    (`streams.web.bodies`). `say` words a refusal. `first` answers what needs no token; None for other requests.
+    """
+
+    prefix: str
+    max_body: Callable[[str], int]
+    say: Callable[[Refusal], web.Response] = in_text
+    first: Callable[[web.Request], web.Response | None] = _first_of_none
+
+
+ELSEWHERE = Area("", lambda _path: MAX_BODY_BYTES)
+
 BODY = Refusal("body", 413, "the body is larger than any page takes\n")
 TOKEN = Refusal("token", 401, "a bearer token is needed\n", {"WWW-Authenticate": "Bearer"})
 HOST = Refusal(
@@ -66,6 +89,7 @@ HOST = Refusal(
     "without a token these pages answer to this machine only: use localhost or 127.0.0.1, or set "
     f"{variable('web_token')} to allow any host name\n",
 )
+FAILED = Refusal("", 500, "the page failed; the worker's log names the error\n")
 RATE = Refusal("rate", 429, "too many requests that were refused\n", {"Retry-After": "1"})
 
 
@@ -82,37 +106,44 @@ def misdirected(hosts: list[str]) -> bool:
     return not all(is_loopback(name_in(host)) for host in hosts)
 
 
-def guard(settings: Web, clock: Clock, refused: Refused, max_body: int = MAX_BODY_BYTES) -> Any:
+def guard(settings: Web, clock: Clock, refused: Refused, areas: Sequence[Area] = ()) -> Any:
     """The middleware: checks host name, token and body, and limits the refusals per address."""
     token = settings.token
     refusals = Buckets(settings.max_per_second, MAX_ADDRESSES)
 
-    def objection(request: web.Request, authorized: bool) -> Refusal | None:
-        # Another site's name can resolve to this machine (DNS rebinding). A browser that reaches loopback then asks
-        # under that name; it cannot send a token.
-        if not token and misdirected(request.headers.getall("Host", [])):
-            return HOST
+    def area_of(path: str) -> Area:
+        return next((area for area in areas if path.startswith(area.prefix)), ELSEWHERE)
+
+    def objection(request: web.Request, area: Area, authorized: bool) -> Refusal | None:
         if not authorized and request.path not in OPEN_PAGES:
             return TOKEN
-        if request.content_length is not None and request.content_length > max_body:
+        if request.content_length is not None and request.content_length > area.max_body(request.path):
             return BODY
         return None
 
     async def answer(request: web.Request, handler: Handler, authorized: bool) -> web.StreamResponse:
-        found = objection(request, authorized)
+        area = area_of(request.path)
+        # Another site's name can resolve to this machine (DNS rebinding). A browser that reaches loopback then asks
+        # under that name; it cannot send a token.
+        if not token and misdirected(request.headers.getall("Host", [])):
+            found: Refusal | None = HOST
+        elif (said := area.first(request)) is not None:
+            return said
+        else:
+            found = objection(request, area, authorized)
         if found is not None:
             if not refusals.take(neighbourhood(request.remote or ""), clock.monotonic()):
                 found = RATE
             refused(found.why)
-            return web.Response(status=found.status, text=found.text, headers=found.headers)
+            return area.say(found)
         try:
             return await handler(request)
         except web.HTTPException as error:
             allow = {name: value for name, value in error.headers.items() if name == "Allow"}
-            return web.Response(status=error.status, text=f"{error.reason}\n", headers=allow)
+            return area.say(Refusal("", error.status, f"{error.reason}\n", allow))
         except Exception as error:
             log.error("A page failed: %s", type(error).__name__)
-            return web.Response(status=500, text="the page failed; the worker's log names the error\n")
+            return area.say(FAILED)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -143,12 +174,12 @@ async def _prepared(request: web.Request, response: web.StreamResponse) -> None:
 class Guard:
     """An application behind the guard, and its site; `refused` is called with the reason of each refusal."""
 
-    def __init__(self, settings: Web, clock: Clock, refused: Refused, max_body: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, settings: Web, clock: Clock, refused: Refused, areas: Sequence[Area] = ()) -> None:
         self._settings = settings
         self._visitors = Visitors(settings.max_connections, clock.monotonic, lambda: refused("connections"))
         self._refused = refused
         self.application = web.Application(
-            middlewares=[guard(settings, clock, refused, max_body)], client_max_size=max_body
+            middlewares=[guard(settings, clock, refused, areas)], client_max_size=MAX_BODY_BYTES
         )
         self.application.on_response_prepare.append(_prepared)
         self.runner = web.AppRunner(self.application, access_log=None)

@@ -20,9 +20,9 @@ from streams.fold.context import EMPTY, fold
 from streams.graph.item_graph import ItemGraph
 from streams.items.catalogue import Catalogue
 from streams.items.search import SearchIndex, foremost, query
-from streams.page.searching import MAX_RANKED
 from streams.ranking.blend import Blend
 from streams.ranking.ranker import Ranker
+from streams.serving.searching import MAX_RANKED
 
 NOW = 1_700_000_000_000
 RUNS = 50

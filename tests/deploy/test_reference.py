@@ -1,6 +1,9 @@
 """The generated pages of docs/ are what the code generates now."""
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -66,3 +69,17 @@ def test_index_refuses_a_decision_without_a_date(tmp_path: Path) -> None:
 def test_index_needs_a_place_for_the_table(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no place"):
         with_index("Nothing.", tmp_path)
+
+
+def test_description_of_topics_refers_to_what_it_has() -> None:
+    described: Any = json.loads(PAGES["docs/reference/asyncapi.json"])
+    assert {"ouzel.events", "ouzel.recommendations"} <= set(described["channels"])
+    assert "ouzel.contexts" not in described["channels"], "private to workers"
+    assert described["operations"]["readEvents"]["action"] == "receive"
+    assert described["operations"]["writePrivacyReceipts"]["action"] == "send"
+    references = re.findall(r'"\$ref": "#/([^"]+)"', PAGES["docs/reference/asyncapi.json"])
+    assert references
+    for reference in references:
+        part = described
+        for name in reference.split("/"):
+            part = part[name]

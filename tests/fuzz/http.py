@@ -2,7 +2,8 @@
 
 Valid requests are damaged, spliced and cut, and sent raw to the server of a worker without a broker. Each must be
 answered with a status below 500, with 503 (not ready) or by closing the connection, and the pages must still answer at
-the end. The three pages take no input but path, method and headers, so a schema-based generator would add little.
+the end. The three pages take no input but path, method and headers. Of the HTTP API this finds what breaks before its
+checks; `tests/streams/api/test_hostile.py` finds what breaks after them.
 """
 
 import argparse
@@ -22,12 +23,22 @@ from tests.support.patience import PATIENCE
 ANSWER_SECONDS = 1.0
 AT_ONCE = 32
 PAGES = (b"/metrics", b"/healthz", b"/readyz", b"/", b"/nowhere", b"*", b"http://x/metrics", b"/%2e%2e/metrics")
+API = (
+    b"/v1/events",
+    b"/v1/recommend",
+    b"/v1/items/%00",
+    b"/v1/users/a%2F..%2Fb/export",
+    b"/v1/search?q=%ff&q=",
+    b"/v1//",
+)
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"GETS")
 HEADERS = (
     b"Host: x",
     b"Authorization: Bearer " + TOKEN.encode(),
     b"Authorization: Bearer \xff\x00",
     b"Content-Length: 5",
+    b"Content-Type: application/json",
+    b"Origin: null",
     b"Content-Length: -1",
     b"Content-Length: 99999999999999999999",
     b"Transfer-Encoding: chunked",
@@ -43,14 +54,14 @@ HEADERS = (
 async def pages() -> AsyncIterator[int]:
     """Serve the pages of a worker behind its guard; yields the port."""
     with tempfile.TemporaryDirectory() as folder:
-        async with serving(Path(folder), web_max_per_second=10_000) as served:
+        async with serving(Path(folder), web_max_per_second=10_000, web_api="on") as served:
             yield served.port
 
 
 def request(rng: random.Random) -> bytes:
     """A random request, sometimes damaged."""
     method = b"GET" if rng.random() < 0.7 else rng.choice(METHODS)
-    line = b" ".join((method, rng.choice(PAGES), rng.choice((b"HTTP/1.1", b"HTTP/1.0"))))
+    line = b" ".join((method, rng.choice(PAGES if rng.random() < 0.6 else API), rng.choice((b"HTTP/1.1", b"HTTP/1.0"))))
     host = [] if rng.random() < 0.1 else [b"Host: x"]
     headers = host + [rng.choice(HEADERS) for _ in range(rng.choice((0, 1, 1, 2, 4)))]
     body = b"" if rng.random() < 0.7 else rng.choice((b"hello", b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"x" * 4_000))

@@ -126,3 +126,14 @@ async def test_failed_send_is_raised() -> None:
     producer.fails = True
     with pytest.raises(KafkaTimeoutError):
         await Publisher(lambda: producer)([Output(FEEDBACK.name, b"ann", b"x")])
+
+
+async def test_record_that_is_dropped_is_an_error_for_those_who_need_every_record() -> None:
+    producer, dropped = Producer(10), list[str]()
+    publisher = Publisher(lambda: producer, dropped.append)
+    small, large = Output(FEEDBACK.name, b"k", b"v"), Output(FEEDBACK.name, b"k", b"v" * 11)
+    await publisher.every([small])
+    with pytest.raises(MessageSizeTooLargeError):
+        await publisher.every([small, large])
+    assert (producer.taken, dropped) == ([small, small], [FEEDBACK.name])
+    await publisher([large])

@@ -21,8 +21,8 @@ from streams.errors import BadSetting
 from streams.fold.context import EMPTY, fold
 from streams.kafka.publisher import Output
 from streams.metrics import Metrics
-from streams.page.requests import GUEST, TOKEN
-from streams.page.routes import MAX_BODY_BYTES, Page, load_files
+from streams.page.requests import AREA, GUEST, MAX_BODY_BYTES, TOKEN
+from streams.page.routes import Page, load_files
 from streams.page.versions import versions_view
 from streams.page.viewing import Viewing
 from streams.page.views import item_view, namer
@@ -70,7 +70,7 @@ class World:
             refused=self.refusals.append,
             sent=self.metrics.page_events.inc,
         )
-        guard = Guard(Web(page="on"), clock, self.refusals.append, MAX_BODY_BYTES)
+        guard = Guard(Web(page="on"), clock, self.refusals.append, (AREA,))
         page.add_to(guard.application)
         self.client = TestClient(TestServer(guard.application))
         self.token = ""

@@ -16,6 +16,8 @@ from streams.items.search import SearchIndex
 from streams.page import searching
 from streams.page.requests import GUEST, Checked
 from streams.page.searching import Searching, Whose
+from streams.serving import searching as serving_searching
+from streams.serving.searching import Search
 from tests.streams.page.test_views import HOSTILE
 from tests.support.background import running
 from tests.support.listing import Bench
@@ -41,18 +43,18 @@ class World:
             self.catalogue.add(film)
         self.refusals: list[str] = []
         lists = self.bench.lists.one_off
+        clock = Clock(now_ms=SYSTEM.now_ms, monotonic=lambda: self.seconds)
 
         def whose(key: str, user: str | None) -> Whose | None:
             known = key == "key" or (not key and user == "u")
             return Whose(key or str(user), lists.basis(self.events), "default") if known else None
 
         route = Searching(
-            index=self.catalogue.search,
+            search=Search(self.catalogue.search, self.catalogue, ItemGraph(self.catalogue.index), clock),
             catalogue=self.catalogue,
-            graph=ItemGraph(self.catalogue.index),
             lists=lambda: lists,
             whose=whose,
-            clock=Clock(now_ms=SYSTEM.now_ms, monotonic=lambda: self.seconds),
+            clock=clock,
         )
         checked = Checked("token", self.refusals.append)
         application = web.Application()
@@ -121,7 +123,7 @@ async def test_withdrawn_and_unpublished_items_are_not_found() -> None:
 
 
 async def test_ranked_matches_are_bounded_and_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searching, "MAX_RANKED", 5)
+    monkeypatch.setattr(serving_searching, "MAX_RANKED", 5)
     async with served() as world:
         found = await world.find("the")
         assert (found["matched"], found["ranked"], len(found["results"])) == (40, 5, 5)

@@ -12,12 +12,12 @@ from schemas.recommendations import Recommendation
 from streams.fold.context import EMPTY, Context, fold
 from streams.metrics import Metrics
 from streams.page.guests import PREFIX
-from streams.page.streams import Stream
 from streams.page.versions import versions_view
 from streams.page.viewing import MAX_RECENT, Viewing
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Pair
 from streams.serving.trials import Trials
+from streams.web.event_streams import Stream
 from tests.streams.page.test_views import catalogue, recommendation
 from tests.support.version_records import status
 

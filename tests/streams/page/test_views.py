@@ -21,11 +21,11 @@ from streams.page.views import (
     hits,
     item_view,
     list_view,
-    message,
     namer,
     percentile,
 )
 from streams.ranking.comparison import Compared
+from streams.web.event_streams import message
 
 HOSTILE = [
     "<script>alert(1)</script>",

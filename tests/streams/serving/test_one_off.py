@@ -11,12 +11,14 @@ import pytest
 from inference.scorers.scripted import ALL_SESSIONS, Script, ScriptedScorer
 from schemas.events import Event, EventKind
 from schemas.recommendations import Degraded
+from streams.candidates.restriction import Restriction
 from streams.clock import SYSTEM
-from streams.errors import TooManyLists
+from streams.errors import TooManyLists, UserErased
 from streams.fold.context import EMPTY
 from streams.privacy.sessions import Sessions, one_off
 from streams.ranking.exploration import NO_EXPLORATION, Exploration, Explorations
 from streams.ranking.settings import Ranking
+from streams.serving.explaining import Subject
 from streams.serving.one_off import MAX_AT_ONCE, MAX_WANTED, STANDS_BACK_SECONDS, OneOffList
 from tests.support.background import running
 from tests.support.listing import Bench
@@ -83,13 +85,71 @@ async def test_length_and_exclusions_are_those_that_are_asked_for() -> None:
         make = bench.lists.one_off.make
         whole = await make([like("film-1")], session=SESSION)
         short = await make([like("film-1")], session=SESSION, count=3)
-        without = await make([like("film-1")], session=SESSION, without=[*items(whole)[:4], "unknown"])
+        without = await make(
+            [like("film-1")], session=SESSION, restriction=Restriction(without=(*items(whole)[:4], "unknown"))
+        )
         long = await make([], session=SESSION, count=40)
     assert items(short) == items(whole)[:3]
     assert not set(items(without)) & set(items(whole)[:4])
     assert len(without.entries) == 10
     assert "film-1" not in items(whole)
     assert len(items(long)) == 40
+
+
+@pytest.mark.parametrize(
+    ("restriction", "allowed"),
+    [
+        (Restriction(all_of=("horror",)), {f"film-{n}" for n in range(2, 40, 5)}),
+        (Restriction(any_of=("horror", "western")), {f"film-{n}" for n in range(40) if n % 5 in (2, 3)}),
+        (Restriction(none_of=("comedy", "drama")), {f"film-{n}" for n in range(40) if n % 5 > 1}),
+        (Restriction(items=("film-3", "film-4", "film-1", "no-film")), {"film-3", "film-4"}),
+        (Restriction(all_of=("horror", "comedy")), set()),
+        (Restriction(any_of=("nothing",)), set()),
+    ],
+)
+async def test_restriction_holds_before_candidates_are_gathered(restriction: Restriction, allowed: set[str]) -> None:
+    """So that the list is as long as there are items, whatever the sources would have proposed without it."""
+    async with running(Bench(ScriptedScorer())) as bench:
+        made = await bench.lists.one_off.make([like("film-1")], session=SESSION, count=8, restriction=restriction)
+    assert set(items(made)) <= allowed
+    assert len(made.entries) == min(8, len(allowed))
+
+
+# For users
+
+
+def subject(bench: Bench, user: str = "u") -> Subject:
+    state = bench.state
+    assert state.sessions is not None
+    return Subject(lambda: state.context(user), state.marking, state.sessions.number(user), user)
+
+
+async def test_list_for_a_user_is_made_from_their_context_and_their_prefix_in_the_model() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: not bench.lists.busy() and bool(bench.made()))
+        made = await bench.lists.one_off.make_for("u", subject(bench))
+        assert items(made) == [entry.item for entry in bench.made("u")[-1].entries]
+        assert len(bench.made()) == 1, "it is not published"
+
+
+async def test_list_for_a_user_who_is_erased_meanwhile_is_dropped_and_waited_for() -> None:
+    scorer = ScriptedScorer()
+    async with running(Bench(scorer)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: not bench.lists.busy() and bool(bench.made()))
+        scorer.script = Script.SLOW
+        making = asyncio.create_task(bench.lists.one_off.make_for("u", subject(bench)))
+        await asyncio.sleep(0)
+        settling = asyncio.create_task(bench.lists.one_off.settle("u"))
+        await asyncio.sleep(0)
+        assert not settling.done()
+        bench.state.contexts["u"] = EMPTY
+        with pytest.raises(UserErased):
+            await making
+        await settling
+        await bench.lists.one_off.settle("u")
 
 
 async def test_dismissed_item_leaves_the_list() -> None:

@@ -7,6 +7,7 @@ from schemas.events import Event
 from schemas.recommendations import Recommendation
 from streams.ranking.comparison import Compared
 from streams.serving.hit_rate import Pair
+from streams.serving.watching import Watchers
 from tests.streams.serving.test_shadow import comparing, outcome, pair
 from tests.support.background import running
 from tests.support.listing import Bench
@@ -21,6 +22,7 @@ class Told:
         self.events: list[Event] = []
         self.lists: list[tuple[Recommendation, Compared | None]] = []
         self.pairs: list[tuple[str, str, Pair]] = []
+        self.revoked: list[int] = []
 
     def asked(self, event: Event) -> None:
         self.events.append(event)
@@ -33,6 +35,9 @@ class Told:
 
     def forget(self, user: str) -> bool:
         return user == "u"
+
+    def revoke(self, partition: int) -> None:
+        self.revoked.append(partition)
 
 
 async def test_open_view_is_told_of_events_and_of_published_lists() -> None:
@@ -65,6 +70,19 @@ async def test_view_that_is_closed_is_told_nothing() -> None:
         bench.did("u", "film-1")
         await bench.until(lambda: bench.count("ouzel_lists_total", degraded="none") == 1)
     assert (told.events, told.lists) == ([], [])
+
+
+async def test_views_are_told_while_they_watch_and_always_of_what_to_drop() -> None:
+    open_, closed = Told(watching=True), Told(watching=False)
+    views = Watchers(open_, closed)
+    async with running(Bench(ScriptedScorer(), watcher=views)) as bench:
+        bench.did("u", "film-1")
+        await bench.until(lambda: bool(open_.lists))
+        assert bench.lists.forget("u") == ("last-list@worker", "page@worker")
+        bench.lists.revoke(0)
+    assert (closed.events, closed.lists) == ([], [])
+    assert (open_.revoked, closed.revoked) == ([0], [0])
+    assert not Watchers(closed).watching
 
 
 def test_erased_user_is_dropped_by_the_view_too() -> None:

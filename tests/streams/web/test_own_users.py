@@ -7,8 +7,8 @@ from typing import Any
 from streams.fold.context import EMPTY
 from streams.fold.marking import UNKEYED
 from streams.kafka.partitions import partition_of
-from streams.page.own_users import OwnUsers
 from streams.privacy.sessions import Sessions
+from streams.web.own_users import OwnUsers
 
 
 def own_users(served: dict[int, Any], count: int | None = 8) -> OwnUsers:
@@ -25,15 +25,15 @@ def lane(*, ready: bool = True) -> Any:
 
 def test_new_user_is_in_a_partition_that_is_served() -> None:
     for partition in range(8):
-        user = own_users({partition: lane()}).new()
+        user = own_users({partition: lane()}).new("guest-")
         assert user is not None
         assert partition_of(user.encode(), 8) == partition
 
 
 def test_new_user_needs_a_served_partition() -> None:
-    assert own_users({}).new() is None
-    assert own_users({0: lane(ready=False)}).new() is None
-    assert own_users({0: lane()}, count=None).new() is None
+    assert own_users({}).new("guest-") is None
+    assert own_users({0: lane(ready=False)}).new("guest-") is None
+    assert own_users({0: lane()}, count=None).new("guest-") is None
 
 
 def test_context_is_found_under_the_alias_where_the_partition_is_served() -> None:

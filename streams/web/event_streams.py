@@ -1,22 +1,32 @@
-"""The open pages: a bounded queue for each.
+"""Open streams of server-sent events: a bounded queue for each.
 
-A page that reads too slowly loses its oldest messages, which are counted; it never holds up the worker or other pages.
+A client that reads too slowly loses its oldest messages, which are counted; it never holds up the worker or others.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+from aiohttp import web
+
+WRITE_SECONDS = 20.0
+"""A client that takes no message for this long is cut off."""
+
+HEADERS = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+
+COMMENT = b":\n\n"
+
 MAX_QUEUED = 32
-"""Messages that wait for one page, of at most 64 KiB each and usually below 8."""
+"""Messages that wait for one client, of at most 64 KiB each and usually below 8."""
 
 
 class TooManyStreams(Exception):
-    """As many pages are open as the worker allows."""
+    """As many streams are open as the worker allows."""
 
 
 class Stream:
-    """The messages for one page, which follows `user` (None: only the feed)."""
+    """The messages for one client, which follows `user` (None: no user)."""
 
     def __init__(self, user: str | None, dropped: Callable[[], object]) -> None:
         self.user = user
@@ -85,11 +95,43 @@ class Streams:
     def followed(self, user: str) -> bool:
         return user in self._following
 
+    def users(self) -> list[str]:
+        """The users who are followed."""
+        return list(self._following)
+
+    def end(self, user: str) -> None:
+        """End the streams that follow a user; each is then closed by its own request."""
+        for stream in self._following.get(user, ()):
+            stream.close()
+
     def tell(self, message: bytes) -> None:
-        """To every page."""
+        """To every client."""
         for stream in self._open:
             stream.put(message)
 
     def tell_followers(self, user: str, message: bytes) -> None:
         for stream in self._following.get(user, ()):
             stream.put(message)
+
+
+def message(name: str, view: object, encode: Callable[[object], bytes] = msgspec.json.encode) -> bytes:
+    """A server-sent event. JSON has no line feeds, so that no text can end it early."""
+    return b"event: " + name.encode() + b"\ndata: " + encode(view) + b"\n\n"
+
+
+async def write_all(
+    request: web.Request, response: web.StreamResponse, stream: Stream, *, every: float | None = None
+) -> None:
+    """Write the messages of a stream until it is closed; with `every`, a comment after that many seconds without one,
+    so that proxies and clients know that it lives. Raises ConnectionError or TimeoutError without a reader."""
+    await response.prepare(request)
+    while True:
+        try:
+            async with asyncio.timeout(every):
+                taken = await stream.take()
+        except TimeoutError:
+            taken = COMMENT
+        if taken is None:
+            return
+        async with asyncio.timeout(WRITE_SECONDS):
+            await response.write(taken)

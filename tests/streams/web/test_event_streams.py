@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streams.page.streams import MAX_QUEUED, Streams, TooManyStreams
+from streams.web.event_streams import MAX_QUEUED, Streams, TooManyStreams
 
 
 class Count:
