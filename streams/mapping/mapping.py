@@ -67,10 +67,12 @@ MapRecord = Callable[[Origin, int], Outcome]
 
 @dataclass(frozen=True)
 class Mapping:
-    """A compiled file. `topics` has the functions of each source topic, in the order of the file; `targets` the topics
-    of ours that are written. `formats` are those of the file that need a schema registry."""
+    """A compiled file. `topics` has the functions of each source topic, in the order of the file, and `decoders` what
+    decodes its values; `targets` are the topics of ours that are written. `formats` are those of the file that need a
+    schema registry."""
 
     topics: dict[str, tuple[MapRecord, ...]]
+    decoders: dict[str, Decode]
     targets: tuple[str, ...]
     formats: frozenset[str]
 
@@ -85,6 +87,7 @@ def read_mapping(text: str, schemas: SchemaDecoders, *, accepted_from_ms: int = 
         raise BadMapping(f"the file is not TOML: {error}.") from None
     top = Table(found, "", ("events", "items"))
     topics: dict[str, list[MapRecord]] = {}
+    decoders: dict[str, Decode] = {}
     formats: set[str] = set()
     targets = []
     for kind, compiled in (("events", _event), ("items", _item)):
@@ -100,9 +103,11 @@ def read_mapping(text: str, schemas: SchemaDecoders, *, accepted_from_ms: int = 
                     raise table.wrong("topic", f"{name} is in two [[{kind}]] tables: one record makes one of them")
                 taken.add(name)
                 topics.setdefault(name, []).append(function)
+                decoders.setdefault(name, source.decode)
     if not topics:
         raise BadMapping("the file maps nothing: it needs an [[events]] or [[items]] table.")
-    return Mapping({name: tuple(made) for name, made in topics.items()}, tuple(targets), frozenset(formats))
+    made = {name: tuple(functions) for name, functions in topics.items()}
+    return Mapping(made, decoders, tuple(targets), frozenset(formats))
 
 
 def _tables(top: Table, kind: str) -> Iterator[Table]:
@@ -131,7 +136,7 @@ class Source:
         key_form = table.one_of("key_format", (TEXT, *FORMATS), TEXT)
         self.envelope = table.one_of("envelope", ENVELOPES, "")
         self.formats = {each for each in (form, key_form) if each in OF_REGISTRY}
-        self._decode = decoder(form, schemas)
+        self.decode = decoder(form, schemas)
         self._decode_key = _key_decoder(decoder(key_form, schemas), self.envelope if key_form != TEXT else "")
         self._text_key = key_form == TEXT
         self.skip, used = rules(table, "skip")
@@ -158,7 +163,7 @@ class Source:
 
     def open(self, record: Origin) -> tuple[Parsed, str]:
         """The record as plain data, and Debezium's operation. Its value must not be null. Raises `Refused`."""
-        data = self._decode(checked_size(record.value or b""))
+        data = self.decode(checked_size(record.value or b""))
         if not self.envelope:
             if type(data) is not dict:
                 raise Refused(Refusal.INVALID, "the value is no object")
