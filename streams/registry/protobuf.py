@@ -35,7 +35,7 @@ def protobuf_decoder(schema: Schema, others: Sequence[Schema]) -> Decode:
             for name in proto.dependency:
                 if name.startswith(KNOWN):
                     _add_known(pool, name)
-            pool.Add(proto)
+            pool.AddSerializedFile(proto.SerializeToString())
         file = pool.FindFileByName(schema.name)
     except Exception as error:  # of base64, and of Protobuf many kinds
         raise BadSchema(f"it is no file descriptor of Protobuf ({type(error).__name__})") from None
@@ -69,7 +69,7 @@ def _add_known(pool: Any, name: str) -> None:
     file.CopyToProto(proto)
     for each in proto.dependency:
         _add_known(pool, each)
-    pool.Add(proto)
+    pool.AddSerializedFile(proto.SerializeToString())
 
 
 def _indexes(value: bytes) -> tuple[list[int], int]:
