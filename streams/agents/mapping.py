@@ -99,7 +99,9 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         """Counts the rebalances."""
         self._joined = False
         self._unchecked: set[TopicPartition] = set()
-        """Assigned partitions that may have lost records."""
+        """Assigned partitions that may have lost records, or whose topic may have been recreated."""
+        self._ids: dict[str, str] = {}
+        """The ids of the topics, where the brokers have such. Commits carry them."""
         self._uncommitted: dict[TopicPartition, int] = {}
         self._present: tuple[str, ...] = ()
         self._subscribed: tuple[str, ...] = ()
@@ -189,6 +191,11 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         """Report what is missing. Topics are subscribed to only once they exist: asking for them could create them."""
         found = assess(survey, self._needs(), self._group, user_of(self._settings.kafka))
         self._board.found(SURVEY, [_of_source(each, self._mapping.topics) for each in found])
+        for name in self._mapping.topics:
+            known, now = self._ids.get(name, ""), survey.id_of(name).hex()
+            if known and now and known != now:
+                self._unchecked |= {tp for tp in self._consumer.assignment() if tp.topic == name}
+            self._ids[name] = now or known
         away = (UNKNOWN_TOPIC, TOPIC_DENIED)
         self._present = tuple(
             name for name in self._mapping.topics if name in survey.topics and survey.topics[name].error not in away
@@ -233,9 +240,10 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         behind = {tp: records[0].offset for tp, records in batches.items() if records}
         failed: Exception | None = None
         try:
-            await self._count_lost()
             await self._commit()
-            failed = await self._send_mapped(batches, behind)
+            sought = await self._check_assigned()
+            behind = {tp: offset for tp, offset in behind.items() if tp not in sought}
+            failed = await self._send_mapped({tp: batches[tp] for tp in behind}, behind)
         except FAILURES as error:
             failed = error
         if failed is not None:
@@ -281,7 +289,8 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
     async def _commit(self) -> None:
         """Commit what was sent. Nothing more is sent before."""
         if self._uncommitted:
-            await self._consumer.commit(self._uncommitted)
+            ids = self._ids
+            await self._consumer.commit({tp: (at, ids.get(tp.topic, "")) for tp, at in self._uncommitted.items()})
             self._uncommitted = {}
 
     def _count(self, group: Group) -> None:
@@ -291,17 +300,25 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
             self.metrics.skipped.labels(topic, reason).inc(count)
         self._rejections.note(group.letters)
 
-    async def _count_lost(self) -> None:
-        """Count the records that retention deleted before they were read."""
-        if not self._unchecked:
-            return
-        firsts = await self._consumer.beginning_offsets(list(self._unchecked))
-        for tp, first in firsts.items():
-            committed = await self._consumer.committed(tp)
-            if committed is not None and committed < first:
-                self.metrics.lost.labels(tp.topic).inc(first - committed)
-                report(tp.topic, tp.partition, committed, first - committed)
+    async def _check_assigned(self) -> set[TopicPartition]:
+        """Compare what the group committed with the topics: count the records that retention deleted before they were
+        read, and go to the beginning of a topic that was recreated since. Returns the partitions that were sought."""
+        checking, sought = self._unchecked & self._consumer.assignment(), set()
+        if checking:
+            firsts = await self._consumer.beginning_offsets(list(checking))
+            for tp, held in (await self._consumer._coordinator.fetch_committed_offsets(list(checking))).items():
+                known, now = held.metadata, self._ids.get(tp.topic, "")
+                if held.offset < 0:
+                    continue
+                if known and now and known != now:
+                    log.warning("%s was recreated: partition %d is read from its beginning", tp.topic, tp.partition)
+                    self._consumer.seek(tp, firsts[tp])
+                    sought.add(tp)
+                elif held.offset < firsts[tp]:
+                    self.metrics.lost.labels(tp.topic).inc(firsts[tp] - held.offset)
+                    report(tp.topic, tp.partition, held.offset, firsts[tp] - held.offset)
         self._unchecked = set()
+        return sought
 
     def _tell(self, failed: Exception | None, *, worked: bool) -> float:
         """Report the failure of a turn, if any; the seconds to wait after it. A failure holds until a turn has `worked`
