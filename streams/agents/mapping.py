@@ -64,6 +64,9 @@ METADATA_MS = 30_000
 PAUSES = 0.5, 5.0
 """First and longest pause, in seconds, after brokers or the registry failed."""
 
+LASTING = 3
+"""Failed turns in a row that are a condition (`streams.health`)."""
+
 STOP_SECONDS, END_SECONDS = 10.0, 3.0
 """How long the group in flight has when the process is told to stop, and each client then has to end."""
 
@@ -94,6 +97,8 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         self._rejections = Rejections(self.metrics)
         self._lines = RateLimitedLog(log, clock.monotonic)
         self._pauses = Pauses(*PAUSES)
+        self._failures = 0
+        """Failed turns in a row."""
         self._lock = asyncio.Lock()
         self._assignment = 0
         """Counts the rebalances."""
@@ -325,14 +330,19 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
         on records without one."""
         if failed is None and worked:
             self._pauses.reset()
+            self._failures = 0
             self._board.found("turn", ())
         elif failed is not None:
             cause, why = cause_of(failed), "; ".join(describe(failed))
             self.metrics.failures.labels(cause).inc()
+            self._failures += 1
             if isinstance(failed, RegistryFailed | CannotRead):
                 self._board.found("turn", [Condition(cause, "", str(failed))])
-            else:
+            elif self._failures < LASTING:  # a rebalance makes single commits fail
                 self._lines.error(why, f"Records cannot be mapped for now ({why}); retrying")
+            else:
+                text = f"Records cannot be mapped for now ({why}): look at the brokers' log. Retrying"
+                self._board.found("turn", [Condition(cause, "", text)])
         unserved = [condition.text for condition in self._board.current()]
         self.unserved = unserved if unserved or self._joined else ["Waiting for the consumer group."]
         self.metrics.unserved.clear()

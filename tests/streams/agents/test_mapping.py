@@ -218,6 +218,21 @@ async def test_what_could_not_be_sent_is_read_again() -> None:
     assert world.count("mapped") == 2, "counted once"
 
 
+async def test_failure_that_lasts_is_a_condition_until_records_are_sent() -> None:
+    world = World(Consumer([row(0)]))
+    world.refuse = 3
+    await world.mapper.on_partitions_assigned([])
+    await world.turn(2)
+    assert world.mapper.unserved == []
+    await world.turn()
+    assert world.mapper.unserved == [
+        "Records cannot be mapped for now (KafkaError): look at the brokers' log. Retrying"
+    ]
+    await world.turn()
+    assert world.mapper.unserved == []
+    assert world.mapper.metrics.failures.labels("brokers")._value.get() == 3
+
+
 async def test_partition_waits_for_its_schema_and_others_go_on() -> None:
     framed = [
         given(b"\0\0\0\0\x01" + msgspec.json.encode({"user": user, "item": "i"}), offset=number, partition=0)
