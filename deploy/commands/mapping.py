@@ -34,14 +34,14 @@ FILE = click.argument("file", envvar="OUZEL_MAPPING")
 
 @click.group()
 def mapping() -> None:
-    """Turn the records of other topics into events and items."""
+    """Turn the records of other topics into events and items, and lists into JSON for others."""
 
 
 @mapping.command("run", cls=WithMappingSettings)
 @FILE
 @TIMEOUT
 def mapping_run(file: str, timeout: float) -> None:
-    """Read the topics of a mapping file, and write events and items.
+    """Read the topics of a mapping file, and write events, items, and lists for others.
 
     Runs until SIGTERM or Ctrl-C, beside the workers and in a separate consumer group. Several processes share the
     partitions. FILE is by default that of OUZEL_MAPPING. Configured by environment variables; use the workers'
@@ -100,7 +100,8 @@ def mapping_check(
     if topic is not None and topic not in found.topics:
         raise DeployError(f"{file} maps no topic {topic}. It maps {names}.")
     if topic is None:
-        say(f"{file} maps {names} to {', '.join(found.targets)}. --topic or --file tries it on records.")
+        written = ", ".join((*found.targets, *found.lists))
+        say(f"{file} maps {names} to {written}. --topic or --file tries it on records.")
         return
     now_ms = time.time_ns() // 1_000_000
 

@@ -11,7 +11,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.events import Event
 from schemas.items import Item
-from schemas.topics import EVENTS
+from schemas.topics import EVENTS, ITEMS
 from streams.agents.mapping import results_of
 from streams.mapping.groups import Result
 from streams.mapping.mapping import Mapped, Mapping, Skipped
@@ -77,6 +77,10 @@ def _before(mapping: Mapping, record: Any) -> str:
         text = msgspec.json.encode(mapping.decoders[record.topic](value)).decode()
     except (Refused, msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         text = f"{len(value):,} bytes: {value[:60]!r}"
+    return _short(text)
+
+
+def _short(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text):,} characters)"
 
 
@@ -84,7 +88,9 @@ def _after(result: Result) -> str:
     if isinstance(result, Mapped):
         if result.value is None:
             return f"-> {result.topic}: {result.key.decode()} is withdrawn"
-        message: Any = decode(Event if result.topic == EVENTS.name else Item, result.value)
-        return f"-> {result.topic}: {msgspec.json.encode(message).decode()}"
+        message_type: Any = {EVENTS.name: Event, ITEMS.name: Item}.get(result.topic)
+        if message_type is None:
+            return f"-> {result.topic}: {_short(result.value.decode())}"
+        return f"-> {result.topic}: {msgspec.json.encode(decode(message_type, result.value)).decode()}"
     outcome, reason = _counted(result)
     return f"-> {outcome}: {reason}"

@@ -8,7 +8,7 @@ import signal
 from deploy.kafka.asking import asking, ended
 from deploy.kafka.rights import check_topics
 from deploy.mapping.opening import open_mapping
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.agents.mapping import Mapper
 from streams.agents.mapping_metrics import MappingMetrics
 from streams.health.pages import Pages
@@ -53,6 +53,8 @@ async def _run(file: str, settings: Settings, timeout: float) -> None:
 async def _check(settings: Settings, mapping: Mapping, timeout: float) -> None:
     """Raise `DeployError` if the brokers do not answer, or a topic of Ouzel is missing or may not be seen."""
     kafka, rights = settings.kafka, dict.fromkeys((*mapping.targets, DEAD_LETTERS.name), "Write")
+    if mapping.lists:
+        rights[RECOMMENDATIONS.name] = "Read"
     async with asking(kafka.brokers, client_options(kafka), seconds=timeout, rights=rights):
         consumer = Reader(**client_options(kafka))
         try:

@@ -1,8 +1,8 @@
-"""`ouzel mapping run`: turns the records of other topics into events and items, beside the workers.
+"""`ouzel mapping run`: turns the records of other topics into events and items, and lists into JSON for others.
 
-It reads the topics of a mapping file in a separate consumer group and writes `ouzel.events` and `ouzel.items`, keyed by
-user and item, so that the events of a user are in one partition however the other topic is keyed. Records that do not
-fit go to `ouzel.dead-letters` with their bytes.
+It reads the topics of a mapping file beside the workers, in a separate consumer group, and writes `ouzel.events` and
+`ouzel.items`, keyed by user and item: so the events of a user are in one partition however the other topic is keyed.
+Records that do not fit go to `ouzel.dead-letters` with their bytes.
 
 Records are sent in groups (`streams.mapping.groups`). A group is sent, acknowledged and committed before the next one:
 after a crash at most one is sent again, and the fold drops its events by their ids. If brokers or the schema registry
@@ -26,7 +26,7 @@ from schemas.codec import encode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refused
 from schemas.limits import MAX_DEAD_LETTER_BYTES
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, RECOMMENDATIONS
 from streams.agents.mapping_metrics import MappingMetrics
 from streams.clock import SYSTEM, Clock
 from streams.dead_letters import dead_letter
@@ -190,21 +190,23 @@ class Mapper(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has n
 
     def _needs(self) -> dict[str, frozenset[str]]:
         sources = dict.fromkeys(self._mapping.topics, frozenset({READ}))
-        return {**sources, **dict.fromkeys((*self._mapping.targets, DEAD_LETTERS.name), frozenset({WRITE}))}
+        written = (*self._mapping.targets, *self._mapping.lists, DEAD_LETTERS.name)
+        return {**sources, **dict.fromkeys(written, frozenset({WRITE}))}
 
     def _surveyed(self, survey: Survey) -> None:
         """Report what is missing. Topics are subscribed to only once they exist: asking for them could create them."""
         found = assess(survey, self._needs(), self._group, user_of(self._settings.kafka))
-        self._board.found(SURVEY, [_of_source(each, self._mapping.topics) for each in found])
+        others = {*self._mapping.topics, *self._mapping.lists} - {RECOMMENDATIONS.name}
+        self._board.found(SURVEY, [_of_others(each, others) for each in found])
         for name in self._mapping.topics:
             known, now = self._ids.get(name, ""), survey.id_of(name).hex()
             if known and now and known != now:
                 self._unchecked |= {tp for tp in self._consumer.assignment() if tp.topic == name}
             self._ids[name] = now or known
-        away = (UNKNOWN_TOPIC, TOPIC_DENIED)
-        self._present = tuple(
-            name for name in self._mapping.topics if name in survey.topics and survey.topics[name].error not in away
-        )
+        away = {name for name, facts in survey.topics.items() if facts.error in (UNKNOWN_TOPIC, TOPIC_DENIED)}
+        if away.intersection(self._mapping.lists):
+            away.add(RECOMMENDATIONS.name)
+        self._present = tuple(name for name in self._mapping.topics if name in survey.topics and name not in away)
 
     async def _turn(self) -> float:
         """Take records, and map and send them; the seconds to wait before the next turn. A failure is reported, and the
@@ -380,9 +382,9 @@ def _output(result: Mapped | DeadLetter) -> Output:
     return Output(*result)
 
 
-def _of_source(condition: Condition, sources: Iterable[str]) -> Condition:
-    """A condition of a team's topic, whose remedy is not `ouzel topics create`."""
-    if condition.cause != "missing" or condition.topic not in sources:
+def _of_others(condition: Condition, topics: Iterable[str]) -> Condition:
+    """A condition of a topic of others, whose remedy is not `ouzel topics create`."""
+    if condition.cause != "missing" or condition.topic not in topics:
         return condition
     text = f"The topic {condition.topic} of the mapping file does not exist yet: create it, or correct its name."
     return condition._replace(text=text)

@@ -19,8 +19,7 @@ class MappingMetrics:
         reg = self.registry
         self.mapped = Counter(
             "ouzel_mapped_records",
-            "Records of other topics by outcome. A record that a mapping file maps to an event and to an item counts "
-            "twice.",
+            "Records by outcome. One that is mapped to an event and to an item, or to several topics, counts as often.",
             ["topic", "outcome"],
             registry=reg,
         )

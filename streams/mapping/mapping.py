@@ -20,12 +20,13 @@ from schemas.errors import Refusal, Refused
 from schemas.events import Event
 from schemas.items import Item
 from schemas.limits import MAX_DETAIL_LENGTH, OLDEST_EVENT_MS
-from schemas.topics import ALL, EVENTS, ITEMS
+from schemas.topics import ALL, EVENTS, ITEMS, RECOMMENDATIONS
 from streams.errors import BadMapping
 from streams.mapping.conversions import Skip, fitting_unit
 from streams.mapping.envelopes import DEBEZIUM, ENVELOPES, OPERATIONS, of_connect, opened
 from streams.mapping.fields import INTERACTIONS, Field, Rule, field, rules
 from streams.mapping.formats import FORMATS, JSON, OF_REGISTRY, TEXT, Decode, SchemaDecoders, checked_size, decoder
+from streams.mapping.lists import plain_list, template
 from streams.mapping.paths import Origin, Parsed, Path, getter, parse
 from streams.mapping.tables import Table
 
@@ -44,6 +45,11 @@ _SOURCE = ("topic", "format", "key_format", "envelope", "skip")
 _EVENT_FIELDS = ("kind", "user", "item", "ts", "id", "scene", "value", "text", "target", "list")
 _ITEM_FIELDS = ("id", "title", "text", "attributes", "published", "image", "audio")
 _TIMES = ("ts", "published")
+_KEYS = {
+    "events": (*_SOURCE, "operations", *_EVENT_FIELDS),
+    "items": (*_SOURCE, "withdraw", "tombstone_id", *_ITEM_FIELDS),
+    "lists": ("topic", "skip", "fields"),
+}
 
 
 class Mapped(NamedTuple):
@@ -68,12 +74,13 @@ MapRecord = Callable[[Origin, int], Outcome]
 @dataclass(frozen=True)
 class Mapping:
     """A compiled file. `topics` has the functions of each source topic, in the order of the file, and `decoders` what
-    decodes its values; `targets` are the topics of ours that are written. `formats` are those of the file that need a
-    schema registry."""
+    decodes its values; `targets` are the topics of ours that are written, and `lists` the topics of others to which
+    lists go. `formats` are those of the file that need a schema registry."""
 
     topics: dict[str, tuple[MapRecord, ...]]
     decoders: dict[str, Decode]
     targets: tuple[str, ...]
+    lists: tuple[str, ...]
     formats: frozenset[str]
 
 
@@ -85,7 +92,7 @@ def read_mapping(text: str, schemas: SchemaDecoders, *, accepted_from_ms: int = 
         found = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadMapping(f"the file is not TOML: {error}.") from None
-    top = Table(found, "", ("events", "items"))
+    top = Table(found, "", ("events", "items", "lists"))
     topics: dict[str, list[MapRecord]] = {}
     decoders: dict[str, Decode] = {}
     formats: set[str] = set()
@@ -104,19 +111,34 @@ def read_mapping(text: str, schemas: SchemaDecoders, *, accepted_from_ms: int = 
                 taken.add(name)
                 topics.setdefault(name, []).append(function)
                 decoders.setdefault(name, source.decode)
+    lists: list[str] = []
+    for table in _tables(top, "lists"):
+        name, function = _list(table)
+        if name in (*topics, *lists):
+            raise table.wrong("topic", f"{name} is in another table: lists go to a topic for them alone")
+        lists.append(name)
+        topics.setdefault(RECOMMENDATIONS.name, []).append(function)
+        decoders[RECOMMENDATIONS.name] = plain_list
     if not topics:
-        raise BadMapping("the file maps nothing: it needs an [[events]] or [[items]] table.")
+        raise BadMapping("the file maps nothing: it needs an [[events]], [[items]] or [[lists]] table.")
     made = {name: tuple(functions) for name, functions in topics.items()}
-    return Mapping(made, decoders, tuple(targets), frozenset(formats))
+    return Mapping(made, decoders, tuple(targets), tuple(lists), frozenset(formats))
 
 
 def _tables(top: Table, kind: str) -> Iterator[Table]:
     given = top.raw(kind, [])
     if not isinstance(given, list) or len(given) > MAX_TABLES:
         raise BadMapping(f"`{kind}` is written as [[{kind}]], at most {MAX_TABLES} times.")
-    own = ("operations", *_EVENT_FIELDS) if kind == "events" else ("withdraw", "tombstone_id", *_ITEM_FIELDS)
     for number, each in enumerate(given):
-        yield Table(each, f"{kind}[{number}]", (*_SOURCE, *own))
+        yield Table(each, f"{kind}[{number}]", _KEYS[kind])
+
+
+def check_topic(table: Table, name: str) -> None:
+    """Raise `BadMapping` if `name` is no name of a topic of others."""
+    if not _TOPIC.fullmatch(name) or name in (".", ".."):
+        raise table.wrong("topic", f"{name[:60]!r} is no name of a topic")
+    if name in {topic.name for topic in ALL}:
+        raise table.wrong("topic", f"{name} is a topic of Ouzel: name the one that is mapped to it")
 
 
 class Source:
@@ -126,10 +148,7 @@ class Source:
         self.table = table
         self.topics = table.texts("topic")
         for name in self.topics:
-            if not _TOPIC.fullmatch(name) or name in (".", ".."):
-                raise table.wrong("topic", f"{name[:60]!r} is no name of a topic")
-            if name in {topic.name for topic in ALL}:
-                raise table.wrong("topic", f"{name} is a topic of Ouzel: name the one that is mapped to it")
+            check_topic(table, name)
         if not self.topics:
             raise BadMapping(f"`{table.where}` has no `topic`.")
         form = table.one_of("format", FORMATS, JSON)
@@ -304,6 +323,31 @@ def _controlled(made: Any) -> bool:
     """Whether a value has a control character, which the contract refuses without saying where."""
     texts = made if type(made) is tuple else (made,)
     return any(isinstance(each, str) and _CONTROL.search(each) for each in texts)
+
+
+def _list(table: Table) -> tuple[str, MapRecord]:
+    """The topic of a [[lists]] table, and the function that writes lists to it."""
+    (name, *more) = table.texts("topic") or ("",)
+    if not name or more:
+        raise table.wrong("topic", "the name of one topic is needed")
+    check_topic(table, name)
+    write = template(table)
+    skip, paths = rules(table, "skip")
+    if any(path.root != "value" for path in paths):
+        raise table.wrong("skip", "its paths are fields of a list")
+
+    def lists(record: Origin, now_ms: int) -> Outcome:
+        if record.value is None:
+            return Skipped("tombstone")
+        found = plain_list(record.value)
+        if _any(skip, Parsed(record, found, None, lambda _: None)):
+            return Skipped("rule")
+        try:
+            return Mapped(name, record.key or b"", write(found))
+        except OverflowError:
+            raise Refused(Refusal.INVALID, "a time out of bounds") from None
+
+    return name, lists
 
 
 def _any(found: tuple[Rule, ...], parsed: Parsed) -> bool:

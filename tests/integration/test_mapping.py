@@ -3,7 +3,10 @@ in Ouzel's own format, whatever is killed."""
 
 import asyncio
 import io
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -17,10 +20,11 @@ from aiokafka.admin import NewTopic
 from deploy.kafka.topics import admin
 from deploy.local.brokers import Broker
 from inference.triton.ports import free_ports
-from schemas.codec import decode, decode_item
+from schemas.codec import decode, decode_item, encode
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event, EventKind
-from schemas.topics import DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS
+from schemas.recommendations import Entry, Reason, Recommendation
+from schemas.topics import DEAD_LETTERS, EVENTS, ITEMS, NEIGHBOURS, RECOMMENDATIONS
 from streams.settings import Settings, throwaway
 from tests.support.mapping_process import MappingProcess
 from tests.support.patience import until
@@ -72,6 +76,15 @@ key_format = "json"
 id = "id"
 tombstone_id = "@key.id"
 title = "name"
+"""
+
+
+LISTS = """
+[[lists]]
+topic = "shop-lists"
+[lists.fields]
+userId = "user"
+films = { each = "entries", fields = { sku = "item", why = "reason.text" } }
 """
 
 
@@ -165,6 +178,29 @@ def mapping(broker: Broker, folder: Path, stack: ExitStack, text: str, registry:
     return stack.enter_context(MappingProcess(settings, folder / "mapping.log"))
 
 
+LIST = Recommendation(
+    id="l", user="ann", scene="home", ts=NOW_MS, trigger="e", partition=0, offset=0, freshness_ms=1.0, took_ms=1.0,
+    entries=(Entry(item="film-1", score=1.0, behavioural=1.0, propensity=1.0, sources=("fresh",),
+                   reason=Reason(code="fresh", text="new")),),
+)  # fmt: skip
+AS_JSON = {"userId": "ann", "films": [{"sku": "film-1", "why": "new"}]}
+
+
+def check_mapping(broker: Broker, folder: Path, *options: str) -> str:
+    """What `ouzel mapping check` prints of the file in the folder."""
+    command = ["mapping", "check", str(folder / "mapping.toml"), "--brokers", broker.bootstrap, *options]
+    process = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *command],
+        env={**os.environ, "OUZEL_MAPPING_REGISTRY": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == 1, process.stderr
+    return process.stdout
+
+
 def read_events(plane: Plane) -> list[Event]:
     return [decode(Event, record.value) for record in plane.read(EVENTS.name)]
 
@@ -191,8 +227,9 @@ def test_three_topics_count_as_the_same_events_in_the_own_format(
         (b'{"id":1}', None),
     ]
     with Plane(own_broker, tmp_path, batch_max_events=100) as plane:
-        asyncio.run(make_topics(own_broker, "shop.public.orders", "web-clicks", "ratings"))
-        process = mapping(own_broker, tmp_path, stack, ORDERS + CLICKS + RATINGS + PRODUCTS, registry)
+        asyncio.run(make_topics(own_broker, "shop.public.orders", "web-clicks", "ratings", "shop-lists"))
+        plane.send([(b"ann", encode(LIST))], RECOMMENDATIONS.name)
+        process = mapping(own_broker, tmp_path, stack, ORDERS + CLICKS + RATINGS + PRODUCTS + LISTS, registry)
         worker = plane.start()
         for topic, given in foreign.items():
             plane.send(given, topic)
@@ -204,7 +241,7 @@ def test_three_topics_count_as_the_same_events_in_the_own_format(
         plane.send([(key, value and msgspec.json.encode(value)) for key, value in films], "shop.public.films")
         worker.until_metric("ouzel_events_total", len(sent))
         until(lambda: process.page("/readyz") == "ready\n", process.page("/readyz"))
-        until(lambda: process.metric("ouzel_mapped_records_total") == len(sent) + 3 + len(films))
+        until(lambda: process.metric("ouzel_mapped_records_total") == len(sent) + 3 + len(films) + 1)
         # The same counts as of the events in Ouzel's own format: by kind, and by item in the item graph.
         for kind, count in Counter(each.kind for each in sent).items():
             assert worker.metric(f'ouzel_events_total{{kind="{kind}"}}') == count
@@ -222,6 +259,11 @@ def test_three_topics_count_as_the_same_events_in_the_own_format(
         (letter,) = [decode(DeadLetter, each.value) for each in plane.read(DEAD_LETTERS.name)]
         assert (letter.topic, letter.key, letter.value) == ("web-clicks", *bad)
         assert letter.detail.endswith("- at `payload.items[0].id`")
+        (given,) = plane.read("shop-lists")
+        assert (given.key, msgspec.json.decode(given.value)) == (b"ann", AS_JSON)
+        tried = check_mapping(own_broker, tmp_path, "--topic", "web-clicks")
+        assert f"{len(foreign['web-clicks'])} records: " in tried
+        assert " 2 skipped, 1 rejected\n" in tried
         outcomes = {each: process.metric(f'ouzel_mapped_records_total{{outcome="{each}",topic="web-clicks"}}')
                     for each in ("mapped", "skipped", "rejected")}  # fmt: skip
         assert outcomes == {"mapped": len(foreign["web-clicks"]) - 3, "skipped": 2, "rejected": 1}

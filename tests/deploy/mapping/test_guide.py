@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.codec import decode
+from schemas.codec import decode, encode
 from schemas.events import Event
 from schemas.items import Item
+from schemas.recommendations import Entry, Reason, Recommendation
+from schemas.topics import RECOMMENDATIONS
 from streams.mapping.mapping import Mapped, read_mapping
 from tests.streams.mapping.records import NOW_MS, Given
 from tests.support.schema_registry import framed
@@ -18,10 +20,11 @@ from tests.support.schema_registry import framed
 PAGE = (Path(__file__).parents[3] / "docs" / "guide" / "mapping.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL))
 JSON_NAMES, DEBEZIUM, AVRO = SECTIONS
+(LISTS,) = re.findall(r"^## Lists for .*?\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", SECTIONS[section], re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", SECTIONS.get(section, section), re.MULTILINE | re.DOTALL)
 
 
 def mapped(text: str, topic: str, value: bytes, schemas: Any = None) -> dict[str, Any]:
@@ -63,7 +66,21 @@ def test_avro_record_becomes_the_event_of_the_page() -> None:
     assert made == msgspec.json.decode(event)
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+def test_list_is_written_as_the_page_says() -> None:
+    (text,), (written,) = blocks(LISTS, "toml"), blocks(LISTS, "json")
+    entry = Entry(item="film-7", score=1.0, behavioural=1.0, propensity=1.0, sources=("new",),
+                  reason=Reason(code="new", text="new"))  # fmt: skip
+    made = Recommendation(
+        id="l-1", user="ann", scene="home", ts=NOW_MS + 123, trigger="e", partition=0, offset=0,
+        entries=(entry,), freshness_ms=1.0, took_ms=1.0,
+    )  # fmt: skip
+    (function,) = read_mapping(text, {}).topics[RECOMMENDATIONS.name]
+    outcome = function(Given(encode(made), RECOMMENDATIONS.name, key=b"ann"), NOW_MS)
+    assert isinstance(outcome, Mapped)
+    assert msgspec.json.decode(outcome.value or b"") == msgspec.json.decode(written)
+
+
+@pytest.mark.parametrize("section", [*SECTIONS, LISTS], ids=lambda section: section[:20])
 def test_examples_are_short(section: str) -> None:
     for text in blocks(section, "toml"):
         assert len(text.splitlines()) < 20

@@ -13,7 +13,7 @@ from schemas.codec import decode
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.events import Event
-from schemas.topics import DEAD_LETTERS, EVENTS
+from schemas.topics import DEAD_LETTERS, EVENTS, RECOMMENDATIONS
 from streams.agents.mapping import Mapper
 from streams.clock import Clock
 from streams.errors import RegistryFailed
@@ -38,6 +38,9 @@ P0, P1 = TopicPartition("clicks", 0), TopicPartition("other", 0)
 
 def row(offset: int, user: str = "ann", tp: TopicPartition = P0) -> Given:
     return given({"user": user, "item": "i"}, tp.topic, partition=tp.partition, offset=offset)
+
+
+LISTS = '[[lists]]\ntopic = "out"\nfields = { user = "user", films = "entries[*].item" }\n'
 
 
 class Consumer:
@@ -171,6 +174,18 @@ async def test_topic_is_subscribed_to_once_it_exists() -> None:
     assert world.consumer.subscribed == ["clicks", "other"]
 
 
+async def test_lists_are_read_once_their_topic_exists() -> None:
+    world = World(Consumer(), LISTS)
+    known = {RECOMMENDATIONS.name: TopicFacts(), DEAD_LETTERS.name: TopicFacts()}
+    world.mapper._surveyed(Survey({**known, "out": TopicFacts(error=UNKNOWN_TOPIC)}))
+    await world.turn()
+    assert not world.mapper._subscribed
+    assert any("out of the mapping file does not exist yet" in each for each in world.mapper.unserved)
+    world.mapper._surveyed(Survey({**known, "out": TopicFacts()}))
+    await world.turn()
+    assert world.consumer.subscribed == [RECOMMENDATIONS.name]
+
+
 async def test_record_that_does_not_fit_is_a_dead_letter_with_its_bytes() -> None:
     bad = given({"user": "ann"}, partition=0, offset=1, key=b"k")
     unreadable = Unreadable("clicks", 0, 2, 3, "damaged")
@@ -208,7 +223,7 @@ async def test_group_is_committed_before_the_next_is_sent() -> None:
     assert world.consumer.committed_at[P0][0] == MOST_OF_A_USER + 4
 
 
-async def test_what_could_not_be_sent_is_read_again() -> None:
+async def test_records_that_could_not_be_sent_are_read_again() -> None:
     world = World(Consumer([row(0), row(1)], [row(0, "zoe", P1)]))
     world.refuse = 2
     assert 0 < await world.turn() < await world.turn(), "pauses grow"

@@ -30,7 +30,7 @@ def test_topics_and_targets_are_those_of_the_file() -> None:
     [
         ("", "the file maps nothing"),
         ("a = [", "the file is not TOML"),
-        ("event = []", "unknown key `event`; did you mean `events`? Known here: events, items."),
+        ("event = []", "unknown key `event`; did you mean `events`? Known here: events, items, lists."),
         ("events = 1", "`events` is written as [[events]]"),
         ("events = [1]", "`events[0]` is 1, but a table is needed."),
         (EVENTS + 'userid = "x"', "unknown key `events[0].userid`; did you mean `user`?"),

@@ -115,7 +115,7 @@ def test_any_bytes_are_decoded_or_refused(value: bytes, whole: bool) -> None:
 DECODE = decoder()
 
 
-def test_what_is_no_descriptor_is_refused() -> None:
+def test_text_that_is_no_descriptor_is_refused() -> None:
     for text in ("syntax = 3", base64.b64encode(b"\xff\xff").decode(), schema(CLICKS).text):
         with pytest.raises(BadSchema, match="no file descriptor of Protobuf"):
             protobuf_decoder(Schema("s", text), [])
