@@ -60,6 +60,10 @@ class Mapped(NamedTuple):
     value: bytes | None
 
 
+class Null(Exception):
+    """The payload of Connect's envelope is null: the record is as one with a null value."""
+
+
 class Skipped(NamedTuple):
     """The mapping leaves the record out. `reason` is one of `SKIPS`."""
 
@@ -190,7 +194,7 @@ class Source:
         data, envelope, operation = opened(self.envelope, data)
         if type(data) is not dict and operation != "d":
             if data is None and not operation:
-                raise Skip("tombstone")
+                raise Null
             if operation not in ("t", "m"):
                 raise Refused(Refusal.INVALID, "the envelope holds no object")
         return Parsed(record, data, envelope, self._decode_key), operation
@@ -248,6 +252,8 @@ def _event(table: Table, source: Source, accepted_from_ms: int) -> MapRecord:
             values = {each.name: found for each in used if (found := each.of(parsed)) is not None}
         except Skip as skip:
             return Skipped(str(skip))
+        except Null:
+            return Skipped("tombstone")
         if not own_id:
             values["id"] = derived_id(record)
         try:
@@ -284,13 +290,16 @@ def _item(table: Table, source: Source, _: int) -> MapRecord:
         wheres = " or ".join(dict.fromkeys(place.where for place in (identity, tombstone) if place is not None))
         raise Refused(Refusal.INVALID, f"no id of the item to withdraw - at `{wheres}`"[:MAX_DETAIL_LENGTH])
 
+    def of_null(record: Origin) -> Outcome:
+        if tombstone is not None:
+            return withdrawn(source.bare(record), tombstone)
+        if source.envelope == DEBEZIUM:
+            return Skipped("tombstone")  # it follows the record of the deletion
+        raise Refused(Refusal.EMPTY, "a null value withdraws an item: set `tombstone_id`, where the key has its id")
+
     def item(record: Origin, now_ms: int) -> Outcome:  # noqa: PLR0911 - one outcome a line
         if record.value is None:
-            if tombstone is not None:
-                return withdrawn(source.bare(record), tombstone)
-            if source.envelope == DEBEZIUM:
-                return Skipped("tombstone")  # it follows the record of the deletion
-            raise Refused(Refusal.EMPTY, "a null value withdraws an item: set `tombstone_id`, where the key has its id")
+            return of_null(record)
         try:
             parsed, operation = source.open(record)
             if operation in ("m", "t"):
@@ -304,8 +313,8 @@ def _item(table: Table, source: Source, _: int) -> MapRecord:
             if _any(withdraw, parsed):
                 return withdrawn(parsed, identity)
             values = {each.name: found for each in used if (found := each.of(parsed)) is not None}
-        except Skip as skip:
-            return Skipped(str(skip))
+        except Null:
+            return of_null(record)
         try:
             value = encode(Item(**values))
             key = values["id"].encode()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from schemas.errors import Refusal, Refused
 from schemas.limits import MAX_DETAIL_LENGTH
@@ -145,7 +146,9 @@ class Schemas:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS))
         try:
-            async with self._session.get(base + where, headers=self._headers(), allow_redirects=False) as reply:
+            async with self._session.get(
+                URL(base + where, encoded=True), headers=self._headers(), allow_redirects=False
+            ) as reply:
                 body = await reply.content.read(MAX_ANSWER_BYTES + 1)
                 while not reply.content.at_eof() and len(body) <= MAX_ANSWER_BYTES:
                     body += await reply.content.read(MAX_ANSWER_BYTES + 1 - len(body))

@@ -226,6 +226,10 @@ def test_connect_payload_is_the_data() -> None:
     assert event(text, given({"schema": None, "payload": BASE})).user == "ann"
     assert skipped(text, given({"schema": None, "payload": None})) == "tombstone"
     assert "no envelope of Kafka Connect" in refusal(text, base()).detail
+    films = PRODUCTS + 'envelope = "connect"\n'
+    null = given({"schema": None, "payload": None}, "products", key=b"7")
+    assert "set `tombstone_id`" in refusal(films, null).detail
+    assert mapped(films + 'tombstone_id = "@key"', null) == Mapped("ouzel.items", b"7", None)
 
 
 def test_item_has_what_its_paths_find() -> None:
