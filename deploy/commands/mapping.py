@@ -45,7 +45,7 @@ def mapping_run(file: str, timeout: float) -> None:
 
     Runs until SIGTERM or Ctrl-C, beside the workers and in a separate consumer group. Several processes share the
     partitions. FILE is by default that of OUZEL_MAPPING. Configured by environment variables; use the workers'
-    OUZEL_OLDEST_EVENT. Records that do not fit go to ouzel.dead-letters, and the other topics are never changed.
+    OUZEL_OLDEST_EVENT. Records that do not fit go to ouzel.dead-letters. Topics that are read are never changed.
     """
     from deploy.mapping.run import run
 
