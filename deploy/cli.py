@@ -14,6 +14,7 @@ from deploy.commands.learn import learn
 from deploy.commands.lineage import lineage
 from deploy.commands.log import log
 from deploy.commands.loop import loop
+from deploy.commands.mapping import mapping
 from deploy.commands.models import models
 from deploy.commands.ope import ope
 from deploy.commands.options import WORK
@@ -37,6 +38,7 @@ COMMANDS = (
     lineage,
     log,
     loop,
+    mapping,
     models,
     ope,
     pseudonym,

@@ -39,7 +39,7 @@ def run(*, once: bool, timeout: float) -> int:
 
 async def _run(settings: Settings, *, once: bool, timeout: float) -> None:
     from streams.agents.training_log import TrainingLogger  # noqa: PLC0415 - needs pyarrow
-    from streams.training_log.pages import Pages  # noqa: PLC0415
+    from streams.health.pages import Pages  # noqa: PLC0415
 
     await _check(settings, timeout)
     logger = TrainingLogger(settings)
@@ -52,7 +52,7 @@ async def _run(settings: Settings, *, once: bool, timeout: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port = settings.training_log.port
-    pages = Pages(port, logger.metrics.registry) if port else None
+    pages = Pages(port, logger.metrics.registry, "training_log_port") if port else None
     try:
         await logger.follow(stop)
     finally:

@@ -2,6 +2,8 @@
 
     StreamsError
     ├── BadSetting      a setting is missing, of the wrong form, or out of its bounds; the worker does not start
+    ├── BadMapping      a mapping file cannot be used; the mapping does not start
+    ├── RegistryFailed  the schema registry does not answer; records wait for it (retriable)
     ├── Superseded      another worker took over this partition; work in flight is dropped (retriable)
     ├── PartitionLost   the partition was revoked while work waited for it (retriable)
     ├── StoreFailed     the state on disk cannot be read or written; the partition starts over (retriable)
@@ -34,6 +36,17 @@ class StreamsError(Exception):
 
 class BadSetting(StreamsError):
     """A setting cannot be used. The message names the variable, what is wrong, and the accepted values."""
+
+
+class BadMapping(StreamsError):
+    """A mapping file cannot be used. The message names the key, what is wrong, and the accepted values."""
+
+
+class RegistryFailed(StreamsError):
+    """The schema registry does not answer, or not as one. The message names its address and the next step."""
+
+    retriable: ClassVar[bool] = True
+    cause: ClassVar[str] = "registry"
 
 
 class Superseded(StreamsError):

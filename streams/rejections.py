@@ -3,18 +3,25 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 from schemas.dead_letters import DeadLetter
 from schemas.errors import Refusal
 from schemas.topics import DEAD_LETTERS
 from streams.clock import Clock
 from streams.log_limit import RateLimitedLog
-from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 LINES_SECONDS = 10.0
 """Between two checks for log lines that are due."""
+
+
+class Counts(Protocol):
+    """Metrics that count dead letters by code."""
+
+    @property
+    def dead_letters(self) -> Any: ...
 
 
 class Rejections:
@@ -23,7 +30,7 @@ class Rejections:
     A line about unreadable records says which and why: the cause is the broker's, and it names no user.
     """
 
-    def __init__(self, metrics: Metrics, lines: RateLimitedLog | None = None) -> None:
+    def __init__(self, metrics: Counts, lines: RateLimitedLog | None = None) -> None:
         self._metrics = metrics
         self._lines = RateLimitedLog(log) if lines is None else lines
 

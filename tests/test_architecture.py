@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "deploy": {"schemas", "streams", "inference", "deploy"},
 }
 
-PURE_FOLDERS = ["fold", "privacy", "items", "graph", "candidates", "ranking"]
+PURE_FOLDERS = ["fold", "privacy", "items", "graph", "candidates", "ranking", "mapping"]
 PURE_MODULES = ["health/conditions", "kafka/recreated_topics", "state/expiry"]
 PURE_MODULES += [f"serving/{name}" for name in ("canary", "trials", "triggers")]
 PURE_MODULES += [f"training_log/{name}" for name in ("buffer", "erasures", "intake", "log_files", "tables")]

@@ -1,4 +1,4 @@
-"""docs/reference/metrics.md: every metric of workers, the training log, learners and the model, from the code."""
+"""docs/reference/metrics.md: every metric of workers, other services and the model, from the code."""
 
 import ast
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 from deploy.learning.metrics import LearnerMetrics
+from streams.agents.mapping_metrics import MappingMetrics
 from streams.metrics import Metrics
 from streams.training_log.metrics import LogMetrics
 
@@ -26,6 +27,11 @@ LOG = """\
 
 On `/metrics` of `ouzel log` ([settings](settings.md): `OUZEL_TRAINING_LOG_PORT`), on 127.0.0.1 only.
 """
+MAPPING = """\
+## Mapping
+
+On `/metrics` of `ouzel mapping run` ([settings](settings.md): `OUZEL_MAPPING_PORT`), on 127.0.0.1 only.
+"""
 LEARNER = """\
 ## Learner
 
@@ -40,7 +46,7 @@ On tritonserver's metrics port, beside its own metrics. Each has the labels `mod
 
 def metrics_page(root: Path) -> str:
     """The page, from the `Metrics` of the processes and the metric families in the checkout at `root`."""
-    processes = ((WORKER, Metrics()), (LOG, LogMetrics()), (LEARNER, LearnerMetrics()))
+    processes = ((WORKER, Metrics()), (LOG, LogMetrics()), (MAPPING, MappingMetrics()), (LEARNER, LearnerMetrics()))
     parts = [(head, sorted(_exported(metrics))) for head, metrics in processes]
     parts.append((MODEL, sorted(_model(root / "inference"))))
     return "\n".join([HEAD, *(text for head, rows in parts for text in (head, _table(rows), ""))])

@@ -21,7 +21,7 @@ from schemas.topics import (
     RECOMMENDATIONS,
 )
 
-CAUSES = ("disk", "codec", "permission", "missing", "partitions", "recreated", "brokers", "other")
+CAUSES = ("disk", "codec", "permission", "missing", "partitions", "recreated", "registry", "brokers", "other")
 """Why something is not served: labels of metrics and alerts. Of several causes the first is reported."""
 
 READ, WRITE = "read", "write"

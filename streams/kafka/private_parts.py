@@ -10,12 +10,13 @@ Overridden:
 - Faust's web driver, and aiohttp's request handler and site (`streams.web`): the guard before the pages.
 - aiokafka's `Request.build` (`streams.health.broker_requests`): newer versions of two requests.
 - `faust.Worker` (`streams.worker`): it ends in time, and when it cannot start.
-- aiokafka's listener of rebalances (`agents.training_log`), a public interface.
+- aiokafka's listener of rebalances (`agents.training_log`, `agents.mapping`), a public interface.
 - aiokafka's `AIOKafkaClient._metadata_update` and `send`, replaced on each client (`connection`, `fetcher`).
 
 Called or read:
 - aiokafka's fetcher and its results (`fetcher`, `record_batches`): records by the batch, and those that are unreadable.
-- aiokafka's coordinator (`consumer_thread`): the group goes on after an error that stops it.
+- aiokafka's coordinator: the group goes on after an error that stops it (`consumer_thread`), and commits are read with
+  their metadata (`agents.mapping`).
 - The client inside consumers and producers, and the options that it was made with (`connection`, `partitions`).
 - Faust's assignor (`streams.app`): where the workers of the group are, by partition.
 - Faust's bookkeeping of acknowledged records and commits, and the producer inside its producer (`streams.app`).
@@ -94,7 +95,11 @@ METHODS: Mapping[str, Mapping[str, str]] = {
         "_consumer_record": "tp record",
         "_contains_abort_marker": "next_batch",
     },
-    "aiokafka.consumer.group_coordinator:GroupCoordinator": {"_coordination_routine": "", "check_errors": ""},
+    "aiokafka.consumer.group_coordinator:GroupCoordinator": {
+        "_coordination_routine": "",
+        "check_errors": "",
+        "fetch_committed_offsets": "partitions",
+    },
 }
 """Methods that are overridden or called, by class: the names of their parameters after `self`."""
 

@@ -1,4 +1,4 @@
-"""The settings of a worker and of `ouzel log`.
+"""The settings of a worker, of `ouzel log` and of `ouzel mapping`.
 
 Read once at start, from environment variables, into one frozen object in groups.
 """
@@ -16,6 +16,7 @@ from streams.secret import Secret
 from streams.settings.group import PREFIX, Group, Setting, settings_of, variable
 from streams.settings.groups import ALL_DUTIES, Folding, Graph, Lists, Model, Privacy, State
 from streams.settings.kafka import Kafka
+from streams.settings.mapping import MappingRun
 from streams.settings.training_log import TrainingLog
 from streams.settings.web import Web
 
@@ -26,6 +27,7 @@ __all__ = [
     "Graph",
     "Kafka",
     "Lists",
+    "MappingRun",
     "Model",
     "Privacy",
     "Settings",
@@ -54,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     model: Model = Model()
     web: Web = Web()
     training_log: TrainingLog = TrainingLog()
+    mapping: MappingRun = MappingRun()
 
     @classmethod
     def make(cls, **values: Any) -> Self:

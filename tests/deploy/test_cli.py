@@ -75,6 +75,7 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
         "inspect-file",
         "log",
         "learn",
+        "mapping",
         "lineage",
         "models",
         "ope",

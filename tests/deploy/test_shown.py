@@ -80,6 +80,8 @@ COMMANDS: dict[str, list[str]] = {
     "demo": ["--seconds", "0"],
     "learn": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
     "lineage": ["u", "e", "--log", "nowhere"],
+    "mapping check": ["nowhere.toml"],
+    "mapping run": ["nowhere.toml"],
     "models list": ["--brokers", "127.0.0.1:1", "--timeout", "1"],
     "models show": ["2", "--brokers", "127.0.0.1:1", "--timeout", "1"],
     "models diff": ["2", "3", "--brokers", "127.0.0.1:1", "--timeout", "1"],

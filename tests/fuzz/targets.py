@@ -49,6 +49,7 @@ from streams.settings import PREFIX, Settings, read_settings
 from streams.state.records import decode_value
 from streams.state.store import BLEND, CONTEXT, ERASURE, EXPOSURE, GAIN, PART, VERSIONS, header, seal
 from streams.web.guard import allowed
+from tests.fuzz.mappings import FILES, RECORDS, file_read, record_mapped
 from tests.schemas.examples import EXAMPLES, NOW
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -283,6 +284,8 @@ TARGETS = {
     "setting": Target(
         (b"web_port\0007000", b"security\0ssl", b"web_token\0some-token-of-mine", b"exploration\0000.5"), set_to
     ),
+    "mapping": Target(RECORDS, record_mapped),
+    "mapping_file": Target(tuple(text.encode() for text in FILES), file_read),
     "token": Target((b"Bearer the token of the fuzzer", b"Basic eDp5"), presented),
     "file": Target(
         (

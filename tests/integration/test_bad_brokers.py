@@ -41,6 +41,8 @@ COMMANDS = {
     "log --once": ["log", "--once"],
     "learn": ["learn"],
     "ope": ["ope", "--log", "training-log"],
+    "mapping check": ["mapping", "check", "mapping.toml", "--topic", "clicks"],
+    "mapping run": ["mapping", "run", "mapping.toml"],
     "models list": ["models", "list"],
     "models show": ["models", "show", "2"],
     "models diff": ["models", "diff", "2", "3"],
@@ -74,6 +76,7 @@ TOPICS = {
     "replay --watch": {"ouzel.items": "Write", "ouzel.events": "Write"},
     "log --once": {"ouzel.events": "Read", "ouzel.feedback": "Read", "ouzel.privacy-receipts": "Read"},
     "learn": ROLES,
+    "mapping run": {"ouzel.events": "Write", "ouzel.dead-letters": "Write"},
     "ope": {"ouzel.items": "Read"},
     "models list": ROLES,
     "models promote": ROLES,
@@ -82,6 +85,9 @@ TOPICS = {
 
 ITEMS = "item,title\n" + "".join(f"film-{number},Film {number}\n" for number in range(3))
 EVENTS = "user,item,timestamp,rating\n" + "".join(f"u{n % 5},film-{n % 3},{881250949 + n},5\n" for n in range(2_000))
+
+
+MAPPING = '[[events]]\ntopic = "clicks"\nuser = "user"\nitem = "item"\nkind = { value = "click" }\n'
 
 
 @dataclass
@@ -118,6 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("files")
     (made / "items.csv").write_text(ITEMS)
     (made / "events.csv").write_text(EVENTS)
+    (made / "mapping.toml").write_text(MAPPING)
     return made
 
 

@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` of `ouzel log`, for this machine only."""
+"""`/metrics`, `/healthz` and `/readyz` of a service that is no worker, for this machine only."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from schemas.shown import shown
 from streams.errors import BadSetting
 from streams.settings import variable
 from streams.web.loopback import is_loopback, name_in
@@ -31,16 +32,22 @@ class _Handler(WSGIRequestHandler):
 
 
 class Pages:
-    """The pages, served from threads until `close`. Raises `BadSetting` if the port is taken."""
+    """The pages, served from threads until `close`. `unserved` returns what the service cannot do, one sentence each.
 
-    def __init__(self, port: int, registry: CollectorRegistry) -> None:
+    Raises `BadSetting`, which names the setting of the port, if it is taken.
+    """
+
+    def __init__(
+        self, port: int, registry: CollectorRegistry, setting: str, unserved: Callable[[], list[str]] = list
+    ) -> None:
         self._registry = registry
+        self._unserved = unserved
         try:
             self._server = make_server(HOST, port, self._answer, _Server, _Handler)
         except OSError as error:
             raise BadSetting(
-                f"Nothing can listen on {HOST} port {port}: {error.strerror}. Set {variable('training_log_port')} to a "
-                "free port, or to 0 for no pages."
+                f"Nothing can listen on {HOST} port {port}: {error.strerror}. Set {variable(setting)} to a free port, "
+                "or to 0 for no pages."
             ) from None
         threading.Thread(target=self._server.serve_forever, name="pages", daemon=True).start()
 
@@ -55,8 +62,12 @@ class Pages:
             status, kind, body = "200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry)
         elif environ.get("PATH_INFO") == "/healthz":
             status, kind, body = "200 OK", "text/plain", b"ok\n"
+        elif environ.get("PATH_INFO") == "/readyz":
+            text = "".join(f"{each}\n" for each in self._unserved())
+            status, kind = "503 Service Unavailable" if text else "200 OK", "text/plain"
+            body = shown(text).encode() or b"ready\n"
         else:
-            status, kind, body = "404 Not Found", "text/plain", b"there are /metrics and /healthz\n"
+            status, kind, body = "404 Not Found", "text/plain", b"there are /metrics, /healthz and /readyz\n"
         start(status, [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"),
                        ("X-Content-Type-Options", "nosniff")])  # fmt: skip
         return [body]
