@@ -4,6 +4,9 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
+from inference.scorers.scripted import ScriptedScorer
 from streams.api.openapi import as_json, openapi
 from streams.api.operations import OPERATIONS
 from streams.api.problems import Kind
@@ -52,3 +55,25 @@ def test_kinds_of_problems_have_different_names() -> None:
 async def test_worker_serves_the_description() -> None:
     async with api_world() as world:
         assert await world.get("/v1/openapi.json") == json.loads(as_json())
+
+
+async def test_answers_have_the_fields_and_bounds_of_the_description() -> None:
+    async with api_world(ScriptedScorer()) as world:
+        await world.did("ann", "film-1", "film-6")
+        made = world.bench.made("ann")[-1]
+        path: dict[str, Any] = {"user": "ann", "id": "film-1", "list": made.id, "item": made.entries[0].item}
+        queries: dict[str, dict[str, Any]] = {"search": {"q": "horror", "user": "ann"}, "explain": {"user": "ann"}}
+        bodies: dict[str, Any] = {
+            "sendEvents": [{"user": "ann", "kind": "view", "item": "film-2"}],
+            "recommend": {"likes": ["film-1"], "events": [{"kind": "steer", "text": "less horror"}]},
+            "putItem": {"title": "Another"},
+            "steer": {"user": "ann", "text": "less horror"},
+        }
+        for each in OPERATIONS:
+            if each.answer is None or each.media != "application/json":
+                continue
+            query, body = queries.get(each.name, {}), bodies.get(each.name)
+            answer = await world.ask(each.method, each.route.format(**path), body, **query)
+            assert answer.status == each.status, await answer.text()
+            found = msgspec.json.decode(await answer.read(), type=each.answer)
+            assert set(await answer.json()) <= set(found.__struct_fields__)
