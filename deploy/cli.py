@@ -9,6 +9,7 @@ from rich.text import Text
 
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
+from deploy.commands.export import export
 from deploy.commands.inspect_file import inspect_file
 from deploy.commands.learn import learn
 from deploy.commands.lineage import lineage
@@ -31,6 +32,7 @@ from streams.private import private_file
 COMMANDS = (
     demo,
     evaluate,
+    export,
     forget,
     inspect_file,
     learn,

@@ -67,6 +67,7 @@ COMMANDS: dict[str, list[str]] = {
     "topics list": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "log": ["--timeout", "1"],
     "loop": ["--passes", "nowhere"],
+    "export lists": ["lists.jsonl", "--brokers", "127.0.0.1:1", "--timeout", "1"],
     "read": ["recommendations", "--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "ope": ["--decisions", "nowhere.csv"],
     "pseudonym": ["u"],
