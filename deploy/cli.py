@@ -7,6 +7,7 @@ import traceback
 import click
 from rich.text import Text
 
+from deploy.commands.ask import ask
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
 from deploy.commands.export import export
@@ -30,6 +31,7 @@ from schemas.shown import shown
 from streams.private import private_file
 
 COMMANDS = (
+    ask,
     demo,
     evaluate,
     export,

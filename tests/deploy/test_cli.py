@@ -79,6 +79,7 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
         "models",
         "ope",
         "export",
+        "ask",
     }
 
 
