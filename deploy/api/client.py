@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """Four times the largest list."""
 
-_START = "Start one with OUZEL_WEB_API=on (OUZEL_WEB_API=on ouzel worker), or name its address with --url."
+_START = "Start one with the API on (OUZEL_WEB_API=on ouzel worker), or name its address with --url."
 
 
 class Answer(NamedTuple):

@@ -142,7 +142,7 @@ async def test_worker_without_the_api_is_told() -> None:
     async with api_world() as world:
         for path in ("/elsewhere", "/v1"):  # in words, and as a problem
             url = str(world.client.make_url(path))
-            with pytest.raises(DeployError, match=r"serves no API\. Start one with OUZEL_WEB_API=on"):
+            with pytest.raises(DeployError, match=r"serves no API\. Start one with the API on"):
                 await asyncio.to_thread(recommendations, url, "ann")
 
 
