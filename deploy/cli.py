@@ -7,8 +7,10 @@ import traceback
 import click
 from rich.text import Text
 
+from deploy.commands.ask import ask
 from deploy.commands.demo import demo
 from deploy.commands.evaluate import evaluate
+from deploy.commands.export import export
 from deploy.commands.inspect_file import inspect_file
 from deploy.commands.learn import learn
 from deploy.commands.lineage import lineage
@@ -30,8 +32,10 @@ from schemas.shown import shown
 from streams.private import private_file
 
 COMMANDS = (
+    ask,
     demo,
     evaluate,
+    export,
     forget,
     inspect_file,
     learn,

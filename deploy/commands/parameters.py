@@ -2,7 +2,9 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,24 @@ class OutFile(click.ParamType):
         return path
 
 
+class NewFile(OutFile):
+    """A file that is replaced as a whole, in a writable folder, or "-" for standard output."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if str(path) == "-":
+            return path
+        path = super().convert(value, param, ctx)
+        if path.exists() and not path.is_file():
+            self.fail(f'{path} is a pipe, socket or device; name a file, or "-" for standard output.', param, ctx)
+        folder = Path(os.path.realpath(path)).parent
+        if not folder.exists():
+            self.fail(f"{path} is a link into the folder {folder}, which does not exist; create it.", param, ctx)
+        if why := unwritable(folder):
+            self.fail(why, param, ctx)
+        return path
+
+
 class OutFolder(click.ParamType):
     """A writable folder, which may still be created."""
 
@@ -85,3 +105,36 @@ class Real(click.FloatRange):
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return found
+
+
+class Since(click.ParamType):
+    """A time in milliseconds since 1970: a date or time as in ISO 8601, or so long before now."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from streams.clock import SYSTEM
+
+        found = value if isinstance(value, int) else since_ms(str(value), SYSTEM.now_ms())
+        if found is None:
+            self.fail(f"{value!r} is no time: give a date like 2026-11-28, a time, or 24h or 7d.", param, ctx)
+        return found
+
+
+_AGO = re.compile("([0-9]{1,6})([smhd])")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def since_ms(text: str, now_ms: int) -> int | None:
+    """The time that `text` names, in milliseconds since 1970, UTC where it has no zone; None if it names none."""
+    if ago := _AGO.fullmatch(text):
+        return now_ms - int(ago[1]) * _UNIT_MS[ago[2]]
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round((found - _EPOCH).total_seconds() * 1000)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

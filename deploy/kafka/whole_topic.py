@@ -15,14 +15,21 @@ EMPTY_MS = 1_000
 
 
 async def whole_topic(
-    topic: str, bootstrap: str, connection: Mapping[str, Any] = PLAIN, timeout: float = TIMEOUT_SECONDS
+    topic: str,
+    bootstrap: str,
+    connection: Mapping[str, Any] = PLAIN,
+    timeout: float = TIMEOUT_SECONDS,
+    *,
+    client: str = "ouzel-learn",
 ) -> AsyncGenerator[Any]:
     """The records up to the ends that the partitions have when this begins; close it where it is left early.
+
+    `client` is the name of this client at the brokers.
 
     Raises `DeployError` if no broker answers for `timeout` seconds, or the topic is missing or not readable.
     """
     rights = {topic: "Read"}
-    options = {**connection, "bootstrap_servers": bootstrap, "client_id": "ouzel-learn"}
+    options = {**connection, "bootstrap_servers": bootstrap, "client_id": client}
     async with asking(bootstrap, connection, seconds=timeout, rights=rights) as deadline:
         consumer = Reader(**options, enable_auto_commit=False, fetch_max_wait_ms=100)
         try:

@@ -79,6 +79,8 @@ def test_commands_of_the_contributing_page_and_the_help_agree() -> None:
         "lineage",
         "models",
         "ope",
+        "export",
+        "ask",
     }
 
 

@@ -63,10 +63,12 @@ def test_json_is_the_same_value(value: object) -> None:
 
 COMMANDS: dict[str, list[str]] = {
     "worker": [],
+    "ask": ["u", "--url", "http://127.0.0.1:1", "--timeout", "1"],
     "topics create": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "topics list": ["--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "log": ["--timeout", "1"],
     "loop": ["--passes", "nowhere"],
+    "export lists": ["lists.jsonl", "--brokers", "127.0.0.1:1", "--timeout", "1"],
     "read": ["recommendations", "--brokers", "127.0.0.1:1", "--timeout", "0.3"],
     "ope": ["--decisions", "nowhere.csv"],
     "pseudonym": ["u"],
@@ -149,7 +151,7 @@ def test_hostile_arguments_come_back_as_text(
 
 
 @pytest.mark.parametrize("stdin", [b"\xff\x1b[2J\n", b"", b"\x1b]0;x\x07" * 100_000], ids=["bytes", "empty", "long"])
-@pytest.mark.parametrize("command", ["pseudonym", "forget"])
+@pytest.mark.parametrize("command", ["pseudonym", "forget", "ask"])
 def test_ids_on_standard_input_are_any_bytes(
     stdin: bytes, command: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

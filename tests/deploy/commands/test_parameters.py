@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import cli
-from deploy.commands.parameters import OutFile, OutFolder, Real
+from deploy.commands.parameters import OutFile, OutFolder, Real, since_ms
 
 OUTPUTS = [
     (("evaluate", "--json"), False),
@@ -101,3 +101,36 @@ def test_number_out_of_range_is_refused_as_an_option(arguments: tuple[str, ...])
 
 def test_real_is_a_number_in_its_range() -> None:
     assert Real(0, 1).convert("0.5", None, None) == 0.5
+
+
+NOW_MS = 1_790_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("24h", NOW_MS - 86_400_000),
+        ("7d", NOW_MS - 7 * 86_400_000),
+        ("90s", NOW_MS - 90_000),
+        ("1m", NOW_MS - 60_000),
+        ("1970-01-02", 86_400_000),
+        ("1970-01-01T01:00", 3_600_000),
+        ("1970-01-01T01:00:00.25+01:00", 250),
+        ("1970-01-01T00:00:01Z", 1_000),
+        ("24", None),
+        ("-24h", None),
+        ("yesterday", None),
+        ("9999999d", None),
+        ("", None),
+    ],
+)
+def test_time_is_read_as_a_date_or_as_long_ago(text: str, ms: int | None) -> None:
+    assert since_ms(text, NOW_MS) == ms
+
+
+def test_export_names_what_it_cannot_use(tmp_path: Path) -> None:
+    assert "'soon' is no time: give a date" in refused("export", "lists", "x.jsonl", "--since", "soon")
+    assert "standard output takes JSON lines" in refused("export", "lists", "-", "--format", "parquet")
+    assert '"-" for standard output' in refused("export", "lists", "/dev/null")
+    (tmp_path / "there.jsonl").symlink_to("missing/there.jsonl")
+    assert "missing, which does not exist; create it" in refused("export", "lists", "there.jsonl")

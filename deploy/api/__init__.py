@@ -1,0 +1,1 @@
+"""`ouzel ask`: a worker's HTTP API, from the command line."""

@@ -1,0 +1,1 @@
+"""`ouzel export`: what the topics hold now, in files."""
