@@ -14,7 +14,8 @@ from schemas.items import Item
 from schemas.topics import EVENTS, ITEMS
 from streams.agents.mapping import results_of
 from streams.mapping.groups import Result
-from streams.mapping.mapping import Mapped, Mapping, Skipped
+from streams.mapping.mapping import Mapping
+from streams.mapping.outcomes import Mapped, Skipped
 from streams.registry.client import Schemas
 
 SHOWN = 10

@@ -42,8 +42,8 @@ from streams.kafka.publisher import Output, Publisher
 from streams.log_limit import RateLimitedLog
 from streams.mapping.formats import SchemaMissing
 from streams.mapping.groups import Group, Place, Result
-from streams.mapping.mapping import Mapped
 from streams.mapping.mapping import Mapping as TopicMapping
+from streams.mapping.outcomes import Mapped
 from streams.registry.client import Schemas
 from streams.rejections import Rejections
 from streams.retry import Pauses

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from schemas.errors import Refusal
 from streams.health.conditions import CAUSES
-from streams.mapping.mapping import SKIPS
+from streams.mapping.outcomes import SKIPS
 
 OUTCOMES = ("mapped", "withdrawn", "skipped", "rejected")
 

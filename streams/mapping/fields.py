@@ -251,3 +251,8 @@ def rules(table: Table, key: str) -> tuple[tuple[Rule, ...], tuple[Path, ...]]:
         found.append(Rule(first_of(tuple(map(getter, parsed))), held, inner.flag("missing")))
         paths += parsed
     return tuple(found), tuple(paths)
+
+
+def any_holds(found: tuple[Rule, ...], parsed: Parsed) -> bool:
+    """Whether one of the rules holds for a record."""
+    return any(rule.holds(parsed) for rule in found) if found else False

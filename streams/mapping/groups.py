@@ -11,7 +11,7 @@ from typing import NamedTuple
 from schemas.dead_letters import DeadLetter
 from schemas.topics import EVENTS
 from streams.fold.context import MAX_IDS
-from streams.mapping.mapping import Mapped, Outcome, Skipped
+from streams.mapping.outcomes import Mapped, Outcome, Skipped
 
 MOST_OF_A_USER = MAX_IDS // 2
 MOST_RECORDS = 2_000

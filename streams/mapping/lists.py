@@ -18,11 +18,14 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from schemas.codec import decode
+from schemas.errors import Refusal, Refused
 from schemas.recommendations import Recommendation
 from streams.errors import BadMapping
 from streams.mapping.conversions import ISO, UNITS
-from streams.mapping.fields import paths_of
+from streams.mapping.fields import any_holds, paths_of, rules
+from streams.mapping.outcomes import Mapped, MapRecord, Outcome, Skipped
 from streams.mapping.paths import Origin, Parsed, Path, getter
+from streams.mapping.sources import check_topic
 from streams.mapping.tables import Table, described
 
 MAX_FIELDS, MAX_DEPTH = 100, 4
@@ -32,6 +35,31 @@ Make = Callable[[Parsed], Any]
 
 _TIMES = (*UNITS, ISO)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def list_mapping(table: Table) -> tuple[str, MapRecord]:
+    """The topic of a [[lists]] table, and the function that writes lists to it."""
+    (name, *more) = table.texts("topic") or ("",)
+    if not name or more:
+        raise table.wrong("topic", "the name of one topic is needed")
+    check_topic(table, name)
+    write = template(table)
+    skip, paths = rules(table, "skip")
+    if any(path.root != "value" for path in paths):
+        raise table.wrong("skip", "its paths are fields of a list")
+
+    def lists(record: Origin, now_ms: int) -> Outcome:
+        if record.value is None:
+            return Skipped("tombstone")
+        found = plain_list(record.value)
+        if any_holds(skip, Parsed(record, found, None, lambda _: None)):
+            return Skipped("rule")
+        try:
+            return Mapped(name, record.key or b"", write(found))
+        except OverflowError:
+            raise Refused(Refusal.INVALID, "a time out of bounds") from None
+
+    return name, lists
 
 
 def template(table: Table) -> Callable[[Any], bytes]:

@@ -31,7 +31,8 @@ from streams.fold.attribution import Exposure
 from streams.fold.batch import fold_batch
 from streams.fold.context import EMPTY
 from streams.fold.draft import Draft
-from streams.mapping.mapping import Mapped, read_mapping
+from streams.mapping.mapping import read_mapping
+from streams.mapping.outcomes import Mapped
 from streams.settings import throwaway
 from tests.benchmarks.codec import NOW
 from tests.benchmarks.codec import events as many_users

@@ -8,7 +8,8 @@ from schemas.limits import MAX_DETAIL_LENGTH
 from schemas.topics import EVENTS
 from streams.errors import BadMapping
 from streams.mapping.formats import SchemaMissing
-from streams.mapping.mapping import Mapped, Skipped, read_mapping
+from streams.mapping.mapping import read_mapping
+from streams.mapping.outcomes import Mapped, Skipped
 from streams.registry.protobuf import protobuf_decoder
 from tests.schemas.examples import NOW
 from tests.streams.mapping.records import Given

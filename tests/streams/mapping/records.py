@@ -7,7 +7,8 @@ import msgspec
 from schemas.codec import decode
 from schemas.events import Event
 from schemas.items import Item
-from streams.mapping.mapping import Mapped, Outcome, Skipped, read_mapping
+from streams.mapping.mapping import read_mapping
+from streams.mapping.outcomes import Mapped, Outcome, Skipped
 
 NOW_MS = 1_790_000_000_000
 

@@ -8,7 +8,7 @@ from schemas.errors import Refusal
 from schemas.events import Event, EventKind
 from streams.fold.context import EMPTY, MAX_IDS, Context, fold
 from streams.mapping.groups import MOST_OF_A_USER, MOST_RECORDS, Group, Place
-from streams.mapping.mapping import Mapped, Skipped
+from streams.mapping.outcomes import Mapped, Skipped
 
 PLACE = Place("clicks", 0)
 LETTER = DeadLetter(code=Refusal.INVALID, detail="", topic="clicks", partition=0, offset=0, ts=0)

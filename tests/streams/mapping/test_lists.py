@@ -10,7 +10,8 @@ from schemas.errors import Refused
 from schemas.recommendations import Entry, Reason, Recommendation, Wished
 from schemas.topics import RECOMMENDATIONS
 from streams.errors import BadMapping
-from streams.mapping.mapping import Mapped, Skipped, read_mapping
+from streams.mapping.mapping import read_mapping
+from streams.mapping.outcomes import Mapped, Skipped
 from tests.streams.mapping.records import EVENTS, NOW_MS, given
 
 HEAD = '[[lists]]\ntopic = "out"\n'

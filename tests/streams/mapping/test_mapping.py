@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from schemas.errors import Refusal, Refused
 from schemas.events import EventKind
 from schemas.limits import MAX_ORIGINAL_BYTES
-from streams.mapping.mapping import Mapped, MapRecord, Outcome, Skipped, derived_id, read_mapping
+from streams.mapping.events import derived_id
+from streams.mapping.mapping import read_mapping
+from streams.mapping.outcomes import Mapped, MapRecord, Outcome, Skipped
 from tests.streams.mapping.records import EVENTS, NOW_MS, event, given, item, mapped, skipped
 
 BASE = {"userId": "ann", "itemId": 5, "type": "seen", "at": NOW_MS // 1000}
