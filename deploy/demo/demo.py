@@ -107,6 +107,7 @@ async def _run(options: Options, console: Console) -> int:
                 "seen_again": options.seen_again,
                 "seen_kinds": options.seen_kinds,
                 "web_page": "on",
+                "web_api": "on",
                 "web_max_connections": CONNECTIONS,
             }
             demo = Demo(options, console, stage)
@@ -259,7 +260,8 @@ class Demo:
             await self._stage.start_workers(step, self._options.workers)
         addresses = " and ".join(self._stage.addresses)
         self._watch.notes.pages = addresses
-        self._console.print(f"The page for users: {addresses}", highlight=False, soft_wrap=True)
+        said = f"The page for users: {addresses}; the HTTP API is under /v1"
+        self._console.print(said, highlight=False, soft_wrap=True)
 
     async def _past(self, steps: Steps, history: Sequence[Event]) -> None:
         ends_ms = self._history_ends_ms
