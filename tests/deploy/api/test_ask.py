@@ -185,8 +185,8 @@ def test_address_that_is_none_is_refused(url: str) -> None:
 
 def test_password_in_the_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(DeployError, match="OUZEL_WEB_TOKEN") as refused:
-        recommendations("http://ann:hunter2@127.0.0.1:1", "ann")
-    assert "hunter2" not in str(refused.value)
+        recommendations(f"http://ann:{OTHER}@127.0.0.1:1", "ann")
+    assert OTHER not in str(refused.value)
 
 
 @pytest.mark.parametrize(
