@@ -126,6 +126,17 @@ async def wish_and_search(visitor: Visitor) -> None:
     await visitor.timed("undo", undo, "document.getElementById('wishes').hidden")
 
 
+async def user_likes(page: Pipeline, user: str) -> None:
+    now = SYSTEM.now_ms()
+    like = Event(id=f"{user}-{now}", user=user, kind=EventKind.LIKE, item="film-39", ts=now)
+    await page.send(EVENTS, [(user, encode(like))])
+
+
+def of_user(user: str) -> str:
+    """What is shown once a user's list is watched."""
+    return f"document.getElementById('view-title').textContent.includes('{user}') && {TEN}"
+
+
 async def go_incognito(visitor: Visitor) -> None:
     """Get a list, ask why, and leave."""
     tab = visitor.page
@@ -139,12 +150,44 @@ async def go_incognito(visitor: Visitor) -> None:
     await visitor.timed("leave", tab.click("#again"), "!document.getElementById('start').hidden")
 
 
+async def watch_and_go_incognito(visitor: Visitor, page: Pipeline) -> None:
+    """By keyboard: watch a user, then get a list that leaves nothing behind."""
+    keys = visitor.page.keyboard
+    await visitor.press_until("Start again")
+    await keys.press("Enter")
+    await user_likes(page, "user-2")
+    await visitor.page.locator(".user", has_text="user-2").first.wait_for()
+    await visitor.press_until("User user-2")
+    await visitor.timed("watch", keys.press("Enter"), of_user("user-2"))
+    await visitor.press_until("Back")
+    await keys.press("Enter")
+    await visitor.press_until("Start incognito")
+    await keys.press("Space")
+    await visitor.press_until("Find by title")
+    await keys.type("comedy")
+    await visitor.until("document.querySelectorAll('.pick').length === 8")
+    for _ in range(3):
+        await visitor.press_until("The Comedy")
+        await keys.press("Space")
+    await visitor.press_until("Show my list")
+    await visitor.timed("incognito", keys.press("Enter"), TEN)
+    await visitor.sees("#incognito-note", "Incognito: what you do here is only in the")
+    await visitor.press_until("Leave and erase")
+    await visitor.timed("leave", keys.press("Enter"), "!document.getElementById('start').hidden")
+
+
 @pytest.mark.parametrize("window", ["desk-light", "phone-dark"])
 async def test_first_minute_by_mouse(page: Pipeline, tmp_path: Path, window: str, report) -> None:
     async with visiting(address(page), tmp_path, window, **WINDOWS[window]) as visitor:
         tab = visitor.page
         await visitor.until(PICKS)
         await visitor.looks_right("start")
+        await user_likes(page, "user-1")
+        user = tab.locator(".user", has_text="user-1").first.click()
+        await visitor.timed("watch", user, of_user("user-1"))
+        assert await tab.locator("#list [data-act=like]").count() == 0, "no acts for others"
+        await visitor.looks_right("watched")
+        await tab.click("#again")
         for place in (0, 1, 2):
             await tab.locator(".pick").nth(place).click()
         await visitor.timed("list", tab.click("#begin"), TEN)
@@ -224,6 +267,7 @@ async def test_first_minute_by_keyboard(page: Pipeline, tmp_path: Path, window: 
         await keys.press("Enter")
         assert await visitor.page.locator(":focus").get_attribute("aria-pressed") == "true"
         await visitor.looks_right("compared")
+        await watch_and_go_incognito(visitor, page)
         report(visitor)
 
 
