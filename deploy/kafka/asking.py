@@ -75,6 +75,8 @@ async def asking(
                 yield Deadline(limit, seconds)
         except Exception as error:
             cause = first_of(error)
+            if isinstance(cause, BrokenPipeError):
+                raise cause from None  # who reads our output has enough; clients of brokers do not raise it
             if not isinstance(cause, (kafka.KafkaError, TimeoutError, ConnectionError, socket.gaierror)):
                 raise
             raise await explained(cause, bootstrap, connection, seconds=seconds, rights=rights, heard=heard) from error

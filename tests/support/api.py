@@ -118,6 +118,8 @@ class ApiWorld:
             count = len(self.bench.made(user))
             self.bench.did(user, item)
             await self.bench.until(lambda many=count: len(self.bench.made(user)) > many)
+            last = self.bench.made(user)[-1].id
+            await self.bench.until(lambda name=last: getattr(self.api.latest.of(user), "id", "") == name)
 
 
 async def told(answer: ClientResponse) -> Any:
