@@ -4,10 +4,11 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -37,10 +38,13 @@ class Size:
 
 
 @asynccontextmanager
-async def pipeline(size: Size, broker: str, workers: int = 1) -> AsyncIterator[Stage]:
-    """Start a pipeline, fold the past and read the items. Raises `DeployError`."""
+async def pipeline(
+    size: Size, broker: str, workers: int = 1, settings: Mapping[str, Any] | None = None
+) -> AsyncIterator[Stage]:
+    """Start a pipeline, fold the past and read the items; `settings` are more of the workers. Raises `DeployError`."""
     folder = Path(tempfile.mkdtemp(prefix="ouzel-load-"))
     with Stage(folder, MODELS, BROKERS[broker](folder / "broker")) as stage, Steps(Console(stderr=True)) as steps:
+        stage.settings = dict(settings or {})
         with steps.step("model") as step:
             await stage.build_model(step, SYSTEM.now_ms())
             await stage.start_triton(step)
