@@ -3,7 +3,7 @@
 A worker without a model on the embedded broker, with the films of MovieLens-100K; with `--model`, the worker and the
 tritonserver of `tests.benchmarks.load`. In turns, a user's like goes to Kafka and its list is read from there, and the
 same user's list is asked for by `POST /v1/recommend`. Prints the percentiles of both as a client sees them and their
-ratios. Then both at once: likes to Kafka and requests for lists, `--rate` of each a second; the time of a request begins
+ratios. Then both at once: likes to Kafka and requests for lists, `--rate` of each a second; a request's time begins
 when it is due. Last, how many lists and events a second the API answers.
 """
 
