@@ -35,6 +35,7 @@ COMMANDS = {
     "topics list": ["topics", "list"],
     "read": ["read", "recommendations"],
     "read --follow": ["read", "recommendations", "--follow"],
+    "export lists": ["export", "lists", "lists.jsonl"],
     "forget": ["forget", "zoe-4711"],
     "replay": ["replay", "--items", "items.csv", "--events", "events.csv", "--speed", "5"],
     "replay --watch": ["replay", "--items", "items.csv", "--events", "events.csv", "--speed", "5", "--watch"],
@@ -59,7 +60,7 @@ ALIKE = {"models show", "models diff", "models shadow", "models canary", "models
 DIFFERENT = tuple(name for name in COMMANDS if name not in ALIKE)
 
 WITHOUT_BROKERS = {
-    *("inspect-file", "demo", "evaluate", "lineage", "loop", "pseudonym", "train", "triton build"),
+    *("ask", "inspect-file", "demo", "evaluate", "lineage", "loop", "pseudonym", "train", "triton build"),
     "triton serve",
 }
 """These talk to none, or start their own."""
@@ -74,6 +75,7 @@ ROLES = {"ouzel.models": "Read", "ouzel.model-acks": "Read", "ouzel.comparisons"
 TOPICS = {
     "read": {"ouzel.recommendations": "Read"},
     "read --follow": {"ouzel.recommendations": "Read"},
+    "export lists": {"ouzel.recommendations": "Read"},  # the first of those that it reads, one after the other
     "forget": {"ouzel.privacy": "Write", "ouzel.privacy-receipts": "Read"},
     "replay": {"ouzel.items": "Write", "ouzel.events": "Write"},
     "replay --watch": {"ouzel.items": "Write", "ouzel.events": "Write"},
